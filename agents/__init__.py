@@ -1,0 +1,33 @@
+"""The agents: one file, one class, one Ray actor each. An agent is here when it does its job.
+
+To add one: write its file, add its class to ROSTER.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.executive.executive import ExecutiveAgent
+from agents.governance.compliance import ComplianceAgent
+from agents.logistics.auto_pricing import AutoPricingAgent
+from agents.logistics.fulfillment import FulfillmentAgent
+from agents.market.base_market import BaseMarketAgent
+from agents.market.inventory import InventoryAgent
+from agents.market.market import MarketAgent
+from agents.market.pricing import PricingAgent
+from agents.market.woocommerce import WooCommerceAgent
+from flipsync.runtime.agent import Agent
+
+ROSTER: tuple[type[Agent[Any]], ...] = (
+    ExecutiveAgent,
+    MarketAgent,
+    BaseMarketAgent,
+    WooCommerceAgent,
+    InventoryAgent,
+    PricingAgent,
+    AutoPricingAgent,
+    FulfillmentAgent,
+    ComplianceAgent,
+)
+
+__all__ = ["ROSTER"]

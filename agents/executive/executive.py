@@ -1,0 +1,110 @@
+"""ExecutiveAgent: the last word of the house before the owner's."""
+
+from __future__ import annotations
+
+from flipsync.domain.commands import AskOwner, EndorseDecision, OverruleDecision
+from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
+from flipsync.domain.money import usd
+from flipsync.intelligence.criteria import Option, choose
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+
+#: what the owner cares about; higher is more
+WEIGHTS = {"profit": 0.4, "risk": 0.35, "cash": 0.1, "attention": 0.15}
+#: the owner's attention costs this much of a full score
+_ASKING = 0.35
+
+
+class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted]):
+    """Decides what its coordinators may not: lets go ahead, stops, or asks the owner."""
+
+    spec = AgentSpec(
+        name="executive",
+        ecosystem="executive",
+        reports_to=None,
+        authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
+    )
+
+    async def decide(
+        self, event: DecisionEscalated | ApprovalAnswered | CycleStarted, ctx: Context
+    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+        if isinstance(event, ApprovalAnswered):
+            return self._carry_out_answer(event)
+        if isinstance(event, CycleStarted):
+            return await self._review(event, ctx)
+        return await self._arbitrate(event, ctx)
+
+    def _carry_out_answer(self, event: ApprovalAnswered) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+        evidence = [Evidence(kind="approval", id=event.approval_id)]
+        if event.approved:
+            endorse = EndorseDecision(decision_id=event.decision_id)
+            return Decision.propose(endorse, why="the owner said yes", evidence=evidence)
+        overrule = OverruleDecision(decision_id=event.decision_id, reason="the owner said no")
+        return Decision.propose(overrule, why="the owner said no", evidence=evidence)
+
+    async def _review(
+        self, event: CycleStarted, ctx: Context
+    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+        accounts = await ctx.services.accounts.all()
+        paused = [account for account in accounts if account.status == "paused"]
+        if not paused:
+            return Decision.hold(f"{event.cycle} review: {len(accounts)} accounts, none paused")
+        names = ", ".join(account.name for account in paused)
+        evidence = [Evidence(kind="account", id=account.id, note=account.name) for account in paused]
+        return Decision.hold(f"{event.cycle} review: {names} cannot be written to", evidence=evidence)
+
+    async def _arbitrate(
+        self, event: DecisionEscalated, ctx: Context
+    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+        row = await ctx.services.decisions.get(event.decision_id)
+        if row is None or row.state != "escalated":
+            return Decision.hold("the decision is no longer open")
+        limit = self.spec.authority.max_stake.amount_minor
+        stake = row.stake_minor or 0
+        exposure = min(1.0, stake / limit)
+        doubt = 1.0 - row.confidence
+        too_much = f"{stake} minor units at stake, {limit} is the limit" if stake > limit else ""
+        choice = choose(
+            [
+                Option(
+                    "let it go ahead",
+                    {
+                        "profit": row.confidence,
+                        "risk": -doubt * (0.2 + exposure),
+                        "cash": -exposure / 2,
+                        "attention": 0,
+                    },
+                    why=row.rationale,
+                    forbidden=too_much,
+                ),
+                Option("ask the owner", {"profit": row.confidence * 0.8, "risk": 0, "cash": 0, "attention": -_ASKING}),
+                Option("stop it", {"profit": 0, "risk": 0, "cash": 0, "attention": 0}),
+            ],
+            WEIGHTS,
+        )
+        alternatives = tuple(
+            Alternative(
+                name=option.name,
+                scores={**option.scores, "total": round(total, 4)},
+                why=option.forbidden or option.why,
+                chosen=option is choice.best,
+            )
+            for option, total in choice.ranking
+        )
+        evidence = [Evidence(kind="decision", id=row.id, note=f"by {row.agent}: {event.reason}")]
+        why = f"{choice.best.name}, ahead by {choice.lead:.2f}: {row.rationale}"
+        command: EndorseDecision | OverruleDecision | AskOwner
+        if choice.best.name == "let it go ahead":
+            command = EndorseDecision(decision_id=row.id)
+        elif choice.best.name == "ask the owner":
+            question = f"{row.agent} proposes: {row.rationale} ({event.reason})"
+            command = AskOwner(decision_id=row.id, question=question)
+        else:
+            command = OverruleDecision(decision_id=row.id, reason=why)
+        return Decision.propose(
+            command,
+            why=why,
+            confidence=min(1.0, 0.5 + choice.lead),
+            evidence=evidence,
+            alternatives=alternatives,
+        )

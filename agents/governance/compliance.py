@@ -1,0 +1,59 @@
+"""ComplianceAgent: what may leave the house, and accounts whose doors have closed."""
+
+from __future__ import annotations
+
+import re
+
+from flipsync.domain.commands import Command, PauseAccount, PublishListing, ResumeAccount, ReviseListing
+from flipsync.domain.decisions import Decision, Evidence, Verdict
+from flipsync.domain.events import AccountHealthChanged, EffectFailed
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+
+#: goods no marketplace we serve admits (Amazon "Restricted products", eBay "Prohibited and restricted items")
+_FORBIDDEN = re.compile(
+    r"\b(ammunition|explosives?|ivory|human remains|lottery tickets?|prescription (drug|medicine)s?|stun guns?)\b", re.I
+)
+#: claims that need a person's eye before they are published (FTC, "Health Products Compliance Guidance", 2022)
+_CLAIMS = re.compile(r"\b(cures?|heals|fda[- ]approved|clinically proven|covid)\b", re.I)
+_CONTACT = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\bwhats ?app\b|https?://", re.I)
+
+
+class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
+    """Judges every listing on its way out, and pauses an account that refuses our credentials."""
+
+    spec = AgentSpec(
+        name="compliance", ecosystem="governance", reports_to="executive", authority=Authority(auto_above=0.5)
+    )
+
+    async def decide(
+        self, event: EffectFailed | AccountHealthChanged, ctx: Context
+    ) -> Decision[PauseAccount | ResumeAccount]:
+        evidence = [Evidence(kind="account", id=event.account_id)]
+        account = await ctx.services.accounts.get(event.account_id)
+        if account is None or account.status == "disconnected":
+            return Decision.hold("the account is not connected", evidence=evidence)
+        if isinstance(event, AccountHealthChanged):
+            return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+        evidence.append(Evidence(kind="effect", id=event.effect_id, note=event.detail))
+        if event.auth and account.status == "connected":
+            return Decision.propose(
+                PauseAccount(
+                    account_id=event.account_id, reason=f"the channel refuses our credentials: {event.detail}"
+                ),
+                why="every further write would be refused too, and may lock the account",
+                evidence=evidence,
+            )
+        return Decision.hold(f"{event.command} {event.outcome}: {event.detail}", evidence=evidence)
+
+    async def review(self, command: Command, ctx: Context) -> Verdict | None:
+        """Text that goes out: forbidden goods never, claims and contact details only with a person's consent."""
+        if not isinstance(command, PublishListing | ReviseListing):
+            return None
+        words = f"{command.offer.title} {command.offer.description_html}"
+        if found := _FORBIDDEN.search(words):
+            return Verdict.deny("prohibited-goods", f"“{found.group()}” may not be sold on marketplaces")
+        if found := _CLAIMS.search(words):
+            return Verdict.ask("claims", f"“{found.group()}” is a claim that needs proof: publish it?")
+        if found := _CONTACT.search(command.offer.title):
+            return Verdict.deny("contact-details", f"“{found.group()}” in a title: marketplaces forbid contact details")
+        return None

@@ -1,0 +1,65 @@
+"""FulfillmentAgent: the life of an order from the first reserved unit to the confirmed shipment."""
+
+from __future__ import annotations
+
+from flipsync.domain.commands import ConfirmShipment, MarkOrderReady, ReserveStock
+from flipsync.domain.decisions import Decision, Evidence
+from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, StockFreed
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+
+
+class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelHandedOver]):
+    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment to the channel."""
+
+    spec = AgentSpec(
+        name="fulfillment", ecosystem="logistics", reports_to="executive", authority=Authority(auto_above=0.5)
+    )
+
+    async def decide(
+        self, event: OrderReceived | OrderChanged | StockFreed | ParcelHandedOver, ctx: Context
+    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment]:
+        if isinstance(event, StockFreed):
+            waiting = await ctx.services.stock.short_orders(event.stock_item_id)
+            if not waiting:
+                return Decision.hold("no order waits for these units")
+            # marking ready is denied by the books while an order still lacks something: the next freed unit asks again
+            commands = [
+                step for order in waiting for step in (ReserveStock(order_id=order), MarkOrderReady(order_id=order))
+            ]
+            return Decision.propose(
+                *commands,
+                why=f"{len(waiting)} orders wait for these units, oldest first",
+                evidence=[Evidence(kind="order", id=order) for order in waiting],
+            )
+        order = await ctx.services.orders.get(event.order_id)
+        if order is None:
+            return Decision.hold("the order is not in the books")
+        evidence = [Evidence(kind="order", id=order.order_id, note=f"{order.number}: {order.status}, {order.state}")]
+        if isinstance(event, ParcelHandedOver):
+            if order.state not in ("ready", "shipped"):
+                return Decision.hold(f"the order is {order.state}: nothing may leave", evidence=evidence)
+            return Decision.propose(
+                ConfirmShipment(
+                    account_id=order.account_id,
+                    order_id=order.order_id,
+                    carrier=event.carrier,
+                    tracking_number=event.tracking_number,
+                ),
+                why=f"parcel handed to {event.carrier}: the buyer should know",
+                evidence=evidence,
+            )
+        if not order.holds_stock:
+            return Decision.hold(f"the channel says {order.status}: nothing to ship", evidence=evidence)
+        if order.short_units:
+            return Decision.hold(
+                f"{order.short_units} units do not exist: waiting for stock, or for the owner to cancel",
+                confidence=0.5,
+                evidence=evidence,
+                stake=Money(amount_minor=order.total_minor, currency=order.currency),
+            )
+        if order.state != "reserved":
+            return Decision.hold(f"the order is {order.state} already", evidence=evidence)
+        return Decision.propose(
+            MarkOrderReady(order_id=order.order_id), why="every unit is reserved: pack it", evidence=evidence
+        )

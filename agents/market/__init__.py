@@ -1,0 +1,1 @@
+"""Sees and serves the marketplaces."""

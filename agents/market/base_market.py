@@ -1,0 +1,77 @@
+"""BaseMarketAgent: how any channel is served; the base of every channel's agent and the agent of custom channels."""
+
+from __future__ import annotations
+
+from flipsync.domain.commands import Command, EnsureWebhooks, PublishListing, PullOrders, PullRivals, VerifyListings
+from flipsync.domain.decisions import Decision, Evidence
+from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+
+ChannelEvent = ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected
+ChannelCommand = PublishListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks
+
+
+class BaseMarketAgent(Agent[ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected]):
+    """Publishes what is requested, pulls orders and rivals, checks that listings still are what they should be."""
+
+    spec = AgentSpec(
+        name="base_market",
+        ecosystem="market",
+        reports_to="market",
+        authority=Authority(auto_above=0.5),
+        vendors=frozenset({"custom"}),
+    )
+
+    #: whether other sellers' offers for the same goods can be seen on this channel
+    sees_rivals = True
+
+    async def decide(
+        self, event: ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected, ctx: Context
+    ) -> Decision[PublishListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks]:
+        if isinstance(event, ListingRequested):
+            return await self.publish(event, ctx)
+        if isinstance(event, ListingCheckDue):
+            return await self.check_listings(event, ctx)
+        if isinstance(event, AccountConnected):
+            return await self.welcome(event, ctx)
+        commands: list[Command] = [PullOrders(account_id=event.account_id)]
+        if event.rivals and self.sees_rivals:
+            commands.append(PullRivals(account_id=event.account_id))
+        return Decision.propose(*commands, why="time to look for what webhooks did not tell")
+
+    async def publish(self, event: ListingRequested, ctx: Context) -> Decision[ChannelCommand]:
+        """Listings of the product that wait on this account, each as the channel should show it."""
+        requested = await ctx.services.listings.requested(event.product_id, event.account_id)
+        ready = [(row.listing_id, row.offer) for row in requested if row.offer is not None]
+        blocked = [row for row in requested if row.offer is None]
+        evidence = [Evidence(kind="listing", id=row.listing_id, note=row.blocked) for row in blocked]
+        if not ready:
+            return Decision.hold(
+                f"nothing to publish: {blocked[0].blocked}" if blocked else "nothing waits", evidence=evidence
+            )
+        return Decision.propose(
+            *(
+                PublishListing(account_id=event.account_id, listing_id=listing_id, offer=offer)
+                for listing_id, offer in ready
+            ),
+            why=f"{len(ready)} listings requested by the market agent",
+            confidence=0.95,
+            evidence=[*evidence, *(Evidence(kind="listing", id=listing_id) for listing_id, _ in ready)],
+        )
+
+    async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
+        """Compare the channel with our books."""
+        return Decision.propose(VerifyListings(account_id=event.account_id), why="time to compare the channel with us")
+
+    async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
+        """Subscribe to the channel's webhooks when it can reach us."""
+        url = (await ctx.services.profile()).settings.webhook_base_url
+        if url is None:
+            return Decision.propose(
+                PullOrders(account_id=event.account_id), why="no public address for webhooks is set: orders are polled"
+            )
+        return Decision.propose(
+            EnsureWebhooks(account_id=event.account_id, callback_url=url),
+            PullOrders(account_id=event.account_id),
+            why="a new account: subscribe to its webhooks and fetch its orders",
+        )

@@ -1,0 +1,107 @@
+"""MarketAgent: which product goes on which channel, and the word of its specialists' superior."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
+from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.events import AccountConnected, DecisionEscalated, ProductImported
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+
+#: below this a specialist's doubt is shared; above it the gain is worth the risk, since every price stays in bounds
+_ENDORSE_FROM = 0.4
+
+
+class MarketAgent(Agent[ProductImported | AccountConnected | DecisionEscalated]):
+    """Places products where a sale earns most, and decides for its specialists when they are unsure."""
+
+    spec = AgentSpec(
+        name="market", ecosystem="market", reports_to="executive", authority=Authority(auto_above=_ENDORSE_FROM)
+    )
+
+    async def decide(
+        self, event: ProductImported | AccountConnected | DecisionEscalated, ctx: Context
+    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+        if isinstance(event, DecisionEscalated):
+            return await self._judge(event, ctx)
+        if not (await ctx.services.profile()).settings.auto_list:
+            return Decision.hold("the owner lists by hand (auto_list is off)")
+        if isinstance(event, AccountConnected):
+            products = await ctx.services.listings.products_not_on(event.account_id)
+            return await self._place(list(products), [event.account_id], ctx)
+        accounts = [account.id for account in await ctx.services.accounts.connected()]
+        return await self._place([event.product_id], accounts, ctx)
+
+    async def _place(
+        self, products: list[UUID], accounts: list[UUID], ctx: Context
+    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+        chosen = [account for account in await ctx.services.accounts.connected() if account.id in set(accounts)]
+        if not chosen:
+            return Decision.hold("no channel is connected")
+        proposals, alternatives = [], []
+        for product_id in products:
+            margins = await ctx.services.pricing.list_margins(
+                product_id, [(account.id, account.vendor, account.currency) for account in chosen]
+            )
+            for account in chosen:
+                nets = [margin.net for margin in margins if margin.account_id == account.id]
+                known = [net for net in nets if net is not None]
+                earning = [net for net in known if net.amount_minor > 0]
+                why = _why(nets, earning)
+                worth = bool(earning) and await ctx.services.listings.can_list(product_id, account.id) > 0
+                alternatives.append(
+                    Alternative(
+                        name=f"{product_id} on {account.name}",
+                        scores={"net_minor_per_sale": float(max((net.amount_minor for net in known), default=0))},
+                        why=why,
+                        chosen=worth,
+                    )
+                )
+                if worth:
+                    proposals.append(ListOnChannel(product_id=product_id, account_id=account.id))
+        evidence = [Evidence(kind="product", id=product_id) for product_id in products[:20]]
+        if not proposals:
+            reason = alternatives[0].why if alternatives else "nothing to place"
+            return Decision.hold(f"not placed: {reason}", evidence=evidence, alternatives=tuple(alternatives))
+        return Decision.propose(
+            *proposals,
+            why=f"{len(proposals)} placements where a sale at list price earns after fees and shipping",
+            confidence=0.9,
+            evidence=evidence,
+            alternatives=tuple(alternatives),
+        )
+
+    async def _judge(
+        self, event: DecisionEscalated, ctx: Context
+    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+        row = await ctx.services.decisions.get(event.decision_id)
+        if row is None or row.state != "escalated":
+            return Decision.hold("the decision is no longer open")
+        evidence = [Evidence(kind="decision", id=row.id, note=f"by {row.agent}: {event.reason}")]
+        stake = (
+            Money(amount_minor=row.stake_minor, currency=row.stake_currency)
+            if row.stake_minor is not None and row.stake_currency
+            else None
+        )
+        if row.confidence < _ENDORSE_FROM:
+            reason = f"{row.agent} is {row.confidence:.0%} sure, which is too little"
+            return Decision.propose(OverruleDecision(decision_id=row.id, reason=reason), why=reason, evidence=evidence)
+        return Decision.propose(
+            EndorseDecision(decision_id=row.id),
+            why=f"{row.rationale} ({row.confidence:.0%} sure, within the firewall's bounds)",
+            confidence=row.confidence,
+            evidence=evidence,
+            stake=stake,
+        )
+
+
+def _why(nets: list[Money | None], earning: list[Money]) -> str:
+    if not nets:
+        return "the product has no variants"
+    if all(net is None for net in nets):
+        return "price or unit cost is not known: enter them first"
+    if not earning:
+        return "a sale at list price loses money after fees and shipping"
+    return f"up to {max(net.amount_minor for net in earning)} minor units a sale"

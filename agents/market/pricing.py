@@ -1,0 +1,79 @@
+"""PricingAgent: the next price of one listing."""
+
+from __future__ import annotations
+
+from flipsync.domain.commands import ChangePrice
+from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.events import CostChanged, OfferChanged
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.quotes import ListingQuote
+
+
+class PricingAgent(Agent[OfferChanged | CostChanged]):
+    """Proposes the next price of a listing when rivals, sales or costs moved."""
+
+    spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
+
+    async def decide(self, event: OfferChanged | CostChanged, ctx: Context) -> Decision[ChangePrice]:
+        if isinstance(event, CostChanged):
+            quotes = await ctx.services.pricing.quote_variant(event.variant_id)
+        else:
+            quote = await ctx.services.pricing.quote(event.listing_id)
+            quotes = [quote] if quote else []
+        if not quotes:
+            return Decision.hold("the listing is not on sale")
+        moves = [quote for quote in quotes if quote.quote.best != quote.quote.current]
+        if not moves:
+            first = quotes[0]
+            return Decision.hold(
+                first.quote.reason,
+                confidence=first.quote.confidence,
+                evidence=[Evidence(kind="listing", id=first.listing_id)],
+                alternatives=alternatives(first),
+            )
+        return Decision.propose(
+            *(change(quote) for quote in moves),
+            why=moves[0].quote.reason,
+            confidence=min(quote.quote.confidence for quote in moves),
+            evidence=[Evidence(kind="listing", id=quote.listing_id, note=quote.sku) for quote in moves],
+            alternatives=alternatives(moves[0]),
+            stake=stake(moves),
+            source="policy",
+        )
+
+
+def change(quote: ListingQuote) -> ChangePrice:
+    """The command that carries a quote out."""
+    return ChangePrice(
+        account_id=quote.account_id,
+        listing_id=quote.listing_id,
+        price=quote.quote.best,
+        previous=quote.quote.current,
+    )
+
+
+def alternatives(quote: ListingQuote) -> tuple[Alternative, ...]:
+    """What the policy considered."""
+    return tuple(
+        Alternative(
+            name=str(each.price),
+            scores={"expected_profit_per_day": float(each.expected_profit_per_day)},
+            why=each.why,
+            chosen=each.price == quote.quote.best,
+        )
+        for each in quote.quote.alternatives
+    )
+
+
+def stake(moves: list[ListingQuote]) -> Money:
+    """What could be lost: the step times the units on offer, at most."""
+    currency = moves[0].quote.best.currency
+    same = [move for move in moves if move.quote.best.currency == currency]
+    return Money(
+        amount_minor=sum(
+            abs(move.quote.best.amount_minor - move.quote.current.amount_minor) * max(1, move.units_on_offer)
+            for move in same
+        ),
+        currency=currency,
+    )

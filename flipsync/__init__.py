@@ -1,0 +1,3 @@
+"""FlipSync: an autonomous back office for people who resell goods."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,289 @@
+"""The one HTTP core of all connectors: pooling, limits, time-outs, and failures mapped to exactly three kinds.
+
+nothing left this machine (DNS, connect, pool)        Retryable
+429, or 503 with Retry-After                          Retryable(after), and the account pauses
+408, 425                                              Retryable
+time-out, broken connection, unusable body, 5xx       read: Retryable, write: OutcomeUnknown
+3xx and every other 4xx                               Rejected
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+import httpx2
+
+from flipsync.connectors.base import AccountConfig, Limiter
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+
+T = TypeVar("T")
+Params = Sequence[tuple[str, str]]
+
+#: W3C Trace Context of the work in hand; sent along when set.
+current_traceparent: ContextVar[str | None] = ContextVar("flipsync_traceparent", default=None)
+
+# Signed URLs carry keys, and the client would write each URL to the log.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_MAX_BODY_BYTES = 64 * 1024 * 1024
+_MAX_MESSAGE = 300
+#: Shorter than common servers' idle time-out (5 s): a write must not meet a connection that is just being closed.
+_KEEPALIVE_SECONDS = 3.0
+_PAUSE_WITHOUT_ADVICE = 2.0
+_LONGEST_PAUSE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class VendorError:
+    """What a vendor's error body says."""
+
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    auth: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A usable answer: status, headers, and the body as `decode` made it."""
+
+    status: int
+    headers: httpx2.Headers
+    value: T
+
+
+class Signer(Protocol):
+    """Adds credentials to a request: returns headers and query parameters to send besides those of the call."""
+
+    def __call__(self, method: str, url: str, params: Params) -> tuple[Mapping[str, str], Params]: ...
+
+
+class ErrorReader(Protocol):
+    """Reads a vendor's error body (decoded JSON, or None) of a refusal."""
+
+    def __call__(self, status: int, body: Any) -> VendorError: ...
+
+
+class _UnusableBodyError(Exception):
+    """The body broke off, is too large or is not what was promised."""
+
+
+class HttpCore:
+    """Requests to one account. Safe for concurrent use; close with `aclose()`. Never retries nor follows redirects."""
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        limiter: Limiter,
+        account_key: str,
+        *,
+        sign: Signer,
+        read_error: ErrorReader,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        traceparent: ContextVar[str | None] = current_traceparent,
+    ) -> None:
+        self._config = config
+        self._limiter = limiter
+        self._bucket = f"{account_key}:http"
+        self._sign = sign
+        self._read_error = read_error
+        self._traceparent = traceparent
+        host = config.base_url.host or ""
+        self._client = httpx2.AsyncClient(
+            transport=transport,
+            verify=_ssl_context(config),
+            timeout=httpx2.Timeout(config.timeout_seconds),
+            limits=httpx2.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE_SECONDS),
+            follow_redirects=False,
+            # A proxy meant for the internet cannot reach a server on this machine.
+            trust_env=not _is_loopback(host),
+            headers={"User-Agent": "FlipSync/0.1", "Accept": "application/json"},
+        )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        decode: Callable[[Any], T],
+        params: Params = (),
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        signed: bool = True,
+    ) -> Answer[T]:
+        """Send once and decode the JSON answer (None when empty); `decode` raises ValueError for what it cannot use.
+
+        Raises Rejected, Retryable, and for POST, PUT, PATCH and DELETE also OutcomeUnknown.
+        """
+        writes = method in _WRITES
+        await self._limiter.acquire(self._bucket, self._config.requests_per_second, self._config.burst)
+        response, content = await self._send(method, url, params, body, headers or {}, signed)
+        if response.status_code >= 300:
+            await self._refuse(response, content, writes)
+        try:
+            value = decode(json.loads(content) if content else None)
+        except (ValueError, RecursionError) as error:
+            self._no_answer(f"the answer cannot be used: {_first_line(error)}", writes, error, response.status_code)
+        return Answer(response.status_code, response.headers, value)
+
+    async def _send(
+        self, method: str, url: str, params: Params, body: Any, headers: Mapping[str, str], signed: bool
+    ) -> tuple[httpx2.Response, bytes]:
+        writes = method in _WRITES
+        signed_headers, signed_params = self._sign(method, url, params) if signed else ({}, ())
+        all_headers = {**headers, **signed_headers}
+        trace = self._traceparent.get()
+        if trace:
+            all_headers["traceparent"] = trace
+        content = None
+        if body is not None:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+            all_headers["Content-Type"] = "application/json"
+        try:
+            query: list[tuple[str, str | int | float | bool | None]] = [*params, *signed_params]
+            request = self._client.build_request(
+                method, url, params=httpx2.QueryParams(query) if query else None, content=content, headers=all_headers
+            )
+            # The client's own time-out is per read; a server that drips bytes would never trip it.
+            async with asyncio.timeout(2 * self._config.timeout_seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    return response, await _read_body(response)
+                finally:
+                    await response.aclose()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
+            raise Retryable(f"no connection: {_reason(error)}", hint=_connect_hint(error)) from error
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError) as error:
+            raise Rejected(f"the request cannot be sent: {type(error).__name__}", vendor_code="request") from error
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            self._no_answer("no answer in time", writes, error)
+        except (httpx2.HTTPError, httpx2.StreamError, _UnusableBodyError, OSError) as error:
+            self._no_answer(f"the connection broke: {_reason(error)}", writes, error)
+
+    @staticmethod
+    def _no_answer(what: str, writes: bool, cause: Exception | None, status: int | None = None) -> NoReturn:
+        if writes:
+            raise OutcomeUnknown(what, hint="read back before trying again", vendor_status=status) from cause
+        raise Retryable(what, vendor_status=status) from cause
+
+    async def _refuse(self, response: httpx2.Response, content: bytes, writes: bool) -> NoReturn:
+        status = response.status_code
+        try:
+            body = json.loads(content) if content else None
+        except (ValueError, RecursionError):
+            body = None
+        found = self._read_error(status, body)
+        message = f"HTTP {status}" + (f": {found.message}" if found.message else "")
+        message = message[:_MAX_MESSAGE]
+        after = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+        if status == 429 or (status == 503 and after is not None):
+            await self._limiter.pause(self._bucket, min(after or _PAUSE_WITHOUT_ADVICE, _LONGEST_PAUSE))
+            raise Retryable(message, after=after, vendor_code=found.code, vendor_status=status)
+        if status in (408, 425):
+            raise Retryable(message, vendor_code=found.code, vendor_status=status)
+        if status >= 500:
+            if writes:
+                hint = found.hint or "read back before trying again"
+                raise OutcomeUnknown(message, hint=hint, vendor_code=found.code, vendor_status=status)
+            raise Retryable(message, vendor_code=found.code, vendor_status=status)
+        hint = found.hint
+        if status < 400:
+            where = response.headers.get("Location", "").partition("?")[0]
+            hint = f"the address has moved to {where}: change the account's base_url" if where else ""
+        raise Rejected(
+            message,
+            hint=hint,
+            vendor_code=found.code,
+            vendor_status=status,
+            auth=found.auth or status in (401, 403),
+            missing=found.missing or status == 404,
+        )
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds a Retry-After header asks for (RFC 9110, 10.2.3: seconds or an HTTP date); None when it says nothing."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _ssl_context(config: AccountConfig) -> ssl.SSLContext:
+    """The system's authorities, and the account's private one. Raises InvalidInput when its file cannot be read."""
+    if config.base_url.scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and spares loading the authorities
+    context = ssl.create_default_context()
+    if config.ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=config.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput(
+                "the certificate authority file cannot be read", hint="ca_file: a PEM file of certificates"
+            ) from error
+    return context
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+async def _read_body(response: httpx2.Response) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > _MAX_BODY_BYTES:
+            raise _UnusableBodyError("the answer is too large")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    """The kind of failure and the system's own words; never the URL, which may be signed."""
+    words = str(error).splitlines()[:1]
+    return (
+        f"{type(error).__name__}: {words[0]}"[:_MAX_MESSAGE]
+        if words and "://" not in words[0]
+        else type(error).__name__
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:_MAX_MESSAGE]
+
+
+def _connect_hint(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "the server's certificate is not trusted: give its authority as ca_file"
+        cause = cause.__cause__ or cause.__context__
+    return "check base_url and the network"

@@ -1,0 +1,31 @@
+"""Marketplace connectors by vendor. To add one: write its folder, add a line to CONNECTORS and to domain.Vendor."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnector
+from flipsync.domain.channel import Vendor
+
+#: Where each vendor's class is; imported when first asked for, since every process pays for every import.
+CONNECTORS: dict[Vendor, tuple[str, str]] = {
+    "custom": ("flipsync.connectors.marketplaces.custom.client", "CustomConnector"),
+    "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
+}
+
+
+def connector_class(vendor: Vendor) -> type[MarketplaceConnector]:
+    """The connector of a vendor; needed without an account to parse webhooks."""
+    module, name = CONNECTORS[vendor]
+    found: type[MarketplaceConnector] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def connect(
+    config: AccountConfig, credentials: Mapping[str, SecretStr], limiter: Limiter, account_key: str
+) -> MarketplaceConnector:
+    """An open connector for one account. Raises InvalidInput when a credential is missing or ca_file unreadable."""
+    return connector_class(config.vendor)(config, credentials, limiter, account_key)

@@ -1,0 +1,1 @@
+"""The custom-channel protocol (PROTOCOL.md in this folder)."""

@@ -1,0 +1,284 @@
+"""Connector for WooCommerce shops over REST v3. Credentials: `consumer_key`, `consumer_secret`.
+
+Publishes simple products, one per SKU; variations of existing products are read, priced and stocked as
+"product/variation". HTTPS signs with Basic, plain HTTP with OAuth 1.0a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector
+from flipsync.connectors.marketplaces.woocommerce import mapping, webhooks, wire
+from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
+from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
+from flipsync.connectors.marketplaces.woocommerce.probe import probe
+from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions
+from flipsync.domain.channel import (
+    ChannelInfo,
+    ChannelOrder,
+    ListingState,
+    Offer,
+    RivalOffer,
+    Vendor,
+    WebhookNotice,
+    WebhookSubscription,
+)
+from flipsync.domain.clock import require_utc
+from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.money import Money
+
+
+class WooCommerceConnector(MarketplaceConnector):
+    """One shop. It has no idempotency keys and no conditional writes: what was created is found again by its SKU."""
+
+    vendor: ClassVar[Vendor] = "woocommerce"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=True
+    )
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(config, credentials, limiter, account_key)
+        self._api = ShopApi(config, credentials, limiter, account_key, transport)
+        self._currency = config.currency
+        self._weight_unit: str | None = None
+        self._categories: dict[str, int] = {}
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+    # Account
+
+    async def probe(self) -> ChannelInfo:
+        return await probe(self._api, self.config)
+
+    # Listings
+
+    async def find_listing(self, sku: str) -> ListingState | None:
+        wanted = sku.strip()
+        if "," in wanted:
+            # The SKU filter takes a comma for a list, so such a SKU is only found by looking at all of them.
+            async for state in self.listings():
+                if state.sku.strip() == wanted:
+                    return state
+            return None
+        params = [("sku", wanted), ("status", "any")]
+        for row in await self._api.read_rows("/products", wire.Product.model_validate, params):
+            if row.sku.strip() != wanted or row.type in mapping.NOT_LISTINGS:
+                continue
+            if row.type == "variation":
+                return await self.read_listing(f"{row.parent_id}/{row.id}")
+            return mapping.product_listing(row, self._currency)
+        return None
+
+    async def read_listing(self, external_id: str) -> ListingState | None:
+        try:
+            product_id, variation_id = mapping.split_id(external_id)
+        except ValueError:
+            return None
+        product = await self._api.read_known(f"/products/{product_id}", wire.Product.model_validate)
+        if product is None or variation_id is None:
+            return None if product is None else mapping.product_listing(product, self._currency)
+        path = f"/products/{product_id}/variations/{variation_id}"
+        variation = await self._api.read_known(path, wire.Variation.model_validate)
+        return None if variation is None else mapping.variation_listing(variation, product, self._currency)
+
+    async def listings(self) -> AsyncIterator[ListingState]:
+        async for page in self._api.pages("/products", wire.Product.model_validate, [("status", "any")]):
+            for product in page.rows:
+                if product.type == "variable":
+                    path = f"/products/{product.id}/variations"
+                    async for part in self._api.pages(path, wire.Variation.model_validate, ()):
+                        for variation in part.rows:
+                            yield mapping.variation_listing(variation, product, self._currency)
+                elif product.type not in mapping.NOT_LISTINGS:
+                    yield mapping.product_listing(product, self._currency)
+
+    async def publish(self, offer: Offer, key: str) -> ListingState:
+        existing = await self.find_listing(offer.sku)
+        if existing is not None:
+            return await self._relist(existing, offer, key)
+        body = mapping.creation_body(offer, key, **await self._filing(offer))
+        try:
+            return await self._api.write("POST", "/products", body, self._decode_product)
+        except Rejected as refused:
+            if refused.vendor_code == "product_invalid_sku":
+                existing = await self.find_listing(offer.sku)
+                if existing is None:
+                    # Taken, but not shown yet by the list.
+                    raise Retryable(refused.message, vendor_code=refused.vendor_code, vendor_status=400) from refused
+                return await self._relist(existing, offer, key)
+            if refused.vendor_code == "woocommerce_rest_product_not_created":
+                refused.hint = "a product in the shop's bin may still have this SKU: restore it or delete it for good"
+            raise
+
+    async def _relist(self, existing: ListingState, offer: Offer, key: str) -> ListingState:
+        """The listing that has the SKU already; one that was ended goes back on sale, unless this is an old repeat."""
+        if existing.status != "ended" or "/" in existing.external_id:
+            return existing
+        path = f"/products/{existing.external_id}"
+        product = await self._api.read(path, wire.Product.model_validate)
+        if wire.meta_value(product.meta_data, mapping.KEY_META) == key:
+            return existing
+        body = mapping.creation_body(offer, key, **await self._filing(offer))
+        if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer):
+            del body["images"]
+        return await self._api.write("PUT", path, body, self._decode_product)
+
+    async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
+        product_id, variation_id = _known_id(external_id)
+        if variation_id is not None:
+            # Name, images and attributes of a variation hang on its parent and siblings; only its text is its own.
+            return await self._change(external_id, {"description": offer.description_html})
+        product = await self._api.read(f"/products/{product_id}", wire.Product.model_validate)
+        described = mapping.descriptive_body(offer, **await self._filing(offer))
+        # What the offer leaves open stays as the shop has it.
+        body = {name: value for name, value in described.items() if value}
+        images = mapping.image_sources(offer)
+        if offer.images and wire.meta_value(product.meta_data, mapping.IMAGES_META) != images:
+            body |= mapping.images_body(offer)
+            body["meta_data"] = mapping.meta_rows({mapping.IMAGES_META: images})
+        return await self._api.write("PUT", f"/products/{product_id}", body, self._decode_product)
+
+    async def end(self, external_id: str, key: str) -> None:
+        state = await self.read_listing(external_id)
+        if state is None or state.status == "ended":
+            return
+        # Not the bin: there the SKU stays taken and the page's address and reviews are lost.
+        body: dict[str, Any] = {"status": "draft", "meta_data": mapping.meta_rows({mapping.ENDED_META: "yes"})}
+        if "/" in external_id:
+            body = {"status": "private"}
+        try:
+            await self._change(external_id, body)
+        except Rejected as refused:
+            if not refused.missing:
+                raise
+
+    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+        if price.currency != self._currency:
+            raise Rejected(f"the shop sells in {self._currency}, not {price.currency}", vendor_code="currency")
+        return await self._change(external_id, mapping.price_body(price))
+
+    async def set_quantity(
+        self, external_id: str, quantity: int, key: str, expected_version: str | None = None
+    ) -> ListingState:
+        """`expected_version` is not heeded: WooCommerce has no conditional write (see `capabilities`)."""
+        return await self._change(external_id, mapping.quantity_body(quantity))
+
+    async def _change(self, external_id: str, body: Mapping[str, Any]) -> ListingState:
+        product_id, variation_id = _known_id(external_id)
+        path = f"/products/{product_id}"
+        if variation_id is None:
+            return await self._api.write("PUT", path, body, self._decode_product)
+        # Read first: after the write, a failed read would leave a written price looking refused.
+        parent = await self._api.read(path, wire.Product.model_validate)
+
+        def decode(data: Any) -> ListingState:
+            return mapping.variation_listing(wire.Variation.model_validate(data), parent, self._currency)
+
+        return await self._api.write("PUT", f"{path}/variations/{variation_id}", body, decode)
+
+    def _decode_product(self, data: Any) -> ListingState:
+        return mapping.product_listing(wire.Product.model_validate(data), self._currency)
+
+    async def _filing(self, offer: Offer) -> dict[str, Any]:
+        """What of the shop's own settings an offer needs: its weight unit, and its category of that name."""
+        unit = None if offer.weight_grams is None else await self._store_weight_unit()
+        category = None if offer.category is None else await self._category_id(offer.category)
+        return {"weight_unit": unit, "category_id": category}
+
+    async def _store_weight_unit(self) -> str | None:
+        if self._weight_unit is None:
+            try:
+                setting = await self._api.read(
+                    "/settings/products/woocommerce_weight_unit", wire.Setting.model_validate
+                )
+                self._weight_unit = str(setting.value)
+            except Rejected:
+                return None  # the key may not read settings; a weight in a guessed unit is worse than none
+        return self._weight_unit
+
+    async def _category_id(self, name: str) -> int | None:
+        """The shop's category of that name; none is made, since the category tree is the merchant's."""
+        if name not in self._categories:
+            try:
+                terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, [("search", name)])
+            except Rejected:
+                return None  # a category is no reason not to sell
+            found = next((term.id for term in terms if term.name.casefold() == name.casefold()), None)
+            if found is None:
+                return None
+            self._categories[name] = found
+        return self._categories[name]
+
+    # Orders
+
+    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        """Complete up to the last one yielded: ask again from its time."""
+        async for order in changed_orders(self._api, require_utc(modified_after)):
+            yield mapping.order(order, await refunds_of(self._api, order))
+
+    async def read_order(self, external_id: str) -> ChannelOrder | None:
+        order = await self._wire_order(external_id)
+        return None if order is None else mapping.order(order, await refunds_of(self._api, order))
+
+    async def _wire_order(self, external_id: str) -> wire.Order | None:
+        if not (external_id.isascii() and external_id.isdigit()):
+            return None
+        return await self._api.read_known(f"/orders/{external_id}", wire.Order.model_validate)
+
+    async def confirm_shipment(
+        self, order_external_id: str, carrier: str, tracking_number: str, key: str
+    ) -> ChannelOrder:
+        order = await self._wire_order(order_external_id)
+        if order is None:
+            raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+        if order.status not in ("processing", "completed", "on-hold"):
+            raise Rejected(f"the order is {order.status}: it cannot be shipped", vendor_code="status")
+        # Before the write: a failed read after it must not hide that it was done.
+        refunds = await refunds_of(self._api, order)
+        if mapping.is_shipped_with(order, carrier, tracking_number):
+            return mapping.order(order, refunds)
+        meta = mapping.shipment_meta(carrier, tracking_number)
+        body = {"status": "completed", "meta_data": mapping.meta_rows(meta)}
+
+        def decode(data: Any) -> ChannelOrder:
+            return mapping.order(wire.Order.model_validate(data), refunds)
+
+        return await self._api.write("PUT", f"/orders/{order.id}", body, decode)
+
+    async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
+        return []  # a shop of one's own has no other sellers
+
+    # Webhooks
+
+    async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
+        """WooCommerce switches a webhook off after its 7th failure and tells nobody: call this on a schedule."""
+        return await ensure_subscriptions(self._api, callback_url, secret.get_secret_value())
+
+    @classmethod
+    def parse_webhook(
+        cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig
+    ) -> WebhookNotice:
+        return webhooks.parse(headers, body, secret.get_secret_value())
+
+
+def _known_id(external_id: str) -> tuple[int, int | None]:
+    """The ids of a listing. Raises Rejected for what cannot be one."""
+    try:
+        return mapping.split_id(external_id)
+    except ValueError as error:
+        raise Rejected(str(error), vendor_code="not_found", missing=True) from error

@@ -1,0 +1,340 @@
+"""Translation between WooCommerce and FlipSync's values. Pure; raises ValueError for data that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any
+
+from flipsync.connectors.http import VendorError
+from flipsync.connectors.marketplaces.woocommerce import wire
+from flipsync.domain.channel import (
+    Address,
+    ChannelOrder,
+    ChannelOrderLine,
+    ChannelRefund,
+    ListingState,
+    ListingStatus,
+    Offer,
+    OrderStatus,
+)
+from flipsync.domain.money import Money
+
+KEY_META = "_flipsync_key"
+ENDED_META = "_flipsync_ended"
+IMAGES_META = "_flipsync_images"
+CARRIER_META = "_flipsync_carrier"
+TRACKING_META = "_flipsync_tracking_number"
+_REDUCED_META = "_reduced_stock"
+_RESTOCKED_META = "_restock_refunded_items"
+_REFUNDED_LINE_META = "_refunded_item_id"
+
+#: Types that are not one article with its own price and stock.
+NOT_LISTINGS = frozenset({"variable", "grouped", "external"})
+_ORDER_STATUS: dict[str, OrderStatus] = {
+    "auto-draft": "pending",
+    "checkout-draft": "pending",
+    "pending": "pending",
+    "on-hold": "pending",
+    "processing": "paid",
+    "completed": "shipped",
+    "cancelled": "cancelled",
+    "trash": "cancelled",
+    "refunded": "refunded",
+    "failed": "failed",
+}
+_TAKES_STOCK = frozenset({"processing", "completed", "on-hold"})
+_GIVES_BACK = frozenset({"pending", "cancelled", "failed", "auto-draft", "checkout-draft"})
+_GTIN = re.compile(r"[0-9-]+[0-9Xx]")
+_GRAMS_PER_UNIT = {"kg": Decimal(1000), "g": Decimal(1), "lbs": Decimal("453.59237"), "oz": Decimal("28.349523125")}
+
+
+def amount(text: str, currency: str) -> Money:
+    """An amount of an order; stores may keep more decimals than the currency has. Half up, as WooCommerce rounds."""
+    if text == "":
+        return Money.zero(currency)
+    try:
+        return Money.round_decimal(Decimal(text), currency, ROUND_HALF_UP)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is not an amount") from error
+
+
+def list_price(price: str, regular_price: str, currency: str) -> Money | None:
+    """What a buyer pays now; None when the product has no price ("" after a price that was not understood)."""
+    text = price or regular_price
+    return amount(text, currency) if text else None
+
+
+def units(quantity: Decimal | None) -> int | None:
+    """Whole units on offer; a fraction (some plug-ins) cannot be sold as one more."""
+    return None if quantity is None else int(quantity.to_integral_value(rounding=ROUND_FLOOR))
+
+
+# Listings
+
+
+def split_id(external_id: str) -> tuple[int, int | None]:
+    """(product, variation or None) of "12" or "12/34". Raises ValueError."""
+    if not re.fullmatch(r"\d{1,18}(/\d{1,18})?", external_id, re.ASCII):
+        raise ValueError(f"{external_id!r} is not a WooCommerce id")
+    product, _, variation = external_id.partition("/")
+    return int(product), int(variation) if variation else None
+
+
+def product_listing(row: wire.Product, currency: str) -> ListingState:
+    status: ListingStatus = "draft"
+    if row.status == "publish":
+        status = "active"
+    elif row.status == "trash" or wire.meta_value(row.meta_data, ENDED_META):
+        status = "ended"
+    return ListingState(
+        external_id=str(row.id),
+        sku=row.sku,
+        title=row.name,
+        status=status,
+        price=list_price(row.price, row.regular_price, currency),
+        quantity=units(row.stock_quantity) if row.manage_stock else None,
+        modified_at=row.date_modified_gmt,
+    )
+
+
+def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) -> ListingState:
+    """A variation without a SKU of its own shows its parent's: reporting that would fold variations together.
+
+    Stock managed by the parent (`manage_stock: "parent"`) is what this variation shows, shared with its siblings.
+    """
+    choices = ", ".join(choice.option for choice in row.attributes if choice.option)
+    status: ListingStatus = "active" if parent.status == "publish" else "draft"
+    if row.status in ("private", "trash") or parent.status == "trash":
+        status = "ended"  # WooCommerce's own way to take one variation off sale is "private"
+    elif row.status != "publish":
+        status = "draft"
+    return ListingState(
+        external_id=f"{parent.id}/{row.id}",
+        sku="" if row.sku == parent.sku else row.sku,
+        title=f"{parent.name} - {choices}" if choices else parent.name,
+        status=status,
+        price=list_price(row.price, row.regular_price, currency),
+        quantity=units(row.stock_quantity) if row.manage_stock else None,
+        modified_at=row.date_modified_gmt,
+    )
+
+
+def meta_rows(values: dict[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in values.items()]
+
+
+def image_sources(offer: Offer) -> str:
+    """What is remembered of the images sent: WooCommerce copies each one anew whenever it is sent."""
+    return json.dumps(list(offer.images))
+
+
+def weight_text(grams: int, unit: str) -> str:
+    """Weight in the store's unit, to 4 decimals; pounds and ounces are avoirdupois. Raises KeyError for other units."""
+    value = (Decimal(grams) / _GRAMS_PER_UNIT[unit]).quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
+    return f"{value.normalize():f}"
+
+
+def descriptive_body(offer: Offer, *, weight_unit: str | None, category_id: int | None) -> dict[str, Any]:
+    """Everything but price, quantity, images and SKU."""
+    attributes = dict(offer.attributes)
+    if offer.brand:
+        attributes.setdefault("Brand", offer.brand)
+    body: dict[str, Any] = {
+        "name": offer.title,
+        "description": offer.description_html,
+        "attributes": [
+            {"name": name, "position": place, "visible": True, "variation": False, "options": [value]}
+            for place, (name, value) in enumerate(attributes.items())
+        ],
+    }
+    if offer.barcode and _GTIN.fullmatch(offer.barcode):
+        body["global_unique_id"] = offer.barcode
+    if offer.weight_grams is not None and weight_unit in _GRAMS_PER_UNIT:
+        body["weight"] = weight_text(offer.weight_grams, weight_unit)
+    if category_id is not None:
+        body["categories"] = [{"id": category_id}]
+    return body
+
+
+def images_body(offer: Offer) -> dict[str, Any]:
+    return {"images": [{"src": source} for source in offer.images]}
+
+
+def price_body(price: Money) -> dict[str, Any]:
+    """The sale price goes, or it would stay what buyers pay."""
+    return {"regular_price": price.plain(), "sale_price": ""}
+
+
+def quantity_body(quantity: int) -> dict[str, Any]:
+    """Without `manage_stock` the quantity is dropped with a 200."""
+    return {"manage_stock": True, "stock_quantity": quantity}
+
+
+def creation_body(offer: Offer, key: str, *, weight_unit: str | None, category_id: int | None) -> dict[str, Any]:
+    meta = {KEY_META: key, IMAGES_META: image_sources(offer), ENDED_META: ""}
+    return {
+        **descriptive_body(offer, weight_unit=weight_unit, category_id=category_id),
+        **images_body(offer),
+        **price_body(offer.price),
+        **quantity_body(offer.quantity),
+        "type": "simple",
+        "status": "publish",
+        "sku": offer.sku,
+        "meta_data": meta_rows(meta),
+    }
+
+
+# Orders
+
+
+def holds_stock(row: wire.Order) -> bool:
+    """Whether the order's units are off the shelf.
+
+    Taken at processing, completed and on-hold, given back at pending, cancelled and failed. `refunded`, the bin and
+    plug-ins' own statuses move nothing: there the lines tell (`_reduced_stock`), or else whether it was ever paid.
+    """
+    if row.status in _TAKES_STOCK:
+        return True
+    if row.status in _GIVES_BACK:
+        return False
+    reduced = [wire.meta_value(line.meta_data, _REDUCED_META) for line in row.line_items]
+    return any(reduced) or row.date_paid_gmt is not None or bool(row.refunds)
+
+
+def order(row: wire.Order, refunds: Sequence[wire.Refund]) -> ChannelOrder:
+    """`refunds` is the answer of /orders/{id}/refunds; the order itself lists too little. Raises ValueError."""
+    currency = row.currency
+    status = _ORDER_STATUS.get(row.status)
+    if status is None:
+        status = "paid" if row.date_paid_gmt else "pending"
+    person = row.shipping if row.shipping.address_1 or row.shipping.city else row.billing
+    return ChannelOrder(
+        external_id=str(row.id),
+        number=row.number or str(row.id),
+        status=status,
+        vendor_status=row.status,
+        holds_stock=holds_stock(row),
+        placed_at=row.date_created_gmt or row.changed_at,
+        modified_at=row.changed_at,
+        currency=currency,
+        lines=tuple(_line(line, currency) for line in row.line_items),
+        shipping=amount(row.shipping_total, currency),
+        tax=amount(row.total_tax, currency),
+        total=amount(row.total, currency),
+        refunds=_refunds(row, refunds),
+        ship_to=Address(
+            name=f"{person.first_name} {person.last_name}".strip(),
+            company=person.company,
+            line1=person.address_1,
+            line2=person.address_2,
+            city=person.city,
+            region=person.state,
+            postal_code=person.postcode,
+            country=person.country,
+            phone=person.phone or row.billing.phone,
+            email=row.billing.email,
+        ),
+        buyer_note=row.customer_note,
+    )
+
+
+def _line(row: wire.Line, currency: str) -> ChannelOrderLine:
+    listing = f"{row.product_id}/{row.variation_id}" if row.variation_id else str(row.product_id)
+    return ChannelOrderLine(
+        external_id=str(row.id),
+        listing_external_id=listing if row.product_id else None,
+        sku=row.sku,
+        title=row.name,
+        # Rounded up: half a unit sold (some plug-ins) is one unit less to promise.
+        quantity=max(0, int(row.quantity.to_integral_value(rounding=ROUND_CEILING))),
+        total=amount(row.total, currency),
+        tax=amount(row.total_tax, currency),
+    )
+
+
+def _refunds(row: wire.Order, refunds: Sequence[wire.Refund]) -> tuple[ChannelRefund, ...]:
+    """Oldest first. A refund's line items went back on sale unless the order's lines say that less did."""
+    left = {str(line.id): _restocked_units(line) for line in row.line_items}
+    found = []
+    for refund in sorted(refunds, key=lambda refund: (refund.date_created_gmt or row.changed_at, refund.id)):
+        restocked: dict[str, int] = {}
+        for item in refund.line_items:
+            line = _refunded_line(item, row.line_items)
+            wanted = int(abs(item.quantity))
+            if line is None or wanted == 0:
+                continue
+            limit = left.get(line)
+            given = wanted if limit is None else min(wanted, limit)
+            if limit is not None:
+                left[line] = limit - given
+            if given:
+                restocked[line] = restocked.get(line, 0) + given
+        found.append(
+            ChannelRefund(
+                external_id=str(refund.id),
+                amount=amount(refund.amount.removeprefix("-"), row.currency),
+                restocked=restocked,
+                created_at=refund.date_created_gmt or row.changed_at,
+            )
+        )
+    return tuple(found)
+
+
+def _restocked_units(line: wire.Line) -> int | None:
+    """Units of this line put back by refunds, where WooCommerce's own notes tell; None where it keeps none.
+
+    `wc_restock_refunded_items` counts them in `_restock_refunded_items` and lowers `_reduced_stock`, so a line that
+    has the second without the first was refunded without restocking (`api_restock: false`).
+    """
+    restocked = wire.meta_value(line.meta_data, _RESTOCKED_META)
+    if restocked:
+        return int(Decimal(restocked))
+    return 0 if wire.meta_value(line.meta_data, _REDUCED_META) else None
+
+
+def _refunded_line(item: wire.Line, lines: Sequence[wire.Line]) -> str | None:
+    """The order line a refund's line is about; where the refund does not name it, the one with the same article."""
+    named = wire.meta_value(item.meta_data, _REFUNDED_LINE_META)
+    if named:
+        return named
+    same = [line for line in lines if (line.product_id, line.variation_id) == (item.product_id, item.variation_id)]
+    return str(same[0].id) if item.product_id and same else None
+
+
+def shipment_meta(carrier: str, tracking_number: str) -> dict[str, str]:
+    return {CARRIER_META: carrier, TRACKING_META: tracking_number}
+
+
+def is_shipped_with(row: wire.Order, carrier: str, tracking_number: str) -> bool:
+    kept = {key: wire.meta_value(row.meta_data, key) for key in (CARRIER_META, TRACKING_META)}
+    return row.status == "completed" and kept == shipment_meta(carrier, tracking_number)
+
+
+# Queries and errors
+
+
+def gmt_query(moment: datetime) -> str:
+    """A time for `modified_after` with `dates_are_gmt`: UTC digits without a zone, which would shift them."""
+    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat()
+
+
+def read_error(status: int, body: Any) -> VendorError:
+    """WordPress's error body. A missing id is 400 on PUT; a key that may only read is 401, not 403."""
+    try:
+        found = wire.Error.model_validate(body)
+    except ValueError:
+        return VendorError()
+    auth = status in (401, 403) or found.code == "woocommerce_rest_authentication_error"
+    missing = status == 404 or (status == 400 and found.code.endswith("_invalid_id"))
+    hint = ""
+    if auth and "permission" in found.message:
+        hint = "the key may not do this: give it read/write permission, of a user who manages the shop"
+    elif auth and "timestamp" in found.message:
+        hint = "this machine's clock and the store's differ by more than 15 minutes"
+    elif auth:
+        hint = "the key or its secret was refused: make a new one in WooCommerce, Settings, Advanced, REST API"
+    return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing)

@@ -1,0 +1,56 @@
+"""Walking a WooCommerce list without losing a row while rows are added and removed under way.
+
+Pages by number drift: one row deleted ahead of us moves every later row forward, and the first of the next page is
+never seen. So each request starts on the last row already seen; if that place now shows an unseen row, rows were
+removed before it, and the walk steps back. Rows that appear behind us are for the caller's next walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from flipsync.domain.errors import Retryable
+
+PAGE_SIZE = 100
+_MAX_STEPS_BACK = 20
+
+
+class Row(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[RowT]):
+    """Rows from one offset on, in ascending id, and X-WP-Total where the answer had it."""
+
+    rows: list[RowT]
+    total: int | None
+
+    def is_last(self, offset: int) -> bool:
+        return len(self.rows) < PAGE_SIZE if self.total is None else offset + PAGE_SIZE >= self.total
+
+
+async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[Page[RowT]]:
+    """Pages of rows not seen before. Raises Retryable when the list changes faster than it can be read."""
+    offset = steps_back = 0
+    seen: set[int] = set()
+    while True:
+        page = await fetch(offset)
+        if offset and not (page.rows and page.rows[0].id in seen):
+            steps_back += 1
+            if steps_back > _MAX_STEPS_BACK:
+                raise Retryable("the list changes faster than it can be read")
+            offset = max(0, offset - PAGE_SIZE)
+            continue
+        fresh = [row for row in page.rows if row.id not in seen]
+        seen.update(row.id for row in fresh)
+        yield Page(fresh, page.total)
+        if page.is_last(offset):
+            return
+        offset += PAGE_SIZE - 1

@@ -1,0 +1,147 @@
+"""What a sales channel is to us, whatever the vendor: offers, listings, orders, rivals, webhook notices.
+
+Connectors translate vendor shapes to and from these values; nothing else knows a vendor's field names.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from flipsync.domain.money import Currency, Money
+
+Vendor = Literal["woocommerce", "custom"]
+ListingStatus = Literal["active", "draft", "ended"]
+OrderStatus = Literal["pending", "paid", "shipped", "cancelled", "refunded", "failed"]
+
+
+class ChannelValue(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Offer(ChannelValue):
+    """What we want a channel to show for one SKU. Prices without a currency do not exist; quantity is units."""
+
+    sku: str = Field(min_length=1, max_length=100)
+    title: str = Field(min_length=1, max_length=500)
+    description_html: str = ""
+    price: Money
+    quantity: int = Field(ge=0)
+    barcode: str | None = None
+    brand: str | None = None
+    category: str | None = None
+    images: tuple[str, ...] = ()
+    weight_grams: int | None = Field(default=None, ge=0)
+    attributes: dict[str, str] = Field(default_factory=dict, description="option and item-specific names to values")
+
+
+class ListingState(ChannelValue):
+    """What the channel says it shows now. `version` is opaque and present only where writes can be conditional."""
+
+    external_id: str
+    sku: str
+    title: str
+    status: ListingStatus
+    price: Money | None
+    quantity: int | None = Field(description="units on offer; None where the channel does not manage stock; may be < 0")
+    version: str | None = None
+    modified_at: AwareDatetime | None = None
+
+
+class Address(ChannelValue):
+    name: str = ""
+    company: str = ""
+    line1: str = ""
+    line2: str = ""
+    city: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country: str = Field(default="", description="ISO 3166-1 alpha-2")
+    phone: str = ""
+    email: str = ""
+
+
+class ChannelOrderLine(ChannelValue):
+    external_id: str
+    listing_external_id: str | None
+    sku: str
+    title: str
+    quantity: int = Field(ge=0)
+    total: Money = Field(description="line total before tax, after discounts; unit price is total / quantity")
+    tax: Money
+
+
+class ChannelRefund(ChannelValue):
+    """Money given back. `restocked` maps the order line's external id to the units the channel put back on sale."""
+
+    external_id: str
+    amount: Money
+    restocked: dict[str, int] = Field(default_factory=dict)
+    created_at: AwareDatetime
+
+
+class ChannelOrder(ChannelValue):
+    """One order as the channel tells it. `holds_stock` says whether, in this state, its units are off the shelf."""
+
+    external_id: str
+    number: str
+    status: OrderStatus
+    vendor_status: str
+    holds_stock: bool
+    placed_at: AwareDatetime
+    modified_at: AwareDatetime
+    currency: Currency
+    lines: tuple[ChannelOrderLine, ...]
+    shipping: Money
+    tax: Money
+    total: Money
+    channel_fee: Money | None = Field(default=None, description="what the channel itself reports it keeps, if it does")
+    refunds: tuple[ChannelRefund, ...] = ()
+    ship_to: Address = Address()
+    buyer_note: str = ""
+
+
+class RivalOffer(ChannelValue):
+    """Another seller's offer for goods we sell."""
+
+    sku: str
+    seller: str
+    price: Money
+    in_stock: bool
+    seen_at: AwareDatetime
+
+
+class ChannelInfo(ChannelValue):
+    """What `probe` learned about an account."""
+
+    name: str
+    version: str = ""
+    currency: Currency
+    timezone: str = "UTC"
+    can_read: bool
+    can_write: bool
+    notes: tuple[str, ...] = ()
+
+
+class WebhookSubscription(ChannelValue):
+    external_id: str
+    topic: str
+    url: str
+    active: bool
+
+
+class WebhookNotice(ChannelValue):
+    """One verified delivery. `dedup_key` is equal for repeats of the same fact and different for different facts.
+
+    `order` is present when the body carried the whole order; otherwise fetch `resource_id`.
+    """
+
+    kind: Literal["ping", "order", "listing", "other"]
+    topic: str
+    resource_id: str
+    dedup_key: str
+    deleted: bool = False
+    modified_at: datetime | None = None
+    order: ChannelOrder | None = None

@@ -1,0 +1,247 @@
+"""What agents may propose, in the imperative. The gate judges them; only the runtime carries them out.
+
+`external` commands leave the house as effects; `read` commands fetch facts from a channel (also effects, without a
+gate); `internal` ones change our own books in the same transaction as the decision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from flipsync.domain.channel import Offer
+from flipsync.domain.events import Message
+from flipsync.domain.money import Money
+
+#: smaller is sooner; last unit sold beats everything
+PRIORITY_LAST_UNIT = 0
+PRIORITY_STOCK = 10
+PRIORITY_ORDER = 20
+PRIORITY_NORMAL = 50
+PRIORITY_BULK = 80
+
+
+class Command(Message):
+    """Base of all commands."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "external"
+    #: a newer command of this kind for the same subject makes pending older ones pointless
+    supersedes: ClassVar[bool] = False
+    default_priority: ClassVar[int] = PRIORITY_NORMAL
+    _registry: ClassVar[dict[str, type[Command]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        Command._registry[cls.__name__] = cls
+
+    @classmethod
+    def from_store(cls, type_name: str, payload: dict[str, Any]) -> Command:
+        """Rebuild a command. Raises KeyError for a type this version does not know."""
+        return cls._registry[type_name].model_validate(payload)
+
+    def priority(self) -> int:
+        return self.default_priority
+
+
+class AccountCommand(Command):
+    account_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("account", self.account_id)
+
+
+class ListingCommand(AccountCommand):
+    listing_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("listing", self.listing_id)
+
+
+# -- external ---------------------------------------------------------------------------------------------------------
+
+
+class PublishListing(ListingCommand):
+    """Create the listing on its channel, with nothing to sell yet: quantity follows when the ledger grants it.
+
+    `certificate` is the price firewall's; without one the price never leaves.
+    """
+
+    offer: Offer
+    certificate: dict[str, Any] | None = None
+
+
+class ReviseListing(ListingCommand):
+    """Change text, images and attributes of a live listing."""
+
+    supersedes: ClassVar[bool] = True
+    offer: Offer
+
+
+class EndListing(ListingCommand):
+    """Take a listing off sale."""
+
+    reason: str
+
+
+class ChangePrice(ListingCommand):
+    """Set the price of a live listing. `certificate` is the price firewall's; without one it never leaves."""
+
+    supersedes: ClassVar[bool] = True
+    price: Money
+    previous: Money | None
+    certificate: dict[str, Any] | None = None
+
+
+class SetChannelQuantity(ListingCommand):
+    """Bring the quantity a channel shows to what the ledger entitles it to at the moment of writing.
+
+    `quantity` is the target when decided; the effect worker reads the ledger again, so that a late write is never stale.
+    """
+
+    supersedes: ClassVar[bool] = True
+    quantity: int = Field(ge=0)
+    last_unit: bool = False
+
+    def priority(self) -> int:
+        return PRIORITY_LAST_UNIT if self.last_unit or self.quantity == 0 else PRIORITY_STOCK
+
+
+class ConfirmShipment(AccountCommand):
+    """Tell the channel that an order left the house."""
+
+    default_priority: ClassVar[int] = PRIORITY_ORDER
+    order_id: UUID
+    carrier: str
+    tracking_number: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class EnsureWebhooks(AccountCommand):
+    """Subscribe to the channel's webhooks, or switch on again what the vendor switched off."""
+
+    supersedes: ClassVar[bool] = True
+    callback_url: str
+
+
+# -- read -------------------------------------------------------------------------------------------------------------
+
+
+class PullOrders(AccountCommand):
+    """Fetch orders changed since the account's cursor and put them in the books."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_ORDER
+
+
+class PullRivals(AccountCommand):
+    """Fetch other sellers' offers for what we list on this account."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
+class VerifyListings(AccountCommand):
+    """Compare what the channel shows with what we think it shows."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
+# -- internal ---------------------------------------------------------------------------------------------------------
+
+
+class InternalCommand(Command):
+    scope: ClassVar[Literal["external", "read", "internal"]] = "internal"
+
+
+class ListOnChannel(InternalCommand):
+    """Coordinator's directive: this product belongs on this account."""
+
+    product_id: UUID
+    account_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("product", self.product_id)
+
+
+class AllocateStock(InternalCommand):
+    """Give each listing its entitlement. Escrow units taken from a channel count as free only once it has let go."""
+
+    stock_item_id: UUID
+    shares: dict[UUID, int] = Field(description="listing id → units it should end up with")
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id)
+
+
+class ReserveStock(InternalCommand):
+    """Set aside the units of an order that are not reserved yet."""
+
+    order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class MarkOrderReady(InternalCommand):
+    """Everything is reserved: the order can be packed and shipped."""
+
+    order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class EndorseDecision(InternalCommand):
+    """A coordinator lets a decision of one of its specialists go ahead."""
+
+    decision_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
+class OverruleDecision(InternalCommand):
+    """A coordinator stops a decision of one of its specialists."""
+
+    decision_id: UUID
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
+class AskOwner(InternalCommand):
+    """Put a decision before a person."""
+
+    decision_id: UUID
+    question: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
+class PauseAccount(InternalCommand):
+    """Stop writing to an account whose credentials or health are gone; reads go on."""
+
+    account_id: UUID
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("account", self.account_id)
+
+
+class ResumeAccount(InternalCommand):
+    """Write to an account again."""
+
+    account_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("account", self.account_id)

@@ -1,0 +1,92 @@
+"""Decisions: what an agent proposes, why, how sure it is, and what it passed over. And the gate's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.domain.commands import Command
+from flipsync.domain.money import Money
+
+C_co = TypeVar("C_co", bound=Command, covariant=True)
+
+
+class Evidence(BaseModel):
+    """A row somebody can look at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    id: UUID
+    note: str = ""
+
+
+class Alternative(BaseModel):
+    """Something that was considered. Scores are named, higher is better, units in the name (profit_minor_per_day)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    scores: dict[str, float] = Field(default_factory=dict)
+    why: str = ""
+    chosen: bool = False
+
+
+class Decision(BaseModel, Generic[C_co]):
+    """The outcome of one `decide`. No proposals means: hold, on purpose, for the reason given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    proposals: tuple[Command, ...] = ()
+    rationale: str
+    confidence: float = Field(ge=0, le=1)
+    alternatives: tuple[Alternative, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    stake: Money | None = Field(default=None, description="what could be lost if this is wrong")
+    source: Literal["rules", "model", "policy"] = "rules"
+
+    @classmethod
+    def hold(
+        cls, why: str, *, confidence: float = 1.0, evidence: Sequence[Evidence] = (), **more: Any
+    ) -> Decision[C_co]:
+        return cls(rationale=why, confidence=confidence, evidence=tuple(evidence), **more)
+
+    @classmethod
+    def propose(
+        cls, *commands: Command, why: str, confidence: float = 1.0, evidence: Sequence[Evidence] = (), **more: Any
+    ) -> Decision[C_co]:
+        return cls(proposals=commands, rationale=why, confidence=confidence, evidence=tuple(evidence), **more)
+
+    @property
+    def is_hold(self) -> bool:
+        return not self.proposals
+
+
+class Verdict(BaseModel):
+    """The gate's answer to one proposal; always with the rule that spoke and its reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["proceed", "mutate", "ask", "deny"]
+    rule: str
+    reason: str
+    command: Command | None = Field(default=None, description="the command that may go ahead, when it was changed")
+
+    @classmethod
+    def proceed(cls, rule: str, reason: str) -> Verdict:
+        return cls(answer="proceed", rule=rule, reason=reason)
+
+    @classmethod
+    def mutate(cls, rule: str, reason: str, command: Command) -> Verdict:
+        return cls(answer="mutate", rule=rule, reason=reason, command=command)
+
+    @classmethod
+    def ask(cls, rule: str, reason: str) -> Verdict:
+        return cls(answer="ask", rule=rule, reason=reason)
+
+    @classmethod
+    def deny(cls, rule: str, reason: str) -> Verdict:
+        return cls(answer="deny", rule=rule, reason=reason)

@@ -1,0 +1,121 @@
+"""The error tree.
+
+FlipSyncError                    what went wrong, and a hint what to do
+├── InvalidInput                 the caller's input; nothing was changed
+├── NotFound                     no such thing, or not yours
+├── Conflict                     somebody else changed it first, or it exists already
+├── Forbidden                    authenticated, but not allowed
+├── Unauthenticated              who are you?
+├── Unavailable                  a part we need is not there now; retry later
+└── ChannelError                 an outside call failed, in exactly one of three ways:
+    ├── Rejected                 the vendor said no and nothing happened; do not repeat as it is
+    ├── Retryable(after)         nothing happened; the same call may succeed later
+    └── OutcomeUnknown           it may have happened: read back before anything else
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FlipSyncError(Exception):
+    """Base of every error raised on purpose. `hint` says what the reader can do about it."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidInput(FlipSyncError):
+    code = "invalid-input"
+    status = 422
+
+
+class NotFound(FlipSyncError):
+    code = "not-found"
+    status = 404
+
+
+class Conflict(FlipSyncError):
+    code = "conflict"
+    status = 409
+
+
+class Forbidden(FlipSyncError):
+    code = "forbidden"
+    status = 403
+
+
+class Unauthenticated(FlipSyncError):
+    code = "unauthenticated"
+    status = 401
+
+
+class Unavailable(FlipSyncError):
+    code = "unavailable"
+    status = 503
+
+
+class ChannelError(FlipSyncError):
+    """An outside call failed. `vendor_code` and `vendor_status` are the vendor's own words, for people and for rules."""
+
+    code = "channel-error"
+    status = 502
+
+    def __init__(
+        self, message: str, *, hint: str = "", vendor_code: str = "", vendor_status: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.vendor_code = vendor_code
+        self.vendor_status = vendor_status
+
+
+class Rejected(ChannelError):
+    """The vendor refused: nothing happened, and the same request will be refused again.
+
+    `auth` is true when the credentials, not the request, were refused (expired, revoked, missing scope).
+    """
+
+    code = "channel-rejected"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        vendor_code: str = "",
+        vendor_status: int | None = None,
+        auth: bool = False,
+        missing: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, vendor_code=vendor_code, vendor_status=vendor_status)
+        self.auth = auth
+        self.missing = missing
+
+
+class Retryable(ChannelError):
+    """Nothing happened; try the same request after `after` seconds (the vendor's wish, else None: use back-off)."""
+
+    code = "channel-retryable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: float | None = None,
+        hint: str = "",
+        vendor_code: str = "",
+        vendor_status: int | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, vendor_code=vendor_code, vendor_status=vendor_status)
+        self.after = after
+
+
+class OutcomeUnknown(ChannelError):
+    """A write was sent and no usable answer came: it may have happened. Read back; never assume either way."""
+
+    code = "channel-outcome-unknown"

@@ -1,0 +1,302 @@
+"""Facts, in the past tense. One class a kind; one row a fact in the journal.
+
+`subject` names what the fact is about as (kind, id); events about the same subject are handled in order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from flipsync.domain.channel import Vendor
+from flipsync.domain.money import Money
+
+Urgency = Literal["urgent", "normal", "bulk"]
+
+
+class Message(BaseModel, ABC):
+    """Base of everything typed that travels: events and commands. The class name is the type's name on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def type_name(cls) -> str:
+        return cls.__name__
+
+    @abstractmethod
+    def subject(self) -> tuple[str, UUID]:
+        """What this is about: (kind, id)."""
+
+
+class Event(Message):
+    """A fact. Subclasses are registered by name so that the journal can rebuild them."""
+
+    urgency: ClassVar[Urgency] = "normal"
+    _registry: ClassVar[dict[str, type[Event]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        Event._registry[cls.__name__] = cls
+
+    @classmethod
+    def from_journal(cls, type_name: str, payload: dict[str, Any]) -> Event:
+        """Rebuild an event. Raises KeyError for a type this version does not know."""
+        return cls._registry[type_name].model_validate(payload)
+
+    def routing_vendor(self) -> str | None:
+        """The vendor whose channel agent this concerns, or None for events that are not about one channel."""
+        return getattr(self, "vendor", None)
+
+
+class AccountEvent(Event):
+    """A fact about one account on one channel."""
+
+    account_id: UUID
+    vendor: Vendor
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("account", self.account_id)
+
+
+class ListingEvent(AccountEvent):
+    """A fact about one listing."""
+
+    listing_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("listing", self.listing_id)
+
+
+class OrderEvent(AccountEvent):
+    """A fact about one order."""
+
+    order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+# -- catalogue --------------------------------------------------------------------------------------------------------
+
+
+class ProductImported(Event):
+    """A product is new in the catalogue, or a file changed it."""
+
+    product_id: UUID
+    created: bool
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("product", self.product_id)
+
+
+class CostChanged(Event):
+    """The landed unit cost of a variant is known or different."""
+
+    variant_id: UUID
+    cost: Money
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("variant", self.variant_id)
+
+
+# -- stock ------------------------------------------------------------------------------------------------------------
+
+
+class StockMoved(Event):
+    """The ledger of a stock item changed; figures are after the movement, in units."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    stock_item_id: UUID
+    variant_id: UUID
+    kind: str
+    quantity: int
+    on_hand: int
+    reserved: int
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id)
+
+
+class StockFreed(Event):
+    """Units became available that nobody had: an order waiting for them can have them."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    stock_item_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id)
+
+
+class QuantityDrifted(ListingEvent):
+    """A channel shows another quantity than the ledger says it should."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    expected: int
+    seen: int | None
+
+
+# -- channels ---------------------------------------------------------------------------------------------------------
+
+
+class AccountConnected(AccountEvent):
+    """An account can be used from now on."""
+
+
+class ChannelCheckDue(AccountEvent):
+    """It is time to pull orders, and rivals' offers when `rivals` says so: what the channel may not have pushed."""
+
+    rivals: bool = False
+
+
+class ListingCheckDue(AccountEvent):
+    """It is time to compare what the channel shows with what we think it shows."""
+
+
+class ListingRequested(AccountEvent):
+    """A coordinator wants this product on this account (directive, executed by the channel's agent)."""
+
+    product_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("product", self.product_id)
+
+
+class ListingPublished(ListingEvent):
+    """The channel shows the listing; read back."""
+
+
+class ListingRefused(ListingEvent):
+    """The channel refused the listing."""
+
+    reason: str
+
+
+class ListingVanished(ListingEvent):
+    """The channel no longer knows a listing that we did not end."""
+
+
+class OfferChanged(ListingEvent):
+    """Something that bears on the price of a listing changed: rivals, sales, stock."""
+
+    cause: Literal["rivals", "sale", "stock", "cost", "drift"]
+
+
+class PriceSet(ListingEvent):
+    """The channel shows a new price; read back."""
+
+    price: Money
+
+
+class OrderReceived(OrderEvent):
+    """A new order is in the books and its units are reserved as far as they exist."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    short_units: int
+
+
+class OrderChanged(OrderEvent):
+    """The channel changed an order: status, refund, cancellation."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    status: str
+
+
+class OrderReady(OrderEvent):
+    """Every unit is reserved and the parcel may go."""
+
+
+class ParcelHandedOver(OrderEvent):
+    """A person (or a warehouse) gave the parcel to the carrier."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    carrier: str
+    tracking_number: str
+
+
+class ShipmentConfirmed(OrderEvent):
+    """The channel knows the order has left the house."""
+
+
+# -- receipts ---------------------------------------------------------------------------------------------------------
+
+
+class EffectFailed(Event):
+    """An effect ended without being confirmed: refused, or nobody can tell (a person has to look)."""
+
+    effect_id: UUID
+    command: str
+    outcome: Literal["rejected", "unknown"]
+    auth: bool = False
+    account_id: UUID
+    vendor: Vendor
+    subject_kind: str
+    subject_id: UUID
+    detail: str = ""
+
+    def subject(self) -> tuple[str, UUID]:
+        return (self.subject_kind, self.subject_id)
+
+
+class AccountHealthChanged(AccountEvent):
+    """Credentials, permissions or the vendor's service changed for better or worse."""
+
+    healthy: bool
+    cause: str
+
+
+# -- the business -----------------------------------------------------------------------------------------------------
+
+
+class CycleStarted(Event):
+    """A business cycle begins."""
+
+    tenant_id: UUID
+    cycle: Literal["pulse", "hourly", "daily", "weekly"]
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class RepricingDue(Event):
+    """It is time to look at every price."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class DecisionEscalated(Event):
+    """A decision is above its agent's authority; the agent it reports to decides."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    decision_id: UUID
+    from_agent: str
+    to_agent: str
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
+class ApprovalAnswered(Event):
+    """A person answered an approval."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    approval_id: UUID
+    decision_id: UUID
+    approved: bool
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)

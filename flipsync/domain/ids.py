@@ -1,0 +1,12 @@
+"""Identifiers that sort by the time they were made (UUID version 7, RFC 9562)."""
+
+from __future__ import annotations
+
+import uuid
+
+import uuid_utils.compat
+
+
+def new_id() -> uuid.UUID:
+    """A fresh UUIDv7: 48 bits of Unix milliseconds, then a counter and random bits, so ids sort by time."""
+    return uuid_utils.compat.uuid7()

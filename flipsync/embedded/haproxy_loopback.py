@@ -1,0 +1,55 @@
+"""Start HAProxy for Ray Serve with its statistics and metrics held to loopback, and its life bound to the parent's.
+
+Ray Serve 2.60 writes `bind *:8404` (statistics) and `bind :9101` (metrics) into the configuration whatever the HTTP
+host is, opens the admin socket to every user, and leaves HAProxy running when its actor is killed. Serve starts
+HAProxy through RAY_SERVE_HAPROXY_BINARY_PATH; run as a script (`python -IS haproxy_loopback.py HAPROXY ARG...`) this
+mends the configuration file it is given, then becomes HAProxy.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+_PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
+_ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
+
+
+def hold_to_loopback(configuration: str) -> str:
+    """The same configuration with statistics, metrics and the admin socket kept to this machine and this user."""
+    section = ""
+    lines = []
+    for line in configuration.split("\n"):
+        if line and not line[0].isspace() and not line.startswith("#"):
+            section = line.strip()
+        if section in _PRIVATE_SECTIONS:
+            line = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", line)
+        elif section == "global" and line.strip().startswith("stats socket"):
+            line = line.replace("mode 666", "mode 600")
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    program, arguments = argv[1], argv[2:]
+    if "-f" in arguments:
+        path = Path(arguments[arguments.index("-f") + 1])
+        text = path.read_text()
+        if (mended := hold_to_loopback(text)) != text:
+            fresh = path.with_name(f"{path.name}.{os.getpid()}")
+            fresh.write_text(mended)
+            fresh.replace(path)
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        os._exit(125)
+    os.execv(program, [program, *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,1 @@
+"""Ways to think: engines that know nothing of channels or tables."""

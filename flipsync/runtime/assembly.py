@@ -1,0 +1,69 @@
+"""Puts the pieces of one process together from its settings: store, gate, runner, worker."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import AgentClass, Graph
+from flipsync.runtime.mailbox import Limits, Mailbox, RedisWaker
+from flipsync.runtime.runner import AgentRunner
+from flipsync.security.secrets import SecretBox
+from flipsync.services.pricing.firewall import Firewall
+from flipsync.services.pricing.rules import FirewallLimits
+from flipsync.settings import RuntimeSettings
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import EFFECTS, Store
+
+
+def load_roster(reference: str) -> Sequence[AgentClass]:
+    """The agents' classes named by "module:attribute". The library does not know who they are."""
+    module, _, attribute = reference.partition(":")
+    roster: Sequence[AgentClass] = getattr(importlib.import_module(module), attribute)
+    return roster
+
+
+class Assembly:
+    """The shared parts of one process of the runtime."""
+
+    def __init__(self, settings: RuntimeSettings, *, name: str, pool_size: int = 1) -> None:
+        self.settings = settings
+        self.graph = Graph(load_roster(settings.roster))
+        clock = settings.business_clock()
+        validity = FirewallLimits().certificate_validity
+        limits = FirewallLimits(certificate_validity=max(validity, timedelta(seconds=60 * settings.speed())))
+        self.firewall = Firewall(settings.firewall_key_bytes(), limits=limits, clock=clock)
+        self.store = Store(
+            Database(settings.worker_database_url.get_secret_value(), pool_size=pool_size, max_overflow=1, name=name),
+            self.graph.routing(),
+            RedisWaker(self.redis_url),
+            clock,
+        )
+
+    @property
+    def redis_url(self) -> str:
+        return self.settings.redis_url.get_secret_value()
+
+    def decision_path(self) -> DecisionPath:
+        governance = [agent() for agent in self.graph.agents.values() if agent.spec.ecosystem == "governance"]
+        return DecisionPath(self.graph, Gate(self.firewall, governance))
+
+    def runner(self, agent: str) -> AgentRunner:
+        return AgentRunner(
+            self.graph.agents[agent](), self.store, self.decision_path(), Mailbox(self.redis_url, [agent])
+        )
+
+    def effect_worker(self, slot: str) -> EffectWorker:
+        return EffectWorker(
+            self.store,
+            SecretBox(self.settings.secret_keys()),
+            Limits(self.redis_url),
+            self.firewall,
+            Mailbox(self.redis_url, [EFFECTS]),
+            slot=slot,
+            width=self.settings.effect_width,
+        )

@@ -1,0 +1,147 @@
+"""What is fetched from channels: orders, rivals' offers, and whether listings still are what we think they are."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from flipsync.connectors.base import MarketplaceConnector
+from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
+from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
+from flipsync.services import orders, stock
+from flipsync.services.orders import AccountRef
+from flipsync.store.models import Listing
+from flipsync.store.repositories import accounts as account_rows
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import orders as order_rows
+from flipsync.store.unit_of_work import Cause, Store
+
+#: how far back the first pull looks
+FIRST_PULL = timedelta(days=30)
+_RIVALS_A_CALL = 50
+
+
+async def pull_orders(
+    store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
+) -> int:
+    """Book every order changed since the cursor; returns how many were new or changed.
+
+    The cursor stays one pull behind what was seen, so that an order the channel's list shows late is still met.
+    """
+    async with store.reader(tenant_id) as session:
+        row = await account_rows.get_account(session, account.id)
+    since = (row.orders_cursor if row else None) or store.clock.now() - FIRST_PULL
+    told: list[ChannelOrder] = [order async for order in connector.orders(since)]
+    async with store.reader(tenant_id) as session:
+        known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
+    changed = 0
+    for order in told:
+        if known.get(order.external_id) == (order.modified_at, order.vendor_status, len(order.refunds)):
+            continue
+        async with store.unit(tenant_id, cause) as unit:
+            result = await orders.ingest_order(unit, account, order)
+        changed += result.outcome in ("created", "changed")
+    seen_before = [order.modified_at for order in told if order.external_id in known]
+    async with store.unit(tenant_id, cause) as unit:
+        values: dict[str, object] = {"last_ok_at": unit.now, "consecutive_failures": 0}
+        if seen_before:
+            values["orders_cursor"] = max(since, *seen_before)
+        elif row is not None and row.orders_cursor is None:
+            values["orders_cursor"] = since
+        await account_rows.update_account(unit.session, account.id, values)
+    return changed
+
+
+async def pull_rivals(
+    store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
+) -> int:
+    """Note rivals' offers for everything listed on the account; tells the pricing agent where something changed."""
+    async with store.reader(tenant_id) as session:
+        listed = await listing_rows.skus_of_account(session, account.id)
+    skus = sorted(listed)
+    offers: list[RivalOffer] = []
+    for start in range(0, len(skus), _RIVALS_A_CALL):
+        offers += await connector.rivals(skus[start : start + _RIVALS_A_CALL])
+    newest: dict[tuple[UUID, str], dict[str, object]] = {}
+    for offer in offers:
+        if offer.sku in listed and offer.price.amount_minor > 0:
+            newest[(listed[offer.sku], offer.seller)] = {
+                "listing_id": listed[offer.sku],
+                "seller": offer.seller,
+                "price_minor": offer.price.amount_minor,
+                "currency": offer.price.currency,
+                "in_stock": offer.in_stock,
+                "seen_at": offer.seen_at,
+            }
+    async with store.unit(tenant_id, cause) as unit:
+        changed = await listing_rows.record_rivals(unit, list(newest.values()), list(listed.values()), unit.now)
+        for listing_id in sorted(changed):
+            unit.emit(OfferChanged(listing_id=listing_id, account_id=account.id, vendor=account.vendor, cause="rivals"))
+    return len(changed)
+
+
+async def verify_listings(
+    store: Store,
+    tenant_id: UUID,
+    account: AccountRef,
+    connector: MarketplaceConnector,
+    cause: Cause,
+    settle_seconds: float,
+) -> int:
+    """Compare what the channel shows with our books; returns how many listings drifted.
+
+    A difference counts only when it is still there after outstanding orders were booked and the listing was read again:
+    a sale that nobody told us yet looks just like drift.
+    """
+    async with store.reader(tenant_id) as session:
+        ours = {row.external_id: row for row in await listing_rows.active_of_account(session, account.id)}
+    seen = {state.external_id: state async for state in connector.listings() if state.external_id in ours}
+    suspects = [row for key, row in ours.items() if await _differs(store, tenant_id, row, seen.get(key or ""))]
+    if not suspects:
+        return 0
+    await asyncio.sleep(settle_seconds)
+    await pull_orders(store, tenant_id, account, connector, cause)
+    drifted = 0
+    for suspect in suspects:
+        assert suspect.external_id is not None
+        again = await connector.read_listing(suspect.external_id)
+        async with store.reader(tenant_id) as session:
+            row = await listing_rows.get(session, suspect.id)
+        if row is None or row.status != "active" or not (what := await _differs(store, tenant_id, row, again)):
+            continue
+        drifted += 1
+        who = {"listing_id": row.id, "account_id": account.id, "vendor": account.vendor}
+        async with store.unit(tenant_id, cause) as unit:
+            if what == "vanished":
+                await listing_rows.set_status(unit, row.id, "vanished", "the channel does not know it")
+                await stock.let_go(unit, row.id, 0)
+                unit.emit(ListingVanished(**who))
+            elif what == "price":
+                assert again is not None and again.price is not None
+                await listing_rows.set_price_seen(unit, row.id, again.price.amount_minor)
+                unit.emit(OfferChanged(**who, cause="drift"))
+            else:
+                assert again is not None
+                state = await stock.entitlement(unit, row.id)
+                await listing_rows.set_quantity_shown(unit, row.id, again.quantity)
+                unit.emit(QuantityDrifted(**who, expected=state.entitled if state else 0, seen=again.quantity))
+    return drifted
+
+
+async def _differs(store: Store, tenant_id: UUID, row: Listing, seen: ListingState | None) -> str:
+    """What differs: "vanished", "price", "quantity", or "" for nothing. Writes under way are no difference."""
+    if seen is None or seen.status == "ended":
+        return "vanished"
+    async with store.unit(tenant_id) as unit:
+        state = await stock.entitlement(unit, row.id)
+        busy = await listing_rows.has_open_effects(unit.session, row.id)
+    if busy:
+        return ""
+    if seen.price is not None and row.price_minor is not None and seen.price.amount_minor != row.price_minor:
+        return "price"
+    if state is not None and seen.quantity is not None:
+        allowed = {state.entitled, state.entitled - state.pending}
+        if seen.quantity not in allowed:
+            return "quantity"
+    return ""

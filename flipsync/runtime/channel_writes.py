@@ -1,0 +1,345 @@
+"""How each external command reaches a channel, exactly once as the channel sees it.
+
+Every handler converges: it looks before it writes whenever an earlier attempt may have happened, and reads back what
+it wrote. It returns what to book in our own transaction, or raises Rejected, Retryable or OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from flipsync.connectors.base import MarketplaceConnector
+from flipsync.domain import commands as c
+from flipsync.domain.channel import ListingState
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet
+from flipsync.domain.money import Money
+from flipsync.runtime.channel_reads import pull_orders
+from flipsync.services import orders, stock
+from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.orders import AccountRef
+from flipsync.services.pricing.certificate import Certificate, CertificateRefused
+from flipsync.services.pricing.firewall import Firewall
+from flipsync.services.pricing.proposal import PriceProposal
+from flipsync.store.models import Listing, Order
+from flipsync.store.repositories import effects as effect_rows
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+
+
+@dataclass(frozen=True)
+class Done:
+    """The channel confirmed. `book` writes what follows in the transaction of the receipt."""
+
+    detail: str
+    book: Callable[[UnitOfWork], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one effect."""
+
+    effect: effect_rows.ClaimedEffect
+    account: ConnectedAccount
+    connector: MarketplaceConnector
+    store: Store
+    firewall: Firewall
+
+    @property
+    def ref(self) -> AccountRef:
+        return AccountRef(self.account.id, self.account.vendor)
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.effect.id, self.effect.correlation_id, self.effect.traceparent)
+
+    async def listing(self, listing_id: UUID) -> Listing:
+        async with self.store.reader(self.effect.tenant_id) as session:
+            listing = await listing_rows.get(session, listing_id)
+        if listing is None:
+            raise Rejected("the listing is not in our books any more", missing=True)
+        return listing
+
+    async def live_listing(self, listing_id: UUID) -> tuple[Listing, str]:
+        """The listing and its id on the channel."""
+        listing = await self.listing(listing_id)
+        if listing.status != "active" or listing.external_id is None:
+            raise Rejected(f"the listing is {listing.status}, not active")
+        return listing, listing.external_id
+
+
+async def publish(job: Job, command: c.PublishListing) -> Done:
+    listing = await job.listing(command.listing_id)
+    certificate = _certified(job, command.certificate, command.listing_id, command.offer.price)
+    found = None
+    if listing.external_id is not None:
+        found = await job.connector.read_listing(listing.external_id)
+    elif job.effect.uncertain or job.effect.attempts > 1:
+        found = await job.connector.find_listing(command.offer.sku)
+    if found is None or found.status == "ended":
+        found = await job.connector.publish(command.offer, job.effect.key)
+    seen = await _read_back(job, found.external_id)
+    if seen.price != command.offer.price:
+        await job.connector.set_price(found.external_id, command.offer.price, f"{job.effect.key}:price")
+        seen = await _read_back(job, found.external_id)
+        if seen.price != command.offer.price:
+            raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.offer.price}")
+
+    async def book(unit: UnitOfWork) -> None:
+        await listing_rows.record_price(
+            unit,
+            listing,
+            price_minor=command.offer.price.amount_minor,
+            floor_minor=_floor(certificate),
+            effect_id=job.effect.id,
+            reason="first price",
+        )
+        await listing_rows.activate(
+            unit,
+            listing.id,
+            external_id=found.external_id,
+            price_minor=command.offer.price.amount_minor,
+            quantity=seen.quantity,
+        )
+        unit.emit(
+            ListingPublished(listing_id=listing.id, account_id=job.account.id, vendor=job.account.vendor),
+            dedup_key=f"published:{listing.id}:{job.effect.id}",
+        )
+
+    return Done(f"shown as {found.external_id} at {command.offer.price}", book)
+
+
+async def change_price(job: Job, command: c.ChangePrice) -> Done:
+    listing, external_id = await job.live_listing(command.listing_id)
+    certificate = _certified(job, command.certificate, command.listing_id, command.price)
+    seen = await job.connector.read_listing(external_id) if job.effect.uncertain else None
+    if seen is None or seen.price != command.price:
+        await job.connector.set_price(external_id, command.price, job.effect.key)
+        seen = await _read_back(job, external_id)
+        if seen.price != command.price:
+            raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.price}")
+
+    async def book(unit: UnitOfWork) -> None:
+        changed = await listing_rows.record_price(
+            unit,
+            listing,
+            price_minor=command.price.amount_minor,
+            floor_minor=_floor(certificate),
+            effect_id=job.effect.id,
+            reason="",
+        )
+        if changed:
+            unit.emit(
+                PriceSet(
+                    listing_id=listing.id, account_id=job.account.id, vendor=job.account.vendor, price=command.price
+                )
+            )
+
+    return Done(f"price is {command.price}", book)
+
+
+async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
+    """Bring the channel to what the ledger grants the listing at this moment (see services.stock)."""
+    listing, external_id = await job.live_listing(command.listing_id)
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        state = await stock.entitlement(unit, listing.id)
+    if state is None:
+        raise Rejected("the listing has no stock in our books")
+    if state.mode == "pooled":
+        quantity = await _show_pooled(job, listing.id, external_id)
+    elif job.connector.capabilities.conditional_stock:
+        quantity = await _show_conditional(job, listing.id, external_id)
+    else:
+        quantity = await _show_fenced(job, listing.id, external_id)
+
+    async def book(unit: UnitOfWork) -> None:
+        await stock.shown(unit, listing.id)
+        await listing_rows.set_quantity_shown(unit, listing.id, quantity)
+
+    return Done(f"{quantity} on offer", book)
+
+
+async def _show_pooled(job: Job, listing_id: UUID, external_id: str) -> int:
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        quantity = await stock.grant(unit, listing_id)
+    answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.attempts}")
+    if answered.quantity != quantity:
+        seen = await _read_back(job, external_id)
+        if seen.quantity is None or seen.quantity > quantity:
+            raise OutcomeUnknown(f"the channel shows {seen.quantity} units instead of {quantity}")
+    return quantity
+
+
+async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int:
+    """Compare and set. Sales the channel has made but not yet told are waited for before anything is raised."""
+    tenant = job.effect.tenant_id
+    for turn in range(3):
+        seen = await _read_back(job, external_id)
+        if seen.version is None:
+            raise Retryable("the channel gave no stock version to write against", after=1.0)
+        async with job.store.unit(tenant, job.cause) as unit:
+            state = await stock.entitlement(unit, listing_id)
+        assert state is not None
+        if seen.quantity not in (state.entitled, state.entitled - state.pending):
+            await asyncio.sleep(job.account.config.settle_seconds)
+            await pull_orders(job.store, tenant, job.ref, job.connector, job.cause)
+        async with job.store.unit(tenant, job.cause) as unit:
+            state = await stock.entitlement(unit, listing_id)
+            assert state is not None
+            wanted = state.target if state.target < state.entitled else await stock.grant(unit, listing_id)
+        if seen.quantity != wanted:
+            key = f"{job.effect.key}:{job.effect.attempts}:{turn}"
+            try:
+                await job.connector.set_quantity(external_id, wanted, key, seen.version)
+            except Rejected as error:
+                if error.vendor_code == "version":
+                    continue  # a sale came between: look again
+                raise
+            after = await _read_back(job, external_id)
+            if after.version == seen.version:
+                raise OutcomeUnknown("the channel took the quantity and did not change it")
+        if wanted < state.entitled:
+            async with job.store.unit(tenant, job.cause) as unit:
+                await stock.let_go(unit, listing_id, wanted)
+        return wanted
+    raise Retryable("sales keep changing the stock; trying again", after=0.3)
+
+
+async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
+    """For channels without a conditional write: off the shelf, wait for sales to be told, book them, back on.
+
+    A plain write of "5" over a shelf that has just sold one puts the sold unit back on offer. At zero nothing can be
+    sold, so nothing can be overwritten. It costs `settle_seconds` off sale, and only when shares have to move.
+    """
+    tenant, config = job.effect.tenant_id, job.account.config
+    seen = await _read_back(job, external_id)
+    async with job.store.unit(tenant, job.cause) as unit:
+        state = await stock.entitlement(unit, listing_id)
+        assert state is not None
+        if state.target == state.entitled == seen.quantity and not state.pending:
+            return state.entitled
+        empty = seen.quantity == 0 and state.entitled - state.pending == 0 and not job.effect.uncertain
+        wanted = await stock.grant(unit, listing_id) if empty else 0
+    key = f"{job.effect.key}:{job.effect.attempts}"
+    if not empty:
+        if seen.quantity != 0 or job.effect.uncertain:
+            await job.connector.set_quantity(external_id, 0, f"{key}:fence")
+        await asyncio.sleep(config.settle_seconds)
+        seen = await _read_back(job, external_id)
+        if seen.quantity is not None and seen.quantity > 0:
+            raise Retryable(f"the channel still offers {seen.quantity}", after=0.2)
+        await pull_orders(job.store, tenant, job.ref, job.connector, job.cause)
+        async with job.store.unit(tenant, job.cause) as unit:
+            state = await stock.entitlement(unit, listing_id)
+            assert state is not None
+            if state.target < state.entitled:
+                await stock.let_go(unit, listing_id, state.target)
+                wanted = state.target
+            else:
+                wanted = await stock.grant(unit, listing_id)
+    if wanted:
+        answered = await job.connector.set_quantity(external_id, wanted, f"{key}:show")
+        if answered.quantity == wanted:
+            answered = await _read_back(job, external_id)
+        if answered.quantity != wanted and not await _sold_down_to(job, listing_id, answered):
+            raise OutcomeUnknown(f"the channel shows {answered.quantity} instead of {wanted}")
+    return wanted
+
+
+async def _sold_down_to(job: Job, listing_id: UUID, seen: ListingState) -> bool:
+    """Whether sales since the write explain what the channel shows."""
+    await asyncio.sleep(job.account.config.settle_seconds)
+    await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    again = await _read_back(job, seen.external_id)
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        state = await stock.entitlement(unit, listing_id)
+    return state is not None and again.quantity == state.entitled
+
+
+async def end(job: Job, command: c.EndListing) -> Done:
+    listing = await job.listing(command.listing_id)
+    if listing.external_id is not None:
+        await job.connector.end(listing.external_id, job.effect.key)
+        seen = await job.connector.read_listing(listing.external_id)
+        if seen is not None and seen.status == "active":
+            raise OutcomeUnknown("the channel still shows the listing")
+        await asyncio.sleep(job.account.config.settle_seconds)
+        await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+
+    async def book(unit: UnitOfWork) -> None:
+        await listing_rows.set_status(unit, listing.id, "ended", command.reason)
+        await stock.let_go(unit, listing.id, 0)
+
+    return Done("off sale", book)
+
+
+async def confirm_shipment(job: Job, command: c.ConfirmShipment) -> Done:
+    async with job.store.reader(job.effect.tenant_id) as session:
+        order = await session.get(Order, command.order_id)
+    if order is None:
+        raise Rejected("the order is not in our books any more", missing=True)
+    told = await job.connector.confirm_shipment(
+        order.external_id, command.carrier, command.tracking_number, job.effect.key
+    )
+    if told.status != "shipped":
+        again = await job.connector.read_order(order.external_id)
+        if again is None or again.status not in ("shipped", "refunded"):
+            raise OutcomeUnknown(f"the channel says {told.vendor_status} after the shipment was confirmed")
+
+    async def book(unit: UnitOfWork) -> None:
+        await orders.confirm_shipped(unit, job.ref, order.id)
+
+    return Done(f"{command.carrier} {command.tracking_number} confirmed", book)
+
+
+async def ensure_webhooks(job: Job, command: c.EnsureWebhooks) -> Done:
+    url = f"{command.callback_url.rstrip('/')}/api/v1/webhooks/{job.account.webhook_token}"
+    subscriptions = await job.connector.ensure_webhooks(url, job.account.webhook_secret)
+
+    async def book(unit: UnitOfWork) -> None:
+        return None
+
+    return Done(", ".join(sorted(each.topic for each in subscriptions)) or "no webhooks", book)
+
+
+async def _read_back(job: Job, external_id: str) -> ListingState:
+    seen = await job.connector.read_listing(external_id)
+    if seen is None:
+        await _vanished(job)
+        raise Rejected("the channel does not know the listing any more", missing=True)
+    return seen
+
+
+async def _vanished(job: Job) -> None:
+    if job.effect.subject_kind != "listing":
+        return
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        await listing_rows.set_status(unit, job.effect.subject_id, "vanished", "the channel does not know it")
+        await stock.let_go(unit, job.effect.subject_id, 0)
+        unit.emit(
+            ListingVanished(listing_id=job.effect.subject_id, account_id=job.account.id, vendor=job.account.vendor)
+        )
+
+
+def _certified(job: Job, raw: dict[str, object] | None, listing_id: UUID, price: Money) -> Certificate:
+    """The firewall's signature, checked at the last moment: unsigned, altered or stale prices never leave."""
+    certificate = Certificate.model_validate(raw) if raw is not None else None
+    try:
+        job.firewall.verify(certificate, listing_id, price, job.store.clock.now())
+    except CertificateRefused as error:
+        raise Rejected(error.message, vendor_code="certificate", hint=error.hint) from error
+    assert certificate is not None
+    return certificate
+
+
+def _floor(certificate: Certificate) -> int:
+    """The lowest price the firewall would have let through when it signed: the owner's floor or the net-profit floor."""
+    proposal = PriceProposal.model_validate(certificate.content["inputs"])
+    owners = proposal.floor.amount_minor if proposal.floor else 1
+    if proposal.fees is None:
+        return owners
+    economics = proposal.economics(proposal.fees.terms(certificate.issued_at))
+    return economics.floor_price(owners, certificate.price.amount_minor) or owners

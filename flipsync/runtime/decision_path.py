@@ -1,0 +1,233 @@
+"""What happens to a decision: recorded, sent up when it is above the agent's authority, judged by the gate, carried out.
+
+All of it is one transaction with the completion of the task that caused it: a decision and its effects exist together
+or not at all.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from flipsync.domain import commands as c
+from flipsync.domain.channel import Vendor
+from flipsync.domain.decisions import Decision
+from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
+from flipsync.domain.events import DecisionEscalated, ListingRequested
+from flipsync.domain.ids import new_id
+from flipsync.runtime.agent import AgentSpec, Context
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.services import accounts, orders, stock
+from flipsync.services.desk import offer_of
+from flipsync.services.orders import AccountRef
+from flipsync.store.models import AgentDecision, Proposal
+from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import stock as ledger
+from flipsync.store.unit_of_work import Cause, UnitOfWork
+
+
+class DecisionPath:
+    """Takes decisions from agents to effects."""
+
+    def __init__(self, graph: Graph, gate: Gate) -> None:
+        self._graph = graph
+        self._gate = gate
+
+    async def record(self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any]) -> UUID:
+        """Write the decision and do what follows from it; returns its id."""
+        decision_id = new_id()
+        above = self._above_authority(spec, decision)
+        superior = self._graph.superior(spec.name)
+        state = "held" if decision.is_hold else "applied"
+        if above:
+            state = "escalated" if superior else "awaiting"
+        unit.session.add(
+            AgentDecision(
+                id=decision_id,
+                tenant_id=unit.tenant_id,
+                agent=spec.name,
+                agent_version=spec.version,
+                event_id=ctx.event_id,
+                state=state,
+                source=decision.source,
+                rationale=decision.rationale,
+                confidence=decision.confidence,
+                stake_minor=decision.stake.amount_minor if decision.stake else None,
+                stake_currency=decision.stake.currency if decision.stake else None,
+                alternatives=[alternative.model_dump(mode="json") for alternative in decision.alternatives],
+                evidence=[evidence.model_dump(mode="json") for evidence in decision.evidence],
+                correlation_id=ctx.correlation_id,
+            )
+        )
+        proposals = []
+        for ordinal, command in enumerate(decision.proposals):
+            kind, subject_id = command.subject()
+            proposals.append(
+                Proposal(
+                    id=new_id(),
+                    tenant_id=unit.tenant_id,
+                    decision_id=decision_id,
+                    ordinal=ordinal,
+                    command=command.type_name(),
+                    payload=command.model_dump(mode="json"),
+                    subject_kind=kind,
+                    subject_id=subject_id,
+                    verdict=None,
+                )
+            )
+        unit.session.add_all(proposals)
+        await unit.session.flush()
+        cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
+        if above and superior:
+            unit.emit(
+                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=above),
+                cause=cause,
+            )
+        elif above:
+            await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({above})")
+        else:
+            for proposal, command in zip(proposals, decision.proposals, strict=True):
+                await self._carry_out(unit, ctx, spec.name, proposal, command, cause)
+        return decision_id
+
+    def _above_authority(self, spec: AgentSpec, decision: Decision[Any]) -> str:
+        if all(command.scope == "read" for command in decision.proposals):
+            return ""
+        if decision.confidence < spec.authority.auto_above:
+            return f"confidence {decision.confidence:.2f} is below {spec.authority.auto_above:.2f}"
+        if decision.stake is not None and decision.stake.amount_minor > spec.authority.max_stake.amount_minor:
+            return f"{decision.stake} at stake is above {spec.authority.max_stake.plain()}"
+        return ""
+
+    async def _carry_out(
+        self, unit: UnitOfWork, ctx: Context, agent: str, proposal: Proposal, command: c.Command, cause: Cause
+    ) -> None:
+        before = unit.cause
+        unit.cause = cause
+        try:
+            if command.scope == "internal":
+                proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
+                return
+            verdict = await self._gate.judge(unit, ctx, agent, command)
+            proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
+            if verdict.answer == "ask":
+                await self._ask(unit, ctx, proposal.decision_id, verdict.reason)
+            elif verdict.answer in ("proceed", "mutate"):
+                await self._enqueue(unit, proposal, verdict.command or command)
+        finally:
+            unit.cause = before
+
+    async def _enqueue(self, unit: UnitOfWork, proposal: Proposal, command: c.Command) -> None:
+        assert isinstance(command, c.AccountCommand), "external commands go to an account"
+        if command.supersedes:
+            kind, subject_id = command.subject()
+            await unit.flush()
+            await decision_rows.supersede(unit, [(command.type_name(), kind, subject_id)])
+        undo = None
+        if isinstance(command, c.ChangePrice) and command.previous is not None:
+            undo = command.model_copy(
+                update={"price": command.previous, "previous": command.price, "certificate": None}
+            )
+        unit.enqueue(
+            command,
+            account_id=command.account_id,
+            key=f"{proposal.decision_id}:{proposal.ordinal}",
+            proposal_id=proposal.id,
+            undo=undo,
+        )
+
+    async def _apply(self, unit: UnitOfWork, ctx: Context, command: c.Command) -> tuple[str, str, str]:
+        """Carry out an internal command; what cannot be done is denied with the reason, never half done."""
+        try:
+            async with unit.session.begin_nested():
+                await self._change_books(unit, ctx, command)
+                await unit.session.flush()
+        except (Conflict, NotFound) as error:
+            return "deny", error.code, error.message
+        return "proceed", "books", "done in the same transaction"
+
+    async def _change_books(self, unit: UnitOfWork, ctx: Context, command: c.Command) -> None:
+        match command:
+            case c.ListOnChannel():
+                await self._list_on_channel(unit, ctx, command)
+            case c.AllocateStock():
+                await stock.set_targets(unit, command.stock_item_id, command.shares)
+            case c.ReserveStock():
+                await orders.reserve_missing(unit, command.order_id)
+            case c.MarkOrderReady():
+                row = await ctx.services.orders.get(command.order_id)
+                if row is None:
+                    raise NotFound(f"order {command.order_id} does not exist")
+                await orders.mark_ready(unit, AccountRef(row.account_id, cast(Vendor, row.vendor)), command.order_id)
+            case c.EndorseDecision():
+                await self.endorse(unit, ctx, command.decision_id)
+            case c.OverruleDecision():
+                await self.overrule(unit, command.decision_id, command.reason)
+            case c.AskOwner():
+                await self._ask(unit, ctx, command.decision_id, command.question)
+            case c.PauseAccount():
+                await accounts.pause_account(unit, command.account_id, command.reason)
+            case c.ResumeAccount():
+                await accounts.resume_account(unit, command.account_id)
+            case _:
+                raise FlipSyncError(f"nobody knows how to carry out {command.type_name()}")
+
+    async def endorse(self, unit: UnitOfWork, ctx: Context, decision_id: UUID) -> None:
+        """Let an escalated or awaiting decision go ahead; the gate still has its say."""
+        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        if row is None:
+            raise NotFound(f"decision {decision_id} does not exist")
+        if row.state not in ("escalated", "awaiting"):
+            raise Conflict(f"the decision is {row.state} already")
+        await decision_rows.set_state(unit.session, decision_id, "applied")
+        cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
+        for proposal_row in row.proposals:
+            proposal = await unit.session.get_one(Proposal, proposal_row.id)
+            command = c.Command.from_store(proposal_row.command, proposal_row.payload)
+            await self._carry_out(unit, ctx, row.agent, proposal, command, cause)
+
+    async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
+        """Stop an escalated or awaiting decision."""
+        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        if row is None:
+            raise NotFound(f"decision {decision_id} does not exist")
+        if row.state not in ("escalated", "awaiting"):
+            raise Conflict(f"the decision is {row.state} already")
+        await decision_rows.set_state(unit.session, decision_id, "overruled")
+        for proposal_row in row.proposals:
+            await decision_rows.set_verdict(unit.session, proposal_row.id, "deny", "overruled", reason)
+
+    async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
+        hours = (await ctx.services.profile()).settings.approval_hours
+        await decision_rows.ask(unit, decision_id, question, unit.now + timedelta(hours=hours))
+        await decision_rows.set_state(unit.session, decision_id, "awaiting")
+
+    async def _list_on_channel(self, unit: UnitOfWork, ctx: Context, command: c.ListOnChannel) -> None:
+        account = await ctx.services.accounts.get(command.account_id)
+        if account is None or account.status == "disconnected":
+            raise Conflict("the account is not connected")
+        created = 0
+        rows = await listing_rows.variants_to_list(unit.session, command.product_id, command.account_id)
+        for variant, product in rows:
+            offer = offer_of(variant, product)
+            listing_id = await listing_rows.create_listing(
+                unit,
+                account_id=account.id,
+                variant=variant,
+                title=offer.title if offer else product.title,
+                currency=account.currency,
+            )
+            if listing_id is None:
+                continue
+            item = await ledger.ensure_item(unit, variant.id, mode=account.stock_mode)
+            await ledger.ensure_allocation(unit, listing_id, item.id)
+            created += 1
+        if created:
+            unit.emit(
+                ListingRequested(
+                    account_id=account.id, vendor=cast(Vendor, account.vendor), product_id=command.product_id
+                )
+            )

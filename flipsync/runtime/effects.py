@@ -1,0 +1,355 @@
+"""The effect worker: claims the outbox, paces each account, carries effects out, and writes receipts.
+
+Plain asyncio, no Ray. A call ends in one of three ways: done (or Rejected) is final; Retryable comes back after a
+jittered delay that doubles; OutcomeUnknown comes back as uncertain, so that its handler reads before it writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from flipsync.connectors.base import Limiter, MarketplaceConnector
+from flipsync.connectors.marketplaces import connect
+from flipsync.domain import commands as c
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import ChannelError, Conflict, NotFound, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
+from flipsync.domain.ids import new_id
+from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime.channel_writes import Done, Job
+from flipsync.runtime.mailbox import Mailbox
+from flipsync.security.secrets import SecretBox
+from flipsync.services import accounts
+from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.pricing.firewall import Firewall
+from flipsync.store.repositories import effects as effect_rows
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories.effects import ClaimedEffect
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+
+log = structlog.get_logger()
+
+LEASE_SECONDS = 90.0
+MAX_ATTEMPTS = 12
+BREAKER_FAILURES = 5
+_ACCOUNT_TTL = 10.0
+#: (first delay, longest delay) in seconds
+_BACKOFF = (0.4, 60.0)
+_PAUSED_LOOK = 30.0
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before the next attempt: doubling, full jitter above half (AWS "Exponential Backoff And Jitter", 2015)."""
+    ceiling = min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(attempt - 1, 16))
+    return float(ceiling) * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
+
+
+@dataclass
+class _Link:
+    """An account that is talked to: its connector, kept while the settings stay, and its circuit breaker."""
+
+    account: ConnectedAccount
+    connector: MarketplaceConnector
+    loaded_at: float
+    failures: int = 0
+    open_until: float = 0.0
+
+
+class EffectWorker:
+    """Carries out effects until cancelled. `slot` is this worker's place: a new life takes over what the old one held."""
+
+    def __init__(
+        self,
+        store: Store,
+        box: SecretBox,
+        limiter: Limiter,
+        firewall: Firewall,
+        mailbox: Mailbox | None = None,
+        *,
+        slot: str = "effects-0",
+        width: int = 16,
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._limiter = limiter
+        self._firewall = firewall
+        self._mailbox = mailbox
+        self._slot = slot
+        self._owner = f"{slot}:{new_id()}"
+        self._width = width
+        self._links: dict[UUID, _Link] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        assert self._mailbox is not None, "a worker that waits needs a mailbox"
+        begun = False
+        while True:
+            try:
+                if not begun:
+                    await self.begin()
+                    begun = True
+                started = await self._start_some()
+                if not started:
+                    await self._mailbox.wait(await self._next_due())
+            except asyncio.CancelledError:
+                raise
+            except (OperationalError, DBAPIError, OSError) as error:
+                log.warning("effects wait for the database", error=str(error).splitlines()[0])
+                await asyncio.sleep(0.5)
+
+    async def begin(self) -> None:
+        async with self._store.database.unbound() as session:
+            await effect_rows.release_earlier_lives(session, self._slot, self._owner)
+
+    async def step(self) -> int:
+        """Claim a batch and carry all of it out; returns how many. For tests and tools without a mailbox."""
+        started = await self._start_some()
+        await asyncio.gather(*self._running)
+        return started
+
+    async def aclose(self) -> None:
+        for task in self._running:
+            task.cancel()
+        for link in self._links.values():
+            await link.connector.aclose()
+
+    async def _start_some(self) -> int:
+        room = self._width - len(self._running)
+        if room <= 0:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            return 1
+        async with self._store.database.unbound() as session:
+            claimed = await effect_rows.claim(session, owner=self._owner, limit=room, lease_seconds=LEASE_SECONDS)
+        for effect in claimed:
+            task = asyncio.create_task(self._safely(effect), name=f"effect {effect.id}")
+            self._running.add(task)
+            task.add_done_callback(self._one_less)
+        return len(claimed)
+
+    def _one_less(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("effect left to its lease", error=repr(task.exception()))
+        if self._mailbox is not None:
+            self._mailbox.ring()
+
+    async def _next_due(self) -> float | None:
+        async with self._store.database.unbound() as session:
+            return await effect_rows.next_due(session)
+
+    async def _safely(self, effect: ClaimedEffect) -> None:
+        """Carry out; when the database goes away meanwhile, give the effect back as uncertain once it is there again."""
+        try:
+            await self._carry_out(effect)
+            return
+        except (OperationalError, DBAPIError, OSError) as error:
+            log.warning("effect interrupted by the database", effect=str(effect.id), error=str(error).splitlines()[0])
+        while True:
+            try:
+                async with self._store.database.unbound() as session:
+                    await effect_rows.put_back(session, effect, 0.1, uncertain=True)
+                return
+            except (OperationalError, DBAPIError, OSError):
+                await asyncio.sleep(0.5)
+
+    # -- one effect ---------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, effect: ClaimedEffect) -> None:
+        started_at = utc_now()
+        command = c.Command.from_store(effect.command, effect.payload)
+        try:
+            link = await self._link(effect)
+        except (NotFound, Conflict) as error:
+            await self._fail(effect, started_at, Rejected(error.message), None)
+            return
+        wait = self._must_wait(link, command)
+        if wait:
+            async with self._store.database.unbound() as session:
+                await effect_rows.put_back(session, effect, wait)
+            return
+        job = Job(effect, link.account, link.connector, self._store, self._firewall)
+        try:
+            done = await _perform(job, command)
+        except ChannelError as error:
+            await self._note_failure(link, error)
+            await self._fail(effect, started_at, error, link.account)
+            return
+        except (OperationalError, OSError):
+            raise
+        except Exception as error:
+            log.exception("effect failed in our own code", effect=str(effect.id), command=effect.command)
+            unknown = OutcomeUnknown(f"{type(error).__name__}: {error}")
+            await self._fail(effect, started_at, unknown, link.account)
+            return
+        await self._note_success(link)
+        await self._confirm(effect, started_at, done)
+
+    async def _confirm(self, effect: ClaimedEffect, started_at: datetime, done: Done) -> None:
+        async with self._unit(effect) as unit:
+            ours = await effect_rows.finish(
+                unit,
+                effect,
+                state="confirmed",
+                outcome="confirmed",
+                detail=done.detail,
+                vendor_code="",
+                started_at=started_at,
+                result={"detail": done.detail},
+            )
+            if ours:
+                await done.book(unit)
+
+    async def _fail(
+        self, effect: ClaimedEffect, started_at: datetime, error: ChannelError, account: ConnectedAccount | None
+    ) -> None:
+        last = effect.attempts >= MAX_ATTEMPTS
+        retry_in: float | None = None
+        if isinstance(error, Rejected):
+            state, outcome = "rejected", "rejected"
+        elif isinstance(error, Retryable):
+            state, outcome = ("rejected" if last else "pending"), "retryable"
+            if effect.uncertain and not last:
+                state = "unknown"
+            if not last:
+                retry_in = max(error.after or 0.0, backoff(effect.attempts))
+        else:
+            state, outcome = "unknown", "unknown"
+            if not last:
+                retry_in = backoff(effect.attempts)
+        async with self._unit(effect) as unit:
+            ours = await effect_rows.finish(
+                unit,
+                effect,
+                state=state,
+                outcome=outcome,
+                detail=error.message,
+                vendor_code=error.vendor_code,
+                started_at=started_at,
+                retry_in=retry_in,
+                result={"detail": error.message, "vendor_code": error.vendor_code},
+            )
+            if ours and retry_in is None and account is not None:
+                await self._tell_failed(unit, effect, account, error, state)
+
+    async def _tell_failed(
+        self, unit: UnitOfWork, effect: ClaimedEffect, account: ConnectedAccount, error: ChannelError, state: str
+    ) -> None:
+        if effect.command == "PublishListing" and state == "rejected":
+            await listing_rows.set_status(unit, effect.subject_id, "refused", error.message)
+            unit.emit(
+                ListingRefused(
+                    listing_id=effect.subject_id, account_id=account.id, vendor=account.vendor, reason=error.message
+                )
+            )
+        unit.emit(
+            EffectFailed(
+                effect_id=effect.id,
+                command=effect.command,
+                outcome="unknown" if state == "unknown" else "rejected",
+                auth=isinstance(error, Rejected) and error.auth,
+                account_id=account.id,
+                vendor=account.vendor,
+                subject_kind=effect.subject_kind,
+                subject_id=effect.subject_id,
+                detail=error.message,
+            )
+        )
+
+    def _unit(self, effect: ClaimedEffect) -> Any:
+        cause = Cause(effect.id, effect.correlation_id, effect.traceparent)
+        return self._store.unit(effect.tenant_id, cause)
+
+    # -- accounts -----------------------------------------------------------------------------------------------------
+
+    async def _link(self, effect: ClaimedEffect) -> _Link:
+        link = self._links.get(effect.account_id)
+        if link is not None and time.monotonic() - link.loaded_at < _ACCOUNT_TTL:
+            return link
+        async with self._store.reader(effect.tenant_id) as session:
+            account = await accounts.load_account(session, self._box, effect.account_id)
+        if link is not None:
+            same = link.account.config == account.config and link.account.credentials == account.credentials
+            link.account, link.loaded_at = account, time.monotonic()
+            if same:
+                return link
+            link.connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+            return link
+        connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+        fresh = _Link(account, connector, time.monotonic())
+        return self._links.setdefault(effect.account_id, fresh)
+
+    def _must_wait(self, link: _Link, command: c.Command) -> float:
+        """Seconds to wait before trying: the account is paused (reads go on), or its circuit is open."""
+        if link.account.status == "paused" and command.scope == "external":
+            return _PAUSED_LOOK
+        return max(0.0, link.open_until - time.monotonic())
+
+    async def _note_failure(self, link: _Link, error: ChannelError) -> None:
+        if isinstance(error, Rejected):
+            return
+        if isinstance(error, Retryable) and error.vendor_status == 429:
+            return  # the limiter handles pace; the vendor is well
+        link.failures += 1
+        if link.failures % BREAKER_FAILURES == 0:
+            pause = min(30.0, 0.5 * 2 ** (link.failures // BREAKER_FAILURES))
+            link.open_until = time.monotonic() + pause
+            if link.failures == 4 * BREAKER_FAILURES:
+                await self._tell_health(link, healthy=False, cause=error.message)
+
+    async def _note_success(self, link: _Link) -> None:
+        was_down = link.failures >= 4 * BREAKER_FAILURES
+        link.failures, link.open_until = 0, 0.0
+        if was_down:
+            await self._tell_health(link, healthy=True, cause="the channel answers again")
+
+    async def _tell_health(self, link: _Link, *, healthy: bool, cause: str) -> None:
+        async with self._store.unit(link.account.tenant_id) as unit:
+            unit.emit(
+                AccountHealthChanged(
+                    account_id=link.account.id, vendor=link.account.vendor, healthy=healthy, cause=cause
+                )
+            )
+
+
+_WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
+    c.PublishListing: channel_writes.publish,
+    c.ChangePrice: channel_writes.change_price,
+    c.SetChannelQuantity: channel_writes.set_quantity,
+    c.EndListing: channel_writes.end,
+    c.ConfirmShipment: channel_writes.confirm_shipment,
+    c.EnsureWebhooks: channel_writes.ensure_webhooks,
+}
+
+
+async def _perform(job: Job, command: c.Command) -> Done:
+    if type(command) in _WRITES:
+        return await _WRITES[type(command)](job, command)
+    tenant, ref, connector = job.effect.tenant_id, job.ref, job.connector
+    if isinstance(command, c.PullOrders):
+        changed = await channel_reads.pull_orders(job.store, tenant, ref, connector, job.cause)
+        detail = f"{changed} orders new or changed"
+    elif isinstance(command, c.PullRivals):
+        changed = await channel_reads.pull_rivals(job.store, tenant, ref, connector, job.cause)
+        detail = f"rivals of {changed} listings changed"
+    elif isinstance(command, c.VerifyListings):
+        settle = job.account.config.settle_seconds
+        changed = await channel_reads.verify_listings(job.store, tenant, ref, connector, job.cause, settle)
+        detail = f"{changed} listings drifted"
+    else:
+        raise Rejected(f"no handler carries out {command.type_name()}")
+
+    async def book(unit: UnitOfWork) -> None:
+        return None
+
+    return Done(detail, book)

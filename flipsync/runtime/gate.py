@@ -1,0 +1,73 @@
+"""The gate: every proposal that would leave the house is judged here, and the answer is kept with its reason.
+
+Prices go through the price firewall, which alone can sign them. Everything else is judged by the account's state and by
+the governance agents' `review`. Reads pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from flipsync.domain.commands import AccountCommand, ChangePrice, Command, PublishListing
+from flipsync.domain.decisions import Verdict
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import Agent, Context
+from flipsync.services.pricing.firewall import Firewall
+from flipsync.services.pricing.proposal import Clamp, Deny
+from flipsync.services.quotes import WINDOW, proposal_for
+from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+class Gate:
+    """Judges proposals. `reviewers` are agents whose `review` has a say (governance)."""
+
+    def __init__(self, firewall: Firewall, reviewers: Sequence[Agent[Any]] = ()) -> None:
+        self._firewall = firewall
+        self._reviewers = reviewers
+
+    async def judge(self, unit: UnitOfWork, ctx: Context, agent: str, command: Command) -> Verdict:
+        """The answer to one proposal of `agent`. `unit` is the transaction the decision is written in."""
+        if command.scope == "read":
+            return Verdict.proceed("read", "reading changes nothing")
+        if isinstance(command, AccountCommand):
+            account = await ctx.services.accounts.get(command.account_id)
+            if account is None or account.status == "disconnected":
+                return Verdict.deny("account", "the account is not connected")
+        for reviewer in self._reviewers:
+            opinion = await reviewer.review(command, ctx)
+            if opinion is not None and opinion.answer != "proceed":
+                return opinion
+        if isinstance(command, ChangePrice):
+            rival = await decision_rows.unsent_effect(unit.session, "ChangePrice", "listing", command.listing_id)
+            if rival is not None and rival.agent != agent:
+                return Verdict.deny("one-price-at-a-time", f"{rival.agent} is changing this price already")
+            return await self._price(unit, ctx, command, command.listing_id, command.price)
+        if isinstance(command, PublishListing):
+            return await self._price(unit, ctx, command, command.listing_id, command.offer.price)
+        return Verdict.proceed("open", "no rule is against it")
+
+    async def _price(
+        self, unit: UnitOfWork, ctx: Context, command: ChangePrice | PublishListing, listing_id: UUID, price: Money
+    ) -> Verdict:
+        choices = (await ctx.services.profile()).settings.pricing
+        rows = await pricing_rows.rows(unit.session, since=ctx.now - WINDOW, listing_ids=[listing_id])
+        if not rows:
+            return Verdict.deny("listing", "the listing does not exist")
+        verdict = self._firewall.check(proposal_for(rows[0], price, choices, ctx.now))
+        if isinstance(verdict, Deny):
+            return Verdict.deny("price-firewall", " ".join(reason.words for reason in verdict.reasons))
+        allowed = verdict.to if isinstance(verdict, Clamp) else price
+        changes: dict[str, Any] = {"certificate": verdict.certificate.model_dump(mode="json")}
+        if isinstance(command, ChangePrice):
+            changes["price"] = allowed
+        else:
+            changes["offer"] = command.offer.model_copy(update={"price": allowed})
+        signed = command.model_copy(update=changes)
+        if isinstance(verdict, Clamp):
+            why = " ".join(reason.words for reason in verdict.reasons)
+            return Verdict.mutate("price-firewall", f"{price} became {allowed}: {why}", signed)
+        return Verdict(answer="proceed", rule="price-firewall", reason="within all bounds; signed", command=signed)

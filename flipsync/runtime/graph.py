@@ -1,0 +1,106 @@
+"""The executive graph: who handles what, who reports to whom. Made from the agents' declarations and checked at boot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flipsync.domain.errors import InvalidInput
+from flipsync.domain.events import ApprovalAnswered, DecisionEscalated, Event
+from flipsync.runtime.agent import Agent
+from flipsync.store.unit_of_work import Routing, Subscription
+
+AgentClass = type[Agent[Any]]
+
+#: facts nobody needs to act on: they are the journal's, for people and for later
+RECORDED_ONLY = frozenset({"OrderReady", "PriceSet", "ListingRefused", "ShipmentConfirmed"})
+
+
+class Graph:
+    """The agents as one acyclic structure with typed edges."""
+
+    def __init__(self, agents: Sequence[AgentClass]) -> None:
+        """Raises InvalidInput, naming every fault, when the declarations do not fit together."""
+        self.agents: Mapping[str, AgentClass] = {agent.spec.name: agent for agent in agents}
+        faults = self._faults(agents)
+        if faults:
+            raise InvalidInput("the agents do not fit together: " + "; ".join(faults))
+
+    def _faults(self, agents: Sequence[AgentClass]) -> list[str]:
+        faults = []
+        names = [agent.spec.name for agent in agents]
+        faults += [f"two agents are called {name!r}" for name in sorted(set(names)) if names.count(name) > 1]
+        for name, agent in self.agents.items():
+            boss = agent.spec.reports_to
+            if boss is not None and boss not in self.agents:
+                faults.append(f"{name} reports to {boss!r}, who is not here")
+            elif boss is not None and DecisionEscalated not in self.agents[boss].handles:
+                faults.append(f"{name} reports to {boss}, who does not handle DecisionEscalated")
+        faults += self._cycles()
+        roots = [name for name, agent in self.agents.items() if agent.spec.reports_to is None]
+        if len(roots) != 1:
+            faults.append(f"exactly one agent reports to nobody; here: {', '.join(sorted(roots)) or 'none'}")
+        handled = {event.type_name() for agent in self.agents.values() for event in agent.handles}
+        known = {name for name, event in Event._registry.items() if not _is_abstract(event)}
+        faults += [f"nobody handles {name}" for name in sorted(known - handled - RECORDED_ONLY)]
+        faults += [f"{name} is handled and marked recorded-only" for name in sorted(handled & RECORDED_ONLY)]
+        return faults
+
+    def _cycles(self) -> list[str]:
+        faults = []
+        for start in self.agents:
+            seen: list[str] = [start]
+            here = self.agents[start].spec.reports_to
+            while here is not None and here in self.agents:
+                if here in seen:
+                    faults.append("reporting goes in a circle: " + " → ".join([*seen, here]))
+                    break
+                seen.append(here)
+                here = self.agents[here].spec.reports_to
+        return faults
+
+    def routing(self) -> Routing:
+        """Event type name → the agents that want it. An escalation goes to one agent only: see `addressed_to`."""
+        table: dict[str, list[Subscription]] = {}
+        for name, agent in self.agents.items():
+            vendors = frozenset(agent.spec.vendors) if agent.spec.vendors is not None else None
+            for event in agent.handles:
+                table.setdefault(event.type_name(), []).append(Subscription(name, vendors))
+        return table
+
+    def superior(self, name: str) -> str | None:
+        return self.agents[name].spec.reports_to
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the API and the command line."""
+        return {
+            "agents": [
+                {
+                    "name": name,
+                    "class": agent.__name__,
+                    "ecosystem": agent.spec.ecosystem,
+                    "reports_to": agent.spec.reports_to,
+                    "handles": sorted(event.type_name() for event in agent.handles),
+                    "proposes": sorted(command.type_name() for command in agent.proposes),
+                    "vendors": sorted(agent.spec.vendors) if agent.spec.vendors is not None else None,
+                    "summary": (agent.__doc__ or "").strip().splitlines()[0],
+                }
+                for name, agent in sorted(self.agents.items())
+            ]
+        }
+
+    def mermaid(self) -> str:
+        """A picture of who reports to whom and what wakes whom, in Mermaid's flowchart language."""
+        lines = ["flowchart TD"]
+        for name, agent in sorted(self.agents.items()):
+            lines.append(f'    {name}["{agent.__name__}"]')
+            if agent.spec.reports_to:
+                lines.append(f"    {name} -->|reports to| {agent.spec.reports_to}")
+        for name, agent in sorted(self.agents.items()):
+            events = sorted(event.type_name() for event in agent.handles - {DecisionEscalated, ApprovalAnswered})
+            lines += [f"    {event}([{event}]) -.-> {name}" for event in events]
+        return "\n".join(lines)
+
+
+def _is_abstract(event: type[Event]) -> bool:
+    return event.__name__ in {"AccountEvent", "ListingEvent", "OrderEvent"}

@@ -1,0 +1,145 @@
+"""Waking up: sleepers wait for a message on Redis, and look for themselves now and then because a message can be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from flipsync.domain.clock import utc_now
+
+_PREFIX = "flipsync:wake:"
+#: without any message a sleeper looks after this long; with Redis away, after the short one
+LOOK_SECONDS = 20.0
+LOOK_WITHOUT_REDIS = 0.5
+
+
+class RedisWaker:
+    """Publishes wake-ups. Redis being away is no error: sleepers look for themselves."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=1.0)
+
+    async def wake(self, names: frozenset[str], tenant_id: UUID, news: Sequence[dict[str, Any]]) -> None:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.publish(_PREFIX + name, b"1")
+                for each in news:
+                    pipe.publish(f"tenant:{tenant_id}:events", orjson.dumps(each))
+                await pipe.execute()
+        except (RedisError, OSError):
+            return
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+
+class Mailbox:
+    """One sleeper's alarm: `await mailbox.wait(...)` returns on a wake-up or after the time-out."""
+
+    def __init__(self, url: str, names: Iterable[str]) -> None:
+        self._redis = redis.Redis.from_url(url, socket_connect_timeout=1.0, health_check_interval=30)
+        self._channels = [_PREFIX + name for name in names]
+        self._event = asyncio.Event()
+        self._connected = False
+        self._task: asyncio.Task[None] | None = None
+
+    def ring(self) -> None:
+        """Wake the sleeper from inside the process."""
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Sleep until rung, at most `seconds` and at most the time between two looks."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="mailbox")
+        limit = LOOK_SECONDS if self._connected else LOOK_WITHOUT_REDIS
+        if seconds is not None:
+            limit = min(limit, seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), max(limit, 0.001))
+        self._event.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(*self._channels)
+                    self._connected = True
+                    self._event.set()  # what was told while nobody listened
+                    async for _ in pubsub.listen():
+                        self._event.set()
+            except (RedisError, OSError):
+                self._connected = False
+                await asyncio.sleep(0.5)
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        await self._redis.aclose()
+
+
+class Limits:
+    """Token buckets in Redis, shared by all workers: one script, so that taking a token is atomic (see `_TAKE`).
+
+    With Redis away each process falls back to its own pace of a tenth of the rate: slower, never faster than allowed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=1.0)
+        self._take = self._redis.register_script(_TAKE)
+        self._local: dict[str, float] = {}
+
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int) -> None:
+        while True:
+            try:
+                reply = await self._take(keys=[f"flipsync:limit:{bucket}"], args=[rate_per_second, burst])
+                wait = float(reply)
+            except (RedisError, OSError):
+                wait = self._alone(bucket, rate_per_second)
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                return
+            if wait <= 0:
+                return
+            await asyncio.sleep(wait)
+
+    async def pause(self, bucket: str, seconds: float) -> None:
+        try:
+            await self._redis.set(f"flipsync:limit:{bucket}:pause", b"1", px=max(1, int(seconds * 1000)))
+        except (RedisError, OSError):
+            self._local[bucket] = utc_now().timestamp() + seconds
+
+    def _alone(self, bucket: str, rate_per_second: float) -> float:
+        now = utc_now().timestamp()
+        at = max(now, self._local.get(bucket, 0.0))
+        self._local[bucket] = at + 10.0 / rate_per_second
+        return at - now
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+
+# Token bucket: tokens refill at ARGV[1] a second up to ARGV[2]; answers 0 when one was taken, else the seconds to wait.
+_TAKE = """
+redis.replicate_commands()
+local pause = redis.call('PTTL', KEYS[1] .. ':pause')
+if pause > 0 then return tostring(pause / 1000) end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local state = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens, at = tonumber(state[1]) or burst, tonumber(state[2]) or now
+tokens = math.min(burst, tokens + (now - at) * rate)
+local wait = 0
+if tokens >= 1 then tokens = tokens - 1 else wait = (1 - tokens) / rate end
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 60000)
+return tostring(wait)
+"""

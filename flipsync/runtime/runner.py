@@ -1,0 +1,154 @@
+"""An agent at work: claim tasks, decide each in a read-only transaction, write decisions and what follows in one more.
+
+Plain asyncio, no Ray: the actor (runtime.actors) only hosts it, tests run it directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from flipsync.domain.decisions import Decision
+from flipsync.domain.events import Event
+from flipsync.runtime.agent import Agent, Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.mailbox import Mailbox
+from flipsync.services.desk import Services
+from flipsync.store.models import EventRecord
+from flipsync.store.repositories import tasks as task_rows
+from flipsync.store.repositories.tasks import ClaimedTask
+from flipsync.store.unit_of_work import Cause, Store
+
+log = structlog.get_logger()
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Decided:
+    task: ClaimedTask
+    record: EventRecord
+    decision: Decision[Any]
+
+
+class AgentRunner:
+    """Runs one agent until cancelled. Whatever fails is tried again; a task that fails always is set aside with its error."""
+
+    def __init__(self, agent: Agent[Any], store: Store, path: DecisionPath, mailbox: Mailbox | None = None) -> None:
+        self.agent = agent
+        self.name = agent.spec.name
+        self._store = store
+        self._path = path
+        self._mailbox = mailbox
+        self._epoch = 0
+
+    async def run(self) -> None:
+        """Work for ever."""
+        assert self._mailbox is not None, "a runner that waits needs a mailbox"
+        while True:
+            try:
+                if not self._epoch:
+                    await self.begin()
+                worked = await self.step()
+                if not worked:
+                    await self._mailbox.wait(await self._next_due())
+            except asyncio.CancelledError:
+                raise
+            except (OperationalError, DBAPIError, OSError) as error:
+                log.warning("agent waits for the database", agent=self.name, error=str(error).splitlines()[0])
+                self._epoch = 0  # a new life takes its half-done tasks back at once
+                await asyncio.sleep(0.5)
+
+    async def begin(self) -> None:
+        """Start a new life: fence earlier ones."""
+        async with self._store.database.unbound() as session:
+            self._epoch = await task_rows.begin_life(session, self.name, os.getpid())
+
+    async def step(self) -> int:
+        """Handle one batch; returns how many tasks it held."""
+        async with self._store.database.unbound() as session:
+            claimed = await task_rows.claim(
+                session, self.name, epoch=self._epoch, limit=self.agent.spec.batch, lease_seconds=LEASE_SECONDS
+            )
+        by_tenant: dict[UUID, list[ClaimedTask]] = defaultdict(list)
+        for task in claimed:
+            by_tenant[task.tenant_id].append(task)
+        for tenant_id, tasks in by_tenant.items():
+            await self._handle(tenant_id, tasks)
+        return len(claimed)
+
+    async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
+        decided = await self._decide(tenant_id, tasks)
+        try:
+            await self._write(tenant_id, decided)
+        except (OperationalError, OSError):
+            raise
+        except Exception as error:
+            if len(decided) == 1:
+                await self._postpone(decided[0].task, error)
+                return
+            for one in decided:  # find the one that spoils the batch
+                try:
+                    await self._write(tenant_id, [one])
+                except (OperationalError, OSError):
+                    raise
+                except Exception as single:
+                    await self._postpone(one.task, single)
+
+    async def _decide(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> list[Decided]:
+        decided = []
+        failed: list[tuple[ClaimedTask, Exception]] = []
+        async with self._store.reader(tenant_id) as session:
+            records = await task_rows.events(session, [task.event_id for task in tasks])
+            services = Services(session, tenant_id, self._store.clock.now())
+            for task in tasks:
+                record = records[task.event_id]
+                try:
+                    event = Event.from_journal(record.type, record.payload)
+                    context = Context(tenant_id, services.now, services, record.id, record.correlation_id)
+                    async with session.begin_nested():
+                        decision = await self.agent.decide(event, context)
+                    decided.append(Decided(task, record, decision))
+                except (OperationalError, OSError):
+                    raise
+                except Exception as error:
+                    failed.append((task, error))
+        for task, problem in failed:
+            await self._postpone(task, problem)
+        return decided
+
+    async def _write(self, tenant_id: UUID, decided: Sequence[Decided]) -> None:
+        if not decided:
+            return
+        cause = Cause(decided[0].record.id, decided[0].record.correlation_id, decided[0].record.traceparent)
+        async with self._store.unit(tenant_id, cause) as unit:
+            ours = await task_rows.complete(unit.session, [one.task.id for one in decided], self._epoch)
+            services = Services(unit.session, tenant_id, unit.now)
+            for one in decided:
+                if one.task.id not in ours:
+                    continue
+                unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
+                context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
+                await self._path.record(unit, context, self.agent.spec, one.decision)
+
+    async def _postpone(self, task: ClaimedTask, error: Exception) -> None:
+        async with self._store.database.unbound() as session:
+            set_aside = await task_rows.postpone(session, task, self._epoch, f"{type(error).__name__}: {error}")
+        log.warning(
+            "agent failed on a task",
+            agent=self.name,
+            task=str(task.id),
+            set_aside=set_aside,
+            error=f"{type(error).__name__}: {error}".splitlines()[0],
+        )
+
+    async def _next_due(self) -> float | None:
+        async with self._store.database.unbound() as session:
+            return await task_rows.next_due(session, self.name)

@@ -1,0 +1,86 @@
+"""The clock of the house: turns passing time into facts ("it is time to …"). The only thing in it that polls, slowly."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal, cast
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from flipsync.domain.channel import Vendor
+from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
+from flipsync.settings import Cadence
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import tenants
+from flipsync.store.unit_of_work import Store
+
+log = structlog.get_logger()
+Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily"]
+_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily")
+
+
+@dataclass
+class Scheduler:
+    """Emits due facts for every tenant. Two schedulers at once do no harm: each fact has a key of its period."""
+
+    store: Store
+    cadence: Cadence
+    speed: float = 1.0
+    _last: dict[Rhythm, int] = field(default_factory=dict)
+
+    def seconds(self, rhythm: Rhythm) -> float:
+        """Real seconds between two beats."""
+        return max(self.cadence.floor, float(getattr(self.cadence, rhythm)) / self.speed)
+
+    async def run(self) -> None:
+        pause = min(self.seconds(rhythm) for rhythm in _RHYTHMS)
+        while True:
+            try:
+                await self.beat()
+            except (DBAPIError, OSError) as error:
+                log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
+            await asyncio.sleep(pause / 2)
+
+    async def beat(self) -> int:
+        """Emit what has become due since the last beat; returns how many tenants were told."""
+        now = self.store.clock.now()
+        due: dict[Rhythm, int] = {}
+        for rhythm in _RHYTHMS:
+            period = int(now.timestamp() / (self.seconds(rhythm) * self.speed))
+            if self._last.get(rhythm) != period:
+                due[rhythm] = period
+        if not due:
+            return 0
+        async with self.store.database.unbound() as session:
+            tenant_ids = await tenants.all_ids(session)
+        for tenant_id in tenant_ids:
+            await self._tell(tenant_id, due)
+        self._last.update(due)
+        return len(tenant_ids)
+
+    async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
+        async with self.store.unit(tenant_id) as unit:
+            accounts = [row for row in await listing_rows.accounts(unit.session) if row.status != "disconnected"]
+            if not accounts:
+                return
+            facts: list[tuple[Event, Rhythm]] = []
+            for account in accounts:
+                vendor = cast(Vendor, account.vendor)
+                if "orders" in due or "rivals" in due:
+                    rhythm: Rhythm = "rivals" if "rivals" in due else "orders"
+                    check = ChannelCheckDue(account_id=account.id, vendor=vendor, rivals="rivals" in due)
+                    facts.append((check, rhythm))
+                if "listings" in due:
+                    facts.append((ListingCheckDue(account_id=account.id, vendor=vendor), "listings"))
+            if "prices" in due:
+                facts.append((RepricingDue(tenant_id=tenant_id), "prices"))
+            if "hourly" in due:
+                facts.append((CycleStarted(tenant_id=tenant_id, cycle="hourly"), "hourly"))
+            if "daily" in due:
+                facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
+            for event, rhythm in facts:
+                key = f"due:{event.type_name()}:{rhythm}:{event.subject()[1]}:{due[rhythm]}:{self.seconds(rhythm):g}"
+                unit.emit(event, dedup_key=key)

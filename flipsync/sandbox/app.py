@@ -1,0 +1,285 @@
+"""The sandbox put together: one ASGI application with both channels and a control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from flipsync.domain.clock import utc_now
+from flipsync.sandbox import audit
+from flipsync.sandbox.books import Books
+from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.clock import MarketClock, Mode, milliseconds, rfc3339
+from flipsync.sandbox.custom import CustomChannel
+from flipsync.sandbox.custom_wire import order_id
+from flipsync.sandbox.faults import Faults
+from flipsync.sandbox.market import Market
+from flipsync.sandbox.orderbook import OrderBook, Refused
+from flipsync.sandbox.records import Channel
+from flipsync.sandbox.webhooks import Webhooks
+from flipsync.sandbox.woocommerce import WooCommerceShop
+from flipsync.sandbox.woocommerce.auth import ApiKey
+from flipsync.sandbox.woocommerce.shop import Shop
+
+CONTROL_HEADER = "X-Sandbox-Token"
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """How a sandbox is set up. `start_ms` is the first market time of a new sandbox (default: now)."""
+
+    seed: int = 7
+    data: str = ":memory:"
+    mode: Mode = "virtual"
+    speed: float = 1.0
+    currency: str = "USD"
+    timezone: str = "America/New_York"
+    start_ms: int | None = None
+
+
+class Sandbox:
+    """A market, its channels and their books. `base_url` is where it is reached; set it before it serves."""
+
+    def __init__(self, config: SandboxConfig, base_url: str = "http://127.0.0.1") -> None:
+        self.config = config
+        clock = MarketClock(config.mode, 0, config.speed)
+        self.books = Books(config.data, clock)
+        seed = int(self._once("seed", lambda: str(config.seed)))
+        start = self.books.meta("market_ms")
+        first = config.start_ms if config.start_ms is not None else milliseconds(utc_now()) // 1000 * 1000
+        clock.move_to(int(start) if start is not None else first)
+        if config.mode == "real" and config.speed == 1.0 and config.start_ms is None:
+            clock.move_to(milliseconds(utc_now()))
+        self.seed = seed
+        self.clock = clock
+        self.faults = Faults(self.books, seed)
+        self.webhooks = Webhooks(self.books, self.faults)
+        zone = ZoneInfo(config.timezone)
+        orders = OrderBook(self.books, config.currency)
+        self.market = Market(self.books, orders, seed, zone)
+        self.market.on_visit = self.webhooks.visit
+        self.books.on_change = self.webhooks.enqueue
+        self.books.on_commit = self.webhooks.committed
+        self.market.remember_time()
+        self.control_token = self._once("control_token", lambda: secrets.token_urlsafe(24))
+        self.shop_key = self._key("woo.key", "read_write")
+        self.shop_reader = self._key("woo.reader", "read")
+        self.custom_token = self._once("custom.token", lambda: secrets.token_urlsafe(24))
+        self.custom_reader = self._once("custom.reader", lambda: secrets.token_urlsafe(24))
+        shop = Shop(self.books, orders, self.faults, self.webhooks, config.currency, zone)
+        self.woo = WooCommerceShop(shop, [self.shop_key, self.shop_reader])
+        tokens = {self.custom_token: True, self.custom_reader: False}
+        self.custom = CustomChannel(self.market, self.faults, self.webhooks, tokens)
+        self.base_url = base_url
+
+    def _once(self, name: str, make: Callable[[], str]) -> str:
+        """A value made at the first start and kept with the data."""
+        stored = self.books.meta(name)
+        if stored is None:
+            stored = make()
+            self.books.set_meta(name, stored)
+        return stored
+
+    def _key(self, name: str, permissions: Any) -> ApiKey:
+        text = self._once(name, lambda: f"ck_{secrets.token_hex(20)} cs_{secrets.token_hex(20)}")
+        consumer_key, _, consumer_secret = text.partition(" ")
+        return ApiKey(consumer_key, consumer_secret, permissions)
+
+    @property
+    def base_url(self) -> str:
+        return self._base_url
+
+    @base_url.setter
+    def base_url(self, url: str) -> None:
+        self._base_url = url.rstrip("/")
+        self.webhooks.shop_url = f"{self._base_url}/woo"
+
+    def credentials(self) -> dict[str, Any]:
+        """Addresses and keys of both channels."""
+        woo, custom = f"{self.base_url}/woo", f"{self.base_url}/custom"
+        return {
+            "woocommerce": {
+                "base_url": woo,
+                "consumer_key": self.shop_key.consumer_key,
+                "consumer_secret": self.shop_key.consumer_secret,
+            },
+            "woocommerce_read_only": {
+                "base_url": woo,
+                "consumer_key": self.shop_reader.consumer_key,
+                "consumer_secret": self.shop_reader.consumer_secret,
+            },
+            "custom": {"base_url": custom, "token": self.custom_token},
+            "custom_read_only": {"base_url": custom, "token": self.custom_reader},
+        }
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Webhooks are delivered and, in real mode, time runs while this is open."""
+        await self.webhooks.start()
+        follower = asyncio.create_task(self.market.run_with_clock()) if self.config.mode == "real" else None
+        try:
+            yield
+        finally:
+            if follower is not None:
+                follower.cancel()
+                await asyncio.gather(follower, return_exceptions=True)
+            await self.webhooks.stop()
+            self.market.remember_time()
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AdvanceInput(_Input):
+    seconds: float = Field(gt=0, le=400 * 86_400)
+
+
+class FaultsInput(_Input):
+    channel: Channel
+    rates: dict[str, Any] = Field(default_factory=dict)
+    replace: bool = False
+
+
+class OrderInput(_Input):
+    channel: Channel
+    sku: str
+    quantity: int = Field(default=1, ge=1, le=100_000)
+    buyer: str = "Avery Lane"
+
+
+class BusinessInput(_Input):
+    settings: dict[str, Any] = Field(default_factory=dict)
+    reference_prices: dict[str, int] = Field(default_factory=dict, description="SKU to minor units")
+    webhook_interval_seconds: float | None = Field(default=None, ge=0)
+
+
+class Control:
+    """The control plane: for whoever runs the sandbox, not for the seller."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def routes(self) -> list[Route]:
+        table: list[tuple[str, str, Callable[[Request], Awaitable[JSONResponse]]]] = [
+            ("GET", "/status", self.status),
+            ("POST", "/advance", self.advance),
+            ("POST", "/faults", self.faults),
+            ("POST", "/order", self.order),
+            ("POST", "/webhooks/flush", self.flush),
+            ("GET", "/books", self.books),
+            ("GET", "/credentials", self.credentials),
+            ("POST", "/open-for-business", self.business),
+        ]
+        return [Route(path, self._guarded(handler), methods=[method]) for method, path, handler in table]
+
+    def _guarded(
+        self, handler: Callable[[Request], Awaitable[JSONResponse]]
+    ) -> Callable[[Request], Awaitable[JSONResponse]]:
+        async def guarded(request: Request) -> JSONResponse:
+            given = request.headers.get(CONTROL_HEADER, "")
+            if not hmac.compare_digest(given.encode(), self.sandbox.control_token.encode()):
+                return JSONResponse({"error": f"{CONTROL_HEADER} is missing or wrong"}, 401)
+            try:
+                return await handler(request)
+            except ValidationError as error:
+                problems = error.errors(include_url=False, include_context=False, include_input=False)
+                return JSONResponse({"error": "invalid input", "problems": problems}, 422)
+
+        return guarded
+
+    async def status(self, request: Request) -> JSONResponse:
+        sandbox = self.sandbox
+        return JSONResponse(
+            {
+                "market_time": rfc3339(sandbox.clock.now_ms()),
+                "mode": sandbox.config.mode,
+                "speed": sandbox.config.speed,
+                "seed": sandbox.seed,
+                "timezone": sandbox.config.timezone,
+                "currency": sandbox.config.currency,
+                "market": sandbox.market.status(),
+                "faults": {
+                    channel: {"settings": settings.model_dump(), "struck": dict(sandbox.faults.counts[channel])}
+                    for channel, settings in sandbox.faults.settings.items()
+                },
+                "webhooks_waiting": sandbox.webhooks.waiting(),
+                "webhook_interval_seconds": sandbox.webhooks.shop_interval,
+            }
+        )
+
+    async def advance(self, request: Request) -> JSONResponse:
+        body = AdvanceInput.model_validate_json(await request.body())
+        happened = await self.sandbox.market.advance(body.seconds)
+        return JSONResponse({"market_time": rfc3339(self.sandbox.clock.now_ms()), "happened": happened})
+
+    async def faults(self, request: Request) -> JSONResponse:
+        body = FaultsInput.model_validate_json(await request.body())
+        settings = self.sandbox.faults.configure(body.channel, body.rates, replace=body.replace)
+        return JSONResponse(settings.model_dump())
+
+    async def order(self, request: Request) -> JSONResponse:
+        body = OrderInput.model_validate_json(await request.body())
+        buyer = Buyer(willing_minor=0, price_sensitivity=0.0, quantity=body.quantity, name=body.buyer)
+        placed = self.sandbox.market.place(body.channel, body.sku, body.quantity, buyer)
+        if isinstance(placed, Refused):
+            return JSONResponse({"accepted": False, "reason": placed.reason})
+        external = str(placed.id) if placed.channel == "woo" else order_id(placed.id)
+        return JSONResponse(
+            {
+                "accepted": True,
+                "id": external,
+                "total_minor": placed.total_minor,
+                "currency": placed.currency,
+                "placed_at": rfc3339(placed.placed_ms),
+            }
+        )
+
+    async def flush(self, request: Request) -> JSONResponse:
+        return JSONResponse({"left": await self.sandbox.webhooks.flush()})
+
+    async def books(self, request: Request) -> JSONResponse:
+        with_orders = request.query_params.get("orders", "true").lower() != "false"
+        return JSONResponse(audit.report(self.sandbox.books, orders=with_orders))
+
+    async def credentials(self, request: Request) -> JSONResponse:
+        return JSONResponse(self.sandbox.credentials())
+
+    async def business(self, request: Request) -> JSONResponse:
+        body = BusinessInput.model_validate_json(await request.body())
+        settings = self.sandbox.market.configure(body.settings)
+        for sku, price_minor in body.reference_prices.items():
+            self.sandbox.market.set_reference_price(sku, price_minor)
+        if body.webhook_interval_seconds is not None:
+            self.sandbox.webhooks.set_shop_interval(body.webhook_interval_seconds)
+        return JSONResponse(settings.model_dump())
+
+
+def build_app(sandbox: Sandbox) -> Starlette:
+    """The ASGI application: /woo, /custom and /_sandbox."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with sandbox.running():
+            yield
+
+    return Starlette(
+        routes=[
+            Mount("/woo", app=sandbox.woo),
+            Mount("/custom", app=sandbox.custom),
+            Mount("/_sandbox", routes=Control(sandbox).routes()),
+        ],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,1 @@
+"""Secrets at rest, passwords, tokens, roles. Imports nothing of FlipSync but domain."""

@@ -1,0 +1,60 @@
+"""Passwords: argon2id (RFC 9106), hashed in threads so that the event loop keeps serving."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from flipsync.domain.errors import InvalidInput
+
+T = TypeVar("T")
+
+MIN_LENGTH = 8  # NIST SP 800-63B, 5.1.1.2
+MAX_LENGTH = 1024
+
+
+class Passwords:
+    """Hashes and verifies, at most `threads` at a time: each hash takes 64 MiB, and a flood must not take it all."""
+
+    def __init__(self, hasher: PasswordHasher | None = None, *, threads: int = 2) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="password")
+        self._decoy: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """An encoded argon2id hash. Raises InvalidInput for a password that is too short or too long."""
+        if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+            raise InvalidInput(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
+        return await self._in_thread(self._hasher.hash, password)
+
+    async def verify(self, encoded: str | None, password: str) -> bool:
+        """Whether `password` is the one. Without a hash (unknown user) it takes as long as with one, and says no."""
+        if len(password) > MAX_LENGTH:
+            return False
+        if encoded is None and self._decoy is None:
+            self._decoy = await self._in_thread(self._hasher.hash, secrets.token_hex(16))
+        right = await self._in_thread(self._matches, encoded or self._decoy or "", password)
+        return right and encoded is not None
+
+    def outdated(self, encoded: str) -> bool:
+        """Whether the hash was made with weaker parameters than today's."""
+        return self._hasher.check_needs_rehash(encoded)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, encoded: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(encoded, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))

@@ -1,0 +1,60 @@
+"""Roles and what each may do: the one place that says so."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Role = Literal["owner", "manager", "clerk", "analyst", "read-only"]
+Permission = Literal[
+    "accounts:read",
+    "accounts:write",
+    "agents:read",
+    "approvals:answer",
+    "approvals:read",
+    "catalogue:read",
+    "catalogue:write",
+    "customers:read",
+    "decisions:read",
+    "events:read",
+    "inventory:read",
+    "inventory:write",
+    "listings:read",
+    "orders:read",
+    "pricing:read",
+    "pricing:write",
+    "users:write",
+]
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
+
+_LOOK: Final[frozenset[Permission]] = frozenset({"catalogue:read", "listings:read", "inventory:read", "orders:read"})
+_ANALYSE: Final[frozenset[Permission]] = _LOOK | {
+    "accounts:read",
+    "agents:read",
+    "approvals:read",
+    "decisions:read",
+    "events:read",
+    "pricing:read",
+}
+
+GRANTS: Final[dict[Role, frozenset[Permission]]] = {
+    "owner": PERMISSIONS,
+    "manager": PERMISSIONS - {"accounts:write", "users:write"},
+    # packs, ships and counts: needs the buyer's address, not the books
+    "clerk": _LOOK | {"catalogue:write", "inventory:write", "customers:read", "events:read"},
+    "analyst": _ANALYSE,
+    "read-only": _LOOK,
+}
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    return permission in GRANTS[role]
+
+
+def as_role(name: str) -> Role:
+    """Raises ValueError for a role that does not exist."""
+    for role in ROLES:
+        if role == name:
+            return role
+    raise ValueError(f"{name!r} is not a role: {', '.join(ROLES)}")

@@ -1,0 +1,93 @@
+"""Tokens: short-lived signed access tokens (JWT, RFC 7519), and random refresh tokens of which only a hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Unauthenticated
+from flipsync.security.roles import Role, as_role
+
+ACCESS_LIFETIME = timedelta(minutes=15)
+REFRESH_LIFETIME = timedelta(days=30)
+MIN_KEY_BYTES = 32
+_ALGORITHM = "HS256"
+_ISSUER = "flipsync"
+_AUDIENCE = "flipsync-api"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Whom an access token speaks for. `session_id` is the refresh token family it came from."""
+
+    user_id: UUID
+    tenant_id: UUID
+    role: Role
+    session_id: UUID
+    expires_at: datetime
+
+
+class AccessTokens:
+    """Signs and reads access tokens. They are not looked up: a revoked session ends within `lifetime`."""
+
+    def __init__(self, key: bytes, *, lifetime: timedelta = ACCESS_LIFETIME) -> None:
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"a token key is at least {MIN_KEY_BYTES} bytes")
+        self._key = key
+        self.lifetime = lifetime
+
+    def issue(self, *, user_id: UUID, tenant_id: UUID, role: Role, session_id: UUID) -> str:
+        now = utc_now()
+        return jwt.encode(
+            {
+                "iss": _ISSUER,
+                "aud": _AUDIENCE,
+                "sub": str(user_id),
+                "tid": str(tenant_id),
+                "role": role,
+                "sid": str(session_id),
+                "iat": now,
+                "exp": now + self.lifetime,
+            },
+            self._key,
+            algorithm=_ALGORITHM,
+        )
+
+    def read(self, token: str) -> Claims:
+        """Raises Unauthenticated for anything but a valid, unexpired token of ours."""
+        try:
+            content = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                audience=_AUDIENCE,
+                issuer=_ISSUER,
+                options={"require": ["exp", "iat", "sub"]},
+            )
+            return Claims(
+                user_id=UUID(content["sub"]),
+                tenant_id=UUID(content["tid"]),
+                role=as_role(content["role"]),
+                session_id=UUID(content["sid"]),
+                expires_at=datetime.fromtimestamp(content["exp"], UTC),
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the access token has expired", hint="refresh it") from None
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):
+            raise Unauthenticated("the access token is not valid", hint="sign in again") from None
+
+
+def new_refresh_token() -> str:
+    """256 random bits, URL-safe."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_refresh_token(token: str) -> str:
+    """What is stored: SHA-256 is enough for a random token, which cannot be guessed from a list."""
+    return hashlib.sha256(token.encode()).hexdigest()

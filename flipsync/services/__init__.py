@@ -1,0 +1,1 @@
+"""What the house can do, one capability a file."""

@@ -1,0 +1,237 @@
+"""Marketplace accounts: connect, load with opened credentials, pause, resume, disconnect. Secrets are sealed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel import Vendor
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.events import AccountConnected, AccountHealthChanged
+from flipsync.domain.ids import new_id
+from flipsync.security.secrets import SecretBox
+from flipsync.store.models import MarketplaceAccount
+from flipsync.store.repositories import accounts as rows
+from flipsync.store.unit_of_work import UnitOfWork
+
+AccountStatus = Literal["connected", "paused", "disconnected"]
+StockMode = Literal["escrow", "pooled"]
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a field's name
+
+
+@dataclass(frozen=True)
+class ConnectedAccount:
+    """An account with what is needed to talk to its channel. SecretStr keeps values out of logs and reprs."""
+
+    id: UUID
+    tenant_id: UUID
+    vendor: Vendor
+    config: AccountConfig
+    credentials: dict[str, SecretStr]
+    webhook_token: str = field(repr=False)
+    webhook_secret: SecretStr
+    status: AccountStatus
+    stock_mode: StockMode
+
+
+@dataclass(frozen=True)
+class AccountSummary:
+    """An account as people see it: no secrets."""
+
+    id: UUID
+    vendor: Vendor
+    name: str
+    config: AccountConfig
+    status: AccountStatus
+    status_reason: str
+    stock_mode: StockMode
+    orders_cursor: datetime | None
+    last_ok_at: datetime | None
+    consecutive_failures: int
+    created_at: datetime
+    updated_at: datetime
+
+
+async def connect_account(
+    unit: UnitOfWork,
+    box: SecretBox,
+    *,
+    vendor: Vendor,
+    name: str,
+    config: AccountConfig,
+    credentials: Mapping[str, str],
+    stock_mode: StockMode = "escrow",
+) -> UUID:
+    """Put an account in the books and announce it. Makes its webhook secret unless `credentials` bring one.
+
+    Raises InvalidInput when vendor and config disagree, Conflict when the name is taken.
+    """
+    if config.vendor != vendor:
+        raise InvalidInput(f"the configuration is for {config.vendor}, the account for {vendor}")
+    name = name.strip()
+    if not name:
+        raise InvalidInput("an account needs a name")
+    account_id = new_id()
+    inserted = await rows.insert_account(
+        unit.session,
+        {
+            "id": account_id,
+            "tenant_id": unit.tenant_id,
+            "vendor": vendor,
+            "name": name,
+            "config": config.model_dump(mode="json"),
+            "credentials_encrypted": _seal(box, unit.tenant_id, account_id, credentials),
+            "webhook_token": _new_token(),
+            "status": "connected",
+            "stock_mode": stock_mode,
+        },
+    )
+    if not inserted:
+        raise Conflict(f"there is an account named {name!r} already", hint="choose another name")
+    unit.emit(AccountConnected(account_id=account_id, vendor=vendor))
+    return account_id
+
+
+async def load_account(session: AsyncSession, box: SecretBox, account_id: UUID) -> ConnectedAccount:
+    """The account with its secrets opened. Raises NotFound, Conflict when disconnected, SecretUnreadable."""
+    row = await rows.get_account(session, account_id)
+    if row is None:
+        raise NotFound(f"no account {account_id}")
+    if row.status == "disconnected":
+        raise Conflict(f"account {row.name!r} is disconnected", hint="connect it again with new credentials")
+    opened = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=_purpose(row.id))
+    return ConnectedAccount(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        vendor=cast(Vendor, row.vendor),
+        config=AccountConfig.model_validate(row.config),
+        credentials={key: SecretStr(value) for key, value in opened.items()},
+        webhook_token=row.webhook_token,
+        webhook_secret=SecretStr(opened[WEBHOOK_SECRET]),
+        status=cast(AccountStatus, row.status),
+        stock_mode=cast(StockMode, row.stock_mode),
+    )
+
+
+async def get_account(session: AsyncSession, account_id: UUID) -> AccountSummary:
+    """One account. Raises NotFound."""
+    row = await rows.get_account(session, account_id)
+    if row is None:
+        raise NotFound(f"no account {account_id}")
+    return _summary(row)
+
+
+async def list_accounts(
+    session: AsyncSession, *, vendor: Vendor | None = None, status: AccountStatus | None = None
+) -> list[AccountSummary]:
+    """The tenant's accounts in the order they were connected."""
+    return [_summary(row) for row in await rows.find_accounts(session, vendor=vendor, status=status)]
+
+
+async def replace_credentials(
+    unit: UnitOfWork, box: SecretBox, account_id: UUID, credentials: Mapping[str, str]
+) -> None:
+    """New keys for an account, its webhook secret kept unless given. Raises NotFound, Conflict when disconnected."""
+    row = await _usable(unit, account_id)
+    kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=_purpose(row.id))
+    merged = {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}
+    await rows.update_account(
+        unit.session,
+        account_id,
+        {"credentials_encrypted": _seal(box, unit.tenant_id, account_id, merged), "consecutive_failures": 0},
+    )
+
+
+async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
+    """Stop writing to the account; False when it was paused already. Raises NotFound, Conflict when disconnected."""
+    row = await _usable(unit, account_id)
+    if row.status == "paused":
+        return False
+    await rows.update_account(unit.session, account_id, {"status": "paused", "status_reason": reason})
+    unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
+    return True
+
+
+async def resume_account(unit: UnitOfWork, account_id: UUID) -> bool:
+    """Write to the account again; False when it was not paused. Raises NotFound, Conflict when disconnected."""
+    row = await _usable(unit, account_id)
+    if row.status == "connected":
+        return False
+    await rows.update_account(
+        unit.session, account_id, {"status": "connected", "status_reason": "", "consecutive_failures": 0}
+    )
+    unit.emit(
+        AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=True, cause="resumed")
+    )
+    return True
+
+
+async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
+    """Forget the credentials and the callback address for good; history stays. False when it was so already."""
+    row = await rows.get_account(unit.session, account_id, lock=True)
+    if row is None:
+        raise NotFound(f"no account {account_id}")
+    if row.status == "disconnected":
+        return False
+    await rows.update_account(
+        unit.session,
+        account_id,
+        {
+            "status": "disconnected",
+            "status_reason": reason,
+            "credentials_encrypted": b"",
+            "webhook_token": _new_token(),
+        },
+    )
+    unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
+    return True
+
+
+async def _usable(unit: UnitOfWork, account_id: UUID) -> MarketplaceAccount:
+    row = await rows.get_account(unit.session, account_id, lock=True)
+    if row is None:
+        raise NotFound(f"no account {account_id}")
+    if row.status == "disconnected":
+        raise Conflict(f"account {row.name!r} is disconnected", hint="connect it again with new credentials")
+    return row
+
+
+def _seal(box: SecretBox, tenant_id: UUID, account_id: UUID, credentials: Mapping[str, str]) -> bytes:
+    complete = {
+        WEBHOOK_SECRET: secrets.token_urlsafe(32),
+        **{key: value for key, value in credentials.items() if value},
+    }
+    return box.seal(complete, tenant_id=tenant_id, purpose=_purpose(account_id))
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _purpose(account_id: UUID) -> str:
+    return f"marketplace-account:{account_id}"
+
+
+def _summary(row: MarketplaceAccount) -> AccountSummary:
+    return AccountSummary(
+        id=row.id,
+        vendor=cast(Vendor, row.vendor),
+        name=row.name,
+        config=AccountConfig.model_validate(row.config),
+        status=cast(AccountStatus, row.status),
+        status_reason=row.status_reason,
+        stock_mode=cast(StockMode, row.stock_mode),
+        orders_cursor=row.orders_cursor,
+        last_ok_at=row.last_ok_at,
+        consecutive_failures=row.consecutive_failures,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,199 @@
+"""What an agent sees: read-only questions, answered from one read-only transaction. Agents get nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.channel import Offer
+from flipsync.domain.money import Money
+from flipsync.services.partition import Claim, escrow_shares, pooled_quantity
+from flipsync.services.quotes import PricingDesk
+from flipsync.services.tenant_settings import TenantProfile, profile
+from flipsync.store.models import Product, Variant
+from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import inventory as inventory_rows
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories.decisions import DecisionRow
+from flipsync.store.repositories.inventory import ItemRow, OrderRow, ShareRow
+from flipsync.store.repositories.listings import AccountRow
+
+
+@dataclass(frozen=True)
+class StockPicture:
+    """One stock item, its listings, and the shares it should be split into. Units."""
+
+    item: ItemRow
+    listings: tuple[ShareRow, ...]
+    shares: dict[UUID, int]
+    available: int
+
+    def changed(self) -> dict[UUID, int]:
+        """Listings whose channel has to be told something else than what it is entitled to show now."""
+        changed = {}
+        for row in self.listings:
+            share = self.shares[row.listing_id]
+            shows_other = row.quantity_shown != share
+            if row.listing_status == "active" and (row.entitled != share or row.pending or shows_other):
+                changed[row.listing_id] = share
+        return changed
+
+
+@dataclass(frozen=True)
+class RequestedOffer:
+    """A listing that waits to be published, with what to show."""
+
+    listing_id: UUID
+    offer: Offer | None
+    blocked: str = ""
+
+
+class StockDesk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def picture(self, stock_item_id: UUID) -> StockPicture | None:
+        session, settings = self._services.session, (await self._services.profile()).settings.stock
+        item = await inventory_rows.item(session, stock_item_id)
+        if item is None:
+            return None
+        since = self._services.now - timedelta(days=settings.demand_window_days)
+        rows = tuple(await inventory_rows.shares(session, stock_item_id, since=since))
+        on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
+        available = max(0, on_shelf - item.reserved)
+        selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
+        if item.mode == "pooled":
+            shares = {row.listing_id: pooled_quantity(available, settings.pooled_reserve) for row in selling}
+        else:
+            # units of listings that cannot be written to now are still theirs: nobody else may sell them
+            stuck = sum(row.entitled for row in rows if row not in selling)
+            claims = [Claim(row.listing_id, 1.0 + row.sold, row.entitled) for row in selling]
+            shares = escrow_shares(available - stuck, claims)
+        for row in rows:
+            shares.setdefault(row.listing_id, row.entitled)
+        return StockPicture(item, rows, shares, available)
+
+    async def item_of_listing(self, listing_id: UUID) -> UUID | None:
+        return await inventory_rows.item_of_listing(self._services.session, listing_id)
+
+    async def short_orders(self, stock_item_id: UUID) -> Sequence[UUID]:
+        """Orders waiting for units of this item, oldest first."""
+        return await inventory_rows.short_orders(self._services.session, stock_item_id)
+
+
+class ListingDesk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def products_not_on(self, account_id: UUID) -> Sequence[UUID]:
+        return await listing_rows.products_not_on(self._services.session, account_id)
+
+    async def can_list(self, product_id: UUID, account_id: UUID) -> int:
+        """How many variants of the product the account does not list."""
+        return len(await listing_rows.variants_to_list(self._services.session, product_id, account_id))
+
+    async def requested(self, product_id: UUID, account_id: UUID) -> list[RequestedOffer]:
+        """What to publish of a product on an account; variants without a price say why they cannot be."""
+        rows = await listing_rows.requested(self._services.session, product_id, account_id)
+        return [
+            RequestedOffer(listing.id, offer, "" if offer else "no price: set one for the variant")
+            for listing, variant, product in rows
+            for offer in [offer_of(variant, product)]
+        ]
+
+
+def offer_of(variant: Variant, product: Product) -> Offer | None:
+    """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell."""
+    if variant.price_minor is None:
+        return None
+    options = {str(name): str(value) for name, value in variant.options.items()}
+    suffix = " / ".join(options.values())
+    title = f"{product.title} – {suffix}" if suffix else product.title
+    images = ([variant.image] if variant.image else []) + [i for i in product.images if i != variant.image]
+    return Offer(
+        sku=variant.sku,
+        title=title[:500],
+        description_html=product.description_html,
+        price=Money(amount_minor=variant.price_minor, currency=variant.currency),
+        quantity=0,
+        barcode=variant.barcode,
+        brand=product.brand,
+        category=product.category,
+        images=tuple(images[:12]),
+        weight_grams=variant.weight_grams,
+        attributes=options,
+    )
+
+
+class OrderDesk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def get(self, order_id: UUID) -> OrderRow | None:
+        return await inventory_rows.order(self._services.session, order_id)
+
+
+class DecisionDesk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def get(self, decision_id: UUID) -> DecisionRow | None:
+        return await decision_rows.get(self._services.session, decision_id)
+
+
+class AccountDesk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def all(self) -> Sequence[AccountRow]:
+        return await listing_rows.accounts(self._services.session)
+
+    async def connected(self) -> list[AccountRow]:
+        return [account for account in await self.all() if account.status == "connected"]
+
+    async def get(self, account_id: UUID) -> AccountRow | None:
+        return next((account for account in await self.all() if account.id == account_id), None)
+
+
+class Services:
+    """The desks of one tenant, at one moment of business time."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID, now: datetime) -> None:
+        self.session = session
+        self.tenant_id = tenant_id
+        self.now = now
+        self._profile: TenantProfile | None = None
+
+    async def profile(self) -> TenantProfile:
+        if self._profile is None:
+            self._profile = await profile(self.session, self.tenant_id)
+        return self._profile
+
+    @cached_property
+    def stock(self) -> StockDesk:
+        return StockDesk(self)
+
+    @cached_property
+    def listings(self) -> ListingDesk:
+        return ListingDesk(self)
+
+    @cached_property
+    def orders(self) -> OrderDesk:
+        return OrderDesk(self)
+
+    @cached_property
+    def decisions(self) -> DecisionDesk:
+        return DecisionDesk(self)
+
+    @cached_property
+    def accounts(self) -> AccountDesk:
+        return AccountDesk(self)
+
+    @cached_property
+    def pricing(self) -> PricingDesk:
+        return PricingDesk(self.session, self.now, self.profile)

@@ -1,0 +1,181 @@
+"""Who: making a business with its owner, adding users, signing in, refreshing, signing out.
+
+Sessions are wall-clock matters: market time, which may run faster, has no say in them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from flipsync.domain.ids import new_id
+from flipsync.security.passwords import Passwords
+from flipsync.security.roles import Role, as_role
+from flipsync.security.tokens import REFRESH_LIFETIME, AccessTokens, hash_refresh_token, new_refresh_token
+from flipsync.store.models import RefreshToken
+from flipsync.store.repositories import identity as rows
+from flipsync.store.unit_of_work import Store, UnitOfWork
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
+_REFUSED = "e-mail address or password is wrong"
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session's tokens. `expires_in` is seconds of the access token; the refresh token serves once."""
+
+    user_id: UUID
+    tenant_id: UUID
+    role: Role
+    access_token: str = field(repr=False)
+    expires_in: int
+    refresh_token: str = field(repr=False)
+    refresh_expires_at: datetime
+
+
+async def create_tenant_with_owner(
+    store: Store, passwords: Passwords, *, tenant_name: str, email: str, password: str, currency: str = "USD"
+) -> tuple[UUID, UUID]:
+    """A new business and its owner: (tenant id, user id). Raises Conflict when the address is taken, InvalidInput."""
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise InvalidInput(f"{currency!r} is not an ISO 4217 currency code")
+    address = clean_email(email)
+    encoded = await passwords.hash(password)
+    tenant_id = new_id()
+    async with store.unit(tenant_id) as unit:
+        await rows.insert_tenant(unit.session, tenant_id, tenant_name, currency)
+        user_id = await _insert_user(unit, address, encoded, "owner")
+    return tenant_id, user_id
+
+
+async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, password: str, role: Role) -> UUID:
+    """A user of the unit's tenant. Raises Conflict when the address is taken, InvalidInput."""
+    return await _insert_user(unit, clean_email(email), await passwords.hash(password), role)
+
+
+async def disable_user(unit: UnitOfWork, user_id: UUID) -> None:
+    """Sign-in and refresh end now, access tokens within their lifetime. Raises NotFound."""
+    now = utc_now()
+    if not await rows.update_user(unit.session, user_id, {"disabled_at": now}):
+        raise NotFound(f"no user {user_id}")
+    await rows.revoke_user_tokens(unit.session, user_id, now)
+
+
+async def sign_in(
+    store: Store, passwords: Passwords, tokens: AccessTokens, *, email: str, password: str, device: str = ""
+) -> SignedIn:
+    """Open a session. Raises Unauthenticated, the same way and as slowly whatever was wrong."""
+    async with store.database.unbound() as session:
+        candidate = await rows.sign_in_candidate(session, email.strip())
+    right = await passwords.verify(candidate.password_hash if candidate else None, password)
+    if candidate is None or not right or candidate.disabled_at is not None:
+        raise Unauthenticated(_REFUSED)
+    renewed = await passwords.hash(password) if passwords.outdated(candidate.password_hash) else None
+    async with store.unit(candidate.tenant_id) as unit:
+        if renewed is not None:
+            await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
+        return await _open_session(
+            unit, tokens, candidate.id, as_role(candidate.role), family_id=new_id(), device=device
+        )
+
+
+async def refresh(store: Store, tokens: AccessTokens, refresh_token: str) -> SignedIn:
+    """The next pair of tokens; the one presented is spent.
+
+    A spent token that comes again was copied by somebody: its whole family is revoked. Raises Unauthenticated.
+    """
+    token_hash = hash_refresh_token(refresh_token)
+    async with store.database.unbound() as session:
+        tenant_id = await rows.tenant_of_refresh_token(session, token_hash)
+    if tenant_id is None:
+        raise _session_over()
+    async with store.unit(tenant_id) as unit:
+        renewed = await _rotate(unit, tokens, await rows.lock_refresh_token(unit.session, token_hash))
+    if renewed is None:  # raised only now: a revocation must be committed, not rolled back
+        raise _session_over()
+    return renewed
+
+
+async def sign_out(store: Store, refresh_token: str) -> None:
+    """End the session this token belongs to. Unknown tokens are no error: the session is over either way."""
+    token_hash = hash_refresh_token(refresh_token)
+    async with store.database.unbound() as session:
+        tenant_id = await rows.tenant_of_refresh_token(session, token_hash)
+    if tenant_id is None:
+        return
+    async with store.unit(tenant_id) as unit:
+        row = await rows.lock_refresh_token(unit.session, token_hash)
+        if row is not None:
+            await rows.revoke_family(unit.session, row.family_id, utc_now())
+
+
+def clean_email(email: str) -> str:
+    """The address without surrounding blanks. Raises InvalidInput when it cannot be one."""
+    address = email.strip()
+    if len(address) > 254 or not _EMAIL.fullmatch(address):
+        raise InvalidInput(f"{address[:80]!r} is not an e-mail address")
+    return address
+
+
+async def _rotate(unit: UnitOfWork, tokens: AccessTokens, row: RefreshToken | None) -> SignedIn | None:
+    now = utc_now()
+    if row is None or row.revoked_at is not None or row.expires_at <= now:
+        return None
+    user = await rows.get_user(unit.session, row.user_id)
+    if row.used_at is not None or user is None or user.disabled_at is not None:
+        await rows.revoke_family(unit.session, row.family_id, now)
+        return None
+    await rows.mark_refresh_token_used(unit.session, row.id, now)
+    return await _open_session(unit, tokens, user.id, as_role(user.role), family_id=row.family_id, device=row.device)
+
+
+async def _open_session(
+    unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, *, family_id: UUID, device: str
+) -> SignedIn:
+    refresh_token = new_refresh_token()
+    now = utc_now()
+    expires_at = now + REFRESH_LIFETIME
+    await rows.insert_refresh_token(
+        unit.session,
+        {
+            "id": new_id(),
+            "tenant_id": unit.tenant_id,
+            "user_id": user_id,
+            "family_id": family_id,
+            "token_hash": hash_refresh_token(refresh_token),
+            "issued_at": now,
+            "expires_at": expires_at,
+            "device": device[:200],
+        },
+    )
+    return SignedIn(
+        user_id=user_id,
+        tenant_id=unit.tenant_id,
+        role=role,
+        access_token=tokens.issue(user_id=user_id, tenant_id=unit.tenant_id, role=role, session_id=family_id),
+        expires_in=int(tokens.lifetime / timedelta(seconds=1)),
+        refresh_token=refresh_token,
+        refresh_expires_at=expires_at,
+    )
+
+
+async def _insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Role) -> UUID:
+    user_id = new_id()
+    values = {
+        "id": user_id,
+        "tenant_id": unit.tenant_id,
+        "email": email,
+        "password_hash": password_hash,
+        "role": role,
+    }
+    if not await rows.insert_user(unit.session, values):
+        raise Conflict("this e-mail address is in use already", hint="use another one")
+    return user_id
+
+
+def _session_over() -> Unauthenticated:
+    return Unauthenticated("the session is over", hint="sign in again")

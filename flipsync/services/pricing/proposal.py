@@ -1,0 +1,99 @@
+"""What goes into the price firewall and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from flipsync.domain.money import Currency, Money
+from flipsync.services.pricing.certificate import Certificate
+from flipsync.services.pricing.economics import UnitEconomics
+from flipsync.services.pricing.fees import FeeSchedule, FeeTerm
+
+
+class PricingValue(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PriceProposal(PricingValue):
+    """A price somebody wants to show. None means unknown everywhere, and unknown never means zero.
+
+    `current` None is a first listing. `cost_as_of` is when the cost was last known to be true: the purchase, or the
+    last cost review of stock in hand. `tax_bps` is the highest tax added on top at checkout; fees on the total are
+    taken on it. `shipping_charged` None counts as nothing charged, the careful reading. `quantity` is units on offer.
+    """
+
+    listing_id: UUID
+    channel_currency: Currency
+    current: Money | None
+    proposed: Money
+    unit_cost: Money | None
+    cost_as_of: AwareDatetime | None
+    fees: FeeSchedule | None
+    shipping_cost: Money | None
+    shipping_charged: Money | None = None
+    tax_bps: int | None = None
+    floor: Money | None = None
+    ceiling: Money | None
+    min_margin: Money | None = None
+    min_margin_bps: int | None = None
+    max_step_up_bps: int | None = None
+    max_step_down_bps: int | None = None
+    changes_24h: int | None = None
+    moved_24h: Money | None = Field(default=None, description="sum of the absolute price moves of the last 24 h")
+    quantity: int = 1
+
+    def economics(self, terms: Sequence[FeeTerm]) -> UnitEconomics:
+        """The unit's economics under these fee terms; for a proposal whose facts were found to be known."""
+        return UnitEconomics(
+            terms=terms,
+            unit_cost=_minor(self.unit_cost),
+            shipping_cost=_minor(self.shipping_cost),
+            shipping_charged=_minor(self.shipping_charged),
+            tax_bps=self.tax_bps or 0,
+            min_margin=_minor(self.min_margin),
+            margin_bps=self.min_margin_bps or 0,
+        )
+
+
+def _minor(amount: Money | None) -> int:
+    return 0 if amount is None else amount.amount_minor
+
+
+class Reason(PricingValue):
+    """One rule's word on a price: its name and version, what is wrong, and what to do."""
+
+    rule: str
+    version: int
+    words: str
+
+
+class Allow(PricingValue):
+    """The price may be sent as proposed, with the certificate."""
+
+    verdict: Literal["allow"] = "allow"
+    price: Money
+    certificate: Certificate
+    reasons: tuple[Reason, ...] = ()
+
+
+class Clamp(PricingValue):
+    """Only `to` may be sent, with the certificate; `reasons` say which bounds the proposal crossed."""
+
+    verdict: Literal["clamp"] = "clamp"
+    to: Money
+    reasons: tuple[Reason, ...]
+    certificate: Certificate
+
+
+class Deny(PricingValue):
+    """Nothing may be sent."""
+
+    verdict: Literal["deny"] = "deny"
+    reasons: tuple[Reason, ...]
+
+
+PriceVerdict = Allow | Clamp | Deny

@@ -1,0 +1,222 @@
+"""From rows to prices: gathers what the pricing policy and the price firewall need to know about a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.channel import RivalOffer, Vendor
+from flipsync.domain.money import Money
+from flipsync.services.pricing.economics import UnitEconomics
+from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed, stripe_us
+from flipsync.services.pricing.policy import PricingPolicy
+from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
+from flipsync.services.pricing.proposal import PriceProposal
+from flipsync.services.tenant_settings import PricingChoices, TenantProfile
+from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.repositories.pricing import PriceRow
+
+WINDOW = timedelta(days=14)
+_RETURN_WINDOW = timedelta(days=2)
+_DAY = timedelta(hours=24)
+_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ListingQuote:
+    """A quote with the listing it is for."""
+
+    listing_id: UUID
+    account_id: UUID
+    vendor: str
+    sku: str
+    quote: Quote
+    units_on_offer: int
+
+
+@dataclass(frozen=True)
+class ListMargin:
+    """What one sale of a variant at its list price would earn on an account; None where cost or price is unknown."""
+
+    account_id: UUID
+    sku: str
+    net: Money | None
+
+
+def fee_schedule(vendor: str, currency: str, choices: PricingChoices) -> FeeSchedule | None:
+    """The fees of an account; None where nobody has said what they are."""
+    if vendor == "woocommerce" and currency == "USD":
+        return stripe_us()
+    return percentage_plus_fixed(
+        cast(Vendor, vendor),
+        Decimal(choices.marketplace_fee_bps),
+        Money(amount_minor=choices.marketplace_fee_fixed_minor, currency=currency),
+        valid_from=_SINCE,
+        source="the owner's setting pricing.marketplace_fee_bps",
+    )
+
+
+def ceiling_of(row: PriceRow, choices: PricingChoices) -> int | None:
+    """The owner's ceiling, else a multiple of the list price; None when neither is known."""
+    if row.ceiling_minor is not None:
+        return row.ceiling_minor
+    return None if row.list_minor is None else row.list_minor * choices.default_ceiling_bps // 10_000
+
+
+def proposal_for(row: PriceRow, price: Money, choices: PricingChoices, now: datetime) -> PriceProposal:
+    """What the firewall has to know to judge `price` for this listing."""
+
+    def money(minor: int | None) -> Money | None:
+        return None if minor is None else Money(amount_minor=minor, currency=row.variant_currency)
+
+    here = row.currency
+    day = [change for change in row.changes if change[0] >= now - _DAY and change[1] is not None]
+    return PriceProposal(
+        listing_id=row.listing_id,
+        channel_currency=here,
+        current=None if row.current_minor is None else Money(amount_minor=row.current_minor, currency=here),
+        proposed=price,
+        unit_cost=money(row.cost_minor),
+        cost_as_of=row.cost_as_of,
+        fees=fee_schedule(row.vendor, here, choices),
+        shipping_cost=Money(amount_minor=choices.shipping_cost_minor, currency=here),
+        shipping_charged=Money(amount_minor=choices.shipping_charged_minor, currency=here),
+        tax_bps=choices.tax_bps,
+        floor=money(row.floor_minor),
+        ceiling=money(ceiling_of(row, choices)),
+        min_margin=Money.zero(here),
+        min_margin_bps=choices.min_margin_bps,
+        max_step_up_bps=choices.max_step_up_bps,
+        max_step_down_bps=choices.max_step_down_bps,
+        changes_24h=len(day),
+        moved_24h=Money(amount_minor=sum(abs(new - (old or 0)) for _, old, new in day), currency=here),
+        quantity=max(row.entitled, 1),
+    )
+
+
+def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteRequest | None:
+    """What the policy looks at; None for a listing that has no price yet."""
+    if row.current_minor is None or row.published_at is None:
+        return None
+    here = row.currency
+
+    def money(minor: int | None) -> Money | None:
+        return None if minor is None else Money(amount_minor=minor, currency=row.variant_currency)
+
+    last_sale = row.sales[-1].at if row.sales else row.published_at
+    recent = [old for at, old, _ in row.changes if at >= now - _RETURN_WINDOW and old is not None]
+    return QuoteRequest(
+        current=Money(amount_minor=row.current_minor, currency=here),
+        at=now,
+        unit_cost=money(row.cost_minor),
+        shipping_cost=Money(amount_minor=choices.shipping_cost_minor, currency=here),
+        shipping_charged=Money(amount_minor=choices.shipping_charged_minor, currency=here),
+        tax_bps=choices.tax_bps,
+        fees=fee_schedule(row.vendor, here, choices),
+        floor=money(row.floor_minor),
+        ceiling=money(ceiling_of(row, choices)),
+        min_margin=Money.zero(here),
+        min_margin_bps=choices.min_margin_bps,
+        max_step_up_bps=choices.max_step_up_bps,
+        max_step_down_bps=choices.max_step_down_bps,
+        rivals=tuple(
+            RivalOffer(
+                sku=row.sku,
+                seller=rival.seller,
+                price=Money(amount_minor=rival.price_minor, currency=here),
+                in_stock=rival.in_stock,
+                seen_at=now,
+            )
+            for rival in row.rivals
+        ),
+        history=_periods(row, now),
+        stock=row.entitled,
+        days_since_last_sale=max(0.0, (now - last_sale) / timedelta(days=1)),
+        recent_prices=tuple(Money(amount_minor=minor, currency=here) for minor in recent),
+    )
+
+
+def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
+    """Prices of the window with what they sold while they held. Hours without stock are not known and count as exposed."""
+    assert row.current_minor is not None and row.published_at is not None
+    start = max(row.published_at, now - WINDOW)
+    starts: list[tuple[datetime, int]] = []
+    for at, old, new in row.changes:
+        if not starts and old is not None and at > start:
+            starts.append((start, old))
+        starts.append((max(at, start), new))
+    if not starts:
+        starts = [(start, row.current_minor)]
+    periods = []
+    for index, (begin, price) in enumerate(starts):
+        end = starts[index + 1][0] if index + 1 < len(starts) else now
+        hours = (end - begin) / timedelta(hours=1)
+        last = index + 1 == len(starts)
+        units = sum(sale.units for sale in row.sales if begin <= sale.at and (last or sale.at < end))
+        if hours > 0:
+            money = Money(amount_minor=price, currency=row.currency)
+            periods.append(PricePeriod(price=money, units=units, exposure_hours=hours))
+    return tuple(periods)
+
+
+class PricingDesk:
+    """Quotes for listings, from one read-only transaction."""
+
+    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
+        self._session = session
+        self._now = now
+        self._profile = profile
+        self._policy = PricingPolicy()
+
+    async def quote(self, listing_id: UUID) -> ListingQuote | None:
+        """The next price of one listing; None when it has no price on its channel yet."""
+        quotes = await self._quotes([listing_id])
+        return quotes[0] if quotes else None
+
+    async def quote_variant(self, variant_id: UUID) -> list[ListingQuote]:
+        """The next prices of all listings of a variant."""
+        return await self._quotes(await pricing_rows.listings_of_variant(self._session, variant_id))
+
+    async def quote_all(self) -> list[ListingQuote]:
+        """The next price of every active listing."""
+        return await self._quotes(None)
+
+    async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
+        """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
+        choices = (await self._profile()).settings.pricing
+        found = []
+        for variant in await pricing_rows.variants_of_product(self._session, product_id):
+            for account_id, vendor, currency in vendors:
+                fees = fee_schedule(vendor, currency, choices)
+                if variant.price_minor is None or not variant.cost_minor or fees is None:
+                    found.append(ListMargin(account_id, variant.sku, None))
+                    continue
+                economics = UnitEconomics(
+                    terms=fees.terms(self._now),
+                    unit_cost=variant.cost_minor,
+                    shipping_cost=choices.shipping_cost_minor,
+                    shipping_charged=choices.shipping_charged_minor,
+                    tax_bps=choices.tax_bps,
+                    min_margin=0,
+                    margin_bps=choices.min_margin_bps,
+                )
+                net = Money(amount_minor=economics.net(variant.price_minor), currency=currency)
+                found.append(ListMargin(account_id, variant.sku, net))
+        return found
+
+    async def _quotes(self, listing_ids: Sequence[UUID] | None) -> list[ListingQuote]:
+        choices = (await self._profile()).settings.pricing
+        rows = await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
+        quotes = []
+        for row in rows:
+            request = request_for(row, choices, self._now) if row.status == "active" else None
+            if request is not None:
+                quote = self._policy.quote(request)
+                quotes.append(ListingQuote(row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled))
+        return quotes

@@ -1,0 +1,279 @@
+"""Agents, what they decided and why, and what they ask people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.decisions import Alternative, Evidence
+from flipsync.domain.errors import NotFound
+from flipsync.domain.money import Money
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.store.models import AgentDecision, Effect, Proposal, Receipt
+from flipsync.store.repositories import reading_decisions as rows
+
+DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]
+ApprovalState = Literal["open", "approved", "refused", "expired"]
+
+
+class AgentStatusView(View):
+    """How an agent is. Waiting and failed are this tenant's tasks."""
+
+    agent: str
+    state: str
+    restarts: int
+    last_error: str
+    ready_at: Moment | None
+    updated_at: Moment
+    waiting: int
+    failed: int
+
+
+class ProposalView(View):
+    """One command of a decision, with the gate's verdict (null while nobody has judged it)."""
+
+    id: UUID
+    ordinal: int
+    command: str
+    payload: dict[str, Any]
+    subject_kind: str
+    subject_id: UUID
+    verdict: str | None
+    rule: str
+    reason: str
+
+
+class DecisionSummary(View):
+    id: UUID
+    agent: str
+    agent_version: str
+    state: str
+    source: str
+    rationale: str
+    confidence: float
+    stake: Money | None
+    commands: list[str]
+    event_id: UUID
+    correlation_id: UUID
+    decided_at: Moment
+
+
+class ReceiptView(View):
+    attempt: int
+    outcome: str
+    detail: str
+    vendor_code: str
+    started_at: Moment
+    finished_at: Moment
+
+
+class EffectView(View):
+    """A command on its way to a channel, and what came of each attempt."""
+
+    id: UUID
+    proposal_id: UUID
+    command: str
+    state: str
+    attempts: int
+    created_at: Moment
+    finished_at: Moment | None
+    receipts: list[ReceiptView]
+
+
+class EventView(View):
+    id: UUID
+    type: str
+    subject_kind: str
+    subject_id: UUID
+    payload: dict[str, Any]
+    occurred_at: Moment
+
+
+class DecisionView(DecisionSummary):
+    """The chain: the fact it answers, what was weighed, what was proposed, and what came of it."""
+
+    event: EventView
+    alternatives: list[Alternative]
+    evidence: list[Evidence]
+    proposals: list[ProposalView]
+    effects: list[EffectView]
+
+
+class ApprovalView(View):
+    """A question to a person about a decision."""
+
+    id: UUID
+    question: str
+    state: str
+    asked_at: Moment
+    expires_at: Moment
+    answered_at: Moment | None
+    answered_by: UUID | None
+    note: str
+    decision: DecisionSummary
+
+
+class DecisionFilter(View):
+    """Command and subject are those of a proposal of the decision."""
+
+    agent: str | None = None
+    state: DecisionState | None = None
+    command: str | None = Field(default=None, examples=["ChangePrice"])
+    subject_kind: str | None = Field(default=None, examples=["listing"])
+    subject_id: UUID | None = None
+    correlation_id: UUID | None = None
+    decided_from: AwareDatetime | None = None
+    decided_before: AwareDatetime | None = None
+
+
+async def list_agents(session: AsyncSession) -> list[AgentStatusView]:
+    """Every agent that has ever reported, by name."""
+    counts = {agent: (waiting, failed) for agent, waiting, failed in await rows.task_counts(session)}
+    return [
+        AgentStatusView(
+            agent=row.agent,
+            state=row.state,
+            restarts=row.restarts,
+            last_error=row.last_error,
+            ready_at=row.ready_at,
+            updated_at=row.updated_at,
+            waiting=counts.get(row.agent, (0, 0))[0],
+            failed=counts.get(row.agent, (0, 0))[1],
+        )
+        for row in await rows.agents(session)
+    ]
+
+
+async def list_decisions(session: AsyncSession, page: PageRequest, where: DecisionFilter) -> Page[DecisionSummary]:
+    """Newest first. Raises InvalidInput for a foreign cursor."""
+    wanted = {name: getattr(where, name) for name in DecisionFilter.model_fields}
+    found = await rows.decisions(session, limit=page.limit + 1, after=page.after_id(), **wanted)
+    commands = await _commands(session, [row.id for row in found[: page.limit]])
+    return cut(found, page.limit, lambda row: _summary(row, commands[row.id]), lambda row: [str(row.id)])
+
+
+async def get_decision(session: AsyncSession, decision_id: UUID) -> DecisionView:
+    """From fact to receipt. Raises NotFound."""
+    row = await rows.decision(session, decision_id)
+    event = None if row is None else await rows.event(session, row.event_id)
+    if row is None or event is None:
+        raise NotFound(f"no decision {decision_id}")
+    proposals = await rows.proposals_of(session, [decision_id])
+    effects = await rows.effects_of(session, [proposal.id for proposal in proposals])
+    receipts: defaultdict[UUID, list[Receipt]] = defaultdict(list)
+    for receipt in await rows.receipts_of(session, [effect.id for effect in effects]):
+        receipts[receipt.effect_id].append(receipt)
+    return DecisionView(
+        **_summary(row, [proposal.command for proposal in proposals]).model_dump(),
+        event=EventView(
+            id=event.id,
+            type=event.type,
+            subject_kind=event.subject_kind,
+            subject_id=event.subject_id,
+            payload=event.payload,
+            occurred_at=event.occurred_at,
+        ),
+        alternatives=[Alternative.model_validate(alternative) for alternative in row.alternatives],
+        evidence=[Evidence.model_validate(evidence) for evidence in row.evidence],
+        proposals=[_proposal(proposal) for proposal in proposals],
+        effects=[_effect(effect, receipts[effect.id]) for effect in effects],
+    )
+
+
+async def list_approvals(
+    session: AsyncSession, page: PageRequest, state: ApprovalState | None = None
+) -> Page[ApprovalView]:
+    """Newest first. Raises InvalidInput for a foreign cursor."""
+    found = await rows.approvals(session, limit=page.limit + 1, after=page.after_id(), state=state)
+    commands = await _commands(session, [decision.id for _, decision in found[: page.limit]])
+    return cut(found, page.limit, lambda row: _approval(row, commands[row[1].id]), lambda row: [str(row[0].id)])
+
+
+async def get_approval(session: AsyncSession, approval_id: UUID) -> ApprovalView:
+    """Raises NotFound."""
+    found = await rows.approvals(session, limit=1, approval_id=approval_id)
+    if not found:
+        raise NotFound(f"no approval {approval_id}")
+    commands = await _commands(session, [found[0][1].id])
+    return _approval(found[0], commands[found[0][1].id])
+
+
+async def _commands(session: AsyncSession, decision_ids: list[UUID]) -> defaultdict[UUID, list[str]]:
+    commands: defaultdict[UUID, list[str]] = defaultdict(list)
+    for proposal in await rows.proposals_of(session, decision_ids):
+        commands[proposal.decision_id].append(proposal.command)
+    return commands
+
+
+def _summary(row: AgentDecision, commands: list[str]) -> DecisionSummary:
+    return DecisionSummary(
+        id=row.id,
+        agent=row.agent,
+        agent_version=row.agent_version,
+        state=row.state,
+        source=row.source,
+        rationale=row.rationale,
+        confidence=row.confidence,
+        stake=money(row.stake_minor, row.stake_currency),
+        commands=commands,
+        event_id=row.event_id,
+        correlation_id=row.correlation_id,
+        decided_at=row.decided_at,
+    )
+
+
+def _proposal(row: Proposal) -> ProposalView:
+    return ProposalView(
+        id=row.id,
+        ordinal=row.ordinal,
+        command=row.command,
+        payload=row.payload,
+        subject_kind=row.subject_kind,
+        subject_id=row.subject_id,
+        verdict=row.verdict,
+        rule=row.rule,
+        reason=row.reason,
+    )
+
+
+def _effect(row: Effect, receipts: list[Receipt]) -> EffectView:
+    assert row.proposal_id is not None, "found by its proposal"
+    return EffectView(
+        id=row.id,
+        proposal_id=row.proposal_id,
+        command=row.command,
+        state=row.state,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        receipts=[
+            ReceiptView(
+                attempt=receipt.attempt,
+                outcome=receipt.outcome,
+                detail=receipt.detail,
+                vendor_code=receipt.vendor_code,
+                started_at=receipt.started_at,
+                finished_at=receipt.finished_at,
+            )
+            for receipt in receipts
+        ],
+    )
+
+
+def _approval(row: rows.ApprovalRow, commands: list[str]) -> ApprovalView:
+    approval, decision = row
+    return ApprovalView(
+        id=approval.id,
+        question=approval.question,
+        state=approval.state,
+        asked_at=approval.asked_at,
+        expires_at=approval.expires_at,
+        answered_at=approval.answered_at,
+        answered_by=approval.answered_by,
+        note=approval.note,
+        decision=_summary(decision, commands),
+    )

@@ -1,0 +1,100 @@
+"""Lists in pages: keyset cursors, which neither skip nor repeat a row while others are added. And money for readers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from flipsync.domain.clock import require_utc
+from flipsync.domain.errors import InvalidInput
+from flipsync.domain.money import Money
+
+V = TypeVar("V")
+R = TypeVar("R")
+
+MAX_LIMIT = 200
+
+#: a time shown in UTC, whatever zone the database session has
+Moment = Annotated[datetime, AfterValidator(require_utc)]
+
+
+class View(BaseModel):
+    """What a reader is shown. Times are UTC, amounts are Money."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(View, Generic[V]):
+    """Some of a list. Ask again with `next_cursor` for more; null means that was all."""
+
+    items: list[V]
+    next_cursor: str | None = Field(default=None, examples=["WyIwMTkwM2Y0Yy03YzAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAiXQ"])
+
+
+class PageRequest(View):
+    """How many rows, and after which."""
+
+    limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+    cursor: str | None = None
+
+    def after_id(self) -> UUID | None:
+        """The id of the last row seen. Raises InvalidInput for a cursor that is not ours."""
+        key = self._key(1)
+        return None if key is None else _uuid(key[0])
+
+    def after_time_and_id(self) -> tuple[datetime, UUID] | None:
+        """Time and id of the last row seen. Raises InvalidInput for a cursor that is not ours."""
+        key = self._key(2)
+        if key is None:
+            return None
+        try:
+            return require_utc(datetime.fromisoformat(key[0])), _uuid(key[1])
+        except ValueError:
+            raise _bad_cursor() from None
+
+    def _key(self, length: int) -> list[str] | None:
+        if self.cursor is None:
+            return None
+        try:
+            key = orjson.loads(base64.urlsafe_b64decode(self.cursor + "=" * (-len(self.cursor) % 4)))
+        except (binascii.Error, ValueError):
+            raise _bad_cursor() from None
+        if not isinstance(key, list) or len(key) != length or not all(isinstance(part, str) for part in key):
+            raise _bad_cursor()
+        return key
+
+
+def cut(rows: Sequence[R], limit: int, view: Callable[[R], V], key: Callable[[R], Sequence[str]]) -> Page[V]:
+    """A page of the first `limit` of `rows`, which were read with one row more than that."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page(items=[view(row) for row in shown], next_cursor=encode_cursor(key(shown[-1])) if more else None)
+
+
+def encode_cursor(key: Sequence[str]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(list(key))).decode().rstrip("=")
+
+
+def money(amount_minor: int | None, currency: str | None) -> Money | None:
+    """None stays None: an amount that is not known is not zero."""
+    if amount_minor is None or currency is None:
+        return None
+    return Money(amount_minor=amount_minor, currency=currency)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> InvalidInput:
+    return InvalidInput("the cursor is not one of this list", hint="start again without a cursor")

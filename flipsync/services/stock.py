@@ -1,0 +1,268 @@
+"""The stock ledger: what lies on the shelf, what belongs to buyers, what each channel may sell.
+
+Escrow partitions the free units over listings, so that no two channels can ever sell the same unit. Units taken from a
+channel become free only after the channel has let go of them (`let_go`), units given count at once (`grant`), so
+every crash in between leaves too little on offer, never too much. Pooled mode shows the same units everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.events import StockFreed, StockMoved
+from flipsync.domain.ids import new_id
+from flipsync.store.models import OrderLine, StockItem
+from flipsync.store.repositories import stock as ledger
+from flipsync.store.unit_of_work import UnitOfWork
+
+MAX_UNITS = 10_000_000
+_FREEING = frozenset({"receive", "count", "release", "return", "reallocate"})
+
+
+@dataclass(frozen=True)
+class Entitlement:
+    """What a listing may sell now, and what it should become. Units."""
+
+    stock_item_id: UUID
+    mode: str
+    entitled: int
+    pending: int
+    target: int
+    free: int
+
+
+def _free(item: StockItem) -> int:
+    return item.on_hand - item.reserved - item.allocated
+
+
+def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
+    unit.emit(
+        StockMoved(
+            stock_item_id=item.id,
+            variant_id=item.variant_id,
+            kind=kind,
+            quantity=quantity,
+            on_hand=item.on_hand,
+            reserved=item.reserved,
+        )
+    )
+    if kind in _FREEING and quantity > 0:
+        unit.emit(StockFreed(stock_item_id=item.id))
+
+
+async def receive(unit: UnitOfWork, variant_id: UUID, quantity: int, *, key: str, mode: str, note: str = "") -> UUID:
+    """Goods arrive: `quantity` more units on the shelf. Returns the stock item's id. A repeated `key` changes nothing."""
+    if not 0 <= quantity <= MAX_UNITS:
+        raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
+    item = await ledger.ensure_item(unit, variant_id, mode=mode)
+    if quantity and await ledger.move(unit, item, "receive", on_hand=quantity, key=key, note=note):
+        _tell(unit, item, "receive", quantity)
+    return item.id
+
+
+async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str, note: str = "") -> int:
+    """Somebody counted the shelf: book the difference and return what is booked now.
+
+    When fewer were counted than channels were promised, the rest is booked as soon as the channels have let go. Raises
+    Conflict when fewer were counted than buyers have paid for: that is for a person to settle.
+    """
+    if not 0 <= counted <= MAX_UNITS:
+        raise InvalidInput(f"a shelf cannot hold {counted} units", hint=f"give 0 to {MAX_UNITS:,}")
+    item = await _locked(unit, stock_item_id)
+    if counted < item.reserved:
+        raise Conflict(
+            f"{counted} units counted, but {item.reserved} belong to buyers", hint="cancel an order or count again"
+        )
+    booked = max(counted, item.reserved + item.allocated) - item.on_hand
+    if booked and not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note):
+        return 0
+    await ledger.set_pending_count(unit.session, item.id, counted if item.on_hand > counted else None)
+    if booked or item.on_hand > counted:
+        _tell(unit, item, "count", booked)
+    return booked
+
+
+async def reserve(
+    unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int, *, sold_on: UUID | None
+) -> int:
+    """Set units aside for a buyer and return how many exist for them.
+
+    `sold_on` is the listing that sold them: its own entitlement is used first, because the channel has already taken
+    them off its shelf. What neither it nor the free units cover is short: another channel holds it.
+    """
+    item = await _locked(unit, stock_item_id)
+    from_channel = 0
+    if sold_on is not None and (allocation := await ledger.allocation_of(unit.session, sold_on)) is not None:
+        from_channel = min(quantity, allocation.entitled)
+        allocation.entitled -= from_channel
+        allocation.pending = min(allocation.pending, allocation.entitled)
+        allocation.target = max(0, allocation.target - from_channel)
+        await ledger.refresh(unit.session, item)
+    can = min(quantity, _free(item))
+    if can <= 0:
+        return 0
+    moved = await ledger.move(
+        unit,
+        item,
+        "reserve",
+        reserved=can,
+        key=f"reserve:{line.id}:{line.reserved + line.shipped + line.returned}",
+        order_line_id=line.id,
+    )
+    if not moved:
+        return 0
+    line.reserved += can
+    _tell(unit, item, "reserve", can)
+    return can
+
+
+async def release(
+    unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int, *, given_back_to: UUID | None
+) -> int:
+    """Undo a reservation. `given_back_to` is the listing whose channel has put the units back on its own shelf."""
+    quantity = min(quantity, line.reserved)
+    if quantity <= 0:
+        return 0
+    item = await _locked(unit, stock_item_id)
+    key = f"release:{line.id}:{line.returned}:{quantity}"
+    if not await ledger.move(unit, item, "release", reserved=-quantity, key=key, order_line_id=line.id):
+        return 0
+    line.reserved -= quantity
+    line.returned += quantity
+    await _entitle_back(unit, item, given_back_to, quantity)
+    _tell(unit, item, "release", quantity)
+    return quantity
+
+
+async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
+    """Reserved units leave the house."""
+    quantity = line.reserved
+    if quantity <= 0:
+        return 0
+    item = await _locked(unit, stock_item_id)
+    key = f"ship:{line.id}:{line.shipped}"
+    if not await ledger.move(unit, item, "ship", on_hand=-quantity, reserved=-quantity, key=key, order_line_id=line.id):
+        return 0
+    line.reserved -= quantity
+    line.shipped += quantity
+    return quantity
+
+
+async def take_back(
+    unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int, *, given_back_to: UUID | None
+) -> int:
+    """Shipped units come back to the shelf (a refund with restock)."""
+    quantity = min(quantity, line.shipped)
+    if quantity <= 0:
+        return 0
+    item = await _locked(unit, stock_item_id)
+    key = f"return:{line.id}:{line.returned}:{quantity}"
+    if not await ledger.move(unit, item, "return", on_hand=quantity, key=key, order_line_id=line.id):
+        return 0
+    line.shipped -= quantity
+    line.returned += quantity
+    await _entitle_back(unit, item, given_back_to, quantity)
+    _tell(unit, item, "return", quantity)
+    return quantity
+
+
+async def set_targets(unit: UnitOfWork, stock_item_id: UUID, shares: Mapping[UUID, int]) -> None:
+    """What each listing should end up with. Raises Conflict when the shares exceed what is not reserved (escrow)."""
+    item = await _locked(unit, stock_item_id)
+    current = {allocation.listing_id: allocation for allocation in await ledger.allocations(unit.session, item.id)}
+    unknown = set(shares) - set(current)
+    if unknown:
+        raise NotFound(f"listing {min(map(str, unknown))} has no share of this stock item")
+    wanted = {listing: shares.get(listing, allocation.target) for listing, allocation in current.items()}
+    available = item.on_hand - item.reserved
+    if item.mode == "escrow" and sum(wanted.values()) > available:
+        raise Conflict(f"{sum(wanted.values())} units promised to channels, {available} are there")
+    for listing_id, target in wanted.items():
+        current[listing_id].target = target
+
+
+async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
+    """What the listing may sell at this moment; the item stays locked until the transaction ends."""
+    stock_item_id = await ledger.item_of_listing(unit.session, listing_id)
+    if stock_item_id is None:
+        return None
+    item = await _locked(unit, stock_item_id)
+    allocation = await ledger.allocation_of(unit.session, listing_id)
+    assert allocation is not None, "item_of_listing found it"
+    return Entitlement(item.id, item.mode, allocation.entitled, allocation.pending, allocation.target, _free(item))
+
+
+async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
+    """Give the listing what it lacks and is free; returns what it may now show. The new units are pending until shown."""
+    state = await entitlement(unit, listing_id)
+    if state is None:
+        raise NotFound(f"listing {listing_id} has no stock")
+    allocation = await ledger.allocation_of(unit.session, listing_id)
+    assert allocation is not None
+    if state.mode == "pooled":
+        allocation.entitled = min(state.target, max(0, state.free))
+        allocation.pending = 0
+    else:
+        more = max(0, min(state.target - state.entitled, state.free))
+        allocation.entitled += more
+        allocation.pending += more
+    await unit.session.flush()
+    return allocation.entitled
+
+
+async def let_go(unit: UnitOfWork, listing_id: UUID, down_to: int) -> int:
+    """The channel shows at most `down_to` units now and every earlier sale is booked: the rest of its units is free.
+
+    Returns how many units became free and tells the inventory agent.
+    """
+    state = await entitlement(unit, listing_id)
+    if state is None:
+        raise NotFound(f"listing {listing_id} has no stock")
+    released = max(0, state.entitled - down_to)
+    if released:
+        allocation = await ledger.allocation_of(unit.session, listing_id)
+        assert allocation is not None
+        allocation.entitled = down_to
+        allocation.pending = min(allocation.pending, down_to)
+        item = await _locked(unit, state.stock_item_id)
+        await _book_pending_count(unit, item)
+        _tell(unit, item, "reallocate", released)
+    return released
+
+
+async def shown(unit: UnitOfWork, listing_id: UUID) -> None:
+    """The channel confirmed showing everything that was granted."""
+    allocation = await ledger.allocation_of(unit.session, listing_id)
+    if allocation is not None:
+        allocation.pending = 0
+
+
+async def _book_pending_count(unit: UnitOfWork, item: StockItem) -> None:
+    if item.pending_count is None:
+        return
+    gone = min(_free(item), item.on_hand - item.pending_count)
+    if gone > 0:
+        await ledger.move(unit, item, "count", on_hand=-gone, key=f"count:{item.id}:{new_id()}", note="counted earlier")
+    if item.on_hand <= item.pending_count:
+        await ledger.set_pending_count(unit.session, item.id, None)
+
+
+async def _locked(unit: UnitOfWork, stock_item_id: UUID) -> StockItem:
+    await unit.session.flush()
+    item = await ledger.lock_item(unit.session, stock_item_id)
+    if item is None:
+        raise NotFound(f"stock item {stock_item_id} does not exist")
+    return item
+
+
+async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | None, quantity: int) -> None:
+    if listing_id is None:
+        return
+    allocation = await ledger.allocation_of(unit.session, listing_id)
+    if allocation is not None:
+        allocation.entitled += quantity
+        allocation.target += quantity
+        await ledger.refresh(unit.session, item)

@@ -1,0 +1,68 @@
+"""The owner's choices, with careful defaults. Kept in `tenant.settings`; unknown keys are refused when written."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.errors import NotFound
+from flipsync.store.models import Tenant
+
+
+class PricingChoices(BaseModel):
+    """How prices may move. Shares are basis points (100 = 1 %), amounts minor units of the books' currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_margin_bps: int = Field(default=500, ge=0, lt=10_000, description="least share of the price a sale must earn")
+    shipping_cost_minor: int = Field(default=450, ge=0, description="what one parcel costs us, until a carrier says")
+    shipping_charged_minor: int = Field(default=0, ge=0)
+    tax_bps: int = Field(default=1_000, ge=0, le=5_000, description="highest tax added at checkout")
+    default_ceiling_bps: int = Field(
+        default=20_000, ge=10_000, description="ceiling without an owner's: share of list price"
+    )
+    max_step_up_bps: int = Field(default=1_000, gt=0)
+    max_step_down_bps: int = Field(default=800, gt=0)
+    marketplace_fee_bps: int = Field(default=1_200, ge=0, lt=10_000, description="custom channel's share of the price")
+    marketplace_fee_fixed_minor: int = Field(default=0, ge=0)
+
+
+class StockChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pooled_reserve: int = Field(default=0, ge=0, description="units held back from every pooled channel")
+    demand_window_days: int = Field(default=14, ge=1, le=365)
+
+
+class TenantSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pricing: PricingChoices = PricingChoices()
+    stock: StockChoices = StockChoices()
+    webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
+    approval_hours: int = Field(default=48, ge=1)
+    auto_list: bool = Field(default=True, description="put imported products on every connected channel")
+
+
+class TenantProfile(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    name: str
+    currency: str
+    settings: TenantSettings
+
+
+async def profile(session: AsyncSession, tenant_id: UUID) -> TenantProfile:
+    tenant = (await session.scalars(select(Tenant).where(Tenant.id == tenant_id))).one_or_none()
+    if tenant is None:
+        raise NotFound(f"tenant {tenant_id} does not exist")
+    return TenantProfile(
+        id=tenant.id,
+        name=tenant.name,
+        currency=tenant.currency,
+        settings=TenantSettings.model_validate(tenant.settings),
+    )

@@ -1,0 +1,60 @@
+"""What a process of the runtime needs to know; read from the environment, names are FLIPSYNC_ and the field in capitals."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flipsync.domain.clock import Clock, ScaledClock, SystemClock
+from flipsync.security.secrets import parse_keys
+
+
+class Cadence(BaseSettings):
+    """How often, in seconds of business time, the house looks around. Webhooks and wake-ups do the rest."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIPSYNC_EVERY_", frozen=True, extra="ignore")
+
+    orders: float = Field(default=60.0, gt=0, description="pull orders: what webhooks lost")
+    rivals: float = Field(default=900.0, gt=0)
+    listings: float = Field(default=1800.0, gt=0, description="compare listings with the channel")
+    prices: float = Field(default=3600.0, gt=0)
+    hourly: float = Field(default=3600.0, gt=0)
+    daily: float = Field(default=86400.0, gt=0)
+    floor: float = Field(default=2.0, gt=0, description="never more often than this in real seconds")
+
+
+class RuntimeSettings(BaseSettings):
+    """Environment of agents, effect workers and the supervisor."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIPSYNC_", frozen=True, extra="ignore")
+
+    worker_database_url: SecretStr = Field(description="PostgreSQL as role flipsync_worker")
+    redis_url: SecretStr
+    secret_key: SecretStr = Field(description="seals channel credentials; see security.secrets")
+    firewall_key: SecretStr = Field(description="signs prices; URL-safe base64, 32 bytes")
+    roster: str = Field(default="agents:ROSTER", description="module:attribute of the agents' classes")
+    clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
+    effect_workers: int = Field(default=1, ge=1, le=64)
+    effect_width: int = Field(default=16, ge=1, le=256, description="effects under way at once in one worker")
+
+    def business_clock(self) -> Clock:
+        return ScaledClock.parse(self.clock) if self.clock else SystemClock()
+
+    def speed(self) -> float:
+        """Business seconds a real second."""
+        return ScaledClock.parse(self.clock).speed if self.clock else 1.0
+
+    def secret_keys(self) -> tuple[bytes, ...]:
+        return parse_keys(self.secret_key.get_secret_value())
+
+    def firewall_key_bytes(self) -> bytes:
+        return base64.urlsafe_b64decode(self.firewall_key.get_secret_value())
+
+
+def from_environment() -> RuntimeSettings:
+    """Read the environment. Raises pydantic's ValidationError, naming what is missing."""
+    values: dict[str, Any] = {}
+    return RuntimeSettings(**values)

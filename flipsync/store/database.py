@@ -1,0 +1,65 @@
+"""Connections. Every session is bound to one tenant by row-level security; a session without a tenant sees no tenant's rows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+_BIND = text("SELECT set_config('app.tenant_id', :tenant, true)")
+_BIND_READ_ONLY = text(
+    "SELECT set_config('transaction_read_only', 'on', true), set_config('app.tenant_id', :tenant, true)"
+)
+
+
+def driver_url(url: str | URL) -> URL:
+    """`postgres://…` in any spelling as SQLAlchemy's psycopg URL."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _dump_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Database:
+    """A pool of connections as one role."""
+
+    def __init__(self, url: str | URL, *, pool_size: int = 2, max_overflow: int = 2, name: str = "flipsync") -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            driver_url(url),
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_pre_ping=False,
+            connect_args={"application_name": name, "connect_timeout": 10},
+            json_serializer=_dump_json,
+            json_deserializer=orjson.loads,
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+
+    @asynccontextmanager
+    async def session(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
+        """One transaction as `tenant_id`: committed on leaving, rolled back on an error."""
+        async with self._sessions() as session, session.begin():
+            await session.execute(_BIND, {"tenant": str(tenant_id)})
+            yield session
+
+    @asynccontextmanager
+    async def reader(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
+        """One read-only transaction as `tenant_id`: PostgreSQL itself refuses writes in it."""
+        async with self._sessions() as session, session.begin():
+            await session.execute(_BIND_READ_ONLY, {"tenant": str(tenant_id)})
+            yield session
+
+    @asynccontextmanager
+    async def unbound(self) -> AsyncIterator[AsyncSession]:
+        """One transaction of no tenant: for the work queues (worker role) and the sign-in functions (app role)."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()

@@ -1,0 +1,49 @@
+"""All tables, one aggregate a file."""
+
+from flipsync.store.models.base import Base
+from flipsync.store.models.catalogue import ImportRun, Product, Variant
+from flipsync.store.models.channels import Listing, MarketplaceAccount, PriceChange, RivalOfferSeen, WebhookDelivery
+from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
+from flipsync.store.models.journal import (
+    AgentDecision,
+    AgentStatus,
+    AgentTask,
+    Approval,
+    Effect,
+    EventRecord,
+    Proposal,
+    Receipt,
+)
+from flipsync.store.models.orders import Order, OrderLine, Refund, Shipment
+from flipsync.store.models.stock import Allocation, StockItem, StockMovement
+
+__all__ = [
+    "AgentDecision",
+    "AgentStatus",
+    "AgentTask",
+    "Allocation",
+    "Approval",
+    "Base",
+    "Effect",
+    "EventRecord",
+    "IdempotencyRecord",
+    "ImportRun",
+    "Listing",
+    "MarketplaceAccount",
+    "Order",
+    "OrderLine",
+    "PriceChange",
+    "Product",
+    "Proposal",
+    "Receipt",
+    "RefreshToken",
+    "Refund",
+    "RivalOfferSeen",
+    "Shipment",
+    "StockItem",
+    "StockMovement",
+    "Tenant",
+    "User",
+    "Variant",
+    "WebhookDelivery",
+]

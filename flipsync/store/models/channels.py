@@ -1,0 +1,103 @@
+"""Where it is sold: accounts, listings, prices that were set, rivals that were seen, webhooks that came."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flipsync.domain.clock import utc_now
+from flipsync.store.models.base import Base, TenantOwned, Timestamped
+
+
+class MarketplaceAccount(TenantOwned, Timestamped, Base):
+    """One seller account. Credentials are encrypted at rest; `webhook_token` is the secret part of its callback URL."""
+
+    __tablename__ = "marketplace_account"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        CheckConstraint("status IN ('connected','paused','disconnected')", name="status"),
+    )
+
+    vendor: Mapped[str]
+    name: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    credentials_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    webhook_token: Mapped[str] = mapped_column(unique=True)
+    status: Mapped[str] = mapped_column(default="connected")
+    status_reason: Mapped[str] = mapped_column(default="")
+    stock_mode: Mapped[str] = mapped_column(default="escrow")
+    orders_cursor: Mapped[datetime | None]
+    last_ok_at: Mapped[datetime | None]
+    consecutive_failures: Mapped[int] = mapped_column(default=0)
+
+
+class Listing(TenantOwned, Timestamped, Base):
+    """A variant on an account. `price_minor` and `quantity_shown` are what the channel confirmed, not what we wish."""
+
+    __tablename__ = "listing"
+    __table_args__ = (
+        UniqueConstraint("account_id", "variant_id"),
+        Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
+        CheckConstraint("status IN ('requested','active','refused','ended','vanished')", name="status"),
+        CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"), index=True)
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey("variant.id", ondelete="CASCADE"), index=True)
+    sku: Mapped[str]
+    external_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="requested")
+    status_reason: Mapped[str] = mapped_column(default="")
+    title: Mapped[str]
+    currency: Mapped[str] = mapped_column(String(3))
+    price_minor: Mapped[int | None]
+    price_changed_at: Mapped[datetime | None]
+    quantity_shown: Mapped[int | None]
+    published_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class PriceChange(TenantOwned, Base):
+    """A price that a channel confirmed."""
+
+    __tablename__ = "price_change"
+    __table_args__ = (Index("ix_price_change_listing_id_at", "listing_id", "at"),)
+
+    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    old_minor: Mapped[int | None]
+    new_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    floor_minor: Mapped[int]
+    effect_id: Mapped[UUID]
+    reason: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class RivalOfferSeen(TenantOwned, Base):
+    """The latest offer of one rival for one listing."""
+
+    __tablename__ = "rival_offer"
+    __table_args__ = (UniqueConstraint("listing_id", "seller"),)
+
+    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    seller: Mapped[str]
+    price_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    in_stock: Mapped[bool]
+    seen_at: Mapped[datetime]
+
+
+class WebhookDelivery(TenantOwned, Base):
+    """A verified webhook. One row a fact: a repeat finds the row and is dropped."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (UniqueConstraint("account_id", "dedup_key"),)
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"))
+    dedup_key: Mapped[str]
+    topic: Mapped[str]
+    received_at: Mapped[datetime] = mapped_column(default=utc_now)

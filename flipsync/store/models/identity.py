@@ -1,0 +1,66 @@
+"""Who: tenants, their users, their sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.store.models.base import Base, TenantOwned, Timestamped
+
+
+class Tenant(Timestamped, Base):
+    """One reseller's business. `settings` holds the owner's choices; `currency` is the one they keep books in."""
+
+    __tablename__ = "tenant"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    currency: Mapped[str] = mapped_column(String(3), default="USD")
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class User(TenantOwned, Timestamped, Base):
+    __tablename__ = "app_user"
+    __table_args__ = (
+        Index("uq_app_user_email_lower", text("lower(email)"), unique=True),
+        CheckConstraint("role IN ('owner','manager','clerk','analyst','read-only')", name="role"),
+    )
+
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(default="owner")
+    disabled_at: Mapped[datetime | None]
+
+
+class RefreshToken(TenantOwned, Base):
+    """A rotating refresh token, kept as a hash. A second use of one token revokes its whole family."""
+
+    __tablename__ = "refresh_token"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("app_user.id", ondelete="CASCADE"), index=True)
+    family_id: Mapped[UUID] = mapped_column(index=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    issued_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    device: Mapped[str] = mapped_column(default="")
+
+
+class IdempotencyRecord(TenantOwned, Base):
+    """The answer given to a POST, so that its repetition gets the same answer."""
+
+    __tablename__ = "idempotency_record"
+    __table_args__ = (UniqueConstraint("tenant_id", "key"),)
+
+    key: Mapped[str]
+    fingerprint: Mapped[str]
+    status: Mapped[int | None]
+    body: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

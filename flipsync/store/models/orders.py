@@ -1,0 +1,89 @@
+"""What was sold: orders, lines, refunds, shipments. Amounts are minor units of the order's currency."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flipsync.domain.clock import utc_now
+from flipsync.store.models.base import Base, TenantOwned, Timestamped
+
+ORDER_STATES = ("received", "reserved", "ready", "shipped", "cancelled")
+
+
+class Order(TenantOwned, Timestamped, Base):
+    """One order of one channel. `status` is the channel's word, `state` is how far we are."""
+
+    __tablename__ = "customer_order"
+    __table_args__ = (
+        UniqueConstraint("account_id", "external_id"),
+        Index("ix_customer_order_tenant_id_placed_at", "tenant_id", "placed_at"),
+        CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in ORDER_STATES) + ")", name="state"),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"))
+    external_id: Mapped[str]
+    number: Mapped[str]
+    status: Mapped[str]
+    vendor_status: Mapped[str]
+    holds_stock: Mapped[bool]
+    state: Mapped[str] = mapped_column(default="received")
+    currency: Mapped[str] = mapped_column(String(3))
+    total_minor: Mapped[int]
+    tax_minor: Mapped[int]
+    shipping_minor: Mapped[int]
+    fee_minor: Mapped[int | None]
+    placed_at: Mapped[datetime]
+    modified_at: Mapped[datetime]
+    ship_to: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class OrderLine(TenantOwned, Base):
+    """`reserved` units are set aside, `short` units do not exist (oversold), `returned` went back on the shelf."""
+
+    __tablename__ = "order_line"
+    __table_args__ = (
+        UniqueConstraint("order_id", "external_id"),
+        CheckConstraint("reserved >= 0 AND short >= 0 AND shipped >= 0 AND returned >= 0", name="not_negative"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"), index=True)
+    external_id: Mapped[str]
+    listing_id: Mapped[UUID | None] = mapped_column(ForeignKey("listing.id", ondelete="SET NULL"), index=True)
+    sku: Mapped[str]
+    title: Mapped[str]
+    quantity: Mapped[int]
+    total_minor: Mapped[int]
+    tax_minor: Mapped[int]
+    cost_minor: Mapped[int | None]
+    reserved: Mapped[int] = mapped_column(default=0)
+    short: Mapped[int] = mapped_column(default=0)
+    shipped: Mapped[int] = mapped_column(default=0)
+    returned: Mapped[int] = mapped_column(default=0)
+
+
+class Refund(TenantOwned, Base):
+    __tablename__ = "refund"
+    __table_args__ = (UniqueConstraint("order_id", "external_id"),)
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"), index=True)
+    external_id: Mapped[str]
+    amount_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Shipment(TenantOwned, Timestamped, Base):
+    """A parcel that left, or is about to; the channel has confirmed it when `confirmed_at` is set."""
+
+    __tablename__ = "shipment"
+    __table_args__ = (UniqueConstraint("order_id"),)
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"))
+    carrier: Mapped[str]
+    tracking_number: Mapped[str]
+    confirmed_at: Mapped[datetime | None]

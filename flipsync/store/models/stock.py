@@ -1,0 +1,85 @@
+"""The stock ledger: append-only movements; balances kept by the database itself (triggers), guarded by constraints.
+
+`on_hand` units lie on the shelf, `reserved` of them belong to buyers, `allocated` of the rest are promised to single
+channels (escrow). `reserved + allocated <= on_hand` holds at every commit, whoever writes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flipsync.domain.clock import utc_now
+from flipsync.store.models.base import Base, TenantOwned, Timestamped
+
+MOVEMENT_KINDS = ("receive", "count", "reserve", "release", "ship", "return")
+
+
+class StockItem(TenantOwned, Timestamped, Base):
+    """Units of one variant in one pool ("own" is the reseller's own shelf)."""
+
+    __tablename__ = "stock_item"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "variant_id", "pool"),
+        CheckConstraint("on_hand >= 0", name="on_hand"),
+        CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("allocated >= 0", name="allocated"),
+        CheckConstraint("reserved + allocated <= on_hand", name="not_promised_twice"),
+        CheckConstraint("mode IN ('escrow','pooled')", name="mode"),
+    )
+
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey("variant.id", ondelete="CASCADE"), index=True)
+    pool: Mapped[str] = mapped_column(default="own")
+    mode: Mapped[str] = mapped_column(default="escrow")
+    on_hand: Mapped[int] = mapped_column(default=0)
+    reserved: Mapped[int] = mapped_column(default=0)
+    allocated: Mapped[int] = mapped_column(default=0)
+    #: somebody counted this many, but more are still promised: booked as soon as channels have let go
+    pending_count: Mapped[int | None]
+
+
+class StockMovement(TenantOwned, Base):
+    """One change of one balance, for ever. `key` makes a repeated fact harmless."""
+
+    __tablename__ = "stock_movement"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "key"),
+        Index("ix_stock_movement_stock_item_id_at", "stock_item_id", "at"),
+        CheckConstraint("kind IN (" + ",".join(f"'{kind}'" for kind in MOVEMENT_KINDS) + ")", name="kind"),
+        CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0", name="moves_something"),
+    )
+
+    stock_item_id: Mapped[UUID] = mapped_column(ForeignKey("stock_item.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    on_hand_delta: Mapped[int] = mapped_column(default=0)
+    reserved_delta: Mapped[int] = mapped_column(default=0)
+    order_line_id: Mapped[UUID | None] = mapped_column(index=True)
+    key: Mapped[str]
+    note: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Allocation(TenantOwned, Timestamped, Base):
+    """What one listing may sell.
+
+    Escrow: `entitled` units are this listing's alone; `pending` of them were granted but the channel has not confirmed
+    showing them. `target` is what the inventory agent wants it to become. Pooled: `entitled` is only what is shown and
+    does not count against the shelf.
+    """
+
+    __tablename__ = "allocation"
+    __table_args__ = (
+        UniqueConstraint("listing_id"),
+        CheckConstraint("entitled >= 0", name="entitled"),
+        CheckConstraint("target >= 0", name="target"),
+        CheckConstraint("pending >= 0", name="pending"),
+    )
+
+    stock_item_id: Mapped[UUID] = mapped_column(ForeignKey("stock_item.id", ondelete="CASCADE"), index=True)
+    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    entitled: Mapped[int] = mapped_column(default=0)
+    pending: Mapped[int] = mapped_column(default=0)
+    target: Mapped[int] = mapped_column(default=0)

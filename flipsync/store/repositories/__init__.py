@@ -1,0 +1,1 @@
+"""Every SQL statement that is not a migration, one aggregate a file."""

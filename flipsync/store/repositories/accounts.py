@@ -1,0 +1,66 @@
+"""Rows of marketplace accounts and of the webhooks that came for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import new_id
+from flipsync.store.models import MarketplaceAccount, WebhookDelivery
+
+
+async def insert_account(session: AsyncSession, values: dict[str, Any]) -> bool:
+    """False when the tenant has an account of that name already."""
+    inserted = await session.execute(
+        pg_insert(MarketplaceAccount)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "name"])
+        .returning(MarketplaceAccount.id)
+    )
+    return inserted.scalar() is not None
+
+
+async def get_account(session: AsyncSession, account_id: UUID, *, lock: bool = False) -> MarketplaceAccount | None:
+    """The account; with `lock` nobody else changes it before this transaction ends."""
+    query = select(MarketplaceAccount).where(MarketplaceAccount.id == account_id)
+    return (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
+
+
+async def find_accounts(
+    session: AsyncSession, *, vendor: str | None = None, status: str | None = None
+) -> Sequence[MarketplaceAccount]:
+    """Accounts in the order they were connected."""
+    query = select(MarketplaceAccount).order_by(MarketplaceAccount.id)
+    if vendor is not None:
+        query = query.where(MarketplaceAccount.vendor == vendor)
+    if status is not None:
+        query = query.where(MarketplaceAccount.status == status)
+    return (await session.execute(query)).scalars().all()
+
+
+async def update_account(session: AsyncSession, account_id: UUID, values: dict[str, Any]) -> None:
+    await session.execute(update(MarketplaceAccount).where(MarketplaceAccount.id == account_id).values(values))
+
+
+async def account_of_webhook(session: AsyncSession, token: str) -> tuple[UUID, UUID] | None:
+    """(account id, tenant id) of a callback token; works in a session of no tenant."""
+    row = (
+        await session.execute(text("SELECT account_id, tenant_id FROM webhook_account(:token)"), {"token": token})
+    ).one_or_none()
+    return None if row is None else (row.account_id, row.tenant_id)
+
+
+async def insert_delivery(session: AsyncSession, tenant_id: UUID, account_id: UUID, dedup_key: str, topic: str) -> bool:
+    """False when the same fact was delivered before."""
+    inserted = await session.execute(
+        pg_insert(WebhookDelivery)
+        .values(id=new_id(), tenant_id=tenant_id, account_id=account_id, dedup_key=dedup_key, topic=topic)
+        .on_conflict_do_nothing(index_elements=["account_id", "dedup_key"])
+        .returning(WebhookDelivery.id)
+    )
+    return inserted.scalar() is not None

@@ -1,0 +1,143 @@
+"""Statements about decisions: what was proposed, by whom, what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import new_id
+from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True)
+class ProposalRow:
+    id: UUID
+    ordinal: int
+    command: str
+    payload: dict[str, Any]
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    id: UUID
+    agent: str
+    event_id: UUID
+    state: str
+    rationale: str
+    confidence: float
+    stake_minor: int | None
+    stake_currency: str | None
+    correlation_id: UUID
+    proposals: tuple[ProposalRow, ...]
+
+
+async def get(session: AsyncSession, decision_id: UUID, *, lock: bool = False) -> DecisionRow | None:
+    statement = select(AgentDecision).where(AgentDecision.id == decision_id).execution_options(populate_existing=True)
+    decision = (await session.scalars(statement.with_for_update() if lock else statement)).one_or_none()
+    if decision is None:
+        return None
+    proposals = await session.scalars(
+        select(Proposal).where(Proposal.decision_id == decision_id).order_by(Proposal.ordinal)
+    )
+    return DecisionRow(
+        decision.id,
+        decision.agent,
+        decision.event_id,
+        decision.state,
+        decision.rationale,
+        decision.confidence,
+        decision.stake_minor,
+        decision.stake_currency,
+        decision.correlation_id,
+        tuple(ProposalRow(p.id, p.ordinal, p.command, p.payload, p.verdict) for p in proposals),
+    )
+
+
+async def set_state(session: AsyncSession, decision_id: UUID, state: str) -> None:
+    await session.execute(update(AgentDecision).where(AgentDecision.id == decision_id).values(state=state))
+
+
+async def set_verdict(session: AsyncSession, proposal_id: UUID, verdict: str, rule: str, reason: str) -> None:
+    await session.execute(
+        update(Proposal).where(Proposal.id == proposal_id).values(verdict=verdict, rule=rule, reason=reason)
+    )
+
+
+async def ask(unit: UnitOfWork, decision_id: UUID, question: str, expires_at: Any) -> UUID | None:
+    """Open an approval; None when the decision has one."""
+    inserted = await unit.session.execute(
+        insert(Approval)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            decision_id=decision_id,
+            question=question,
+            asked_at=unit.now,
+            expires_at=expires_at,
+        )
+        .on_conflict_do_nothing(index_elements=["decision_id"])
+        .returning(Approval.id)
+    )
+    return inserted.scalar()
+
+
+@dataclass(frozen=True)
+class RivalEffect:
+    """An effect in the outbox, not sent yet, with the agent that wanted it."""
+
+    effect_id: UUID
+    agent: str
+    confidence: float
+
+
+async def unsent_effect(session: AsyncSession, command: str, subject_kind: str, subject_id: UUID) -> RivalEffect | None:
+    row = (
+        await session.execute(
+            select(Effect.id, AgentDecision.agent, AgentDecision.confidence)
+            .join(Proposal, Proposal.id == Effect.proposal_id)
+            .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
+            .where(
+                Effect.command == command,
+                Effect.subject_kind == subject_kind,
+                Effect.subject_id == subject_id,
+                Effect.state == "pending",
+            )
+            .order_by(Effect.id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    return RivalEffect(*row) if row else None
+
+
+async def supersede(unit: UnitOfWork, keys: Sequence[tuple[str, str, UUID]]) -> None:
+    """Drop unsent effects (command, subject kind, subject id) that newer ones make pointless."""
+    for command, kind, subject_id in keys:
+        await unit.session.execute(
+            update(Effect)
+            .where(
+                Effect.command == command,
+                Effect.subject_kind == kind,
+                Effect.subject_id == subject_id,
+                Effect.state == "pending",
+            )
+            .values(state="superseded", finished_at=func.now())
+        )
+
+
+async def proposals_in_last_hour(session: AsyncSession, agent: str, since: Any) -> int:
+    return (
+        await session.scalar(
+            select(func.count())
+            .select_from(Proposal)
+            .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
+            .where(AgentDecision.agent == agent, AgentDecision.decided_at >= since)
+        )
+    ) or 0

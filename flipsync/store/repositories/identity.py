@@ -1,0 +1,124 @@
+"""Rows of tenants, users, refresh tokens and answered requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.store.models import IdempotencyRecord, RefreshToken, Tenant, User
+
+
+@dataclass(frozen=True)
+class SignInCandidate:
+    id: UUID
+    tenant_id: UUID
+    password_hash: str
+    role: str
+    disabled_at: datetime | None
+
+
+async def sign_in_candidate(session: AsyncSession, email: str) -> SignInCandidate | None:
+    """Whoever has this address, in whatever tenant; works in a session of no tenant."""
+    found = await session.execute(text("SELECT * FROM sign_in_candidate(:email)"), {"email": email})
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return SignInCandidate(row.id, row.tenant_id, row.password_hash, row.role, row.disabled_at)
+
+
+async def tenant_of_refresh_token(session: AsyncSession, token_hash: str) -> UUID | None:
+    """Works in a session of no tenant."""
+    found = await session.execute(text("SELECT refresh_token_tenant(:hash)"), {"hash": token_hash})
+    tenant_id: UUID | None = found.scalar()
+    return tenant_id
+
+
+async def insert_tenant(session: AsyncSession, tenant_id: UUID, name: str, currency: str) -> None:
+    session.add(Tenant(id=tenant_id, name=name, currency=currency))
+    await session.flush()
+
+
+async def get_tenant(session: AsyncSession) -> Tenant | None:
+    """The tenant of the session: row security shows no other."""
+    return (await session.execute(select(Tenant))).scalar_one_or_none()
+
+
+async def insert_user(session: AsyncSession, values: dict[str, Any]) -> bool:
+    """False when the address is taken, in this tenant or another."""
+    inserted = await session.execute(pg_insert(User).values(values).on_conflict_do_nothing().returning(User.id))
+    return inserted.scalar() is not None
+
+
+async def get_user(session: AsyncSession, user_id: UUID) -> User | None:
+    return (await session.execute(select(User).where(User.id == user_id))).scalar_one_or_none()
+
+
+async def update_user(session: AsyncSession, user_id: UUID, values: dict[str, Any]) -> bool:
+    """False when there is no such user."""
+    changed = await session.execute(update(User).where(User.id == user_id).values(values).returning(User.id))
+    return changed.scalar() is not None
+
+
+async def insert_refresh_token(session: AsyncSession, values: dict[str, Any]) -> None:
+    session.add(RefreshToken(**values))
+    await session.flush()
+
+
+async def lock_refresh_token(session: AsyncSession, token_hash: str) -> RefreshToken | None:
+    """The token; of two that present it at once, the second waits for the first."""
+    query = select(RefreshToken).where(RefreshToken.token_hash == token_hash).with_for_update()
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def mark_refresh_token_used(session: AsyncSession, token_id: UUID, at: datetime) -> None:
+    await session.execute(update(RefreshToken).where(RefreshToken.id == token_id).values(used_at=at))
+
+
+async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) -> None:
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+
+
+async def revoke_user_tokens(session: AsyncSession, user_id: UUID, at: datetime) -> None:
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+
+
+async def claim_request(session: AsyncSession, values: dict[str, Any]) -> bool:
+    """False when the key was used before. A key in use by an open transaction makes this one wait for its end."""
+    inserted = await session.execute(
+        pg_insert(IdempotencyRecord)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
+        .returning(IdempotencyRecord.id)
+    )
+    return inserted.scalar() is not None
+
+
+async def get_answered_request(session: AsyncSession, key: str) -> IdempotencyRecord | None:
+    return (await session.execute(select(IdempotencyRecord).where(IdempotencyRecord.key == key))).scalar_one_or_none()
+
+
+async def record_answer(session: AsyncSession, request_id: UUID, status: int, body: dict[str, Any]) -> None:
+    await session.execute(
+        update(IdempotencyRecord).where(IdempotencyRecord.id == request_id).values(status=status, body=body)
+    )
+
+
+async def delete_answers_before(session: AsyncSession, moment: datetime) -> int:
+    deleted = await session.execute(
+        delete(IdempotencyRecord).where(IdempotencyRecord.created_at < moment).returning(IdempotencyRecord.id)
+    )
+    return len(deleted.scalars().all())

@@ -1,0 +1,266 @@
+"""Statements about products as they are offered: what could be listed, what is, where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.store.models import (
+    Effect,
+    Listing,
+    MarketplaceAccount,
+    PriceChange,
+    Product,
+    RivalOfferSeen,
+    StockItem,
+    Variant,
+)
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    id: UUID
+    vendor: str
+    name: str
+    status: str
+    stock_mode: str
+    currency: str
+    consecutive_failures: int
+
+
+async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
+    rows = await session.scalars(select(MarketplaceAccount).order_by(MarketplaceAccount.id))
+    return [
+        AccountRow(a.id, a.vendor, a.name, a.status, a.stock_mode, a.config.get("currency", ""), a.consecutive_failures)
+        for a in rows
+    ]
+
+
+async def variants_to_list(
+    session: AsyncSession, product_id: UUID, account_id: UUID
+) -> Sequence[tuple[Variant, Product]]:
+    """Variants of a product that have no listing on the account yet."""
+    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+    rows = await session.execute(
+        select(Variant, Product)
+        .join(Product, Product.id == Variant.product_id)
+        .where(Variant.product_id == product_id, ~listed)
+        .order_by(Variant.sku)
+    )
+    return [(variant, product) for variant, product in rows]
+
+
+async def products_not_on(session: AsyncSession, account_id: UUID, limit: int = 500) -> Sequence[UUID]:
+    """Products with a variant that the account does not list."""
+    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+    rows = await session.scalars(
+        select(Variant.product_id).where(~listed).group_by(Variant.product_id).order_by(Variant.product_id).limit(limit)
+    )
+    return rows.all()
+
+
+async def create_listing(
+    unit: UnitOfWork, *, account_id: UUID, variant: Variant, title: str, currency: str
+) -> UUID | None:
+    """A listing that is requested; None when the variant has one on the account."""
+    now = utc_now()
+    inserted = await unit.session.execute(
+        insert(Listing)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            account_id=account_id,
+            variant_id=variant.id,
+            sku=variant.sku,
+            title=title,
+            currency=currency,
+            created_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["account_id", "variant_id"])
+        .returning(Listing.id)
+    )
+    return inserted.scalar()
+
+
+async def requested(
+    session: AsyncSession, product_id: UUID, account_id: UUID
+) -> Sequence[tuple[Listing, Variant, Product]]:
+    """Listings of a product that wait to be published on an account."""
+    rows = await session.execute(
+        select(Listing, Variant, Product)
+        .join(Variant, Variant.id == Listing.variant_id)
+        .join(Product, Product.id == Variant.product_id)
+        .where(Product.id == product_id, Listing.account_id == account_id, Listing.status == "requested")
+        .order_by(Listing.sku)
+    )
+    return [(listing, variant, product) for listing, variant, product in rows]
+
+
+async def get(session: AsyncSession, listing_id: UUID) -> Listing | None:
+    return (
+        await session.scalars(select(Listing).where(Listing.id == listing_id).execution_options(populate_existing=True))
+    ).one_or_none()
+
+
+async def active_of_account(session: AsyncSession, account_id: UUID) -> Sequence[Listing]:
+    return (
+        await session.scalars(
+            select(Listing).where(Listing.account_id == account_id, Listing.status == "active").order_by(Listing.sku)
+        )
+    ).all()
+
+
+async def activate(
+    unit: UnitOfWork, listing_id: UUID, *, external_id: str, price_minor: int, quantity: int | None
+) -> None:
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(
+            external_id=external_id,
+            status="active",
+            status_reason="",
+            price_minor=price_minor,
+            price_changed_at=unit.now,
+            quantity_shown=quantity,
+            published_at=unit.now,
+            version=Listing.version + 1,
+            updated_at=utc_now(),
+        )
+    )
+
+
+async def set_status(unit: UnitOfWork, listing_id: UUID, status: str, reason: str = "") -> None:
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(status=status, status_reason=reason, version=Listing.version + 1, updated_at=utc_now())
+    )
+
+
+async def set_quantity_shown(unit: UnitOfWork, listing_id: UUID, quantity: int | None) -> None:
+    await unit.session.execute(
+        update(Listing).where(Listing.id == listing_id).values(quantity_shown=quantity, updated_at=utc_now())
+    )
+
+
+async def record_price(
+    unit: UnitOfWork,
+    listing: Listing,
+    *,
+    price_minor: int,
+    floor_minor: int,
+    effect_id: UUID,
+    reason: str,
+) -> bool:
+    """A price the channel confirmed; False when this effect is on record already."""
+    known = await unit.session.scalar(
+        select(func.count()).select_from(PriceChange).where(PriceChange.effect_id == effect_id)
+    )
+    if known:
+        return False
+    unit.session.add(
+        PriceChange(
+            tenant_id=unit.tenant_id,
+            listing_id=listing.id,
+            old_minor=listing.price_minor,
+            new_minor=price_minor,
+            currency=listing.currency,
+            floor_minor=floor_minor,
+            effect_id=effect_id,
+            reason=reason,
+            at=unit.now,
+        )
+    )
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing.id)
+        .values(price_minor=price_minor, price_changed_at=unit.now, version=Listing.version + 1, updated_at=utc_now())
+    )
+    return True
+
+
+async def skus_of_account(session: AsyncSession, account_id: UUID) -> dict[str, UUID]:
+    rows = await session.execute(
+        select(Listing.sku, Listing.id).where(Listing.account_id == account_id, Listing.status == "active")
+    )
+    return {sku: listing_id for sku, listing_id in rows}  # noqa: C416 - Row is not a tuple for mypy
+
+
+async def record_rivals(
+    unit: UnitOfWork, rows: Sequence[dict[str, Any]], seen_listings: Sequence[UUID], seen_at: datetime
+) -> set[UUID]:
+    """Keep the latest offer of each rival; returns the listings for which something changed."""
+    before = {
+        (row.listing_id, row.seller): (row.price_minor, row.in_stock)
+        for row in (
+            await unit.session.scalars(select(RivalOfferSeen).where(RivalOfferSeen.listing_id.in_(seen_listings)))
+        ).all()
+    }
+    changed = set()
+    for row in rows:
+        key = (row["listing_id"], row["seller"])
+        if before.get(key) != (row["price_minor"], row["in_stock"]):
+            changed.add(row["listing_id"])
+    if rows:
+        statement = insert(RivalOfferSeen)
+        await unit.session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["listing_id", "seller"],
+                set_={
+                    "price_minor": statement.excluded.price_minor,
+                    "currency": statement.excluded.currency,
+                    "in_stock": statement.excluded.in_stock,
+                    "seen_at": statement.excluded.seen_at,
+                },
+            ),
+            [{"id": new_id(), "tenant_id": unit.tenant_id, **row} for row in rows],
+        )
+    gone = [key for key in before if key not in {(row["listing_id"], row["seller"]) for row in rows}]
+    for listing_id, seller in gone:
+        if before[(listing_id, seller)][1]:
+            changed.add(listing_id)
+            await unit.session.execute(
+                update(RivalOfferSeen)
+                .where(RivalOfferSeen.listing_id == listing_id, RivalOfferSeen.seller == seller)
+                .values(in_stock=False, seen_at=seen_at)
+            )
+    return changed
+
+
+async def free_stock(session: AsyncSession, variant_id: UUID) -> int:
+    """Units not reserved for a buyer."""
+    row = (
+        await session.execute(select(StockItem.on_hand, StockItem.reserved).where(StockItem.variant_id == variant_id))
+    ).one_or_none()
+    return row.on_hand - row.reserved if row else 0
+
+
+async def set_price_seen(unit: UnitOfWork, listing_id: UUID, price_minor: int) -> None:
+    """The channel shows a price we did not set (a person did, or a write was reverted)."""
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(price_minor=price_minor, price_changed_at=unit.now, version=Listing.version + 1, updated_at=utc_now())
+    )
+
+
+async def has_open_effects(session: AsyncSession, listing_id: UUID) -> bool:
+    """Whether something is on its way to the channel for this listing."""
+    found = await session.scalar(
+        select(Effect.id)
+        .where(Effect.subject_kind == "listing", Effect.subject_id == listing_id, Effect.finished_at.is_(None))
+        .limit(1)
+    )
+    return found is not None

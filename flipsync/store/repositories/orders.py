@@ -1,0 +1,158 @@
+"""Orders' statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.channel import ChannelOrder
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.store.models import Allocation, Listing, Order, OrderLine, Refund, Shipment, Variant
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True)
+class SoldListing:
+    """A listing as far as an order line needs it."""
+
+    listing_id: UUID
+    external_id: str | None
+    sku: str
+    stock_item_id: UUID | None
+    cost_minor: int | None
+
+
+async def lock_order(session: AsyncSession, account_id: UUID, external_id: str) -> Order | None:
+    return (
+        await session.scalars(
+            select(Order)
+            .where(Order.account_id == account_id, Order.external_id == external_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+
+
+async def lock_order_by_id(session: AsyncSession, order_id: UUID) -> Order | None:
+    return (
+        await session.scalars(
+            select(Order).where(Order.id == order_id).with_for_update().execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+
+
+async def create_order(unit: UnitOfWork, account_id: UUID, told: ChannelOrder) -> UUID | None:
+    """Insert the order; None when another transaction has just done so."""
+    now = utc_now()
+    inserted = await unit.session.execute(
+        insert(Order)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            account_id=account_id,
+            external_id=told.external_id,
+            number=told.number,
+            status=told.status,
+            vendor_status=told.vendor_status,
+            holds_stock=False,
+            currency=told.currency,
+            total_minor=told.total.amount_minor,
+            tax_minor=told.tax.amount_minor,
+            shipping_minor=told.shipping.amount_minor,
+            fee_minor=told.channel_fee.amount_minor if told.channel_fee else None,
+            placed_at=told.placed_at,
+            modified_at=told.modified_at,
+            ship_to=told.ship_to.model_dump(),
+            created_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["account_id", "external_id"])
+        .returning(Order.id)
+    )
+    return inserted.scalar()
+
+
+async def lines_of(session: AsyncSession, order_id: UUID) -> Sequence[OrderLine]:
+    return (await session.scalars(select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.id))).all()
+
+
+async def listings_for_lines(
+    session: AsyncSession, account_id: UUID, external_ids: Iterable[str], skus: Iterable[str]
+) -> Sequence[SoldListing]:
+    rows = await session.execute(
+        select(Listing.id, Listing.external_id, Listing.sku, Allocation.stock_item_id, Variant.cost_minor)
+        .join(Variant, Variant.id == Listing.variant_id)
+        .outerjoin(Allocation, Allocation.listing_id == Listing.id)
+        .where(
+            Listing.account_id == account_id,
+            or_(Listing.external_id.in_(list(external_ids)), Listing.sku.in_(list(skus))),
+        )
+    )
+    return [SoldListing(*row) for row in rows]
+
+
+async def stock_items_of_lines(session: AsyncSession, lines: Iterable[OrderLine]) -> dict[UUID, UUID]:
+    """listing id → stock item id."""
+    listing_ids = [line.listing_id for line in lines if line.listing_id]
+    rows = await session.execute(
+        select(Allocation.listing_id, Allocation.stock_item_id).where(Allocation.listing_id.in_(listing_ids))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def record_refund(unit: UnitOfWork, order: Order, external_id: str, amount_minor: int) -> bool:
+    """False when the refund is on record already."""
+    inserted = await unit.session.execute(
+        insert(Refund)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            order_id=order.id,
+            external_id=external_id,
+            amount_minor=amount_minor,
+            currency=order.currency,
+            created_at=unit.now,
+        )
+        .on_conflict_do_nothing(index_elements=["order_id", "external_id"])
+        .returning(Refund.id)
+    )
+    return inserted.scalar() is not None
+
+
+async def ensure_shipment(unit: UnitOfWork, order_id: UUID, carrier: str, tracking_number: str) -> Shipment:
+    """One shipment an order: the first carrier and number stay."""
+    now = utc_now()
+    await unit.session.execute(
+        insert(Shipment)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            order_id=order_id,
+            carrier=carrier,
+            tracking_number=tracking_number,
+            created_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["order_id"])
+    )
+    return (await unit.session.scalars(select(Shipment).where(Shipment.order_id == order_id))).one()
+
+
+async def known_states(
+    session: AsyncSession, account_id: UUID, external_ids: Sequence[str]
+) -> dict[str, tuple[datetime, str, int]]:
+    """external id → (modified_at, the channel's status, refunds on record): what need not be taken in again."""
+    refunds = select(func.count()).where(Refund.order_id == Order.id).correlate(Order).scalar_subquery()
+    rows = await session.execute(
+        select(Order.external_id, Order.modified_at, Order.vendor_status, refunds).where(
+            Order.account_id == account_id, Order.external_id.in_(external_ids)
+        )
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}

@@ -1,0 +1,156 @@
+"""Read statements for deciding on prices: a listing with everything that bears on its price."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.store.models import (
+    Allocation,
+    Listing,
+    MarketplaceAccount,
+    Order,
+    OrderLine,
+    PriceChange,
+    RivalOfferSeen,
+    Variant,
+)
+
+
+@dataclass(frozen=True)
+class RivalRow:
+    seller: str
+    price_minor: int
+    in_stock: bool
+
+
+@dataclass(frozen=True)
+class SaleRow:
+    """Units sold at a time, with what one unit brought."""
+
+    at: datetime
+    unit_minor: int
+    units: int
+
+
+@dataclass
+class PriceRow:
+    """Everything about one listing that its price depends on. Amounts in minor units of `currency`."""
+
+    listing_id: UUID
+    account_id: UUID
+    vendor: str
+    currency: str
+    sku: str
+    status: str
+    current_minor: int | None
+    list_minor: int | None
+    cost_minor: int | None
+    cost_as_of: datetime | None
+    floor_minor: int | None
+    ceiling_minor: int | None
+    entitled: int
+    published_at: datetime | None
+    price_changed_at: datetime | None
+    variant_currency: str
+    rivals: list[RivalRow] = field(default_factory=list)
+    sales: list[SaleRow] = field(default_factory=list)
+    #: (when, old, new) of the window asked for, oldest first
+    changes: list[tuple[datetime, int | None, int]] = field(default_factory=list)
+
+
+async def rows(session: AsyncSession, *, since: datetime, listing_ids: Sequence[UUID] | None = None) -> list[PriceRow]:
+    """The listings asked for, or every active one, with rivals, and sales and price changes since that time."""
+    statement = (
+        select(
+            Listing.id,
+            Listing.account_id,
+            MarketplaceAccount.vendor,
+            Listing.currency,
+            Listing.sku,
+            Listing.status,
+            Listing.price_minor,
+            Variant.price_minor,
+            Variant.cost_minor,
+            Variant.cost_as_of,
+            Variant.floor_minor,
+            Variant.ceiling_minor,
+            func.coalesce(Allocation.entitled, 0),
+            Listing.published_at,
+            Listing.price_changed_at,
+            Variant.currency,
+        )
+        .join(Variant, Variant.id == Listing.variant_id)
+        .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
+        .outerjoin(Allocation, Allocation.listing_id == Listing.id)
+        .order_by(Listing.id)
+    )
+    if listing_ids is not None:
+        statement = statement.where(Listing.id.in_(listing_ids))
+    else:
+        statement = statement.where(Listing.status == "active", MarketplaceAccount.status == "connected")
+    found = {row[0]: PriceRow(*tuple(row)) for row in await session.execute(statement)}
+    if not found:
+        return []
+    wanted = list(found) if listing_ids is not None else None
+    await _attach_rivals(session, found, wanted)
+    await _attach_sales(session, found, wanted, since)
+    await _attach_changes(session, found, wanted, since)
+    return list(found.values())
+
+
+async def _attach_rivals(session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None) -> None:
+    statement = select(RivalOfferSeen).order_by(RivalOfferSeen.seller)
+    if wanted is not None:
+        statement = statement.where(RivalOfferSeen.listing_id.in_(wanted))
+    for rival in await session.scalars(statement):
+        if rival.listing_id in found:
+            found[rival.listing_id].rivals.append(RivalRow(rival.seller, rival.price_minor, rival.in_stock))
+
+
+async def _attach_sales(
+    session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None, since: datetime
+) -> None:
+    statement = (
+        select(OrderLine.listing_id, Order.placed_at, OrderLine.total_minor, OrderLine.quantity)
+        .join(Order, Order.id == OrderLine.order_id)
+        .where(Order.placed_at >= since, Order.holds_stock, OrderLine.quantity > 0, OrderLine.listing_id.is_not(None))
+        .order_by(Order.placed_at)
+    )
+    if wanted is not None:
+        statement = statement.where(OrderLine.listing_id.in_(wanted))
+    for listing_id, at, total, units in await session.execute(statement):
+        if listing_id in found:
+            found[listing_id].sales.append(SaleRow(at, total // units, units))
+
+
+async def _attach_changes(
+    session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None, since: datetime
+) -> None:
+    statement = (
+        select(PriceChange.listing_id, PriceChange.at, PriceChange.old_minor, PriceChange.new_minor)
+        .where(PriceChange.at >= since)
+        .order_by(PriceChange.at)
+    )
+    if wanted is not None:
+        statement = statement.where(PriceChange.listing_id.in_(wanted))
+    by_listing: dict[UUID, list[tuple[datetime, int | None, int]]] = defaultdict(list)
+    for listing_id, at, old, new in await session.execute(statement):
+        by_listing[listing_id].append((at, old, new))
+    for listing_id, changes in by_listing.items():
+        if listing_id in found:
+            found[listing_id].changes = changes
+
+
+async def variants_of_product(session: AsyncSession, product_id: UUID) -> Sequence[Variant]:
+    return (await session.scalars(select(Variant).where(Variant.product_id == product_id).order_by(Variant.sku))).all()
+
+
+async def listings_of_variant(session: AsyncSession, variant_id: UUID) -> Sequence[UUID]:
+    return (await session.scalars(select(Listing.id).where(Listing.variant_id == variant_id))).all()

@@ -1,0 +1,141 @@
+"""Queries that show agents, their decisions, and the questions they put to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, Select, case, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.store.models import (
+    AgentDecision,
+    AgentStatus,
+    AgentTask,
+    Approval,
+    Effect,
+    EventRecord,
+    Proposal,
+    Receipt,
+)
+
+ApprovalRow = Row[Approval, AgentDecision]
+
+
+async def agents(session: AsyncSession) -> Sequence[AgentStatus]:
+    return (await session.execute(select(AgentStatus).order_by(AgentStatus.agent))).scalars().all()
+
+
+async def task_counts(session: AsyncSession) -> Sequence[tuple[str, int, int]]:
+    """(agent, waiting, failed) of the tenant's tasks, finished ones aside."""
+    query = (
+        select(
+            AgentTask.agent,
+            func.sum(case((AgentTask.state.in_(("pending", "leased")), 1), else_=0)).label("waiting"),
+            func.sum(case((AgentTask.state == "failed", 1), else_=0)).label("failed"),
+        )
+        .where(AgentTask.state != "done")
+        .group_by(AgentTask.agent)
+    )
+    return [(agent, int(waiting), int(failed)) for agent, waiting, failed in await session.execute(query)]
+
+
+async def decisions(
+    session: AsyncSession,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    agent: str | None = None,
+    state: str | None = None,
+    command: str | None = None,
+    subject_kind: str | None = None,
+    subject_id: UUID | None = None,
+    correlation_id: UUID | None = None,
+    decided_from: datetime | None = None,
+    decided_before: datetime | None = None,
+) -> Sequence[AgentDecision]:
+    """Newest first. Command and subject are those of a proposal of the decision."""
+    query = select(AgentDecision).order_by(AgentDecision.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(AgentDecision.id < after)
+    if agent is not None:
+        query = query.where(AgentDecision.agent == agent)
+    if state is not None:
+        query = query.where(AgentDecision.state == state)
+    if correlation_id is not None:
+        query = query.where(AgentDecision.correlation_id == correlation_id)
+    if decided_from is not None:
+        query = query.where(AgentDecision.decided_at >= decided_from)
+    if decided_before is not None:
+        query = query.where(AgentDecision.decided_at < decided_before)
+    return (await session.execute(_about(query, command, subject_kind, subject_id))).scalars().all()
+
+
+def _about(
+    query: Select[AgentDecision], command: str | None, subject_kind: str | None, subject_id: UUID | None
+) -> Select[AgentDecision]:
+    if command is None and subject_kind is None and subject_id is None:
+        return query
+    proposed = exists().where(Proposal.decision_id == AgentDecision.id)
+    if command is not None:
+        proposed = proposed.where(Proposal.command == command)
+    if subject_kind is not None:
+        proposed = proposed.where(Proposal.subject_kind == subject_kind)
+    if subject_id is not None:
+        proposed = proposed.where(Proposal.subject_id == subject_id)
+    return query.where(proposed)
+
+
+async def decision(session: AsyncSession, decision_id: UUID) -> AgentDecision | None:
+    return (await session.execute(select(AgentDecision).where(AgentDecision.id == decision_id))).scalar_one_or_none()
+
+
+async def event(session: AsyncSession, event_id: UUID) -> EventRecord | None:
+    return (await session.execute(select(EventRecord).where(EventRecord.id == event_id))).scalar_one_or_none()
+
+
+async def proposals_of(session: AsyncSession, decision_ids: Sequence[UUID]) -> Sequence[Proposal]:
+    query = (
+        select(Proposal).where(Proposal.decision_id.in_(decision_ids)).order_by(Proposal.decision_id, Proposal.ordinal)
+    )
+    return (await session.execute(query)).scalars().all()
+
+
+async def effects_of(session: AsyncSession, proposal_ids: Sequence[UUID]) -> Sequence[Effect]:
+    query = select(Effect).where(Effect.proposal_id.in_(proposal_ids)).order_by(Effect.id)
+    return (await session.execute(query)).scalars().all()
+
+
+async def receipts_of(session: AsyncSession, effect_ids: Sequence[UUID]) -> Sequence[Receipt]:
+    query = select(Receipt).where(Receipt.effect_id.in_(effect_ids)).order_by(Receipt.effect_id, Receipt.attempt)
+    return (await session.execute(query)).scalars().all()
+
+
+async def approvals(
+    session: AsyncSession,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    state: str | None = None,
+    approval_id: UUID | None = None,
+) -> Sequence[ApprovalRow]:
+    """(approval, the decision it is about), newest first."""
+    query = (
+        select(Approval, AgentDecision)
+        .join(AgentDecision, AgentDecision.id == Approval.decision_id)
+        .order_by(Approval.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(Approval.id < after)
+    if state is not None:
+        query = query.where(Approval.state == state)
+    if approval_id is not None:
+        query = query.where(Approval.id == approval_id)
+    return (await session.execute(query)).all()
+
+
+async def lock_approval(session: AsyncSession, approval_id: UUID) -> Approval | None:
+    query = select(Approval).where(Approval.id == approval_id).with_for_update()
+    return (await session.execute(query)).scalar_one_or_none()

@@ -1,0 +1,137 @@
+"""The stock ledger's statements. Whoever changes an item's figures holds its row lock, so changes come one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import new_id
+from flipsync.store.models import Allocation, Listing, StockItem, StockMovement
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+async def lock_item(session: AsyncSession, stock_item_id: UUID) -> StockItem | None:
+    """The item with fresh figures, locked until the transaction ends."""
+    return (
+        await session.scalars(
+            select(StockItem)
+            .where(StockItem.id == stock_item_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+
+
+async def ensure_item(unit: UnitOfWork, variant_id: UUID, *, mode: str, pool: str = "own") -> StockItem:
+    """The variant's stock item, made when it is not there; locked."""
+    await unit.session.execute(
+        insert(StockItem)
+        .values(id=new_id(), tenant_id=unit.tenant_id, variant_id=variant_id, pool=pool, mode=mode)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "variant_id", "pool"])
+    )
+    item_id = await item_of_variant(unit.session, variant_id, pool)
+    item = await lock_item(unit.session, item_id) if item_id else None
+    assert item is not None, "just made or found"
+    return item
+
+
+async def item_of_variant(session: AsyncSession, variant_id: UUID, pool: str = "own") -> UUID | None:
+    return (
+        await session.scalars(select(StockItem.id).where(StockItem.variant_id == variant_id, StockItem.pool == pool))
+    ).one_or_none()
+
+
+async def item_of_listing(session: AsyncSession, listing_id: UUID) -> UUID | None:
+    return (
+        await session.scalars(select(Allocation.stock_item_id).where(Allocation.listing_id == listing_id))
+    ).one_or_none()
+
+
+async def refresh(session: AsyncSession, item: StockItem) -> None:
+    """Read the figures again after triggers changed them."""
+    await session.flush()
+    await session.refresh(item, ["on_hand", "reserved", "allocated", "mode"])
+
+
+async def allocations(session: AsyncSession, stock_item_id: UUID) -> Sequence[Allocation]:
+    """All listings' shares of an item, in a stable order. Lock the item first when they will change."""
+    return (
+        await session.scalars(
+            select(Allocation)
+            .where(Allocation.stock_item_id == stock_item_id)
+            .order_by(Allocation.id)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+
+
+async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation | None:
+    return (
+        await session.scalars(
+            select(Allocation).where(Allocation.listing_id == listing_id).execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+
+
+async def ensure_allocation(unit: UnitOfWork, listing_id: UUID, stock_item_id: UUID) -> None:
+    await unit.session.execute(
+        insert(Allocation)
+        .values(id=new_id(), tenant_id=unit.tenant_id, listing_id=listing_id, stock_item_id=stock_item_id)
+        .on_conflict_do_nothing(index_elements=["listing_id"])
+    )
+
+
+async def move(
+    unit: UnitOfWork,
+    item: StockItem,
+    kind: str,
+    *,
+    on_hand: int = 0,
+    reserved: int = 0,
+    key: str,
+    order_line_id: UUID | None = None,
+    note: str = "",
+) -> bool:
+    """Append a movement; False when `key` is in the ledger already (nothing changes then)."""
+    inserted = await unit.session.execute(
+        insert(StockMovement)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            stock_item_id=item.id,
+            kind=kind,
+            on_hand_delta=on_hand,
+            reserved_delta=reserved,
+            order_line_id=order_line_id,
+            key=key,
+            note=note,
+            at=unit.now,
+        )
+        .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
+        .returning(StockMovement.id)
+    )
+    moved = inserted.scalar() is not None
+    await refresh(unit.session, item)
+    return moved
+
+
+async def set_pending_count(session: AsyncSession, stock_item_id: UUID, counted: int | None) -> None:
+    await session.execute(update(StockItem).where(StockItem.id == stock_item_id).values(pending_count=counted))
+
+
+async def set_mode(session: AsyncSession, stock_item_id: UUID, mode: str) -> None:
+    await session.execute(update(StockItem).where(StockItem.id == stock_item_id).values(mode=mode))
+
+
+async def listings_of_item(session: AsyncSession, stock_item_id: UUID) -> Sequence[tuple[Allocation, Listing]]:
+    rows = await session.execute(
+        select(Allocation, Listing)
+        .join(Listing, Listing.id == Allocation.listing_id)
+        .where(Allocation.stock_item_id == stock_item_id)
+        .order_by(Allocation.id)
+    )
+    return [(allocation, listing) for allocation, listing in rows]

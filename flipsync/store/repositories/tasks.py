@@ -1,0 +1,152 @@
+"""The agents' mailboxes: claiming across tenants (worker role), completing within one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.clock import utc_now
+from flipsync.store.models import AgentStatus, AgentTask, EventRecord
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class ClaimedTask:
+    id: UUID
+    tenant_id: UUID
+    event_id: UUID
+    attempts: int
+
+
+_CLAIM = text(
+    """
+    WITH next AS (
+        SELECT id FROM agent_task
+        WHERE agent = :agent AND state IN ('pending', 'leased') AND not_before <= now()
+          AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)
+        ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE agent_task t
+       SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch, attempts = attempts + 1
+      FROM next WHERE t.id = next.id
+    RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority
+    """
+)
+
+
+async def claim(
+    session: AsyncSession, agent: str, *, epoch: int, limit: int, lease_seconds: float
+) -> list[ClaimedTask]:
+    """The most urgent tasks of an agent, leased to this life of it. Tasks of earlier lives are taken over at once."""
+    rows = await session.execute(_CLAIM, {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds})
+    found = sorted(rows, key=lambda row: (row.priority, row.id))
+    return [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
+
+
+async def events(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, EventRecord]:
+    rows = await session.scalars(select(EventRecord).where(EventRecord.id.in_(ids)))
+    return {row.id: row for row in rows}
+
+
+async def complete(session: AsyncSession, ids: Sequence[UUID], epoch: int) -> set[UUID]:
+    """Mark tasks done; returns those that were still ours. The rest belongs to a later life: drop their results."""
+    rows = await session.scalars(
+        update(AgentTask)
+        .where(AgentTask.id.in_(ids), AgentTask.state == "leased", AgentTask.epoch == epoch)
+        .values(state="done", finished_at=func.now(), error="")
+        .returning(AgentTask.id)
+        .execution_options(synchronize_session=False)
+    )
+    return set(rows)
+
+
+async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: str) -> bool:
+    """Give a failed task back with a delay that doubles, or set it aside after too many tries; True when set aside."""
+    failed = task.attempts >= MAX_ATTEMPTS
+    await session.execute(
+        update(AgentTask)
+        .where(AgentTask.id == task.id, AgentTask.state == "leased", AgentTask.epoch == epoch)
+        .values(
+            state="failed" if failed else "pending",
+            error=error[:2000],
+            not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, 0.2 * 2**task.attempts),
+            finished_at=func.now() if failed else None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return failed
+
+
+async def next_due(session: AsyncSession, agent: str) -> float | None:
+    """Seconds until the earliest task of the agent is due; None when there is none."""
+    seconds = await session.scalar(
+        select(func.extract("epoch", func.min(AgentTask.not_before) - func.now())).where(
+            AgentTask.agent == agent, AgentTask.state == "pending"
+        )
+    )
+    return None if seconds is None else max(0.0, float(seconds))
+
+
+async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:
+    """A new life of an agent's actor: raises its epoch, which fences every earlier one. Returns the epoch."""
+    statement = insert(AgentStatus).values(
+        agent=agent,
+        state="ready",
+        epoch=1,
+        restarts=0,
+        pid=pid,
+        ready_at=utc_now(),
+        created_at=utc_now(),
+        updated_at=utc_now(),
+    )
+    epoch: int | None = await session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=["agent"],
+            set_={
+                "state": "ready",
+                "epoch": AgentStatus.epoch + 1,
+                "pid": pid,
+                "ready_at": utc_now(),
+                "updated_at": utc_now(),
+            },
+        ).returning(AgentStatus.epoch)
+    )
+    assert epoch is not None
+    return epoch
+
+
+async def set_status(
+    session: AsyncSession, agent: str, state: str, *, error: str = "", restarted: bool = False
+) -> None:
+    statement = insert(AgentStatus).values(
+        agent=agent, state=state, epoch=0, restarts=0, last_error=error, created_at=utc_now(), updated_at=utc_now()
+    )
+    changes: dict[str, Any] = {"state": state, "updated_at": utc_now()}
+    if error:
+        changes["last_error"] = error
+    if restarted:
+        changes["restarts"] = AgentStatus.restarts + 1
+    await session.execute(statement.on_conflict_do_update(index_elements=["agent"], set_=changes))
+
+
+async def statuses(session: AsyncSession) -> Sequence[AgentStatus]:
+    return (await session.scalars(select(AgentStatus).order_by(AgentStatus.agent))).all()
+
+
+async def open_tasks(session: AsyncSession, tenant_id: UUID) -> int:
+    """Tasks of a tenant that wait or run."""
+    return (
+        await session.scalar(
+            select(func.count())
+            .select_from(AgentTask)
+            .where(AgentTask.tenant_id == tenant_id, or_(AgentTask.state == "pending", AgentTask.state == "leased"))
+        )
+    ) or 0

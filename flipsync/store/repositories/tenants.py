@@ -1,0 +1,16 @@
+"""Which tenants there are; for workers that serve all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.store.models import Tenant
+
+
+async def all_ids(session: AsyncSession) -> Sequence[UUID]:
+    """Every tenant, oldest first (worker role only: others see their own)."""
+    return (await session.scalars(select(Tenant.id).order_by(Tenant.id))).all()

@@ -1,0 +1,84 @@
+"""The API as a FastAPI application. Works under any ASGI server; serve.app runs it on Ray Serve."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+import flipsync
+from flipsync.domain.clock import Clock
+from serve import routes
+from serve.backend import Backend
+from serve.errors import Problem, install_error_handlers
+from serve.middleware import RequestFrame
+from serve.settings import ServeSettings
+from serve.telemetry import ApiMetrics
+
+PREFIX = "/api/v1"
+
+_DESCRIPTION = """\
+The back office of a reseller: goods, channels, stock, prices, orders, and what the agents decide about them.
+
+* Amounts are `{"amount_minor": integer, "currency": "USD"}`; times are UTC, ISO 8601.
+* Lists come in pages: repeat the request with `cursor` set to the `next_cursor` of the last answer.
+* A POST that creates or changes takes an `Idempotency-Key`; repeating it repeats the answer, not the deed.
+* What can be edited has an ETag; a PATCH names it in `If-Match`.
+* Errors are problem documents (RFC 9457) with a stable `type`.
+"""
+
+
+def build_app(settings: ServeSettings, *, clock: Clock | None = None) -> FastAPI:
+    """The application. Opens its connections lazily and closes them in its lifespan."""
+    metrics = ApiMetrics()
+    backend = Backend(settings, metrics=metrics, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await backend.aclose()
+
+    app = FastAPI(
+        title="FlipSync",
+        version=flipsync.__version__,
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        max_body_size=settings.max_body_bytes,
+        redirect_slashes=False,
+    )
+    app.state.backend = backend
+    install_error_handlers(app)
+    app.add_middleware(RequestFrame, metrics=metrics)
+    for router in routes.ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    _describe_problems(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the schema of problem documents into the OpenAPI document, in place of FastAPI's own error schema."""
+
+    def document() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs", {}))
+            schemas["Problem"] = problem
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it

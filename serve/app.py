@@ -1,0 +1,51 @@
+"""The API as a Ray Serve application; the only module here that knows Ray.
+
+`serve run serve.app:application` reads its settings from the environment; `flipsync up` gives them to `bind`.
+The FastAPI application is built on the replica, so that connections and locks belong to the process that uses them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.serve.schema import LoggingConfig
+
+from serve.api import build_app
+from serve.settings import ServeSettings
+from serve.telemetry import configure_logging
+
+NAME = "flipsync-api"
+MAX_ONGOING = 256
+
+
+# Serve's own access log would write the paths of webhooks, which are secret; serve.middleware logs routes instead.
+@ray_serve.deployment(
+    name=NAME,
+    max_ongoing_requests=MAX_ONGOING,
+    health_check_period_s=10,
+    graceful_shutdown_timeout_s=10,
+    logging_config=LoggingConfig(enable_access_log=False),
+)
+@ray_serve.ingress()
+class Api:
+    """One replica. Settings left out are read from its environment."""
+
+    def __init__(self, settings: ServeSettings | None = None) -> None:
+        configure_logging()
+        self._settings = settings or ServeSettings()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_app(self._settings)
+
+
+def bind(settings: ServeSettings | None = None, *, replicas: int = 1, num_cpus: float = 0.0) -> Any:
+    """The application for `ray.serve.run`. Sealed in the deployment, settings travel only inside the cluster."""
+    deployment: Any = Api
+    return deployment.options(num_replicas=replicas, ray_actor_options={"num_cpus": num_cpus}).bind(settings)
+
+
+def application(_: dict[str, str]) -> Any:
+    """Entry for `serve run serve.app:application`."""
+    return bind()

@@ -1,0 +1,75 @@
+"""What one process of the API holds: the store as role flipsync_app, Redis, keys, connectors, the agents' graph."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from flipsync.connectors.base import MarketplaceConnector
+from flipsync.connectors.marketplaces import connect
+from flipsync.domain.clock import Clock
+from flipsync.domain.errors import InvalidInput
+from flipsync.runtime.graph import AgentClass, Graph
+from flipsync.runtime.mailbox import Limits, RedisWaker
+from flipsync.security.attempts import AttemptLimit
+from flipsync.security.passwords import Passwords
+from flipsync.security.secrets import SecretBox
+from flipsync.security.tokens import AccessTokens
+from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.webhooks import WebhookAddresses
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import Store
+from serve.live import LiveEvents
+from serve.settings import ServeSettings
+from serve.telemetry import ApiMetrics
+
+
+class Backend:
+    """Made once per process, closed with `aclose`. Opens no connection before the first request needs one."""
+
+    def __init__(self, settings: ServeSettings, *, metrics: ApiMetrics, clock: Clock | None = None) -> None:
+        redis_url = settings.redis_url.get_secret_value()
+        self.settings = settings
+        self.metrics = metrics
+        self.graph = load_graph(settings.roster) if settings.roster else None
+        self.database = Database(
+            settings.app_database_url.get_secret_value(), pool_size=settings.database_pool, name="flipsync-api"
+        )
+        self.waker = RedisWaker(redis_url)
+        self.limits = Limits(redis_url)
+        self.store = Store(self.database, self.graph.routing() if self.graph else {}, self.waker, clock)
+        self.redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2.0)
+        self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue)
+        self.box = SecretBox(settings.secret_keys())
+        self.tokens = AccessTokens(settings.jwt_key_bytes())
+        self.passwords = Passwords()
+        self.sign_in_attempts = AttemptLimit(self.redis, "sign-in")
+        self.webhook_addresses = WebhookAddresses(self.store, self.box)
+
+    def connector(self, account: ConnectedAccount) -> MarketplaceConnector:
+        """A connector for the account, under the rate limits all workers share. The caller closes it."""
+        return connect(account.config, account.credentials, self.limits, str(account.id))
+
+    async def aclose(self) -> None:
+        await self.live.aclose()
+        await self.store.aclose()
+        await self.waker.aclose()
+        await self.limits.aclose()
+        await self.redis.aclose()
+        self.passwords.close()
+
+
+def load_graph(roster: str) -> Graph:
+    """The graph of the agents named by "module:attribute". Raises InvalidInput when they do not fit together."""
+    return Graph(tuple(cast("tuple[AgentClass, ...]", load_attribute(roster))))
+
+
+def load_attribute(reference: str) -> Any:
+    """What "module:attribute" names. Raises InvalidInput when there is no such thing."""
+    module, _, attribute = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(f"{reference!r} cannot be imported: {error}", hint="write it as module:attribute") from error

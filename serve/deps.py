@@ -1,0 +1,141 @@
+"""What routes ask for: the backend, who is asking and whether they may, pages, preconditions, doing a thing once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+
+from flipsync.domain.errors import Forbidden, InvalidInput, Unauthenticated
+from flipsync.security.roles import Permission, allows
+from flipsync.security.tokens import Claims
+from flipsync.services.idempotency import MAX_KEY_LENGTH, fingerprint, run_once
+from flipsync.store.unit_of_work import Cause, UnitOfWork
+from serve.backend import Backend
+from serve.errors import PreconditionRequired
+
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="bearer", bearerFormat="JWT", description="access token from POST /api/v1/auth/login"
+)
+_ETAG = re.compile(r'"(\d{1,19})"')
+
+
+async def _backend(connection: HTTPConnection) -> Backend:
+    return cast(Backend, connection.app.state.backend)
+
+
+BackendDep = Annotated[Backend, Depends(_backend)]
+
+
+async def _signed_in(
+    scopes: SecurityScopes,
+    backend: BackendDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Claims:
+    if credentials is None:
+        raise Unauthenticated("no access token", hint="send Authorization: Bearer <access token>")
+    claims = backend.tokens.read(credentials.credentials)
+    for permission in scopes.scopes:
+        if not allows(claims.role, cast(Permission, permission)):
+            raise Forbidden(f"the role {claims.role} may not do this", hint=f"it needs {permission}")
+    return claims
+
+
+def may(permission: Permission) -> Any:
+    """Who is asking, and only if their role allows `permission`: `user: Annotated[Claims, may("orders:read")]`."""
+    return Security(_signed_in, scopes=[permission])
+
+
+async def _cause(request: Request) -> Cause:
+    return Cause(traceparent=getattr(request.state, "traceparent", ""))
+
+
+CauseDep = Annotated[Cause, Depends(_cause)]
+
+
+@dataclass(frozen=True)
+class OnlyOnce:
+    """A request with an Idempotency-Key: the work is done by the first, repetitions get its answer."""
+
+    backend: Backend
+    key: str
+    cause: Cause
+    method: str
+    path: str
+    body: bytes
+
+    async def run(
+        self,
+        user: Claims,
+        work: Callable[[UnitOfWork], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+        content: str = "",
+    ) -> Response:
+        """`content` stands for the body where that is a file. Raises KeyReused and what `work` raises."""
+
+        async def answer(unit: UnitOfWork) -> dict[str, Any]:
+            return (await work(unit)).model_dump(mode="json")
+
+        done = await run_once(
+            self.backend.store,
+            user.tenant_id,
+            key=self.key,
+            request=fingerprint(self.method, self.path, str(user.user_id), content or self.body),
+            work=answer,
+            status=status,
+            cause=self.cause,
+        )
+        headers = {"Idempotent-Replayed": "true"} if done.replayed else None
+        return JSONResponse(done.body, status_code=done.status, headers=headers)
+
+
+async def _only_once(
+    request: Request,
+    backend: BackendDep,
+    cause: CauseDep,
+    key: Annotated[
+        str,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=MAX_KEY_LENGTH,
+            description="a fresh random string for each thing to be done; repeat it when repeating the request",
+            examples=["0b6e8a5e-6f1c-4f43-9f0f-2f6c2a0c7b1d"],
+        ),
+    ],
+) -> OnlyOnce:
+    is_file = request.headers.get("content-type", "").startswith("multipart/")
+    body = b"" if is_file else await request.body()
+    return OnlyOnce(backend, key, cause, request.method, request.url.path, body)
+
+
+OnlyOnceDep = Annotated[OnlyOnce, Depends(_only_once)]
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+async def _expected_version(
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="the ETag the change is based on; required", examples=['"3"']),
+    ] = None,
+) -> int:
+    if if_match is None:
+        raise PreconditionRequired("If-Match is missing", hint="send the ETag of what you read")
+    match = _ETAG.fullmatch(if_match.strip())
+    if match is None:
+        raise InvalidInput("If-Match is not an ETag of ours", hint='send it as it came, e.g. "3"')
+    return int(match[1])
+
+
+ExpectedVersion = Annotated[int, Depends(_expected_version)]

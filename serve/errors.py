@@ -1,0 +1,167 @@
+"""Errors as RFC 9457 problem documents: the one place that turns what was raised into what is answered.
+
+`type` is stable (urn:flipsync:error:<code>); programs decide by it, people read `detail` and `hint`.
+"""
+
+from __future__ import annotations
+
+import http
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from flipsync.domain.errors import ChannelError, FlipSyncError, Retryable, Unavailable
+from flipsync.security.attempts import TooManyAttempts
+
+MEDIA_TYPE = "application/problem+json"
+_URN = "urn:flipsync:error:"
+_RETRY_SECONDS = 2
+_log = structlog.get_logger("flipsync.api")
+
+_CODES = {
+    400: "bad-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    422: "invalid-input",
+    428: "precondition-required",
+    429: "too-many-attempts",
+}
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with the request; `where` is a path such as body.items.0.sku."""
+
+    where: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:flipsync:error:not-found"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no order 01903f4c-7c00-7000-8000-000000000000"])
+    hint: str = Field(default="", description="what the reader can do about it")
+    request_id: str = Field(default="", description="names this request in the logs")
+    errors: list[FieldProblem] = Field(default_factory=list)
+    vendor_code: str = Field(default="", description="the channel's own word, where a channel refused")
+
+
+class PreconditionRequired(FlipSyncError):
+    """A change was asked for without saying of which version."""
+
+    code = "precondition-required"
+    status = 428
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these statuses; any route may be found invalid (422)."""
+    return {
+        status: {
+            "description": http.HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({*statuses, 422, 500, 503})
+    }
+
+
+def answer(request: Request, status: int, code: str, detail: str, **more: Any) -> Response:
+    """A problem document. `headers` among `more` are sent with it."""
+    headers: Mapping[str, str] | None = more.pop("headers", None)
+    document = Problem(
+        type=_URN + code,
+        title=http.HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=getattr(request.state, "request_id", ""),
+        **more,
+    )
+    return JSONResponse(document.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def unexpected(request: Request, error: Exception) -> Response:
+    """For what nobody foresaw: the trace goes to the log (code only, no values), a number to the caller."""
+    _log.error(
+        "unexpected error",
+        error=type(error).__qualname__,
+        frames=[line.strip() for line in traceback.format_tb(error.__traceback__)[-12:]],
+    )
+    return answer(request, 500, "internal", "something went wrong on our side", hint="try again, or quote request_id")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Map the error tree, invalid requests and failing parts. Everything else: see the middleware."""
+    app.add_exception_handler(FlipSyncError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for gone in (OperationalError, InterfaceError, DBAPIError, PoolTimeout, RedisError):
+        app.add_exception_handler(gone, _part_missing)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FlipSyncError)
+    headers = {}
+    if isinstance(error, TooManyAttempts) or (isinstance(error, Retryable) and error.after is not None):
+        headers["Retry-After"] = str(max(1, round(error.after or 1)))
+    elif isinstance(error, Unavailable):
+        headers["Retry-After"] = str(_RETRY_SECONDS)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status >= 500 and not isinstance(error, ChannelError):
+        _log.error("request failed", error=type(error).__qualname__, detail=error.message)
+    vendor_code = error.vendor_code if isinstance(error, ChannelError) else ""
+    return answer(
+        request, error.status, error.code, error.message, hint=error.hint, vendor_code=vendor_code, headers=headers
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # what was sent is not repeated: it may be a password
+    errors = [
+        FieldProblem(where=".".join(str(part) for part in fault["loc"]), message=fault["msg"])
+        for fault in error.errors()
+    ]
+    return answer(request, 422, "invalid-input", "the request does not fit: see errors", errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, f"http-{error.status_code}")
+    return answer(request, error.status_code, code, str(error.detail), headers=error.headers)
+
+
+async def _part_missing(request: Request, error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and not _passing(error):
+        return unexpected(request, error)
+    _log.warning("a part is not available", error=type(error).__qualname__)
+    return answer(
+        request,
+        503,
+        "unavailable",
+        "a part this needs is not available now",
+        hint="try again in a moment",
+        headers={"Retry-After": str(_RETRY_SECONDS)},
+    )
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether the database failure goes away by itself: connection lost, shutdown, deadlock, serialization."""
+    state = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or state is None or state[:2] in {"08", "40", "53", "57"}

@@ -1,0 +1,150 @@
+"""One client's live connection: who it is, its events, its heartbeat, and the end of its access token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Unauthenticated
+from flipsync.security.roles import allows
+from flipsync.security.tokens import Claims
+from serve.backend import Backend
+from serve.live import Listener
+
+PROTOCOL = "flipsync.v1"
+BEARER_PREFIX = "bearer."
+UNAUTHENTICATED, FORBIDDEN, TRY_LATER, TOO_BIG, MISUSED = 4401, 4403, 1013, 1009, 1008
+_SECONDS_TO_SIGN_IN = 10.0
+_SECONDS_TO_SEND = 30.0
+_MAX_CHARS = 8192
+
+
+class _Closing(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        self.code, self.reason = code, reason
+
+
+class LiveSession:
+    """`await LiveSession(socket, backend).run()`: returns when the connection is over, raises nothing."""
+
+    def __init__(self, socket: WebSocket, backend: Backend) -> None:
+        self._socket = socket
+        self._backend = backend
+
+    async def run(self) -> None:
+        self._backend.metrics.websockets.inc()
+        try:
+            self._claims = await self._accept()
+            async with self._backend.live.listen(self._claims.tenant_id) as listener:
+                await self._send({"type": "ready"})
+                await self._serve(listener)
+        except _Closing as closing:
+            await self._close(closing.code, closing.reason)
+        except WebSocketDisconnect:
+            return
+        except (RedisError, OSError):
+            await self._close(TRY_LATER, "live events are not available now")
+        finally:
+            self._backend.metrics.websockets.dec()
+
+    async def _accept(self) -> Claims:
+        offered: Sequence[str] = self._socket.scope.get("subprotocols", ())
+        token = next((name.removeprefix(BEARER_PREFIX) for name in offered if name.startswith(BEARER_PREFIX)), None)
+        await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        if token is not None:
+            return self._authenticated(token)
+        try:
+            async with asyncio.timeout(_SECONDS_TO_SIGN_IN):
+                message = await self._receive()
+        except TimeoutError:
+            raise _Closing(UNAUTHENTICATED, "no access token came") from None
+        return self._authenticated(_token_in(message))
+
+    def _authenticated(self, token: str) -> Claims:
+        try:
+            claims = self._backend.tokens.read(token)
+        except Unauthenticated as error:
+            raise _Closing(UNAUTHENTICATED, error.message) from None
+        if not allows(claims.role, "events:read"):
+            raise _Closing(FORBIDDEN, f"the role {claims.role} may not see live events")
+        return claims
+
+    async def _serve(self, listener: Listener) -> None:
+        tasks = [asyncio.create_task(self._tell(listener)), asyncio.create_task(self._hear())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self, listener: Listener) -> None:
+        heartbeat = self._backend.settings.websocket_heartbeat_seconds
+        while True:
+            left = (self._claims.expires_at - utc_now()).total_seconds()
+            if left <= 0:
+                raise _Closing(UNAUTHENTICATED, "the access token has expired")
+            try:
+                async with asyncio.timeout(min(heartbeat, left)):
+                    event = await listener.get()
+            except TimeoutError:
+                if left > heartbeat:
+                    await self._send({"type": "heartbeat"})
+                continue
+            dropped = listener.take_dropped()
+            if dropped:
+                await self._send({"type": "dropped", "count": dropped})
+            await self._send({"type": "event", "event": orjson.Fragment(event)})
+
+    async def _hear(self) -> None:
+        """A client may renew its access token; nothing else is listened to."""
+        while True:
+            claims = self._authenticated(_token_in(await self._receive()))
+            if claims.user_id != self._claims.user_id:
+                raise _Closing(FORBIDDEN, "the token is another user's")
+            self._claims = claims
+
+    async def _receive(self) -> dict[str, Any]:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text = message.get("text") or ""
+        if len(text) > _MAX_CHARS:
+            raise _Closing(TOO_BIG, "the message is too long")
+        try:
+            content = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise _Closing(MISUSED, "the message is not JSON") from None
+        if not isinstance(content, dict):
+            raise _Closing(MISUSED, "the message is not an object")
+        return content
+
+    async def _send(self, content: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(_SECONDS_TO_SEND):
+                await self._socket.send_text(orjson.dumps(content).decode())
+        except TimeoutError:
+            raise _Closing(TRY_LATER, "the client does not read") from None
+        except RuntimeError:  # the server's way to say that the connection closed meanwhile
+            raise WebSocketDisconnect(1006) from None
+
+    async def _close(self, code: int, reason: str) -> None:
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            try:
+                await self._socket.close(code, reason)
+            except (RuntimeError, WebSocketDisconnect):
+                return
+
+
+def _token_in(message: dict[str, Any]) -> str:
+    if message.get("type") != "authenticate" or not isinstance(message.get("token"), str):
+        raise _Closing(UNAUTHENTICATED, 'send {"type": "authenticate", "token": "…"}')
+    return str(message["token"])

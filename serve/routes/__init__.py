@@ -1,0 +1,33 @@
+"""The API's routes, one module a resource; a module is served when it is named here."""
+
+from serve.routes import (
+    agents,
+    approvals,
+    auth,
+    decisions,
+    inventory,
+    listings,
+    marketplace,
+    monitoring,
+    orders,
+    pricing,
+    products,
+    webhooks,
+    websocket,
+)
+
+ROUTERS = (
+    auth.router,
+    agents.router,
+    products.router,
+    listings.router,
+    inventory.router,
+    orders.router,
+    pricing.router,
+    decisions.router,
+    approvals.router,
+    marketplace.router,
+    webhooks.router,
+    monitoring.router,
+    websocket.router,
+)

@@ -1,0 +1,101 @@
+"""The agents: how they are, how they report to each other, what one of them decided."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.domain.errors import NotFound, Unavailable
+from flipsync.runtime.graph import Graph
+from flipsync.security.tokens import Claims
+from flipsync.services import reading_decisions as reading
+from flipsync.services.reading_page import Moment, Page, PageRequest
+from serve.deps import BackendDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/agents", tags=["agents"])
+
+Name = Annotated[str, Path(max_length=100, examples=["pricing"])]
+User = Annotated[Claims, may("agents:read")]
+
+
+class AgentView(BaseModel):
+    """An agent of this installation. Waiting and failed are tasks of your business; state "absent": never reported."""
+
+    name: str
+    summary: str
+    ecosystem: str
+    reports_to: str | None
+    handles: list[str]
+    proposes: list[str]
+    vendors: list[str] | None
+    state: str = "absent"
+    restarts: int = 0
+    last_error: str = ""
+    ready_at: Moment | None = None
+    waiting: int = 0
+    failed: int = 0
+
+
+class AgentList(BaseModel):
+    items: list[AgentView]
+
+
+class AgentGraph(BaseModel):
+    """Who reports to whom and what wakes whom, as a Mermaid flowchart."""
+
+    mermaid: str
+
+
+class AgentDecisionQuery(PageRequest):
+    model_config = ConfigDict(extra="forbid")
+
+    state: reading.DecisionState | None = Field(default=None)
+
+
+@router.get("", summary="List agents with their status", responses=problems(401, 403))
+async def list_agents(user: User, backend: BackendDep) -> AgentList:
+    async with backend.store.reader(user.tenant_id) as session:
+        statuses = {status.agent: status for status in await reading.list_agents(session)}
+    return AgentList(
+        items=[_view(agent, statuses.get(agent["name"])) for agent in _graph(backend.graph).as_dict()["agents"]]
+    )
+
+
+@router.get("/graph", summary="Draw the executive graph", responses=problems(401, 403))
+async def graph(user: User, backend: BackendDep) -> AgentGraph:
+    return AgentGraph(mermaid=_graph(backend.graph).mermaid())
+
+
+@router.get("/{name}", summary="One agent with its status", responses=problems(401, 403, 404))
+async def get_agent(name: Name, user: User, backend: BackendDep) -> AgentView:
+    for agent in (await list_agents(user, backend)).items:
+        if agent.name == name:
+            return agent
+    raise NotFound(f"no agent {name}")
+
+
+@router.get("/{name}/decisions", summary="What one agent decided", responses=problems(401, 403, 404))
+async def list_agent_decisions(
+    name: Name,
+    query: Annotated[AgentDecisionQuery, Query()],
+    user: Annotated[Claims, may("decisions:read")],
+    backend: BackendDep,
+) -> Page[reading.DecisionSummary]:
+    if name not in _graph(backend.graph).agents:
+        raise NotFound(f"no agent {name}")
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_decisions(session, query, reading.DecisionFilter(agent=name, state=query.state))
+
+
+def _graph(graph: Graph | None) -> Graph:
+    if graph is None:
+        raise Unavailable("this process knows no agents", hint="set FLIPSYNC_ROSTER")
+    return graph
+
+
+def _view(agent: dict[str, Any], status: reading.AgentStatusView | None) -> AgentView:
+    known = {} if status is None else status.model_dump(exclude={"agent", "updated_at"})
+    return AgentView.model_validate({name: agent[name] for name in agent if name != "class"} | known)

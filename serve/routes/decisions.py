@@ -1,0 +1,39 @@
+"""Decisions: what was decided, why, what was passed over, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict
+
+from flipsync.security.tokens import Claims
+from flipsync.services import reading_decisions as reading
+from flipsync.services.reading_page import Page, PageRequest
+from serve.deps import BackendDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/decisions", tags=["decisions"])
+
+User = Annotated[Claims, may("decisions:read")]
+
+
+class DecisionQuery(PageRequest, reading.DecisionFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+@router.get("", summary="List decisions", responses=problems(401, 403))
+async def list_decisions(
+    query: Annotated[DecisionQuery, Query()], user: User, backend: BackendDep
+) -> Page[reading.DecisionSummary]:
+    """Newest first. Find those about a thing by `subject_kind` and `subject_id` of their proposals."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_decisions(session, query, query)
+
+
+@router.get("/{decision_id}", summary="One decision, from fact to receipt", responses=problems(401, 403, 404))
+async def get_decision(decision_id: UUID, user: User, backend: BackendDep) -> reading.DecisionView:
+    """The fact it answers, the alternatives with their scores, the proposals with their verdicts, the effects."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.get_decision(session, decision_id)

@@ -1,0 +1,115 @@
+"""Inventory: the stock ledger, goods that arrive, shelves that were counted. All figures are units."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.security.tokens import Claims
+from flipsync.services import reading_stock as reading
+from flipsync.services import stock
+from flipsync.services.reading_catalogue import get_variant
+from flipsync.services.reading_page import Page, PageRequest
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/inventory", tags=["inventory"])
+
+Reader = Annotated[Claims, may("inventory:read")]
+Writer = Annotated[Claims, may("inventory:write")]
+
+
+class StockQuery(PageRequest, reading.StockFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MovementQuery(PageRequest):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: reading.MovementKind | None = None
+
+
+class CountRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    counted: int = Field(ge=0, le=stock.MAX_UNITS, description="units that lie on the shelf", examples=[12])
+    note: str = Field(default="", max_length=500, examples=["stocktaking, aisle 4"])
+
+
+class ReceiptRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    variant_id: UUID
+    quantity: int = Field(ge=1, le=stock.MAX_UNITS, examples=[24])
+    mode: Literal["escrow", "pooled"] = Field(
+        default="escrow", description="for goods that are new here: each channel its own units, or all the same ones"
+    )
+    note: str = Field(default="", max_length=500)
+
+
+class Booked(BaseModel):
+    """`booked` is the change of the units on hand that was made; the item is as it is after it."""
+
+    booked: int
+    item: reading.StockItemDetail
+
+
+@router.get("/items", summary="List stock items", responses=problems(401, 403))
+async def list_stock_items(
+    query: Annotated[StockQuery, Query()], user: Reader, backend: BackendDep
+) -> Page[reading.StockItemView]:
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_stock_items(session, query, query)
+
+
+@router.get("/items/{stock_item_id}", summary="One stock item with its shares", responses=problems(401, 403, 404))
+async def get_stock_item(stock_item_id: UUID, user: Reader, backend: BackendDep) -> reading.StockItemDetail:
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.get_stock_item(session, stock_item_id)
+
+
+@router.get("/items/{stock_item_id}/movements", summary="What moved", responses=problems(401, 403, 404))
+async def list_movements(
+    stock_item_id: UUID, query: Annotated[MovementQuery, Query()], user: Reader, backend: BackendDep
+) -> Page[reading.MovementView]:
+    """Newest first. Movements are never changed or removed."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_movements(session, stock_item_id, query, query.kind)
+
+
+@router.post(
+    "/items/{stock_item_id}/counts",
+    summary="Book a count",
+    response_model=Booked,
+    responses=problems(401, 403, 404, 409),
+)
+async def count(stock_item_id: UUID, form: CountRequest, user: Writer, once: OnlyOnceDep) -> Response:
+    """The difference is booked. Units promised to channels follow as soon as the channels have let go of them."""
+
+    async def work(unit: UnitOfWork) -> Booked:
+        key = f"count:{once.key}"
+        booked = await stock.count(unit, stock_item_id, form.counted, key=key, note=form.note)
+        return Booked(booked=booked, item=await reading.get_stock_item(unit.session, stock_item_id))
+
+    return await once.run(user, work)
+
+
+@router.post(
+    "/receipts",
+    summary="Book goods that arrived",
+    response_model=Booked,
+    status_code=201,
+    responses=problems(401, 403, 404, 409),
+)
+async def receive(form: ReceiptRequest, user: Writer, once: OnlyOnceDep) -> Response:
+    async def work(unit: UnitOfWork) -> Booked:
+        await get_variant(unit.session, form.variant_id)
+        key = f"receive:{once.key}"
+        item_id = await stock.receive(unit, form.variant_id, form.quantity, key=key, mode=form.mode, note=form.note)
+        return Booked(booked=form.quantity, item=await reading.get_stock_item(unit.session, item_id))
+
+    return await once.run(user, work, status=201)

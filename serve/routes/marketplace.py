@@ -1,0 +1,197 @@
+"""Marketplace accounts: connect, look after, pause, disconnect. Credentials go in and never come out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
+
+from flipsync.connectors.base import AccountConfig
+from flipsync.connectors.marketplaces import connect
+from flipsync.domain.channel import ChannelInfo, Vendor
+from flipsync.domain.money import Currency
+from flipsync.security.tokens import Claims
+from flipsync.services import accounts
+from flipsync.services.reading_page import Moment, View
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/marketplace/accounts", tags=["marketplace"])
+
+Reader = Annotated[Claims, may("accounts:read")]
+Writer = Annotated[Claims, may("accounts:write")]
+Secrets = Annotated[dict[str, SecretStr], Field(min_length=1, max_length=20)]
+
+
+class ConnectRequest(BaseModel):
+    """`credentials` holds the vendor's own names, e.g. consumer_key and consumer_secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vendor: Vendor
+    name: str = Field(min_length=1, max_length=100, examples=["my shop"])
+    base_url: AnyHttpUrl = Field(examples=["https://shop.example.com"])
+    currency: Currency
+    credentials: Secrets = Field(examples=[{"consumer_key": "ck_…", "consumer_secret": "cs_…"}])
+    stock_mode: accounts.StockMode = "escrow"
+    requests_per_second: float = Field(default=25.0, gt=0, le=1000)
+
+
+class CredentialsRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    credentials: Secrets
+
+
+class ReasonRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500, examples=["stocktaking"])
+
+
+class AccountView(View):
+    id: UUID
+    vendor: str
+    name: str
+    base_url: str
+    currency: Currency
+    status: accounts.AccountStatus
+    status_reason: str
+    stock_mode: accounts.StockMode
+    orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")
+    last_ok_at: Moment | None
+    consecutive_failures: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class AccountList(BaseModel):
+    items: list[AccountView]
+
+
+class AccountQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    vendor: Vendor | None = None
+    status: accounts.AccountStatus | None = None
+
+
+class Connection(BaseModel):
+    """What `probe` learned. `healthy`: it can be read and written."""
+
+    healthy: bool
+    channel: ChannelInfo
+
+
+@router.get("", summary="List accounts", responses=problems(401, 403))
+async def list_accounts(query: Annotated[AccountQuery, Query()], user: Reader, backend: BackendDep) -> AccountList:
+    async with backend.store.reader(user.tenant_id) as session:
+        found = await accounts.list_accounts(session, vendor=query.vendor, status=query.status)
+    return AccountList(items=[_view(account) for account in found])
+
+
+@router.post(
+    "",
+    summary="Connect an account",
+    status_code=201,
+    response_model=AccountView,
+    responses=problems(401, 403, 409, 502),
+)
+async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDep, once: OnlyOnceDep) -> Response:
+    """The channel is asked first, with these credentials; an account that does not answer is not connected."""
+    config = AccountConfig(
+        vendor=form.vendor,
+        base_url=form.base_url,
+        currency=form.currency,
+        requests_per_second=form.requests_per_second,
+    )
+    async with connect(config, form.credentials, backend.limits, f"new:{user.tenant_id}") as connector:
+        await connector.probe()
+
+    async def work(unit: UnitOfWork) -> AccountView:
+        account_id = await accounts.connect_account(
+            unit,
+            backend.box,
+            vendor=form.vendor,
+            name=form.name,
+            config=config,
+            credentials={name: secret.get_secret_value() for name, secret in form.credentials.items()},
+            stock_mode=form.stock_mode,
+        )
+        return _view(await accounts.get_account(unit.session, account_id))
+
+    return await once.run(user, work, status=201)
+
+
+@router.get("/{account_id}", summary="One account", responses=problems(401, 403, 404))
+async def get_account(account_id: UUID, user: Reader, backend: BackendDep) -> AccountView:
+    async with backend.store.reader(user.tenant_id) as session:
+        return _view(await accounts.get_account(session, account_id))
+
+
+@router.post("/{account_id}/probe", summary="Ask the channel how it is", responses=problems(401, 403, 404, 409, 502))
+async def probe(account_id: UUID, user: Writer, backend: BackendDep) -> Connection:
+    """Checks credentials and permissions; changes nothing that stays."""
+    async with backend.store.reader(user.tenant_id) as session:
+        account = await accounts.load_account(session, backend.box, account_id)
+    async with backend.connector(account) as connector:
+        channel = await connector.probe()
+    return Connection(healthy=channel.can_read and channel.can_write, channel=channel)
+
+
+@router.put("/{account_id}/credentials", summary="Replace credentials", responses=problems(401, 403, 404, 409))
+async def put_credentials(
+    account_id: UUID, form: CredentialsRequest, user: Writer, backend: BackendDep, cause: CauseDep
+) -> AccountView:
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        given = {name: secret.get_secret_value() for name, secret in form.credentials.items()}
+        await accounts.replace_credentials(unit, backend.box, account_id, given)
+        return _view(await accounts.get_account(unit.session, account_id))
+
+
+@router.post("/{account_id}/pause", summary="Stop writing to it", responses=problems(401, 403, 404, 409))
+async def pause(
+    account_id: UUID, form: ReasonRequest, user: Writer, backend: BackendDep, cause: CauseDep
+) -> AccountView:
+    """Orders are still read. Pausing a paused account changes nothing."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await accounts.pause_account(unit, account_id, form.reason)
+        return _view(await accounts.get_account(unit.session, account_id))
+
+
+@router.post("/{account_id}/resume", summary="Write to it again", responses=problems(401, 403, 404, 409))
+async def resume(account_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> AccountView:
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await accounts.resume_account(unit, account_id)
+        return _view(await accounts.get_account(unit.session, account_id))
+
+
+@router.post("/{account_id}/disconnect", summary="Forget its credentials", responses=problems(401, 403, 404))
+async def disconnect(
+    account_id: UUID, form: ReasonRequest, user: Writer, backend: BackendDep, cause: CauseDep
+) -> AccountView:
+    """For good: credentials and callback address are gone, orders and history stay."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await accounts.disconnect_account(unit, account_id, form.reason)
+        return _view(await accounts.get_account(unit.session, account_id))
+
+
+def _view(account: accounts.AccountSummary) -> AccountView:
+    return AccountView(
+        id=account.id,
+        vendor=account.vendor,
+        name=account.name,
+        base_url=str(account.config.base_url),
+        currency=account.config.currency,
+        status=account.status,
+        status_reason=account.status_reason,
+        stock_mode=account.stock_mode,
+        orders_cursor=account.orders_cursor,
+        last_ok_at=account.last_ok_at,
+        consecutive_failures=account.consecutive_failures,
+        created_at=account.created_at,
+        updated_at=account.updated_at,
+    )

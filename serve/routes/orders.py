@@ -1,0 +1,40 @@
+"""Orders: what was sold, where, and how far it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict
+
+from flipsync.security.roles import allows
+from flipsync.security.tokens import Claims
+from flipsync.services import reading_orders as reading
+from flipsync.services.reading_page import Page, PageRequest
+from serve.deps import BackendDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+User = Annotated[Claims, may("orders:read")]
+
+
+class OrderQuery(PageRequest, reading.OrderFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+@router.get("", summary="List orders", responses=problems(401, 403))
+async def list_orders(
+    query: Annotated[OrderQuery, Query()], user: User, backend: BackendDep
+) -> Page[reading.OrderSummary]:
+    """Last placed first. `state` is how far we are, `status` the channel's word."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_orders(session, query, query)
+
+
+@router.get("/{order_id}", summary="One order with its lines", responses=problems(401, 403, 404))
+async def get_order(order_id: UUID, user: User, backend: BackendDep) -> reading.OrderView:
+    """The buyer's address is null for roles that may not see customers."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.get_order(session, order_id, with_customer=allows(user.role, "customers:read"))

@@ -1,0 +1,58 @@
+"""Products: the catalogue as it is, and changes to it by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict
+
+from flipsync.security.tokens import Claims
+from flipsync.services import reading_catalogue as reading
+from flipsync.services.product_edits import ProductEdit, edit_product
+from flipsync.services.reading_page import Page, PageRequest
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/products", tags=["products"])
+
+Reader = Annotated[Claims, may("catalogue:read")]
+
+
+class ProductQuery(PageRequest, reading.ProductFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+@router.get("", summary="List products", responses=problems(401, 403))
+async def list_products(
+    query: Annotated[ProductQuery, Query()], user: Reader, backend: BackendDep
+) -> Page[reading.ProductSummary]:
+    """Newest first; `q` is a part of the title or handle."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_products(session, query, query)
+
+
+@router.get("/{product_id}", summary="One product with its variants", responses=problems(401, 403, 404))
+async def get_product(product_id: UUID, user: Reader, backend: BackendDep, response: Response) -> reading.ProductView:
+    async with backend.store.reader(user.tenant_id) as session:
+        product = await reading.get_product(session, product_id)
+    response.headers["ETag"] = etag(product.version)
+    return product
+
+
+@router.patch("/{product_id}", summary="Change a product", responses=problems(401, 403, 404, 412, 428))
+async def patch_product(
+    product_id: UUID,
+    edit: ProductEdit,
+    expected: ExpectedVersion,
+    user: Annotated[Claims, may("catalogue:write")],
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
+) -> reading.ProductView:
+    """What is given is changed, what is left out stays; HTML is made safe. The channels follow."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        product = await edit_product(unit, product_id, edit, expected)
+    response.headers["ETag"] = etag(product.version)
+    return product

@@ -1,0 +1,39 @@
+"""Webhooks: where channels tell us what happened. The address is secret, and every delivery is signed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel
+
+from flipsync.connectors.marketplaces import connector_class
+from flipsync.services import webhooks
+from serve.deps import BackendDep, CauseDep
+from serve.errors import problems
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+
+class Received(BaseModel):
+    """accepted: booked; duplicate: was booked before; ping: the channel only tries the address; ignored: no concern."""
+
+    outcome: webhooks.Outcome
+
+
+@router.post(
+    "/{token}",
+    summary="Deliver a webhook",
+    responses=problems(401, 404),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+async def deliver(
+    token: Annotated[str, Path(min_length=16, max_length=100)], request: Request, backend: BackendDep, cause: CauseDep
+) -> Received:
+    """Answered when it is in the books. A delivery without a valid signature is refused with 401."""
+    account = await backend.webhook_addresses.find(token)
+    taken = await webhooks.take(
+        backend.store, account, connector_class(account.vendor), dict(request.headers), await request.body(), cause
+    )
+    backend.metrics.webhooks.labels(taken.vendor, taken.outcome).inc()
+    return Received(outcome=taken.outcome)

@@ -1,0 +1,21 @@
+"""Live events of a business over a WebSocket, at /api/v1/ws.
+
+The client offers the subprotocols "flipsync.v1" and "bearer.<access token>", or sends
+{"type": "authenticate", "token": "…"} first. It gets {"type": "ready"}, then {"type": "event", "event": {…}},
+{"type": "heartbeat"}, and {"type": "dropped", "count": n} when it was too slow. A new access token may be sent at any
+time; when the last one runs out the connection closes with 4401.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, WebSocket
+
+from serve.deps import BackendDep
+from serve.live_session import LiveSession
+
+router = APIRouter(tags=["websocket"])
+
+
+@router.websocket("/ws")
+async def live(socket: WebSocket, backend: BackendDep) -> None:
+    await LiveSession(socket, backend).run()

@@ -1,0 +1,55 @@
+"""What a process of the API needs to know; read from the environment on the replica, or given."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flipsync.security.secrets import parse_keys
+from flipsync.security.tokens import MIN_KEY_BYTES
+
+
+class ServeSettings(BaseSettings):
+    """Environment names are the fields' names in capitals with FLIPSYNC_ before them. Keys are URL-safe base64."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIPSYNC_", frozen=True, extra="ignore")
+
+    app_database_url: SecretStr = Field(description="PostgreSQL as role flipsync_app")
+    redis_url: SecretStr
+    jwt_key: SecretStr = Field(description="signs access tokens; at least 32 bytes")
+    secret_key: SecretStr = Field(description="seals channel credentials; 32 bytes each, newest first, comma-separated")
+    roster: str = Field(default="", description="module:attribute of the agents' classes; empty: no agents listen")
+    database_pool: int = Field(default=4, ge=1, le=50)
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    max_upload_bytes: int = Field(default=200_000_000, ge=1_000, description="of one catalogue file")
+    websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
+    websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)
+
+    @field_validator("jwt_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(_decode(value.get_secret_value())) < MIN_KEY_BYTES:
+            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value())
+        return value
+
+    def jwt_key_bytes(self) -> bytes:
+        return _decode(self.jwt_key.get_secret_value())
+
+    def secret_keys(self) -> tuple[bytes, ...]:
+        return parse_keys(self.secret_key.get_secret_value())
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        raise ValueError("is not URL-safe base64") from None

@@ -1,0 +1,106 @@
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from flipsync.doctor import Check, MigrationState, checks
+from flipsync.embedded.instance import Instance, PartState
+
+UNUSED = {"DATABASE_URL": "postgresql://user:hidden@127.0.0.1:1/x", "REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}
+
+
+def by_name(found: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in found}
+
+
+def test_before_the_first_start_it_says_what_is_installed_and_what_to_do(home: Path):
+    found = by_name(checks(home / "new", environ={}))
+    assert found["python"].ok and found["python"].version.startswith("3.11")
+    assert found["postgres programs"].version.startswith("18.") and found["redis program"].version.startswith("6.2")
+    assert found["ray"].version and found["haproxy"].ok
+    for name in ("data folder", "postgres", "redis", "ray", "api"):
+        assert found[name].status == "not-running" and "flipsync up" in found[name].hint, found[name]
+    assert not (home / "new").exists(), "the doctor changed something"
+    assert "qdrant" not in found and "language model" not in found
+
+
+def test_a_running_instance_is_found_well(home: Path):
+    asked: list[str] = []
+
+    def migrations(url: str) -> MigrationState:
+        asked.append(url)
+        return MigrationState(head="0007", current="0006")
+
+    with Instance(home, environ={}) as instance:
+        parts = instance.start_parts()
+        found = by_name(checks(home, environ={}, migrations=migrations))
+        assert asked == [parts.database_admin_url]
+        passwords = [parts.database.password, instance.redis.address.password]
+    for name in ("data folder", "postgres", "redis", "open ports", "secrets", "disk"):
+        assert found[name].ok, found[name]
+    assert found["postgres"].version.startswith("18.") and found["redis"].version.startswith("6.2")
+    assert found["migrations"].status == "warning" and "0006" in found["migrations"].detail
+    told = json.dumps([check.as_dict() for check in found.values()])
+    assert not any(password in told for password in passwords)
+
+
+def test_unreachable_servers_are_named_without_their_passwords(home: Path):
+    environ = {**UNUSED, "QDRANT_URL": "http://127.0.0.1:1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+    found = by_name(checks(home, environ=environ))
+    for name in ("postgres", "redis", "qdrant", "language model"):
+        assert found[name].status == "unreachable" and found[name].hint, found[name]
+    assert "hidden" not in json.dumps([check.as_dict() for check in found.values()])
+
+
+def test_an_api_that_answers_is_ok_and_a_silent_one_is_not(home: Path, httpd: str):
+    with Instance(home, environ=UNUSED) as instance:
+        instance.record("api", PartState(url=httpd, embedded=True))
+        assert by_name(checks(home, environ=UNUSED))["api"].ok
+        instance.record("api", PartState(url="http://127.0.0.1:1", embedded=True))
+        assert by_name(checks(home, environ=UNUSED))["api"].status == "unreachable"
+
+
+@pytest.fixture
+def httpd():
+    import http.server
+    import threading
+
+    class Quiet(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_secret_others_can_read_is_reported(home: Path):
+    with Instance(home, environ=UNUSED):
+        (home / "instance.json").chmod(0o644)
+        check = by_name(checks(home, environ=UNUSED))["secrets"]
+    assert check.status == "warning" and check.hint == f"chmod 600 {home / 'instance.json'}"
+
+
+def test_a_port_open_to_the_outside_is_reported(home: Path):
+    with Instance(home, environ=UNUSED), socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        found = [check for check in checks(home, environ=UNUSED) if check.name == "open ports"]
+    assert any(check.status == "warning" and f":{port}," in check.detail for check in found)
+
+
+def test_migrations_that_cannot_be_asked_are_reported(home: Path):
+    def broken(url: str) -> MigrationState:
+        raise ConnectionError("no route")
+
+    check = by_name(checks(home, environ=UNUSED, migrations=broken))["migrations"]
+    assert (check.status, check.detail) == ("unreachable", "no route")
+    even = by_name(checks(home, environ=UNUSED, migrations=lambda url: MigrationState("1", "1")))["migrations"]
+    assert even.ok

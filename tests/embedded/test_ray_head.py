@@ -1,0 +1,224 @@
+"""A real Ray head with Serve behind HAProxy, in a process of its own (Ray can be started once and killed there)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+
+import pytest
+from embedded_waiting import wait_until
+
+from flipsync.domain.errors import Unavailable
+from flipsync.embedded.ports import choose_port, listeners
+from flipsync.embedded.process import descendants_of
+from flipsync.embedded.ray_head import (
+    LONGEST_RAY_FOLDER,
+    RayHead,
+    connection_environment,
+    end_leftovers,
+    folders_of,
+    head_environment,
+    leftovers,
+    serve_options,
+)
+
+DRIVER = """
+import json, os, signal, sys, threading
+from pathlib import Path
+from flipsync.embedded.ray_head import RayHead, serve_options
+
+def hear(*_):
+    raise SystemExit(0)
+
+def main():
+    home, port = Path(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGTERM, hear)
+    head = RayHead(home)
+    head.start()
+    from fastapi import FastAPI
+    from ray import serve as ray_serve
+    ray_serve.start(**serve_options(port))
+
+    def build():
+        app = FastAPI()
+
+        @app.get("/where")
+        def where():
+            import agents, flipsync, serve
+            return [agents.__file__, flipsync.__file__, serve.__file__]
+
+        return app
+
+    @ray_serve.deployment(ray_actor_options={"num_cpus": 0})
+    @ray_serve.ingress(build)
+    class Api:
+        pass
+
+    ray_serve.run(Api.bind(), route_prefix="/")
+    said = {"address": head.address, "keeps_sigterm": signal.getsignal(signal.SIGTERM) is hear}
+    print("READY", json.dumps(said), flush=True)
+    sys.stdin.readline()
+    head.stop()
+    print("STOPPED", flush=True)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def answer_of(child, word: str) -> str:
+    for line in child.stdout:
+        if line.startswith(word):
+            return line.removeprefix(word).strip()
+    raise AssertionError(f"the driver ended (exit code {child.wait()}) before it said {word}")
+
+
+@pytest.fixture
+def ray_home(home: Path):
+    yield home
+    folders = folders_of(home)
+    end_leftovers(folders)
+    shutil.rmtree(folders.short, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_head_serves_on_loopback_only_and_leaves_nothing_behind(ray_home: Path, python):
+    port = choose_port()
+    driver = python(DRIVER, str(ray_home), str(port))
+    said = json.loads(answer_of(driver, "READY"))
+    folders = folders_of(ray_home)
+
+    assert said["address"].startswith("127.0.0.1:")
+    assert said["keeps_sigterm"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/where", timeout=10) as answer:
+        files = json.loads(answer.read())
+    assert len(files) == 3 and all(Path(file).exists() for file in files)
+
+    ours = descendants_of(driver.pid)
+    sockets = [one for one in listeners() if one.pid in ours]
+    assert {one.process for one in sockets} >= {"haproxy", "raylet", "gcs_server"}, "something real listens"
+    assert [one for one in sockets if one.process == "haproxy" and one.port == port], "HAProxy is the ingress"
+    assert [str(one) for one in sockets if not one.loopback] == []
+
+    ray = set(leftovers(folders))
+    assert len(ray) >= 6 and ray <= ours
+    assert (ray_home / "ray_token").stat().st_mode & 0o777 == 0o600
+    assert folders.short.stat().st_mode & 0o777 == 0o700
+    assert folders.sessions.parent.stat().st_mode & 0o777 == 0o700, "Ray's own folder is open to everybody"
+    for pid in ray:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"RAY_AUTH_MODE=token" in environment
+        assert (ray_home / "ray_token").read_bytes() not in environment
+
+    driver.stdin.write("stop\n")
+    driver.stdin.flush()
+    answer_of(driver, "STOPPED")
+    assert driver.wait(30) == 0
+    assert leftovers(folders) == []
+    assert not [pid for pid in ours if pid != driver.pid and Path(f"/proc/{pid}/exe").exists()]
+
+
+@pytest.mark.slow
+def test_a_stranger_without_the_token_is_refused(ray_home: Path, python):
+    port = choose_port()
+    driver = python(DRIVER, str(ray_home), str(port))
+    address = json.loads(answer_of(driver, "READY"))["address"]
+    ask = (
+        "import os, sys, pathlib\n"
+        "home, address = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        "from flipsync.embedded.ray_head import join\n"
+        "try:\n"
+        "    join(home, address)\n"
+        "except Exception as error:\n"
+        "    print('REFUSED', type(error).__name__, str(error).replace(chr(10), ' '), flush=True)\n"
+        "else:\n"
+        "    import ray\n"
+        "    print('JOINED', int(ray.cluster_resources()['CPU']), flush=True)\n"
+    )
+    friend = python(ask, str(ray_home), address)
+    assert int(answer_of(friend, "JOINED")) == max(os.cpu_count() or 1, 2)
+    (ray_home / "elsewhere").mkdir()
+    (ray_home / "elsewhere" / "ray_token").write_text("0" * 64)
+    stranger = python(ask, str(ray_home / "elsewhere"), address, env={"RAY_gcs_rpc_server_connect_timeout_s": "5"})
+    reason = answer_of(stranger, "REFUSED")
+    assert reason.startswith("Unavailable") and "token" in reason.lower(), reason
+    assert stranger.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_driver_and_the_next_start(ray_home: Path, python):
+    port = choose_port()
+    driver = python(DRIVER, str(ray_home), str(port))
+    answer_of(driver, "READY")
+    folders = folders_of(ray_home)
+    before = set(leftovers(folders))
+    driver.kill()
+    driver.wait()
+    again = python(DRIVER, str(ray_home), str(port))
+    answer_of(again, "READY")
+    now = set(leftovers(folders))
+    assert now and not now & before, "processes of the killed one are still there"
+    again.stdin.write("stop\n")
+    again.stdin.flush()
+    answer_of(again, "STOPPED")
+    assert wait_until(lambda: leftovers(folders) == [])
+
+
+@pytest.mark.slow
+def test_it_runs_for_an_ordinary_user(ordinary_user):
+    code = DRIVER.replace("sys.argv[1]", "'up'").replace("sys.argv[2]", str(choose_port()))
+    code = code.replace("sys.stdin.readline()", "pass")
+    (ordinary_user.folder / "up").mkdir()
+    os.chown(ordinary_user.folder / "up", ordinary_user.uid, ordinary_user.gid)
+    answer = ordinary_user.run(code)
+    assert "READY" in answer.stdout and "STOPPED" in answer.stdout, answer.stderr[-2000:]
+
+
+def test_the_environment_holds_what_serve_reads(home: Path):
+    folders = folders_of(home)
+    environment = head_environment(folders, None)
+    assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == environment["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert environment["RAY_AUTH_MODE"] == "token" and environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert connection_environment(home).items() <= environment.items()
+    for name, value in environment.items():
+        if name.endswith(("_SOCKET_PATH", "_FILE_LOC", "_STATE_FILE")):
+            directory, file = os.path.split(value)
+            # Serve puts the node's id between them, HAProxy a pid and ".tmp" behind (unix socket paths end at 107).
+            assert len(f"{directory}/{'0' * 56}/{file}") + len(".4194304.tmp") <= 107, name
+    folders.short.rmdir()
+
+
+def test_a_deep_data_folder_gets_short_paths(home: Path):
+    deep = home / ("d" * 60)
+    deep.mkdir()
+    folders = folders_of(deep)
+    assert len(str(folders.sessions)) <= LONGEST_RAY_FOLDER
+    assert (deep / "ray").resolve() == folders.sessions.parent
+    assert folders_of(deep) == folders
+    folders.sessions.parent.rmdir()
+    folders.short.rmdir()
+
+
+def test_a_short_folder_of_somebody_else_is_refused(home: Path):
+    short = folders_of(home).short
+    short.chmod(0o755)
+    try:
+        with pytest.raises(Unavailable, match="not a private folder"):
+            folders_of(home)
+    finally:
+        short.rmdir()
+
+
+def test_serve_listens_on_loopback_unless_asked():
+    assert serve_options(8000)["http_options"] == {"host": "127.0.0.1", "port": 8000}
+    assert serve_options(80, "0.0.0.0")["http_options"]["host"] == "0.0.0.0"
+
+
+def test_a_head_that_was_not_started_says_so(home: Path):
+    head = RayHead(home)
+    with pytest.raises(Unavailable, match="not started"):
+        _ = head.address
+    head.stop()
