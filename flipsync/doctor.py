@@ -134,9 +134,9 @@ def _disk(home: Path) -> Check:
 
 def _postgres(live: InstanceState | None, environ: Mapping[str, str], home: Path) -> Iterator[Check]:
     managed = environ.get("DATABASE_URL")
-    version = _installed(postgres.installed_version)
-    if version:
-        yield Check("postgres programs", version, "ok", str(postgres.installed_programs()))
+    version, programs = _installed(postgres.installed_version), postgres.installed_programs()
+    if version and programs:
+        yield Check("postgres programs", version, "ok", str(programs.root / programs.bin))
     else:
         yield Check(
             "postgres programs",

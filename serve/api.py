@@ -10,15 +10,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 import flipsync
-from flipsync.domain.clock import Clock
 from serve import routes
 from serve.backend import Backend
 from serve.errors import Problem, install_error_handlers
 from serve.middleware import RequestFrame
 from serve.settings import ServeSettings
 from serve.telemetry import ApiMetrics
-
-PREFIX = "/api/v1"
 
 _DESCRIPTION = """\
 The back office of a reseller: goods, channels, stock, prices, orders, and what the agents decide about them.
@@ -31,10 +28,10 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 """
 
 
-def build_app(settings: ServeSettings, *, clock: Clock | None = None) -> FastAPI:
+def build_app(settings: ServeSettings) -> FastAPI:
     """The application. Opens its connections lazily and closes them in its lifespan."""
     metrics = ApiMetrics()
-    backend = Backend(settings, metrics=metrics, clock=clock)
+    backend = Backend(settings, metrics=metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -45,19 +42,18 @@ def build_app(settings: ServeSettings, *, clock: Clock | None = None) -> FastAPI
         title="FlipSync",
         version=flipsync.__version__,
         description=_DESCRIPTION,
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        max_body_size=settings.max_body_bytes,
         redirect_slashes=False,
     )
     app.state.backend = backend
     install_error_handlers(app)
     app.add_middleware(RequestFrame, metrics=metrics)
     for router in routes.ROUTERS:
-        app.include_router(router, prefix=PREFIX)
+        app.include_router(router, max_body_size=settings.max_body_bytes)
     _describe_problems(app)
     return app
 

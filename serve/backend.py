@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
-from flipsync.domain.clock import Clock
 from flipsync.domain.errors import InvalidInput
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
@@ -29,7 +28,7 @@ from serve.telemetry import ApiMetrics
 class Backend:
     """Made once per process, closed with `aclose`. Opens no connection before the first request needs one."""
 
-    def __init__(self, settings: ServeSettings, *, metrics: ApiMetrics, clock: Clock | None = None) -> None:
+    def __init__(self, settings: ServeSettings, *, metrics: ApiMetrics) -> None:
         redis_url = settings.redis_url.get_secret_value()
         self.settings = settings
         self.metrics = metrics
@@ -39,7 +38,8 @@ class Backend:
         )
         self.waker = RedisWaker(redis_url)
         self.limits = Limits(redis_url)
-        self.store = Store(self.database, self.graph.routing() if self.graph else {}, self.waker, clock)
+        routing = self.graph.routing() if self.graph else {}
+        self.store = Store(self.database, routing, self.waker, settings.business_clock())
         self.redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2.0)
         self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue)
         self.box = SecretBox(settings.secret_keys())

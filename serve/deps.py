@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from flipsync.domain.errors import Forbidden, InvalidInput, Unauthenticated
 from flipsync.security.roles import Permission, allows
 from flipsync.security.tokens import Claims
-from flipsync.services.idempotency import MAX_KEY_LENGTH, fingerprint, run_once
+from flipsync.services.idempotency import MAX_KEY_LENGTH, Answer, fingerprint, run_long, run_once
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 from serve.backend import Backend
 from serve.errors import PreconditionRequired
@@ -72,29 +72,49 @@ class OnlyOnce:
     body: bytes
 
     async def run(
-        self,
-        user: Claims,
-        work: Callable[[UnitOfWork], Awaitable[BaseModel]],
-        *,
-        status: int = 200,
-        content: str = "",
+        self, user: Claims, work: Callable[[UnitOfWork], Awaitable[BaseModel]], *, status: int = 200
     ) -> Response:
-        """`content` stands for the body where that is a file. Raises KeyReused and what `work` raises."""
+        """`work` and the record of its answer are one transaction. Raises KeyReused and what `work` raises."""
 
         async def answer(unit: UnitOfWork) -> dict[str, Any]:
             return (await work(unit)).model_dump(mode="json")
 
-        done = await run_once(
-            self.backend.store,
-            user.tenant_id,
-            key=self.key,
-            request=fingerprint(self.method, self.path, str(user.user_id), content or self.body),
-            work=answer,
-            status=status,
-            cause=self.cause,
+        return _answered(
+            await run_once(
+                self.backend.store,
+                user.tenant_id,
+                key=self.key,
+                request=self._fingerprint(user, self.body),
+                work=answer,
+                status=status,
+                cause=self.cause,
+            )
         )
-        headers = {"Idempotent-Replayed": "true"} if done.replayed else None
-        return JSONResponse(done.body, status_code=done.status, headers=headers)
+
+    async def run_long(self, user: Claims, content: bytes, work: Callable[[], Awaitable[BaseModel]]) -> Response:
+        """For work in many transactions; `content` stands for the body. Raises KeyReused and what `work` raises."""
+
+        async def answer() -> dict[str, Any]:
+            return (await work()).model_dump(mode="json")
+
+        return _answered(
+            await run_long(
+                self.backend.store,
+                user.tenant_id,
+                key=self.key,
+                request=self._fingerprint(user, content),
+                work=answer,
+                cause=self.cause,
+            )
+        )
+
+    def _fingerprint(self, user: Claims, content: bytes) -> str:
+        return fingerprint(self.method, self.path, str(user.user_id), content)
+
+
+def _answered(done: Answer) -> Response:
+    headers = {"Idempotent-Replayed": "true"} if done.replayed else None
+    return JSONResponse(done.body, status_code=done.status, headers=headers)
 
 
 async def _only_once(

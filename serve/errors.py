@@ -105,6 +105,10 @@ def unexpected(request: Request, error: Exception) -> Response:
     return answer(request, 500, "internal", "something went wrong on our side", hint="try again, or quote request_id")
 
 
+def too_large(request: Request) -> Response:
+    return answer(request, 413, "body-too-large", "the request is larger than this accepts", hint="send less at once")
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Map the error tree, invalid requests and failing parts. Everything else: see the middleware."""
     app.add_exception_handler(FlipSyncError, _known)

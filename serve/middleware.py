@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import unexpected
+from serve.errors import too_large, unexpected
 from serve.telemetry import ApiMetrics
 
 _log = structlog.get_logger("flipsync.api.access")
@@ -44,7 +44,7 @@ class RequestFrame:
         state = scope.setdefault("state", {})
         state["request_id"], state["traceparent"] = request_id, trace
         started = time.perf_counter()
-        status = 0
+        status, refused = 0, False
 
         async def framed(message: Message) -> None:
             nonlocal status
@@ -53,10 +53,18 @@ class RequestFrame:
                 _frame(MutableHeaders(scope=message), request_id, trace, scope["scheme"])
             await send(message)
 
+        async def explained(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and _is_plain_refusal(message):
+                refused = True
+                await too_large(Request(scope))(scope, receive, framed)
+            elif not refused:
+                await framed(message)
+
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace[3:35])
         try:
             try:
-                await self._app(scope, receive, framed)
+                await self._app(scope, receive, explained)
             except Exception as error:
                 if status:  # too late for another answer
                     raise
@@ -77,6 +85,11 @@ def route_name(scope: Scope) -> str:
     """The path as declared ("/api/v1/orders/{order_id}"), or "unmatched"."""
     route: Any = scope.get("route")
     return getattr(route, "path", None) or "unmatched"
+
+
+def _is_plain_refusal(message: Message) -> bool:
+    """The framework refuses bodies that are too large in plain text, before our error handlers can speak."""
+    return message["status"] == 413 and (b"content-type", b"text/plain; charset=utf-8") in message["headers"]
 
 
 def _frame(headers: MutableHeaders, request_id: str, trace: str, scheme: str) -> None:

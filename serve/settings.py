@@ -8,6 +8,7 @@ import binascii
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.secrets import parse_keys
 from flipsync.security.tokens import MIN_KEY_BYTES
 
@@ -21,10 +22,12 @@ class ServeSettings(BaseSettings):
     redis_url: SecretStr
     jwt_key: SecretStr = Field(description="signs access tokens; at least 32 bytes")
     secret_key: SecretStr = Field(description="seals channel credentials; 32 bytes each, newest first, comma-separated")
-    roster: str = Field(default="", description="module:attribute of the agents' classes; empty: no agents listen")
+    roster: str = Field(
+        default="agents:ROSTER", description="module:attribute of the agents' classes; empty: no agents listen"
+    )
+    clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
     database_pool: int = Field(default=4, ge=1, le=50)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
-    max_upload_bytes: int = Field(default=200_000_000, ge=1_000, description="of one catalogue file")
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
     websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)
 
@@ -40,6 +43,9 @@ class ServeSettings(BaseSettings):
     def _readable(cls, value: SecretStr) -> SecretStr:
         parse_keys(value.get_secret_value())
         return value
+
+    def business_clock(self) -> Clock:
+        return ScaledClock.parse(self.clock) if self.clock else SystemClock()
 
     def jwt_key_bytes(self) -> bytes:
         return _decode(self.jwt_key.get_secret_value())

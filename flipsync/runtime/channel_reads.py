@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
+from flipsync.domain.clock import ScaledClock
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
 from flipsync.services import orders, stock
 from flipsync.services.orders import AccountRef
@@ -20,6 +21,8 @@ from flipsync.store.unit_of_work import Cause, Store
 #: how far back the first pull looks
 FIRST_PULL = timedelta(days=30)
 _RIVALS_A_CALL = 50
+#: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
+_OVERLAP = 5.0
 
 
 async def pull_orders(
@@ -27,7 +30,8 @@ async def pull_orders(
 ) -> int:
     """Book every order changed since the cursor; returns how many were new or changed.
 
-    The cursor stays one pull behind what was seen, so that an order the channel's list shows late is still met.
+    The cursor stays behind what was seen, so that an order the channel's list shows late, after a newer one that a
+    webhook or another pull has brought already, is still met.
     """
     async with store.reader(tenant_id) as session:
         row = await account_rows.get_account(session, account.id)
@@ -46,7 +50,9 @@ async def pull_orders(
     async with store.unit(tenant_id, cause) as unit:
         values: dict[str, object] = {"last_ok_at": unit.now, "consecutive_failures": 0}
         if seen_before:
-            values["orders_cursor"] = max(since, *seen_before)
+            speed = store.clock.speed if isinstance(store.clock, ScaledClock) else 1.0
+            overlap = timedelta(seconds=max(_OVERLAP, 3 * connector.config.settle_seconds) * speed)
+            values["orders_cursor"] = max(since, max(seen_before) - overlap)
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)

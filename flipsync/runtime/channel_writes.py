@@ -114,7 +114,8 @@ async def publish(job: Job, command: c.PublishListing) -> Done:
 
 async def change_price(job: Job, command: c.ChangePrice) -> Done:
     listing, external_id = await job.live_listing(command.listing_id)
-    certificate = _certified(job, command.certificate, command.listing_id, command.price)
+    shown = None if listing.price_minor is None else Money(amount_minor=listing.price_minor, currency=listing.currency)
+    certificate = _certified(job, command.certificate, command.listing_id, command.price, current=shown)
     seen = await job.connector.read_listing(external_id) if job.effect.uncertain else None
     if seen is None or seen.price != command.price:
         await job.connector.set_price(external_id, command.price, job.effect.key)
@@ -165,7 +166,7 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
 async def _show_pooled(job: Job, listing_id: UUID, external_id: str) -> int:
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         quantity = await stock.grant(unit, listing_id)
-    answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.attempts}")
+    answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.epoch}")
     if answered.quantity != quantity:
         seen = await _read_back(job, external_id)
         if seen.quantity is None or seen.quantity > quantity:
@@ -183,7 +184,7 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
         assert state is not None
-        if seen.quantity not in (state.entitled, state.entitled - state.pending):
+        if state.pending or seen.quantity != state.entitled:  # an earlier try, or a sale, that is not in the books
             await asyncio.sleep(job.account.config.settle_seconds)
             await pull_orders(job.store, tenant, job.ref, job.connector, job.cause)
         async with job.store.unit(tenant, job.cause) as unit:
@@ -191,7 +192,7 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
             assert state is not None
             wanted = state.target if state.target < state.entitled else await stock.grant(unit, listing_id)
         if seen.quantity != wanted:
-            key = f"{job.effect.key}:{job.effect.attempts}:{turn}"
+            key = f"{job.effect.key}:{job.effect.epoch}:{turn}"
             try:
                 await job.connector.set_quantity(external_id, wanted, key, seen.version)
             except Rejected as error:
@@ -201,9 +202,11 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
             after = await _read_back(job, external_id)
             if after.version == seen.version:
                 raise OutcomeUnknown("the channel took the quantity and did not change it")
-        if wanted < state.entitled:
-            async with job.store.unit(tenant, job.cause) as unit:
-                await stock.let_go(unit, listing_id, wanted)
+        if (surplus := state.entitled - wanted) > 0:
+            async with job.store.unit(tenant, job.cause) as unit:  # a sale or a return may have been booked meanwhile
+                now = await stock.entitlement(unit, listing_id)
+                assert now is not None
+                await stock.let_go(unit, listing_id, max(0, now.entitled - surplus))
         return wanted
     raise Retryable("sales keep changing the stock; trying again", after=0.3)
 
@@ -221,9 +224,10 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         assert state is not None
         if state.target == state.entitled == seen.quantity and not state.pending:
             return state.entitled
-        empty = seen.quantity == 0 and state.entitled - state.pending == 0 and not job.effect.uncertain
+        # units granted earlier and not confirmed may have been shown and sold: only an entitlement of 0 is surely empty
+        empty = seen.quantity == 0 and state.entitled == 0 and not job.effect.uncertain
         wanted = await stock.grant(unit, listing_id) if empty else 0
-    key = f"{job.effect.key}:{job.effect.attempts}"
+    key = f"{job.effect.key}:{job.effect.epoch}"
     if not empty:
         if seen.quantity != 0 or job.effect.uncertain:
             await job.connector.set_quantity(external_id, 0, f"{key}:fence")
@@ -271,7 +275,8 @@ async def end(job: Job, command: c.EndListing) -> Done:
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_status(unit, listing.id, "ended", command.reason)
-        await stock.let_go(unit, listing.id, 0)
+        if await stock.entitlement(unit, listing.id) is not None:
+            await stock.let_go(unit, listing.id, 0)
 
     return Done("off sale", book)
 
@@ -316,19 +321,24 @@ async def _read_back(job: Job, external_id: str) -> ListingState:
 async def _vanished(job: Job) -> None:
     if job.effect.subject_kind != "listing":
         return
+    await asyncio.sleep(job.account.config.settle_seconds)  # what it sold before it went belongs to buyers
+    await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         await listing_rows.set_status(unit, job.effect.subject_id, "vanished", "the channel does not know it")
-        await stock.let_go(unit, job.effect.subject_id, 0)
+        if await stock.entitlement(unit, job.effect.subject_id) is not None:
+            await stock.let_go(unit, job.effect.subject_id, 0)
         unit.emit(
             ListingVanished(listing_id=job.effect.subject_id, account_id=job.account.id, vendor=job.account.vendor)
         )
 
 
-def _certified(job: Job, raw: dict[str, object] | None, listing_id: UUID, price: Money) -> Certificate:
+def _certified(
+    job: Job, raw: dict[str, object] | None, listing_id: UUID, price: Money, *, current: Money | None = None
+) -> Certificate:
     """The firewall's signature, checked at the last moment: unsigned, altered or stale prices never leave."""
     certificate = Certificate.model_validate(raw) if raw is not None else None
     try:
-        job.firewall.verify(certificate, listing_id, price, job.store.clock.now())
+        job.firewall.verify(certificate, listing_id, price, job.store.clock.now(), current=current)
     except CertificateRefused as error:
         raise Rejected(error.message, vendor_code="certificate", hint=error.hint) from error
     assert certificate is not None

@@ -26,6 +26,7 @@ from flipsync.store.models import AgentDecision, Proposal
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import stock as ledger
+from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 
@@ -103,7 +104,15 @@ class DecisionPath:
         return ""
 
     async def _carry_out(
-        self, unit: UnitOfWork, ctx: Context, agent: str, proposal: Proposal, command: c.Command, cause: Cause
+        self,
+        unit: UnitOfWork,
+        ctx: Context,
+        agent: str,
+        proposal: Proposal,
+        command: c.Command,
+        cause: Cause,
+        *,
+        approved: bool = False,
     ) -> None:
         before = unit.cause
         unit.cause = cause
@@ -111,7 +120,7 @@ class DecisionPath:
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
-            verdict = await self._gate.judge(unit, ctx, agent, command)
+            verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
             if verdict.answer == "ask":
                 await self._ask(unit, ctx, proposal.decision_id, verdict.reason)
@@ -184,10 +193,11 @@ class DecisionPath:
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
-        for proposal_row in row.proposals:
+        approved = await decision_rows.is_approved(unit.session, decision_id)
+        for proposal_row in _open_proposals(row):
             proposal = await unit.session.get_one(Proposal, proposal_row.id)
             command = c.Command.from_store(proposal_row.command, proposal_row.payload)
-            await self._carry_out(unit, ctx, row.agent, proposal, command, cause)
+            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, approved=approved)
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
         """Stop an escalated or awaiting decision."""
@@ -197,7 +207,7 @@ class DecisionPath:
         if row.state not in ("escalated", "awaiting"):
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "overruled")
-        for proposal_row in row.proposals:
+        for proposal_row in _open_proposals(row):
             await decision_rows.set_verdict(unit.session, proposal_row.id, "deny", "overruled", reason)
 
     async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
@@ -231,3 +241,8 @@ class DecisionPath:
                     account_id=account.id, vendor=cast(Vendor, account.vendor), product_id=command.product_id
                 )
             )
+
+
+def _open_proposals(row: DecisionRow) -> list[ProposalRow]:
+    """Those that nobody has judged yet, or that wait for a person: the rest has been carried out or denied."""
+    return [proposal for proposal in row.proposals if proposal.verdict in (None, "ask")]

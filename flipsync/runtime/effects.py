@@ -16,13 +16,14 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from flipsync.connectors.base import Limiter, MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
 from flipsync.domain import commands as c
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, Conflict, NotFound, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFound, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads, channel_writes
@@ -167,11 +168,18 @@ class EffectWorker:
 
     async def _carry_out(self, effect: ClaimedEffect) -> None:
         started_at = utc_now()
-        command = c.Command.from_store(effect.command, effect.payload)
+        try:
+            command = c.Command.from_store(effect.command, effect.payload)
+        except (KeyError, ValidationError) as error:
+            await self._fail(effect, started_at, Rejected(f"not a command of this version: {error}"), None)
+            return
         try:
             link = await self._link(effect)
         except (NotFound, Conflict) as error:
             await self._fail(effect, started_at, Rejected(error.message), None)
+            return
+        except (FlipSyncError, ValidationError) as error:
+            await self._fail(effect, started_at, Retryable(f"the account cannot be used: {error}"), None)
             return
         wait = self._must_wait(link, command)
         if wait:
@@ -219,8 +227,8 @@ class EffectWorker:
             state, outcome = "rejected", "rejected"
         elif isinstance(error, Retryable):
             state, outcome = ("rejected" if last else "pending"), "retryable"
-            if effect.uncertain and not last:
-                state = "unknown"
+            if effect.uncertain:
+                state = "unknown"  # this try did nothing, an earlier one may have
             if not last:
                 retry_in = max(error.after or 0.0, backoff(effect.attempts))
         else:

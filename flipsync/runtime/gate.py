@@ -29,8 +29,13 @@ class Gate:
         self._firewall = firewall
         self._reviewers = reviewers
 
-    async def judge(self, unit: UnitOfWork, ctx: Context, agent: str, command: Command) -> Verdict:
-        """The answer to one proposal of `agent`. `unit` is the transaction the decision is written in."""
+    async def judge(
+        self, unit: UnitOfWork, ctx: Context, agent: str, command: Command, *, approved: bool = False
+    ) -> Verdict:
+        """The answer to one proposal of `agent`. `unit` is the transaction the decision is written in.
+
+        `approved`: a person has said yes, so nobody is asked again; what is denied or bounded stays so.
+        """
         if command.scope == "read":
             return Verdict.proceed("read", "reading changes nothing")
         if isinstance(command, AccountCommand):
@@ -39,8 +44,9 @@ class Gate:
                 return Verdict.deny("account", "the account is not connected")
         for reviewer in self._reviewers:
             opinion = await reviewer.review(command, ctx)
-            if opinion is not None and opinion.answer != "proceed":
-                return opinion
+            if opinion is None or opinion.answer == "proceed" or (opinion.answer == "ask" and approved):
+                continue
+            return opinion
         if isinstance(command, ChangePrice):
             rival = await decision_rows.unsent_effect(unit.session, "ChangePrice", "listing", command.listing_id)
             if rival is not None and rival.agent != agent:

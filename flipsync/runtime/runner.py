@@ -131,7 +131,8 @@ class AgentRunner:
         async with self._store.unit(tenant_id, cause) as unit:
             ours = await task_rows.complete(unit.session, [one.task.id for one in decided], self._epoch)
             services = Services(unit.session, tenant_id, unit.now)
-            for one in decided:
+            # books are locked in the order of their ids, so that a batch and an order never wait for each other crosswise
+            for one in sorted(decided, key=lambda each: each.record.subject_id):
                 if one.task.id not in ours:
                     continue
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)

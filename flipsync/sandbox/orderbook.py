@@ -96,6 +96,7 @@ class OrderBook:
             listing = self._counted(line)
             if listing is not None:
                 self.books.move_stock(listing, -line.quantity, "sale", str(order.id))
+            line.counted = listing is not None
             line.restocked = 0
         order.holds_stock = True
 

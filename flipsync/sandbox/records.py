@@ -39,6 +39,8 @@ class Listing:
 
 @dataclass(slots=True)
 class Line:
+    """One article of an order; `counted` says whether its units came off a counted shelf."""
+
     id: int
     listing_id: int | None
     sku: str
@@ -47,6 +49,7 @@ class Line:
     total_minor: int
     restocked: int = 0
     refunded_minor: int = 0
+    counted: bool = False
 
 
 @dataclass(slots=True)

@@ -3,42 +3,42 @@
     catalogue = read_catalogue(path, currency="USD")
     outcome = await import_catalogue(store, tenant_id, catalogue, file_name=path.name)
 
-Products are known by handle, variants by SKU, so the same file twice changes nothing the second time. A batch is one
-transaction: an import that is cut off has kept whole products, and importing again finishes it.
+Products are known by handle, variants by SKU, so the same file twice changes nothing the second time. Quantities are
+booked as the difference from the file before (see catalogue.stock_difference), so units sold in between stay sold. A
+batch is one transaction: an import that is cut off has kept whole products, and importing again finishes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, cast, column, func, insert, select, update
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import Conflict
-from flipsync.domain.events import CostChanged, ProductImported, StockMoved
+from flipsync.domain.events import CostChanged, ProductImported
 from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.services.catalogue import Catalogue, ImportReport, ProductDraft
 from flipsync.services.catalogue.difference import Plan, make_plan
-from flipsync.store.models import ImportRun, Product, StockItem, StockMovement, Variant
+from flipsync.services.catalogue.stock_difference import Quantities, StockPlan, may_move, plan_stock
+from flipsync.store.repositories import catalogue as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
-#: A re-import "count"s: the file's quantity is what lies on the shelf. "first" books only the stock of new variants.
-Quantities = Literal["count", "first"]
+__all__ = ["ImportOutcome", "Progress", "Quantities", "import_catalogue"]
 
 _BATCH_VARIANTS = 1_000
-_LOOKUP = 5_000
 _POOL = "own"
 
 
 @dataclass(slots=True)
 class ImportOutcome:
-    """What an import changed (or, as a dry run, would change); `report` says what became of the file's rows."""
+    """What an import changed (or, as a dry run, would change); `report` says what became of the file's rows.
+
+    `units_received` came onto the shelf; `stock_counts` is for how many variants the shelf was put right.
+    """
 
     run_id: UUID | None
     dry_run: bool
@@ -76,52 +76,46 @@ async def import_catalogue(
     *,
     file_name: str,
     dry_run: bool = False,
-    quantities: Quantities = "count",
+    quantities: Quantities = "difference",
     stock_mode: str = "escrow",
     cause: Cause | None = None,
     progress: Progress | None = None,
 ) -> ImportOutcome:
     """Import every product of the file, batch by batch. With `dry_run` nothing is written, everything is compared.
 
-    A blank cell never erases what is known, and an assumed cost never replaces a known one. `stock_mode` is the mode of
-    new stock items.
+    A blank cell never erases what is known, and an assumed cost never replaces a known one. `quantities` says what the
+    file's figure for a known variant means: "difference" books how it changed since the last file, so that units sold
+    meanwhile do not come back; "count" takes it as a count of the shelf, for files made from the shelf or from books
+    that know every sale; "first" leaves the stock of known goods alone. `stock_mode` is the mode of new stock items.
     """
     run_id = None if dry_run else new_id()
     outcome = ImportOutcome(run_id, dry_run, catalogue.format)
     if run_id is not None:
         async with store.unit(tenant_id, cause) as unit:
-            await unit.session.execute(
-                insert(ImportRun).values(id=run_id, tenant_id=tenant_id, file_name=file_name, format=catalogue.format)
-            )
+            await rows.begin_run(unit, run_id, file_name, catalogue.format)
     products = iter(catalogue)
     # Parsing is bound by the processor; in a thread it does not hold up the event loop.
     while batch := await asyncio.to_thread(_take, products):
         outcome.report = catalogue.report
         if run_id is None:
             async with store.reader(tenant_id) as session:
-                _count(await _compare(session, batch, catalogue.report, lock=False), outcome)
+                plan, stock_plan = await _compare(session, batch, catalogue.report, quantities, lock=False)
         else:
             async with store.unit(tenant_id, cause) as unit:
-                await _lock_catalogue(unit)
-                plan = await _compare(unit.session, batch, catalogue.report, lock=True)
+                await rows.take_turn(unit)
+                plan, stock_plan = await _compare(unit.session, batch, catalogue.report, quantities, lock=True)
                 await _write(unit, plan)
-                await _book_stock(unit, plan, outcome, run_id, quantities, stock_mode, catalogue.report)
-            _count(plan, outcome)
+                await _book(unit, stock_plan, run_id, stock_mode)
+        _count(plan, stock_plan, outcome)
         if progress is not None:
             progress(outcome)
     outcome.report = catalogue.report
     if run_id is not None:
+        told = outcome.report.as_dict()
+        problems = told.pop("problems")
         async with store.unit(tenant_id, cause) as unit:
-            await unit.session.execute(
-                update(ImportRun).where(ImportRun.id == run_id).values(finished_at=unit.now, **_record(outcome))
-            )
+            await rows.finish_run(unit, run_id, told | outcome.counts(), problems)
     return outcome
-
-
-def _record(outcome: ImportOutcome) -> dict[str, Any]:
-    rows = outcome.report.as_dict()
-    problems = rows.pop("problems")
-    return {"counts": rows | outcome.counts(), "problems": problems}
 
 
 def _take(products: Iterator[ProductDraft]) -> list[ProductDraft]:
@@ -136,32 +130,18 @@ def _take(products: Iterator[ProductDraft]) -> list[ProductDraft]:
     return batch
 
 
-async def _lock_catalogue(unit: UnitOfWork) -> None:
-    """Imports of one tenant take turns; two at once would both think a SKU is new."""
-    key = unit.tenant_id.int % (1 << 63)
-    await unit.session.execute(select(func.pg_advisory_xact_lock(key)))
+async def _compare(
+    session: AsyncSession, batch: list[ProductDraft], report: ImportReport, quantities: Quantities, *, lock: bool
+) -> tuple[Plan, StockPlan]:
+    products = await rows.products_by_handle(session, [p.key for p in batch], lock=lock)
+    variants = await rows.variants_by_sku(session, [v.sku for p in batch for v in p.variants], lock=lock)
+    plan = make_plan(batch, products, variants, report)
+    moving = [v.id for v in plan.variants if may_move(v, quantities)]
+    known_stock = await rows.stock_of_variants(session, moving, pool=_POOL, lock=lock)
+    return plan, plan_stock(plan.variants, known_stock, quantities, report)
 
 
-# -- reading what is known --------------------------------------------------------------------------------------
-
-
-async def _compare(session: AsyncSession, batch: Sequence[ProductDraft], report: ImportReport, *, lock: bool) -> Plan:
-    known_products = await _find(session, Product, Product.handle, [p.key for p in batch], lock)
-    known_variants = await _find(session, Variant, Variant.sku, [v.sku for p in batch for v in p.variants], lock)
-    return make_plan(batch, known_products, known_variants, report)
-
-
-async def _find(session: AsyncSession, model: Any, column: Any, keys: Sequence[str], lock: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for start in range(0, len(keys), _LOOKUP):
-        # Always in the order of ids, so that two transactions cannot wait for each other.
-        query = select(model).where(column.in_(keys[start : start + _LOOKUP])).order_by(model.id)
-        for row in (await session.scalars(query.with_for_update() if lock else query)).all():
-            found[getattr(row, column.key)] = row
-    return found
-
-
-def _count(plan: Plan, outcome: ImportOutcome) -> None:
+def _count(plan: Plan, stock_plan: StockPlan, outcome: ImportOutcome) -> None:
     outcome.products_created += len(plan.new_products)
     outcome.products_updated += len(plan.changed_products)
     outcome.products_unchanged += plan.unchanged_products
@@ -172,24 +152,23 @@ def _count(plan: Plan, outcome: ImportOutcome) -> None:
             outcome.variants_updated += 1
         else:
             outcome.variants_unchanged += 1
-
-
-# -- writing -----------------------------------------------------------------------------------------------------
+    for booking in stock_plan.bookings:
+        if booking.kind == "receive":
+            outcome.units_received += booking.units
+        else:
+            outcome.stock_counts += 1
 
 
 async def _write(unit: UnitOfWork, plan: Plan) -> None:
-    tenant, now = unit.tenant_id, unit.now
-    await _insert(unit, Product, ({"tenant_id": tenant, **row} for row in plan.new_products))
-    await _update(unit, Product, plan.changed_products)
-    fresh = [v for v in plan.variants if not v.known]
-    await _insert(
+    now = unit.now
+    await rows.insert_products(unit, plan.new_products)
+    await rows.update_products(unit, plan.changed_products)
+    await rows.insert_variants(
         unit,
-        Variant,
-        ({"id": v.id, "tenant_id": tenant, "cost_as_of": now if v.new_cost else None, **v.values} for v in fresh),
+        ({"id": v.id, "cost_as_of": now if v.new_cost else None, **v.values} for v in plan.variants if not v.known),
     )
-    await _update(
+    await rows.update_variants(
         unit,
-        Variant,
         (
             {"id": v.id, **v.values, **({"cost_as_of": now} if v.new_cost else {})}
             for v in plan.variants
@@ -203,109 +182,42 @@ async def _write(unit: UnitOfWork, plan: Plan) -> None:
             unit.emit(CostChanged(variant_id=variant.id, cost=variant.new_cost))
 
 
-def _recordset(model: Any, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Any:
-    """The rows as a table in one parameter: ten times faster than as many statements, and row security still holds
-    (COPY would be refused under it)."""
-    columns = model.__table__.c
-    return (
-        func.jsonb_to_recordset(cast(bindparam("rows", rows, JSONB, unique=True), JSONB))
-        .table_valued(*(column(name, columns[name].type) for name in names))
-        .render_derived(name="given", with_types=True)
-    )
-
-
-async def _insert(unit: UnitOfWork, model: Any, rows: Iterable[dict[str, Any]]) -> None:
-    listed = list(rows)
-    if listed:
-        names = list(listed[0])
-        given = _recordset(model, names, listed)
-        chosen = select(*(given.c[name] for name in names))
-        await unit.session.execute(insert(model.__table__).from_select(names, chosen))
-
-
-async def _update(unit: UnitOfWork, model: Any, changes: Iterable[dict[str, Any]]) -> None:
-    """Set the given columns of the rows with the given ids, one statement for each combination of columns."""
-    table = model.__table__
-    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in changes:
-        alike.setdefault(tuple(sorted(row)), []).append(row)
-    for names, rows in alike.items():
-        given = _recordset(model, names, rows)
-        values = {name: given.c[name] for name in names if name != "id"}
-        await unit.session.execute(
-            update(table).where(table.c.id == given.c.id).values(values | {"updated_at": unit.now})
+async def _book(unit: UnitOfWork, plan: StockPlan, run_id: UUID, mode: str) -> None:
+    """What is offered somewhere is booked one by one and told to whoever shares it out. What is not listed yet is
+    booked in bulk and told to nobody: its first listing will ask for it."""
+    item_ids = {variant_id: new_id() for variant_id in plan.without_item}
+    silent: list[dict[str, Any]] = []
+    told = []
+    for booking in plan.bookings:
+        known = booking.stock
+        if known is not None and (known.listed or known.item.pending_count is not None):
+            told.append((booking, known.item))
+            continue
+        silent.append(
+            {
+                "id": new_id(),
+                "stock_item_id": known.item.id if known else item_ids[booking.variant_id],
+                "kind": booking.kind,
+                "on_hand_delta": booking.units,
+                "reserved_delta": 0,
+                "key": _key(run_id, booking.variant_id),
+                "note": "catalogue import",
+                "at": unit.now,
+            }
         )
+    await rows.insert_stock_items(
+        unit,
+        ({"id": id_, "variant_id": variant_id, "pool": _POOL, "mode": mode} for variant_id, id_ in item_ids.items()),
+    )
+    await rows.insert_movements(unit, silent)
+    await rows.set_imported_quantities(unit, plan.imported)
+    for booking, item in told:
+        key, note = _key(run_id, booking.variant_id), "catalogue import"
+        if booking.kind == "receive" and item.pending_count is None:
+            await stock.receive(unit, booking.variant_id, booking.units, key=key, mode=item.mode, note=note)
+        else:
+            await stock.count(unit, item.id, booking.target, key=key, note=note)
 
 
-async def _book_stock(
-    unit: UnitOfWork,
-    plan: Plan,
-    outcome: ImportOutcome,
-    run_id: UUID,
-    quantities: Quantities,
-    mode: str,
-    report: ImportReport,
-) -> None:
-    """New variants receive their stock; for known ones the file is a count of the shelf, booked as a difference."""
-    items = await _stock_items(unit.session, [v.id for v in plan.variants if v.known])
-    new_items: list[dict[str, Any]] = []
-    movements: list[dict[str, Any]] = []
-    moved: list[StockMoved] = []
-    for variant in plan.variants:
-        quantity, item = variant.draft.quantity, items.get(variant.id)
-        key = f"import:{run_id}:{variant.id}"
-        if item is None:
-            item_id = new_id()
-            new_items.append(
-                {"id": item_id, "tenant_id": unit.tenant_id, "variant_id": variant.id, "pool": _POOL, "mode": mode}
-            )
-            if quantity:
-                movements.append(
-                    {
-                        "id": new_id(),
-                        "tenant_id": unit.tenant_id,
-                        "stock_item_id": item_id,
-                        "kind": "receive",
-                        "on_hand_delta": quantity,
-                        "reserved_delta": 0,
-                        "key": key,
-                        "note": "catalogue import",
-                        "at": unit.now,
-                    }
-                )
-                moved.append(
-                    StockMoved(
-                        stock_item_id=item_id,
-                        variant_id=variant.id,
-                        kind="receive",
-                        quantity=quantity,
-                        on_hand=quantity,
-                        reserved=0,
-                    )
-                )
-                outcome.units_received += quantity
-        elif quantity is not None and quantities == "count" and _differs(item, quantity):
-            try:
-                await stock.count(unit, item.id, quantity, key=key, note="catalogue import")
-                outcome.stock_counts += 1
-            except Conflict as conflict:
-                report.warn(variant.draft.line, "", f"stock left as it is: {conflict.message}", str(quantity))
-    await _insert(unit, StockItem, new_items)
-    await _insert(unit, StockMovement, movements)
-    for event in moved:
-        unit.emit(event)
-
-
-def _differs(item: StockItem, counted: int) -> bool:
-    expected = item.on_hand if item.pending_count is None else item.pending_count
-    return counted != expected
-
-
-async def _stock_items(session: AsyncSession, variant_ids: Sequence[UUID]) -> dict[UUID, StockItem]:
-    found: dict[UUID, StockItem] = {}
-    for start in range(0, len(variant_ids), _LOOKUP):
-        chunk = variant_ids[start : start + _LOOKUP]
-        query = select(StockItem).where(StockItem.variant_id.in_(chunk), StockItem.pool == _POOL)
-        for item in (await session.scalars(query.execution_options(populate_existing=True))).all():
-            found[item.variant_id] = item
-    return found
+def _key(run_id: UUID, variant_id: UUID) -> str:
+    return f"import:{run_id}:{variant_id}"

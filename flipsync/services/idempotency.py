@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput
 from flipsync.domain.ids import new_id
@@ -59,8 +61,7 @@ async def run_once(
     `request` is the fingerprint of what was asked. Of two at once the second waits for the first. When `work` raises,
     nothing is kept and the key may be tried again. Raises KeyReused, InvalidInput, and whatever `work` raises.
     """
-    if not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise InvalidInput(f"Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters")
+    _check_key(key)
     request_id = new_id()
     async with store.unit(tenant_id, cause) as unit:
         values = {"id": request_id, "tenant_id": tenant_id, "key": key, "fingerprint": request}
@@ -68,12 +69,47 @@ async def run_once(
             body = await work(unit)
             await rows.record_answer(unit.session, request_id, status, body)
             return Answer(status=status, body=body, replayed=False)
-        earlier = await rows.get_answered_request(unit.session, key)
-    if earlier is None or earlier.status is None or earlier.body is None:
+        earlier = await _earlier(unit.session, key, request)
+    if earlier is None:
         raise Conflict("the same request is being worked on", hint="repeat it in a moment")
-    if earlier.fingerprint != request:
+    return earlier
+
+
+async def run_long(
+    store: Store,
+    tenant_id: UUID,
+    *,
+    key: str,
+    request: str,
+    work: Callable[[], Awaitable[dict[str, Any]]],
+    cause: Cause | None = None,
+) -> Answer:
+    """As `run_once`, for work in transactions of its own that may be done twice without harm when it is cut off."""
+    _check_key(key)
+    async with store.reader(tenant_id) as session:
+        earlier = await _earlier(session, key, request)
+    if earlier is not None:
+        return earlier
+    body = await work()
+
+    async def already_done(_: UnitOfWork) -> dict[str, Any]:
+        return body
+
+    return await run_once(store, tenant_id, key=key, request=request, work=already_done, cause=cause)
+
+
+async def _earlier(session: AsyncSession, key: str, request: str) -> Answer | None:
+    found = await rows.get_answered_request(session, key)
+    if found is None or found.status is None or found.body is None:
+        return None
+    if found.fingerprint != request:
         raise KeyReused("this Idempotency-Key was used for another request", hint="make a new key for each request")
-    return Answer(status=earlier.status, body=earlier.body, replayed=True)
+    return Answer(status=found.status, body=found.body, replayed=True)
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise InvalidInput(f"Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters")
 
 
 async def forget_old_answers(unit: UnitOfWork) -> int:

@@ -57,15 +57,15 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     items = await repository.stock_items_of_lines(unit.session, lines)
     before = (order.status, order.holds_stock)
     refunds_new = False
-    short = 0
     if told.holds_stock and not order.holds_stock:
-        short = await _reserve_all(unit, lines, items)
+        await _reserve_all(unit, lines, items)
     for refund in told.refunds:
         if await repository.record_refund(unit, order, refund.external_id, refund.amount.amount_minor):
             refunds_new = True
             await _restock(unit, lines, items, refund.restocked)
     if order.holds_stock and not told.holds_stock:
         await _give_back_all(unit, lines, items)
+    short = sum(line.short for line in lines)
     order.holds_stock = told.holds_stock
     order.status, order.vendor_status = told.status, told.vendor_status
     order.modified_at = told.modified_at
@@ -193,16 +193,13 @@ async def _create_lines(unit: UnitOfWork, account: AccountRef, order: Order, tol
     return lines
 
 
-async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> int:
-    short = 0
+async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
     for line in _by_item(lines, items):
         if line.listing_id not in items:
             continue  # not our listing: somebody sells it beside us on the same account
         wanted = line.quantity - line.reserved - line.shipped
         got = await stock.reserve(unit, line, items[line.listing_id], wanted, sold_on=line.listing_id)
         line.short = wanted - got
-        short += line.short
-    return short
 
 
 async def _give_back_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
@@ -220,6 +217,9 @@ async def _restock(
         if not units or line.listing_id not in items:
             continue
         item = items[line.listing_id]
+        never_had = min(line.short, units)  # the buyer gives up what we could not deliver before what lies ready
+        line.short -= never_had
+        units -= never_had
         returned = await stock.take_back(unit, line, item, units, given_back_to=line.listing_id)
         await stock.release(unit, line, item, units - returned, given_back_to=line.listing_id)
 

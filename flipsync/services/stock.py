@@ -133,6 +133,7 @@ async def release(
     line.reserved -= quantity
     line.returned += quantity
     await _entitle_back(unit, item, given_back_to, quantity)
+    await _book_pending_count(unit, item)
     _tell(unit, item, "release", quantity)
     return quantity
 
@@ -143,7 +144,7 @@ async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
     if quantity <= 0:
         return 0
     item = await _locked(unit, stock_item_id)
-    key = f"ship:{line.id}:{line.shipped}"
+    key = f"ship:{line.id}:{line.shipped + line.returned}"
     if not await ledger.move(unit, item, "ship", on_hand=-quantity, reserved=-quantity, key=key, order_line_id=line.id):
         return 0
     line.reserved -= quantity
@@ -262,7 +263,7 @@ async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | No
     if listing_id is None:
         return
     allocation = await ledger.allocation_of(unit.session, listing_id)
-    if allocation is not None:
+    if allocation is not None and await ledger.is_live(unit.session, listing_id):  # else nobody sells them there: free
         allocation.entitled += quantity
         allocation.target += quantity
         await ledger.refresh(unit.session, item)

@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import insert
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+import orjson
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import Clock, SystemClock, utc_now
@@ -26,10 +26,46 @@ from flipsync.domain.commands import Command
 from flipsync.domain.events import Event
 from flipsync.domain.ids import new_id
 from flipsync.store.database import Database
-from flipsync.store.models import AgentTask, Effect, EventRecord
 
 EVENT_PRIORITY = {"urgent": 10, "normal": 50, "bulk": 80}
 EFFECTS = "effects"
+
+# All rows travel as one JSON parameter and events bring their tasks along: one statement and one round trip for a
+# single fact as for thousands. A fact that is known already brings neither a row nor tasks.
+_INSERT_EVENTS = text(
+    """
+    WITH fresh AS (
+        INSERT INTO event (id, tenant_id, type, subject_kind, subject_id, payload, occurred_at, recorded_at,
+                           causation_id, correlation_id, traceparent, dedup_key)
+        SELECT e.id, :tenant_id, e.type, e.subject_kind, e.subject_id, e.payload, :occurred_at, :recorded_at,
+               e.causation_id, e.correlation_id, e.traceparent, e.dedup_key
+          FROM json_to_recordset(CAST(:events AS json)) AS e(
+               id uuid, type text, subject_kind text, subject_id uuid, payload jsonb, causation_id uuid,
+               correlation_id uuid, traceparent text, dedup_key text)
+        ON CONFLICT (tenant_id, dedup_key) DO NOTHING
+        RETURNING id
+    ), made AS (
+        INSERT INTO agent_task (id, tenant_id, agent, event_id, priority, state, attempts, not_before, epoch, error)
+        SELECT t.id, :tenant_id, t.agent, t.event_id, t.priority, 'pending', 0, :recorded_at, 0, ''
+          FROM json_to_recordset(CAST(:tasks AS json)) AS t(id uuid, agent text, event_id uuid, priority bigint)
+          JOIN fresh ON fresh.id = t.event_id
+    )
+    SELECT id FROM fresh
+    """
+)
+_INSERT_EFFECTS = text(
+    """
+    INSERT INTO effect (id, tenant_id, account_id, proposal_id, command, payload, subject_kind, subject_id, key,
+                        priority, state, attempts, not_before, lease_owner, epoch, correlation_id, traceparent, result,
+                        undo, created_at)
+    SELECT e.id, :tenant_id, e.account_id, e.proposal_id, e.command, e.payload, e.subject_kind, e.subject_id, e.key,
+           e.priority, 'pending', 0, :created_at, '', 0, e.correlation_id, e.traceparent, '{}', e.undo, :created_at
+      FROM json_to_recordset(CAST(:effects AS json)) AS e(
+           id uuid, account_id uuid, proposal_id uuid, command text, payload jsonb, subject_kind text, subject_id uuid,
+           key text, priority bigint, correlation_id uuid, traceparent text, undo jsonb)
+    ON CONFLICT (tenant_id, key) DO NOTHING
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +143,6 @@ class UnitOfWork:
         self._effects.append(
             {
                 "id": effect_id,
-                "tenant_id": self.tenant_id,
                 "account_id": account_id,
                 "proposal_id": proposal_id,
                 "command": command.type_name(),
@@ -127,9 +162,9 @@ class UnitOfWork:
         """Write what was emitted so far; called on leaving the unit."""
         await self.session.flush()
         if self._effects:
-            rows, self._effects = self._effects, []
+            effects, self._effects = self._effects, []
             await self.session.execute(
-                pg_insert(Effect).on_conflict_do_nothing(index_elements=["tenant_id", "key"]), rows
+                _INSERT_EFFECTS, {"tenant_id": self.tenant_id, "created_at": utc_now(), "effects": _json(effects)}
             )
             self.wake.add(EFFECTS)
         if self._events:
@@ -137,68 +172,60 @@ class UnitOfWork:
             await self._write_events(pending)
 
     async def _write_events(self, pending: list[tuple[UUID, Event, str | None, Cause]]) -> None:
-        rows = []
-        recorded_at = utc_now()
+        rows: list[dict[str, Any]] = []
+        tasks: list[dict[str, Any]] = []
         for event_id, event, dedup_key, cause in pending:
             kind, subject_id = event.subject()
             rows.append(
                 {
                     "id": event_id,
-                    "tenant_id": self.tenant_id,
                     "type": event.type_name(),
                     "subject_kind": kind,
                     "subject_id": subject_id,
                     "payload": event.model_dump(mode="json"),
-                    "occurred_at": self.now,
-                    "recorded_at": recorded_at,
                     "causation_id": cause.causation_id,
                     "correlation_id": cause.correlation_id or event_id,
                     "traceparent": cause.traceparent,
                     "dedup_key": dedup_key,
                 }
             )
-        plain = [row for row in rows if row["dedup_key"] is None]
-        keyed = [row for row in rows if row["dedup_key"] is not None]
-        fresh = {row["id"] for row in plain}
-        if plain:
-            await self.session.execute(insert(EventRecord), plain)
-        for row in keyed:
-            inserted = await self.session.execute(
-                pg_insert(EventRecord)
-                .values(row)
-                .on_conflict_do_nothing(index_elements=["tenant_id", "dedup_key"])
-                .returning(EventRecord.id)
-            )
-            fresh.update(inserted.scalars())
-        self.news += [_as_news(row) for row in rows if row["id"] in fresh]
-        tasks = []
-        for event_id, event, _, _ in pending:
-            if event_id not in fresh:
-                continue
-            for subscription in self.routing.get(event.type_name(), ()):
-                if not subscription.wants(event):
-                    continue
-                tasks.append(
-                    {
-                        "id": new_id(),
-                        "tenant_id": self.tenant_id,
-                        "agent": subscription.agent,
-                        "event_id": event_id,
-                        "priority": EVENT_PRIORITY[event.urgency],
-                    }
-                )
-                self.wake.add(subscription.agent)
-        if tasks:
-            await self.session.execute(insert(AgentTask), tasks)
+            tasks += [
+                {
+                    "id": new_id(),
+                    "agent": subscription.agent,
+                    "event_id": event_id,
+                    "priority": EVENT_PRIORITY[event.urgency],
+                }
+                for subscription in self.routing.get(event.type_name(), ())
+                if subscription.wants(event)
+            ]
+        inserted = await self.session.execute(
+            _INSERT_EVENTS,
+            {
+                "tenant_id": self.tenant_id,
+                "occurred_at": self.now,
+                "recorded_at": utc_now(),
+                "events": _json(rows),
+                "tasks": _json(tasks),
+            },
+        )
+        fresh = set(inserted.scalars())
+        occurred_at = self.now.isoformat()
+        self.news += [_as_news(row, occurred_at) for row in rows if row["id"] in fresh]
+        self.wake.update(task["agent"] for task in tasks if task["event_id"] in fresh)
 
 
-def _as_news(row: dict[str, Any]) -> dict[str, Any]:
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()
+
+
+def _as_news(row: dict[str, Any], occurred_at: str) -> dict[str, Any]:
     """A journal row as it is shown to whoever watches live."""
     return {
         "id": str(row["id"]),
         "type": row["type"],
         "subject": {"kind": row["subject_kind"], "id": str(row["subject_id"])},
-        "occurred_at": row["occurred_at"].isoformat(),
+        "occurred_at": occurred_at,
         "payload": row["payload"],
     }
 

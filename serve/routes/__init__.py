@@ -4,6 +4,7 @@ from serve.routes import (
     agents,
     approvals,
     auth,
+    catalogue_import,
     decisions,
     inventory,
     listings,
@@ -19,6 +20,7 @@ from serve.routes import (
 ROUTERS = (
     auth.router,
     agents.router,
+    catalogue_import.router,
     products.router,
     listings.router,
     inventory.router,

@@ -15,7 +15,7 @@ from flipsync.services.reading_page import Moment, Page, PageRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/agents", tags=["agents"])
+router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 
 Name = Annotated[str, Path(max_length=100, examples=["pricing"])]
 User = Annotated[Claims, may("agents:read")]

@@ -16,7 +16,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/approvals", tags=["approvals"])
+router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
 
 Reader = Annotated[Claims, may("approvals:read")]
 

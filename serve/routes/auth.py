@@ -15,7 +15,7 @@ from flipsync.services.reading_page import Moment
 from serve.deps import BackendDep
 from serve.errors import problems
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
 
 class LoginRequest(BaseModel):

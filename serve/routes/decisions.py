@@ -14,7 +14,7 @@ from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/decisions", tags=["decisions"])
+router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
 
 User = Annotated[Claims, may("decisions:read")]
 

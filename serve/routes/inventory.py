@@ -17,7 +17,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/inventory", tags=["inventory"])
+router = APIRouter(prefix="/api/v1/inventory", tags=["inventory"])
 
 Reader = Annotated[Claims, may("inventory:read")]
 Writer = Annotated[Claims, may("inventory:write")]

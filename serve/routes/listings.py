@@ -14,7 +14,7 @@ from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, etag, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/listings", tags=["listings"])
+router = APIRouter(prefix="/api/v1/listings", tags=["listings"])
 
 User = Annotated[Claims, may("listings:read")]
 

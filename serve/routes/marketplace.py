@@ -19,7 +19,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/marketplace/accounts", tags=["marketplace"])
+router = APIRouter(prefix="/api/v1/marketplace/accounts", tags=["marketplace"])
 
 Reader = Annotated[Claims, may("accounts:read")]
 Writer = Annotated[Claims, may("accounts:write")]

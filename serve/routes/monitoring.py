@@ -12,7 +12,7 @@ from flipsync.services.readiness import check_parts
 from serve.deps import BackendDep
 from serve.telemetry import METRICS_TYPE
 
-router = APIRouter(prefix="/monitoring", tags=["monitoring"])
+router = APIRouter(prefix="/api/v1/monitoring", tags=["monitoring"])
 
 
 class Health(BaseModel):

@@ -15,7 +15,7 @@ from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 
 User = Annotated[Claims, may("orders:read")]
 

@@ -19,7 +19,7 @@ from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/pricing", tags=["pricing"])
+router = APIRouter(prefix="/api/v1/pricing", tags=["pricing"])
 
 Reader = Annotated[Claims, may("pricing:read")]
 

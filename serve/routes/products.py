@@ -15,7 +15,7 @@ from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
 from serve.errors import problems
 
-router = APIRouter(prefix="/products", tags=["products"])
+router = APIRouter(prefix="/api/v1/products", tags=["products"])
 
 Reader = Annotated[Claims, may("catalogue:read")]
 

@@ -12,7 +12,7 @@ from flipsync.services import webhooks
 from serve.deps import BackendDep, CauseDep
 from serve.errors import problems
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
 
 
 class Received(BaseModel):

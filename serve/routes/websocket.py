@@ -13,7 +13,7 @@ from fastapi import APIRouter, WebSocket
 from serve.deps import BackendDep
 from serve.live_session import LiveSession
 
-router = APIRouter(tags=["websocket"])
+router = APIRouter(prefix="/api/v1", tags=["websocket"])
 
 
 @router.websocket("/ws")

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -269,9 +270,10 @@ def test_root_is_served_from_closed_folders_which_stay_closed(home: Path, monkey
     """As with everything under /root: neither the data folder nor the programs can be reached by the account."""
     installed = postgres.installed_programs()
     assert installed is not None
-    shutil.copytree(installed, home / "programs", ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
+    for folder in installed.folders:
+        shutil.copytree(installed.root / folder, home / folder, ignore=shutil.ignore_patterns("include", "*.a"))
     home.chmod(0o700)
-    monkeypatch.setattr(postgres, "installed_programs", lambda: home / "programs")
+    monkeypatch.setattr(postgres, "installed_programs", lambda: replace(installed, root=home))
     monkeypatch.setattr(tempfile, "tempdir", str(home.parent / f"{home.name}-passage"))
     passage = Path(tempfile.gettempdir())
     passage.mkdir(mode=0o711)
@@ -283,6 +285,7 @@ def test_root_is_served_from_closed_folders_which_stay_closed(home: Path, monkey
         write(address, 3)
         assert closed.stat().st_mode & 0o777 == home.stat().st_mode & 0o777 == 0o700
         assert Path(f"/proc/{server.pid}").stat().st_uid == server_account().uid != 0
+        assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(passage)
         server.stop()
         assert server.start() == address
         assert ask(address, "SELECT value FROM kept") == 3

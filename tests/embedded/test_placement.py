@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flipsync.domain.errors import Unavailable
-from flipsync.embedded.placement import may_pass, passage_root, place, server_account
+from flipsync.embedded.placement import Programs, may_pass, passage_root, place, server_account
 from flipsync.embedded.process import Account
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers have to run as somebody else")
@@ -24,7 +24,7 @@ def programs(home: Path) -> Path:
 
 
 def placed(directory: Path, tree: Path):
-    return place(directory, tree / "bin", tree=tree, needed=("bin/server",))
+    return place(directory, Programs(tree, ("bin",), "bin"))
 
 
 def test_passing_needs_every_folder_above(home: Path):

@@ -12,6 +12,7 @@ from flipsync.sandbox.woocommerce.shop import Row, Shop
 
 WOOCOMMERCE_VERSION = "11.0.1"
 WORDPRESS_VERSION = "7.1"
+WEIGHT_UNIT = "kg"
 _SYMBOLS = {"USD": "&#36;", "EUR": "&euro;", "GBP": "&pound;", "JPY": "&yen;"}
 _NAMES = {"USD": "United States (US) dollar", "EUR": "Euro", "GBP": "Pound sterling", "JPY": "Japanese yen"}
 
@@ -42,16 +43,23 @@ class About:
     def namespace(self, call: Call) -> Answer:
         return wire.json_answer({"namespace": "wc/v3", "routes": {}})
 
-    def general_settings(self, call: Call) -> Answer:
-        return wire.json_answer(self._settings())
+    def settings(self, call: Call, group: str) -> Answer:
+        return wire.json_answer(self._settings(group))
 
-    def general_setting(self, call: Call, setting_id: str) -> Answer:
-        found = next((row for row in self._settings() if row["id"] == setting_id), None)
+    def setting(self, call: Call, group: str, setting_id: str) -> Answer:
+        found = next((row for row in self._settings(group) if row["id"] == setting_id), None)
         if found is None:
             raise wire.refusal(404, "rest_setting_setting_invalid", "Invalid setting.")
-        return wire.json_answer({**found, "group_id": "general"})
+        return wire.json_answer({**found, "group_id": group})
 
-    def _settings(self) -> list[Row]:
+    def _settings(self, group: str) -> list[Row]:
+        if group == "products":
+            units = (
+                ("woocommerce_weight_unit", "Weight unit", "select", "kg", WEIGHT_UNIT),
+                ("woocommerce_dimension_unit", "Dimensions unit", "select", "cm", "cm"),
+                ("woocommerce_manage_stock", "Manage stock", "checkbox", "yes", "yes"),
+            )
+            return [self._setting(group, *row) for row in units]
         digits = str(minor_digits(self.shop.currency))
         rows = (
             ("woocommerce_store_address", "Address line 1", "text", "", "1 Market Street"),
@@ -65,10 +73,10 @@ class About:
             ("woocommerce_price_decimal_sep", "Decimal separator", "text", ".", "."),
             ("woocommerce_price_num_decimals", "Number of decimals", "number", "2", digits),
         )
-        return [self._setting(*row) for row in rows]
+        return [self._setting("general", *row) for row in rows]
 
-    def _setting(self, setting_id: str, label: str, kind: str, default: str, value: str) -> Row:
-        base = f"{self.shop.url}/wp-json/wc/v3/settings/general"
+    def _setting(self, group: str, setting_id: str, label: str, kind: str, default: str, value: str) -> Row:
+        base = f"{self.shop.url}/wp-json/wc/v3/settings/{group}"
         row: Row = {
             "id": setting_id,
             "label": label,

@@ -252,7 +252,7 @@ class Orders:
             "cart_hash": "",
             "number": str(order.id),
             "meta_data": doc.get("meta_data", []),
-            "line_items": [self._line_view(line, currency) for line in order.lines],
+            "line_items": [self._line_view(order, line) for line in order.lines],
             "tax_lines": [],
             "shipping_lines": [
                 {
@@ -283,7 +283,8 @@ class Orders:
         }
 
     @staticmethod
-    def _line_view(line: Line, currency: str) -> dict[str, Any]:
+    def _line_view(order: Order, line: Line) -> dict[str, Any]:
+        currency = order.currency
         total, nothing = wire.from_minor(line.total_minor, currency), wire.from_minor(0, currency)
         return {
             "id": line.id,
@@ -297,7 +298,7 @@ class Orders:
             "total": total,
             "total_tax": nothing,
             "taxes": [],
-            "meta_data": [],
+            "meta_data": _stock_meta(order, line),
             "sku": line.sku,
             "global_unique_id": "",
             "price": wire.php_number(float(total) / line.quantity) if line.quantity else 0,
@@ -308,6 +309,18 @@ class Orders:
 
 def _unknown(status: int) -> Refusal:
     return wire.refusal(status, "woocommerce_rest_shop_order_invalid_id", "Invalid ID.")
+
+
+def _stock_meta(order: Order, line: Line) -> list[Row]:
+    """What the shop notes on a line about the shelf: units still taken, and units put back by refunds."""
+    back = sum(refund.restocked.get(line.id, 0) for refund in order.refunds)
+    taken = line.quantity - line.restocked if line.counted and order.holds_stock else 0
+    notes = (("_reduced_stock", taken), ("_restock_refunded_items", back))
+    return [
+        {"id": line.id * 10 + place, "key": key, "value": str(units), "display_key": key, "display_value": str(units)}
+        for place, (key, units) in enumerate(notes)
+        if units
+    ]
 
 
 def _tracking_numbers(value: Any) -> list[tuple[str, str]]:

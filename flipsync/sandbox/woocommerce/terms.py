@@ -48,7 +48,7 @@ class Terms:
         ).fetchone()[0]
         view: Row = {"id": row[0], "name": row[1], "slug": row[2], "description": "", "count": count}
         if taxonomy == "categories":
-            view |= {"parent": row[3], "display": "default", "image": None, "menu_order": 0}
+            view |= {"parent": row[3], "display": "default", "image": [], "menu_order": 0}
         return view | {"_links": self.shop.links(f"products/{taxonomy}", row[0])}
 
     def collection(self, call: Call, taxonomy: str) -> Answer:

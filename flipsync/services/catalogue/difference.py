@@ -16,13 +16,17 @@ from flipsync.store.models import Product, Variant
 
 @dataclass(slots=True)
 class VariantPlan:
-    """`values` are all columns of a new variant, only the changed ones of a known one (empty: nothing changed)."""
+    """`values` are all columns of a new variant, only the changed ones of a known one (empty: nothing changed).
+
+    `imported_quantity` is what earlier files accounted for, in units.
+    """
 
     draft: VariantDraft
     id: UUID
     known: bool
     values: dict[str, Any]
     new_cost: Money | None
+    imported_quantity: int | None = None
 
 
 @dataclass(slots=True)
@@ -52,11 +56,15 @@ def make_plan(
         values = _product_values(draft)
         if product is None:
             product_id = new_id()
-            plan.new_products.append(values | {"id": product_id, "handle": draft.key})
+            plan.new_products.append(
+                values | {"id": product_id, "handle": draft.key, "published": draft.published is not False}
+            )
             plan.touched[product_id] = True
         else:
             product_id = product.id
             changes = {name: value for name, value in values.items() if value and value != getattr(product, name)}
+            if draft.published is not None and draft.published != product.published:
+                changes["published"] = draft.published
             if changes:
                 plan.changed_products.append(changes | {"id": product_id, "version": product.version + 1})
                 plan.touched[product_id] = False
@@ -104,6 +112,7 @@ def _variant_values(draft: VariantDraft, product_id: UUID) -> dict[str, Any]:
         "floor_minor": _minor(draft.floor),
         "ceiling_minor": _minor(draft.ceiling),
         "weight_grams": draft.weight_grams,
+        "condition": draft.condition,
         "image": draft.image,
     }
 
@@ -111,6 +120,7 @@ def _variant_values(draft: VariantDraft, product_id: UUID) -> dict[str, Any]:
 def _new_variant(draft: VariantDraft, product_id: UUID) -> VariantPlan:
     values = _variant_values(draft, product_id)
     values |= {"sku": draft.sku, "sku_derived": draft.sku_derived, "currency": draft.price.currency}
+    values["imported_quantity"] = draft.quantity
     return VariantPlan(draft, new_id(), False, values, draft.cost)
 
 
@@ -130,7 +140,8 @@ def _changed_variant(draft: VariantDraft, product_id: UUID, known: Variant, repo
         changes.pop("floor_minor", None)
         changes.pop("ceiling_minor", None)
         report.warn(draft.line, "", "floor and ceiling contradict the known bounds: both left as they were", draft.sku)
-    return VariantPlan(draft, known.id, True, changes, draft.cost if "cost_minor" in changes else None)
+    new_cost = draft.cost if "cost_minor" in changes else None
+    return VariantPlan(draft, known.id, True, changes, new_cost, known.imported_quantity)
 
 
 def _minor(money: Money | None) -> int | None:

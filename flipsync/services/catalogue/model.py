@@ -58,7 +58,10 @@ class VariantDraft:
 
 @dataclass(slots=True)
 class ProductDraft:
-    """One product with at least one variant. `key` is stable across exports of a shop; `line` is its first row."""
+    """One product with at least one variant. `key` is stable across exports of a shop; `line` is its first row.
+
+    `published` None means the file does not say whether the product is for sale.
+    """
 
     key: str
     title: str
@@ -68,7 +71,7 @@ class ProductDraft:
     tags: tuple[str, ...]
     images: tuple[str, ...]
     option_names: tuple[str, ...]
-    published: bool
+    published: bool | None
     line: int
     variants: list[VariantDraft] = field(default_factory=list)
 

@@ -47,17 +47,19 @@ class OpenProduct:
         "images",
         "option_names",
         "refused",
+        "shared_condition",
         "shared_stock",
         "shared_weight",
         "waiting",
     )
 
     def __init__(self, key: str, line: int) -> None:
-        self.draft = ProductDraft(key, "", "", "", "", (), (), (), True, line)
+        self.draft = ProductDraft(key, "", "", "", "", (), (), (), None, line)
         self.images: dict[str, None] = {}
         self.option_names: list[str] = []
         self.combinations: dict[tuple[tuple[str, str], ...], int] = {}
         self.refused = ""
+        self.shared_condition: str | None = None
         self.shared_stock = ""
         self.shared_weight = ""
         self.waiting: list[tuple[int, list[str]]] = []
@@ -259,8 +261,8 @@ class RowReader:
         variant.barcode = self.barcode(row[self._barcode], line)
         variant.weight_grams = self.weight(row[self._weight], row[self._weight_unit], line)
         self._read_margins(row, line, variant)
-        if condition := row[self._condition].strip():
-            variant.condition = self.text("condition", condition, line)
+        condition = row[self._condition].strip()
+        variant.condition = self.text("condition", condition, line) if condition else product.shared_condition
         first = product.combinations.setdefault(combination, line)
         if first != line:
             report.warn(line, "", f"the same options as line {first}, but another SKU")

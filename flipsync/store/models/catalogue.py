@@ -27,11 +27,17 @@ class Product(TenantOwned, Timestamped, Base):
     tags: Mapped[list[str]] = mapped_column(default=list)
     images: Mapped[list[str]] = mapped_column(default=list)
     option_names: Mapped[list[str]] = mapped_column(default=list)
+    #: what the owner keeps as a draft is known, but offered nowhere
+    published: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=1)
 
 
 class Variant(TenantOwned, Timestamped, Base):
-    """One stock-keeping unit. Amounts are minor units of `currency`; `cost_minor` is the landed unit cost."""
+    """One stock-keeping unit. Amounts are minor units of `currency`; `cost_minor` is the landed unit cost.
+
+    `imported_quantity` is the part of the stock that catalogue files account for, in units: what the last file said, as
+    far as it could be booked. None: no file ever said a quantity.
+    """
 
     __tablename__ = "variant"
     __table_args__ = (
@@ -55,7 +61,9 @@ class Variant(TenantOwned, Timestamped, Base):
     floor_minor: Mapped[int | None]
     ceiling_minor: Mapped[int | None]
     weight_grams: Mapped[int | None]
+    condition: Mapped[str | None]
     image: Mapped[str | None]
+    imported_quantity: Mapped[int | None]
 
 
 class ImportRun(TenantOwned, Base):

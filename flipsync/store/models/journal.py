@@ -20,6 +20,7 @@ class EventRecord(TenantOwned, Base):
     __table_args__ = (
         Index("uq_event_tenant_id_dedup_key", "tenant_id", "dedup_key", unique=True),
         Index("ix_event_subject", "tenant_id", "subject_kind", "subject_id", "id"),
+        Index("ix_event_causation_id", "causation_id", "id"),
     )
 
     type: Mapped[str]

@@ -89,6 +89,12 @@ async def ask(unit: UnitOfWork, decision_id: UUID, question: str, expires_at: An
     return inserted.scalar()
 
 
+async def is_approved(session: AsyncSession, decision_id: UUID) -> bool:
+    """Whether a person has said yes to the decision."""
+    state = await session.scalar(select(Approval.state).where(Approval.decision_id == decision_id))
+    return state == "approved"
+
+
 @dataclass(frozen=True)
 class RivalEffect:
     """An effect in the outbox, not sent yet, with the agent that wanted it."""

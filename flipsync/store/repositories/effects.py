@@ -38,6 +38,7 @@ class ClaimedEffect:
     created_at: datetime
 
 
+# The last conditions repeat: somebody may have superseded the row since it was looked at.
 # One effect a subject at a time: a listing's writes never overtake each other. `uncertain` says that an earlier attempt
 # may have happened (its worker died, or the answer never came): the handler reads back before it writes.
 _CLAIM = text(
@@ -59,7 +60,8 @@ _CLAIM = text(
     UPDATE effect e
        SET state = 'leased', lease_owner = :owner, lease_until = now() + make_interval(secs => :lease),
            epoch = e.epoch + 1, attempts = e.attempts + 1
-      FROM chosen WHERE e.id = chosen.id
+      FROM chosen
+     WHERE e.id = chosen.id AND e.finished_at IS NULL AND (e.state <> 'leased' OR e.lease_until < now())
     RETURNING e.id, e.tenant_id, e.account_id, e.command, e.payload, e.key, e.subject_kind, e.subject_id, e.attempts,
               e.epoch, chosen.state <> 'pending' AS uncertain, e.correlation_id, e.traceparent, e.created_at, e.priority
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Allocation, Listing, MarketplaceAccount, Order, OrderLine, StockItem
@@ -59,7 +59,7 @@ async def item(session: AsyncSession, stock_item_id: UUID) -> ItemRow | None:
 
 async def shares(session: AsyncSession, stock_item_id: UUID, *, since: datetime) -> Sequence[ShareRow]:
     sold = (
-        select(func.coalesce(func.sum(OrderLine.quantity), 0))
+        select(cast(func.coalesce(func.sum(OrderLine.quantity), 0), BigInteger))
         .join(Order, Order.id == OrderLine.order_id)
         .where(OrderLine.listing_id == Listing.id, Order.placed_at >= since, Order.holds_stock)
         .correlate(Listing)
@@ -132,7 +132,7 @@ async def order(session: AsyncSession, order_id: UUID) -> OrderRow | None:
                 Order.holds_stock,
                 Order.total_minor,
                 Order.currency,
-                func.coalesce(func.sum(OrderLine.short), 0),
+                cast(func.coalesce(func.sum(OrderLine.short), 0), BigInteger),
             )
             .join(MarketplaceAccount, MarketplaceAccount.id == Order.account_id)
             .outerjoin(OrderLine, OrderLine.order_id == Order.id)

@@ -49,22 +49,27 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
 async def variants_to_list(
     session: AsyncSession, product_id: UUID, account_id: UUID
 ) -> Sequence[tuple[Variant, Product]]:
-    """Variants of a product that have no listing on the account yet."""
+    """Variants of a published product that have no listing on the account yet."""
     listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
     rows = await session.execute(
         select(Variant, Product)
         .join(Product, Product.id == Variant.product_id)
-        .where(Variant.product_id == product_id, ~listed)
+        .where(Variant.product_id == product_id, Product.published, ~listed)
         .order_by(Variant.sku)
     )
     return [(variant, product) for variant, product in rows]
 
 
 async def products_not_on(session: AsyncSession, account_id: UUID, limit: int = 500) -> Sequence[UUID]:
-    """Products with a variant that the account does not list."""
+    """Published products with a variant that the account does not list."""
     listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
     rows = await session.scalars(
-        select(Variant.product_id).where(~listed).group_by(Variant.product_id).order_by(Variant.product_id).limit(limit)
+        select(Variant.product_id)
+        .join(Product, Product.id == Variant.product_id)
+        .where(Product.published, ~listed)
+        .group_by(Variant.product_id)
+        .order_by(Variant.product_id)
+        .limit(limit)
     )
     return rows.all()
 

@@ -54,7 +54,7 @@ async def item_of_listing(session: AsyncSession, listing_id: UUID) -> UUID | Non
 async def refresh(session: AsyncSession, item: StockItem) -> None:
     """Read the figures again after triggers changed them."""
     await session.flush()
-    await session.refresh(item, ["on_hand", "reserved", "allocated", "mode"])
+    await session.refresh(item, ["on_hand", "reserved", "allocated", "mode", "pending_count"])
 
 
 async def allocations(session: AsyncSession, stock_item_id: UUID) -> Sequence[Allocation]:
@@ -75,6 +75,12 @@ async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation |
             select(Allocation).where(Allocation.listing_id == listing_id).execution_options(populate_existing=True)
         )
     ).one_or_none()
+
+
+async def is_live(session: AsyncSession, listing_id: UUID) -> bool:
+    """Whether the channel can still sell what the listing is given."""
+    status = await session.scalar(select(Listing.status).where(Listing.id == listing_id))
+    return status not in ("ended", "vanished", "refused")
 
 
 async def ensure_allocation(unit: UnitOfWork, listing_id: UUID, stock_item_id: UUID) -> None:
@@ -115,6 +121,8 @@ async def move(
         .returning(StockMovement.id)
     )
     moved = inserted.scalar() is not None
+    if moved and on_hand and kind != "count" and item.pending_count is not None:
+        await set_pending_count(unit.session, item.id, max(0, item.pending_count + on_hand))  # the shelf moved since
     await refresh(unit.session, item)
     return moved
 

@@ -67,9 +67,9 @@ class ShopApi:
                 return None
             raise
 
-    async def read_rows(self, path: str, decode: Callable[[Any], T], params: Params) -> list[T]:
-        """The first page of a list, for questions with few answers."""
-        return await self.read(path, _rows_of(decode), [*params, ("per_page", str(PAGE_SIZE))])
+    async def read_rows(self, path: str, decode: Callable[[Any], T], params: Params = ()) -> list[T]:
+        """A list in one answer, for questions with few answers."""
+        return await self.read(path, _rows_of(decode), params)
 
     async def write(self, method: str, path: str, body: Any, decode: Callable[[Any], T], params: Params = ()) -> T:
         url = self._root + _API + path

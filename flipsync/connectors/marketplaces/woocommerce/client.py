@@ -75,7 +75,7 @@ class WooCommerceConnector(MarketplaceConnector):
                 if state.sku.strip() == wanted:
                     return state
             return None
-        params = [("sku", wanted), ("status", "any")]
+        params = [("sku", wanted), ("status", "any"), ("per_page", "100")]
         for row in await self._api.read_rows("/products", wire.Product.model_validate, params):
             if row.sku.strip() != wanted or row.type in mapping.NOT_LISTINGS:
                 continue
@@ -108,12 +108,13 @@ class WooCommerceConnector(MarketplaceConnector):
                     yield mapping.product_listing(product, self._currency)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
+        self._require_currency(offer.price)
         existing = await self.find_listing(offer.sku)
         if existing is not None:
             return await self._relist(existing, offer, key)
         body = mapping.creation_body(offer, key, **await self._filing(offer))
         try:
-            return await self._api.write("POST", "/products", body, self._decode_product)
+            return await self._describe("POST", "/products", body)
         except Rejected as refused:
             if refused.vendor_code == "product_invalid_sku":
                 existing = await self.find_listing(offer.sku)
@@ -136,7 +137,22 @@ class WooCommerceConnector(MarketplaceConnector):
         body = mapping.creation_body(offer, key, **await self._filing(offer))
         if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer):
             del body["images"]
-        return await self._api.write("PUT", path, body, self._decode_product)
+        return await self._describe("PUT", path, body)
+
+    async def _describe(self, method: str, path: str, body: dict[str, Any]) -> ListingState:
+        """Write a product. A barcode must be unique in a shop, but one article may be sold in several conditions."""
+        try:
+            return await self._api.write(method, path, body, self._decode_product)
+        except Rejected as refused:
+            if refused.vendor_code != "product_invalid_global_unique_id":
+                raise
+            without = {name: value for name, value in body.items() if name != "global_unique_id"}
+            return await self._api.write(method, path, without, self._decode_product)
+
+    def _require_currency(self, price: Money) -> None:
+        # The shop's prices are bare numbers: it could not tell euros from dollars.
+        if price.currency != self._currency:
+            raise Rejected(f"the shop sells in {self._currency}, not {price.currency}", vendor_code="currency")
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
         product_id, variation_id = _known_id(external_id)
@@ -151,7 +167,7 @@ class WooCommerceConnector(MarketplaceConnector):
         if offer.images and wire.meta_value(product.meta_data, mapping.IMAGES_META) != images:
             body |= mapping.images_body(offer)
             body["meta_data"] = mapping.meta_rows({mapping.IMAGES_META: images})
-        return await self._api.write("PUT", f"/products/{product_id}", body, self._decode_product)
+        return await self._describe("PUT", f"/products/{product_id}", body)
 
     async def end(self, external_id: str, key: str) -> None:
         state = await self.read_listing(external_id)
@@ -168,8 +184,7 @@ class WooCommerceConnector(MarketplaceConnector):
                 raise
 
     async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
-        if price.currency != self._currency:
-            raise Rejected(f"the shop sells in {self._currency}, not {price.currency}", vendor_code="currency")
+        self._require_currency(price)
         return await self._change(external_id, mapping.price_body(price))
 
     async def set_quantity(
@@ -215,7 +230,8 @@ class WooCommerceConnector(MarketplaceConnector):
         """The shop's category of that name; none is made, since the category tree is the merchant's."""
         if name not in self._categories:
             try:
-                terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, [("search", name)])
+                params = [("search", name), ("per_page", "100")]
+                terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, params)
             except Rejected:
                 return None  # a category is no reason not to sell
             found = next((term.id for term in terms if term.name.casefold() == name.casefold()), None)

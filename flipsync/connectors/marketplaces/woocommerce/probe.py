@@ -64,7 +64,7 @@ async def _can_write(api: ShopApi, notes: list[str]) -> bool:
 
 async def _settings(api: ShopApi, notes: list[str]) -> dict[str, str]:
     try:
-        rows = await api.read_rows("/settings/general", wire.Setting.model_validate, ())
+        rows = await api.read_rows("/settings/general", wire.Setting.model_validate)
     except Rejected:
         notes.append("the key may not read the shop's settings: its currency was not checked")
         return {}

@@ -10,6 +10,7 @@ from flipsync.domain.channel import WebhookSubscription
 async def ensure_subscriptions(api: ShopApi, callback_url: str, secret: str) -> list[WebhookSubscription]:
     """One active subscription per topic; writes only where something differs."""
     hooks = await api.rows("/webhooks", wire.Webhook.model_validate, [("status", "all")])
+    hooks.sort(key=lambda hook: hook.id)  # of doubles, the oldest stays
     found = []
     for topic in webhooks.TOPICS:
         ours = [hook for hook in hooks if hook.topic == topic and hook.delivery_url == callback_url]

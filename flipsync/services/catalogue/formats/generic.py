@@ -198,7 +198,8 @@ class GenericFormat(Format):
         draft.brand = reader.text("brand", row[at("brand")], line)
         draft.category = reader.text("category", row[at("category")], line)
         draft.tags = reader.tags(row[at("tags")], line)
-        draft.published = row[at("published")].strip().casefold() not in _NO
+        published = row[at("published")].strip().casefold()
+        draft.published = published not in _NO if published else None
         draft.line = line
 
 

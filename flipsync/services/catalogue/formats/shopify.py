@@ -111,9 +111,10 @@ class ShopifyFormat(Format):
         draft.brand = reader.text("brand", row[at("brand")], line)
         draft.category = reader.text("category", row[at("category")] or row[at("product_category")], line)
         draft.tags = reader.tags(row[at("tags")], line)
-        draft.published = not (
-            row[at("status")].strip().casefold() in _NO or row[at("published")].strip().casefold() in _NO
-        )
+        said = [text for role in ("status", "published") if (text := row[at(role)].strip().casefold())]
+        draft.published = _NO.isdisjoint(said) if said else None
+        if condition := row[at("condition")].strip():  # stated once, on the first row, for every variant
+            product.shared_condition = reader.text("condition", condition, line)
         draft.line = line
         if row[at("gift_card")].strip().casefold() == "true":
             product.refused = "gift cards are not goods"

@@ -193,7 +193,8 @@ class WooCommerceFormat(Format):
         category = _UNESCAPED_COMMA.split(row[at("category")])[0].replace("\\,", ",")
         draft.category = reader.text("category", category, line)
         draft.tags = reader.tags(row[at("tags")], line)
-        draft.published = row[at("published")].strip() in {"1", ""}
+        published = row[at("published")].strip()
+        draft.published = published == "1" if published else None
         draft.line = line
 
 

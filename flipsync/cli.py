@@ -1,0 +1,374 @@
+"""The `flipsync` command. Errors are one line and a hint; `--debug` shows the trace; `--json` prints one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flipsync.domain.clock import ScaledClock, utc_now
+from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
+from flipsync.embedded.instance import home_folder
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+agents_app = typer.Typer(no_args_is_help=True, help="The agents and their graph.")
+user_app = typer.Typer(no_args_is_help=True, help="People who may sign in.")
+app.add_typer(agents_app, name="agents")
+app.add_typer(user_app, name="user")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+T = TypeVar("T")
+
+Home = Annotated[Path | None, typer.Option("--home", help="data folder (default: FLIPSYNC_HOME, else the XDG folder)")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+_debug = False
+_ROSTER = "agents:ROSTER"
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="show stack traces")] = False) -> None:
+    global _debug
+    _debug = debug
+
+
+def main() -> None:
+    """Entry point: every expected error ends as one line and a hint, exit code 1."""
+    try:
+        app()
+    except FlipSyncError as error:
+        if _debug or "--debug" in sys.argv:
+            raise
+        err.print(f"[red]error:[/] {escape(error.message)}")
+        if error.hint:
+            err.print(f"[dim]hint:[/] {escape(error.hint)}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _graph() -> Any:
+    graph = importlib.import_module("flipsync.runtime.graph")
+    assembly = importlib.import_module("flipsync.runtime.assembly")
+    return graph.Graph(assembly.load_roster(_ROSTER))
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    home: Home = None,
+    port: Annotated[int, typer.Option(help="of the API")] = 8000,
+    host: Annotated[str, typer.Option(help="address to listen on; others than 127.0.0.1 open the API")] = "127.0.0.1",
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="a market to sell in, with two connected channels")
+    ] = False,
+    effect_workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+) -> None:
+    """Start everything and stay: PostgreSQL, Redis, Ray, agents, API. Ctrl-C stops it cleanly."""
+    starting = importlib.import_module("flipsync.starting")
+    system_module = importlib.import_module("flipsync.system")
+    began = time.monotonic()
+
+    def say(part: str, detail: str) -> None:
+        out.print(f"[dim]{time.monotonic() - began:6.1f}s[/]  {part:<10} {escape(detail)}")
+
+    stop = _signals()
+    folder = home_folder(home)
+    with system_module.System(folder, port=port, host=host, say=say, effect_workers=effect_workers) as system:
+        system.start_books()
+        login = run(starting.ensure_owner(system))
+        if sandbox:
+            starting.start_sandbox(system)
+        system.start_runtime()
+        if sandbox:
+            run(starting.connect_sandbox(system, say))
+        if login is not None:
+            out.print(f"\n  Sign in as [bold]{login.email}[/] with password [bold]{escape(login.password)}[/]")
+            out.print("  [dim](shown once; `flipsync user add` makes more)[/]\n")
+        say("ready", f"{system.api_url}/api/v1 – Ctrl-C stops")
+        ready = (0, 1)
+        while not stop.is_set() and ready[0] < ready[1]:
+            stop.wait(1.0)
+            ready = system.agents_ready()
+            say("agents", f"{ready[0]} of {ready[1]} ready")
+        while not stop.wait(3600):
+            pass
+        say("stopping", "")
+    say("stopped", "")
+
+
+def _signals() -> Any:
+    threading = importlib.import_module("threading")
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    return stop
+
+
+@app.command()
+def demo(
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="catalogue file (default: the one that ships)")
+    ] = None,
+    days: Annotated[float, typer.Option(min=0.01, help="days of market time")] = 2.0,
+    seed: Annotated[int, typer.Option(help="of the market")] = 7,
+    speed: Annotated[float, typer.Option(min=1, help="market seconds a second")] = 1440.0,
+    faults: Annotated[bool, typer.Option(help="make the channels misbehave as real ones do")] = True,
+    traffic: Annotated[float, typer.Option(min=0, help="buyers, as a multiple of the usual")] = 1.0,
+    mode: Annotated[str, typer.Option(help="escrow (never oversold) or pooled")] = "escrow",
+    cost_ratio: Annotated[
+        float, typer.Option(min=0, max=0.99, help="assumed cost / price where the file has no cost; 0: none")
+    ] = 0.5,
+    home: Home = None,
+    port: Annotated[int, typer.Option(help="of the API; 0 takes a free one")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The main job: import, list on two channels, sell for some days of market time, reconcile to the unit.
+
+    Exit code 0 only when nothing was lost, doubled, oversold (escrow) or mismatched.
+    """
+    if mode not in ("escrow", "pooled"):
+        raise InvalidInput(f"{mode!r} is not a stock mode", hint="escrow or pooled")
+    module = importlib.import_module("flipsync.demo.command")
+    plan_class = importlib.import_module("flipsync.demo.run").DemoPlan
+    plan = plan_class(
+        catalogue=catalog or Path(__file__).with_name("catalogues") / "default.csv",
+        days=days,
+        seed=seed,
+        speed=speed,
+        faults=faults,
+        traffic=traffic,
+        stock_mode=mode,
+        cost_ratio=Decimal(str(cost_ratio)) if cost_ratio else None,
+    )
+    if not plan.catalogue.is_file():
+        raise NotFound(f"there is no file {plan.catalogue}", hint="give a catalogue with --catalog FILE")
+    clock = ScaledClock(utc_now(), utc_now(), speed)
+    sys.exit(module.run_demo(plan, home_folder(home), port, clock, out if not as_json else err, as_json))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 0,
+    seed: int = 7,
+    data: Annotated[str, typer.Option(help="SQLite file that keeps the market over restarts")] = ":memory:",
+    mode: Annotated[str, typer.Option(help="virtual (moves when told) or real")] = "real",
+    speed: Annotated[float, typer.Option(help="market seconds a second in real mode")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a market to sell in, speaking the channels' own protocols."""
+    words = ["--port", str(port), "--seed", str(seed), "--data", data, "--mode", mode, "--speed", str(speed)]
+    os.execv(  # noqa: S606
+        sys.executable, [sys.executable, "-m", "flipsync.sandbox", *words, *(["--json"] if as_json else [])]
+    )
+
+
+@app.command()
+def doctor(home: Home = None, as_json: AsJson = False) -> None:
+    """Every part, its version, whether it can be reached, and what to do."""
+    doctor_module = importlib.import_module("flipsync.doctor")
+    checks = doctor_module.checks(home_folder(home), migrations=_migrations)
+    if as_json:
+        print_json({"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]})
+    else:
+        table = Table(box=None, pad_edge=False)
+        for title in ("part", "version", "status", "detail", "what to do"):
+            table.add_column(title, overflow="fold")
+        for check in checks:
+            colour = {"ok": "green", "not-running": "dim", "warning": "yellow"}.get(check.status, "red")
+            table.add_row(
+                check.name, check.version, f"[{colour}]{check.status}[/]", escape(check.detail), escape(check.hint)
+            )
+        out.print(table)
+    sys.exit(0 if not any(check.status in ("missing", "unreachable") for check in checks) else 1)
+
+
+def _migrations(url: str) -> Any:
+    doctor_module = importlib.import_module("flipsync.doctor")
+    bootstrap = importlib.import_module("flipsync.store.bootstrap")
+    sqlalchemy = importlib.import_module("sqlalchemy")
+    database = importlib.import_module("flipsync.store.database")
+    engine = sqlalchemy.create_engine(database.driver_url(url))
+    try:
+        with engine.connect() as connection:
+            current = bootstrap.current_revision(connection)
+    finally:
+        engine.dispose()
+    return doctor_module.MigrationState(head=bootstrap.newest_revision() or "", current=current)
+
+
+# -- books ------------------------------------------------------------------------------------------------------------
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="Shopify or WooCommerce product export, or a CSV with named columns")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, write nothing")] = False,
+    shelf_count: Annotated[
+        bool, typer.Option("--shelf-count", help="the file's quantities are what lies on the shelf now")
+    ] = False,
+    cost_ratio: Annotated[float, typer.Option(min=0, max=0.99, help="assumed cost / price; 0: unknown")] = 0.0,
+    currency: Annotated[str | None, typer.Option(help="of the file's prices (default: the books')")] = None,
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a catalogue file into the books; a second time it updates instead of doubling."""
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}")
+    books = importlib.import_module("flipsync.commands_on_books")
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=as_json or not err.is_terminal,
+    ) as progress:
+        bar = progress.add_task(file.name, total=None)
+        outcome = books.import_file(
+            home_folder(home),
+            _graph().routing(),
+            file,
+            dry_run=dry_run,
+            shelf_count=shelf_count,
+            cost_ratio=Decimal(str(cost_ratio)) if cost_ratio else None,
+            currency=currency,
+            tenant=tenant,
+            progress=lambda done: progress.update(bar, completed=done),
+        )
+    if as_json:
+        print_json(outcome.as_dict())
+        return
+    told = outcome.as_dict()
+    rows = told["report"]
+    verb = "would be " if dry_run else ""
+    out.print(
+        f"{told['format']}: {rows['rows']} rows → {told['products_created']} products {verb}new, "
+        f"{told['products_updated']} {verb}updated, {told['products_unchanged']} unchanged; "
+        f"{told['variants_created']} variants {verb}new, {told['units_received']} units"
+    )
+    for problem in rows["problems"][:50]:
+        colour = "red" if problem["severity"] == "rejected" else "yellow"
+        where = f"line {problem['line']}" + (f", {problem['column']}" if problem.get("column") else "")
+        out.print(f"  [{colour}]{problem['severity']}[/] {where}: {escape(str(problem['reason']))}")
+    if len(rows["problems"]) > 50:
+        out.print(f"  … and {len(rows['problems']) - 50} more; --json lists all")
+
+
+@app.command()
+def why(
+    subject: Annotated[str, typer.Argument(help="an id, a SKU, SKU@account, or an order number")],
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """The chain from fact to receipt behind a listing, an order, a decision or an effect."""
+    books = importlib.import_module("flipsync.commands_on_books")
+    explanation = books.why(home_folder(home), subject, tenant)
+    if as_json:
+        print_json(explanation.to_json())
+    else:
+        sys.stdout.write(explanation.to_text(width=min(out.width, 110)) + "\n")
+
+
+@user_app.command("add")
+def user_add(
+    email: str,
+    role: Annotated[str, typer.Option(help="owner, manager, clerk, analyst or read-only")] = "manager",
+    password: Annotated[
+        str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody sign in."""
+    books = importlib.import_module("flipsync.commands_on_books")
+    chosen = password or secrets.token_urlsafe(15)
+    user_id: UUID = books.add_user(home_folder(home), email, chosen, role, tenant)
+    if as_json:
+        print_json(
+            {"user_id": str(user_id), "email": email, "role": role, **({} if password else {"password": chosen})}
+        )
+    else:
+        shown = "" if password else f" with password [bold]{escape(chosen)}[/] (shown once)"
+        out.print(f"{email} may sign in as {role}{shown}")
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+
+@agents_app.command("list")
+def agents_list(as_json: AsJson = False) -> None:
+    """Who there is, what wakes them, what they may propose."""
+    told = _graph().as_dict()
+    if as_json:
+        print_json(told)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("agent", "reports to", "woken by", "proposes", "job"):
+        table.add_column(title, overflow="fold")
+    for agent in told["agents"]:
+        table.add_row(
+            agent["name"],
+            agent["reports_to"] or "the owner",
+            ", ".join(agent["handles"]),
+            ", ".join(agent["proposes"]),
+            agent["summary"],
+        )
+    out.print(table)
+
+
+@agents_app.command("graph")
+def agents_graph(
+    as_json: AsJson = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="a Mermaid flowchart")] = False,
+) -> None:
+    """Who reports to whom."""
+    graph = _graph()
+    if as_json:
+        print_json(graph.as_dict())
+    elif mermaid:
+        sys.stdout.write(graph.mermaid() + "\n")
+    else:
+        tree_module = importlib.import_module("rich.tree")
+        out.print(_branch(graph.as_dict()["agents"], None, tree_module.Tree("owner")))
+
+
+def _branch(agents: list[dict[str, Any]], boss: str | None, tree: Any) -> Any:
+    for agent in agents:
+        if agent["reports_to"] == boss:
+            _branch(agents, agent["name"], tree.add(f"{agent['name']} [dim]{escape(agent['summary'])}[/]"))
+    return tree
+
+
+if __name__ == "__main__":
+    main()

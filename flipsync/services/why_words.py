@@ -1,0 +1,210 @@
+"""Facts and commands in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from flipsync.domain import commands as c
+from flipsync.domain import events as e
+from flipsync.store.repositories.why import Subject
+
+_FIELDS = {
+    "listing_id": "listing",
+    "order_id": "order",
+    "account_id": "account",
+    "product_id": "product",
+    "variant_id": "variant",
+    "stock_item_id": "stock_item",
+}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_CAUSES = {
+    "rivals": "a rival's offer changed",
+    "sale": "a sale was made",
+    "stock": "its stock changed",
+    "cost": "its cost changed",
+    "drift": "the channel shows another price than we set",
+}
+
+
+class Labels:
+    """What people call things; what is not known is called by its kind and id."""
+
+    def __init__(self, known: Mapping[Subject, str]) -> None:
+        self._known = known
+        self._by_id = {str(row_id): label for (_, row_id), label in known.items()}
+
+    def __call__(self, kind: str, row_id: UUID) -> str:
+        return self._known.get((kind, row_id)) or f"{kind.replace('_', ' ')} {row_id}"
+
+    def within(self, words: str) -> str:
+        """`words` with every id that is known replaced by its label."""
+        return _UUID.sub(lambda found: self._by_id.get(found.group(), found.group()), words)
+
+
+def mentioned(payload: Mapping[str, Any]) -> Iterator[Subject]:
+    """What a fact's or a command's payload speaks of."""
+    for field, kind in _FIELDS.items():
+        if isinstance(value := payload.get(field), str) and _UUID.fullmatch(value):
+            yield kind, UUID(value)
+    shares = payload.get("shares")
+    if isinstance(shares, dict):
+        for listing_id in shares:
+            yield "listing", UUID(listing_id)
+
+
+def ids_within(words: str) -> Iterator[UUID]:
+    for found in _UUID.findall(words):
+        yield UUID(found)
+
+
+def spaced(type_name: str) -> str:
+    """ "ChangePrice" → "change price"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type_name).lower()
+
+
+def units(count: int) -> str:
+    return f"{count} unit" if count == 1 else f"{count} units"
+
+
+def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
+    """A command in the imperative; one this version cannot read is called by its name."""
+    try:
+        command = c.Command.from_store(type_name, payload)
+    except (KeyError, ValidationError):
+        return spaced(type_name)
+    match command:
+        case c.PublishListing():
+            return f"publish {label('listing', command.listing_id)} at {command.offer.price}"
+        case c.ReviseListing():
+            return f"revise the text of {label('listing', command.listing_id)}"
+        case c.EndListing():
+            return f"take {label('listing', command.listing_id)} off sale: {command.reason}"
+        case c.ChangePrice():
+            before = "" if command.previous is None else f" from {command.previous}"
+            return f"change the price of {label('listing', command.listing_id)}{before} to {command.price}"
+        case c.SetChannelQuantity():
+            last = ", the last unit" if command.last_unit else ""
+            return f"show {units(command.quantity)} on {label('listing', command.listing_id)}{last}"
+        case c.ConfirmShipment():
+            parcel = f"{command.carrier} {command.tracking_number}".strip()
+            return f"tell the channel that {label('order', command.order_id)} left with {parcel}"
+        case c.EnsureWebhooks():
+            return f"see that the webhooks of {label('account', command.account_id)} are on"
+        case c.PullOrders():
+            return f"fetch the orders of {label('account', command.account_id)}"
+        case c.PullRivals():
+            return f"fetch rivals' offers on {label('account', command.account_id)}"
+        case c.VerifyListings():
+            return f"compare the listings of {label('account', command.account_id)} with the channel"
+        case c.ListOnChannel():
+            return f"list “{label('product', command.product_id)}” on {label('account', command.account_id)}"
+        case c.AllocateStock():
+            shares = ", ".join(f"{label('listing', listing)}: {share}" for listing, share in command.shares.items())
+            return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
+        case c.ReserveStock():
+            return f"reserve what {label('order', command.order_id)} still lacks"
+        case c.MarkOrderReady():
+            return f"mark {label('order', command.order_id)} ready to pack"
+        case c.EndorseDecision():
+            return "let the decision go ahead"
+        case c.OverruleDecision():
+            return f"stop the decision: {command.reason}"
+        case c.AskOwner():
+            return f"ask the owner: {command.question}"
+        case c.PauseAccount():
+            return f"pause {label('account', command.account_id)}: {command.reason}"
+        case c.ResumeAccount():
+            return f"write to {label('account', command.account_id)} again"
+        case _:
+            return spaced(type_name)
+
+
+def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
+    """A fact in the past tense; one this version cannot read is called by its name."""
+    try:
+        event = e.Event.from_journal(type_name, payload)
+    except (KeyError, ValidationError):
+        return spaced(type_name)
+    if isinstance(event, e.OrderEvent):
+        return _order_words(event, label)
+    if isinstance(event, e.ListingEvent):
+        return _listing_words(event, label)
+    match event:
+        case e.ProductImported():
+            return f"“{label('product', event.product_id)}” was {'imported' if event.created else 'changed by a file'}"
+        case e.CostChanged():
+            return f"the unit cost of {label('variant', event.variant_id)} is {event.cost}"
+        case e.StockMoved():
+            counted = f"{event.kind} {units(abs(event.quantity))}"
+            return (
+                f"{label('stock_item', event.stock_item_id)} moved ({counted}): "
+                f"{event.on_hand} on hand, {event.reserved} reserved"
+            )
+        case e.StockFreed():
+            return f"units of the {label('stock_item', event.stock_item_id)} became free"
+        case e.AccountConnected():
+            return f"{label('account', event.account_id)} was connected"
+        case e.ChannelCheckDue():
+            return f"it was time to look at {label('account', event.account_id)}"
+        case e.ListingCheckDue():
+            return f"it was time to compare the listings of {label('account', event.account_id)}"
+        case e.ListingRequested():
+            return f"“{label('product', event.product_id)}” was wanted on {label('account', event.account_id)}"
+        case e.EffectFailed():
+            return f"{spaced(event.command)} ended {event.outcome}: {event.detail}"
+        case e.AccountHealthChanged():
+            health = "well again" if event.healthy else "unwell"
+            return f"{label('account', event.account_id)} is {health}: {event.cause}"
+        case e.CycleStarted():
+            return f"the {event.cycle} review was due"
+        case e.RepricingDue():
+            return "it was time to look at every price"
+        case e.DecisionEscalated():
+            return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
+        case e.ApprovalAnswered():
+            return f"the owner said {'yes' if event.approved else 'no'}"
+        case _:
+            return spaced(type_name)
+
+
+def _order_words(event: e.OrderEvent, label: Labels) -> str:
+    order = label("order", event.order_id)
+    match event:
+        case e.OrderReceived() if event.short_units:
+            return f"{order} came in, short of {units(event.short_units)}"
+        case e.OrderReceived():
+            return f"{order} came in; every unit was reserved"
+        case e.OrderChanged():
+            return f"the channel changed {order} to {event.status}"
+        case e.OrderReady():
+            return f"{order} was ready to pack"
+        case e.ParcelHandedOver():
+            return f"the parcel of {order} was handed to {event.carrier} as {event.tracking_number}"
+        case e.ShipmentConfirmed():
+            return f"the channel knew that {order} was shipped"
+        case _:
+            return f"{order}: {spaced(event.type_name())}"
+
+
+def _listing_words(event: e.ListingEvent, label: Labels) -> str:
+    listing = label("listing", event.listing_id)
+    match event:
+        case e.QuantityDrifted():
+            return f"{listing} showed {event.seen} units where the ledger allows {event.expected}"
+        case e.ListingPublished():
+            return f"the channel showed {listing}"
+        case e.ListingRefused():
+            return f"the channel refused {listing}: {event.reason}"
+        case e.ListingVanished():
+            return f"the channel no longer knew {listing}"
+        case e.OfferChanged():
+            return f"the market around {listing} moved: {_CAUSES[event.cause]}"
+        case e.PriceSet():
+            return f"{listing} showed {event.price}"
+        case _:
+            return f"{listing}: {spaced(event.type_name())}"

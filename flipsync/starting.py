@@ -1,0 +1,113 @@
+"""What `flipsync up` does beside starting parts: the first owner, and a sandbox whose channels are connected."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from flipsync.connectors.base import AccountConfig
+from flipsync.embedded.ports import remembered_port
+from flipsync.runtime.assembly import load_roster
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.mailbox import RedisWaker
+from flipsync.security.passwords import Passwords
+from flipsync.security.secrets import SecretBox, parse_keys
+from flipsync.services import accounts, identity
+from flipsync.services.catalogue import read_catalogue
+from flipsync.services.catalogue_import import import_catalogue
+from flipsync.services.tenant_settings import TenantSettings, profile
+from flipsync.store.database import Database
+from flipsync.store.models import MarketplaceAccount, Product, Tenant
+from flipsync.store.unit_of_work import Store
+from flipsync.system import Say, System
+
+OWNER_EMAIL, OWNER_PASSWORD = "FLIPSYNC_OWNER_EMAIL", "FLIPSYNC_OWNER_PASSWORD"
+_OWNERS = "owner-tenant"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A new owner's login; the password is known only now."""
+
+    email: str
+    password: str = field(repr=False)
+
+
+async def ensure_owner(system: System) -> Login | None:
+    """On the first start, a business with its owner (from the environment, else made up). None when there is one."""
+    marker = system.home / _OWNERS
+    if marker.exists():
+        return None
+    given = os.environ.get(OWNER_PASSWORD)
+    email = os.environ.get(OWNER_EMAIL, "owner@flipsync.local")
+    password = given or secrets.token_urlsafe(15)
+    store, passwords = _store(system), Passwords()
+    try:
+        tenant_id, _ = await identity.create_tenant_with_owner(
+            store, passwords, tenant_name="My business", email=email, password=password
+        )
+    finally:
+        passwords.close()
+        await store.aclose()
+    marker.write_text(f"{tenant_id}\n", encoding="utf-8")
+    return None if given else Login(email, password)
+
+
+def start_sandbox(system: System) -> None:
+    """A market in real time that keeps its books in the data folder."""
+    port = remembered_port(system.home / "sandbox_port")
+    system.start_sandbox("--mode", "real", "--data", str(system.home / "sandbox.db"), "--port", str(port))
+
+
+async def connect_sandbox(system: System, say: Say) -> None:
+    """Connect the owner's business to the sandbox's channels, and give it goods when it has none."""
+    assert system.sandbox is not None and system.keys is not None
+    tenant_id = UUID((system.home / _OWNERS).read_text(encoding="utf-8").strip())
+    store, box = _store(system), SecretBox(parse_keys(system.keys.secret))
+    try:
+        async with store.reader(tenant_id) as session:
+            books = await profile(session, tenant_id)
+            connected = set(await session.scalars(select(MarketplaceAccount.name)))
+            goods = await session.scalar(select(Product.id).limit(1))
+        if not goods:
+            file = Path(__file__).with_name("catalogues") / "default.csv"
+            await import_catalogue(store, tenant_id, read_catalogue(file, currency=books.currency), file_name=file.name)
+            say("catalogue", f"{file.name} imported")
+        async with store.unit(tenant_id) as unit:
+            settings = TenantSettings.model_validate(books.settings.model_dump() | {"webhook_base_url": system.api_url})
+            await unit.session.execute(
+                update(Tenant).where(Tenant.id == tenant_id).values(settings=settings.model_dump(mode="json"))
+            )
+            woo, custom = system.sandbox.woocommerce, system.sandbox.custom
+            if "Sandbox shop" not in connected:
+                await accounts.connect_account(
+                    unit,
+                    box,
+                    vendor="woocommerce",
+                    name="Sandbox shop",
+                    config=AccountConfig(vendor="woocommerce", base_url=woo["base_url"], currency=books.currency),
+                    credentials={"consumer_key": woo["consumer_key"], "consumer_secret": woo["consumer_secret"]},
+                )
+            if "Sandbox marketplace" not in connected:
+                await accounts.connect_account(
+                    unit,
+                    box,
+                    vendor="custom",
+                    name="Sandbox marketplace",
+                    config=AccountConfig(vendor="custom", base_url=custom["base_url"], currency=books.currency),
+                    credentials={"token": custom["token"]},
+                )
+    finally:
+        await store.aclose()
+
+
+def _store(system: System) -> Store:
+    routing = Graph(load_roster(system.environment["FLIPSYNC_ROSTER"])).routing()
+    waker = RedisWaker(system.environment["FLIPSYNC_REDIS_URL"])
+    database = Database(system.environment["FLIPSYNC_APP_DATABASE_URL"], pool_size=2, name="flipsync-up")
+    return Store(database, routing, waker, system.clock)

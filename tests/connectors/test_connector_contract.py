@@ -1,0 +1,288 @@
+"""One suite over all connectors: whatever the vendor, the interface behaves the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited
+from flipsync.connectors.marketplaces import CONNECTORS, connect, connector_class
+from flipsync.domain.channel import ListingState, Offer
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
+from flipsync.domain.money import usd
+
+START = datetime(2026, 3, 2, 14, tzinfo=UTC)
+
+
+@pytest.fixture(params=sorted(CONNECTORS))
+def channel(request: pytest.FixtureRequest, open_channel: Any) -> Iterator[Any]:
+    yield open_channel(request.param)
+
+
+def offer(sku: str = "LAMP-1", **changes: Any) -> Offer:
+    fields: dict[str, Any] = {
+        "sku": sku,
+        "title": "Lamp & shade, 40 cm",
+        "description_html": "<p>Brass.</p>",
+        "price": usd("19.90"),
+        "quantity": 5,
+        "barcode": "4006381333931",
+        "brand": "Lumen",
+        "category": "Lighting",
+        "images": ("https://img.example/lamp.jpg",),
+        "weight_grams": 1250,
+        "attributes": {"Color": "Brass"},
+    }
+    return Offer(**{**fields, **changes})
+
+
+async def everything(connector: MarketplaceConnector) -> list[ListingState]:
+    return [state async for state in connector.listings()]
+
+
+def test_every_vendor_names_a_connector_class() -> None:
+    for vendor in CONNECTORS:
+        found = connector_class(vendor)
+        assert found.vendor == vendor
+        assert isinstance(found.capabilities, Capabilities)
+
+
+def test_naming_the_connectors_loads_none_of_them() -> None:
+    code = "import sys, flipsync.connectors.marketplaces; print('httpx2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_missing_credentials_are_named() -> None:
+    for vendor in CONNECTORS:
+        config = AccountConfig(vendor=vendor, base_url="http://shop.test", currency="USD")
+        with pytest.raises(InvalidInput, match="missing"):
+            connect(config, {}, Unlimited(), "a")
+
+
+async def test_probe_tells_currency_and_permissions(channel: Any) -> None:
+    info = await channel.connector.probe()
+    assert (info.currency, info.can_read, info.can_write, info.notes) == ("USD", True, True, ())
+    assert info.name and info.version
+
+
+async def test_probe_with_a_read_only_key(channel: Any, open_channel: Any) -> None:
+    reader = open_channel(channel.vendor, read_only=True)
+    info = await reader.connector.probe()
+    assert info.can_read and not info.can_write and info.notes
+
+
+async def test_a_wrong_key_is_an_auth_refusal_without_the_secret(channel: Any) -> None:
+    wrong = {name: SecretStr("ck_wrong_and_secret") for name in channel.connector.credentials}
+    connector = type(channel.connector)(channel.connector.config, wrong, Unlimited(), "a", transport=channel.tap)
+    with pytest.raises(Rejected) as refused:
+        await connector.probe()
+    assert refused.value.auth and not refused.value.missing
+    assert refused.value.vendor_status == 401
+    assert "ck_wrong" not in f"{refused.value} {refused.value.hint}"
+
+
+async def test_publish_read_find_list(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    assert made.sku == "LAMP-1"
+    assert made.title == "Lamp & shade, 40 cm"
+    assert (made.status, made.price, made.quantity) == ("active", usd("19.90"), 5)
+    assert made.modified_at == START
+    assert await connector.read_listing(made.external_id) == made
+    assert await connector.find_listing("LAMP-1") == made
+    assert await everything(connector) == [made]
+    assert (made.version is not None) == connector.capabilities.conditional_stock
+
+
+async def test_publishing_twice_makes_one_listing(channel: Any) -> None:
+    connector = channel.connector
+    first = await connector.publish(offer(), "k1")
+    assert (await connector.publish(offer(), "k1")).external_id == first.external_id
+    assert (await connector.publish(offer(quantity=9), "k2")).external_id == first.external_id
+    assert [(state.external_id, state.quantity) for state in await everything(connector)] == [(first.external_id, 5)]
+
+
+async def test_an_unknown_publish_is_found_again(channel: Any) -> None:
+    name = "woo" if channel.vendor == "woocommerce" else "custom"
+    channel.sandbox.faults.configure(name, {"error_after": 1.0})
+    with pytest.raises(OutcomeUnknown):
+        await channel.connector.publish(offer(), "k1")
+    channel.sandbox.faults.configure(name, {}, replace=True)
+    again = await channel.connector.publish(offer(), "k1")
+    assert [state.external_id for state in await everything(channel.connector)] == [again.external_id]
+
+
+async def test_what_is_not_there_is_none(channel: Any) -> None:
+    connector = channel.connector
+    for unknown in ("424242", "424242/1", "no such thing"):
+        assert await connector.read_listing(unknown) is None
+    assert await connector.find_listing("NOBODY") is None
+    for unknown in ("424242", "o424242", "what"):
+        assert await connector.read_order(unknown) is None
+
+
+@pytest.mark.parametrize("sku", ["A/B", "50% off?", "ü-1", "a b", "x&y", "#1", "A,B"])
+async def test_skus_with_awkward_characters(channel: Any, sku: str) -> None:
+    made = await channel.connector.publish(offer(sku), f"k-{len(sku)}")
+    await channel.connector.publish(offer("OTHER", barcode=None), "k-other")
+    found = await channel.connector.find_listing(sku)
+    assert found == made and made.sku == sku
+    assert (await channel.connector.publish(offer(sku), "k-again")).external_id == made.external_id
+
+
+async def test_price_and_quantity_are_set_and_read_back(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    priced = await connector.set_price(made.external_id, usd("24.50"), "k2")
+    assert priced.price == usd("24.50")
+    stocked = await connector.set_quantity(made.external_id, 0, "k3")
+    assert stocked.quantity == 0
+    state = await connector.read_listing(made.external_id)
+    assert state is not None and (state.price, state.quantity) == (usd("24.50"), 0)
+
+
+async def test_a_moved_stock_version_refuses_the_write(channel: Any) -> None:
+    connector = channel.connector
+    if not connector.capabilities.conditional_stock:
+        pytest.skip("the vendor has no conditional write")
+    made = await connector.publish(offer(), "k1")
+    channel.sell("LAMP-1")
+    with pytest.raises(Rejected) as refused:
+        await connector.set_quantity(made.external_id, 9, "k2", made.version)
+    assert refused.value.vendor_code == "version"
+    now = await connector.read_listing(made.external_id)
+    assert now.quantity == 4
+    assert (await connector.set_quantity(made.external_id, 9, "k3", now.version)).quantity == 9
+
+
+async def test_writes_to_what_is_not_there_are_missing(channel: Any) -> None:
+    connector = channel.connector
+    writes = [
+        connector.set_price("424242", usd("1.00"), "k1"),
+        connector.set_quantity("424242", 1, "k2"),
+        connector.revise("424242", offer("424242"), "k3"),
+        connector.confirm_shipment("424242", "UPS", "1Z", "k4"),
+    ]
+    for write in writes:
+        with pytest.raises(Rejected) as refused:
+            await write
+        assert refused.value.missing and not refused.value.auth
+    assert await everything(connector) == []
+
+
+async def test_revise_leaves_price_and_quantity_alone(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    changed = offer(title="Lamp, new", price=usd("1.00"), quantity=99, images=("https://img.example/2.jpg",))
+    revised = await connector.revise(made.external_id, changed, "k2")
+    assert (revised.title, revised.price, revised.quantity) == ("Lamp, new", usd("19.90"), 5)
+
+
+async def test_ending_twice_and_selling_again(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    await connector.end(made.external_id, "k2")
+    await connector.end(made.external_id, "k3")
+    await connector.end("424242", "k4")
+    ended = await connector.read_listing(made.external_id)
+    assert ended is not None and ended.status == "ended"
+    again = await connector.publish(offer(price=usd("21.00"), quantity=2), "k5")
+    assert (again.external_id, again.status, again.price, again.quantity) == (
+        made.external_id,
+        "active",
+        usd("21.00"),
+        2,
+    )
+
+
+async def test_orders_are_read_with_money_lines_and_address(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    order_id = channel.sell("LAMP-1", 2)
+    order = await connector.read_order(order_id)
+    assert (order.status, order.holds_stock, order.currency) == ("paid", True, "USD")
+    (line,) = order.lines
+    assert (line.sku, line.quantity, line.total, line.listing_external_id) == (
+        "LAMP-1",
+        2,
+        usd("39.80"),
+        made.external_id,
+    )
+    assert line.title == "Lamp & shade, 40 cm"
+    assert order.total == line.total + order.shipping
+    assert order.placed_at == order.modified_at == START
+    assert (order.ship_to.name, order.ship_to.country, order.ship_to.line1) == ("Avery Lane", "US", "411 Elm Street")
+    assert (await connector.read_listing(made.external_id)).quantity == 3
+
+
+async def test_orders_since_are_complete_and_in_order_of_change(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(quantity=50), "k1")
+    ids = []
+    for _ in range(4):
+        ids.append(channel.sell("LAMP-1"))
+        await channel.sandbox.market.advance(60)
+    await connector.confirm_shipment(ids[0], "UPS", "1Z999", "k2")
+    seen = [order async for order in connector.orders(START)]
+    assert [order.external_id for order in seen if order.external_id in ids] == [*ids[1:], ids[0]]
+    assert [order.modified_at for order in seen] == sorted(order.modified_at for order in seen)
+    # "At or after", to the moment of the last one seen.
+    last = [order async for order in connector.orders(seen[-1].modified_at)]
+    assert seen[-1].external_id in [order.external_id for order in last]
+    assert [order async for order in connector.orders(START + timedelta(days=1))] == []
+
+
+async def test_shipping_twice_tells_the_channel_once(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    order_id = channel.sell("LAMP-1")
+    shipped = await connector.confirm_shipment(order_id, "UPS", "1Z999", "k2")
+    assert (shipped.status, shipped.holds_stock) == ("shipped", True)
+    assert await connector.confirm_shipment(order_id, "UPS", "1Z999", "k2") == shipped
+    rows = channel.sandbox.books.db.execute("SELECT tracking_number FROM shipment").fetchall()
+    assert rows == [("1Z999",)]
+
+
+async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
+    name = "woo" if channel.vendor == "woocommerce" else "custom"
+    channel.sandbox.faults.configure(name, {"rate_limited": 1.0, "retry_after_seconds": 7})
+    with pytest.raises(Retryable) as limited:
+        await channel.connector.find_listing("X")
+    assert limited.value.after == 7.0
+    channel.sandbox.faults.configure(name, {"error_before": 1.0}, replace=True)
+    with pytest.raises(Retryable):
+        await channel.connector.find_listing("X")
+    with pytest.raises(OutcomeUnknown):
+        await channel.connector.set_quantity("1", 1, "k1")
+
+
+async def test_rivals(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    found = await connector.rivals(["LAMP-1", "NOBODY", *[f"S{n}" for n in range(120)]])
+    assert bool(found) == connector.capabilities.rival_offers
+    for rival in found:
+        assert rival.sku == "LAMP-1" and rival.seller and rival.price.amount_minor > 0
+
+
+async def test_webhooks_are_ensured_once_and_switched_on_again(channel: Any) -> None:
+    connector = channel.connector
+    secret = SecretStr("s3cret")
+    first = await connector.ensure_webhooks("http://listener.test/hook", secret)
+    assert {hook.topic for hook in first} >= {"order.created", "order.updated"}
+    assert all(hook.active and hook.url == "http://listener.test/hook" for hook in first)
+    channel.sandbox.books.db.execute("UPDATE webhook SET status = 'disabled'")
+    again = await connector.ensure_webhooks("http://listener.test/hook", secret)
+    assert again == first
+
+
+async def test_unsigned_webhooks_are_refused(channel: Any) -> None:
+    for headers in ({}, {"X-WC-Webhook-Signature": "AAAA", "X-Channel-Signature": "sha256=00"}):
+        with pytest.raises(Unauthenticated):
+            type(channel.connector).parse_webhook(headers, b"{}", SecretStr("s"), channel.connector.config)

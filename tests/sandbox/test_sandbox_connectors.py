@@ -1,0 +1,107 @@
+"""Our own connectors find in the sandbox what they expect of the vendors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import AnyHttpUrl, SecretStr
+
+from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimited
+from flipsync.connectors.marketplaces.custom.client import CustomConnector
+from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
+from flipsync.domain.channel import Offer
+from flipsync.domain.clock import utc_now
+from flipsync.domain.money import usd
+from flipsync.sandbox.client import SandboxClient
+
+
+@dataclass
+class Bench:
+    control: SandboxClient
+    connector: MarketplaceConnector
+    channel: Any
+
+
+@pytest.fixture(params=["woo", "custom"])
+async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> AsyncIterator[Bench]:
+    info, _ = serve("--seed", "5")
+    woo = request.param == "woo"
+    known = info["woocommerce" if woo else "custom"]
+    config = AccountConfig(
+        vendor="woocommerce" if woo else "custom", base_url=AnyHttpUrl(known["base_url"]), currency="USD"
+    )
+    secrets = {name: SecretStr(value) for name, value in known.items() if name != "base_url"}
+    kind: type[MarketplaceConnector] = WooCommerceConnector if woo else CustomConnector
+    connector = kind(config, secrets, Unlimited(), "test")
+    async with SandboxClient(info["base_url"], info["control_token"]) as control, connector:
+        yield Bench(control, connector, request.param)
+
+
+async def test_a_sale_a_shipment_and_a_refund_read_back_as_they_happened(bench: Bench) -> None:
+    connector, control = bench.connector, bench.control
+    assert (await connector.probe()).can_write
+    offer = Offer(sku="MUG & 1", title="Mug & saucer", price=usd("12.50"), quantity=6, description_html="<p>Blue.</p>")
+    listing = await connector.publish(offer, "publish-1")
+    assert (await connector.publish(offer, "publish-1")).external_id == listing.external_id
+    assert (await connector.set_price(listing.external_id, usd("11.00"), "price-1")).price == usd("11.00")
+    sold = await control.place_order(bench.channel, offer.sku, 2)
+    assert sold["accepted"]
+    (order,) = [row async for row in connector.orders(utc_now() - timedelta(days=2))]
+    assert (order.external_id, order.status, order.holds_stock) == (sold["id"], "paid", True)
+    assert (order.lines[0].sku, order.lines[0].quantity, order.lines[0].total) == (offer.sku, 2, usd("22.00"))
+    shown = await connector.read_listing(listing.external_id)
+    assert shown is not None
+    assert (shown.quantity, shown.price, shown.status) == (4, usd("11.00"), "active")
+    shipped = await connector.confirm_shipment(order.external_id, "usps", "T1", "ship-1")
+    assert (shipped.status, shipped.holds_stock) == ("shipped", True)
+    await connector.confirm_shipment(order.external_id, "usps", "T1", "ship-1")
+    books = await control.books()
+    assert books["double_side_effects"] == {"shipments": [], "listings": []}
+    assert books["skus"][offer.sku]["units_held"] == 2
+    await connector.end(listing.external_id, "end-1")
+    ended = await connector.read_listing(listing.external_id)
+    assert ended is None or ended.status == "ended"
+
+
+async def test_what_the_connector_says_is_off_the_shelf_agrees_with_the_books(bench: Bench) -> None:
+    connector, control = bench.connector, bench.control
+    for number in range(4):
+        offer = Offer(sku=f"S{number}", title=f"Item {number}", price=usd("20.00"), quantity=60)
+        await connector.publish(offer, f"publish-{number}")
+    await control.open_for_business(traffic=8, cancel_share=0.2, refund_share=0.3, rivals=False)
+    begin = utc_now() - timedelta(days=1)
+    await control.advance(3 * 86_400)
+    held: dict[str, int] = {}
+    count = 0
+    async for order in connector.orders(begin):
+        count += 1
+        for line in order.lines:
+            back = sum(refund.restocked.get(line.external_id, 0) for refund in order.refunds)
+            held[line.sku] = held.get(line.sku, 0) + (line.quantity - back if order.holds_stock else 0)
+    books = await control.books()
+    assert count == books["orders_total"] > 30
+    assert held == {sku: truth["units_held"] for sku, truth in books["skus"].items()}
+
+
+async def test_webhooks_are_understood(bench: Bench, listener: Any) -> None:
+    connector, control = bench.connector, bench.control
+    await connector.publish(Offer(sku="S", title="Item", price=usd("20.00"), quantity=6), "publish")
+    secret = SecretStr("a-secret-of-some-length")
+    hooks = await connector.ensure_webhooks(listener.url, secret)
+    assert hooks
+    assert all(hook.active for hook in hooks)
+    again = await connector.ensure_webhooks(listener.url, secret)
+    assert sorted(hook.external_id for hook in again) == sorted(hook.external_id for hook in hooks)
+    sold = await control.place_order(bench.channel, "S", 1)
+    await control.flush_webhooks()
+    await asyncio.sleep(0.1)
+    notices = [
+        connector.parse_webhook(headers, body, secret, connector.config) for headers, body in listener.deliveries()
+    ]
+    assert {notice.kind for notice in notices} == {"order", "listing"}
+    assert sold["id"] in {notice.resource_id for notice in notices if notice.kind == "order"}

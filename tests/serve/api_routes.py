@@ -1,0 +1,86 @@
+"""The routes as the application itself tells them, with a valid request for each; no list to forget one in."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from api_world import API, Business
+
+from flipsync.domain.ids import new_id
+from serve.api import build_app
+from serve.settings import ServeSettings
+
+_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+DOCUMENT: dict[str, Any] = build_app(
+    ServeSettings(
+        app_database_url="postgresql://nobody@127.0.0.1:1/none",
+        redis_url="redis://127.0.0.1:1/0",
+        jwt_key=_KEY,
+        secret_key=_KEY,
+        roster="agents:ROSTER",
+    )
+).openapi()
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    permission: str | None
+    parameters: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def url(self, business: Business) -> str:
+        """The path with this business's ids in it. Raises KeyError for a parameter the test data has no id for."""
+        values = {name: str(business.ids[name]) for name in self.parameters if name not in ("name", "token")}
+        return self.path.format(**values, name="market", token="no-such-address")
+
+    def request(self, business: Business) -> dict[str, Any]:
+        """Body and headers a valid request has, apart from who sends it."""
+        headers = {"Idempotency-Key": new_id().hex, "If-Match": '"1"'}
+        if self.path.endswith("/products/imports"):
+            return {"headers": headers, "files": {"file": ("goods.csv", b"sku,title,price\nX1,Cup,1.00\n")}}
+        return {"headers": headers, "json": self._body(business)}
+
+    def _body(self, business: Business) -> dict[str, Any] | None:
+        bodies: dict[str, dict[str, Any]] = {
+            "POST /auth/login": {"email": "nobody@nowhere.example", "password": "not this one"},
+            "POST /auth/refresh": {"refresh_token": "x" * 43},
+            "POST /auth/logout": {"refresh_token": "x" * 43},
+            "PATCH /products/{product_id}": {"title": "stolen"},
+            "POST /inventory/items/{stock_item_id}/counts": {"counted": 9},
+            "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
+            "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
+            "POST /approvals/{approval_id}/answer": {"approved": True},
+            "POST /marketplace/accounts": {
+                "vendor": "custom",
+                "name": "another",
+                "base_url": "http://127.0.0.1:9/",
+                "currency": "USD",
+                "credentials": {"token": "x"},
+            },
+            "PUT /marketplace/accounts/{account_id}/credentials": {"credentials": {"token": "y"}},
+            "POST /marketplace/accounts/{account_id}/pause": {"reason": "test"},
+            "POST /marketplace/accounts/{account_id}/disconnect": {"reason": "test"},
+            "POST /webhooks/{token}": {},
+        }
+        return bodies.get(f"{self.method} {self.path.removeprefix(API)}")
+
+
+def _routes() -> list[Route]:
+    found = []
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            scopes = [scope for need in operation.get("security", ()) for scope in need["bearer"]]
+            parameters = tuple(p["name"] for p in operation.get("parameters", ()) if p["in"] == "path")
+            found.append(Route(method.upper(), path, scopes[0] if scopes else None, parameters))
+    return found
+
+
+ROUTES = _routes()
+GUARDED = [route for route in ROUTES if route.permission is not None]
+OPEN = [route for route in ROUTES if route.permission is None]

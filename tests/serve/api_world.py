@@ -1,0 +1,307 @@
+"""Two businesses that know nothing of each other, each with one of everything the API shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+
+from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund
+from flipsync.domain.clock import utc_now
+from flipsync.domain.events import OfferChanged
+from flipsync.domain.ids import new_id
+from flipsync.domain.money import Money
+from flipsync.security.passwords import Passwords
+from flipsync.security.roles import ROLES, Role
+from flipsync.security.secrets import SecretBox
+from flipsync.security.tokens import AccessTokens
+from flipsync.services import accounts, identity, stock
+from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.store import models as m
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import Store, UnitOfWork
+
+PASSWORD = "correct horse battery staple"
+API = "/api/v1"
+
+
+@dataclass
+class Business:
+    """`marker` is in every text this business wrote, so that a leak of any of it can be seen."""
+
+    marker: str
+    tenant_id: UUID
+    users: dict[str, UUID] = field(default_factory=dict)
+    ids: dict[str, UUID] = field(default_factory=dict)
+    tokens: AccessTokens | None = None
+
+    def headers(self, role: Role = "owner", **more: str) -> dict[str, str]:
+        assert self.tokens is not None
+        token = self.tokens.issue(
+            user_id=self.users[role], tenant_id=self.tenant_id, role=role, session_id=self.users[role]
+        )
+        return {"Authorization": f"Bearer {token}", **more}
+
+    def email(self, role: Role = "owner") -> str:
+        return f"{role}@{self.marker}.example"
+
+
+async def found_business(
+    store: Store, box: SecretBox, passwords: Passwords, tokens: AccessTokens, marker: str
+) -> Business:
+    """A business with a user of each role, an account, goods, a sale, a decision and a question."""
+    tenant_id, owner_id = await identity.create_tenant_with_owner(
+        store, passwords, tenant_name=f"{marker} Ltd", email=f"owner@{marker}.example", password=PASSWORD
+    )
+    business = Business(marker, tenant_id, {"owner": owner_id}, tokens=tokens)
+    encoded = await passwords.hash(PASSWORD)
+    async with store.unit(tenant_id) as unit:
+        for role in ROLES[1:]:
+            user = m.User(tenant_id=tenant_id, email=business.email(role), password_hash=encoded, role=role)
+            unit.session.add(user)
+            await unit.session.flush()
+            business.users[role] = user.id
+        business.ids["account_id"] = await accounts.connect_account(
+            unit,
+            box,
+            vendor="custom",
+            name=f"{marker} shop",
+            config=AccountConfig(vendor="custom", base_url="http://127.0.0.1:9/", currency="USD"),
+            credentials={"token": f"{marker}-credential", "webhook_secret": f"{marker}-webhook-secret"},
+        )
+    async with store.unit(tenant_id) as unit:
+        await _stock_and_list(unit, business)
+    async with store.unit(tenant_id) as unit:
+        await _sell(unit, business)
+    async with store.unit(tenant_id) as unit:
+        await _decide(unit, business)
+    return business
+
+
+async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
+    tenant_id, marker = business.tenant_id, business.marker
+    product = m.Product(
+        tenant_id=tenant_id,
+        handle=f"{marker}-teapot",
+        title=f"{marker} teapot",
+        description_html=f"<p>{marker}</p>",
+        brand=marker,
+        category=marker,
+        tags=[marker],
+        images=[f"https://{marker}.example/teapot.jpg"],
+    )
+    unit.session.add(product)
+    await unit.session.flush()
+    variant = m.Variant(
+        tenant_id=tenant_id,
+        product_id=product.id,
+        sku=f"{marker}-SKU",
+        currency="USD",
+        price_minor=2999,
+        cost_minor=1000,
+        cost_as_of=unit.now,
+        floor_minor=1500,
+        ceiling_minor=4000,
+    )
+    unit.session.add(variant)
+    await unit.session.flush()
+    stock_item_id = await stock.receive(unit, variant.id, 10, key=f"{marker}:first", mode="escrow", note=marker)
+    listing = m.Listing(
+        tenant_id=tenant_id,
+        account_id=business.ids["account_id"],
+        variant_id=variant.id,
+        sku=variant.sku,
+        external_id=f"{marker}-external",
+        status="active",
+        title=f"{marker} teapot",
+        currency="USD",
+        price_minor=2999,
+        quantity_shown=5,
+        published_at=unit.now - timedelta(days=3),
+    )
+    unit.session.add(listing)
+    await unit.session.flush()
+    unit.session.add_all(
+        [
+            m.Allocation(tenant_id=tenant_id, stock_item_id=stock_item_id, listing_id=listing.id, entitled=5, target=5),
+            m.RivalOfferSeen(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                seller=f"{marker} rival",
+                price_minor=2899,
+                currency="USD",
+                in_stock=True,
+                seen_at=unit.now,
+            ),
+        ]
+    )
+    for old, new in ((None, 3099), (3099, 2999)):
+        unit.session.add(
+            m.PriceChange(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                old_minor=old,
+                new_minor=new,
+                currency="USD",
+                floor_minor=1500,
+                effect_id=new_id(),
+                reason=marker,
+            )
+        )
+    await unit.session.flush()
+    business.ids |= {
+        "product_id": product.id,
+        "variant_id": variant.id,
+        "stock_item_id": stock_item_id,
+        "listing_id": listing.id,
+    }
+
+
+def told_order(marker: str, external_id: str, quantity: int = 1) -> ChannelOrder:
+    """An order as the custom channel would tell it."""
+
+    def usd(minor: int) -> Money:
+        return Money(amount_minor=minor, currency="USD")
+
+    now = utc_now()
+    return ChannelOrder(
+        external_id=external_id,
+        number=f"{marker}-{external_id}",
+        status="paid",
+        vendor_status="paid",
+        holds_stock=True,
+        placed_at=now,
+        modified_at=now,
+        currency="USD",
+        lines=(
+            ChannelOrderLine(
+                external_id=f"{external_id}-1",
+                listing_external_id=f"{marker}-external",
+                sku=f"{marker}-SKU",
+                title=f"{marker} teapot",
+                quantity=quantity,
+                total=usd(2999 * quantity),
+                tax=usd(0),
+            ),
+        ),
+        shipping=usd(500),
+        tax=usd(0),
+        total=usd(2999 * quantity + 500),
+        refunds=(ChannelRefund(external_id="r1", amount=usd(100), created_at=now),),
+        ship_to=Address(name=f"{marker} buyer", line1="1 Main St", city="Springfield", country="US"),
+    )
+
+
+async def _sell(unit: UnitOfWork, business: Business) -> None:
+    result = await ingest_order(
+        unit, AccountRef(business.ids["account_id"], "custom"), told_order(business.marker, "first")
+    )
+    business.ids["order_id"] = result.order_id
+    unit.session.add(
+        m.Shipment(
+            tenant_id=business.tenant_id, order_id=result.order_id, carrier="usps", tracking_number=business.marker
+        )
+    )
+
+
+async def _decide(unit: UnitOfWork, business: Business) -> None:
+    tenant_id, marker = business.tenant_id, business.marker
+    event_id = unit.emit(
+        OfferChanged(
+            listing_id=business.ids["listing_id"], account_id=business.ids["account_id"], vendor="custom", cause="sale"
+        )
+    )
+    await unit.flush()
+    for state in ("applied", "awaiting"):
+        decision = m.AgentDecision(
+            tenant_id=tenant_id,
+            agent="market",
+            agent_version="1",
+            event_id=event_id,
+            state=state,
+            source="rules",
+            rationale=f"{marker} has its reasons",
+            confidence=0.9,
+            stake_minor=500,
+            stake_currency="USD",
+            alternatives=[{"name": "hold", "scores": {"profit_minor_per_day": 1.0}, "why": marker, "chosen": False}],
+            evidence=[{"kind": "listing", "id": str(business.ids["listing_id"]), "note": marker}],
+            correlation_id=event_id,
+        )
+        unit.session.add(decision)
+        await unit.session.flush()
+        proposal = m.Proposal(
+            tenant_id=tenant_id,
+            decision_id=decision.id,
+            ordinal=0,
+            command="ChangePrice",
+            payload={"note": marker},
+            subject_kind="listing",
+            subject_id=business.ids["listing_id"],
+            verdict="proceed",
+            reason=marker,
+        )
+        unit.session.add(proposal)
+        await unit.session.flush()
+        if state == "applied":
+            await _carry_out(unit, business, proposal.id)
+            business.ids["decision_id"] = decision.id
+    business.ids["approval_id"] = await ask(unit, decision.id, marker)
+
+
+async def ask(unit: UnitOfWork, decision_id: UUID, marker: str, hours: int = 48) -> UUID:
+    """An open question about a decision."""
+    approval = m.Approval(
+        tenant_id=unit.tenant_id,
+        decision_id=decision_id,
+        question=f"{marker}: may I?",
+        expires_at=unit.now + timedelta(hours=hours),
+    )
+    unit.session.add(approval)
+    await unit.session.flush()
+    return approval.id
+
+
+async def _carry_out(unit: UnitOfWork, business: Business, proposal_id: UUID) -> None:
+    effect = m.Effect(
+        tenant_id=business.tenant_id,
+        account_id=business.ids["account_id"],
+        proposal_id=proposal_id,
+        command="ChangePrice",
+        payload={},
+        subject_kind="listing",
+        subject_id=business.ids["listing_id"],
+        key=f"{business.marker}:price",
+        priority=50,
+        state="confirmed",
+        correlation_id=new_id(),
+    )
+    unit.session.add(effect)
+    await unit.session.flush()
+    unit.session.add(
+        m.Receipt(
+            tenant_id=business.tenant_id,
+            effect_id=effect.id,
+            attempt=1,
+            outcome="confirmed",
+            detail=business.marker,
+            started_at=unit.now,
+        )
+    )
+
+
+async def webhook_address(database: Database, business: Business) -> str:
+    async with database.session(business.tenant_id) as session:
+        found = await session.execute(
+            select(m.MarketplaceAccount.webhook_token).where(m.MarketplaceAccount.id == business.ids["account_id"])
+        )
+        return found.scalar_one()
+
+
+async def report_agents(worker: Database) -> None:
+    """What the runtime writes when an agent is up."""
+    async with worker.unbound() as session:
+        session.add(m.AgentStatus(agent="market", state="ready", epoch=1, ready_at=utc_now()))

@@ -1,0 +1,96 @@
+"""Signing in, staying in, getting out; and what happens when somebody copies a token or guesses."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2
+import pytest
+from api_world import API, PASSWORD, Business
+
+from flipsync.domain.ids import new_id
+from flipsync.services import identity
+from flipsync.store.unit_of_work import Store
+
+
+async def _login(client: httpx2.AsyncClient, business: Business, password: str = PASSWORD) -> httpx2.Response:
+    return await client.post(f"{API}/auth/login", json={"email": business.email(), "password": password})
+
+
+async def _refresh(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    return await client.post(f"{API}/auth/refresh", json={"refresh_token": token})
+
+
+async def test_a_session_from_login_to_logout(client: httpx2.AsyncClient, alpha: Business) -> None:
+    first = (await _login(client, alpha)).json()
+    assert (first["token_type"], first["expires_in"], first["role"]) == ("Bearer", 900, "owner")
+    assert first["tenant_id"] == str(alpha.tenant_id)
+    listed = await client.get(f"{API}/orders", headers={"Authorization": f"Bearer {first['access_token']}"})
+    assert listed.status_code == 200
+    second = (await _refresh(client, first["refresh_token"])).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    gone = await client.post(f"{API}/auth/logout", json={"refresh_token": second["refresh_token"]})
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert (await _refresh(client, second["refresh_token"])).status_code == 401
+    again = await client.post(f"{API}/auth/logout", json={"refresh_token": second["refresh_token"]})
+    assert again.status_code == 204
+
+
+async def test_addresses_are_the_same_in_any_case(client: httpx2.AsyncClient, alpha: Business) -> None:
+    answer = await client.post(f"{API}/auth/login", json={"email": alpha.email().upper(), "password": PASSWORD})
+    assert answer.status_code == 200
+
+
+async def test_a_copied_refresh_token_ends_the_session_for_both(client: httpx2.AsyncClient, alpha: Business) -> None:
+    stolen = (await _login(client, alpha)).json()["refresh_token"]
+    other = (await _login(client, alpha)).json()["refresh_token"]
+    fresh = (await _refresh(client, stolen)).json()["refresh_token"]
+    assert (await _refresh(client, stolen)).status_code == 401
+    assert (await _refresh(client, fresh)).status_code == 401, "the family must be revoked"
+    assert (await _refresh(client, other)).status_code == 200, "other sessions go on"
+
+
+async def test_of_many_at_once_one_refresh_wins(client: httpx2.AsyncClient, alpha: Business) -> None:
+    token = (await _login(client, alpha)).json()["refresh_token"]
+    statuses = [answer.status_code for answer in await asyncio.gather(*(_refresh(client, token) for _ in range(6)))]
+    assert sorted(statuses) == [200, 401, 401, 401, 401, 401]
+
+
+async def test_wrong_password_and_unknown_address_look_the_same(client: httpx2.AsyncClient, beta: Business) -> None:
+    wrong = await _login(client, beta, "not the password")
+    unknown = await client.post(
+        f"{API}/auth/login", json={"email": f"{new_id().hex}@nowhere.example", "password": "not the password"}
+    )
+    assert wrong.status_code == unknown.status_code == 401
+    first, second = wrong.json(), unknown.json()
+    assert first.pop("request_id") != second.pop("request_id")
+    assert first == second
+
+
+async def test_guessing_is_stopped_after_ten_failures(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    address = f"{new_id().hex}@nowhere.example"
+    for _ in range(10):
+        answer = await client.post(f"{API}/auth/login", json={"email": address, "password": "guess"})
+        assert answer.status_code == 401
+    answer = await client.post(f"{API}/auth/login", json={"email": address.upper(), "password": "guess"})
+    assert (answer.status_code, answer.json()["type"]) == (429, "urn:flipsync:error:too-many-attempts")
+    assert 0 < int(answer.headers["retry-after"]) <= 900
+    assert (await _login(client, alpha)).status_code == 200, "others are not kept out"
+
+
+async def test_a_disabled_user_cannot_sign_in_or_refresh(
+    client: httpx2.AsyncClient, store: Store, beta: Business
+) -> None:
+    form = {"email": beta.email("analyst"), "password": PASSWORD}
+    session = (await client.post(f"{API}/auth/login", json=form)).json()
+    async with store.unit(beta.tenant_id) as unit:
+        await identity.disable_user(unit, beta.users["analyst"])
+    assert (await _refresh(client, session["refresh_token"])).status_code == 401
+    assert (await client.post(f"{API}/auth/login", json=form)).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 43, "ü"])
+async def test_made_up_refresh_tokens_are_refused(token: str, client: httpx2.AsyncClient, world: object) -> None:
+    assert (await _refresh(client, token)).status_code == 401

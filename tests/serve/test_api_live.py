@@ -1,0 +1,170 @@
+"""Live events over a real WebSocket: to those they belong to, in bounded memory, until the token runs out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from api_world import Business
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from flipsync.domain.ids import new_id
+from flipsync.security.roles import Role
+from flipsync.security.tokens import AccessTokens
+from flipsync.services import stock
+from flipsync.store.unit_of_work import Store
+from serve.backend import Backend
+from serve.live import Listener, channel_of
+
+
+@pytest.fixture(scope="module")
+async def address(app: FastAPI) -> AsyncIterator[str]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    yield f"ws://127.0.0.1:{listening.getsockname()[1]}/api/v1/ws"
+    server.should_exit = True
+    await task
+
+
+def _token(business: Business, role: Role = "owner") -> str:
+    return business.headers(role)["Authorization"].removeprefix("Bearer ")
+
+
+async def _next(client: ClientConnection, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while True:
+            message: dict[str, Any] = json.loads(await client.recv())
+            if message["type"] == kind:
+                return message
+
+
+async def _signed_in(address: str, business: Business) -> ClientConnection:
+    client = await connect(address, subprotocols=["flipsync.v1", f"bearer.{_token(business)}"])  # type: ignore[list-item]
+    await _next(client, "ready")
+    return client
+
+
+async def _receive_goods(store: Store, business: Business) -> None:
+    async with store.unit(business.tenant_id) as unit:
+        await stock.receive(unit, business.ids["variant_id"], 1, key=new_id().hex, mode="escrow")
+
+
+async def test_events_reach_their_business_and_no_other(
+    address: str, store: Store, alpha: Business, beta: Business
+) -> None:
+    async with await _signed_in(address, alpha) as ours, await _signed_in(address, beta) as theirs:
+        assert ours.subprotocol == "flipsync.v1"
+        await _receive_goods(store, beta)
+        await _receive_goods(store, alpha)
+        first = (await _next(ours, "event"))["event"]
+        other = (await _next(theirs, "event"))["event"]
+    assert (first["type"], first["payload"]["variant_id"]) == ("StockMoved", str(alpha.ids["variant_id"]))
+    assert other["payload"]["variant_id"] == str(beta.ids["variant_id"])
+
+
+async def test_signing_in_by_the_first_message(address: str, store: Store, alpha: Business) -> None:
+    async with connect(address) as client:
+        await client.send(json.dumps({"type": "authenticate", "token": _token(alpha)}))
+        await _next(client, "ready")
+        await _receive_goods(store, alpha)
+        assert (await _next(client, "event"))["event"]["type"] == "StockMoved"
+        await _next(client, "heartbeat")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ('{"type": "authenticate", "token": "made up"}', 4401),
+        ('{"type": "subscribe"}', 4401),
+        ("[]", 1008),
+        ("not json", 1008),
+        ("x" * 9000, 1009),
+        (b"\x00\x01", 1008),
+    ],
+)
+async def test_nobody_listens_without_a_valid_token(message: str | bytes, code: int, address: str) -> None:
+    async with connect(address) as client:
+        await client.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == code
+
+
+async def test_roles_without_the_right_do_not_listen(address: str, alpha: Business) -> None:
+    async with connect(address, subprotocols=[f"bearer.{_token(alpha, 'read-only')}"]) as client:  # type: ignore[list-item]
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 4403
+
+
+async def test_the_connection_ends_with_the_token_unless_it_is_renewed(
+    address: str, backend: Backend, alpha: Business
+) -> None:
+    short = AccessTokens(backend.settings.jwt_key_bytes(), lifetime=timedelta(seconds=2))
+
+    def token(user: str = "owner") -> str:
+        return short.issue(
+            user_id=alpha.users[user], tenant_id=alpha.tenant_id, role="owner", session_id=alpha.users["owner"]
+        )
+
+    async with connect(address) as left_alone, connect(address) as renewed, connect(address) as taken_over:
+        for client in (left_alone, renewed, taken_over):
+            await client.send(json.dumps({"type": "authenticate", "token": token()}))
+            await _next(client, "ready")
+        await renewed.send(json.dumps({"type": "authenticate", "token": _token(alpha)}))
+        await taken_over.send(json.dumps({"type": "authenticate", "token": token("manager")}))
+        with pytest.raises(ConnectionClosed) as other_user:
+            await _next(taken_over, "event")
+        with pytest.raises(ConnectionClosed) as expired:
+            await _next(left_alone, "event")
+        await asyncio.sleep(0.6)
+        await _next(renewed, "heartbeat")
+    assert other_user.value.rcvd is not None and other_user.value.rcvd.code == 4403
+    assert expired.value.rcvd is not None and expired.value.rcvd.code == 4401
+
+
+async def test_nothing_is_kept_for_those_who_left(address: str, backend: Backend, alpha: Business) -> None:
+    async with await _signed_in(address, alpha):
+        assert await _subscribers(backend, alpha) == 1
+    for _ in range(100):
+        if await _subscribers(backend, alpha) == 0:
+            break
+        await asyncio.sleep(0.02)
+    assert await _subscribers(backend, alpha) == 0
+    assert channel_of(alpha.tenant_id) not in backend.live._listeners
+
+
+async def _subscribers(backend: Backend, business: Business) -> int:
+    [(_, count)] = await backend.redis.pubsub_numsub(channel_of(business.tenant_id))
+    return int(count)
+
+
+async def test_a_slow_client_loses_the_oldest_and_is_told() -> None:
+    listener = Listener(3)
+    for number in range(5):
+        listener.put(str(number))
+    assert listener.take_dropped() == 2
+    assert [await listener.get() for _ in range(3)] == ["2", "3", "4"]
+    assert listener.take_dropped() == 0
+
+
+async def test_events_go_on_after_redis_lost_the_connection(
+    address: str, backend: Backend, store: Store, alpha: Business
+) -> None:
+    async with await _signed_in(address, alpha) as client:
+        await backend.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+        for _ in range(100):
+            if await _subscribers(backend, alpha):
+                break
+            await asyncio.sleep(0.05)
+        await _receive_goods(store, alpha)
+        assert (await _next(client, "event"))["event"]["type"] == "StockMoved"

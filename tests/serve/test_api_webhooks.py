@@ -1,0 +1,176 @@
+"""Webhooks as the custom channel signs them: genuine ones are booked once, all others change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from api_world import API, Business, webhook_address
+from sqlalchemy import text
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.services import accounts
+from serve.backend import Backend
+
+
+def _order(business: Business, external_id: str, **changes: Any) -> bytes:
+    def usd(minor: int) -> dict[str, Any]:
+        return {"amount_minor": minor, "currency": "USD"}
+
+    now = utc_now().isoformat().replace("+00:00", "Z")
+    order = {
+        "id": external_id,
+        "number": f"#{external_id}",
+        "status": "paid",
+        "placed_at": now,
+        "modified_at": now,
+        "currency": "USD",
+        "lines": [
+            {
+                "id": "1",
+                "sku": f"{business.marker}-SKU",
+                "title": "teapot",
+                "quantity": 1,
+                "total": usd(2999),
+                "tax": usd(0),
+            }
+        ],
+        "shipping": usd(0),
+        "tax": usd(0),
+        "total": usd(2999),
+        "refunds": [],
+        "ship_to": {"name": "A Buyer", "country": "US"},
+    }
+    return orjson.dumps(order | changes)
+
+
+def _signed(business: Business, body: bytes, *, secret: str | None = None, at: float | None = None) -> dict[str, str]:
+    stamp = str(int(at or time.time()))
+    key = (secret or f"{business.marker}-webhook-secret").encode()
+    return {
+        "content-type": "application/json",
+        "X-Channel-Topic": "order.created",
+        "X-Channel-Delivery": new_id().hex,
+        "X-Channel-Timestamp": stamp,
+        "X-Channel-Signature": "sha256=" + hmac.new(key, stamp.encode() + b"." + body, hashlib.sha256).hexdigest(),
+    }
+
+
+@pytest.fixture
+async def address(backend: Backend, alpha: Business) -> str:
+    return f"{API}/webhooks/{await webhook_address(backend.database, alpha)}"
+
+
+async def _orders(backend: Backend, business: Business, external_id: str) -> int:
+    async with backend.store.reader(business.tenant_id) as session:
+        found = await session.execute(
+            text("SELECT count(*) FROM customer_order WHERE external_id = :id"), {"id": external_id}
+        )
+        return int(found.scalar_one())
+
+
+async def test_a_sale_is_booked_once_however_often_it_is_told(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    external_id = new_id().hex
+    body = _order(alpha, external_id)
+    answers = await asyncio.gather(
+        *(client.post(address, content=body, headers=_signed(alpha, body)) for _ in range(4))
+    )
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert sorted(answer.json()["outcome"] for answer in answers) == ["accepted", *["duplicate"] * 3]
+    assert await _orders(backend, alpha, external_id) == 1
+    listed = await client.get(f"{API}/orders", params={"number": f"#{external_id}"}, headers=alpha.headers())
+    [order] = listed.json()["items"]
+    assert (order["state"], order["short_units"], order["total"]["amount_minor"]) == ("reserved", 0, 2999)
+
+
+async def test_forged_deliveries_change_nothing(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, beta: Business, address: str
+) -> None:
+    external_id = new_id().hex
+    body = _order(alpha, external_id)
+    changed = _order(alpha, external_id, number="changed afterwards")
+    no_signature = {name: value for name, value in _signed(alpha, body).items() if "Signature" not in name}
+    for content, headers in [
+        (body, no_signature),
+        (body, _signed(alpha, body, secret="a guess")),
+        (body, _signed(beta, body)),
+        (changed, _signed(alpha, body)),
+        (body, _signed(alpha, body, at=time.time() - 3600)),
+    ]:
+        answer = await client.post(address, content=content, headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:flipsync:error:unauthenticated")
+    assert await _orders(backend, alpha, external_id) == 0
+
+
+async def test_a_signed_delivery_that_makes_no_sense_is_refused_and_may_come_again(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    for body in (b"", b"[]", b"not json", orjson.dumps({"id": "x"})):
+        answer = await client.post(address, content=body, headers=_signed(alpha, body))
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:flipsync:error:invalid-input"), body
+
+
+async def test_an_address_nobody_has_does_not_exist(client: httpx2.AsyncClient, alpha: Business) -> None:
+    body = _order(alpha, "x")
+    answer = await client.post(f"{API}/webhooks/{'x' * 43}", content=body, headers=_signed(alpha, body))
+    assert answer.status_code == 404
+
+
+async def test_a_listing_notice_makes_the_channels_agent_look(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    now = utc_now().isoformat().replace("+00:00", "Z")
+    body = orjson.dumps(
+        {
+            "sku": f"{alpha.marker}-SKU",
+            "title": "teapot",
+            "status": "active",
+            "price": {"amount_minor": 2999, "currency": "USD"},
+            "quantity": 4,
+            "stock_version": "17",
+            "modified_at": now,
+        }
+    )
+    headers = _signed(alpha, body) | {"X-Channel-Topic": "listing.updated"}
+    answer = await client.post(address, content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "accepted"})
+    async with backend.store.reader(alpha.tenant_id) as session:
+        found = await session.execute(
+            text(
+                "SELECT t.agent FROM event e JOIN agent_task t ON t.event_id = e.id"
+                " WHERE e.type = 'ListingCheckDue' AND e.subject_id = :account"
+            ),
+            {"account": alpha.ids["account_id"]},
+        )
+        assert "base_market" in set(found.scalars())
+
+
+async def test_a_disconnected_account_has_no_address_any_more(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business
+) -> None:
+    async with backend.store.unit(alpha.tenant_id) as unit:
+        account_id = await accounts.connect_account(
+            unit,
+            backend.box,
+            vendor="custom",
+            name=f"short-lived {new_id()}",
+            config=(await accounts.get_account(unit.session, alpha.ids["account_id"])).config,
+            credentials={"token": "x", "webhook_secret": f"{alpha.marker}-webhook-secret"},
+        )
+        token = (await accounts.load_account(unit.session, backend.box, account_id)).webhook_token
+    gone = await client.post(
+        f"{API}/marketplace/accounts/{account_id}/disconnect", headers=alpha.headers(), json={"reason": "sold the shop"}
+    )
+    assert (gone.status_code, gone.json()["status"]) == (200, "disconnected")
+    body = _order(alpha, "late")
+    answer = await client.post(f"{API}/webhooks/{token}", content=body, headers=_signed(alpha, body))
+    assert answer.status_code == 404
