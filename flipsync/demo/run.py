@@ -211,7 +211,11 @@ class Demo:
                     .join(Listing, Listing.id == Allocation.listing_id)
                     .where((Allocation.entitled != Allocation.target) | (Allocation.pending > 0))
                 )
-                pending = await _open_work(session)
+                pending = await session.scalar(
+                    select(func.count())
+                    .select_from(Effect)
+                    .where(Effect.finished_at.is_(None), Effect.command.in_(["PublishListing", "SetChannelQuantity"]))
+                )
             active = rows.get("active", 0)
             self._tell("list", active / max(1, wanted), f"{active} of {wanted} listings on two channels")
             settled = not waiting and not pending and sum(rows.values()) > 0 and not rows.get("requested")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -57,6 +58,27 @@ async def pull_orders(
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
     return changed
+
+
+class SharedPull:
+    """Many wait, one pulls: whoever asks is served by a pull that began after it asked."""
+
+    def __init__(self, pull: Callable[[], Awaitable[int]]) -> None:
+        self._pull = pull
+        self._running: asyncio.Task[int] | None = None
+        self._next: asyncio.Task[int] | None = None
+
+    async def fresh(self) -> int:
+        """Raises what the pull raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running))
+        return await asyncio.shield(self._next)
+
+    async def _after(self, earlier: asyncio.Task[int] | None) -> int:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        self._running, self._next = self._next, None  # from here on, askers need another one
+        return await self._pull()
 
 
 async def pull_rivals(

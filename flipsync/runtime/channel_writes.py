@@ -17,7 +17,7 @@ from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet
 from flipsync.domain.money import Money
-from flipsync.runtime.channel_reads import pull_orders
+from flipsync.runtime.channel_reads import SharedPull
 from flipsync.services import orders, stock
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -47,6 +47,7 @@ class Job:
     connector: MarketplaceConnector
     store: Store
     firewall: Firewall
+    pulls: SharedPull
 
     @property
     def ref(self) -> AccountRef:
@@ -186,7 +187,7 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
         assert state is not None
         if state.pending or seen.quantity != state.entitled:  # an earlier try, or a sale, that is not in the books
             await asyncio.sleep(job.account.config.settle_seconds)
-            await pull_orders(job.store, tenant, job.ref, job.connector, job.cause)
+            await job.pulls.fresh()
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
@@ -235,7 +236,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         seen = await _read_back(job, external_id)
         if seen.quantity is not None and seen.quantity > 0:
             raise Retryable(f"the channel still offers {seen.quantity}", after=0.2)
-        await pull_orders(job.store, tenant, job.ref, job.connector, job.cause)
+        await job.pulls.fresh()
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
@@ -256,7 +257,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
 async def _sold_down_to(job: Job, listing_id: UUID, seen: ListingState) -> bool:
     """Whether sales since the write explain what the channel shows."""
     await asyncio.sleep(job.account.config.settle_seconds)
-    await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    await job.pulls.fresh()
     again = await _read_back(job, seen.external_id)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         state = await stock.entitlement(unit, listing_id)
@@ -271,7 +272,7 @@ async def end(job: Job, command: c.EndListing) -> Done:
         if seen is not None and seen.status == "active":
             raise OutcomeUnknown("the channel still shows the listing")
         await asyncio.sleep(job.account.config.settle_seconds)
-        await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+        await job.pulls.fresh()
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_status(unit, listing.id, "ended", command.reason)
@@ -322,7 +323,7 @@ async def _vanished(job: Job) -> None:
     if job.effect.subject_kind != "listing":
         return
     await asyncio.sleep(job.account.config.settle_seconds)  # what it sold before it went belongs to buyers
-    await pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    await job.pulls.fresh()
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         await listing_rows.set_status(unit, job.effect.subject_id, "vanished", "the channel does not know it")
         if await stock.entitlement(unit, job.effect.subject_id) is not None:

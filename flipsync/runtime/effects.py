@@ -32,6 +32,7 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
 from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -61,6 +62,7 @@ class _Link:
 
     account: ConnectedAccount
     connector: MarketplaceConnector
+    pulls: channel_reads.SharedPull
     loaded_at: float
     failures: int = 0
     open_until: float = 0.0
@@ -186,7 +188,7 @@ class EffectWorker:
             async with self._store.database.unbound() as session:
                 await effect_rows.put_back(session, effect, wait)
             return
-        job = Job(effect, link.account, link.connector, self._store, self._firewall)
+        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls)
         try:
             done = await _perform(job, command)
         except ChannelError as error:
@@ -292,10 +294,17 @@ class EffectWorker:
             if same:
                 return link
             link.connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+            link.pulls = self._pulls(account, link.connector)
             return link
         connector = connect(account.config, account.credentials, self._limiter, str(account.id))
-        fresh = _Link(account, connector, time.monotonic())
+        fresh = _Link(account, connector, self._pulls(account, connector), time.monotonic())
         return self._links.setdefault(effect.account_id, fresh)
+
+    def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
+        ref = AccountRef(account.id, account.vendor)
+        return channel_reads.SharedPull(
+            lambda: channel_reads.pull_orders(self._store, account.tenant_id, ref, connector, Cause())
+        )
 
     def _must_wait(self, link: _Link, command: c.Command) -> float:
         """Seconds to wait before trying: the account is paused (reads go on), or its circuit is open."""
@@ -345,7 +354,7 @@ async def _perform(job: Job, command: c.Command) -> Done:
         return await _WRITES[type(command)](job, command)
     tenant, ref, connector = job.effect.tenant_id, job.ref, job.connector
     if isinstance(command, c.PullOrders):
-        changed = await channel_reads.pull_orders(job.store, tenant, ref, connector, job.cause)
+        changed = await job.pulls.fresh()
         detail = f"{changed} orders new or changed"
     elif isinstance(command, c.PullRivals):
         changed = await channel_reads.pull_rivals(job.store, tenant, ref, connector, job.cause)

@@ -69,7 +69,7 @@ class SecretBox:
             )
         try:
             plain = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _binding(tenant_id, purpose))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut short
             raise SecretUnreadable("a stored secret was changed or moved", hint="enter the secret again") from None
         opened: dict[str, str] = orjson.loads(plain)
         return opened

@@ -69,6 +69,8 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     order.holds_stock = told.holds_stock
     order.status, order.vendor_status = told.status, told.vendor_status
     order.modified_at = told.modified_at
+    order.total_minor, order.tax_minor = told.total.amount_minor, told.tax.amount_minor
+    order.shipping_minor, order.ship_to = told.shipping.amount_minor, told.ship_to.model_dump()
     if told.channel_fee is not None:
         order.fee_minor = told.channel_fee.amount_minor
     if told.holds_stock and order.state in ("received", "cancelled"):

@@ -25,6 +25,7 @@ Outcome = Literal["accepted", "duplicate", "ping", "ignored"]
 
 _KEPT_SECONDS = 10.0
 _KEPT_ACCOUNTS = 1024
+_LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ async def take(
         check = _check(account, notice)
         if check is None:
             return Taken("ignored", account.vendor)
-        unit.emit(check)
+        # our own writes come back as such notices too: one look a while serves for all of them
+        told_lately = f"told:{account.id}:{int(time.time() // _LOOK_SECONDS)}"
+        unit.emit(check, dedup_key=told_lately if isinstance(check, ListingCheckDue) else None)
     return Taken("accepted", account.vendor)
 
 

@@ -333,12 +333,13 @@ def _decision_step(row: AgentDecision, depth: int, label: Labels, *, brief: bool
     stake = money(row.stake_minor, row.stake_currency)
     details = [f"confidence {row.confidence:.0%}" + (f", at stake {stake}" if stake else "") + f", by {row.source}"]
     for alternative in row.alternatives[:ALTERNATIVES_SHOWN]:
-        scores = ", ".join(f"{spaced_name(name)} {score:g}" for name, score in alternative.get("scores", {}).items())
-        chosen = "chosen" if alternative.get("chosen") else "weighed"
-        parts = [part for part in (scores, alternative.get("why", "")) if part]
-        details.append(
-            f"{chosen}: {label.within(str(alternative.get('name')))}" + (f" ({'; '.join(parts)})" if parts else "")
+        scores = ", ".join(
+            _score(name, value, row.stake_currency) for name, value in alternative.get("scores", {}).items()
         )
+        chosen = "chosen" if alternative.get("chosen") else "weighed"
+        parts = "; ".join(part for part in (scores, str(alternative.get("why") or "")) if part)
+        called = label.within(str(alternative.get("name")))
+        details.append(f"{chosen}: {called}" + (f" ({parts})" if parts else ""))
     if len(row.alternatives) > ALTERNATIVES_SHOWN:
         details.append(f"… and {len(row.alternatives) - ALTERNATIVES_SHOWN} more alternatives")
     looked = [
@@ -366,6 +367,13 @@ def _decision_step(row: AgentDecision, depth: int, label: Labels, *, brief: bool
             "evidence": row.evidence,
         },
     )
+
+
+def _score(name: str, value: float, currency: str | None) -> str:
+    """Scores carry their unit in their name: minor units become money where the currency is known."""
+    if "_minor" in name and currency is not None:
+        return f"{name.replace('_minor', '').replace('_', ' ')} {money(round(value), currency)}"
+    return f"{name.replace('_', ' ')} {value:g}"
 
 
 def _approval_step(row: Approval, depth: int) -> Step:
@@ -404,10 +412,6 @@ def _receipt_step(row: Receipt, depth: int) -> Step:
             "seconds": round((row.finished_at - row.started_at).total_seconds(), 3),
         },
     )
-
-
-def spaced_name(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _named(kind: str, row_id: UUID, label: Labels) -> Named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -99,6 +99,11 @@ class Explanation(View):
 def clock(at: datetime) -> str:
     """A time for people: to the second, in UTC."""
     return require_utc(at).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def made_at(row_id: UUID) -> datetime:
+    """When a UUIDv7 was made, by the wall clock (RFC 9562: its first 48 bits are Unix milliseconds)."""
+    return datetime.fromtimestamp((row_id.int >> 80) / 1000, UTC)
 
 
 def business_time(recorded: datetime, occurred: datetime) -> datetime | None:

@@ -130,12 +130,13 @@ def detect_encoding(source: Source) -> Encoding:
             chunk = stream.read(_CHUNK)
             has_nul = has_nul or b"\0" in chunk
             text = decoder.decode(chunk, final=not chunk)
+            if not chunk.isascii():  # asked of the bytes: the decoder may hold the last ones back
+                undefined += len(_CP1252_UNDEFINED.findall(chunk))
             if not text.isascii():
                 bad = len(_ESCAPED.findall(text))
                 undecodable += bad
                 # What is left after replacing escapes and dropping ASCII are genuine multi-byte characters.
                 decoded += len(text) - bad - len(text.encode("ascii", "ignore"))
-                undefined += len(_CP1252_UNDEFINED.findall(chunk))
             if not chunk:
                 break
     if not undecodable:

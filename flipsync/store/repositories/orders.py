@@ -30,6 +30,7 @@ class SoldListing:
 
 
 async def lock_order(session: AsyncSession, account_id: UUID, external_id: str) -> Order | None:
+    await session.flush()  # what this transaction changed and did not write yet would be read over
     return (
         await session.scalars(
             select(Order)
@@ -41,6 +42,7 @@ async def lock_order(session: AsyncSession, account_id: UUID, external_id: str) 
 
 
 async def lock_order_by_id(session: AsyncSession, order_id: UUID) -> Order | None:
+    await session.flush()
     return (
         await session.scalars(
             select(Order).where(Order.id == order_id).with_for_update().execution_options(populate_existing=True)

@@ -188,7 +188,7 @@ async def followed(session: AsyncSession, causes: Collection[UUID], limit: int) 
     """The first `limit` facts that each decision, effect or fact caused, oldest first."""
     if not causes:
         return []
-    cause = func.unnest(literal(list(causes), ARRAY(Uuid()))).table_valued("id", name="cause")
+    cause = func.unnest(literal(list(causes), ARRAY(Uuid()))).table_valued("id", name="cause").render_derived()
     first = (
         select(EventRecord.id)
         .where(EventRecord.causation_id == cause.c.id)
@@ -362,6 +362,10 @@ async def variants(
     return (await session.execute(query)).all()
 
 
+async def account(session: AsyncSession, account_id: UUID) -> MarketplaceAccount:
+    return (await session.execute(select(MarketplaceAccount).where(MarketplaceAccount.id == account_id))).scalar_one()
+
+
 async def variant_of_item(session: AsyncSession, stock_item_id: UUID) -> UUID | None:
     return (
         await session.execute(select(StockItem.variant_id).where(StockItem.id == stock_item_id))
@@ -398,7 +402,7 @@ async def movements_of_order(
 def _each(subjects: Collection[Subject]) -> TableValuedAlias:
     kinds = literal([kind for kind, _ in subjects], ARRAY(Text()))
     ids = literal([row_id for _, row_id in subjects], ARRAY(Uuid()))
-    return func.unnest(kinds, ids).table_valued("kind", "subject_id", name="chosen")
+    return func.unnest(kinds, ids).table_valued("kind", "subject_id", name="chosen").render_derived()
 
 
 def _id_range(at: datetime, around: timedelta) -> tuple[UUID, UUID]:

@@ -56,10 +56,11 @@ async def test_a_first_import_brings_goods_stock_and_facts(shop: Shop) -> None:
     assert (small.price_minor, small.cost_minor, small.floor_minor, small.ceiling_minor) == (2000, 800, 1000, 4000)
     assert small.options == {"Size": "S"}
     assert small.cost_as_of is not None
+    assert {sku: v.imported_quantity for sku, v in variants.items()} == {"S-S": 5, "S-M": 1, "MUG": None}
     assert variants["MUG"].cost_minor is None
     assert await stock_by_sku(shop) == {"S-S": 5, "S-M": 1, "MUG": 0}
     assert {m.kind for m in await rows(shop, StockMovement)} == {"receive"}
-    assert await event_types(shop) == {"ProductImported": 2, "CostChanged": 2, "StockMoved": 2}
+    assert await event_types(shop) == {"ProductImported": 2, "CostChanged": 2}
     (run,) = await rows(shop, ImportRun)
     assert run.finished_at is not None
     assert (run.counts["products_created"], run.counts["rows"], run.problems) == (2, 3, [])
@@ -74,7 +75,7 @@ async def test_the_same_file_again_changes_nothing(shop: Shop) -> None:
     assert before == ([(v.id, v.updated_at) for v in await rows(shop, Variant)], await event_types(shop))
 
 
-async def test_a_changed_file_updates_in_place_and_counts_the_shelf(shop: Shop) -> None:
+async def test_a_changed_file_updates_in_place_and_takes_units_off_the_shelf(shop: Shop) -> None:
     await bring(shop, SHIRTS)
     ids = {v.sku: v.id for v in await rows(shop, Variant)}
     changed = SHIRTS.replace("S-S,Shirt,20,8,10,40,5", "S-S,Fine shirt,22,9,,,3")
@@ -113,7 +114,7 @@ async def test_a_count_below_what_buyers_paid_for_is_a_warning(shop: Shop) -> No
                 at=unit.now,
             )
         )
-    outcome = await bring(shop, SHIRTS.replace(",5,S,", ",2,S,"))
+    outcome = await bring(shop, SHIRTS.replace(",5,S,", ",2,S,"), quantities="count")
     assert outcome.stock_counts == 0
     assert "belong to buyers" in outcome.report.problems[0].reason
     assert (await stock_by_sku(shop))["S-S"] == 5
@@ -124,9 +125,12 @@ async def test_a_dry_run_writes_nothing_and_tells_the_same(shop: Shop) -> None:
     for model in (Product, Variant, StockItem, EventRecord, ImportRun):
         assert await rows(shop, model) == []
     wet = await bring(shop, SHIRTS)
-    names = ("products_created", "products_updated", "variants_created", "variants_updated")
-    assert [getattr(dry, n) for n in names] == [getattr(wet, n) for n in names]
+    assert dry.counts() == wet.counts()
     assert dry.as_dict()["run_id"] is None
+    changed = SHIRTS.replace("S-S,Shirt,20,8,10,40,5", "S-S,Shirt,21,8,10,40,9").replace(",1,M,", ",0,M,")
+    dry, wet = await bring(shop, changed, dry_run=True), await bring(shop, changed)
+    assert dry.counts() == wet.counts()
+    assert (wet.variants_updated, wet.units_received, wet.stock_counts) == (1, 4, 1)
 
 
 async def test_an_assumed_cost_never_replaces_a_known_one(shop: Shop) -> None:

@@ -135,9 +135,22 @@ def test_gift_cards_are_not_goods() -> None:
     assert "gift cards" in catalogue.report.problems[0].reason
 
 
-def test_drafts_are_not_published() -> None:
-    _, products = read(TEE | {"Status": "draft"}, {"Handle": "mug", "Title": "Mug", "Variant Price": "9"})
-    assert {p.key: p.published for p in products} == {"tee": False, "mug": True}
+def test_drafts_are_not_published_and_blank_says_nothing() -> None:
+    _, products = read(
+        TEE | {"Status": "draft"},
+        {"Handle": "hat", "Title": "Hat", "Variant Price": "9", "Published": "true"},
+        {"Handle": "mug", "Title": "Mug", "Variant Price": "9"},
+    )
+    assert {p.key: p.published for p in products} == {"tee": False, "hat": True, "mug": None}
+
+
+def test_a_condition_stated_once_holds_for_every_variant() -> None:
+    header = (
+        "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Google Shopping / Condition\n"
+        "tee,Tee,Size,S,T-S,20,used\ntee,,,M,T-M,20,\nmug,Mug,,,MUG,5,\n"
+    )
+    products = list(read_catalogue(header.encode(), currency="USD"))
+    assert {v.sku: v.condition for p in products for v in p.variants} == {"T-S": "used", "T-M": "used", "MUG": None}
 
 
 def test_a_row_that_names_no_product_is_rejected() -> None:

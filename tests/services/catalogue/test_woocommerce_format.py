@@ -180,3 +180,8 @@ def test_guards_against_formulas_are_taken_off_again() -> None:
 def test_a_weight_always_has_a_point_whatever_the_prices_use() -> None:
     _, (product,) = read(MUG | {"Weight (kg)": "1.250"})
     assert product.variants[0].weight_grams == 1250
+
+
+def test_private_and_draft_products_are_not_published() -> None:
+    _, products = read(*(MUG | {"SKU": f"M{value}", "ID": "", "Published": value} for value in ("1", "0", "-1", "")))
+    assert [p.published for p in products] == [True, False, False, None]

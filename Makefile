@@ -1,0 +1,67 @@
+# make run    install what is missing, then the main job: a catalogue sold on two channels, reconciled to the unit
+# make test   install what is missing, then all tests            (ARGS='-m "not slow"' passes options to pytest)
+# make lint   style, types, import arrows
+# make clean  remove what these made; the data folder stays
+#
+# PYTHON=python3.11 chooses the interpreter, VENV=.venv where packages go. Once installed, nothing needs the network.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := run
+
+PYTHON ?= python3.11
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# What the environment was built from. Contents, not times: a fresh checkout of the same files changes nothing.
+STAMP := $(VENV)/.installed
+WANTED := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -d' ' -f1) $(CURDIR)
+
+.PHONY: run test lint clean install
+
+run: install
+	$(BIN)/flipsync demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	echo 'ruff check' && $(BIN)/ruff check .
+	echo 'ruff format' && $(BIN)/ruff format --check .
+	echo 'mypy' && $(BIN)/mypy
+	echo 'import arrows' && $(BIN)/lint-imports --no-logo
+
+install:
+	if [[ -x $(BIN)/python && "$$(cat $(STAMP) 2>/dev/null)" == "$(WANTED)" ]]; then exit 0; fi
+	if ! command -v $(PYTHON) >/dev/null; then
+		echo 'Python 3.11 is missing: install it (Debian: apt-get install python3.11 python3.11-venv), or say PYTHON=…' >&2
+		exit 1
+	fi
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then
+		if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then
+			if [[ $$EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
+				echo 'Python cannot make environments here: ask an administrator for `apt-get install python3.11-venv`' >&2
+				exit 1
+			fi
+			echo 'installing python3.11-venv'
+			apt-get update -qq
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3.11-venv </dev/null
+		fi
+		echo 'making $(VENV)'
+		$(PYTHON) -m venv --clear $(VENV)
+	fi
+	echo 'installing packages into $(VENV) (once)'
+	$(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' \
+		| { grep --line-buffered -E '^(Downloading|Installing|Successfully|ERROR)' || true; }
+	echo '$(WANTED)' > $(STAMP)
+
+clean:
+	if [[ -f $(VENV)/pyvenv.cfg ]]; then rm -rf $(VENV); fi
+	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

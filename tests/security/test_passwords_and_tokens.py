@@ -1,0 +1,149 @@
+"""Passwords and tokens: hard to guess, impossible to forge, and as slow for nobody as for somebody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import timedelta
+
+import jwt
+import pytest
+from argon2 import PasswordHasher
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import InvalidInput, Unauthenticated
+from flipsync.domain.ids import new_id
+from flipsync.security.passwords import Passwords
+from flipsync.security.roles import GRANTS, PERMISSIONS, ROLES, allows, as_role
+from flipsync.security.tokens import AccessTokens, hash_refresh_token, new_refresh_token
+
+KEY = os.urandom(32)
+WHO = {"user_id": new_id(), "tenant_id": new_id(), "role": "clerk", "session_id": new_id()}
+
+
+async def test_a_password_is_verified_and_never_stored() -> None:
+    passwords = Passwords()
+    encoded = await passwords.hash("correct horse")
+    assert encoded.startswith("$argon2id$") and "correct" not in encoded
+    assert encoded != await passwords.hash("correct horse")
+    assert await passwords.verify(encoded, "correct horse")
+    assert not await passwords.verify(encoded, "correct horse ")
+    assert not await passwords.verify("not a hash", "correct horse")
+    assert not await passwords.verify(None, "correct horse")
+
+
+@pytest.mark.parametrize("password", ["", "seven77", "x" * 1025])
+async def test_passwords_of_odd_length_are_refused(password: str) -> None:
+    with pytest.raises(InvalidInput):
+        await Passwords().hash(password)
+
+
+async def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
+    passwords = Passwords()
+    encoded = await passwords.hash("correct horse")
+    await passwords.verify(None, "warm up")
+
+    async def fastest(known: str | None) -> float:
+        spent = []
+        for _ in range(7):
+            begin = time.perf_counter()
+            await passwords.verify(known, "wrong password")
+            spent.append(time.perf_counter() - begin)
+        return min(spent)
+
+    known, unknown = await fastest(encoded), await fastest(None)
+    assert 0.5 < unknown / known < 2.0
+
+
+async def test_hashing_leaves_the_event_loop_free() -> None:
+    passwords = Passwords(PasswordHasher(time_cost=8, parallelism=1))
+    work = asyncio.create_task(passwords.hash("correct horse"))
+    turns = 0
+    while not work.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+
+
+def test_weaker_hashes_are_noticed() -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=1024).hash("correct horse")
+    assert Passwords().outdated(weak)
+    assert not Passwords().outdated(PasswordHasher().hash("correct horse"))
+
+
+def test_an_access_token_says_who() -> None:
+    claims = AccessTokens(KEY).read(AccessTokens(KEY).issue(**WHO))  # type: ignore[arg-type]
+    assert (claims.user_id, claims.tenant_id, claims.role, claims.session_id) == tuple(WHO.values())
+    assert timedelta(minutes=14) < claims.expires_at - utc_now() <= timedelta(minutes=15)
+
+
+def _forged(**changes: object) -> dict[str, object]:
+    now = utc_now()
+    honest: dict[str, object] = {
+        "iss": "flipsync",
+        "aud": "flipsync-api",
+        "sub": str(new_id()),
+        "tid": str(new_id()),
+        "role": "owner",
+        "sid": str(new_id()),
+        "iat": now,
+        "exp": now + timedelta(minutes=5),
+    }
+    return {name: value for name, value in (honest | changes).items() if value is not None}
+
+
+def test_the_forgeries_below_differ_from_a_good_token_in_one_thing_only() -> None:
+    assert AccessTokens(KEY).read(jwt.encode(_forged(), KEY, algorithm="HS256")).role == "owner"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b.c",
+        jwt.encode(_forged(), os.urandom(32), algorithm="HS256"),
+        jwt.encode(_forged(), None, algorithm="none"),
+        jwt.encode(_forged(), KEY * 2, algorithm="HS512"),
+        *(
+            jwt.encode(_forged(**change), KEY, algorithm="HS256")
+            for change in (
+                {"iss": "somebody"},
+                {"aud": "another"},
+                {"exp": utc_now() - timedelta(seconds=1)},
+                {"exp": None},
+                {"role": "root"},
+                {"role": None},
+                {"tid": "not-an-id"},
+                {"sub": None},
+                {"sid": None},
+            )
+        ),
+    ],
+)
+def test_forged_and_expired_tokens_are_refused(token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        AccessTokens(KEY).read(token)
+
+
+def test_a_short_signing_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        AccessTokens(b"short")
+
+
+def test_refresh_tokens_are_random_and_kept_as_hashes() -> None:
+    tokens = {new_refresh_token() for _ in range(100)}
+    assert len(tokens) == 100 and all(len(token) == 43 for token in tokens)
+    token = tokens.pop()
+    assert hash_refresh_token(token) == hash_refresh_token(token) != token
+
+
+def test_roles_only_narrow_from_the_owner_down() -> None:
+    assert GRANTS["owner"] == PERMISSIONS
+    assert set(GRANTS) == set(ROLES)
+    assert GRANTS["read-only"] < GRANTS["analyst"] < GRANTS["manager"] < GRANTS["owner"]
+    writing = {permission for permission in PERMISSIONS if permission.endswith((":write", ":answer"))}
+    assert not writing & (GRANTS["analyst"] | GRANTS["read-only"])
+    assert not allows("manager", "accounts:write") and not allows("manager", "users:write")
+    with pytest.raises(ValueError, match="not a role"):
+        as_role("root")

@@ -1,0 +1,97 @@
+"""Secrets at rest: open only with the right key, for the right owner and purpose, and unchanged."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flipsync.domain.ids import new_id
+from flipsync.security.secrets import KEY_BYTES, SecretBox, SecretUnreadable, load_box, load_or_create_key, parse_keys
+
+OLD, NEW = os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
+TENANT = new_id()
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=5))
+def test_what_is_sealed_opens_again(value: dict[str, str]) -> None:
+    box = SecretBox(OLD)
+    assert box.open(box.seal(value, tenant_id=TENANT, purpose="p"), tenant_id=TENANT, purpose="p") == value
+
+
+def test_the_same_secret_never_looks_the_same_and_is_not_readable() -> None:
+    box = SecretBox(OLD)
+    first, second = (box.seal({"key": "hunter2"}, tenant_id=TENANT, purpose="p") for _ in range(2))
+    assert first != second
+    assert b"hunter2" not in first and "hunter2" not in repr(box)
+
+
+@pytest.mark.parametrize(("tenant_id", "purpose"), [(new_id(), "p"), (TENANT, "q")])
+def test_a_secret_moved_to_another_row_does_not_open(tenant_id: object, purpose: str) -> None:
+    box = SecretBox(OLD)
+    blob = box.seal({"key": "value"}, tenant_id=TENANT, purpose="p")
+    with pytest.raises(SecretUnreadable):
+        box.open(blob, tenant_id=tenant_id, purpose=purpose)  # type: ignore[arg-type]
+
+
+def test_any_changed_byte_is_noticed() -> None:
+    box = SecretBox(OLD)
+    blob = box.seal({"key": "value"}, tenant_id=TENANT, purpose="p")
+    for position in range(len(blob)):
+        changed = bytearray(blob)
+        changed[position] ^= 1
+        with pytest.raises(SecretUnreadable):
+            box.open(bytes(changed), tenant_id=TENANT, purpose="p")
+    for length in range(len(blob)):
+        with pytest.raises(SecretUnreadable):
+            box.open(blob[:length], tenant_id=TENANT, purpose="p")
+
+
+def test_keys_are_rotated_without_losing_what_is_sealed() -> None:
+    blob = SecretBox(OLD).seal({"key": "value"}, tenant_id=TENANT, purpose="p")
+    with pytest.raises(SecretUnreadable, match="not here"):
+        SecretBox(NEW).open(blob, tenant_id=TENANT, purpose="p")
+    both = SecretBox([NEW, OLD])
+    assert not both.is_current(blob)
+    resealed = both.reseal(blob, tenant_id=TENANT, purpose="p")
+    assert both.is_current(resealed)
+    assert SecretBox(NEW).open(resealed, tenant_id=TENANT, purpose="p") == {"key": "value"}
+
+
+@pytest.mark.parametrize("keys", [b"short", [], [OLD, b""]])
+def test_keys_that_are_none_are_refused(keys: bytes | list[bytes]) -> None:
+    with pytest.raises(ValueError, match="key"):
+        SecretBox(keys)
+
+
+def test_the_key_file_is_made_once_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLIPSYNC_SECRET_KEY", raising=False)
+    path = tmp_path / "deep" / "secret.key"
+    first = load_or_create_key(path)
+    assert load_or_create_key(path) == first and len(first[0]) == KEY_BYTES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["secret.key"]
+    path.chmod(0o644)
+    with pytest.raises(PermissionError, match="chmod 600"):
+        load_or_create_key(path)
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = ",".join(base64.urlsafe_b64encode(key).decode().rstrip("=") for key in (NEW, OLD))
+    monkeypatch.setenv("FLIPSYNC_SECRET_KEY", written)
+    path = tmp_path / "secret.key"
+    assert load_or_create_key(path) == (NEW, OLD)
+    assert not path.exists()
+    blob = SecretBox(OLD).seal({"a": "b"}, tenant_id=TENANT, purpose="p")
+    assert load_box(path).open(blob, tenant_id=TENANT, purpose="p") == {"a": "b"}
+
+
+@pytest.mark.parametrize("text", ["", " , ", "AAAA", "ü" * 44, "*" * 43])
+def test_texts_that_are_no_keys_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        parse_keys(text)
