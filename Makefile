@@ -58,7 +58,7 @@ install:
 	fi
 	echo 'installing packages into $(VENV) (once)'
 	$(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' \
-		| { grep --line-buffered -E '^(Downloading|Installing|Successfully|ERROR)' || true; }
+		| { grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Successfully)' || true; }
 	echo '$(WANTED)' > $(STAMP)
 
 clean:

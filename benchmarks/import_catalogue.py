@@ -2,7 +2,8 @@
 
     python -m benchmarks.import_catalogue [--variants 100000] [--format shopify|generic] [--store] [--json]
 
-With --store the file is also imported into an embedded PostgreSQL, twice: all new, then nothing changed.
+With --store the file is also imported into an embedded PostgreSQL, three times: all new, nothing changed, then with one
+unit more of everything. Peak memory is that of the importing process, without the server.
 
 Each measurement runs in a process of its own, so that peak memory is its own too.
 """
@@ -60,8 +61,8 @@ def _check_digit(payload: str) -> str:
     return str(-total % 10)
 
 
-def write_shopify(path: Path, variants: int) -> None:
-    """Products of five variants; every price, SKU and barcode differs as in a real shop."""
+def write_shopify(path: Path, variants: int, more: int = 0) -> None:
+    """Products of five variants; every price, SKU and barcode differs as in a real shop. `more` units of each."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_SHOPIFY_HEADER)
@@ -87,7 +88,7 @@ def write_shopify(path: Path, variants: int) -> None:
                     f"JKT-{product:06d}-{_SIZES[size]}",
                     str(800 + i % 900),
                     "shopify",
-                    str(i % 7),
+                    str(i % 7 + more),
                     "deny",
                     f"{20 + i % 180}.{i % 100:02d}",
                     f"{220 + i % 80}.00",
@@ -107,7 +108,7 @@ def write_shopify(path: Path, variants: int) -> None:
             )
 
 
-def write_generic(path: Path, variants: int) -> None:
+def write_generic(path: Path, variants: int, more: int = 0) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["sku", "title", "price", "cost", "quantity", "barcode", "weight_grams"])
@@ -119,7 +120,7 @@ def write_generic(path: Path, variants: int) -> None:
                     f"Thing {i}",
                     f"{5 + i % 90}.{i % 100:02d}",
                     "3.20",
-                    i % 9,
+                    i % 9 + more,
                     gtin + _check_digit(gtin),
                     100 + i % 900,
                 ]
@@ -193,18 +194,23 @@ async def _import_into_store(path: Path, folder: Path) -> dict[str, float]:
             unit.session.add(Tenant(id=tenant_id, name="Benchmark"))
         result: dict[str, float] = {}
         before = _peak_mb()
-        for run in ("first", "again"):
+        for run, file in (("first", path), ("again", path), ("restocked", _restocked(path))):
             start = time.perf_counter()
-            catalogue = read_catalogue(path, currency="USD")
-            outcome = await import_catalogue(store, tenant_id, catalogue, file_name=path.name)
+            catalogue = read_catalogue(file, currency="USD")
+            outcome = await import_catalogue(store, tenant_id, catalogue, file_name=file.name)
             seconds = time.perf_counter() - start
             result[f"{run}_rows_per_second"] = outcome.report.rows / seconds
             result[f"{run}_changed_variants"] = outcome.variants_created + outcome.variants_updated
+            result[f"{run}_units_received"] = outcome.units_received
         result["memory_mb"] = _peak_mb() - before
         await store.aclose()
         return result
     finally:
         server.stop()
+
+
+def _restocked(path: Path) -> Path:
+    return path.with_name("restocked.csv")
 
 
 def _alone(target: Any, path: Path) -> dict[str, float]:
@@ -221,7 +227,10 @@ def measure(kind: str, variants: int, *, with_store: bool = False) -> dict[str, 
     """One result object: the import and, in the same run, its limit (csv.reader once over the file)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{kind}.csv"
-        (write_shopify if kind == "shopify" else write_generic)(path, variants)
+        write = write_shopify if kind == "shopify" else write_generic
+        write(path, variants)
+        if with_store:
+            write(_restocked(path), variants, more=1)
         limit, ours = _alone(_limit, path), _alone(_import, path)
         stored = {"store": _alone(_store, path)} if with_store else {}
         return stored | {
@@ -256,8 +265,8 @@ def main() -> int:
             f"{ours['memory_mb']:>9.1f}{limit['rows_per_second']:>14,.0f}{r['share_of_limit']:>7.1%}"
         )
         if stored := r.get("store"):
-            first, again = stored["first_rows_per_second"], stored["again_rows_per_second"]
-            print(f"  into PostgreSQL: {first:,.0f} rows/s, again {again:,.0f} rows/s, {stored['memory_mb']:.1f} MB")
+            rates = [f"{run} {stored[f'{run}_rows_per_second']:,.0f} rows/s" for run in ("first", "again", "restocked")]
+            print(f"  into PostgreSQL: {', '.join(rates)}, peak {stored['memory_mb']:.1f} MB")
     return 0
 
 

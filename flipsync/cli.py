@@ -1,4 +1,4 @@
-"""The `flipsync` command. Errors are one line and a hint; `--debug` shows the trace; `--json` prints one JSON object."""
+"""The `flipsync` command. Errors are one line and a hint; `--debug` shows the trace, `--json` prints one object."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="of the market")] = 7,
     speed: Annotated[float, typer.Option(min=1, help="market seconds a second")] = 1440.0,
     faults: Annotated[bool, typer.Option(help="make the channels misbehave as real ones do")] = True,
-    traffic: Annotated[float, typer.Option(min=0, help="buyers, as a multiple of the usual")] = 1.0,
+    traffic: Annotated[float, typer.Option(min=0, help="buyers, as a multiple of the usual")] = 2.0,
     mode: Annotated[str, typer.Option(help="escrow (never oversold) or pooled")] = "escrow",
     cost_ratio: Annotated[
         float, typer.Option(min=0, max=0.99, help="assumed cost / price where the file has no cost; 0: none")

@@ -1,4 +1,4 @@
-"""What a process of the runtime needs to know; read from the environment, names are FLIPSYNC_ and the field in capitals."""
+"""What a process of the runtime needs to know; read from the environment as FLIPSYNC_ and the field in capitals."""
 
 from __future__ import annotations
 

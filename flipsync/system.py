@@ -151,8 +151,10 @@ class SandboxProcess:
         """Raises Unavailable when it does not come up."""
         bound = [str(os.geteuid()), str(os.getegid()), str(int(signal.SIGTERM)), str(os.getpid())]
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-IS", str(LAUNCHER), *bound]
-            + [sys.executable, "-m", "flipsync.sandbox", "--json", *arguments],
+            [
+                *(sys.executable, "-IS", str(LAUNCHER), *bound),
+                *(sys.executable, "-m", "flipsync.sandbox", "--json", *arguments),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,

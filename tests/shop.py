@@ -196,7 +196,9 @@ class Shop:
             return (await session.scalars(select(Allocation).where(Allocation.listing_id == listing_id))).one()
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
-        """Rows of this tenant by plain SQL."""
+        """Rows by plain SQL. Workers see every tenant's queues: there the statement says `:tenant` itself."""
+        if ":tenant" in sql:
+            values["tenant"] = self.tenant_id
         async with self.store.reader(self.tenant_id) as session:
             return list(await session.execute(text(sql), values))
 

@@ -135,7 +135,7 @@ class MarketplaceConnector(ABC):
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
-        """Set units on offer. With `expected_version` (where conditional): `Rejected(vendor_code="version")` if it moved."""
+        """Set units on offer. `expected_version` (where conditional): `Rejected(vendor_code="version")` if it moved."""
 
     @abstractmethod
     def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:

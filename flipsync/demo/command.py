@@ -22,6 +22,7 @@ from flipsync.services.report import BusinessReport, business_report
 from flipsync.store.unit_of_work import Store
 from flipsync.system import System
 
+_ROSTER = "agents:ROSTER"
 _PHASES = {"start": "start", "import": "import", "list": "list goods", "trade": "trade", "settle": "settle books"}
 
 
@@ -71,12 +72,13 @@ def run_demo(plan: DemoPlan, home: Path, port: int, clock: ScaledClock, console:
             result, report = asyncio.run(_run(system, plan, tell))
             tell("settle", 1.0, "done")
     duration = round(time.monotonic() - began, 1)
-    told = summary(result, report, duration) | {"start_s": round(started_s, 1), "phases_s": result.phases}
+    told = summary(result, report, duration, len(load_roster(_ROSTER))) | {"start_s": round(started_s, 1), "phases_s": result.phases}
     if as_json:
         sys.stdout.write(json.dumps(told, default=str) + "\n")
     else:
         show(console, result, report, told, plan)
-    return 0 if result.reconciliation.clean and not told["effects"]["unknown"] else 1
+    lost = told["effects"]["unknown"] or report.failed_tasks
+    return 0 if result.reconciliation.clean and not lost else 1
 
 
 async def _run(system: System, plan: DemoPlan, tell: Any) -> tuple[DemoResult, BusinessReport]:
@@ -92,7 +94,7 @@ async def _run(system: System, plan: DemoPlan, tell: Any) -> tuple[DemoResult, B
         await store.aclose()
 
 
-def summary(result: DemoResult, report: BusinessReport, duration: float) -> dict[str, Any]:
+def summary(result: DemoResult, report: BusinessReport, duration: float, agents: int) -> dict[str, Any]:
     """The one JSON object of `--json`."""
     checked = result.reconciliation
     told = report.to_json()
@@ -103,13 +105,14 @@ def summary(result: DemoResult, report: BusinessReport, duration: float) -> dict
         "oversold_units": checked.oversold_units,
         "stock_mismatches": checked.stock_mismatches,
         "price_floor_breaches": checked.price_floor_breaches,
-        "effects": told["effects"]["totals"],
+        "effects": {state: told["effects"]["totals"].get(state, 0) for state in ("confirmed", "rejected", "unknown")},
         "decisions": told["decisions"]["total"],
-        "agents": told["decisions"]["agents"],
+        "agents": agents,
         "revenue": told["money"]["revenue"],
         "profit": told["money"]["profit"],
         "duration_s": duration,
         "clean": checked.clean,
+        "tasks_failed": sum(each.tasks for each in report.failed_tasks),
         "problems": checked.problems,
         "rejected_rows": result.imported.report.rejected,
         "tenant_id": str(result.tenant_id),

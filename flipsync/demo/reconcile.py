@@ -50,9 +50,8 @@ async def reconcile(store: Store, tenant_id: UUID, truth: dict[str, Any]) -> Rec
     """Compare with the sandbox's own books (`SandboxClient.books`)."""
     problems: list[str] = []
     async with store.reader(tenant_id) as session:
-        vendors = dict(
-            (row[0], row[1]) for row in await session.execute(select(MarketplaceAccount.id, MarketplaceAccount.vendor))
-        )
+        accounts = await session.execute(select(MarketplaceAccount.id, MarketplaceAccount.vendor))
+        vendors = {row[0]: row[1] for row in accounts}
         orders = [
             (_CHANNEL[vendors[account]], external, holds)
             for account, external, holds in await session.execute(

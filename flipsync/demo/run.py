@@ -201,10 +201,8 @@ class Demo:
 
         async def listed() -> bool:
             async with self._store.reader(tenant_id) as session:
-                rows = dict(
-                    (row[0], row[1])
-                    for row in await session.execute(select(Listing.status, func.count()).group_by(Listing.status))
-                )
+                counts = await session.execute(select(Listing.status, func.count()).group_by(Listing.status))
+                rows = {row[0]: row[1] for row in counts}
                 waiting = await session.scalar(
                     select(func.count())
                     .select_from(Allocation)

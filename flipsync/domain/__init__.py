@@ -1,1 +1,1 @@
-"""Values and words of the business: money, ids, events, commands, decisions, errors. No I/O, no library but pydantic."""
+"""Values and words of the business: money, ids, events, commands, decisions, errors. No I/O, only pydantic."""

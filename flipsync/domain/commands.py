@@ -97,7 +97,7 @@ class ChangePrice(ListingCommand):
 class SetChannelQuantity(ListingCommand):
     """Bring the quantity a channel shows to what the ledger entitles it to at the moment of writing.
 
-    `quantity` is the target when decided; the effect worker reads the ledger again, so that a late write is never stale.
+    `quantity` is the target when decided; the effect worker reads the ledger again, so a late write is never stale.
     """
 
     supersedes: ClassVar[bool] = True

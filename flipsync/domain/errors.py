@@ -61,7 +61,7 @@ class Unavailable(FlipSyncError):
 
 
 class ChannelError(FlipSyncError):
-    """An outside call failed. `vendor_code` and `vendor_status` are the vendor's own words, for people and for rules."""
+    """An outside call failed. `vendor_code` and `vendor_status` are the vendor's own words, for people and rules."""
 
     code = "channel-error"
     status = 502

@@ -43,7 +43,7 @@ class Money(BaseModel):
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Self:
-        """From a plain decimal string ("19.99"). Never rounds: raises ValueError for "12,5", "", "1e3" or "1.999" USD."""
+        """From a plain decimal string ("19.99"). Never rounds: ValueError for "12,5", "", "1e3" or "1.999" USD."""
         cleaned = text.strip()
         if not _PLAIN_DECIMAL.fullmatch(cleaned):
             raise ValueError(f"{text!r} is not an amount: write digits with a decimal point, e.g. 19.99")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Option:
-    """Something that can be done. Scores are in [-1, 1], higher is better; `forbidden` says which constraint it breaks."""
+    """Something that can be done. Scores in [-1, 1], higher is better; `forbidden` names the constraint it breaks."""
 
     name: str
     scores: Mapping[str, float]

@@ -1,6 +1,6 @@
 """The Ray actors: one an agent, a few effect workers, one supervisor. They only host what runs without Ray as well.
 
-State in an actor is a cache: whatever dies is started again by Ray and takes its unfinished work back from the database.
+State in an actor is a cache: whatever dies is started again by Ray and takes its open work back from the database.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ Ecosystem = Literal["executive", "market", "content", "logistics", "conversation
 
 @dataclass(frozen=True)
 class Authority:
-    """How far an agent decides on its own: at least this sure, and at most this much at stake (in any currency's units)."""
+    """How far an agent decides on its own: at least this sure, at most this much at stake (in any currency's units)."""
 
     auto_above: float = 0.6
     max_stake: Money = field(default_factory=lambda: usd("250.00"))

@@ -347,7 +347,7 @@ def _certified(
 
 
 def _floor(certificate: Certificate) -> int:
-    """The lowest price the firewall would have let through when it signed: the owner's floor or the net-profit floor."""
+    """The lowest price the firewall would have let through when it signed: the owner's or the net-profit floor."""
     proposal = PriceProposal.model_validate(certificate.content["inputs"])
     owners = proposal.floor.amount_minor if proposal.floor else 1
     if proposal.fees is None:

@@ -1,4 +1,4 @@
-"""What happens to a decision: recorded, sent up when it is above the agent's authority, judged by the gate, carried out.
+"""What happens to a decision: recorded, sent up when above the agent's authority, judged by the gate, carried out.
 
 All of it is one transaction with the completion of the task that caused it: a decision and its effects exist together
 or not at all.

@@ -51,7 +51,7 @@ _PAUSED_LOOK = 30.0
 
 
 def backoff(attempt: int) -> float:
-    """Seconds before the next attempt: doubling, full jitter above half (AWS "Exponential Backoff And Jitter", 2015)."""
+    """Seconds before the next attempt: doubling, full jitter above half (AWS "Exponential Backoff and Jitter")."""
     ceiling = min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(attempt - 1, 16))
     return float(ceiling) * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
 
@@ -69,7 +69,7 @@ class _Link:
 
 
 class EffectWorker:
-    """Carries out effects until cancelled. `slot` is this worker's place: a new life takes over what the old one held."""
+    """Carries out effects until cancelled. `slot` is this worker's place: a new life takes what the old one held."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class EffectWorker:
             return await effect_rows.next_due(session)
 
     async def _safely(self, effect: ClaimedEffect) -> None:
-        """Carry out; when the database goes away meanwhile, give the effect back as uncertain once it is there again."""
+        """Carry out; when the database goes away meanwhile, give the effect back as uncertain once it is back."""
         try:
             await self._carry_out(effect)
             return

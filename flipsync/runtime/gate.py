@@ -48,8 +48,8 @@ class Gate:
                 continue
             return opinion
         if isinstance(command, ChangePrice):
-            rival = await decision_rows.unsent_effect(unit.session, "ChangePrice", "listing", command.listing_id)
-            if rival is not None and rival.agent != agent:
+            rival = await decision_rows.open_effect(unit.session, "ChangePrice", "listing", command.listing_id)
+            if rival is not None and (rival.sent or rival.agent != agent):
                 return Verdict.deny("one-price-at-a-time", f"{rival.agent} is changing this price already")
             return await self._price(unit, ctx, command, command.listing_id, command.price)
         if isinstance(command, PublishListing):

@@ -1,4 +1,4 @@
-"""The executive graph: who handles what, who reports to whom. Made from the agents' declarations and checked at boot."""
+"""The executive graph: who handles what, who reports to whom. Made from the agents' declarations, checked at boot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waking up: sleepers wait for a message on Redis, and look for themselves now and then because a message can be lost."""
+"""Waking up: sleepers wait for a message on Redis, and look for themselves now and then: a message can be lost."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Decided:
 
 
 class AgentRunner:
-    """Runs one agent until cancelled. Whatever fails is tried again; a task that fails always is set aside with its error."""
+    """Runs one agent until cancelled. What fails is tried again; one that always fails is set aside with the error."""
 
     def __init__(self, agent: Agent[Any], store: Store, path: DecisionPath, mailbox: Mailbox | None = None) -> None:
         self.agent = agent
@@ -131,7 +131,7 @@ class AgentRunner:
         async with self._store.unit(tenant_id, cause) as unit:
             ours = await task_rows.complete(unit.session, [one.task.id for one in decided], self._epoch)
             services = Services(unit.session, tenant_id, unit.now)
-            # books are locked in the order of their ids, so that a batch and an order never wait for each other crosswise
+            # books are locked in the order of their ids, so a batch and an order never wait for each other crosswise
             for one in sorted(decided, key=lambda each: each.record.subject_id):
                 if one.task.id not in ours:
                     continue

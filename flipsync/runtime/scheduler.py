@@ -1,4 +1,4 @@
-"""The clock of the house: turns passing time into facts ("it is time to …"). The only thing in it that polls, slowly."""
+"""The clock of the house: turns passing time into facts ("it is time to …"). The only thing that polls, slowly."""
 
 from __future__ import annotations
 

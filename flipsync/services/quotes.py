@@ -16,8 +16,8 @@ from flipsync.domain.money import Money
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed, stripe_us
 from flipsync.services.pricing.policy import PricingPolicy
-from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
 from flipsync.services.pricing.proposal import PriceProposal
+from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.pricing import PriceRow
@@ -143,7 +143,7 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
 
 
 def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
-    """Prices of the window with what they sold while they held. Hours without stock are not known and count as exposed."""
+    """Prices of the window with what they sold while they held. Hours without stock are unknown, count as exposed."""
     assert row.current_minor is not None and row.published_at is not None
     start = max(row.published_at, now - WINDOW)
     starts: list[tuple[datetime, int]] = []

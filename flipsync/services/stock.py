@@ -54,7 +54,7 @@ def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
 
 
 async def receive(unit: UnitOfWork, variant_id: UUID, quantity: int, *, key: str, mode: str, note: str = "") -> UUID:
-    """Goods arrive: `quantity` more units on the shelf. Returns the stock item's id. A repeated `key` changes nothing."""
+    """Goods arrive: `quantity` more units on the shelf. Returns the stock item's id. A repeated `key` is a no-op."""
     if not 0 <= quantity <= MAX_UNITS:
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
@@ -197,7 +197,7 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
 
 
 async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
-    """Give the listing what it lacks and is free; returns what it may now show. The new units are pending until shown."""
+    """Give the listing what it lacks and is free; returns what it may now show. New units are pending until shown."""
     state = await entitlement(unit, listing_id)
     if state is None:
         raise NotFound(f"listing {listing_id} has no stock")

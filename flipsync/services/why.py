@@ -60,6 +60,8 @@ async def find(session: AsyncSession, subject: str) -> Subject:
     if (row_id := _as_uuid(name)) is not None:
         return await _find_by_id(session, row_id)
     found = await rows.named(session, name, _CANDIDATES)
+    if any(kind == "variant" for kind, _ in found):  # channels that name listings by SKU
+        found = {(kind, row_id) for kind, row_id in found if kind != "listing"}
     pairs = [(name[:at].strip(), name[at + 1 :].strip()) for at, sign in enumerate(name) if sign == "@"]
     if pairs:
         found |= {("listing", each) for each in await rows.listings_named(session, pairs)}
@@ -139,11 +141,12 @@ async def _effect(session: AsyncSession, effect_id: UUID) -> Explanation:
             teller.origin(origin)
         teller.decision(decision_id, 1)
     words = command_words(effect.command, effect.payload, journal.label)
-    summary = [_effect_sentence(journal, effect)]
-    if decision_id is not None:
-        summary.append(_decision_summary(journal, decision_id))
+    if decision_id is None:
+        summary = f"No agent's decision stands behind it. {_effect_sentence(journal, effect)}"
+    else:
+        summary = _decision_summary(journal, decision_id, effect)
     named = Named(kind="effect", id=effect_id, label=words)
-    return _explained(named, f"Effect: {words}", " ".join(summary), teller, title="From fact to receipt")
+    return _explained(named, f"Effect: {words}", summary, teller, title="From fact to receipt")
 
 
 async def _event(session: AsyncSession, event_id: UUID) -> Explanation:
@@ -155,10 +158,9 @@ async def _event(session: AsyncSession, event_id: UUID) -> Explanation:
         teller.origin(origin)
     teller.fact(event_id)
     words = event_words(event.type, event.payload, journal.label)
-    told = [f"{clock(event.recorded_at)}: {words}."]
-    told += [_decision_summary(journal, each) for each in journal.of_event[event_id]]
-    if len(told) == 1:
-        told.append("No agent had to decide anything about it.")
+    told = [_decision_summary(journal, each) for each in journal.of_event[event_id]]
+    if not told:
+        told = [f"The fact: {words}. No agent had to decide anything about it."]
     named = Named(kind="event", id=event_id, label=words)
     return _explained(named, f"Fact: {words}", " ".join(told), teller, title="From fact to receipt")
 
@@ -167,24 +169,25 @@ def _explained(subject: Named, heading: str, summary: str, teller: Teller, *, ti
     return Explanation(subject=subject, title=heading, summary=summary, chains=[Chain(title=title, steps=teller.steps)])
 
 
-def _decision_summary(journal: Journal, decision_id: UUID) -> str:
-    """A decision and what came of it, in a few sentences."""
+def _decision_summary(journal: Journal, decision_id: UUID, effect: Effect | None = None) -> str:
+    """A decision and what came of it (of `effect`, when given), in a few sentences."""
     row = journal.decisions[decision_id].row
     event = journal.events[row.event_id]
     fact = event_words(event.type, event.payload, journal.label)
-    shown = journal.proposals_to_tell(decision_id)
+    rationale = f"{row.rationale.rstrip('.')} ({row.confidence:.0%} sure)."
+    shown = [each for each in journal.proposals_to_tell(decision_id) if effect is None or each.id == effect.proposal_id]
     if not shown:
-        return f"When {fact}, {row.agent} held: {row.rationale} ({row.confidence:.0%} sure)."
-    wanted = command_words(shown[0].command, shown[0].payload, journal.label)
+        return f"The fact: {fact}. So {row.agent} held: {rationale}"
+    proposal = shown[0]
+    wanted = command_words(proposal.command, proposal.payload, journal.label)
     more = journal.decisions[decision_id].proposals - 1
-    also = f" and {more} more" if more > 0 else ""
-    told = [f"When {fact}, {row.agent} proposed to {wanted}{also}: {row.rationale} ({row.confidence:.0%} sure)."]
-    if row.state in ("escalated", "awaiting", "overruled"):
+    also = f", and {more} more" if more > 0 else ""
+    told = [f"The fact: {fact}. So {row.agent} proposed to {wanted}{also}: {rationale}"]
+    if row.state in _BECAME:
         told.append(f"The decision {_BECAME[row.state]}.")
-    for proposal in shown[:1]:
-        if proposal.verdict in ("deny", "ask", "mutate"):
-            told.append(f"{_ANSWERS[proposal.verdict]} ({proposal.rule}): {proposal.reason.rstrip('.')}.")
-        told += [_effect_sentence(journal, effect) for effect in journal.effects[proposal.id]]
+    if proposal.verdict in _ANSWERS:
+        told.append(f"{_ANSWERS[proposal.verdict]} ({proposal.rule}): {proposal.reason.rstrip('.')}.")
+    told += [_effect_sentence(journal, each) for each in journal.effects[proposal.id]]
     return " ".join(told)
 
 

@@ -193,10 +193,14 @@ async def origins_of(session: AsyncSession, event: EventRecord) -> list[Origin]:
 
 
 class Teller:
-    """Turns a journal into steps; each fact and each decision is told once."""
+    """Turns a journal into steps; each fact and each decision is told once.
 
-    def __init__(self, journal: Journal) -> None:
+    With `only`, that decision (and what superiors said about it) is told in full, other agents' in a line.
+    """
+
+    def __init__(self, journal: Journal, only: UUID | None = None) -> None:
         self._journal = journal
+        self._only = only
         self._told: set[UUID] = set()
         self.steps: list[Step] = []
 
@@ -204,7 +208,7 @@ class Teller:
         """One thing that came before, in a line."""
         self._told.add(origin.id)
         if isinstance(origin, EventRecord):
-            self._fact_step(origin, 0)
+            self._fact_step(origin, 0, [])
         elif isinstance(origin, AgentDecision):
             self.steps.append(_decision_step(origin, 0, self._journal.label, brief=True))
         else:
@@ -215,9 +219,15 @@ class Teller:
         if event_id in self._told:
             return
         self._told.add(event_id)
-        event = self._journal.events[event_id]
-        self._fact_step(event, depth)
-        for decision_id in self._journal.of_event[event_id]:
+        journal = self._journal
+        event, answers = journal.events[event_id], journal.of_event[event_id]
+        if self._only is not None and event.subject_id != self._only:
+            self._fact_step(
+                event, depth, [*(journal.decisions[each].row for each in answers), *journal.reactions[event_id]]
+            )
+            return
+        self._fact_step(event, depth, journal.reactions[event_id])
+        for decision_id in answers:
             self.decision(decision_id, depth + 1)
 
     def decision(self, decision_id: UUID, depth: int = 0) -> None:
@@ -226,7 +236,12 @@ class Teller:
             return
         self._told.add(decision_id)
         journal, row = self._journal, self._journal.decisions[decision_id].row
-        self.steps.append(_decision_step(row, depth, journal.label))
+        shown = journal.proposals_to_tell(decision_id)
+        step = _decision_step(row, depth, journal.label)
+        if (proposed := journal.decisions[decision_id].proposals) > len(shown):
+            words = f"{proposed} commands proposed, {len(shown)} of them told here"
+            step = step.model_copy(update={"details": [*step.details, words]})
+        self.steps.append(step)
         told = journal.about_decision[decision_id]
         for event_id in told:
             if journal.events[event_id].type == "DecisionEscalated":
@@ -235,14 +250,8 @@ class Teller:
             self.steps.append(_approval_step(journal.approvals[decision_id], depth + 1))
         for event_id in told:
             self.fact(event_id, depth + 1)
-        shown = journal.proposals_to_tell(decision_id)
         for proposal in shown:
             self._proposal(proposal, depth + 1)
-        more = journal.decisions[decision_id].proposals - len(shown)
-        if more > 0:
-            last = self.steps[-1]
-            words = f"… and {more} more proposals of this decision"
-            self.steps[-1] = last.model_copy(update={"details": [*last.details, words]})
         self._follow(decision_id, depth + 1)
 
     def effect(self, effect: Effect, depth: int = 0) -> None:
@@ -252,11 +261,8 @@ class Teller:
     def stock(self, step: Step) -> None:
         self.steps.append(step)
 
-    def _fact_step(self, event: EventRecord, depth: int) -> None:
+    def _fact_step(self, event: EventRecord, depth: int, answers: Sequence[AgentDecision]) -> None:
         label = self._journal.label
-        reactions = [
-            f"{row.agent} {_STATES[row.state]}: {row.rationale}" for row in self._journal.reactions[event.id][:5]
-        ]
         self.steps.append(
             Step(
                 kind="fact",
@@ -265,7 +271,7 @@ class Teller:
                 at=event.recorded_at,
                 business_at=business_time(event.recorded_at, event.occurred_at),
                 text=event_words(event.type, event.payload, label),
-                details=reactions,
+                details=[f"{row.agent} {_STATES[row.state]}: {row.rationale}" for row in answers[:5]],
                 subject=_named(event.subject_kind, event.subject_id, label),
                 data={
                     "type": event.type,
@@ -373,7 +379,8 @@ def _score(name: str, value: float, currency: str | None) -> str:
     """Scores carry their unit in their name: minor units become money where the currency is known."""
     if "_minor" in name and currency is not None:
         return f"{name.replace('_minor', '').replace('_', ' ')} {money(round(value), currency)}"
-    return f"{name.replace('_', ' ')} {value:g}"
+    figure = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{name.replace('_', ' ')} {figure}"
 
 
 def _approval_step(row: Approval, depth: int) -> Step:

@@ -127,4 +127,5 @@ def _chain_lines(chain: Chain, width: int) -> list[str]:
 
 def _wrap(words: str, width: int, first: str = "", rest: str = "") -> list[str]:
     plain = " ".join(words.split())
-    return textwrap.wrap(plain, width, initial_indent=first, subsequent_indent=rest) or [first.rstrip()]
+    wrapper = textwrap.TextWrapper(width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return wrapper.wrap(plain) or [first.rstrip()]

@@ -124,7 +124,7 @@ async def _lately(session: AsyncSession, subjects: Collection[Subject], limit: i
     chains = []
     for decision_id in ids:
         decision = journal.decisions[decision_id].row
-        teller = Teller(journal)
+        teller = Teller(journal, only=decision_id)
         teller.origin(journal.events[decision.event_id])
         teller.decision(decision_id, 1)
         title = f"{clock(decision.decided_at)} – {decision.agent}: {decision.rationale}"
@@ -215,6 +215,8 @@ def _price_words(row: PriceRow) -> str:
     why = f": {rationale.rstrip('.')}" if rationale else (f": {change.reason}" if change.reason else "")
     if change.old_minor is None:
         moved = f"first shown at {new}"
+    elif change.old_minor == change.new_minor:
+        moved = f"written again as {new}"
     else:
         old = money(change.old_minor, change.currency)
         verb = "raised" if change.new_minor > change.old_minor else "lowered"

@@ -1,4 +1,4 @@
-"""Connections. Every session is bound to one tenant by row-level security; a session without a tenant sees no tenant's rows."""
+"""Connections. Every session is bound to one tenant by row-level security; without a tenant it sees no rows."""
 
 from __future__ import annotations
 

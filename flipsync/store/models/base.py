@@ -1,4 +1,4 @@
-"""What all tables share: UUIDv7 keys, tenant ownership (row-level security hangs on it), UTC times, strict lazy loading."""
+"""What all tables share: UUIDv7 keys, tenant ownership (for row-level security), UTC times, strict lazy loading."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
 
 
 class TenantOwned:
-    """A row that belongs to one tenant. Every table with this mixin gets a row-level-security policy (see migrations)."""
+    """A row that belongs to one tenant. Each table with this mixin gets a row-level-security policy (migrations)."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"), index=True)

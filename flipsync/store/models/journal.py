@@ -1,4 +1,4 @@
-"""The path of everything that happens: events, agents' tasks and decisions, proposals with verdicts, effects, receipts."""
+"""The path of everything that happens: events, agents' tasks, decisions, proposals with verdicts, effects, receipts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flipsync.store.models.base import Base, TenantOwned, Timestamped
 
 
 class EventRecord(TenantOwned, Base):
-    """A fact. `causation_id` is the event, decision or effect it came from; `correlation_id` is the first of its chain."""
+    """A fact. `causation_id` is the event, decision or effect it came from; `correlation_id` the first of its chain."""
 
     __tablename__ = "event"
     __table_args__ = (

@@ -16,7 +16,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     column,
-    exists,
     func,
     insert,
     select,
@@ -90,13 +89,18 @@ async def stock_of_variants(
     if not variant_ids:
         return {}
     mine = _among(StockItem.variant_id, variant_ids, ARRAY(Uuid)) & (StockItem.pool == pool)
-    if lock:
-        # First the locks, then the reading: a statement that waited for a lock would see shares as they were.
-        await session.execute(select(StockItem.id).where(mine).order_by(StockItem.id).with_for_update())
-    listed = exists().where(Allocation.stock_item_id == StockItem.id)
-    moved = exists().where(StockMovement.stock_item_id == StockItem.id)
-    query = select(StockItem, listed, moved).where(mine).execution_options(populate_existing=True)
-    return {item.variant_id: KnownStock(item, is_listed, has) for item, is_listed, has in await session.execute(query)}
+    query = select(StockItem).where(mine).order_by(StockItem.id).execution_options(populate_existing=True)
+    items = (await session.scalars(query.with_for_update() if lock else query)).all()
+    # Only now: a statement that waits for a lock sees other tables as they were before.
+    shares = _among(Allocation.stock_item_id, [item.id for item in items], ARRAY(Uuid))
+    listed = set(await session.scalars(select(Allocation.stock_item_id).where(shares).distinct()))
+    empty = [item.id for item in items if not item.on_hand and not item.reserved]
+    moves = _among(StockMovement.stock_item_id, empty, ARRAY(Uuid))
+    sold_out = set(await session.scalars(select(StockMovement.stock_item_id).where(moves).distinct())) if empty else ()
+    return {
+        item.variant_id: KnownStock(item, item.id in listed, bool(item.on_hand or item.reserved or item.id in sold_out))
+        for item in items
+    }
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

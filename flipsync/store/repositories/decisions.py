@@ -97,26 +97,26 @@ async def is_approved(session: AsyncSession, decision_id: UUID) -> bool:
 
 @dataclass(frozen=True)
 class RivalEffect:
-    """An effect in the outbox, not sent yet, with the agent that wanted it."""
+    """An effect that is not finished, with the agent that wanted it; `sent` when it may be at the channel already."""
 
     effect_id: UUID
     agent: str
-    confidence: float
+    sent: bool
 
 
-async def unsent_effect(session: AsyncSession, command: str, subject_kind: str, subject_id: UUID) -> RivalEffect | None:
+async def open_effect(session: AsyncSession, command: str, subject_kind: str, subject_id: UUID) -> RivalEffect | None:
     row = (
         await session.execute(
-            select(Effect.id, AgentDecision.agent, AgentDecision.confidence)
+            select(Effect.id, AgentDecision.agent, Effect.state != "pending")
             .join(Proposal, Proposal.id == Effect.proposal_id)
             .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
             .where(
                 Effect.command == command,
                 Effect.subject_kind == subject_kind,
                 Effect.subject_id == subject_id,
-                Effect.state == "pending",
+                Effect.finished_at.is_(None),
             )
-            .order_by(Effect.id.desc())
+            .order_by((Effect.state == "pending").asc(), Effect.id.desc())
             .limit(1)
         )
     ).one_or_none()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, cast, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Row, SQLColumnExpression, case, cast, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import BigInteger, Numeric
@@ -178,7 +179,7 @@ async def refunds(session: AsyncSession, since: datetime | None) -> list[Refunde
 
 @dataclass(frozen=True)
 class FeeBase:
-    """What the fees of orders are taken from whose channel did not tell them: `orders` alike, placed on the same day."""
+    """What fees are taken from where the channel did not tell them; `orders` have these amounts and this time."""
 
     vendor: str
     currency: str
@@ -189,7 +190,7 @@ class FeeBase:
     orders: int
 
 
-async def fee_bases(session: AsyncSession, since: datetime | None) -> AsyncIterator[FeeBase]:
+async def fee_bases(session: AsyncSession, since: datetime | None) -> list[FeeBase]:
     """Earning orders without a told fee; those with the same amounts and time together."""
     goods = select(OrderLine.order_id, func.sum(OrderLine.total_minor).label("goods")).group_by(OrderLine.order_id)
     lines = goods.subquery()
@@ -208,8 +209,7 @@ async def fee_bases(session: AsyncSession, since: datetime | None) -> AsyncItera
         .where(_placed(since), Order.status.in_(EARNING), Order.fee_minor.is_(None))
         .group_by(*amounts)
     )
-    for row in await session.execute(query):
-        yield FeeBase(*row)
+    return [FeeBase(*row) for row in await session.execute(query)]
 
 
 # -- prices -----------------------------------------------------------------------------------------------------------
@@ -218,6 +218,7 @@ async def fee_bases(session: AsyncSession, since: datetime | None) -> AsyncItera
 @dataclass(frozen=True)
 class PriceMoves:
     first: int
+    unchanged: int
     up: int
     down: int
     breaches: int
@@ -227,6 +228,7 @@ async def price_moves(session: AsyncSession, since: datetime | None) -> PriceMov
     old, new = PriceChange.old_minor, PriceChange.new_minor
     query = select(
         func.count().filter(old.is_(None)),
+        func.count().filter(new == old),
         func.count().filter(new > old),
         func.count().filter(new < old),
         func.count().filter(new < PriceChange.floor_minor),
@@ -264,7 +266,7 @@ async def move_reasons(session: AsyncSession, since: datetime | None, limit: int
         .join(Effect, Effect.id == PriceChange.effect_id)
         .join(Proposal, Proposal.id == Effect.proposal_id)
         .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-        .where(PriceChange.old_minor.is_not(None), _at(PriceChange.at, since))
+        .where(PriceChange.old_minor != PriceChange.new_minor, _at(PriceChange.at, since))
         .group_by(AgentDecision.agent, pattern)
         .order_by(func.count().desc(), AgentDecision.agent, pattern)
         .limit(limit)
@@ -399,9 +401,9 @@ def _placed(since: datetime | None) -> ColumnElement[bool]:
     return _at(Order.placed_at, since)
 
 
-def _at(column: ColumnElement[datetime], since: datetime | None) -> ColumnElement[bool]:
+def _at(column: SQLColumnExpression[datetime], since: datetime | None) -> ColumnElement[bool]:
     return true() if since is None else column >= since
 
 
-def _total(column: ColumnElement[int]) -> ColumnElement[int]:
+def _total(column: SQLColumnExpression[Any]) -> ColumnElement[int]:
     return cast(func.coalesce(func.sum(column), 0), BigInteger)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +34,8 @@ _CLAIM = text(
         ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
     )
     UPDATE agent_task t
-       SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch, attempts = attempts + 1
+       SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch,
+           attempts = attempts + 1
       FROM next WHERE t.id = next.id
     RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority
     """

@@ -1,0 +1,61 @@
+"""A database of their own for tests of workers: these claim the work of every tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from scripted_channel import Channels
+from shop import Shop, open_store
+from sqlalchemy import text
+
+from flipsync.connectors.base import Unlimited
+from flipsync.runtime import effects
+from flipsync.runtime.effects import EffectWorker
+from flipsync.store.unit_of_work import Store
+
+
+@pytest.fixture(scope="session")
+def queue_urls(make_database: Callable[[], dict[str, str]]) -> dict[str, str]:
+    return make_database()
+
+
+@pytest.fixture
+async def queues(queue_urls: dict[str, str]) -> AsyncIterator[Store]:
+    """A store nobody else works on; what a test leaves in the queues is dropped afterwards."""
+    store = open_store(queue_urls["worker"])
+    yield store
+    async with store.database.unbound() as session:
+        await session.execute(
+            text("UPDATE effect SET state = 'superseded', finished_at = now() WHERE finished_at IS NULL")
+        )
+        await session.execute(text("UPDATE agent_task SET state = 'done' WHERE state IN ('pending', 'leased')"))
+    await store.aclose()
+
+
+@pytest.fixture
+async def shop(queues: Store) -> Shop:
+    return await Shop(queues).found()
+
+
+@pytest.fixture
+def channels(monkeypatch: pytest.MonkeyPatch) -> Channels:
+    """Effect workers talk to these; failed attempts come back at once."""
+    channels = Channels()
+    monkeypatch.setattr(effects, "connect", channels.connect)
+    monkeypatch.setattr(effects, "_BACKOFF", (0.01, 0.02))
+    return channels
+
+
+@pytest.fixture
+async def hire(shop: Shop, channels: Channels) -> AsyncIterator[Callable[..., EffectWorker]]:
+    """Makes effect workers of the shop's store."""
+    hired: list[EffectWorker] = []
+
+    def make(slot: str = "effects-0", width: int = 8) -> EffectWorker:
+        hired.append(EffectWorker(shop.store, shop.box, Unlimited(), shop.firewall, slot=slot, width=width))
+        return hired[-1]
+
+    yield make
+    for worker in hired:
+        await worker.aclose()

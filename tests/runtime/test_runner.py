@@ -1,0 +1,336 @@
+"""An agent at work: claiming, fencing, poison, and the promise that deciding changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+from shop import Shop
+from sqlalchemy import text
+
+from flipsync.domain.commands import AskOwner, PauseAccount, PullOrders
+from flipsync.domain.decisions import Decision
+from flipsync.domain.events import (
+    ApprovalAnswered,
+    ChannelCheckDue,
+    DecisionEscalated,
+    Event,
+    OfferChanged,
+)
+from flipsync.domain.ids import new_id
+from flipsync.runtime.agent import Agent, AgentSpec, Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.runner import AgentRunner
+from flipsync.store.models import StockItem
+from flipsync.store.repositories import tasks as task_rows
+from flipsync.store.unit_of_work import Store, Subscription
+
+Behaviour = Callable[[OfferChanged, Context], Awaitable[Decision[Any]]]
+
+
+async def hold(event: OfferChanged, ctx: Context) -> Decision[Any]:
+    return Decision.hold("nothing to do")
+
+
+class Boss(Agent[DecisionEscalated | ApprovalAnswered]):
+    """The superior of the agent under test."""
+
+    spec = AgentSpec(name="test_boss", ecosystem="executive", reports_to=None)
+
+    async def decide(self, event: DecisionEscalated | ApprovalAnswered, ctx: Context) -> Decision[AskOwner]:
+        return Decision.hold("let it be")
+
+
+class Worker(Agent[OfferChanged]):
+    """Does what the test says."""
+
+    spec = AgentSpec(name="test_worker", ecosystem="market", reports_to="test_boss", batch=8)
+    behaviour: ClassVar[Behaviour] = staticmethod(hold)
+    seen: ClassVar[list[UUID]] = []
+
+    async def decide(self, event: OfferChanged, ctx: Context) -> Decision[PullOrders | PauseAccount]:
+        self.seen.append(event.listing_id)
+        return await type(self).behaviour(event, ctx)
+
+
+class _Loose(Graph):
+    """A graph of test agents: it need not handle every event there is."""
+
+    def _faults(self, agents: Any) -> list[str]:
+        return [fault for fault in super()._faults(agents) if "nobody handles" not in fault]
+
+
+@pytest.fixture(autouse=True)
+def calm() -> None:
+    Worker.behaviour = staticmethod(hold)
+    Worker.seen = []
+
+
+@pytest.fixture
+def listening(queues: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store, with one agent that wants every change of an offer."""
+    monkeypatch.setattr(queues, "routing", {"OfferChanged": [Subscription("test_worker")]})
+    return queues
+
+
+def runner(shop: Shop) -> AgentRunner:
+    return AgentRunner(Worker(), shop.store, DecisionPath(_Loose([Boss, Worker]), Gate(shop.firewall)))
+
+
+async def tell(shop: Shop, count: int = 1, *, urgent: bool = False) -> list[UUID]:
+    """`count` facts for the agent; returns the listings they name, in order."""
+    listings = [new_id() for _ in range(count)]
+    async with shop.unit() as unit:
+        for listing in listings:
+            unit.emit(OfferChanged(listing_id=listing, account_id=new_id(), vendor="custom", cause="sale"))
+    return listings
+
+
+async def states(shop: Shop) -> list[str]:
+    return [row.state for row in await shop.rows("SELECT state FROM agent_task WHERE tenant_id = :tenant ORDER BY id")]
+
+
+async def test_every_task_is_decided_once_in_order_and_on_record(listening: Store, shop: Shop) -> None:
+    listings = await tell(shop, 5)
+    agent = runner(shop)
+    await agent.begin()
+    assert await agent.step() == 5
+    assert await agent.step() == 0
+    assert Worker.seen == listings
+    assert await states(shop) == ["done"] * 5
+    rows = await shop.rows(
+        "SELECT d.agent, d.state, d.rationale, e.subject_id FROM agent_decision d JOIN event e ON e.id = d.event_id"
+    )
+    assert sorted(row.subject_id for row in rows) == sorted(listings)
+    assert {(row.agent, row.state, row.rationale) for row in rows} == {("test_worker", "held", "nothing to do")}
+
+
+async def test_a_new_life_takes_over_at_once_and_the_old_one_cannot_complete(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+    old, new = runner(shop), runner(shop)
+    await old.begin()
+    decided_by: list[str] = []
+    both_in = asyncio.Event()
+
+    async def slow(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        mine = "old" if not decided_by else "new"
+        decided_by.append(mine)
+        if mine == "old":
+            await both_in.wait()
+        return Decision.hold(f"by the {mine} life")
+
+    Worker.behaviour = staticmethod(slow)
+    first = asyncio.create_task(old.step())
+    while not decided_by:
+        await asyncio.sleep(0.005)
+    await new.begin()
+    assert await new.step() == 1
+    both_in.set()
+    await first
+    assert decided_by == ["old", "new"]
+    assert [row.rationale for row in await shop.rows("SELECT rationale FROM agent_decision")] == ["by the new life"]
+    assert await states(shop) == ["done"]
+
+
+async def test_two_tasks_of_one_life_are_not_claimed_twice(listening: Store, shop: Shop) -> None:
+    await tell(shop, 6)
+    async with shop.store.database.unbound() as session:
+        epoch = await task_rows.begin_life(session, "test_worker", 1)
+
+    async def claim() -> list[UUID]:
+        async with shop.store.database.unbound() as session:
+            found = await task_rows.claim(session, "test_worker", epoch=epoch, limit=4, lease_seconds=30)
+            return [task.id for task in found]
+
+    first, second = await asyncio.gather(claim(), claim())
+    assert not set(first) & set(second)
+    assert len(first) + len(second) == 6
+    assert await claim() == []
+
+
+async def test_an_expired_lease_is_claimed_again(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+    async with shop.store.database.unbound() as session:
+        epoch = await task_rows.begin_life(session, "test_worker", 1)
+    attempts = []
+    for lease in (0.01, 30.0):
+        async with shop.store.database.unbound() as session:
+            found = await task_rows.claim(session, "test_worker", epoch=epoch, limit=4, lease_seconds=lease)
+        attempts.append(found[0].attempts)
+        await asyncio.sleep(0.03)
+    assert attempts == [1, 2]
+
+
+async def test_a_poison_event_is_set_aside_after_five_tries_and_stops_nobody(listening: Store, shop: Shop) -> None:
+    listings = await tell(shop, 4)
+    poison = listings[1]
+
+    async def choke(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        if event.listing_id == poison:
+            raise ZeroDivisionError("cannot digest this")
+        return Decision.hold("fine")
+
+    Worker.behaviour = staticmethod(choke)
+    agent = runner(shop)
+    await agent.begin()
+    for _ in range(task_rows.MAX_ATTEMPTS):
+        await agent.step()
+        async with shop.store.database.unbound() as session:  # its pause is over
+            await session.execute(text("UPDATE agent_task SET not_before = now() WHERE state = 'pending'"))
+    assert await states(shop) == ["done", "failed", "done", "done"]
+    error = (await shop.rows("SELECT error, attempts FROM agent_task WHERE tenant_id = :tenant AND state = 'failed'"))[0]
+    assert error.error == "ZeroDivisionError: cannot digest this"
+    assert error.attempts == task_rows.MAX_ATTEMPTS
+    assert Worker.seen.count(poison) == task_rows.MAX_ATTEMPTS
+    assert len(await shop.rows("SELECT 1 FROM agent_decision")) == 3
+    assert await agent.step() == 0
+
+
+async def test_a_failed_task_waits_before_it_is_tried_again(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+
+    async def fail(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        raise RuntimeError("not now")
+
+    Worker.behaviour = staticmethod(fail)
+    agent = runner(shop)
+    await agent.begin()
+    await agent.step()
+    assert await agent.step() == 0
+    due = await agent._next_due()
+    assert due is not None and 0 < due <= 0.5
+
+
+async def test_an_unknown_event_type_is_set_aside_like_poison(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+    strange = new_id()
+    async with shop.unit() as unit:
+        await unit.session.execute(
+            text(
+                "INSERT INTO event (id, tenant_id, type, subject_kind, subject_id, payload, occurred_at, recorded_at,"
+                " correlation_id, traceparent) SELECT :id, tenant_id, 'MoonLanded', 'moon', :id, '{}', now(), now(),"
+                " :id, '' FROM event LIMIT 1"
+            ),
+            {"id": strange},
+        )
+        await unit.session.execute(
+            text("UPDATE agent_task SET event_id = :id WHERE tenant_id = :tenant"),
+            {"id": strange, "tenant": shop.tenant_id},
+        )
+    agent = runner(shop)
+    await agent.begin()
+    assert await agent.step() == 1
+    assert "MoonLanded" in (await shop.rows("SELECT error FROM agent_task WHERE tenant_id = :tenant"))[0].error
+
+
+async def test_one_decision_that_cannot_be_written_does_not_take_the_batch_with_it(
+    listening: Store, shop: Shop
+) -> None:
+    listings = await tell(shop, 4)
+
+    async def spoil(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        decision: Decision[Any] = Decision.hold("\0" if event.listing_id == listings[2] else "fine")
+        return decision  # PostgreSQL takes no NUL in a text
+
+    Worker.behaviour = staticmethod(spoil)
+    agent = runner(shop)
+    await agent.begin()
+    await agent.step()
+    assert await states(shop) == ["done", "done", "pending", "done"]
+    assert len(await shop.rows("SELECT 1 FROM agent_decision")) == 3
+
+
+@pytest.mark.parametrize("how", ["raw sql", "unit of work"])
+async def test_an_agent_that_tries_to_write_is_stopped_by_the_database(
+    listening: Store, shop: Shop, how: str
+) -> None:
+    goods = await shop.variant(units=3)
+    await tell(shop, 2)
+
+    async def cheat(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        if how == "raw sql":
+            await ctx.services.session.execute(text("UPDATE variant SET price_minor = 1"))
+        else:
+            item = await ctx.services.session.get_one(StockItem, goods.stock_item_id)
+            item.mode = "pooled"
+            await ctx.services.session.flush()
+        return Decision.hold("nobody saw")
+
+    Worker.behaviour = staticmethod(cheat)
+    agent = runner(shop)
+    await agent.begin()
+    await agent.step()
+    assert await states(shop) == ["pending", "pending"]
+    assert "read-only transaction" in (await shop.rows("SELECT error FROM agent_task WHERE tenant_id = :tenant"))[0].error
+    assert (await shop.rows("SELECT price_minor FROM variant"))[0].price_minor == 2999
+    assert (await shop.item(goods)).mode == "escrow"
+
+
+async def test_an_agents_failed_query_does_not_spoil_its_neighbours(listening: Store, shop: Shop) -> None:
+    listings = await tell(shop, 3)
+
+    async def clumsy(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        if event.listing_id == listings[0]:
+            await ctx.services.session.execute(text("SELECT 1 / 0"))
+        return Decision.hold(f"{len(await ctx.services.accounts.all())} accounts")
+
+    Worker.behaviour = staticmethod(clumsy)
+    agent = runner(shop)
+    await agent.begin()
+    await agent.step()
+    assert await states(shop) == ["pending", "done", "done"]
+
+
+async def test_tasks_of_several_tenants_are_kept_apart(listening: Store, shop: Shop) -> None:
+    other = await Shop(listening).found()
+    await other.account(name="theirs")
+    for each in (shop, other):
+        await tell(each, 2)
+    seen: dict[UUID, int] = {}
+
+    async def look(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        seen[ctx.tenant_id] = len(await ctx.services.accounts.all())
+        return Decision.hold("looked")
+
+    Worker.behaviour = staticmethod(look)
+    agent = runner(shop)
+    await agent.begin()
+    assert await agent.step() == 4
+    assert seen == {shop.tenant_id: 0, other.tenant_id: 1}
+
+
+async def test_an_agent_only_hears_what_concerns_its_vendors_and_itself() -> None:
+    due = ChannelCheckDue(account_id=new_id(), vendor="woocommerce")
+    assert Subscription("woo", frozenset({"woocommerce"})).wants(due)
+    assert not Subscription("custom", frozenset({"custom"})).wants(due)
+    assert Subscription("any").wants(due)
+    up: Event = DecisionEscalated(decision_id=new_id(), from_agent="a", to_agent="market", reason="")
+    assert Subscription("market").wants(up)
+    assert not Subscription("executive").wants(up)
+
+
+async def test_the_trace_and_the_chain_of_causes_travel_with_the_decision(listening: Store, shop: Shop) -> None:
+    account = await shop.account()
+    await tell(shop)
+
+    async def act(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        return Decision.propose(PullOrders(account_id=account.id), why="look")
+
+    Worker.behaviour = staticmethod(act)
+    agent = runner(shop)
+    await agent.begin()
+    await agent.step()
+    row = (
+        await shop.rows(
+            "SELECT e.id = d.event_id AS caused, e.correlation_id = d.correlation_id AS same,"
+            " f.correlation_id = d.correlation_id AS kept, f.key LIKE d.id || ':%' AS keyed"
+            " FROM event e JOIN agent_decision d ON d.event_id = e.id JOIN proposal p ON p.decision_id = d.id"
+            " JOIN effect f ON f.proposal_id = p.id"
+        )
+    )[0]
+    assert (row.caused, row.same, row.kept, row.keyed) == (True, True, True, True)

@@ -1,0 +1,368 @@
+"""Quantities on their way to channels: whatever fails and whoever buys meanwhile, no unit is ever sold twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from scripted_channel import Channels, ScriptedChannel, Step
+from shop import Goods, Shop
+from stall import Stall, drain
+
+from flipsync.domain import commands as c
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.events import QuantityDrifted, StockFreed
+from flipsync.runtime.channel_reads import pull_orders
+from flipsync.runtime.effects import EffectWorker
+from flipsync.services import stock
+from flipsync.services.orders import AccountRef
+from flipsync.store.unit_of_work import Cause
+
+Hire = Callable[..., EffectWorker]
+SETTLE = 0.02
+
+
+async def books(stall: Stall) -> tuple[int, int, int]:
+    """(reserved for buyers, what the listing may sell, of that not confirmed)."""
+    share = await stall.shop.share(stall.listing)
+    return (await stall.shop.item(stall.goods)).reserved, share.entitled, share.pending
+
+
+def shelf(stall: Stall) -> int | None:
+    return stall.channel.shelves[stall.external_id].quantity
+
+
+# -- channels with compare and set ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def conditional(shop: Shop, channels: Channels) -> Stall:
+    return await Stall(shop, channels).open(conditional=True, settle=SETTLE)
+
+
+async def test_lowering_frees_the_units_once_the_channel_has_let_go(conditional: Stall, hire: Hire) -> None:
+    await conditional.quantity(2)
+    await drain(hire(), conditional.shop)
+    assert shelf(conditional) == 2
+    assert await books(conditional) == (0, 2, 0)
+    assert (await conditional.row()).quantity_shown == 2
+    assert len(await conditional.shop.events(StockFreed)) == 2, "the first goods, and the units let go"
+
+
+async def test_nothing_is_freed_while_nobody_knows_whether_the_channel_let_go(conditional: Stall, hire: Hire) -> None:
+    conditional.channel.script("set_quantity", Step(OutcomeUnknown("timeout"), applied=True))
+    await conditional.quantity(2)
+    await hire().step()
+    assert await books(conditional) == (0, 5, 0)
+    await drain(hire(), conditional.shop)
+    assert (shelf(conditional), await books(conditional)) == (2, (0, 2, 0))
+
+
+async def test_a_sale_between_reading_and_writing_is_never_overwritten(conditional: Stall, hire: Hire) -> None:
+    sell = conditional.channel.sell
+    conditional.channel.script(
+        "set_quantity", *[Step(before=lambda: sell(conditional.external_id))] * 2
+    )
+    effect = await conditional.quantity(4)
+    await drain(hire(), conditional.shop)
+    assert [call.argument for call in conditional.channel.made("set_quantity")][0] == 4
+    assert await conditional.outcomes(effect) == ["confirmed"]
+    reserved, entitled, pending = await books(conditional)
+    assert (reserved, entitled, pending) == (2, shelf(conditional), 0)
+    assert reserved + entitled <= 5
+
+
+async def test_a_shelf_that_never_stands_still_is_tried_again_later(conditional: Stall, hire: Hire) -> None:
+    busy = Step(raises=Rejected("changed", vendor_code="version"))
+    conditional.channel.script("set_quantity", busy, busy, busy)
+    effect = await conditional.quantity(2)
+    await drain(hire(), conditional.shop)
+    assert await conditional.outcomes(effect) == ["retryable", "confirmed"]
+
+
+async def test_units_shown_and_sold_before_the_answer_came_are_not_shown_again(
+    conditional: Stall, hire: Hire
+) -> None:
+    """5 → 7 took effect, the answer was lost, two were sold: the shelf says 5 again, as before the write."""
+    async with conditional.shop.unit() as unit:
+        await stock.receive(unit, conditional.goods.variant_id, 2, key="two more", mode="escrow")
+    conditional.channel.script("set_quantity", Step(OutcomeUnknown("timeout"), applied=True))
+    await conditional.quantity(7)
+    worker = hire()
+    await worker.step()
+    assert await books(conditional) == (0, 7, 2)
+    assert shelf(conditional) == 7
+    conditional.channel.sell(conditional.external_id, 2)
+    await drain(worker, conditional.shop)
+    assert (shelf(conditional), await books(conditional)) == (5, (2, 5, 0))
+
+
+async def test_a_cancelled_sale_that_is_booked_during_a_write_keeps_its_unit(conditional: Stall, hire: Hire) -> None:
+    """The channel puts the unit back on its own shelf: it must not be counted as free as well."""
+    sale = conditional.channel.sell(conditional.external_id)
+    assert sale is not None
+    await _pull(conditional)
+    stall = conditional
+
+    class Racing(ScriptedChannel):
+        async def set_quantity(self, *arguments: object) -> object:  # type: ignore[override]
+            answer = await ScriptedChannel.set_quantity(self, *arguments)  # type: ignore[arg-type]
+            self.cancel(sale)
+            await _pull(stall)
+            return answer
+
+    stall.channel.__class__ = Racing
+    await stall.quantity(2)
+    await drain(hire(), stall.shop)
+    reserved, entitled, _ = await books(stall)
+    assert reserved == 0
+    assert entitled == shelf(stall) == 3
+
+
+async def test_an_ignored_quantity_is_noticed(conditional: Stall, hire: Hire) -> None:
+    conditional.channel.script("set_quantity", Step(ignored=True))
+    effect = await conditional.quantity(1)
+    await drain(hire(), conditional.shop)
+    assert await conditional.outcomes(effect) == ["unknown", "confirmed"]
+    assert shelf(conditional) == 1
+
+
+# -- channels without: the fence --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def plain(shop: Shop, channels: Channels) -> Stall:
+    return await Stall(shop, channels).open(settle=SETTLE)
+
+
+async def test_a_first_quantity_goes_out_in_one_write(shop: Shop, channels: Channels, hire: Hire) -> None:
+    stall = await Stall(shop, channels).open(units=0)
+    async with shop.unit() as unit:
+        await stock.receive(unit, stall.goods.variant_id, 4, key="four", mode="escrow")
+    await stall.quantity(4)
+    await drain(hire(), shop)
+    assert [call.argument for call in stall.channel.made("set_quantity")] == [4]
+    assert (shelf(stall), await books(stall)) == (4, (0, 4, 0))
+
+
+async def test_moving_a_share_goes_through_an_empty_shelf(plain: Stall, hire: Hire) -> None:
+    await plain.quantity(2)
+    await drain(hire(), plain.shop)
+    assert [call.argument for call in plain.channel.made("set_quantity")] == [0, 2]
+    assert (shelf(plain), await books(plain)) == (2, (0, 2, 0))
+
+
+async def test_sales_before_the_fence_that_are_told_late_are_not_put_back_on_sale(plain: Stall, hire: Hire) -> None:
+    plain.channel.order_delay = lambda: SETTLE * 0.8
+    plain.channel.script("set_quantity", Step(before=lambda: plain.channel.sell(plain.external_id, 3)))
+    await plain.quantity(4)
+    await drain(hire(), plain.shop)
+    reserved, entitled, pending = await books(plain)
+    assert (reserved, pending) == (3, 0)
+    assert entitled == shelf(plain) == 1, "five were there, three are sold, and the target fell with each sale"
+
+
+async def test_sales_right_after_the_shelf_is_filled_again_are_not_taken_for_an_ignored_write(
+    plain: Stall, hire: Hire
+) -> None:
+    external_id = plain.external_id
+    reads: list[Step] = [Step(), Step(), Step(before=lambda: plain.channel.sell(external_id, 2))]
+    plain.channel.script("read_listing", *reads)
+    effect = await plain.quantity(4)
+    await drain(hire(), plain.shop)
+    assert await plain.outcomes(effect) == ["confirmed"]
+    assert await books(plain) == (2, 2, 0)
+    assert shelf(plain) == 2
+
+
+async def test_granted_units_that_sold_out_behind_a_lost_answer_are_not_granted_again(
+    shop: Shop, channels: Channels, hire: Hire
+) -> None:
+    """0 → 3 took effect unseen and all three were sold; a newer, more urgent effect must not take the 0 for untouched."""
+    stall = await Stall(shop, channels).open(units=0, settle=SETTLE)
+    async with shop.unit() as unit:
+        await stock.receive(unit, stall.goods.variant_id, 6, key="six", mode="escrow")
+    stall.channel.script("set_quantity", Step(OutcomeUnknown("timeout"), applied=True))
+    await stall.quantity(3)
+    worker = hire()
+    await worker.step()
+    assert (shelf(stall), await books(stall)) == (3, (0, 3, 3))
+    stall.channel.sell(stall.external_id, 3)
+    await stall.quantity(3, last_unit=True)
+    await drain(worker, shop)
+    reserved, entitled, pending = await books(stall)
+    assert (reserved, pending) == (3, 0)
+    assert entitled == shelf(stall)
+    assert reserved + entitled <= 6
+
+
+async def test_a_fence_that_the_channel_ignores_shows_nothing_new(plain: Stall, hire: Hire) -> None:
+    plain.channel.script("set_quantity", Step(ignored=True))
+    effect = await plain.quantity(2)
+    await drain(hire(), plain.shop)
+    assert await plain.outcomes(effect) == ["retryable", "confirmed"]
+    assert shelf(plain) == 2
+
+
+async def test_a_write_that_is_told_twice_differs_in_its_key(plain: Stall, hire: Hire) -> None:
+    """A channel that remembers keys must not answer a new attempt with an old quantity."""
+    plain.channel.script("set_quantity", Step(), Step(Retryable("busy")))
+    await plain.quantity(2)
+    await drain(hire(), plain.shop)
+    keys = [call.key for call in plain.channel.made("set_quantity")]
+    assert len(keys) == len(set(keys)) > 2
+
+
+# -- pooled -----------------------------------------------------------------------------------------------------------
+
+
+async def test_pooled_channels_show_what_is_there(shop: Shop, channels: Channels, hire: Hire) -> None:
+    stall = await Stall(shop, channels).open(units=0)
+    goods = await shop.variant(units=4, mode="pooled")
+    stall.goods = goods
+    stall.listing = await shop.listing(stall.account, goods)
+    stall.external_id = stall.channel.put(goods.sku, 0)
+    effect = await stall.quantity(4)
+    await drain(hire(), shop)
+    assert await stall.outcomes(effect) == ["confirmed"]
+    assert shelf(stall) == 4
+    assert (await shop.item(goods)).allocated == 0
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+async def _pull(stall: Stall) -> int:
+    return await pull_orders(stall.shop.store, stall.shop.tenant_id, stall.account, stall.channel, Cause())
+
+
+async def test_an_order_that_becomes_visible_after_a_newer_one_is_still_met(plain: Stall) -> None:
+    late = plain.channel.sell(plain.external_id, 1)
+    assert late is not None
+    late.visible_at = float("inf")
+    await asyncio.sleep(0.002)
+    plain.channel.sell(plain.external_id, 2)
+    assert [await _pull(plain), await _pull(plain)] == [1, 0]
+    late.visible_at = 0.0
+    assert await _pull(plain) == 1
+    assert (await plain.shop.item(plain.goods)).reserved == 3
+
+
+async def test_a_shelf_that_somebody_changed_by_hand_is_noticed_but_a_sale_is_not_drift(
+    plain: Stall, hire: Hire
+) -> None:
+    plain.channel.sell(plain.external_id, 2)
+    effect = await plain.shop.enqueue(c.VerifyListings(account_id=plain.account.id), plain.account)
+    worker = hire()
+    await drain(worker, plain.shop)
+    assert await plain.shop.events(QuantityDrifted) == []
+    plain.channel.shelves[plain.external_id].quantity = 9
+    effect = await plain.shop.enqueue(c.VerifyListings(account_id=plain.account.id), plain.account)
+    await drain(worker, plain.shop)
+    assert await plain.outcomes(effect) == ["confirmed"]
+    drift = (await plain.shop.events(QuantityDrifted))[0]
+    assert (drift["expected"], drift["seen"]) == (3, 9)
+
+
+# -- everything at once -----------------------------------------------------------------------------------------------
+
+
+class Market:
+    """One item on two channels, buyers on both, a shopkeeper who moves shares, and a worker among failures."""
+
+    def __init__(self, shop: Shop, channels: Channels, seed: int) -> None:
+        self.shop, self.channels, self.random = shop, channels, random.Random(seed)
+        self.units = self.random.randint(4, 12)
+        self.open_for_business = True
+        self.stands: list[tuple[AccountRef, ScriptedChannel, UUID, str]] = []
+
+    async def build(self) -> Market:
+        self.goods: Goods = await self.shop.variant(units=self.units)
+        for conditional in (True, False):
+            account = await self.shop.account(settle_seconds=SETTLE)
+            channel = ScriptedChannel(conditional=conditional, settle_seconds=SETTLE)
+            channel.order_delay = lambda: self.random.random() * SETTLE * 0.7
+            self.channels.by_account[str(account.id)] = channel
+            listing = await self.shop.listing(account, self.goods)
+            self.stands.append((account, channel, listing, channel.put(self.goods.sku, 0)))
+        return self
+
+    async def buy(self) -> None:
+        while self.open_for_business:
+            await asyncio.sleep(self.random.random() * 0.03)
+            _, channel, _, external_id = self.random.choice(self.stands)
+            sale = channel.sell(external_id, self.random.randint(1, 2))
+            if sale is not None and self.random.random() < 0.2:
+                await asyncio.sleep(self.random.random() * 0.05)
+                channel.cancel(sale)
+
+    def spoil(self) -> None:
+        for _, channel, _, _ in self.stands:
+            for method in ("set_quantity", "read_listing"):
+                if self.random.random() < 0.3:
+                    channel.script(
+                        method,
+                        self.random.choice(
+                            [Step(Retryable("busy")), Step(ignored=True)]
+                            + [Step(OutcomeUnknown("timeout"), applied=applied) for applied in (True, False)]
+                            if method == "set_quantity"
+                            else [Step(Retryable("busy"))]
+                        ),
+                    )
+
+    async def keep_shop(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.spoil()
+            item = await self.shop.item(self.goods)
+            free = item.on_hand - item.reserved
+            first = self.random.randint(0, free)
+            await self.aim([first, self.random.randint(0, free - first)])
+            await asyncio.sleep(self.random.random() * 0.12)
+
+    async def aim(self, targets: list[int]) -> None:
+        async with self.shop.unit() as unit:
+            item = await stock.entitlement(unit, self.stands[0][2])
+            assert item is not None
+            shares = {stand[2]: target for stand, target in zip(self.stands, targets, strict=True)}
+            row = await self.shop.item(self.goods)
+            if sum(shares.values()) > row.on_hand - row.reserved:
+                return  # somebody bought meanwhile: the next round looks again
+            await stock.set_targets(unit, self.goods.stock_item_id, shares)
+        for (account, _, listing, _), target in zip(self.stands, targets, strict=True):
+            command = c.SetChannelQuantity(
+                account_id=account.id, listing_id=listing, quantity=target, last_unit=self.random.random() < 0.3
+            )
+            await self.shop.enqueue(command, account)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_unit_is_sold_twice_whatever_happens_at_the_same_time(
+    shop: Shop, channels: Channels, hire: Hire, seed: int
+) -> None:
+    market = await Market(shop, channels, seed).build()
+    worker = hire()
+    await worker.begin()
+
+    async def work() -> None:
+        while market.open_for_business:
+            if not await worker.step():
+                await asyncio.sleep(0.005)
+
+    tasks = [asyncio.create_task(market.buy()), asyncio.create_task(work())]
+    await market.keep_shop(8)
+    market.open_for_business = False
+    await asyncio.wait_for(asyncio.gather(*tasks), 20)
+    await drain(worker, shop, seconds=20)
+    await asyncio.sleep(SETTLE)
+    for account, channel, _, _ in market.stands:
+        await pull_orders(shop.store, shop.tenant_id, account, channel, Cause())
+    short = (await shop.rows("SELECT coalesce(sum(short), 0) AS units FROM order_line"))[0].units
+    item = await shop.item(market.goods)
+    sold = sum(channel.sold for _, channel, _, _ in market.stands)
+    assert short == 0, "an order was taken for a unit that does not exist"
+    assert item.reserved == sold <= market.units
+    on_offer = sum(channel.shelves[external_id].quantity or 0 for _, channel, _, external_id in market.stands)
+    assert sold + on_offer <= market.units
