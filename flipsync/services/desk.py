@@ -72,7 +72,8 @@ class StockDesk:
         else:
             # units of listings that cannot be written to now are still theirs: nobody else may sell them
             stuck = sum(row.entitled for row in rows if row not in selling)
-            claims = [Claim(row.listing_id, 1.0 + row.sold, row.entitled) for row in selling]
+            # what was decided counts, not how far its carrying out has come: else two decisions undo each other
+            claims = [Claim(row.listing_id, 1.0 + row.sold, row.target) for row in selling]
             shares = escrow_shares(available - stuck, claims)
         for row in rows:
             shares.setdefault(row.listing_id, row.entitled)

@@ -235,10 +235,18 @@ async def let_go(unit: UnitOfWork, listing_id: UUID, down_to: int) -> int:
 
 
 async def shown(unit: UnitOfWork, listing_id: UUID) -> None:
-    """The channel confirmed showing everything that was granted."""
+    """The channel confirmed showing everything that was granted.
+
+    When that is less than intended because another listing still holds units that nobody is taking back, the
+    inventory agent is told to look again.
+    """
     allocation = await ledger.allocation_of(unit.session, listing_id)
-    if allocation is not None:
-        allocation.pending = 0
+    if allocation is None:
+        return
+    allocation.pending = 0
+    await unit.session.flush()
+    if allocation.entitled < allocation.target and await ledger.idle_overhang(unit.session, allocation.stock_item_id):
+        _tell(unit, await _locked(unit, allocation.stock_item_id), "reallocate", 0)
 
 
 async def _book_pending_count(unit: UnitOfWork, item: StockItem) -> None:

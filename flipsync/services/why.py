@@ -60,8 +60,8 @@ async def find(session: AsyncSession, subject: str) -> Subject:
     if (row_id := _as_uuid(name)) is not None:
         return await _find_by_id(session, row_id)
     found = await rows.named(session, name, _CANDIDATES)
-    if any(kind == "variant" for kind, _ in found):  # channels that name listings by SKU
-        found = {(kind, row_id) for kind, row_id in found if kind != "listing"}
+    if any(kind == "variant" for kind, _ in found):  # products and channels often name things by the SKU
+        found = {(kind, row_id) for kind, row_id in found if kind not in ("product", "listing")}
     pairs = [(name[:at].strip(), name[at + 1 :].strip()) for at, sign in enumerate(name) if sign == "@"]
     if pairs:
         found |= {("listing", each) for each in await rows.listings_named(session, pairs)}

@@ -65,6 +65,18 @@ class Journal:
     reactions: dict[UUID, list[AgentDecision]] = field(default_factory=lambda: defaultdict(list))
     label: Labels = field(default_factory=lambda: Labels({}))
 
+    def alternatives_to_tell(self, row: AgentDecision) -> list[Any]:
+        """Those that name the subject, by id or by SKU; where none does, all."""
+        ids = {str(row_id) for _, row_id in self.focus}
+        skus = {self.label(*each).partition("@")[0] + ":" for each in self.focus if each[0] == "listing"}
+        named = [
+            each
+            for each in row.alternatives
+            if any(row_id in str(each.get("name")) for row_id in ids)
+            or any(str(each.get("name")).startswith(sku) for sku in skus)
+        ]
+        return named or row.alternatives
+
     def proposals_to_tell(self, decision_id: UUID) -> list[Proposal]:
         """Those about the subject; where none is, all that were read."""
         every = self.proposals[decision_id]
@@ -210,7 +222,7 @@ class Teller:
         if isinstance(origin, EventRecord):
             self._fact_step(origin, 0, [])
         elif isinstance(origin, AgentDecision):
-            self.steps.append(_decision_step(origin, 0, self._journal.label, brief=True))
+            self.steps.append(_decision_step(origin, 0, self._journal.label))
         else:
             self._effect(origin, 0, follow=False)
 
@@ -237,7 +249,7 @@ class Teller:
         self._told.add(decision_id)
         journal, row = self._journal, self._journal.decisions[decision_id].row
         shown = journal.proposals_to_tell(decision_id)
-        step = _decision_step(row, depth, journal.label)
+        step = _decision_step(row, depth, journal.label, weighed=journal.alternatives_to_tell(row))
         if (proposed := journal.decisions[decision_id].proposals) > len(shown):
             words = f"{proposed} commands proposed, {len(shown)} of them told here"
             step = step.model_copy(update={"details": [*step.details, words]})
@@ -335,19 +347,20 @@ class Teller:
             self.fact(event_id, depth)
 
 
-def _decision_step(row: AgentDecision, depth: int, label: Labels, *, brief: bool = False) -> Step:
+def _decision_step(row: AgentDecision, depth: int, label: Labels, *, weighed: Sequence[Any] | None = None) -> Step:
+    """With `weighed` (the alternatives to tell) in full, without in a line."""
     stake = money(row.stake_minor, row.stake_currency)
     details = [f"confidence {row.confidence:.0%}" + (f", at stake {stake}" if stake else "") + f", by {row.source}"]
-    for alternative in row.alternatives[:ALTERNATIVES_SHOWN]:
-        scores = ", ".join(
-            _score(name, value, row.stake_currency) for name, value in alternative.get("scores", {}).items()
-        )
+    told = row.alternatives if weighed is None else weighed
+    for alternative in told[:ALTERNATIVES_SHOWN]:
+        scored = alternative.get("scores", {}).items()
+        scores = ", ".join(_score(name, value, row.stake_currency) for name, value in scored)
         chosen = "chosen" if alternative.get("chosen") else "weighed"
         parts = "; ".join(part for part in (scores, str(alternative.get("why") or "")) if part)
         called = label.within(str(alternative.get("name")))
         details.append(f"{chosen}: {called}" + (f" ({parts})" if parts else ""))
-    if len(row.alternatives) > ALTERNATIVES_SHOWN:
-        details.append(f"… and {len(row.alternatives) - ALTERNATIVES_SHOWN} more alternatives")
+    if len(row.alternatives) > len(told[:ALTERNATIVES_SHOWN]):
+        details.append(f"… and {len(row.alternatives) - len(told[:ALTERNATIVES_SHOWN])} more alternatives")
     looked = [
         label(each["kind"], UUID(str(each["id"]))) + (f" ({each['note']})" if each.get("note") else "")
         for each in row.evidence[:ALTERNATIVES_SHOWN]
@@ -360,7 +373,7 @@ def _decision_step(row: AgentDecision, depth: int, label: Labels, *, brief: bool
         depth=depth,
         at=row.decided_at,
         text=f"{row.agent} {_STATES[row.state]}: {row.rationale}",
-        details=[] if brief else details,
+        details=[] if weighed is None else details,
         data={
             "agent": row.agent,
             "agent_version": row.agent_version,
@@ -369,7 +382,7 @@ def _decision_step(row: AgentDecision, depth: int, label: Labels, *, brief: bool
             "rationale": row.rationale,
             "confidence": row.confidence,
             "stake": None if stake is None else stake.model_dump(),
-            "alternatives": row.alternatives,
+            "alternatives": told,
             "evidence": row.evidence,
         },
     )

@@ -13,7 +13,7 @@ from flipsync.services.why_chain import Journal, Teller, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, clock
 from flipsync.services.why_order import movement_step
 from flipsync.services.why_words import units
-from flipsync.store.models import Allocation, Product, RivalOfferSeen, StockItem, Variant
+from flipsync.store.models import AgentDecision, Allocation, Product, RivalOfferSeen, StockItem, Variant
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import ListingRow, PriceRow, Subject
@@ -43,14 +43,14 @@ async def explain_listing(session: AsyncSession, listing_id: UUID, decisions: in
         now.append(Line(name="account", text=f"{account.name} is {account.status}: {account.status_reason}"))
     told = [f"{listing.title}: {_state(row)}.", f"{_entitlement(allocation, shelf)}."]
     if prices:
-        told.append(f"Its price: {_price_words(prices[0])}.")
+        told.append(f"Its price: {_price_words(prices[0], listing.sku)}.")
     told.append(_last_word(journal, chains))
     return Explanation(
         subject=Named(kind="listing", id=listing_id, label=label),
         title=f"Listing {label} ({account.vendor}, {listing.external_id or 'not on the channel yet'})",
         summary=" ".join(told),
         now=now,
-        prices=[_price_words(price) for price in prices],
+        prices=[_price_words(price, listing.sku) for price in prices],
         chains=chains,
         notes=[f"The newest {len(chains)} decisions are shown."] if len(chains) == decisions else [],
     )
@@ -92,7 +92,10 @@ async def explain_goods(session: AsyncSession, kind: str, row_id: UUID, decision
         + " "
         + _last_word(journal, chains[: len(journal.decisions)]),
         now=now,
-        prices=[f"{names[price[0].listing_id]}: {_price_words(price)}" for price in prices],
+        prices=[
+            f"{names[price[0].listing_id]}: {_price_words(price, names[price[0].listing_id].partition('@')[0])}"
+            for price in prices
+        ],
         chains=chains,
         notes=[f"Only the first {_VARIANTS} variants are shown."] if len(found) == _VARIANTS else [],
     )
@@ -208,11 +211,12 @@ def _rivals(rivals: Sequence[RivalOfferSeen]) -> str:
     return "; ".join(shown) + (f"; {len(rivals) - _RIVALS} more" if len(rivals) > _RIVALS else "")
 
 
-def _price_words(row: PriceRow) -> str:
-    change, _, agent, rationale = row
+def _price_words(row: PriceRow, sku: str) -> str:
+    change, decision = row
     new, floor = money(change.new_minor, change.currency), money(change.floor_minor, change.currency)
-    by = f" by {agent}" if agent else ""
-    why = f": {rationale.rstrip('.')}" if rationale else (f": {change.reason}" if change.reason else "")
+    by = f" by {decision.agent}" if decision is not None else ""
+    reason = change.reason if decision is None else _reason(decision, sku)
+    why = f": {reason.rstrip('.')}" if reason else ""
     if change.old_minor is None:
         moved = f"first shown at {new}"
     elif change.old_minor == change.new_minor:
@@ -224,3 +228,11 @@ def _price_words(row: PriceRow) -> str:
         moved = f"{verb} from {old} to {new} ({share:+.1f} %)"
     below = " – BELOW ITS FLOOR" if change.new_minor < change.floor_minor else ""
     return f"{moved} at {clock(change.at)}{by}, floor {floor}{below}{why}"
+
+
+def _reason(decision: AgentDecision, sku: str) -> str:
+    """Why this price: a decision about many prices gives each one's reason among its alternatives."""
+    for each in decision.alternatives:
+        if str(each.get("name")).startswith(f"{sku}: ") and each.get("chosen") and each.get("why"):
+            return str(each["why"])
+    return decision.rationale

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Allocation, Listing, StockItem, StockMovement
+from flipsync.store.models import Allocation, Effect, Listing, StockItem, StockMovement
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -133,6 +133,21 @@ async def set_pending_count(session: AsyncSession, stock_item_id: UUID, counted:
 
 async def set_mode(session: AsyncSession, stock_item_id: UUID, mode: str) -> None:
     await session.execute(update(StockItem).where(StockItem.id == stock_item_id).values(mode=mode))
+
+
+async def idle_overhang(session: AsyncSession, stock_item_id: UUID) -> bool:
+    """Whether a listing holds more than it should and nothing is under way to take it back."""
+    under_way = (
+        exists()
+        .where(Effect.subject_kind == "listing", Effect.subject_id == Allocation.listing_id)
+        .where(Effect.finished_at.is_(None))
+    )
+    found = await session.scalar(
+        select(Allocation.id)
+        .where(Allocation.stock_item_id == stock_item_id, Allocation.entitled > Allocation.target, ~under_way)
+        .limit(1)
+    )
+    return found is not None
 
 
 async def listings_of_item(session: AsyncSession, stock_item_id: UUID) -> Sequence[tuple[Allocation, Listing]]:

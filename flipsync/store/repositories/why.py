@@ -309,7 +309,7 @@ async def decision_of_effect(session: AsyncSession, effect_id: UUID) -> UUID | N
 
 
 ListingRow = Row[Listing, MarketplaceAccount, Allocation | None, StockItem | None]
-PriceRow = Row[PriceChange, UUID | None, str | None, str | None]
+PriceRow = Row[PriceChange, AgentDecision | None]
 
 
 async def listings(
@@ -333,9 +333,9 @@ async def listings(
 
 
 async def price_history(session: AsyncSession, listing_ids: Collection[UUID], limit: int) -> Sequence[PriceRow]:
-    """(price change, decision id, agent, rationale) of the newest moves, newest first."""
+    """(price change, the decision behind it) of the newest moves, newest first."""
     query = (
-        select(PriceChange, AgentDecision.id, AgentDecision.agent, AgentDecision.rationale)
+        select(PriceChange, AgentDecision)
         .outerjoin(Effect, Effect.id == PriceChange.effect_id)
         .outerjoin(Proposal, Proposal.id == Effect.proposal_id)
         .outerjoin(AgentDecision, AgentDecision.id == Proposal.decision_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from flipsync.store.models import (
     StockMovement,
     Variant,
 )
+from flipsync.store.repositories import catalogue as catalogue_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import stock as ledger
 
@@ -266,6 +268,30 @@ async def test_movements_say_where_they_come_from(shop: Shop) -> None:
         ("receive", 3, "catalogue import"),
         ("count", -2, "catalogue import"),
     ]
+
+
+async def test_goods_can_be_listed_while_an_import_works_on_them(shop: Shop) -> None:
+    await bring(shop, A=5)
+    async with shop.store.unit(shop.tenant_id) as unit:
+        assert await catalogue_rows.variants_by_sku(unit.session, ["A"], lock=True)
+        async with asyncio.timeout(10):
+            await offer(shop)  # refers to the locked variant
+    assert (await item_of(shop, "A")).allocated == 5
+
+
+async def test_an_order_that_came_first_is_seen_by_the_import_that_waited_for_it(shop: Shop) -> None:
+    await bring(shop, A=5)
+    item = await item_of(shop, "A")
+    async with shop.store.unit(shop.tenant_id) as unit:
+        locked = await ledger.lock_item(unit.session, item.id)
+        assert locked is not None
+        importing = asyncio.create_task(bring(shop, A=2))
+        await asyncio.sleep(0.3)
+        assert not importing.done()
+        assert await ledger.move(unit, locked, "reserve", reserved=3, key="sold")
+    await importing
+    after = await item_of(shop, "A")
+    assert (after.on_hand, after.reserved) == (3, 3)
 
 
 async def bring_product(shop: Shop, published: str, condition: str = "") -> None:
