@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
@@ -48,3 +49,13 @@ async def noop_listener() -> AsyncIterator[tuple[str, Callable[[], int]]]:
         yield f"http://127.0.0.1:{port}/", lambda: heard
     finally:
         server.close()
+
+
+async def _serve() -> None:
+    async with noop_listener() as (url, _):
+        print(url, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

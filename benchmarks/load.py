@@ -150,7 +150,13 @@ async def hammer(
 
 
 async def pace(
-    url: str, make: Callable[[], bytes], *, rate: float, seconds: float, width: int = 64, answered: Answered | None = None
+    url: str,
+    make: Callable[[], bytes],
+    *,
+    rate: float,
+    seconds: float,
+    width: int = 64,
+    answered: Answered | None = None,
 ) -> LoadResult:
     """`rate` requests a second, sent on time whether or not earlier ones are answered (open loop, up to `width`)."""
     result = LoadResult()

@@ -117,7 +117,9 @@ class Report:
         if machine.busy:
             lines.append("WARNING: the machine was busy before this run: figures are worse than they would be alone")
         widths = [max((len(row[column]) for row in self.rows), default=0) for column in range(2)]
-        lines += [f"  {what:<{widths[0]}}  {figure:>{widths[1]}}  {against}".rstrip() for what, figure, against in self.rows]
+        lines += [
+            f"  {what:<{widths[0]}}  {figure:>{widths[1]}}  {against}".rstrip() for what, figure, against in self.rows
+        ]
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 

@@ -145,7 +145,9 @@ async def _measure(business: Business, options: argparse.Namespace) -> dict[str,
     make = business.orders(channels)
     base = business.sandbox.base_url
     with saying("warm-up"):
-        await _phase(business, lambda: hammer(base, make, width=2, count=max(10, options.burst // 20), answered=business.note))
+        await _phase(
+            business, lambda: hammer(base, make, width=2, count=max(10, options.burst // 20), answered=business.note)
+        )
     with saying(f"steady: {options.rate}/s for {options.seconds:.0f} s"):
         steady = await _phase(
             business, lambda: pace(base, make, rate=options.rate, seconds=options.seconds, answered=business.note)

@@ -105,7 +105,9 @@ async def open_business(system: System, *, skus: int, requests_per_second: float
     write_catalogue(path, skus)
     async with SandboxClient(system.sandbox.base_url, system.sandbox.control_token) as market:
         await market.open_for_business(open=False, webhook_interval_seconds=0.0, traffic=0.001)
-    await import_catalogue(store, tenant_id, read_catalogue(path, currency="USD"), file_name=path.name, stock_mode="pooled")
+    await import_catalogue(
+        store, tenant_id, read_catalogue(path, currency="USD"), file_name=path.name, stock_mode="pooled"
+    )
     box = SecretBox(parse_keys(system.keys.secret))
     woo, custom = system.sandbox.woocommerce, system.sandbox.custom
     common: dict[str, Any] = {
@@ -164,9 +166,9 @@ def open_work(business: Business) -> int:
 
 def orders_taken(business: Business) -> int:
     return int(
-        fetch(business.url, "SELECT count(*) AS n FROM customer_order WHERE tenant_id = %(t)s", {"t": business.tenant_id})[
-            0
-        ]["n"]
+        fetch(
+            business.url, "SELECT count(*) AS n FROM customer_order WHERE tenant_id = %(t)s", {"t": business.tenant_id}
+        )[0]["n"]
     )
 
 

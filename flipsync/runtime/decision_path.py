@@ -6,6 +6,7 @@ or not at all.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -209,6 +210,10 @@ class DecisionPath:
         await decision_rows.set_state(unit.session, decision_id, "overruled")
         for proposal_row in _open_proposals(row):
             await decision_rows.set_verdict(unit.session, proposal_row.id, "deny", "overruled", reason)
+            if proposal_row.command == c.EndorseDecision.type_name():  # the one it would have let go ahead ends too
+                endorsed = c.EndorseDecision.model_validate(proposal_row.payload).decision_id
+                with contextlib.suppress(Conflict):
+                    await self.overrule(unit, endorsed, reason)
 
     async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
         hours = (await ctx.services.profile()).settings.approval_hours

@@ -59,9 +59,7 @@ async def find(session: AsyncSession, subject: str) -> Subject:
         raise InvalidInput("nothing was asked about", hint="name a SKU, an order number or an id")
     if (row_id := _as_uuid(name)) is not None:
         return await _find_by_id(session, row_id)
-    found = await rows.named(session, name, _CANDIDATES)
-    if any(kind == "variant" for kind, _ in found):  # products and channels often name things by the SKU
-        found = {(kind, row_id) for kind, row_id in found if kind not in ("product", "listing")}
+    found = _goods_first(await rows.named(session, name, _CANDIDATES))
     pairs = [(name[:at].strip(), name[at + 1 :].strip()) for at, sign in enumerate(name) if sign == "@"]
     if pairs:
         found |= {("listing", each) for each in await rows.listings_named(session, pairs)}
@@ -70,7 +68,7 @@ async def find(session: AsyncSession, subject: str) -> Subject:
     if found:
         raise InvalidInput(f"“{name}” means {len(found)} things", hint="give one of: " + await _list(session, found))
     close = await rows.similar(session, name.partition("@")[0].strip() or name, _CANDIDATES)
-    same = {(kind, row_id) for kind, row_id, label in close if label.casefold() == name.casefold()}
+    same = _goods_first({(kind, row_id) for kind, row_id, label in close if label.casefold() == name.casefold()})
     if len(same) == 1:
         return same.pop()
     near = await _list(session, [(kind, row_id) for kind, row_id, _ in close])
@@ -78,6 +76,13 @@ async def find(session: AsyncSession, subject: str) -> Subject:
         f"nothing is called “{name}”",
         hint=f"did you mean: {near}" if near else "name a SKU, SKU@account, an order number or an id",
     )
+
+
+def _goods_first(found: set[Subject]) -> set[Subject]:
+    """A SKU means the variant, though products and channels often use it as their own name too."""
+    if any(kind == "variant" for kind, _ in found):
+        return {(kind, row_id) for kind, row_id in found if kind not in ("product", "listing")}
+    return found
 
 
 def _as_uuid(name: str) -> UUID | None:

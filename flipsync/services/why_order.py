@@ -50,7 +50,8 @@ async def explain_order(session: AsyncSession, order_id: UUID) -> Explanation:
     bought = units(sum(line.quantity for line in lines))
     told = [f"{bought} for {total}, placed on {account} ({vendor}) at {clock(order.placed_at)}."]
     if first is not None:
-        told.append(f"We learned of it {_how(origins)} at {clock(first.recorded_at)}.")
+        pushed = not origins and await rows.came_by_webhook(session, order.account_id, first)
+        told.append(f"We learned of it {_how(origins, pushed)} at {clock(first.recorded_at)}.")
     short = sum(line.short for line in lines)
     told.append(f"{units(short)} could not be reserved." if short else _progress(order.state))
     if shipment is not None:
@@ -84,11 +85,11 @@ async def explain_order(session: AsyncSession, order_id: UUID) -> Explanation:
     )
 
 
-def _how(origins: Sequence[Origin]) -> str:
-    effects = [each for each in origins if isinstance(each, Effect)]
-    if not effects:
+def _how(origins: Sequence[Origin], pushed: bool) -> str:
+    if pushed:
         return "by webhook"
-    if effects[-1].command == "PullOrders":
+    effects = [each for each in origins if isinstance(each, Effect)]
+    if not effects or effects[-1].command == "PullOrders":
         return "by asking the channel for its orders"
     return "by asking the channel for its orders on the way to another write"
 

@@ -37,6 +37,7 @@ from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef
 from flipsync.services.why import Explanation, Step, explain
 from flipsync.store.database import Database
+from flipsync.store.repositories import accounts as account_rows
 from flipsync.store.unit_of_work import Cause
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,14 +209,10 @@ def in_order(explanation: Explanation, *words: str) -> None:
         at = found[0]
 
 
-async def test_an_order_is_told_from_the_poll_to_the_parcel(day: Day) -> None:
+async def test_an_order_is_told_from_its_first_fact_to_the_parcel(day: Day) -> None:
     told = await day.explain(day.ids["order"])
     in_order(
         told,
-        "it was time to look at Bazaar",
-        "base_market decided",
-        "fetch the orders of Bazaar – confirmed",
-        "attempt 1 confirmed: 1 orders new or changed",
         "came in; every unit was reserved",
         "fulfillment decided: every unit is reserved",
         "ready to pack – may go ahead",
@@ -235,6 +232,35 @@ async def test_an_order_is_told_from_the_poll_to_the_parcel(day: Day) -> None:
     assert [line.text for line in told.now if line.name == day.goods.sku] == [
         "2 units for 59.98 USD: 0 reserved, 0 short, 2 shipped, 0 returned"
     ]
+
+
+async def test_an_order_that_was_fetched_is_told_from_the_reason_to_look(day: Day) -> None:
+    effect = await day.one("SELECT id FROM effect WHERE command = 'PullOrders' ORDER BY id DESC LIMIT 1")
+    async with day.shop.store.unit(day.shop.tenant_id, Cause(effect, new_id())) as unit:
+        fetched = (await orders.ingest_order(unit, day.account, day.shop.order({day.goods.sku: 1}))).order_id
+    told = await day.explain(fetched)
+    in_order(
+        told,
+        "it was time to look at Bazaar",
+        "base_market decided: time to look for what webhooks did not tell",
+        "fetch the orders of Bazaar – confirmed",
+        "attempt 1 confirmed: ",
+        "came in; every unit was reserved",
+    )
+    assert "by asking the channel for its orders" in told.summary
+    await day.quiet()
+
+
+async def test_an_order_that_was_pushed_says_so(day: Day) -> None:
+    async with day.shop.unit() as unit:
+        await account_rows.insert_delivery(unit.session, unit.tenant_id, day.account.id, "delivery-1", "order.created")
+        pushed = (await orders.ingest_order(unit, day.account, day.shop.order({day.goods.sku: 9}))).order_id
+    told = await day.explain(pushed)
+    assert "We learned of it by webhook" in told.summary
+    assert "units could not be reserved" in told.summary
+    in_order(told, "came in, short of ")
+    await day.quiet()
+    in_order(await day.explain(pushed), "came in, short of ", "fulfillment held: ")
 
 
 async def test_a_sale_is_followed_to_what_other_agents_made_of_it(day: Day) -> None:

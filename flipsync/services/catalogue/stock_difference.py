@@ -91,9 +91,6 @@ def _plan_known(
 
     if quantities == "count":
         target = quantity
-        if target < item.reserved:
-            warn(f"stock left as it is: {quantity} units counted, but {item.reserved} belong to buyers")
-            return
     elif last is None and known.moved:
         if quantity != booked:
             warn(f"stock left as it is ({booked}): it is not from a file; from now on the file's changes are booked")
@@ -106,6 +103,9 @@ def _plan_known(
             if target < lowest:
                 warn(f"{lowest - target} of {booked - target} fewer units were sold before: they cannot be taken off")
                 target = lowest
+    if target != booked and target < item.reserved:
+        warn(f"stock left as it is: it would be {target} units, but {item.reserved} belong to buyers")
+        return
     if target > MAX_UNITS:
         warn(f"stock left as it is: {target:,} units are more than the {MAX_UNITS:,} a shelf can hold")
         return

@@ -43,6 +43,7 @@ from flipsync.store.models import (
     StockItem,
     StockMovement,
     Variant,
+    WebhookDelivery,
 )
 
 Subject = tuple[str, UUID]
@@ -397,6 +398,15 @@ async def movements_of_order(
         .limit(limit)
     )
     return (await session.execute(query)).all()
+
+
+async def came_by_webhook(session: AsyncSession, account_id: UUID, event: EventRecord) -> bool:
+    """Whether the account's channel delivered a webhook just before this fact was recorded."""
+    low, _ = _id_range(event.recorded_at, timedelta(seconds=2))
+    query = select(WebhookDelivery.id).where(
+        WebhookDelivery.account_id == account_id, WebhookDelivery.id.between(low, event.id)
+    )
+    return (await session.execute(query.limit(1))).first() is not None
 
 
 def _each(subjects: Collection[Subject]) -> TableValuedAlias:

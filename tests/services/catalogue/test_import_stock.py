@@ -257,6 +257,24 @@ async def test_a_fall_taken_back_before_the_channel_let_go_changes_nothing(shop:
     assert (item.on_hand, item.pending_count) == (5, None)
 
 
+async def test_more_units_do_not_cover_what_was_sold_before_a_channel_knew_there_were_fewer(shop: Shop) -> None:
+    await bring(shop, A=5)
+    listing = await offer(shop)
+    await bring(shop, A=2)
+    async with shop.store.unit(shop.tenant_id) as unit:
+        allocation = await ledger.allocation_of(unit.session, listing)
+        assert allocation is not None
+        allocation.entitled -= 4
+        await unit.session.flush()
+    await sell(shop, 4, shipped=False)
+    outcome = await bring(shop, A=3)
+    assert "4 belong to buyers" in outcome.report.problems[0].reason
+    assert (await variant_of(shop)).imported_quantity == 2, "it can be booked when a person has settled it"
+    await bring(shop, A=4)
+    item = await item_of(shop, "A")
+    assert (item.on_hand - item.allocated, item.reserved, item.pending_count) == (4, 4, 4)
+
+
 async def test_movements_say_where_they_come_from(shop: Shop) -> None:
     await bring(shop, A=5)
     await bring(shop, A=8)

@@ -1,0 +1,125 @@
+"""Cold start, memory and idle processor share of the whole system, against bare Ray with as many actors.
+
+    python -m benchmarks.cold_start [--quick] [--json] [--repeats 3] [--idle-seconds 30]
+
+Ours: data folder, PostgreSQL, Redis, schema, Ray, API behind HAProxy, supervisor, agents, effect worker. The peer: a Ray
+head with as many actors that import and do nothing, and a no-op route on Serve behind the same HAProxy. Each is a
+process of its own, started from nothing, seconds counted from its exec. Memory is the sum of proportional set sizes over
+the whole process tree; the idle share is processor time over wall time, 1.0 is one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.installation import graph, temporary_home
+from benchmarks.measuring import Report, saying, spread
+from benchmarks.processes import idle_shares, proportional_memory, tree
+
+AIM_IDLE = 1.5
+#: beside the agents: the supervisor and one effect worker
+_OTHER_ACTORS = 2
+
+
+def run_once(module: str, home: Path, arguments: list[str], *, settle: float, idle: float) -> dict[str, Any]:
+    """Start it, wait for its stages, let it rest, look at it, stop it. `idle` 0 looks at nothing."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "--home", str(home), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    stages: dict[str, Any] = {}
+    try:
+        for line in process.stdout:
+            stages[json.loads(line)["stage"]] = time.monotonic() - began
+            if "agents" in stages:
+                break
+        if "agents" not in stages:
+            raise RuntimeError(f"{module} ended with {process.wait()} before it was up")
+        if idle:
+            time.sleep(settle)
+            stages["idle"] = idle_shares(process.pid, idle)
+            memory = proportional_memory(tree(process.pid))
+            stages["memory_mb"] = {name: sum(each) for name, each in memory.items()}
+            stages["largest_mb"] = {name: max(each) for name, each in memory.items()}
+            stages["processes"] = {name: len(each) for name, each in memory.items()}
+    finally:
+        process.stdin.close()
+        process.wait(timeout=60)
+    return stages
+
+
+def measure(*, repeats: int, settle: float, idle: float) -> dict[str, Any]:
+    """The result object. Ours and the peer take turns, so that a busy neighbour meets both."""
+    actors = len(graph().agents) + _OTHER_ACTORS
+    runs: dict[str, list[dict[str, Any]]] = {"first": [], "again": [], "bare": []}
+    for turn in range(repeats):
+        look = idle if turn == 0 else 0.0
+        with temporary_home() as home:
+            with saying("ours, on an empty folder"):
+                runs["first"].append(run_once("benchmarks.whole_system", home, [], settle=settle, idle=0.0))
+            with saying("ours, again"):
+                runs["again"].append(run_once("benchmarks.whole_system", home, [], settle=settle, idle=look))
+        with temporary_home() as home, saying("bare Ray"):
+            arguments = ["--actors", str(actors)]
+            runs["bare"].append(run_once("benchmarks.bare_ray", home, arguments, settle=settle, idle=look))
+    ours, bare = runs["again"][0], runs["bare"][0]
+    return {
+        "actors": actors,
+        "start_seconds": {
+            name: {stage: spread([run[stage] for run in several]) for stage in ("api", "agents")}
+            for name, several in runs.items()
+        },
+        "memory_mb": {"ours": ours["memory_mb"], "bare": bare["memory_mb"]},
+        "largest_process_mb": {"ours": ours["largest_mb"], "bare": bare["largest_mb"]},
+        "processes": {"ours": ours["processes"], "bare": bare["processes"]},
+        "idle_share_of_a_core": {"ours": ours["idle"], "bare": bare["idle"]},
+        "idle_ratio": sum(ours["idle"].values()) / max(1e-9, sum(bare["idle"].values())),
+        "aim_idle_ratio": AIM_IDLE,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--settle-seconds", type=float, default=15.0, help="rest before the idle share is measured")
+    parser.add_argument("--idle-seconds", type=float, default=30.0)
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.repeats, options.settle_seconds, options.idle_seconds = 1, 1.0, 3.0
+    report = Report("cold_start")
+    report.result = result = measure(repeats=options.repeats, settle=options.settle_seconds, idle=options.idle_seconds)
+    starts, bare = result["start_seconds"], result["start_seconds"]["bare"]
+    for name, words in (("first", "ours, empty folder"), ("again", "ours, again"), ("bare", "bare Ray")):
+        for stage, what in (("api", "API answers"), ("agents", f"all {result['actors']} actors ready")):
+            each = starts[name][stage]
+            ratio = each["median"] / bare[stage]["median"]
+            against = f"{each['min']:.1f}–{each['max']:.1f}" + (f", {ratio:.2f}× bare" if name != "bare" else "")
+            report.row(f"{words}: {what}", f"{each['median']:.1f} s", against)
+    for name in ("ours", "bare"):
+        memory, idle = result["memory_mb"][name], result["idle_share_of_a_core"][name]
+        most = ", ".join(f"{what} {mb:.0f}" for what, mb in list(memory.items())[:7])
+        report.row(f"{name}: memory (PSS)", f"{sum(memory.values()):,.0f} MB", most)
+        burns = ", ".join(f"{what} {share:.1%}" for what, share in list(idle.items())[:8])
+        report.row(f"{name}: idle, share of one core", f"{sum(idle.values()):.1%}", burns)
+    agents = result["memory_mb"]["ours"].get("ray::AgentActor", 0.0)
+    count = max(1, result["processes"]["ours"].get("ray::AgentActor", 0))
+    report.row("ours: memory of one agent (PSS)", f"{agents / count:.0f} MB")
+    report.row("idle: ours / bare", f"{result['idle_ratio']:.2f}×", f"aim ≤{AIM_IDLE}×")
+    report.finish(as_json=options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

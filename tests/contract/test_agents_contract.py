@@ -1,0 +1,177 @@
+"""What every agent of the roster promises, checked on every agent: a new agent is held to it by being in the roster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from shop import Shop, dollars, open_store
+
+import agents
+from agents import ROSTER
+from flipsync.domain import events as e
+from flipsync.domain.channel import RivalOffer
+from flipsync.domain.clock import ManualClock, utc_now
+from flipsync.domain.commands import Command
+from flipsync.domain.decisions import Decision
+from flipsync.domain.ids import new_id
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import Agent
+from flipsync.services import orders, stock
+from flipsync.store.repositories import listings as listing_rows
+
+AgentClass = type[Agent[Any]]
+ROOT = Path(agents.__file__).parents[1]
+HEAVY = ("ray", "numpy", "pandas", "torch", "httpx2", "openai", "fastapi", "cryptography")
+
+
+def every_agent() -> Any:
+    return pytest.mark.parametrize("agent", ROSTER, ids=lambda agent: agent.spec.name)
+
+
+def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
+    """An event of a type with every field filled: from `wanted`, from `ids`, else with something possible."""
+    values: dict[str, Any] = {}
+    for name, hint in get_type_hints(event).items():
+        if name not in event.model_fields:
+            continue
+        field = event.model_fields[name]
+        if name in wanted:
+            values[name] = wanted[name]
+        elif name in ids:
+            values[name] = ids[name]
+        elif name.endswith("_id"):
+            values[name] = new_id()
+        elif hint is Money:
+            values[name] = dollars(1200)
+        elif hint is bool:
+            values[name] = True
+        elif hint in (int, int | None):
+            values[name] = 1
+        elif hint is str:
+            values[name] = {"tracking_number": "1Z", "kind": "receive", "outcome": "rejected"}.get(name, "something")
+        elif field.is_required():
+            values[name] = hint.__args__[0]  # the first of a Literal
+    return event(**values)
+
+
+@pytest.fixture(scope="module")
+async def world(database_urls: dict[str, str]) -> AsyncIterator[tuple[Shop, dict[str, Any]]]:
+    """A shop with something for everybody to decide on, at a moment that does not pass; and the ids of what is in it."""
+    store = open_store(database_urls["worker"], clock=ManualClock(utc_now()))
+    shop = await Shop(store).found()
+    account = await shop.account()
+    goods = await shop.variant(units=6)
+    listing = await shop.listing(account, goods, units=4)
+    unlisted = await shop.variant(units=1)
+    rival = RivalOffer(sku=goods.sku, seller="rival", price=dollars(2600), in_stock=True, seen_at=utc_now())
+    async with shop.unit() as unit:
+        row = rival.model_dump(exclude={"sku", "price"}) | {
+            "listing_id": listing,
+            "price_minor": rival.price.amount_minor,
+            "currency": "USD",
+        }
+        await listing_rows.record_rivals(unit, [row], [listing], utc_now())
+        order = await orders.ingest_order(unit, account, shop.order({goods.sku: 2}))
+        await stock.receive(unit, goods.variant_id, 3, key="more", mode="escrow")
+    ids = {
+        "tenant_id": shop.tenant_id,
+        "account_id": account.id,
+        "vendor": account.vendor,
+        "product_id": unlisted.product_id,
+        "variant_id": goods.variant_id,
+        "stock_item_id": goods.stock_item_id,
+        "listing_id": listing,
+        "order_id": order.order_id,
+    }
+    yield shop, ids
+    await store.aclose()
+
+
+async def fingerprint(shop: Shop) -> list[tuple[str, int]]:
+    """How many rows each table shows to the tenant, and the sum of what may change in them."""
+    tables = ("event", "agent_task", "effect", "proposal", "agent_decision", "listing", "stock_movement", "allocation")
+    return [(table, (await shop.rows(f"SELECT count(*) AS n FROM {table}"))[0].n) for table in tables] + [
+        ("entitled", (await shop.rows("SELECT coalesce(sum(entitled + target), 0) AS n FROM allocation"))[0].n),
+        ("xmin", (await shop.rows("SELECT coalesce(max(xmin::text::bigint), 0) AS n FROM listing"))[0].n),
+    ]
+
+
+@every_agent()
+def test_says_what_it_takes_and_what_it_may_propose(agent: AgentClass) -> None:
+    assert agent.handles and all(issubclass(event, e.Event) for event in agent.handles)
+    assert agent.proposes and all(issubclass(command, Command) for command in agent.proposes)
+    assert (agent.__doc__ or "").strip(), "it says what it is for"
+    assert 0 <= agent.spec.authority.auto_above <= 1
+    assert agent.spec.authority.max_stake.amount_minor > 0
+    assert agent.spec.batch > 0 and agent.spec.budget.proposals_per_hour > 0
+
+
+@every_agent()
+async def test_decides_alike_on_the_same_facts_explains_itself_and_changes_nothing(
+    agent: AgentClass, world: tuple[Shop, dict[str, Any]]
+) -> None:
+    shop, ids = world
+    before = await fingerprint(shop)
+    for event_type in sorted(agent.handles, key=lambda each: each.__name__):
+        event = fact(event_type, ids)
+        first, second = [await shop.decide(agent(), event) for _ in range(2)]
+        assert isinstance(first, Decision)
+        assert first == second, f"{event_type.__name__} replayed"
+        assert first.rationale.strip() and len(first.rationale) < 1000
+        assert {type(command) for command in first.proposals} <= agent.proposes
+        for command in first.proposals:
+            assert Command.from_store(command.type_name(), command.model_dump(mode="json")) == command
+    assert await fingerprint(shop) == before
+
+
+@every_agent()
+async def test_facts_about_what_is_not_there_make_it_hold(
+    agent: AgentClass, world: tuple[Shop, dict[str, Any]]
+) -> None:
+    shop, ids = world
+    for event_type in sorted(agent.handles, key=lambda each: each.__name__):
+        nowhere = fact(event_type, {"tenant_id": shop.tenant_id, "vendor": ids["vendor"]})
+        decision = await shop.decide(agent(), nowhere)
+        assert decision.rationale.strip()
+        harmless = all(command.scope == "read" for command in decision.proposals)
+        routine = event_type in (e.RepricingDue, e.CycleStarted, e.AccountConnected, e.ApprovalAnswered)
+        assert decision.is_hold or harmless or routine, f"{event_type.__name__}: {decision.proposals}"
+
+
+@every_agent()
+async def test_another_tenants_things_are_not_there(agent: AgentClass, world: tuple[Shop, dict[str, Any]]) -> None:
+    shop, ids = world
+    stranger = await Shop(shop.store).found()
+    for event_type in sorted(agent.handles, key=lambda each: each.__name__):
+        decision = await stranger.decide(agent(), fact(event_type, ids | {"tenant_id": stranger.tenant_id}))
+        foreign = {str(value) for name, value in ids.items() if name not in ("vendor", "tenant_id", "account_id")}
+        written = [
+            command.model_dump_json() for command in decision.proposals if command.scope == "external"
+        ]
+        assert not any(each in text for each in foreign for text in written)
+
+
+@every_agent()
+def test_is_light_to_start(agent: AgentClass) -> None:
+    """39 processes pay for every import: nothing heavy comes with an agent's module."""
+    program = (
+        f"import sys, {agent.__module__}\n"
+        f"print(' '.join(sorted(name for name in {HEAVY!r} if name in sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_names_are_unique_and_files_hold_one_agent_each() -> None:
+    names = [agent.spec.name for agent in ROSTER]
+    assert len(set(names)) == len(names)
+    modules = [agent.__module__ for agent in ROSTER]
+    assert len(set(modules)) == len(modules)
+    for agent in ROSTER:
+        lines = (ROOT / (agent.__module__.replace(".", "/") + ".py")).read_text().splitlines()
+        assert len(lines) <= 200, f"{agent.__module__} is not thin"

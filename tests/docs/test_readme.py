@@ -1,0 +1,203 @@
+"""The README's commands do what it says. Blocks run as they stand; only the API's port is another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from readme_blocks import KINDS, ROOT, blocks, script
+
+from flipsync.domain.events import CycleStarted
+from flipsync.embedded.ports import choose_port
+from flipsync.store import models
+from flipsync.system import open_books
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BASH = shutil.which("bash") or "/bin/bash"
+
+
+def environment(home: Path) -> dict[str, str]:
+    """As in an active environment of a new user: no settings, no data."""
+    ours = {name: value for name, value in os.environ.items() if not re.match(r"FLIPSYNC_|RAY_|[A-Z]+_URL$", name)}
+    return ours | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "FLIPSYNC_HOME": str(home),
+        "COLUMNS": "120",
+    }
+
+
+def run(text: str, home: Path, seconds: float) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [BASH, "-c", text],
+        cwd=ROOT,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def test_every_block_says_whether_it_is_tested() -> None:
+    found = blocks(README)
+    silent = [each.line for each in found if each.kind not in (*KINDS, "no")]
+    assert not silent, f"say <!-- test: … --> above the blocks in lines {silent}"
+    assert all(each.reason for each in found if each.kind == "no")
+    assert {each.kind for each in found} >= set(KINDS)
+
+
+def test_a_block_without_a_word_about_testing_is_found() -> None:
+    text = "<!-- test: shell -->\n```console\nls\n```\n\n```bash\nrm x\n```\n"
+    text += "<!-- test: no, needs a shop -->\n```sh\nbuy\n```\n"
+    told = [(each.kind, each.reason, each.text.strip()) for each in blocks(text)]
+    assert told == [("shell", "", "ls"), (None, "", "rm x"), ("no", "needs a shop", "buy")]
+
+
+def test_links_lead_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+        assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_commands_for_make_are_targets(tmp_path: Path) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is not installed")
+    for line in script("make").splitlines():
+        if line.startswith("make"):
+            planned = run(f"{line} --dry-run VENV={tmp_path / 'venv'}", tmp_path, 30)
+            assert "pip install" in planned.stdout
+
+
+@pytest.mark.slow
+def test_commands_that_need_no_system(tmp_path: Path) -> None:
+    commands = [
+        line for line in script("shell").splitlines() if not line.startswith("source .venv")
+    ]  # this very environment is active already
+    done = run("\n".join(commands), tmp_path, 240)
+    assert "flowchart TD" in done.stdout and "PricingAgent" in done.stdout
+    assert '"variants"' in done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_comes_out_even(tmp_path: Path) -> None:
+    text = script("demo").replace("report.json", str(tmp_path / "report.json"))
+    run(text, tmp_path / "home", 280)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["orders_placed"] == report["orders_ingested"] and not report["oversold_units"]
+
+
+@dataclass
+class Up:
+    process: subprocess.Popen[str]
+    home: Path
+    port: int
+    log: Path
+
+    def address(self, text: str) -> str:
+        return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The system as the README starts it, ready to be asked."""
+    folder = tmp_path_factory.mktemp("readme")
+    home, log, port = folder / "home", folder / "up.log", choose_port()
+    text = script("up").replace("flipsync up", f"exec flipsync up --port {port}")
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [BASH, "-c", text],
+            cwd=ROOT,
+            env=environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+    running = Up(process, home, port, log)
+    try:
+        deadline = time.monotonic() + 150
+        while "/api/v1" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+async def ask_the_owner(home: Path) -> UUID:
+    """A question as an agent leaves one behind, so that there is something to answer."""
+    tenant_id = UUID((home / "owner-tenant").read_text().strip())
+    with open_books(home, {}) as store:
+        async with store.unit(tenant_id) as unit:
+            event_id = unit.emit(CycleStarted(tenant_id=tenant_id, cycle="pulse"))
+            await unit.flush()
+            decision = models.AgentDecision(
+                tenant_id=tenant_id,
+                agent="executive",
+                agent_version="1",
+                event_id=event_id,
+                state="awaiting",
+                source="rules",
+                rationale="a question for the README",
+                confidence=0.5,
+                stake_minor=100_000,
+                stake_currency="USD",
+                alternatives=[],
+                evidence=[],
+                correlation_id=event_id,
+            )
+            unit.session.add(decision)
+            await unit.session.flush()
+            approval = models.Approval(
+                tenant_id=tenant_id,
+                decision_id=decision.id,
+                question="May I?",
+                expires_at=unit.now + timedelta(hours=1),
+            )
+            unit.session.add(approval)
+            await unit.session.flush()
+            approval_id = approval.id
+        await store.aclose()
+    return approval_id
+
+
+@pytest.mark.slow
+async def test_commands_against_the_running_system(up: Up) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    approval_id = await ask_the_owner(up.home)
+    done = await asyncio.to_thread(run, up.address(script("system")), up.home, 200)
+    assert str(approval_id) in done.stdout
+    assert '"state": "approved"' in done.stdout and '"note": "go ahead"' in done.stdout
+    assert "Variant SEL-JEA-01" in done.stdout
+    assert "packer@example.com may sign in as clerk" in done.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_of_it(up: Up) -> None:
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0
+    assert "stopped" in up.log.read_text()
