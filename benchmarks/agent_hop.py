@@ -2,9 +2,9 @@
 
     python -m benchmarks.agent_hop [--quick] [--json] [--hops 300] [--width 64] [--repeats 3]
 
-The agent is the pricing agent of the running system, told that a cost changed for a variant nobody lists: it reads, finds
-nothing on sale, and holds. PostgreSQL itself says when each of the two transactions was committed. The peer, in the same
-cluster and in turns with it, is a call of a bare Ray actor that returns True: no record, no transaction, no recovery.
+The agent is the pricing agent of the running system, told that a cost changed for a variant nobody lists: it reads,
+finds nothing on sale, and holds. PostgreSQL itself says when each of the two transactions was committed. The peer, in
+the same cluster and in turns with it, is a call of a bare Ray actor: no record, no transaction, no recovery.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ def main(argv: list[str] | None = None) -> int:
             report.row(
                 f"{name} ({part['under_way']}): {'hop with journal' if what == 'hop' else 'raw actor call'}",
                 f"p50 {1000 * p50['median']:.1f} ms",
-                f"{1000 * p50['min']:.1f}–{1000 * p50['max']:.1f}; p95 {1000 * p95['median']:.1f} ms; {rate['median']:,.0f}/s",
+                f"{1000 * p50['min']:.1f}–{1000 * p50['max']:.1f}; p95 {1000 * p95['median']:.1f}; "
+                f"{rate['median']:,.0f}/s",
             )
         ratio = part["hop_to_call"]
         report.row(f"{name}: hop / call", f"{ratio['median']:.1f}×", f"{ratio['min']:.1f}–{ratio['max']:.1f}")

@@ -1,7 +1,8 @@
 """The peer of the whole system: Ray with as many actors and an HTTP route, none of which does anything.
 
-    python -m benchmarks.bare_ray --home FOLDER --actors N   # prints one JSON line when each stage is reached; ends on EOF
+    python -m benchmarks.bare_ray --home FOLDER --actors N
 
+Prints one JSON line when each stage is reached, and ends when its standard input does.
 Same head, same options, same ingress as ours: what differs is what runs on it.
 """
 
@@ -41,10 +42,10 @@ def start_noop_route(port: int) -> None:
     def build() -> Any:
         app = fastapi.FastAPI()
 
-        @app.get("/noop")
         async def noop() -> dict[str, str]:
             return {"status": "alive"}
 
+        app.get("/noop")(noop)
         return app
 
     class Noop:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.cold_start [--quick] [--json] [--repeats 3] [--idle-seconds 30]
 
-Ours: data folder, PostgreSQL, Redis, schema, Ray, API behind HAProxy, supervisor, agents, effect worker. The peer: a Ray
-head with as many actors that import and do nothing, and a no-op route on Serve behind the same HAProxy. Each is a
-process of its own, started from nothing, seconds counted from its exec. Memory is the sum of proportional set sizes over
-the whole process tree; the idle share is processor time over wall time, 1.0 is one core.
+Ours: data folder, PostgreSQL, Redis, schema, Ray, API behind HAProxy, supervisor, agents, effect worker. The peer: a
+Ray head with as many actors that import and do nothing, and a no-op route on Serve behind the same HAProxy. Each is a
+process of its own, started from nothing, seconds counted from its exec. Memory is the sum of proportional set sizes
+over the whole process tree; the idle share is processor time over wall time, 1.0 is one core.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ _OTHER_ACTORS = 2
 def run_once(module: str, home: Path, arguments: list[str], *, settle: float, idle: float) -> dict[str, Any]:
     """Start it, wait for its stages, let it rest, look at it, stop it. `idle` 0 looks at nothing."""
     began = time.monotonic()
+    errors = tempfile.TemporaryFile()
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--home", str(home), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=errors,
     )
     assert process.stdin is not None and process.stdout is not None
     stages: dict[str, Any] = {}
@@ -44,7 +46,9 @@ def run_once(module: str, home: Path, arguments: list[str], *, settle: float, id
             if "agents" in stages:
                 break
         if "agents" not in stages:
-            raise RuntimeError(f"{module} ended with {process.wait()} before it was up")
+            code = process.wait()
+            errors.seek(0)
+            raise RuntimeError(f"{module} ended with {code} before it was up:\n{errors.read()[-2000:].decode()}")
         if idle:
             time.sleep(settle)
             stages["idle"] = idle_shares(process.pid, idle)
@@ -55,6 +59,7 @@ def run_once(module: str, home: Path, arguments: list[str], *, settle: float, id
     finally:
         process.stdin.close()
         process.wait(timeout=60)
+        errors.close()
     return stages
 
 

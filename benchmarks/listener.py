@@ -5,16 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
+
+
+class Heard:
+    """How many requests were answered; `await heard.reached(n)` waits for the n-th."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._goal = 0
+        self._reached = asyncio.Event()
+
+    def one(self) -> None:
+        self.count += 1
+        if self.count >= self._goal:
+            self._reached.set()
+
+    async def reached(self, goal: int) -> None:
+        self._goal = goal
+        self._reached.clear()
+        if self.count < goal:
+            await self._reached.wait()
 
 
 class _Deaf(asyncio.Protocol):
     """Answers each request with the same bytes."""
 
-    def __init__(self, count: Callable[[], None]) -> None:
-        self._count = count
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -30,23 +50,18 @@ class _Deaf(asyncio.Protocol):
             if len(self._buffer) < end + 4 + length:
                 return
             self._buffer = self._buffer[end + 4 + length :]
-            self._count()
+            self._heard.one()
             self._transport.write(_ANSWER)
 
 
 @contextlib.asynccontextmanager
-async def noop_listener() -> AsyncIterator[tuple[str, Callable[[], int]]]:
-    """Its URL, and how many requests it has answered so far."""
-    heard = 0
-
-    def count() -> None:
-        nonlocal heard
-        heard += 1
-
-    server = await asyncio.get_running_loop().create_server(lambda: _Deaf(count), "127.0.0.1", 0)
+async def noop_listener() -> AsyncIterator[tuple[str, Heard]]:
+    """Its URL, and what it has heard."""
+    heard = Heard()
+    server = await asyncio.get_running_loop().create_server(lambda: _Deaf(heard), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}/", lambda: heard
+        yield f"http://127.0.0.1:{port}/", heard
     finally:
         server.close()
 

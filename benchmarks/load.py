@@ -98,7 +98,9 @@ def _content_length(head: bytes) -> int:
 
 async def connect(url: str) -> Connection:
     parts = urlsplit(url)
-    _, protocol = await asyncio.get_running_loop().create_connection(Connection, parts.hostname, parts.port)
+    _, protocol = await asyncio.get_running_loop().create_connection(
+        Connection, parts.hostname or "127.0.0.1", parts.port or 80
+    )
     return protocol
 
 

@@ -111,8 +111,8 @@ class Report:
         machine = self.machine
         loads = [f"{load:.2f}" for load in (machine.load_before[0], machine.load_after[0])]
         lines = [
-            f"{self.name}: {machine.cores} cores ({machine.processor}), {machine.memory_gb} GB, Python {machine.python}, "
-            f"load {loads[0]} before, {loads[1]} after"
+            f"{self.name}: {machine.cores} cores ({machine.processor}), {machine.memory_gb} GB,"
+            f" Python {machine.python}, load {loads[0]} before, {loads[1]} after"
         ]
         if machine.busy:
             lines.append("WARNING: the machine was busy before this run: figures are worse than they would be alone")

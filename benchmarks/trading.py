@@ -236,7 +236,8 @@ _SOLD = f"""
 """
 _PUSHED = f"""
     SELECT a.vendor, v.sku, (regexp_match(r.detail, '^(\\d+) on offer'))[1]::bigint AS quantity,
-           {commit_time("p")} AS created, extract(epoch FROM r.started_at)::float8 AS started, {commit_time("r")} AS done
+           {commit_time("p")} AS created, extract(epoch FROM r.started_at)::float8 AS started,
+           {commit_time("r")} AS done
       FROM receipt r
       JOIN effect e ON e.id = r.effect_id
       JOIN listing v ON v.id = e.subject_id

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flipsync.domain.errors import InvalidInput, NotFound
@@ -20,6 +20,8 @@ from flipsync.services.why import Explanation, explain
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Routing, Store
 from flipsync.system import open_books, open_worker_books
+
+T = TypeVar("T")
 
 
 def import_file(
@@ -42,7 +44,13 @@ def import_file(
         catalogue = read_catalogue(file, currency=currency or books.currency, default_cost_ratio=cost_ratio)
         more: dict[str, Any] = {"quantities": "count"} if shelf_count else {}
         return await import_catalogue(
-            store, tenant_id, catalogue, file_name=file.name, dry_run=dry_run, progress=progress, **more
+            store,
+            tenant_id,
+            catalogue,
+            file_name=file.name,
+            dry_run=dry_run,
+            progress=lambda so_far: progress(so_far.report.rows),
+            **more,
         )
 
     return _in_books(home, routing, tenant, work)
@@ -72,10 +80,10 @@ def add_user(home: Path, email: str, password: str, role: str, tenant: str | Non
     return _in_books(home, {}, tenant, work)
 
 
-def _in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[Store, UUID], Any]) -> Any:
+def _in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[Store, UUID], Awaitable[T]]) -> T:
     with open_books(home, routing) as store, open_worker_books(home) as lister:
 
-        async def whole() -> Any:
+        async def whole() -> T:
             try:
                 return await work(store, await _tenant(lister, tenant))
             finally:

@@ -205,7 +205,7 @@ def _redis_answer(url: str) -> str:
 def _migrations(
     live: InstanceState | None, environ: Mapping[str, str], migrations: Callable[[str], MigrationState]
 ) -> Check:
-    url = environ.get("DATABASE_URL") or _url(live, "postgres")
+    url = _url(live, "books") or environ.get("DATABASE_URL")
     if url is None:
         return Check("migrations", "", "not-running", "no database to ask", "start it with `flipsync up`")
     try:
@@ -265,7 +265,7 @@ def _api(live: InstanceState | None) -> Check:
         return Check("api", "", "not-running", "", "start it with `flipsync up`")
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=5) as answer:
+        with opener.open(f"{url}/api/v1/monitoring/ready", timeout=5) as answer:
             return Check("api", "", "ok", f"{url} answers {answer.status}")
     except urllib.error.HTTPError as answer:
         if answer.code < 500:  # it lives; `/` need not be a page

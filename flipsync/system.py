@@ -250,6 +250,7 @@ class System:
         """Ray, the supervisor with agents and effect workers, and the API behind HAProxy."""
         os.environ.update(self.environment)
         self.head.start()
+        self.instance.record("ray", PartState(url=self.head.address, embedded=True))
         self._say("ray", f"head at {self.head.address}, token required")
         ray_serve = importlib.import_module("ray.serve")
         logging = importlib.import_module("logging")

@@ -146,6 +146,8 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, os.cpu_count() or 1))),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(_port(8404)),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(_port(9101)),
+        # The controller looks at its replicas ten times a second by default; idle, that is most of Serve's cost.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_port(8500)),
         # Replicas drain for 30 s by default, for load balancers elsewhere; ours is told at once.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

@@ -150,9 +150,7 @@ async def test_another_tenants_things_are_not_there(agent: AgentClass, world: tu
     for event_type in sorted(agent.handles, key=lambda each: each.__name__):
         decision = await stranger.decide(agent(), fact(event_type, ids | {"tenant_id": stranger.tenant_id}))
         foreign = {str(value) for name, value in ids.items() if name not in ("vendor", "tenant_id", "account_id")}
-        written = [
-            command.model_dump_json() for command in decision.proposals if command.scope == "external"
-        ]
+        written = [command.model_dump_json() for command in decision.proposals if command.scope == "external"]
         assert not any(each in text for each in foreign for text in written)
 
 
@@ -160,8 +158,7 @@ async def test_another_tenants_things_are_not_there(agent: AgentClass, world: tu
 def test_is_light_to_start(agent: AgentClass) -> None:
     """39 processes pay for every import: nothing heavy comes with an agent's module."""
     program = (
-        f"import sys, {agent.__module__}\n"
-        f"print(' '.join(sorted(name for name in {HEAVY!r} if name in sys.modules)))"
+        f"import sys, {agent.__module__}\nprint(' '.join(sorted(name for name in {HEAVY!r} if name in sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -33,7 +33,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         extra_environment={"FLIPSYNC_EVERY_ORDERS": "3600"},
     ) as running:
         running.start_books()
-        running.start_sandbox("--mode", "real", "--speed", str(SPEED), "--seed", "11", "--start", clock.now().isoformat())
+        running.start_sandbox(
+            "--mode", "real", "--speed", str(SPEED), "--seed", "11", "--start", clock.now().isoformat()
+        )
         running.start_runtime()
         yield running
 

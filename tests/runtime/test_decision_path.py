@@ -206,7 +206,11 @@ async def test_what_cannot_be_done_is_denied_with_the_reason_and_leaves_no_trace
     unknown = MarkOrderReady(order_id=new_id())
     decision_id = await house.record("inventory", Decision.propose(too_much, unknown, pause, why="three things"))
     rows = await house.shop.rows("SELECT verdict, rule, reason FROM proposal ORDER BY ordinal")
-    assert [(row.verdict, row.rule) for row in rows] == [("deny", "conflict"), ("deny", "not-found"), ("proceed", "books")]
+    assert [(row.verdict, row.rule) for row in rows] == [
+        ("deny", "conflict"),
+        ("deny", "not-found"),
+        ("proceed", "books"),
+    ]
     assert "99 units promised" in rows[0].reason
     assert await house.state(decision_id) == "applied"
     assert (await house.shop.share(house.listing)).target == 4

@@ -112,7 +112,9 @@ async def test_another_agents_price_on_its_way_is_not_overtaken(shop: Shop) -> N
             OfferChanged(listing_id=here.listing, account_id=here.account.id, vendor="custom", cause="sale")
         )
         await unit.flush()
-        context = Context(shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id)
+        context = Context(
+            shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id
+        )
         await path.record(unit, context, spec, Decision.propose(here.price(3100), why="rivals"))
     verdict = await judge(shop, here.price(2900), agent="auto_pricing")
     assert (verdict.answer, verdict.rule) == ("deny", "one-price-at-a-time")

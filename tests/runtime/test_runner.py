@@ -183,7 +183,9 @@ async def test_a_poison_event_is_set_aside_after_five_tries_and_stops_nobody(lis
         async with shop.store.database.unbound() as session:  # its pause is over
             await session.execute(text("UPDATE agent_task SET not_before = now() WHERE state = 'pending'"))
     assert await states(shop) == ["done", "failed", "done", "done"]
-    error = (await shop.rows("SELECT error, attempts FROM agent_task WHERE tenant_id = :tenant AND state = 'failed'"))[0]
+    error = (await shop.rows("SELECT error, attempts FROM agent_task WHERE tenant_id = :tenant AND state = 'failed'"))[
+        0
+    ]
     assert error.error == "ZeroDivisionError: cannot digest this"
     assert error.attempts == task_rows.MAX_ATTEMPTS
     assert Worker.seen.count(poison) == task_rows.MAX_ATTEMPTS
@@ -246,9 +248,7 @@ async def test_one_decision_that_cannot_be_written_does_not_take_the_batch_with_
 
 
 @pytest.mark.parametrize("how", ["raw sql", "unit of work"])
-async def test_an_agent_that_tries_to_write_is_stopped_by_the_database(
-    listening: Store, shop: Shop, how: str
-) -> None:
+async def test_an_agent_that_tries_to_write_is_stopped_by_the_database(listening: Store, shop: Shop, how: str) -> None:
     goods = await shop.variant(units=3)
     await tell(shop, 2)
 
@@ -266,7 +266,9 @@ async def test_an_agent_that_tries_to_write_is_stopped_by_the_database(
     await agent.begin()
     await agent.step()
     assert await states(shop) == ["pending", "pending"]
-    assert "read-only transaction" in (await shop.rows("SELECT error FROM agent_task WHERE tenant_id = :tenant"))[0].error
+    assert (
+        "read-only transaction" in (await shop.rows("SELECT error FROM agent_task WHERE tenant_id = :tenant"))[0].error
+    )
     assert (await shop.rows("SELECT price_minor FROM variant"))[0].price_minor == 2999
     assert (await shop.item(goods)).mode == "escrow"
 

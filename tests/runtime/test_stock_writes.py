@@ -15,6 +15,7 @@ from stall import Stall, drain
 from flipsync.domain import commands as c
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import QuantityDrifted, StockFreed
+from flipsync.runtime import effects
 from flipsync.runtime.channel_reads import pull_orders
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
@@ -63,9 +64,7 @@ async def test_nothing_is_freed_while_nobody_knows_whether_the_channel_let_go(co
 
 async def test_a_sale_between_reading_and_writing_is_never_overwritten(conditional: Stall, hire: Hire) -> None:
     sell = conditional.channel.sell
-    conditional.channel.script(
-        "set_quantity", *[Step(before=lambda: sell(conditional.external_id))] * 2
-    )
+    conditional.channel.script("set_quantity", *[Step(before=lambda: sell(conditional.external_id))] * 2)
     effect = await conditional.quantity(4)
     await drain(hire(), conditional.shop)
     assert [call.argument for call in conditional.channel.made("set_quantity")][0] == 4
@@ -83,9 +82,7 @@ async def test_a_shelf_that_never_stands_still_is_tried_again_later(conditional:
     assert await conditional.outcomes(effect) == ["retryable", "confirmed"]
 
 
-async def test_units_shown_and_sold_before_the_answer_came_are_not_shown_again(
-    conditional: Stall, hire: Hire
-) -> None:
+async def test_units_shown_and_sold_before_the_answer_came_are_not_shown_again(conditional: Stall, hire: Hire) -> None:
     """5 → 7 took effect, the answer was lost, two were sold: the shelf says 5 again, as before the write."""
     async with conditional.shop.unit() as unit:
         await stock.receive(unit, conditional.goods.variant_id, 2, key="two more", mode="escrow")
@@ -292,7 +289,7 @@ class Market:
 
     async def buy(self) -> None:
         while self.open_for_business:
-            await asyncio.sleep(self.random.random() * 0.03)
+            await asyncio.sleep(self.random.random() * 0.012)
             _, channel, _, external_id = self.random.choice(self.stands)
             sale = channel.sell(external_id, self.random.randint(1, 2))
             if sale is not None and self.random.random() < 0.2:
@@ -340,8 +337,9 @@ class Market:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_unit_is_sold_twice_whatever_happens_at_the_same_time(
-    shop: Shop, channels: Channels, hire: Hire, seed: int
+    shop: Shop, channels: Channels, hire: Hire, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
+    monkeypatch.setattr(effects, "_BACKOFF", (0.03, 0.06))  # time enough to sell out before the next attempt
     market = await Market(shop, channels, seed).build()
     worker = hire()
     await worker.begin()

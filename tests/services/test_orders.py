@@ -134,9 +134,7 @@ async def test_refunded_units_put_back_on_sale_before_shipping_are_released_once
     name = f"order-{new_id()}"
     await tell(shop, account, shop.order({goods.sku: 3}, external_id=name))
     for minute in (1, 2):
-        told = shop.order(
-            {goods.sku: 3}, external_id=name, minute=minute, refunds=(refund("r1", utc_now(), line_0=1),)
-        )
+        told = shop.order({goods.sku: 3}, external_id=name, minute=minute, refunds=(refund("r1", utc_now(), line_0=1),))
         result = await tell(shop, account, told)
     assert await figures(shop, goods, listing) == (5, 2, 3)
     assert (await line_of(shop, result.order_id)).returned == 1

