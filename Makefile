@@ -32,10 +32,12 @@ test: install
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: install
-	echo 'ruff check' && $(BIN)/ruff check .
-	echo 'ruff format' && $(BIN)/ruff format --check .
-	echo 'mypy' && $(BIN)/mypy
-	echo 'import arrows' && $(BIN)/lint-imports --no-logo
+	failed=0
+	for check in 'ruff check .' 'ruff format --check .' 'mypy' 'lint-imports --no-logo'; do
+		echo "$$check"
+		$(BIN)/$$check || failed=1
+	done
+	exit $$failed
 
 install:
 	if [[ -x $(BIN)/python && "$$(cat $(STAMP) 2>/dev/null)" == "$(WANTED)" ]]; then exit 0; fi

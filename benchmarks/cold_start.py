@@ -30,36 +30,45 @@ _OTHER_ACTORS = 2
 
 def run_once(module: str, home: Path, arguments: list[str], *, settle: float, idle: float) -> dict[str, Any]:
     """Start it, wait for its stages, let it rest, look at it, stop it. `idle` 0 looks at nothing."""
-    began = time.monotonic()
-    errors = tempfile.TemporaryFile()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, "--home", str(home), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    stages: dict[str, Any] = {}
-    try:
-        for line in process.stdout:
-            stages[json.loads(line)["stage"]] = time.monotonic() - began
-            if "agents" in stages:
-                break
-        if "agents" not in stages:
-            code = process.wait()
+    with tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, "--home", str(home), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        try:
+            return _look(process, began, settle=settle, idle=idle)
+        except _NotUpError as error:
             errors.seek(0)
-            raise RuntimeError(f"{module} ended with {code} before it was up:\n{errors.read()[-2000:].decode()}")
-        if idle:
-            time.sleep(settle)
-            stages["idle"] = idle_shares(process.pid, idle)
-            memory = proportional_memory(tree(process.pid))
-            stages["memory_mb"] = {name: sum(each) for name, each in memory.items()}
-            stages["largest_mb"] = {name: max(each) for name, each in memory.items()}
-            stages["processes"] = {name: len(each) for name, each in memory.items()}
-    finally:
-        process.stdin.close()
-        process.wait(timeout=60)
-        errors.close()
+            raise RuntimeError(f"{module}: {error}\n{errors.read()[-2000:].decode(errors='replace')}") from error
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(timeout=60)
+
+
+class _NotUpError(Exception):
+    """The process ended before it was up."""
+
+
+def _look(process: subprocess.Popen[bytes], began: float, *, settle: float, idle: float) -> dict[str, Any]:
+    assert process.stdout is not None
+    stages: dict[str, Any] = {}
+    for line in process.stdout:
+        stages[json.loads(line)["stage"]] = time.monotonic() - began
+        if "agents" in stages:
+            break
+    if "agents" not in stages:
+        raise _NotUpError(f"ended with {process.wait()} before it was up")
+    if idle:
+        time.sleep(settle)
+        stages["idle"] = idle_shares(process.pid, idle)
+        memory = proportional_memory(tree(process.pid))
+        stages["memory_mb"] = {name: sum(each) for name, each in memory.items()}
+        stages["largest_mb"] = {name: max(each) for name, each in memory.items()}
+        stages["processes"] = {name: len(each) for name, each in memory.items()}
     return stages
 
 

@@ -6,10 +6,11 @@ import ast
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -47,14 +48,16 @@ GRAB_BAGS = re.compile(r"(?:^|_)(?:utils?|helpers?|managers?|misc|common|v2)(?:_
 @cache
 def tracked() -> tuple[Path, ...]:
     """Files that are or would be committed; without git, everything that is not a well-known by-product."""
-    told = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    if told.returncode == 0:
+    names: Iterable[Path]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
+    if told is not None and told.returncode == 0:
         names = (ROOT / line for line in told.stdout.splitlines())
-    else:
-        byproducts = re.compile(r"/(?:\.venv|__pycache__|\.[a-z_]+_cache|\.hypothesis|build|[^/]+\.egg-info)(?:/|$)")
-        names = (path for path in ROOT.rglob("*") if not byproducts.search(str(path)[len(str(ROOT)) :]))
+    else:  # an unpacked archive, or a checkout that belongs to somebody else
+        byproducts = re.compile(
+            r"^(?:\.git|\.venv|build|.*\.egg-info|\.\w+_cache|\.hypothesis|\.flipsync)(?:/|$)|__pycache__"
+        )
+        names = (path for path in ROOT.rglob("*") if not byproducts.search(path.relative_to(ROOT).as_posix()))
     return tuple(sorted({path for path in names if path.is_file()}))
 
 

@@ -41,9 +41,9 @@ class Authority:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much an agent may set in motion. Proposals above it are denied with that reason, not lost."""
+    """How much an agent may set in motion for one business. Proposals above it are denied with that reason, not lost."""
 
-    proposals_per_hour: int = 100_000
+    effects_per_hour: int = 100_000
 
 
 @dataclass(frozen=True)

@@ -63,22 +63,22 @@ async def pull_orders(
 class SharedPull:
     """Many wait, one pulls: whoever asks is served by a pull that began after it asked."""
 
-    def __init__(self, pull: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, pull: Callable[[Cause], Awaitable[int]]) -> None:
         self._pull = pull
         self._running: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
 
-    async def fresh(self) -> int:
-        """Raises what the pull raises."""
+    async def fresh(self, cause: Cause) -> int:
+        """Raises what the pull raises. What it books names the first asker as its cause."""
         if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
+            self._next = asyncio.create_task(self._after(self._running, cause))
         return await asyncio.shield(self._next)
 
-    async def _after(self, earlier: asyncio.Task[int] | None) -> int:
+    async def _after(self, earlier: asyncio.Task[int] | None, cause: Cause) -> int:
         if earlier is not None:
             await asyncio.wait([earlier])
         self._running, self._next = self._next, None  # from here on, askers need another one
-        return await self._pull()
+        return await self._pull(cause)
 
 
 async def pull_rivals(

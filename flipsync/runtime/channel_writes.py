@@ -187,7 +187,7 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
         assert state is not None
         if state.pending or seen.quantity != state.entitled:  # an earlier try, or a sale, that is not in the books
             await asyncio.sleep(job.account.config.settle_seconds)
-            await job.pulls.fresh()
+            await job.pulls.fresh(job.cause)
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
@@ -236,7 +236,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         seen = await _read_back(job, external_id)
         if seen.quantity is not None and seen.quantity > 0:
             raise Retryable(f"the channel still offers {seen.quantity}", after=0.2)
-        await job.pulls.fresh()
+        await job.pulls.fresh(job.cause)
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
@@ -257,7 +257,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
 async def _sold_down_to(job: Job, listing_id: UUID, seen: ListingState) -> bool:
     """Whether sales since the write explain what the channel shows."""
     await asyncio.sleep(job.account.config.settle_seconds)
-    await job.pulls.fresh()
+    await job.pulls.fresh(job.cause)
     again = await _read_back(job, seen.external_id)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         state = await stock.entitlement(unit, listing_id)
@@ -272,7 +272,7 @@ async def end(job: Job, command: c.EndListing) -> Done:
         if seen is not None and seen.status == "active":
             raise OutcomeUnknown("the channel still shows the listing")
         await asyncio.sleep(job.account.config.settle_seconds)
-        await job.pulls.fresh()
+        await job.pulls.fresh(job.cause)
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_status(unit, listing.id, "ended", command.reason)
@@ -323,7 +323,7 @@ async def _vanished(job: Job) -> None:
     if job.effect.subject_kind != "listing":
         return
     await asyncio.sleep(job.account.config.settle_seconds)  # what it sold before it went belongs to buyers
-    await job.pulls.fresh()
+    await job.pulls.fresh(job.cause)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         await listing_rows.set_status(unit, job.effect.subject_id, "vanished", "the channel does not know it")
         if await stock.entitlement(unit, job.effect.subject_id) is not None:

@@ -7,12 +7,14 @@ or not at all.
 from __future__ import annotations
 
 import contextlib
+import time
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Vendor
+from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
@@ -30,6 +32,8 @@ from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
+_COUNT_SECONDS = 60.0
+
 
 class DecisionPath:
     """Takes decisions from agents to effects."""
@@ -37,6 +41,7 @@ class DecisionPath:
     def __init__(self, graph: Graph, gate: Gate) -> None:
         self._graph = graph
         self._gate = gate
+        self._spent: dict[tuple[UUID, str], tuple[float, int]] = {}
 
     async def record(self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any]) -> UUID:
         """Write the decision and do what follows from it; returns its id."""
@@ -121,6 +126,11 @@ class DecisionPath:
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
+            if command.scope == "external" and not await self._within_budget(unit, agent):
+                most = self._graph.agents[agent].spec.budget.effects_per_hour
+                proposal.verdict, proposal.rule = "deny", "budget"
+                proposal.reason = f"{agent} has set {most} things in motion within the hour, which is its budget"
+                return
             verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
             if verdict.answer == "ask":
@@ -129,6 +139,17 @@ class DecisionPath:
                 await self._enqueue(unit, proposal, verdict.command or command)
         finally:
             unit.cause = before
+
+    async def _within_budget(self, unit: UnitOfWork, agent: str) -> bool:
+        """Counted in the database now and then, by ourselves in between."""
+        key = (unit.tenant_id, agent)
+        counted_at, spent = self._spent.get(key, (0.0, 0))
+        now = time.monotonic()
+        if now - counted_at > _COUNT_SECONDS:
+            counted_at = now
+            spent = await decision_rows.effects_wanted_since(unit.session, agent, utc_now() - timedelta(hours=1))
+        self._spent[key] = (counted_at, spent + 1)
+        return spent < self._graph.agents[agent].spec.budget.effects_per_hour
 
     async def _enqueue(self, unit: UnitOfWork, proposal: Proposal, command: c.Command) -> None:
         assert isinstance(command, c.AccountCommand), "external commands go to an account"

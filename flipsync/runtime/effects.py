@@ -303,7 +303,7 @@ class EffectWorker:
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)
         return channel_reads.SharedPull(
-            lambda: channel_reads.pull_orders(self._store, account.tenant_id, ref, connector, Cause())
+            lambda cause: channel_reads.pull_orders(self._store, account.tenant_id, ref, connector, cause)
         )
 
     def _must_wait(self, link: _Link, command: c.Command) -> float:
@@ -354,7 +354,7 @@ async def _perform(job: Job, command: c.Command) -> Done:
         return await _WRITES[type(command)](job, command)
     tenant, ref, connector = job.effect.tenant_id, job.ref, job.connector
     if isinstance(command, c.PullOrders):
-        changed = await job.pulls.fresh()
+        changed = await job.pulls.fresh(job.cause)
         detail = f"{changed} orders new or changed"
     elif isinstance(command, c.PullRivals):
         changed = await channel_reads.pull_rivals(job.store, tenant, ref, connector, job.cause)

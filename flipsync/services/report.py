@@ -7,6 +7,7 @@ cost of what did not come back, and shipping (a parcel at the owner's estimate).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import require_utc
 from flipsync.domain.money import Money
-from flipsync.services.pricing.fees import FeeSchedule, term_fee
+from flipsync.services.pricing.fees import FeeSchedule, FeeTerm, term_fee
 from flipsync.services.quotes import fee_schedule
 from flipsync.services.reading_page import Moment, View
 from flipsync.services.report_text import report_lines
@@ -291,17 +292,34 @@ async def _figures(
     return found
 
 
+class _DatedTerms:
+    """A schedule's terms, worked out once for each stretch of time in which no rule begins or ends."""
+
+    def __init__(self, schedule: FeeSchedule | None) -> None:
+        self._schedule = schedule
+        rules = () if schedule is None else schedule.rules
+        ends = {rule.valid_until for rule in rules if rule.valid_until is not None}
+        self._edges = sorted({rule.valid_from for rule in rules} | ends)
+        self._known: dict[int, tuple[FeeTerm, ...]] = {}
+
+    def at(self, moment: datetime) -> tuple[FeeTerm, ...]:
+        """Empty where no rule is in force."""
+        stretch = bisect_right(self._edges, moment)
+        if self._schedule is not None and stretch not in self._known:
+            self._known[stretch] = self._schedule.terms(moment)
+        return self._known.get(stretch, ())
+
+
 def _fees(bases: Sequence[rows.FeeBase], choices: PricingChoices) -> tuple[dict[str, int], dict[str, int]]:
     """Exact fees by currency in minor units, and how many orders have no schedule in force."""
-    schedules: dict[tuple[str, str], FeeSchedule | None] = {}
+    schedules: dict[tuple[str, str], _DatedTerms] = {}
     total: dict[str, int] = defaultdict(int)
     unknown: dict[str, int] = defaultdict(int)
     for base in bases:
         key = (base.vendor, base.currency)
         if key not in schedules:
-            schedules[key] = fee_schedule(*key, choices)
-        schedule = schedules[key]
-        terms = () if schedule is None else schedule.terms(base.placed_at)
+            schedules[key] = _DatedTerms(fee_schedule(*key, choices))
+        terms = schedules[key].at(base.placed_at)
         if not terms:
             unknown[base.currency] += base.orders
         total[base.currency] += base.orders * sum(term_fee(term, base.goods, base.shipping, base.tax) for term in terms)

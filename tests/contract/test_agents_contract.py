@@ -108,7 +108,7 @@ def test_says_what_it_takes_and_what_it_may_propose(agent: AgentClass) -> None:
     assert (agent.__doc__ or "").strip(), "it says what it is for"
     assert 0 <= agent.spec.authority.auto_above <= 1
     assert agent.spec.authority.max_stake.amount_minor > 0
-    assert agent.spec.batch > 0 and agent.spec.budget.proposals_per_hour > 0
+    assert agent.spec.batch > 0 and agent.spec.budget.effects_per_hour > 0
 
 
 @every_agent()

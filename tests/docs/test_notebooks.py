@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def executed() -> dict[str, Any]:
+async def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The notebook after a run, with a last cell of ours that tells what came of it."""
     notebook = read(ROOT / "notebooks" / "01_read_a_price_decision.ipynb")
     notebook.cells.append(
@@ -38,17 +39,14 @@ async def executed() -> dict[str, Any]:
             "print(json.dumps(told))"
         )
     )
-    client = NotebookClient(
-        notebook, km=AsyncKernelManager(kernel_name="python3", transport="ipc"), timeout=120, resources={}
-    )
-    await client.async_execute()
+    sockets = tmp_path_factory.mktemp("kernel") / "k"
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(sockets))
+    await NotebookClient(notebook, km=kernel, timeout=120).async_execute()
     return {"cells": notebook.cells}
 
 
 @pytest.mark.slow
 async def test_the_price_notebook_shows_what_it_says(executed: dict[str, Any]) -> None:
-    import json
-
     cells = [cell for cell in executed["cells"] if cell.cell_type == "code"]
     told = json.loads(cells[-1].outputs[0].text)
     assert told["a penny"] == "deny" and told["cost not known"] == "deny"

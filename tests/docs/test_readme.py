@@ -75,6 +75,12 @@ def test_links_lead_somewhere() -> None:
         assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_the_benchmarks_it_names_exist() -> None:
+    named = set(re.findall(r"python -m (benchmarks\.\w+)", README))
+    assert len(named) >= 5
+    assert [each for each in named if not (ROOT / each.replace(".", "/")).with_suffix(".py").is_file()] == []
+
+
 def test_the_commands_for_make_are_targets(tmp_path: Path) -> None:
     make = shutil.which("make")
     if make is None:
@@ -97,9 +103,7 @@ def test_commands_that_need_no_system(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_comes_out_even(tmp_path: Path) -> None:
-    text = script("demo").replace("report.json", str(tmp_path / "report.json"))
-    run(text, tmp_path / "home", 280)
-    report = json.loads((tmp_path / "report.json").read_text())
+    report = json.loads(run(script("demo"), tmp_path / "home", 280).stdout)
     assert report["orders_placed"] == report["orders_ingested"] and not report["oversold_units"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from flipsync.domain.commands import (
     AllocateStock,
     ChangePrice,
     Command,
+    EndListing,
     ListOnChannel,
     MarkOrderReady,
     PauseAccount,
@@ -25,7 +27,7 @@ from flipsync.domain.commands import (
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import DecisionEscalated, Event, ListingRequested, OfferChanged
 from flipsync.domain.ids import new_id
-from flipsync.runtime.agent import Context
+from flipsync.runtime.agent import Budget, Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
@@ -293,3 +295,16 @@ async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> 
         with pytest.raises(Exception, match="applied already"):
             await house.path.endorse(unit, context, decision_id)
     assert await house.outbox() == before
+
+
+async def test_what_is_above_the_budget_is_denied_with_the_reason(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = GRAPH.agents["pricing"]
+    monkeypatch.setattr(agent, "spec", replace(agent.spec, budget=Budget(effects_per_hour=1)))
+    end = EndListing(account_id=house.account.id, listing_id=house.listing, reason="test")
+    decision_id = await house.record("pricing", Decision.propose(house.price(), end, why="two at once"))
+    rows = await house.shop.rows(
+        "SELECT verdict, rule FROM proposal WHERE decision_id = :id ORDER BY ordinal", id=decision_id
+    )
+    assert [(row.verdict, row.rule) for row in rows] == [("proceed", "price-firewall"), ("deny", "budget")]

@@ -22,6 +22,7 @@ class Order(TenantOwned, Timestamped, Base):
     __table_args__ = (
         UniqueConstraint("account_id", "external_id"),
         Index("ix_customer_order_tenant_id_placed_at", "tenant_id", "placed_at"),
+        Index("ix_customer_order_tenant_id_number", "tenant_id", "number"),
         CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in ORDER_STATES) + ")", name="state"),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -138,12 +139,14 @@ async def supersede(unit: UnitOfWork, keys: Sequence[tuple[str, str, UUID]]) -> 
         )
 
 
-async def proposals_in_last_hour(session: AsyncSession, agent: str, since: Any) -> int:
+async def effects_wanted_since(session: AsyncSession, agent: str, since: datetime) -> int:
+    """How many effects the agent's decisions have put in the outbox since then (wall clock)."""
     return (
         await session.scalar(
             select(func.count())
-            .select_from(Proposal)
+            .select_from(Effect)
+            .join(Proposal, Proposal.id == Effect.proposal_id)
             .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-            .where(AgentDecision.agent == agent, AgentDecision.decided_at >= since)
+            .where(AgentDecision.agent == agent, Effect.created_at >= since)
         )
     ) or 0

@@ -335,14 +335,19 @@ async def listings(
 
 async def price_history(session: AsyncSession, listing_ids: Collection[UUID], limit: int) -> Sequence[PriceRow]:
     """(price change, the decision behind it) of the newest moves, newest first."""
+    newest = (
+        select(PriceChange.id)
+        .where(PriceChange.listing_id.in_(listing_ids))
+        .order_by(PriceChange.at.desc(), PriceChange.id.desc())
+        .limit(limit)
+    )
     query = (
         select(PriceChange, AgentDecision)
         .outerjoin(Effect, Effect.id == PriceChange.effect_id)
         .outerjoin(Proposal, Proposal.id == Effect.proposal_id)
         .outerjoin(AgentDecision, AgentDecision.id == Proposal.decision_id)
-        .where(PriceChange.listing_id.in_(listing_ids))
+        .where(PriceChange.id.in_(newest))
         .order_by(PriceChange.at.desc(), PriceChange.id.desc())
-        .limit(limit)
     )
     return (await session.execute(query)).all()
 

@@ -1,0 +1,83 @@
+"""ComplianceAgent: closes a door that no longer opens, and reads every text before it goes out."""
+
+from __future__ import annotations
+
+import pytest
+from shop import Shop, dollars
+
+from agents.governance.compliance import ComplianceAgent
+from flipsync.domain.channel import Offer
+from flipsync.domain.commands import ChangePrice, PauseAccount, PublishListing, ReviseListing
+from flipsync.domain.events import AccountHealthChanged, EffectFailed
+from flipsync.domain.ids import new_id
+from flipsync.runtime.agent import Context
+from flipsync.services import accounts
+from flipsync.services.desk import Services
+from flipsync.services.orders import AccountRef
+
+
+def failed(account: AccountRef, *, auth: bool) -> EffectFailed:
+    return EffectFailed(
+        effect_id=new_id(),
+        command="ChangePrice",
+        outcome="rejected",
+        auth=auth,
+        account_id=account.id,
+        vendor="custom",
+        subject_kind="listing",
+        subject_id=new_id(),
+        detail="401",
+    )
+
+
+async def test_an_account_that_refuses_our_credentials_is_paused_once(shop: Shop) -> None:
+    account = await shop.account()
+    decision = await shop.decide(ComplianceAgent(), failed(account, auth=True))
+    assert [type(command) for command in decision.proposals] == [PauseAccount]
+    assert "401" in decision.proposals[0].reason
+    async with shop.unit() as unit:
+        await accounts.pause_account(unit, account.id, "refused")
+    assert (await shop.decide(ComplianceAgent(), failed(account, auth=True))).is_hold
+
+
+async def test_other_failures_are_noted(shop: Shop) -> None:
+    account = await shop.account()
+    assert (await shop.decide(ComplianceAgent(), failed(account, auth=False))).is_hold
+    health = AccountHealthChanged(account_id=account.id, vendor="custom", healthy=False, cause="slow answers")
+    assert "slow answers" in (await shop.decide(ComplianceAgent(), health)).rationale
+
+
+def offer(title: str = "A teapot", description: str = "") -> Offer:
+    return Offer(sku="T", title=title, description_html=description, price=dollars(100), quantity=0)
+
+
+@pytest.mark.parametrize("command", [PublishListing, ReviseListing])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (offer(), None),
+        (offer("Ivory-coloured teapot"), "deny"),
+        (offer("Teapot", "<p>real <b>ammunition</b></p>"), "deny"),
+        (offer("Healing teapot", "It cures colds"), "ask"),
+        (offer("FDA-approved kettle"), "ask"),
+        (offer("Teapot https://elsewhere.example"), "deny"),
+        (offer("Teapot", "More at https://maker.example"), None),
+    ],
+)
+async def test_reads_what_goes_out(
+    shop: Shop, command: type[PublishListing] | type[ReviseListing], text: Offer, answer: str | None
+) -> None:
+    async with shop.store.reader(shop.tenant_id) as session:
+        services = Services(session, shop.tenant_id, shop.store.clock.now())
+        context = Context(shop.tenant_id, services.now, services, new_id(), new_id())
+        opinion = await ComplianceAgent().review(command(account_id=new_id(), listing_id=new_id(), offer=text), context)
+    assert (opinion.answer if opinion else None) == answer
+    assert opinion is None or opinion.reason
+
+
+async def test_has_no_opinion_on_prices(shop: Shop) -> None:
+    change = ChangePrice(account_id=new_id(), listing_id=new_id(), price=dollars(1), previous=None)
+    async with shop.store.reader(shop.tenant_id) as session:
+        services = Services(session, shop.tenant_id, shop.store.clock.now())
+        context = Context(shop.tenant_id, services.now, services, new_id(), new_id())
+        assert await ComplianceAgent().review(change, context) is None

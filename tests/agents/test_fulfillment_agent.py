@@ -1,0 +1,97 @@
+"""FulfillmentAgent: from the first reserved unit to the shipment the channel knows of."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from shop import Goods, Shop
+from sqlalchemy import text
+
+from agents.logistics.fulfillment import FulfillmentAgent
+from flipsync.domain.commands import ConfirmShipment, MarkOrderReady, ReserveStock
+from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, StockFreed
+from flipsync.services.orders import AccountRef, ingest_order
+
+
+async def sold(shop: Shop, units: int, *, on_shelf: int) -> tuple[AccountRef, Goods, UUID]:
+    account, goods = await shop.account(), await shop.variant(units=on_shelf)
+    await shop.listing(account, goods, units=on_shelf)
+    async with shop.unit() as unit:
+        result = await ingest_order(unit, account, shop.order({goods.sku: units}))
+    return account, goods, result.order_id
+
+
+def received(account: AccountRef, order: UUID) -> OrderReceived:
+    return OrderReceived(order_id=order, account_id=account.id, vendor="custom", short_units=0)
+
+
+def handed_over(account: AccountRef, order: UUID) -> ParcelHandedOver:
+    return ParcelHandedOver(order_id=order, account_id=account.id, vendor="custom", carrier="UPS", tracking_number="1Z")
+
+
+async def set_state(shop: Shop, order: UUID, state: str) -> None:
+    async with shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE customer_order SET state = :state WHERE id = :id"), {"state": state, "id": order}
+        )
+
+
+async def test_a_whole_order_is_made_ready(shop: Shop) -> None:
+    account, _, order = await sold(shop, 2, on_shelf=5)
+    decision = await shop.decide(FulfillmentAgent(), received(account, order))
+    assert decision.proposals == (MarkOrderReady(order_id=order),)
+
+
+async def test_a_short_order_waits_and_says_what_is_at_stake(shop: Shop) -> None:
+    account, _, order = await sold(shop, 3, on_shelf=1)
+    decision = await shop.decide(FulfillmentAgent(), received(account, order))
+    assert decision.is_hold
+    assert "2 units do not exist" in decision.rationale
+    assert decision.stake is not None and decision.stake.amount_minor == 3 * 2999
+
+
+async def test_freed_units_go_to_waiting_orders_oldest_first(shop: Shop) -> None:
+    account, goods, first = await sold(shop, 3, on_shelf=1)
+    async with shop.unit() as unit:
+        told = shop.order({goods.sku: 1})
+        second = (await ingest_order(unit, account, told)).order_id
+    freed = StockFreed(stock_item_id=goods.stock_item_id)
+    decision = await shop.decide(FulfillmentAgent(), freed)
+    assert decision.proposals == tuple(
+        command(order_id=order) for order in (first, second) for command in (ReserveStock, MarkOrderReady)
+    )
+
+
+async def test_freed_units_that_nobody_waits_for_stay_free(shop: Shop) -> None:
+    _, goods, _ = await sold(shop, 1, on_shelf=2)
+    assert (await shop.decide(FulfillmentAgent(), StockFreed(stock_item_id=goods.stock_item_id))).is_hold
+
+
+@pytest.mark.parametrize("state", ["ready", "shipped"])
+async def test_a_parcel_that_left_is_confirmed_to_the_channel(shop: Shop, state: str) -> None:
+    account, _, order = await sold(shop, 1, on_shelf=2)
+    await set_state(shop, order, state)
+    decision = await shop.decide(FulfillmentAgent(), handed_over(account, order))
+    assert decision.proposals == (
+        ConfirmShipment(account_id=account.id, order_id=order, carrier="UPS", tracking_number="1Z"),
+    )
+
+
+@pytest.mark.parametrize("state", ["received", "reserved", "cancelled"])
+async def test_a_parcel_of_an_order_that_is_not_ready_is_not_confirmed(shop: Shop, state: str) -> None:
+    account, _, order = await sold(shop, 1, on_shelf=2)
+    await set_state(shop, order, state)
+    decision = await shop.decide(FulfillmentAgent(), handed_over(account, order))
+    assert decision.is_hold and state in decision.rationale
+
+
+async def test_a_cancelled_order_has_nothing_to_ship(shop: Shop) -> None:
+    account, goods, order = await sold(shop, 1, on_shelf=2)
+    async with shop.unit() as unit:
+        name = (await unit.session.execute(text("SELECT external_id FROM customer_order"))).scalar_one()
+        gone = shop.order({goods.sku: 1}, external_id=name, status="cancelled", holds_stock=False, minute=5)
+        await ingest_order(unit, account, gone)
+    event = OrderChanged(order_id=order, account_id=account.id, vendor="custom", status="cancelled")
+    decision = await shop.decide(FulfillmentAgent(), event)
+    assert decision.is_hold and "nothing to ship" in decision.rationale

@@ -1,0 +1,75 @@
+"""MarketAgent: places products where a sale earns, and answers its specialists' doubts."""
+
+from __future__ import annotations
+
+import pytest
+from shop import Shop
+from test_executive_agent import escalated
+
+from agents.market.market import MarketAgent
+from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
+from flipsync.domain.events import AccountConnected, DecisionEscalated, ProductImported
+from flipsync.services import accounts
+
+
+async def test_a_new_product_goes_on_every_channel_where_it_earns(shop: Shop) -> None:
+    places = [await shop.account(vendor) for vendor in ("custom", "woocommerce")]  # type: ignore[arg-type]
+    goods = await shop.variant(units=1)
+    decision = await shop.decide(MarketAgent(), ProductImported(product_id=goods.product_id, created=True))
+    assert set(decision.proposals) == {
+        ListOnChannel(product_id=goods.product_id, account_id=place.id) for place in places
+    }
+    assert len(decision.alternatives) == 2
+    assert all(each.chosen and each.scores["net_minor_per_sale"] > 0 for each in decision.alternatives)
+
+
+@pytest.mark.parametrize(
+    ("price", "cost", "why"),
+    [
+        (2999, None, "price or unit cost is not known"),
+        (None, 1000, "price or unit cost is not known"),
+        (1100, 1000, "loses money after fees and shipping"),
+    ],
+)
+async def test_what_would_not_earn_is_not_placed(shop: Shop, price: int | None, cost: int | None, why: str) -> None:
+    await shop.account()
+    goods = await shop.variant(units=1, price=price, cost=cost)
+    decision = await shop.decide(MarketAgent(), ProductImported(product_id=goods.product_id, created=True))
+    assert decision.is_hold
+    assert why in decision.rationale
+
+
+async def test_a_new_account_gets_what_it_does_not_list_yet(shop: Shop) -> None:
+    goods = [await shop.variant(units=1) for _ in range(2)]
+    account = await shop.account()
+    await shop.listing(account, goods[0])
+    decision = await shop.decide(MarketAgent(), AccountConnected(account_id=account.id, vendor="custom"))
+    assert decision.proposals == (ListOnChannel(product_id=goods[1].product_id, account_id=account.id),)
+
+
+async def test_nothing_is_placed_on_a_paused_account_or_without_any(shop: Shop) -> None:
+    goods = await shop.variant(units=1)
+    imported = ProductImported(product_id=goods.product_id, created=True)
+    assert (await shop.decide(MarketAgent(), imported)).rationale == "no channel is connected"
+    account = await shop.account()
+    async with shop.unit() as unit:
+        await accounts.pause_account(unit, account.id, "")
+    assert (await shop.decide(MarketAgent(), imported)).is_hold
+
+
+async def test_an_owner_who_lists_by_hand_is_not_helped(shop: Shop) -> None:
+    by_hand = await Shop(shop.store).found(auto_list=False)
+    await by_hand.account()
+    goods = await by_hand.variant(units=1)
+    decision = await by_hand.decide(MarketAgent(), ProductImported(product_id=goods.product_id, created=True))
+    assert decision.is_hold and "auto_list" in decision.rationale
+
+
+@pytest.mark.parametrize(("confidence", "command"), [(0.5, EndorseDecision), (0.3, OverruleDecision)])
+async def test_judges_its_specialists_by_how_sure_they_are(shop: Shop, confidence: float, command: type) -> None:
+    decision_id = await escalated(shop, confidence=confidence, stake=500)
+    event = DecisionEscalated(decision_id=decision_id, from_agent="pricing", to_agent="market", reason="doubt")
+    decision = await shop.decide(MarketAgent(), event)
+    assert [type(each) for each in decision.proposals] == [command]
+    if command is EndorseDecision:
+        assert decision.stake is not None and decision.stake.amount_minor == 500, "the stake goes up with it"

@@ -1,0 +1,111 @@
+"""From rows to what the pricing policy and the firewall are asked: every unknown stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from shop import Goods, Shop, dollars, open_store
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.domain.money import Money
+from flipsync.services.desk import Services
+from flipsync.services.orders import ingest_order
+from flipsync.services.quotes import WINDOW, ceiling_of, fee_schedule, proposal_for, request_for
+from flipsync.services.tenant_settings import PricingChoices
+from flipsync.store.models import PriceChange
+from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.repositories.pricing import PriceRow
+
+CHOICES = PricingChoices()
+
+
+@pytest.fixture
+async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
+    store = open_store(database_urls["worker"])
+    yield await Shop(store).found()
+    await store.aclose()
+
+
+async def row_of(shop: Shop, listing: Any) -> PriceRow:
+    async with shop.store.reader(shop.tenant_id) as session:
+        now = shop.store.clock.now()
+        return (await pricing_rows.rows(session, since=now - WINDOW, listing_ids=[listing]))[0]
+
+
+async def test_what_is_unknown_reaches_the_firewall_as_unknown(shop: Shop) -> None:
+    goods = await shop.variant(price=None, cost=None)
+    row = await row_of(shop, await shop.listing(await shop.account(), goods))
+    proposal = proposal_for(row, dollars(3000), CHOICES, utc_now())
+    assert (proposal.unit_cost, proposal.cost_as_of, proposal.ceiling, proposal.floor) == (None, None, None, None)
+
+
+async def test_the_ceiling_is_the_owners_else_a_multiple_of_list_price(shop: Shop) -> None:
+    account = await shop.account()
+    bounded = await row_of(shop, await shop.listing(account, await shop.variant(ceiling_minor=3500)))
+    unbounded = await row_of(shop, await shop.listing(account, await shop.variant()))
+    assert ceiling_of(bounded, CHOICES) == 3500
+    assert ceiling_of(unbounded, CHOICES) == 2 * 2999
+
+
+async def test_the_moves_of_a_day_are_counted_and_the_first_price_is_no_move(shop: Shop) -> None:
+    goods = await shop.variant(units=1)
+    listing = await shop.listing(await shop.account(), goods, units=1)
+    now = utc_now()
+    moves = [(30, 2500, 2700), (20, None, 2500), (5, 2700, 2900), (1, 2900, 2800)]
+    async with shop.unit() as unit:
+        for hours, old, new in moves:
+            unit.session.add(
+                PriceChange(
+                    tenant_id=shop.tenant_id,
+                    listing_id=listing,
+                    old_minor=old,
+                    new_minor=new,
+                    currency="USD",
+                    floor_minor=1,
+                    effect_id=new_id(),
+                    at=now - timedelta(hours=hours),
+                )
+            )
+    proposal = proposal_for(await row_of(shop, listing), dollars(2900), CHOICES, now)
+    assert (proposal.changes_24h, proposal.moved_24h) == (2, dollars(300))
+
+
+async def test_the_policy_sees_periods_sales_and_stock(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=9)
+    listing = await shop.listing(account, goods, units=9)
+    async with shop.unit() as unit:
+        await ingest_order(unit, account, shop.order({goods.sku: 2}))
+    now = utc_now()
+    request = request_for(await row_of(shop, listing), CHOICES, now)
+    assert request is not None
+    assert request.stock == 7
+    assert sum(period.units for period in request.history) == 2
+    assert sum(period.exposure_hours for period in request.history) == pytest.approx(72, abs=0.1)
+    assert request.days_since_last_sale < 1
+
+
+async def test_a_listing_without_a_price_is_not_asked_about(shop: Shop) -> None:
+    goods = await shop.variant(units=1)
+    listing = await shop.listing(await shop.account(), goods, price=None, status="requested")
+    assert request_for(await row_of(shop, listing), CHOICES, utc_now()) is None
+
+
+def test_fees_come_from_the_vendor_or_the_owner() -> None:
+    stripe, own = fee_schedule("woocommerce", "USD", CHOICES), fee_schedule("custom", "EUR", CHOICES)
+    assert stripe is not None and own is not None
+    assert (stripe.currency, own.currency) == ("USD", "EUR")
+    assert stripe.terms(utc_now()) and own.terms(utc_now())
+
+
+async def test_a_sale_at_list_price_is_worth_what_is_left_after_fees_cost_and_shipping(shop: Shop) -> None:
+    goods: Goods = await shop.variant()
+    account = await shop.account()
+    async with shop.store.reader(shop.tenant_id) as session:
+        desk = Services(session, shop.tenant_id, shop.store.clock.now()).pricing
+        (margin,) = await desk.list_margins(goods.product_id, [(account.id, "custom", "USD")])
+    # 29.99 less 12 % of it, 10.00 of cost and 4.50 of shipping
+    assert margin.net == Money(amount_minor=2999 - 360 - 1000 - 450, currency="USD")

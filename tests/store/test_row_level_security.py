@@ -1,0 +1,354 @@
+"""Two tenants in one database, and one of them attacks: every table, both roles, every kind of statement."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from shop import Shop, open_store, refund
+from sqlalchemy import Table, text
+from sqlalchemy.exc import DBAPIError
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.events import OfferChanged
+from flipsync.domain.ids import new_id
+from flipsync.services import orders, stock
+from flipsync.store import models as m
+from flipsync.store.database import Database
+
+#: tables that belong to no tenant
+SHARED = {"agent_status"}
+#: tables of which a worker sees every tenant's rows: it claims from them
+QUEUES = {"agent_task", "effect", "tenant"}
+OWNED: dict[str, Table] = {
+    name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
+}
+
+
+def tables() -> Any:
+    return pytest.mark.parametrize("table", sorted(OWNED))
+
+
+def roles() -> Any:
+    return pytest.mark.parametrize("role", ["app", "worker"])
+
+
+async def furnish(shop: Shop) -> None:
+    """At least one row of the shop in every table."""
+    await shop.found()
+    account, goods = await shop.account(), await shop.variant(units=5)
+    listing = await shop.listing(account, goods, units=5)
+    tenant = {"tenant_id": shop.tenant_id}
+    marker = str(shop.tenant_id)
+    async with shop.unit() as unit:
+        order = await orders.ingest_order(
+            unit, account, shop.order({goods.sku: 1}, refunds=(refund("r", utc_now(), line_0=1),))
+        )
+        await stock.receive(unit, goods.variant_id, 1, key=f"{marker}:one", mode="escrow")
+        event_id = unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale"))
+        await unit.flush()
+        now = unit.now
+        later = now + timedelta(days=1)
+        user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x")
+        decision = m.AgentDecision(
+            **tenant,
+            agent="pricing",
+            agent_version="1",
+            event_id=event_id,
+            state="held",
+            source="rules",
+            rationale=marker,
+            confidence=1.0,
+            correlation_id=event_id,
+        )
+        unit.session.add_all([user, decision])
+        await unit.session.flush()
+        proposal = m.Proposal(
+            **tenant,
+            decision_id=decision.id,
+            ordinal=0,
+            command="ChangePrice",
+            payload={},
+            subject_kind="listing",
+            subject_id=listing,
+        )
+        effect = m.Effect(
+            **tenant,
+            account_id=account.id,
+            command="PullOrders",
+            payload={},
+            subject_kind="account",
+            subject_id=account.id,
+            key=marker,
+            priority=50,
+            correlation_id=event_id,
+            state="confirmed",
+            finished_at=now,
+        )
+        unit.session.add_all([proposal, effect])
+        await unit.session.flush()
+        unit.session.add_all(
+            [
+                m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
+                m.Approval(**tenant, decision_id=decision.id, question=marker, expires_at=later),
+                m.RefreshToken(
+                    **tenant, user_id=user.id, family_id=new_id(), token_hash=f"hash {marker}", expires_at=later
+                ),
+                m.IdempotencyRecord(**tenant, key=marker, fingerprint="f"),
+                m.ImportRun(**tenant, file_name=marker, format="generic"),
+                m.Shipment(**tenant, order_id=order.order_id, carrier="UPS", tracking_number=marker),
+                m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
+                m.RivalOfferSeen(
+                    **tenant,
+                    listing_id=listing,
+                    seller=marker,
+                    price_minor=1,
+                    currency="USD",
+                    in_stock=True,
+                    seen_at=now,
+                ),
+                m.PriceChange(
+                    **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
+                ),
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+async def houses(database_urls: dict[str, str]) -> AsyncIterator[dict[str, tuple[Shop, Shop]]]:
+    """(attacker, victim) as each role; both have a row in every table."""
+    stores = {role: open_store(database_urls[role], pool_size=1) for role in ("app", "worker")}
+    attacker, victim = Shop(stores["worker"]), Shop(stores["worker"])
+    for shop in (attacker, victim):
+        await furnish(shop)
+    yield {role: (Shop(store, attacker.tenant_id), Shop(store, victim.tenant_id)) for role, store in stores.items()}
+    for store in stores.values():
+        await store.aclose()
+
+
+async def owners(shop: Shop, table: str) -> set[UUID]:
+    return {row.tenant_id for row in await shop.rows(f'SELECT tenant_id FROM "{table}"')}
+
+
+def test_every_table_is_owned_by_a_tenant_or_named_as_shared() -> None:
+    assert set(m.Base.metadata.tables) - set(OWNED) == SHARED | {"tenant"}
+
+
+@tables()
+@roles()
+async def test_a_tenant_sees_its_rows_and_nobody_elses(
+    houses: dict[str, tuple[Shop, Shop]], role: str, table: str
+) -> None:
+    attacker, _ = houses[role]
+    seen = await owners(attacker, table)
+    assert attacker.tenant_id in seen, "the test has a row there"
+    if role == "app" or table not in QUEUES:
+        assert seen == {attacker.tenant_id}
+
+
+@tables()
+@roles()
+async def test_a_tenant_cannot_change_or_delete_what_belongs_to_another(
+    houses: dict[str, tuple[Shop, Shop]], role: str, table: str
+) -> None:
+    attacker, victim = houses[role]
+    columns = [column.name for column in OWNED[table].columns if column.name not in ("id", "tenant_id")]
+    before = await victim.rows(f'SELECT * FROM "{table}" WHERE tenant_id = :tenant ORDER BY id')
+    assert before
+    statements = [f'DELETE FROM "{table}" WHERE tenant_id = :victim']
+    if role == "app" or table not in QUEUES:  # workers lease and finish other tenants' tasks and effects
+        statements += [f'UPDATE "{table}" SET "{column}" = "{column}" WHERE tenant_id = :victim' for column in columns]
+    for statement in statements:
+        try:
+            async with attacker.unit() as unit:
+                done = await unit.session.execute(text(statement), {"victim": victim.tenant_id})
+                assert done.rowcount == 0, statement  # type: ignore[attr-defined]
+        except DBAPIError as error:
+            assert "permission denied" in str(error), statement
+    assert await victim.rows(f'SELECT * FROM "{table}" WHERE tenant_id = :tenant ORDER BY id') == before
+
+
+@tables()
+@roles()
+async def test_a_tenant_cannot_put_rows_into_anothers_books(
+    houses: dict[str, tuple[Shop, Shop]], role: str, table: str
+) -> None:
+    attacker, victim = houses[role]
+    columns = ", ".join(f'"{column.name}"' for column in OWNED[table].columns if column.name not in ("id", "tenant_id"))
+    copy = (
+        f'INSERT INTO "{table}" (id, tenant_id, {columns}) '
+        f'SELECT :id, :victim, {columns} FROM "{table}" WHERE tenant_id = :mine LIMIT 1'
+    )
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with attacker.unit() as unit:
+            await unit.session.execute(
+                text(copy), {"id": new_id(), "victim": victim.tenant_id, "mine": attacker.tenant_id}
+            )
+
+
+@tables()
+@roles()
+async def test_a_session_of_no_tenant_sees_nothing(houses: dict[str, tuple[Shop, Shop]], role: str, table: str) -> None:
+    if role == "worker" and table in QUEUES:
+        return  # what a worker claims from
+    async with houses[role][0].store.database.unbound() as session:
+        assert (await session.execute(text(f'SELECT count(*) FROM "{table}"'))).scalar_one() == 0
+
+
+@roles()
+async def test_a_tenant_cannot_move_into_anothers_house(houses: dict[str, tuple[Shop, Shop]], role: str) -> None:
+    attacker, victim = houses[role]
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with attacker.unit() as unit:
+            await unit.session.execute(
+                text("UPDATE product SET tenant_id = :victim WHERE tenant_id = :mine"),
+                {"victim": victim.tenant_id, "mine": attacker.tenant_id},
+            )
+    async with attacker.unit() as unit:
+        done = await unit.session.execute(
+            text("UPDATE tenant SET name = 'mine now' WHERE id = :victim"), {"victim": victim.tenant_id}
+        )
+        assert done.rowcount == 0  # type: ignore[attr-defined]
+
+
+@roles()
+async def test_a_movement_on_anothers_shelf_is_refused_by_the_trigger_too(
+    houses: dict[str, tuple[Shop, Shop]], role: str
+) -> None:
+    """The trigger that keeps balances runs as the owner of the tables: it checks the tenant itself."""
+    attacker, victim = houses[role]
+    item = (await victim.rows("SELECT id FROM stock_item"))[0].id
+    with pytest.raises(DBAPIError, match="is not of tenant"):
+        async with attacker.unit() as unit:
+            await unit.session.execute(
+                text(
+                    "INSERT INTO stock_movement (id, tenant_id, stock_item_id, kind, on_hand_delta, reserved_delta,"
+                    " key, note, at) VALUES (:id, :mine, :item, 'receive', 1000, 0, :key, '', now())"
+                ),
+                {"id": new_id(), "mine": attacker.tenant_id, "item": item, "key": f"attack {new_id()}"},
+            )
+
+
+@pytest.fixture
+async def owner(database_urls: dict[str, str]) -> AsyncIterator[Database]:
+    database = Database(database_urls["owner"], pool_size=1)
+    yield database
+    await database.aclose()
+
+
+async def test_the_roles_are_ordinary_and_own_nothing(owner: Database) -> None:
+    async with owner.unbound() as session:
+        rows = (
+            await session.execute(
+                text(
+                    "SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,"
+                    " (SELECT count(*) FROM pg_class c WHERE c.relowner = r.oid) AS owns,"
+                    " (SELECT count(*) FROM pg_auth_members g WHERE g.member = r.oid) AS member_of"
+                    " FROM pg_roles r WHERE rolname IN ('flipsync_app', 'flipsync_worker')"
+                )
+            )
+        ).all()
+    assert sorted((row.rolname, row.mighty, row.owns, row.member_of) for row in rows) == [
+        ("flipsync_app", False, 0, 0),
+        ("flipsync_worker", False, 0, 0),
+    ]
+
+
+@roles()
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET row_security = off",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        "ALTER TABLE variant DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY tenant_isolation ON variant",
+        "CREATE TABLE smuggled (id int)",
+        "CREATE OR REPLACE FUNCTION current_tenant() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'",
+        "ALTER TABLE stock_item DISABLE TRIGGER ALL",
+        "COPY variant TO PROGRAM 'cat'",
+    ],
+)
+async def test_no_role_can_take_its_own_chains_off(
+    houses: dict[str, tuple[Shop, Shop]], role: str, statement: str
+) -> None:
+    attacker, _ = houses[role]
+    with pytest.raises(DBAPIError):
+        async with attacker.unit() as unit:
+            await unit.session.execute(text(statement))
+            await unit.session.execute(text("SELECT count(*) FROM variant"))
+
+
+async def test_functions_with_the_owners_rights_are_few_and_only_the_app_may_call_them(owner: Database) -> None:
+    async with owner.unbound() as session:
+        rows = (
+            await session.execute(
+                text(
+                    "SELECT p.proname AS name, p.prorettype = 'trigger'::regtype AS is_trigger,"
+                    " has_function_privilege('flipsync_app', p.oid, 'EXECUTE') AS app,"
+                    " has_function_privilege('flipsync_worker', p.oid, 'EXECUTE') AS worker,"
+                    " coalesce(array_to_string(p.proconfig, ' ') LIKE '%search_path=%', false) AS pinned"
+                    " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+                    " WHERE p.prosecdef AND n.nspname = current_schema()"
+                )
+            )
+        ).all()
+    callable_ = {row.name: (row.app, row.worker) for row in rows if not row.is_trigger}
+    assert callable_ == {
+        "sign_in_candidate": (True, False),
+        "refresh_token_tenant": (True, False),
+        "webhook_account": (True, False),
+    }
+    assert all(row.pinned for row in rows), "a caller's search_path must not decide what they run"
+
+
+async def test_what_is_known_before_the_tenant_is_no_more_than_needed(houses: dict[str, tuple[Shop, Shop]]) -> None:
+    app, _ = houses["app"]
+    _, victim = houses["worker"]
+    token = (await victim.rows("SELECT webhook_token FROM marketplace_account"))[0].webhook_token
+    async with app.store.database.unbound() as session:
+        candidate = (
+            await session.execute(
+                text("SELECT * FROM sign_in_candidate(:email)"), {"email": f"{victim.tenant_id}@EXAMPLE.com".upper()}
+            )
+        ).all()
+        nobody = (await session.execute(text("SELECT * FROM sign_in_candidate('%')"))).all()
+        account = (await session.execute(text("SELECT * FROM webhook_account(:token)"), {"token": token})).all()
+        wrong = (await session.execute(text("SELECT * FROM webhook_account('')"))).all()
+        tenant = (
+            await session.execute(text("SELECT refresh_token_tenant(:hash)"), {"hash": f"hash {victim.tenant_id}"})
+        ).scalar_one()
+    assert len(candidate) == 1 and set(candidate[0]._fields) == {
+        "id",
+        "tenant_id",
+        "password_hash",
+        "role",
+        "disabled_at",
+    }
+    assert len(account) == 1 and set(account[0]._fields) == {"account_id", "tenant_id"}
+    assert nobody == wrong == []
+    assert tenant == victim.tenant_id
+
+
+async def test_the_tenant_ends_with_the_transaction(houses: dict[str, tuple[Shop, Shop]]) -> None:
+    """A pooled connection is handed on: what it was bound to must not be handed on with it."""
+    attacker, _ = houses["app"]
+    assert await attacker.rows("SELECT 1 FROM variant")
+    async with attacker.store.database.unbound() as session:
+        assert (await session.execute(text("SELECT current_tenant()"))).scalar_one() is None
+
+
+async def test_no_table_was_forgotten(owner: Database) -> None:
+    async with owner.unbound() as session:
+        bare = (
+            await session.execute(
+                text(
+                    "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                    " WHERE c.relkind = 'r' AND n.nspname = current_schema() AND NOT c.relrowsecurity"
+                )
+            )
+        ).scalars()
+        assert set(bare) == SHARED | {"alembic_version"}
