@@ -61,6 +61,13 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if _debug or "--debug" in sys.argv:
+            raise
+        first = str(error).strip().splitlines()
+        err.print(f"[red]error:[/] {type(error).__name__}: {escape(first[0] if first else '')}")
+        err.print("[dim]hint:[/] this was not expected; `flipsync --debug …` shows where it happened")
+        sys.exit(70)
 
 
 def print_json(value: object) -> None:
@@ -360,7 +367,7 @@ def agents_graph(
         sys.stdout.write(graph.mermaid() + "\n")
     else:
         tree_module = importlib.import_module("rich.tree")
-        out.print(_branch(graph.as_dict()["agents"], None, tree_module.Tree("owner")))
+        out.print(_branch(graph.as_dict()["agents"], None, tree_module.Tree("owner")), soft_wrap=False)
 
 
 def _branch(agents: list[dict[str, Any]], boss: str | None, tree: Any) -> Any:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.security.passwords import Passwords
-from flipsync.security.roles import as_role
+from flipsync.security.roles import ROLES, as_role
 from flipsync.services import identity
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
@@ -68,6 +68,9 @@ def why(home: Path, subject: str, tenant: str | None) -> Explanation:
 
 def add_user(home: Path, email: str, password: str, role: str, tenant: str | None) -> UUID:
     """Let somebody sign in to a business."""
+
+    if role not in ROLES:
+        raise InvalidInput(f"{role!r} is not a role", hint=f"one of: {', '.join(ROLES)}")
 
     async def work(store: Store, tenant_id: UUID) -> UUID:
         passwords = Passwords()

@@ -72,7 +72,8 @@ def run_demo(plan: DemoPlan, home: Path, port: int, clock: ScaledClock, console:
             result, report = asyncio.run(_run(system, plan, tell))
             tell("settle", 1.0, "done")
     duration = round(time.monotonic() - began, 1)
-    told = summary(result, report, duration, len(load_roster(_ROSTER))) | {"start_s": round(started_s, 1), "phases_s": result.phases}
+    told = summary(result, report, duration, len(load_roster(_ROSTER)))
+    told |= {"start_s": round(started_s, 1), "phases_s": result.phases}
     if as_json:
         sys.stdout.write(json.dumps(told, default=str) + "\n")
     else:

@@ -41,7 +41,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much an agent may set in motion for one business. Proposals above it are denied with that reason, not lost."""
+    """How much an agent may set in motion for one business. Proposals above it are denied with that reason."""
 
     effects_per_hour: int = 100_000
 

@@ -211,7 +211,7 @@ class Control:
                 "timezone": sandbox.config.timezone,
                 "currency": sandbox.config.currency,
                 "market": sandbox.market.status(),
-                "orders_total": sandbox.books.db.execute('SELECT count(*) FROM orders').fetchone()[0],
+                "orders_total": sandbox.books.db.execute("SELECT count(*) FROM orders").fetchone()[0],
                 "faults": {
                     channel: {"settings": settings.model_dump(), "struck": dict(sandbox.faults.counts[channel])}
                     for channel, settings in sandbox.faults.settings.items()

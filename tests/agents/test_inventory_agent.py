@@ -106,7 +106,7 @@ async def test_pooled_units_are_shown_everywhere_less_the_reserve(shop: Shop) ->
 
 
 async def test_a_listing_without_stock_makes_it_hold(shop: Shop) -> None:
-    goods, places, listings = await two_channels(shop, 1, 0)
+    _, places, listings = await two_channels(shop, 1, 0)
     async with shop.unit() as unit:
         await unit.session.execute(text("DELETE FROM allocation WHERE listing_id = :id"), {"id": listings[0]})
     event = ListingPublished(listing_id=listings[0], account_id=places[0].id, vendor="custom")

@@ -61,7 +61,7 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
 
 @pytest.fixture(scope="module")
 async def world(database_urls: dict[str, str]) -> AsyncIterator[tuple[Shop, dict[str, Any]]]:
-    """A shop with something for everybody to decide on, at a moment that does not pass; and the ids of what is in it."""
+    """A shop with something for everybody to decide on, at a moment that does not pass; and the ids in it."""
     store = open_store(database_urls["worker"], clock=ManualClock(utc_now()))
     shop = await Shop(store).found()
     account = await shop.account()

@@ -8,6 +8,7 @@ import pytest
 from scripted_channel import Channels
 from shop import Shop, open_store
 from sqlalchemy import text
+from stall import Stall
 
 from flipsync.connectors.base import Unlimited
 from flipsync.runtime import effects
@@ -59,3 +60,9 @@ async def hire(shop: Shop, channels: Channels) -> AsyncIterator[Callable[..., Ef
     yield make
     for worker in hired:
         await worker.aclose()
+
+
+@pytest.fixture
+async def stall(shop: Shop, channels: Channels) -> Stall:
+    """A stall with five units on offer at 29.99, on a channel without conditional writes."""
+    return await Stall(shop, channels).open()

@@ -16,7 +16,7 @@ from flipsync.domain import commands as c
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import QuantityDrifted, StockFreed
 from flipsync.runtime import effects
-from flipsync.runtime.channel_reads import pull_orders
+from flipsync.runtime.channel_reads import SharedPull, pull_orders
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef
@@ -67,7 +67,7 @@ async def test_a_sale_between_reading_and_writing_is_never_overwritten(condition
     conditional.channel.script("set_quantity", *[Step(before=lambda: sell(conditional.external_id))] * 2)
     effect = await conditional.quantity(4)
     await drain(hire(), conditional.shop)
-    assert [call.argument for call in conditional.channel.made("set_quantity")][0] == 4
+    assert conditional.channel.made("set_quantity")[0].argument == 4
     assert await conditional.outcomes(effect) == ["confirmed"]
     reserved, entitled, pending = await books(conditional)
     assert (reserved, entitled, pending) == (2, shelf(conditional), 0)
@@ -178,7 +178,7 @@ async def test_sales_right_after_the_shelf_is_filled_again_are_not_taken_for_an_
 async def test_granted_units_that_sold_out_behind_a_lost_answer_are_not_granted_again(
     shop: Shop, channels: Channels, hire: Hire
 ) -> None:
-    """0 → 3 took effect unseen and all three were sold; a newer, more urgent effect must not take the 0 for untouched."""
+    """0 → 3 took effect unseen and all three were sold; a more urgent effect must not take the 0 for untouched."""
     stall = await Stall(shop, channels).open(units=0, settle=SETTLE)
     async with shop.unit() as unit:
         await stock.receive(unit, stall.goods.variant_id, 6, key="six", mode="escrow")
@@ -246,6 +246,32 @@ async def test_an_order_that_becomes_visible_after_a_newer_one_is_still_met(plai
     late.visible_at = 0.0
     assert await _pull(plain) == 1
     assert (await plain.shop.item(plain.goods)).reserved == 3
+
+
+async def test_whoever_asks_for_orders_is_served_by_a_pull_that_began_later() -> None:
+    """One pull for many askers, but never one that had begun before they asked: it may have missed their order."""
+    begun, gate = 0, asyncio.Event()
+
+    async def pull(cause: Cause) -> int:
+        nonlocal begun
+        begun += 1
+        mine = begun
+        await gate.wait()
+        if mine == 2:
+            raise Retryable("down")
+        return mine
+
+    shared = SharedPull(pull)
+    first = asyncio.create_task(shared.fresh(Cause()))
+    await asyncio.sleep(0.01)
+    late = [asyncio.create_task(shared.fresh(Cause())) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    assert begun == 1
+    gate.set()
+    assert await first == 1
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert begun == 2 and all(isinstance(outcome, Retryable) for outcome in outcomes)
+    assert await shared.fresh(Cause()) == 3, "a failed pull is not remembered"
 
 
 async def test_a_shelf_that_somebody_changed_by_hand_is_noticed_but_a_sale_is_not_drift(
@@ -335,7 +361,7 @@ class Market:
             await self.shop.enqueue(command, account)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_no_unit_is_sold_twice_whatever_happens_at_the_same_time(
     shop: Shop, channels: Channels, hire: Hire, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

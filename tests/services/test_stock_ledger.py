@@ -318,7 +318,7 @@ def test_any_order_of_movements_keeps_the_ledger_true(bench: Bench) -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=14, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

@@ -244,7 +244,8 @@ async def test_the_roles_are_ordinary_and_own_nothing(owner: Database) -> None:
         rows = (
             await session.execute(
                 text(
-                    "SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,"
+                    "SELECT rolname,"
+                    " rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,"
                     " (SELECT count(*) FROM pg_class c WHERE c.relowner = r.oid) AS owns,"
                     " (SELECT count(*) FROM pg_auth_members g WHERE g.member = r.oid) AS member_of"
                     " FROM pg_roles r WHERE rolname IN ('flipsync_app', 'flipsync_worker')"
