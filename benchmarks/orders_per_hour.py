@@ -25,7 +25,7 @@ from benchmarks.listener import noop_listener
 from benchmarks.load import hammer, http_request, pace
 from benchmarks.measuring import Report, quantiles, saying
 from benchmarks.processes import processor_time, spent, tree
-from benchmarks.trading import CHANNELS, Business, Journey, journeys, open_business, order_requests, settle
+from benchmarks.trading import CHANNELS, UNITS, Business, Journey, journeys, open_business, order_requests, settle
 from flipsync.sandbox.client import SandboxClient
 from flipsync.system import SandboxProcess
 
@@ -159,7 +159,9 @@ async def _measure(business: Business, options: argparse.Namespace) -> dict[str,
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """The result object."""
+    """The result object. Raises ValueError when there are not enough goods for that many orders."""
+    if options.rate * options.seconds + 1.1 * options.burst > 0.8 * UNITS * options.skus:
+        raise ValueError("goods would run out: give more --skus")
     with saying("limits of the sandbox alone"):
         limits = measure_limits(min(options.skus, 200), options.limit_seconds, CHANNELS)
     with temporary_home() as home, running(home, sandbox=_REAL, effect_workers=options.workers) as system:

@@ -1,4 +1,4 @@
-"""A business to sell with: one catalogue on both sandbox channels, pooled stock that never runs out."""
+"""A business to sell with: one catalogue on both sandbox channels, pooled stock that does not run out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from flipsync.store.models import Tenant
 from flipsync.store.unit_of_work import Store
 from flipsync.system import SandboxProcess, System
 
-UNITS = 1_000_000
+#: of each SKU: few enough that a price step stays within the pricing agent's authority (step × units on offer)
+UNITS = 100
 CHANNELS = ("custom", "woo")
 EMAIL, PASSWORD = "owner@benchmark.invalid", "a password for benchmarks only"
 _SANDBOX_NAME = {"woocommerce": "woo", "custom": "custom"}

@@ -119,11 +119,12 @@ def up(
             out.print(f"\n  Sign in as [bold]{login.email}[/] with password [bold]{escape(login.password)}[/]")
             out.print("  [dim](shown once; `flipsync user add` makes more)[/]\n")
         say("ready", f"{system.api_url}/api/v1 – Ctrl-C stops")
-        ready = (0, 1)
-        while not stop.is_set() and ready[0] < ready[1]:
+        wanted, ready = len(_graph().agents), -1
+        while not stop.is_set() and ready < wanted:
             stop.wait(1.0)
-            ready = system.agents_ready()
-            say("agents", f"{ready[0]} of {ready[1]} ready")
+            if system.agents_ready() != ready:
+                ready = system.agents_ready()
+                say("agents", f"{ready} of {wanted} ready")
         while not stop.wait(3600):
             pass
         say("stopping", "")

@@ -9,6 +9,7 @@ Used by `flipsync up`, the demo, the tests and the benchmarks, so that all of th
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib
 import json
@@ -37,6 +38,7 @@ from flipsync.embedded.secret_file import remembered_secret, write_private
 from flipsync.security.secrets import load_or_create_key
 from flipsync.store import bootstrap
 from flipsync.store.database import Database
+from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Routing, Store, Waker
 
 DATABASE = "flipsync"
@@ -277,15 +279,18 @@ class System:
                 raise Unavailable(f"the API does not answer at {self.api_url}", hint="see `flipsync doctor`")
             time.sleep(0.05)
 
-    def agents_ready(self) -> tuple[int, int]:
-        """(ready, all) agents, as their records say."""
-        engine = importlib.import_module("sqlalchemy").create_engine(self.environment["FLIPSYNC_WORKER_DATABASE_URL"])
-        try:
-            with engine.connect() as connection:
-                rows = connection.exec_driver_sql("SELECT state FROM agent_status").scalars().all()
-        finally:
-            engine.dispose()
-        return sum(state == "ready" for state in rows), len(rows)
+    def agents_ready(self) -> int:
+        """How many agents say that they are."""
+
+        async def ask() -> int:
+            database = Database(self.environment["FLIPSYNC_WORKER_DATABASE_URL"], pool_size=1)
+            try:
+                async with database.unbound() as session:
+                    return sum(row.state == "ready" for row in await task_rows.statuses(session))
+            finally:
+                await database.aclose()
+
+        return asyncio.run(ask())
 
     def stop(self) -> None:
         """Stop all of it, whatever is up."""

@@ -142,5 +142,6 @@ def show(console: Console, result: DemoResult, report: BusinessReport, told: dic
             f"Costs of {result.imported.report.costs_assumed} variants were not in the file and taken as "
             f"{plan.cost_ratio:.0%} of the price (--cost-ratio)."
         )
-    console.print("\nKeep it running:  flipsync up --sandbox")
-    console.print("Ask it why:       flipsync why SKU-OR-ORDER-NUMBER")
+    command = sys.argv[0] if sys.argv[0].endswith("flipsync") else "flipsync"
+    console.print(f"\nKeep it running:  {command} up --sandbox")
+    console.print(f"Ask it why:       {command} why SKU-OR-ORDER-NUMBER")

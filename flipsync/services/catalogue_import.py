@@ -178,7 +178,9 @@ async def _write(unit: UnitOfWork, plan: Plan) -> None:
     for product_id, created in plan.touched.items():
         unit.emit(ProductImported(product_id=product_id, created=created))
     for variant in plan.variants:
-        if variant.new_cost is not None:
+        if (
+            variant.known and variant.new_cost is not None
+        ):  # a new variant is offered nowhere yet: no price depends on it
             unit.emit(CostChanged(variant_id=variant.id, cost=variant.new_cost))
 
 

@@ -59,6 +59,8 @@ async def receive(unit: UnitOfWork, variant_id: UUID, quantity: int, *, key: str
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
     if quantity and await ledger.move(unit, item, "receive", on_hand=quantity, key=key, note=note):
+        if item.pending_count is not None:  # what was counted earlier did not hold these
+            await ledger.set_pending_count(unit.session, item.id, item.pending_count + quantity)
         _tell(unit, item, "receive", quantity)
     return item.id
 

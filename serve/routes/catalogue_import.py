@@ -54,13 +54,13 @@ async def import_file(
     backend: BackendDep,
     once: OnlyOnceDep,
     currency: Annotated[Currency, Form()] = "USD",
-    quantities: Annotated[Quantities, Form()] = "count",
+    quantities: Annotated[Quantities, Form()] = "difference",
     stock_mode: Annotated[StockMode, Form()] = "escrow",
     dry_run: Annotated[bool, Form()] = False,
 ) -> Response:
     """Sound rows are imported, the others reported. Known goods are updated: the same file again changes nothing.
 
-    `quantities=count` takes the figures of known goods as a count of the shelf, `first` leaves their stock alone.
+    `quantities=difference` books what changed since the last file, so that units sold meanwhile stay sold; `count` takes the figures of known goods as a count of the shelf, `first` leaves their stock alone.
     """
     content = await file.read()
     name = PurePath(file.filename or "upload").name[:200]
