@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from flipsync.store.models import Listing
 from flipsync.store.repositories import accounts as account_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import orders as order_rows
+from flipsync.store.repositories import stock as stock_rows
 from flipsync.store.unit_of_work import Cause, Store
 
 #: how far back the first pull looks
@@ -125,7 +126,7 @@ async def verify_listings(
     async with store.reader(tenant_id) as session:
         ours = {row.external_id: row for row in await listing_rows.active_of_account(session, account.id)}
     seen = {state.external_id: state async for state in connector.listings() if state.external_id in ours}
-    suspects = [row for key, row in ours.items() if await _differs(store, tenant_id, row, seen.get(key or ""))]
+    suspects = await _suspects(store, tenant_id, account.id, ours, seen)
     if not suspects:
         return 0
     await asyncio.sleep(settle_seconds)
@@ -157,19 +158,45 @@ async def verify_listings(
     return drifted
 
 
+async def _suspects(
+    store: Store,
+    tenant_id: UUID,
+    account_id: UUID,
+    ours: Mapping[str | None, Listing],
+    seen: Mapping[str, ListingState],
+) -> list[Listing]:
+    """Listings that look different at first sight: three reads for the whole account, and no lock on any stock item."""
+    async with store.reader(tenant_id) as session:
+        busy = await listing_rows.with_open_effects(session)
+        shares = await stock_rows.shares_of_account(session, account_id)
+    return [
+        row
+        for key, row in ours.items()
+        if _difference(row, seen.get(key or ""), shares.get(row.id), busy=row.id in busy)
+    ]
+
+
 async def _differs(store: Store, tenant_id: UUID, row: Listing, seen: ListingState | None) -> str:
-    """What differs: "vanished", "price", "quantity", or "" for nothing. Writes under way are no difference."""
-    if seen is None or seen.status == "ended":
-        return "vanished"
+    """What differs, seen while nobody can change the stock item."""
     async with store.unit(tenant_id) as unit:
         state = await stock.entitlement(unit, row.id)
         busy = await listing_rows.has_open_effects(unit.session, row.id)
+    return _difference(row, seen, (state.entitled, state.pending) if state else None, busy=busy)
+
+
+def _difference(row: Listing, seen: ListingState | None, share: tuple[int, int] | None, *, busy: bool) -> str:
+    """What differs: "vanished", "price", "quantity", or "" for nothing. Writes under way are no difference.
+
+    `share` is what the ledger entitles the listing to, and how much of that is granted but not confirmed, in units.
+    """
+    if seen is None or seen.status == "ended":
+        return "vanished"
     if busy:
         return ""
     if seen.price is not None and row.price_minor is not None and seen.price.amount_minor != row.price_minor:
         return "price"
-    if state is not None and seen.quantity is not None:
-        allowed = {state.entitled, state.entitled - state.pending}
-        if seen.quantity not in allowed:
+    if share is not None and seen.quantity is not None:
+        entitled, pending = share
+        if seen.quantity not in {entitled, entitled - pending}:
             return "quantity"
     return ""

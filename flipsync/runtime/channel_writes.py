@@ -148,10 +148,12 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     listing, external_id = await job.live_listing(command.listing_id)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         state = await stock.entitlement(unit, listing.id)
+        pooled = state is not None and state.mode == "pooled"
+        quantity = await stock.grant(unit, listing.id) if pooled else 0
     if state is None:
         raise Rejected("the listing has no stock in our books")
-    if state.mode == "pooled":
-        quantity = await _show_pooled(job, listing.id, external_id)
+    if pooled:
+        await _show_pooled(job, external_id, quantity)
     elif job.connector.capabilities.conditional_stock:
         quantity = await _show_conditional(job, listing.id, external_id)
     else:
@@ -164,15 +166,12 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     return Done(f"{quantity} on offer", book)
 
 
-async def _show_pooled(job: Job, listing_id: UUID, external_id: str) -> int:
-    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
-        quantity = await stock.grant(unit, listing_id)
+async def _show_pooled(job: Job, external_id: str, quantity: int) -> None:
     answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.epoch}")
     if answered.quantity != quantity:
         seen = await _read_back(job, external_id)
         if seen.quantity is None or seen.quantity > quantity:
             raise OutcomeUnknown(f"the channel shows {seen.quantity} units instead of {quantity}")
-    return quantity
 
 
 async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int:

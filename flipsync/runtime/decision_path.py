@@ -85,8 +85,7 @@ class DecisionPath:
                     verdict=None,
                 )
             )
-        unit.session.add_all(proposals)
-        await unit.session.flush()
+        unit.session.add_all(proposals)  # written with their verdicts, not before: whoever needs the rows flushes
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
         if above and superior:
             unit.emit(
@@ -237,6 +236,7 @@ class DecisionPath:
                     await self.overrule(unit, endorsed, reason)
 
     async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
+        await unit.session.flush()
         hours = (await ctx.services.profile()).settings.approval_hours
         await decision_rows.ask(unit, decision_id, question, unit.now + timedelta(hours=hours))
         await decision_rows.set_state(unit.session, decision_id, "awaiting")

@@ -60,7 +60,8 @@ async def import_file(
 ) -> Response:
     """Sound rows are imported, the others reported. Known goods are updated: the same file again changes nothing.
 
-    `quantities=difference` books what changed since the last file, so that units sold meanwhile stay sold; `count` takes the figures of known goods as a count of the shelf, `first` leaves their stock alone.
+    `quantities=difference` books what changed since the last file, so that units sold meanwhile stay sold; `count`
+    takes the figures of known goods as a count of the shelf, `first` leaves their stock alone.
     """
     content = await file.read()
     name = PurePath(file.filename or "upload").name[:200]

@@ -261,6 +261,14 @@ async def set_price_seen(unit: UnitOfWork, listing_id: UUID, price_minor: int) -
     )
 
 
+async def with_open_effects(session: AsyncSession) -> set[UUID]:
+    """Listings for which something is on its way to a channel."""
+    rows = await session.scalars(
+        select(Effect.subject_id).where(Effect.subject_kind == "listing", Effect.finished_at.is_(None)).distinct()
+    )
+    return set(rows)
+
+
 async def has_open_effects(session: AsyncSession, listing_id: UUID) -> bool:
     """Whether something is on its way to the channel for this listing."""
     found = await session.scalar(

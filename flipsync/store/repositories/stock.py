@@ -77,6 +77,16 @@ async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation |
     ).one_or_none()
 
 
+async def shares_of_account(session: AsyncSession, account_id: UUID) -> dict[UUID, tuple[int, int]]:
+    """listing id → (entitled, pending) of every listing of an account, unlocked."""
+    rows = await session.execute(
+        select(Allocation.listing_id, Allocation.entitled, Allocation.pending)
+        .join(Listing, Listing.id == Allocation.listing_id)
+        .where(Listing.account_id == account_id)
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
 async def is_live(session: AsyncSession, listing_id: UUID) -> bool:
     """Whether the channel can still sell what the listing is given."""
     status = await session.scalar(select(Listing.status).where(Listing.id == listing_id))
