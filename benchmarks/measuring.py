@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -24,7 +25,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     if not values:
         raise ValueError("nothing was measured")
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(round(share * len(ordered), 9)) - 1)]
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -25,7 +25,17 @@ from benchmarks.listener import noop_listener
 from benchmarks.load import hammer, http_request, pace
 from benchmarks.measuring import Report, quantiles, saying
 from benchmarks.processes import processor_time, spent, tree
-from benchmarks.trading import CHANNELS, UNITS, Business, Journey, journeys, open_business, order_requests, settle
+from benchmarks.trading import (
+    CHANNELS,
+    UNITS,
+    Business,
+    Journey,
+    agent_names,
+    journeys,
+    open_business,
+    order_requests,
+    settle,
+)
 from flipsync.sandbox.client import SandboxClient
 from flipsync.system import SandboxProcess
 
@@ -100,12 +110,13 @@ async def _phase(
 ) -> dict[str, Any]:
     """Run one phase of placing until all of it is through; what it took, by order and by process."""
     before = set(business.accepted)
-    processor = processor_time(tree())
+    names = agent_names(business)
+    processor = processor_time(tree(), names)
     began = time.time()
     placed = await place()
     placed.require(200)
     await settle(business)
-    used = spent(processor, processor_time(tree()))
+    used = spent(processor, processor_time(tree(), names))
     mine = set(business.accepted) - before
     ways = await asyncio.to_thread(journeys, business, mine)
     if len(ways) != len(mine):

@@ -71,12 +71,12 @@ def label(pid: int) -> str:
     return Path(words[0]).name or "kernel"
 
 
-def processor_time(pids: set[int]) -> dict[int, Used]:
-    """Processor time so far of each process, user and system."""
+def processor_time(pids: set[int], names: Mapping[int, str] | None = None) -> dict[int, Used]:
+    """Processor time so far of each process, user and system. `names` are those known better than from outside."""
     found = {}
     for pid in pids:
         if (fields := _stat(pid)) is not None and fields[0] != "Z":
-            found[pid] = Used(label(pid), (int(fields[11]) + int(fields[12])) / _TICKS)
+            found[pid] = Used((names or {}).get(pid) or label(pid), (int(fields[11]) + int(fields[12])) / _TICKS)
     return found
 
 

@@ -172,6 +172,12 @@ def open_work(business: Business) -> int:
     return int(fetch(business.url, query, {"t": business.tenant_id})[0]["n"])
 
 
+def agent_names(business: Business) -> dict[int, str]:
+    """Process id → which agent it hosts: their titles all look alike."""
+    rows = fetch(business.url, "SELECT agent, pid FROM agent_status WHERE pid IS NOT NULL")
+    return {int(row["pid"]): f"agent {row['agent']}" for row in rows}
+
+
 def orders_taken(business: Business) -> int:
     return int(
         fetch(

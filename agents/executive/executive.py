@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import AskOwner, EndorseDecision, OverruleDecision
+from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
@@ -14,9 +14,11 @@ WEIGHTS = {"profit": 0.4, "risk": 0.35, "cash": 0.1, "attention": 0.15}
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
 
+ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval
+
 
 class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted]):
-    """Decides what its coordinators may not: lets go ahead, stops, or asks the owner."""
+    """Decides what its coordinators may not: lets go ahead, stops, or asks the owner, who has a time to answer."""
 
     spec = AgentSpec(
         name="executive",
@@ -27,14 +29,14 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
 
     async def decide(
         self, event: DecisionEscalated | ApprovalAnswered | CycleStarted, ctx: Context
-    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+    ) -> Decision[ExecutiveCommand]:
         if isinstance(event, ApprovalAnswered):
             return self._carry_out_answer(event)
         if isinstance(event, CycleStarted):
             return await self._review(event, ctx)
         return await self._arbitrate(event, ctx)
 
-    def _carry_out_answer(self, event: ApprovalAnswered) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+    def _carry_out_answer(self, event: ApprovalAnswered) -> Decision[ExecutiveCommand]:
         evidence = [Evidence(kind="approval", id=event.approval_id)]
         if event.approved:
             endorse = EndorseDecision(decision_id=event.decision_id)
@@ -42,9 +44,13 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         overrule = OverruleDecision(decision_id=event.decision_id, reason="the owner said no")
         return Decision.propose(overrule, why="the owner said no", evidence=evidence)
 
-    async def _review(
-        self, event: CycleStarted, ctx: Context
-    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+    async def _review(self, event: CycleStarted, ctx: Context) -> Decision[ExecutiveCommand]:
+        if unanswered := await ctx.services.decisions.unanswered():
+            return Decision.propose(
+                *(ExpireApproval(decision_id=decision_id) for decision_id in unanswered),
+                why=f"{event.cycle} review: {len(unanswered)} questions to the owner ran out of time",
+                evidence=[Evidence(kind="decision", id=decision_id) for decision_id in unanswered[:20]],
+            )
         accounts = await ctx.services.accounts.all()
         paused = [account for account in accounts if account.status == "paused"]
         if not paused:
@@ -53,9 +59,7 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         evidence = [Evidence(kind="account", id=account.id, note=account.name) for account in paused]
         return Decision.hold(f"{event.cycle} review: {names} cannot be written to", evidence=evidence)
 
-    async def _arbitrate(
-        self, event: DecisionEscalated, ctx: Context
-    ) -> Decision[EndorseDecision | OverruleDecision | AskOwner]:
+    async def _arbitrate(self, event: DecisionEscalated, ctx: Context) -> Decision[ExecutiveCommand]:
         row = await ctx.services.decisions.get(event.decision_id)
         if row is None or row.state != "escalated":
             return Decision.hold("the decision is no longer open")

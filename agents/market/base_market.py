@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import Command, EnsureWebhooks, PublishListing, PullOrders, PullRivals, VerifyListings
+from flipsync.domain.commands import (
+    Command,
+    EndListing,
+    EnsureWebhooks,
+    PublishListing,
+    PullOrders,
+    PullRivals,
+    ReviseListing,
+    VerifyListings,
+)
 from flipsync.domain.decisions import Decision, Evidence
-from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
+from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingOutdated, ListingRequested
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
-ChannelEvent = ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected
-ChannelCommand = PublishListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks
+ChannelEvent = ListingRequested | ListingOutdated | ChannelCheckDue | ListingCheckDue | AccountConnected
+ChannelCommand = PublishListing | ReviseListing | EndListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks
 
 
-class BaseMarketAgent(Agent[ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected]):
-    """Publishes what is requested, pulls orders and rivals, checks that listings still are what they should be."""
+class BaseMarketAgent(Agent[ChannelEvent]):
+    """Publishes what is requested, keeps listings like their product, pulls orders and rivals, checks what is shown."""
 
     spec = AgentSpec(
         name="base_market",
@@ -25,11 +34,11 @@ class BaseMarketAgent(Agent[ListingRequested | ChannelCheckDue | ListingCheckDue
     #: whether other sellers' offers for the same goods can be seen on this channel
     sees_rivals = True
 
-    async def decide(
-        self, event: ListingRequested | ChannelCheckDue | ListingCheckDue | AccountConnected, ctx: Context
-    ) -> Decision[PublishListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks]:
+    async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ListingRequested):
             return await self.publish(event, ctx)
+        if isinstance(event, ListingOutdated):
+            return await self.follow(event, ctx)
         if isinstance(event, ListingCheckDue):
             return await self.check_listings(event, ctx)
         if isinstance(event, AccountConnected):
@@ -57,6 +66,27 @@ class BaseMarketAgent(Agent[ListingRequested | ChannelCheckDue | ListingCheckDue
             why=f"{len(ready)} listings requested by the market agent",
             confidence=0.95,
             evidence=[*evidence, *(Evidence(kind="listing", id=listing_id) for listing_id, _ in ready)],
+        )
+
+    async def follow(self, event: ListingOutdated, ctx: Context) -> Decision[ChannelCommand]:
+        """Bring a live listing up to its product, or take it off sale with it."""
+        evidence = [Evidence(kind="listing", id=event.listing_id)]
+        found = await ctx.services.listings.outdated(event.listing_id)
+        if found is None or found.status != "active":
+            return Decision.hold("the listing is not on sale", evidence=evidence)
+        if not found.published:
+            reason = "the product is not published any more"
+            end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=reason)
+            return Decision.propose(end, why=reason, confidence=0.95, evidence=evidence)
+        if found.offer is None:
+            return Decision.hold("the variant has no price: set one", evidence=evidence)
+        if not found.differs:
+            return Decision.hold("the channel was told all of it already", evidence=evidence)
+        return Decision.propose(
+            ReviseListing(account_id=found.account_id, listing_id=event.listing_id, offer=found.offer),
+            why="the product was edited since the channel was told",
+            confidence=0.95,
+            evidence=evidence,
         )
 
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:

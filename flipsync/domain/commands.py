@@ -76,6 +76,7 @@ class ReviseListing(ListingCommand):
     """Change text, images and attributes of a live listing."""
 
     supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
     offer: Offer
 
 
@@ -223,6 +224,15 @@ class AskOwner(InternalCommand):
 
     decision_id: UUID
     question: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
+class ExpireApproval(InternalCommand):
+    """Close a question that nobody answered in time, and stop the decision that waited for the answer."""
+
+    decision_id: UUID
 
     def subject(self) -> tuple[str, UUID]:
         return ("decision", self.decision_id)

@@ -181,6 +181,12 @@ class ListingVanished(ListingEvent):
     """The channel no longer knows a listing that we did not end."""
 
 
+class ListingOutdated(ListingEvent):
+    """The words, pictures or particulars behind a live listing were edited, or its product was withdrawn."""
+
+    urgency: ClassVar[Urgency] = "bulk"
+
+
 class OfferChanged(ListingEvent):
     """Something that bears on the price of a listing changed: rivals, sales, stock."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.effects import CARRIED_OUT, EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, Mailbox, RedisWaker
@@ -32,7 +32,7 @@ class Assembly:
 
     def __init__(self, settings: RuntimeSettings, *, name: str, pool_size: int = 1) -> None:
         self.settings = settings
-        self.graph = Graph(load_roster(settings.roster))
+        self.graph = Graph(load_roster(settings.roster), CARRIED_OUT)
         clock = settings.business_clock()
         validity = FirewallLimits().certificate_validity
         limits = FirewallLimits(certificate_validity=max(validity, timedelta(seconds=60 * settings.speed())))

@@ -198,6 +198,8 @@ class DecisionPath:
                 await self.overrule(unit, command.decision_id, command.reason)
             case c.AskOwner():
                 await self._ask(unit, ctx, command.decision_id, command.question)
+            case c.ExpireApproval():
+                await self.expire(unit, command.decision_id)
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
             case c.ResumeAccount():
@@ -234,6 +236,13 @@ class DecisionPath:
                 endorsed = c.EndorseDecision.model_validate(proposal_row.payload).decision_id
                 with contextlib.suppress(Conflict):
                     await self.overrule(unit, endorsed, reason)
+
+    async def expire(self, unit: UnitOfWork, decision_id: UUID) -> None:
+        """Close a question whose time is over and stop what waited for it. Raises Conflict while it can be answered."""
+        if not await decision_rows.expire_approval(unit, decision_id):
+            raise Conflict("the question was answered, or there still is time to")
+        with contextlib.suppress(Conflict):  # settled some other way meanwhile
+            await self.overrule(unit, decision_id, "nobody answered in time")
 
     async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
         await unit.session.flush()

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +43,7 @@ log = structlog.get_logger()
 
 LEASE_SECONDS = 90.0
 MAX_ATTEMPTS = 12
+PATIENCE_HOURS = 24.0
 BREAKER_FAILURES = 5
 _ACCOUNT_TTL = 10.0
 #: (first delay, longest delay) in seconds
@@ -223,7 +224,10 @@ class EffectWorker:
     async def _fail(
         self, effect: ClaimedEffect, started_at: datetime, error: ChannelError, account: ConnectedAccount | None
     ) -> None:
-        last = effect.attempts >= MAX_ATTEMPTS
+        # what is known not to have happened can wait out a long outage; what is not known needs a person before long
+        patience = effect.created_at + timedelta(hours=PATIENCE_HOURS)
+        unsure = effect.uncertain or isinstance(error, OutcomeUnknown)
+        last = effect.attempts >= MAX_ATTEMPTS and (unsure or utc_now() > patience)
         retry_in: float | None = None
         if isinstance(error, Rejected):
             state, outcome = "rejected", "rejected"
@@ -341,6 +345,7 @@ class EffectWorker:
 
 _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.PublishListing: channel_writes.publish,
+    c.ReviseListing: channel_writes.revise,
     c.ChangePrice: channel_writes.change_price,
     c.SetChannelQuantity: channel_writes.set_quantity,
     c.EndListing: channel_writes.end,
@@ -349,22 +354,40 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
 }
 
 
+async def _pull_orders(job: Job) -> str:
+    return f"{await job.pulls.fresh(job.cause)} orders new or changed"
+
+
+async def _pull_rivals(job: Job) -> str:
+    changed = await channel_reads.pull_rivals(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"rivals of {changed} listings changed"
+
+
+async def _verify_listings(job: Job) -> str:
+    settle = job.account.config.settle_seconds
+    drifted = await channel_reads.verify_listings(
+        job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
+    )
+    return f"{drifted} listings drifted"
+
+
+_READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
+    c.PullOrders: _pull_orders,
+    c.PullRivals: _pull_rivals,
+    c.VerifyListings: _verify_listings,
+}
+
+#: what agents may propose to the outside; the graph checks their declarations against it at boot
+CARRIED_OUT = frozenset(_WRITES) | frozenset(_READS)
+
+
 async def _perform(job: Job, command: c.Command) -> Done:
     if type(command) in _WRITES:
         return await _WRITES[type(command)](job, command)
-    tenant, ref, connector = job.effect.tenant_id, job.ref, job.connector
-    if isinstance(command, c.PullOrders):
-        changed = await job.pulls.fresh(job.cause)
-        detail = f"{changed} orders new or changed"
-    elif isinstance(command, c.PullRivals):
-        changed = await channel_reads.pull_rivals(job.store, tenant, ref, connector, job.cause)
-        detail = f"rivals of {changed} listings changed"
-    elif isinstance(command, c.VerifyListings):
-        settle = job.account.config.settle_seconds
-        changed = await channel_reads.verify_listings(job.store, tenant, ref, connector, job.cause, settle)
-        detail = f"{changed} listings drifted"
-    else:
+    read = _READS.get(type(command))
+    if read is None:
         raise Rejected(f"no handler carries out {command.type_name()}")
+    detail = await read(job)
 
     async def book(unit: UnitOfWork) -> None:
         return None

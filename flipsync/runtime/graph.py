@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from flipsync.domain.commands import Command
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.events import ApprovalAnswered, DecisionEscalated, Event
 from flipsync.runtime.agent import Agent
@@ -19,10 +20,15 @@ RECORDED_ONLY = frozenset({"OrderReady", "PriceSet", "ListingRefused", "Shipment
 class Graph:
     """The agents as one acyclic structure with typed edges."""
 
-    def __init__(self, agents: Sequence[AgentClass]) -> None:
-        """Raises InvalidInput, naming every fault, when the declarations do not fit together."""
+    def __init__(self, agents: Sequence[AgentClass], carried_out: Collection[type[Command]] | None = None) -> None:
+        """Raises InvalidInput, naming every fault, when the declarations do not fit together.
+
+        `carried_out`: the commands effect workers have handlers for; without it that part is not checked.
+        """
         self.agents: Mapping[str, AgentClass] = {agent.spec.name: agent for agent in agents}
         faults = self._faults(agents)
+        if carried_out is not None:
+            faults += self._uncarried(carried_out)
         if faults:
             raise InvalidInput("the agents do not fit together: " + "; ".join(faults))
 
@@ -45,6 +51,15 @@ class Graph:
         faults += [f"nobody handles {name}" for name in sorted(known - handled - RECORDED_ONLY)]
         faults += [f"{name} is handled and marked recorded-only" for name in sorted(handled & RECORDED_ONLY)]
         return faults
+
+    def _uncarried(self, carried_out: Collection[type[Command]]) -> list[str]:
+        """Internal commands are the decision path's and need no effect worker."""
+        return [
+            f"{name} proposes {command.type_name()}, which no effect worker carries out"
+            for name, agent in self.agents.items()
+            for command in sorted(agent.proposes, key=lambda each: each.type_name())
+            if command.scope != "internal" and command not in carried_out
+        ]
 
     def _cycles(self) -> list[str]:
         faults = []

@@ -48,6 +48,7 @@ class AgentRunner:
         self._path = path
         self._mailbox = mailbox
         self._epoch = 0
+        self._careful = 0
 
     async def run(self) -> None:
         """Work for ever."""
@@ -70,19 +71,27 @@ class AgentRunner:
         """Start a new life: fence earlier ones."""
         async with self._store.database.unbound() as session:
             self._epoch = await task_rows.begin_life(session, self.name, os.getpid())
+            # what ended several lives is among these: taken one by one, it can only take itself down again
+            self._careful = await task_rows.died_with(session, self.name)
 
     async def step(self) -> int:
         """Handle one batch; returns how many tasks it held."""
+        limit = 1 if self._careful else self.agent.spec.batch
+        self._careful = max(0, self._careful - 1)
         async with self._store.database.unbound() as session:
             claimed = await task_rows.claim(
-                session, self.name, epoch=self._epoch, limit=self.agent.spec.batch, lease_seconds=LEASE_SECONDS
+                session, self.name, epoch=self._epoch, limit=limit, lease_seconds=LEASE_SECONDS
             )
+        worked = len(claimed)
+        for poison in [task for task in claimed if task.attempts > task_rows.MAX_ATTEMPTS]:
+            claimed.remove(poison)
+            await self._postpone(poison, RuntimeError("every try so far ended the agent's process"))
         by_tenant: dict[UUID, list[ClaimedTask]] = defaultdict(list)
         for task in claimed:
             by_tenant[task.tenant_id].append(task)
         for tenant_id, tasks in by_tenant.items():
             await self._handle(tenant_id, tasks)
-        return len(claimed)
+        return worked
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)

@@ -24,6 +24,7 @@ from flipsync.services import stock
 from flipsync.services.catalogue import Catalogue, ImportReport, ProductDraft
 from flipsync.services.catalogue.difference import Plan, make_plan
 from flipsync.services.catalogue.stock_difference import Quantities, StockPlan, may_move, plan_stock
+from flipsync.services.listings import SHOWN_OF_PRODUCT, SHOWN_OF_VARIANT, tell_outdated
 from flipsync.store.repositories import catalogue as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
@@ -182,6 +183,15 @@ async def _write(unit: UnitOfWork, plan: Plan) -> None:
             variant.known and variant.new_cost is not None
         ):  # a new variant is offered nowhere yet: no price depends on it
             unit.emit(CostChanged(variant_id=variant.id, cost=variant.new_cost))
+    await tell_outdated(
+        unit,
+        {
+            change["id"]
+            for change in plan.changed_products
+            if not SHOWN_OF_PRODUCT.isdisjoint(change) or change.get("published") is False
+        },
+        {v.id for v in plan.variants if v.known and not SHOWN_OF_VARIANT.isdisjoint(v.values)},
+    )
 
 
 async def _book(unit: UnitOfWork, plan: StockPlan, run_id: UUID, mode: str) -> None:

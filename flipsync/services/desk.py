@@ -107,6 +107,40 @@ class ListingDesk:
             for offer in [offer_of(variant, product)]
         ]
 
+    async def outdated(self, listing_id: UUID) -> OutdatedListing | None:
+        """What the listing should show, beside what its channel was told and whether it is on sale."""
+        found = await listing_rows.with_goods(self._services.session, listing_id)
+        if found is None:
+            return None
+        listing, variant, product = found
+        told = await listing_rows.offer_told(self._services.session, listing_id)
+        return OutdatedListing(
+            account_id=listing.account_id,
+            status=listing.status,
+            published=product.published,
+            offer=offer_of(variant, product),
+            told=Offer.model_validate(told) if told is not None else None,
+        )
+
+
+@dataclass(frozen=True)
+class OutdatedListing:
+    """A listing beside its goods. `told` is the offer its channel was last told, None when that is not known."""
+
+    account_id: UUID
+    status: str
+    published: bool
+    offer: Offer | None
+    told: Offer | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the channel has to be told; price and quantity have their own ways there."""
+        if self.offer is None or self.told is None:
+            return True
+        apart = {"price": self.offer.price, "quantity": self.offer.quantity}
+        return self.told.model_copy(update=apart) != self.offer
+
 
 def offer_of(variant: Variant, product: Product) -> Offer | None:
     """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell."""
@@ -145,6 +179,10 @@ class DecisionDesk:
 
     async def get(self, decision_id: UUID) -> DecisionRow | None:
         return await decision_rows.get(self._services.session, decision_id)
+
+    async def unanswered(self) -> Sequence[UUID]:
+        """Decisions whose question to a person ran out of time, longest ago first; at most 200 at once."""
+        return await decision_rows.unanswered(self._services.session, self._services.now, limit=200)
 
 
 class AccountDesk:

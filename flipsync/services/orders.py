@@ -26,6 +26,9 @@ from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import orders as repository
 from flipsync.store.unit_of_work import UnitOfWork
 
+#: business time in which all sales of a listing are one reason to look at its price; a price need not follow each sale
+_PRICE_LOOK_SECONDS = 300
+
 
 @dataclass(frozen=True)
 class AccountRef:
@@ -83,6 +86,7 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         for listing_id in {line.listing_id for line in lines if line.listing_id}:
             unit.emit(
                 OfferChanged(listing_id=listing_id, account_id=account.id, vendor=account.vendor, cause="sale"),
+                dedup_key=f"sale:{listing_id}:{int(unit.now.timestamp() // _PRICE_LOOK_SECONDS)}",
             )
         return IngestResult("created" if created else "changed", order.id, short)
     if created:

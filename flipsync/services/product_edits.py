@@ -12,6 +12,7 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import CostChanged, OfferChanged, ProductImported
 from flipsync.domain.money import Money
 from flipsync.services.catalogue.sanitise import image_url, plain, safe_html
+from flipsync.services.listings import SHOWN_OF_PRODUCT, tell_outdated
 from flipsync.services.reading_catalogue import ProductView, VariantView, product_view, variant_view
 from flipsync.store.models import Variant
 from flipsync.store.repositories import reading_catalogue as rows
@@ -58,7 +59,7 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
         raise VersionMismatch(
             f"the product is at version {row.version}, not {expected_version}", hint="read it again, then change it"
         )
-    before = (row.title, row.description_html, row.brand, row.category, list(row.tags), list(row.images))
+    before = {name: getattr(row, name) for name in ProductEdit.model_fields}
     given = edit.model_fields_set
     if edit.title is not None:
         row.title = _title(edit.title)
@@ -72,10 +73,13 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
         row.tags = [tag for tag in map(_words, edit.tags) if tag]
     if edit.images is not None:
         row.images = [_image(address) for address in edit.images]
-    if before != (row.title, row.description_html, row.brand, row.category, row.tags, row.images):
+    changed = {name for name, value in before.items() if getattr(row, name) != value}
+    if changed:
         row.version += 1
         unit.emit(ProductImported(product_id=product_id, created=False))
         await unit.session.flush()
+        if changed & SHOWN_OF_PRODUCT:
+            await tell_outdated(unit, [product_id])
     return product_view(row, await rows.variants_of(unit.session, [product_id]))
 
 

@@ -116,6 +116,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"stop the decision: {command.reason}"
         case c.AskOwner():
             return f"ask the owner: {command.question}"
+        case c.ExpireApproval():
+            return "close the question to the owner: nobody answered in time"
         case c.PauseAccount():
             return f"pause {label('account', command.account_id)}: {command.reason}"
         case c.ResumeAccount():
@@ -202,6 +204,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the channel refused {listing}: {event.reason}"
         case e.ListingVanished():
             return f"the channel no longer knew {listing}"
+        case e.ListingOutdated():
+            return f"the product behind {listing} was edited or withdrawn"
         case e.OfferChanged():
             return f"the market around {listing} moved: {_CAUSES[event.cause]}"
         case e.PriceSet():

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 import pytest
 from shop import Shop
 
 from agents.market.base_market import BaseMarketAgent
 from agents.market.woocommerce import WooCommerceAgent
-from flipsync.domain.commands import EnsureWebhooks, PublishListing, PullOrders, PullRivals, VerifyListings
-from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
+from flipsync.domain.commands import (
+    EndListing,
+    EnsureWebhooks,
+    PublishListing,
+    PullOrders,
+    PullRivals,
+    ReviseListing,
+    VerifyListings,
+)
+from flipsync.domain.decisions import Decision
+from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingOutdated, ListingRequested
+from flipsync.domain.ids import new_id
+from flipsync.services.orders import AccountRef
+from flipsync.store.models import Effect, Listing, Product, Variant
 
 BOTH = pytest.mark.parametrize("agent", [BaseMarketAgent, WooCommerceAgent])
 
@@ -60,3 +75,63 @@ async def test_webhooks_are_asked_for_where_we_can_be_reached(shop: Shop) -> Non
         assert {type(command) for command in compared.proposals} == {VerifyListings} | hooks
         plain = await place.decide(BaseMarketAgent(), check)
         assert {type(command) for command in plain.proposals} == {VerifyListings}
+
+
+async def follow(shop: Shop, agent: type[BaseMarketAgent], account: AccountRef, listing: UUID) -> Decision[Any]:
+    event = ListingOutdated(account_id=account.id, vendor=account.vendor, listing_id=listing)
+    decision: Decision[Any] = await shop.decide(agent(), event)
+    return decision
+
+
+@BOTH
+async def test_a_live_listing_follows_its_product(shop: Shop, agent: type[BaseMarketAgent]) -> None:
+    account = await shop.account()
+    goods = await shop.variant(units=4, title="Teapot", options={"colour": "blue"}, image="https://img.example/1.jpg")
+    listing = await shop.listing(account, goods, units=4)
+    (first,) = (await follow(shop, agent, account, listing)).proposals
+    assert isinstance(first, ReviseListing)
+    assert (first.offer.title, first.offer.images) == ("Teapot – blue", ("https://img.example/1.jpg",))
+    effect_id = await shop.enqueue(first, account)
+    assert (await follow(shop, agent, account, listing)).is_hold, "that is on its way"
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Variant, goods.variant_id)).price_minor = 3500
+    assert (await follow(shop, agent, account, listing)).is_hold, "prices go another way"
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Product, goods.product_id)).title = "Kettle"
+    (second,) = (await follow(shop, agent, account, listing)).proposals
+    assert isinstance(second, ReviseListing) and second.offer.title == "Kettle – blue"
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Product, goods.product_id)).title = "Teapot"
+    assert (await follow(shop, agent, account, listing)).is_hold
+    await set_effect(shop, effect_id, "rejected")
+    assert not (await follow(shop, agent, account, listing)).is_hold, "the channel did not take it"
+    await set_effect(shop, effect_id, "unknown")
+    assert not (await follow(shop, agent, account, listing)).is_hold, "nobody knows whether it did"
+
+
+async def set_effect(shop: Shop, effect_id: UUID, state: str) -> None:
+    async with shop.unit() as unit:
+        effect = await unit.session.get_one(Effect, effect_id)
+        effect.state, effect.finished_at = state, unit.now
+
+
+@BOTH
+async def test_a_listing_goes_with_its_product(shop: Shop, agent: type[BaseMarketAgent]) -> None:
+    account, goods = await shop.account(), await shop.variant(units=4)
+    listing = await shop.listing(account, goods, units=4)
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Product, goods.product_id)).published = False
+    (end,) = (await follow(shop, agent, account, listing)).proposals
+    assert isinstance(end, EndListing)
+    assert (end.listing_id, end.account_id) == (listing, account.id)
+    assert "not published" in end.reason
+
+
+async def test_what_is_not_on_sale_is_left_alone(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=4)
+    listing = await shop.listing(account, goods, units=4)
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Listing, listing)).status = "ended"
+    for listing_id in (listing, new_id()):
+        decision = await follow(shop, BaseMarketAgent, account, listing_id)
+        assert decision.is_hold and "not on sale" in decision.rationale

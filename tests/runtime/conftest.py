@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from scripted_channel import Channels
 from shop import Shop, open_store
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from stall import Stall
 
 from flipsync.connectors.base import Unlimited
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
+from flipsync.store.database import driver_url
 from flipsync.store.unit_of_work import Store
 
 
@@ -32,6 +34,21 @@ async def queues(queue_urls: dict[str, str]) -> AsyncIterator[Store]:
         )
         await session.execute(text("UPDATE agent_task SET state = 'done' WHERE state IN ('pending', 'leased')"))
     await store.aclose()
+
+
+@pytest.fixture
+def as_owner(queue_urls: dict[str, str]) -> Callable[..., None]:
+    """Runs a statement as the database's owner: for states no worker could make."""
+
+    def execute(statement: str, **values: Any) -> None:
+        engine = create_engine(driver_url(queue_urls["owner"]))
+        try:
+            with engine.begin() as connection:
+                connection.execute(text(statement), values)
+        finally:
+            engine.dispose()
+
+    return execute
 
 
 @pytest.fixture

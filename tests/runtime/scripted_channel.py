@@ -207,7 +207,8 @@ class ScriptedChannel(MarketplaceConnector):
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
         step = self._begin("revise", offer, key)
-        self.shelves[external_id].title = offer.title
+        if not step.ignored:
+            self.shelves[external_id].title = offer.title
         self._end(step)
         return self._shown(external_id)
 

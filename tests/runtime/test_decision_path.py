@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from shop import ROUTING, Shop, dollars
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.channel import Offer
+from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.commands import (
     AllocateStock,
     ChangePrice,
@@ -25,7 +27,8 @@ from flipsync.domain.commands import (
     SetChannelQuantity,
 )
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import DecisionEscalated, Event, ListingRequested, OfferChanged
+from flipsync.domain.errors import Conflict
+from flipsync.domain.events import CycleStarted, DecisionEscalated, Event, ListingRequested, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Budget, Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -282,6 +285,54 @@ async def test_a_refusal_denies_only_what_waited_for_it(house: House) -> None:
     assert await house.state(decision_id) == "overruled"
     assert await house.verdicts(decision_id) == ["proceed", "deny"]
     assert await house.outbox() == [("PublishListing", "pending")]
+
+
+async def review(house: House) -> None:
+    """The hourly look of the executive."""
+    async with house.shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=house.shop.tenant_id, cycle="hourly"))
+    await house.run("executive")
+
+
+async def test_a_question_that_nobody_answers_in_time_is_closed_and_its_decision_stopped(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision_id, _ = await claims(house)
+    await review(house)
+    assert await house.state(decision_id) == "awaiting", "there is time yet"
+    clock = ManualClock(utc_now() + timedelta(days=365))
+    monkeypatch.setattr(house.shop.store, "clock", clock)
+    with pytest.raises(Conflict, match="time to answer is over"):
+        await house.answer(approved=True)
+    await review(house)
+    assert (await house.shop.rows("SELECT state FROM approval"))[0].state == "expired"
+    assert await house.state(decision_id) == "overruled"
+    assert await house.verdicts(decision_id) == ["proceed", "deny"]
+    reasons = await house.shop.rows("SELECT reason FROM proposal WHERE verdict = 'deny'")
+    assert [row.reason for row in reasons] == ["nobody answered in time"]
+    await review(house)
+    last = (await house.shop.rows("SELECT state FROM agent_decision ORDER BY id DESC LIMIT 1"))[0].state
+    assert last == "held", "it is closed once"
+
+
+async def test_silence_ends_a_decision_that_climbed_and_an_answer_in_time_stands(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision_id = await risky(house)
+    await house.run("executive")
+    goods_decision, _ = await claims(house)
+    approval = (
+        await house.shop.rows("SELECT id FROM approval WHERE decision_id = :decision", decision=goods_decision)
+    )[0].id
+    async with house.shop.unit() as unit:
+        await answer_approval(unit, approval, approved=True, by=new_id())
+    monkeypatch.setattr(house.shop.store, "clock", ManualClock(utc_now() + timedelta(days=365)))
+    async with house.shop.unit() as unit:
+        with pytest.raises(Conflict, match="was answered"):
+            await house.path.expire(unit, goods_decision)
+    await review(house)
+    assert await house.state(decision_id) == "overruled", "so is the decision below the one that asked"
+    assert await house.state(goods_decision) == "applied"
 
 
 async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from agents import ROSTER
-from flipsync.domain.commands import PauseAccount
+from flipsync.domain.commands import ChangePrice, PauseAccount, PullRivals
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.events import CostChanged, DecisionEscalated, OrderReady
 from flipsync.runtime.agent import Agent, AgentSpec, Context
+from flipsync.runtime.effects import CARRIED_OUT
 from flipsync.runtime.graph import RECORDED_ONLY, Graph
 
 
@@ -68,6 +69,20 @@ def test_an_event_that_nobody_handles_is_a_fault() -> None:
         Graph(without_pricing)
     with pytest.raises(InvalidInput, match="nobody handles CostChanged"):
         Graph([])
+
+
+def test_whatever_is_proposed_to_the_outside_has_somebody_who_carries_it_out() -> None:
+    Graph(ROSTER, CARRIED_OUT)
+    with pytest.raises(InvalidInput) as raised:
+        Graph(ROSTER, CARRIED_OUT - {ChangePrice, PullRivals})
+    for proposer, command in (
+        ("pricing", "ChangePrice"),
+        ("auto_pricing", "ChangePrice"),
+        ("base_market", "PullRivals"),
+        ("woocommerce", "PullRivals"),
+    ):
+        assert f"{proposer} proposes {command}, which no effect worker carries out" in raised.value.message
+    assert "PauseAccount" not in raised.value.message, "internal commands stay in the house"
 
 
 def test_reporting_to_oneself_is_a_circle() -> None:

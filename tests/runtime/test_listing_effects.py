@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from scripted_channel import Step
+from shop import dollars
 from stall import Stall, drain
 
 from flipsync.domain import commands as c
@@ -53,6 +54,59 @@ async def test_a_refused_listing_is_marked_and_told(stall: Stall, hire: Hire) ->
         row = await session.get_one(Listing, listing)
     assert (row.status, row.status_reason) == ("refused", "category is closed")
     assert [event["reason"] for event in await stall.shop.events(ListingRefused)] == ["category is closed"]
+
+
+def revision(stall: Stall, title: str) -> c.ReviseListing:
+    offer = Offer(sku=stall.goods.sku, title=title, price=dollars(2999), quantity=0)
+    return c.ReviseListing(account_id=stall.account.id, listing_id=stall.listing, offer=offer)
+
+
+async def test_a_revision_is_written_read_back_and_booked(stall: Stall, hire: Hire) -> None:
+    stall.channel.script("revise", Step(ignored=True), Step(OutcomeUnknown("timeout"), applied=True))
+    before = await stall.row()
+    effect = await stall.shop.enqueue(revision(stall, "A better teapot"), stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(effect) == ["unknown", "unknown", "confirmed"]
+    keys = [call.key for call in stall.channel.made("revise")]
+    assert len(set(keys)) == 3, "a channel that remembers keys would not write again"
+    shelf, row = stall.channel.shelves[stall.external_id], await stall.row()
+    assert shelf.title == row.title == "A better teapot"
+    assert (shelf.quantity, shelf.price) == (5, dollars(2999)), "neither stock nor price is touched"
+    assert row.version == before.version + 1
+
+
+async def test_a_title_that_is_the_channels_own_does_not_hold_up_the_rest(stall: Stall, hire: Hire) -> None:
+    title = (await stall.row()).title
+    stall.channel.shelves[stall.external_id].title = "Teapots - blue"
+    stall.channel.script("revise", Step(ignored=True))
+    effect = await stall.shop.enqueue(revision(stall, title), stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(effect) == ["confirmed"], "the title was not to change"
+
+
+async def test_a_late_revision_never_puts_old_words_back(stall: Stall, hire: Hire) -> None:
+    stall.channel.script("revise", Step(OutcomeUnknown("timeout")))
+    worker = hire()
+    await worker.begin()
+    old = await stall.shop.enqueue(revision(stall, "Old words"), stall.account)
+    await worker.step()
+    new = await stall.shop.enqueue(revision(stall, "New words"), stall.account)
+    await drain(worker, stall.shop)
+    assert await stall.outcomes(old) == ["unknown", "rejected"]
+    assert await stall.outcomes(new) == ["confirmed"]
+    assert stall.channel.shelves[stall.external_id].title == (await stall.row()).title == "New words"
+
+
+async def test_what_is_not_on_sale_is_not_revised(stall: Stall, hire: Hire) -> None:
+    await stall.shop.enqueue(
+        c.EndListing(account_id=stall.account.id, listing_id=stall.listing, reason="season over"), stall.account
+    )
+    worker = hire()
+    await drain(worker, stall.shop)
+    effect = await stall.shop.enqueue(revision(stall, "Too late"), stall.account)
+    await drain(worker, stall.shop)
+    assert await stall.outcomes(effect) == ["rejected"]
+    assert stall.channel.made("revise") == []
 
 
 async def test_ending_a_listing_books_its_last_sale_and_frees_the_rest(stall: Stall, hire: Hire) -> None:

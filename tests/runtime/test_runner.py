@@ -208,7 +208,9 @@ async def test_a_failed_task_waits_before_it_is_tried_again(listening: Store, sh
     assert due is not None and 0 < due <= 0.5
 
 
-async def test_an_unknown_event_type_is_set_aside_like_poison(listening: Store, shop: Shop) -> None:
+async def test_an_unknown_event_type_is_set_aside_like_poison(
+    listening: Store, shop: Shop, as_owner: Callable[..., None]
+) -> None:
     await tell(shop)
     strange = new_id()
     async with shop.unit() as unit:
@@ -220,10 +222,7 @@ async def test_an_unknown_event_type_is_set_aside_like_poison(listening: Store, 
             ),
             {"id": strange},
         )
-        await unit.session.execute(
-            text("UPDATE agent_task SET event_id = :id WHERE tenant_id = :tenant"),
-            {"id": strange, "tenant": shop.tenant_id},
-        )
+    as_owner("UPDATE agent_task SET event_id = :id WHERE tenant_id = :tenant", id=strange, tenant=shop.tenant_id)
     agent = runner(shop)
     await agent.begin()
     assert await agent.step() == 1

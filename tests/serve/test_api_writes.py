@@ -101,6 +101,17 @@ async def test_a_product_is_edited_by_whoever_read_it_last(
             select(m.EventRecord.type).where(m.EventRecord.subject_id == alpha.ids["product_id"])
         )
         assert told.scalars().all() == ["ProductImported"]
+        listings = await session.execute(
+            select(m.Listing.id)
+            .join(m.Variant, m.Variant.id == m.Listing.variant_id)
+            .where(m.Variant.product_id == alpha.ids["product_id"], m.Listing.status == "active")
+        )
+        outdated = await session.execute(
+            select(m.EventRecord.subject_id).where(m.EventRecord.type == "ListingOutdated")
+        )
+        assert sorted(outdated.scalars()) == sorted(listings.scalars()) != [], (
+            "once each, for the one edit that was one"
+        )
 
 
 async def test_price_bounds_are_kept_sound(client: httpx2.AsyncClient, store: Store, beta: Business) -> None:

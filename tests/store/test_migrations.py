@@ -46,7 +46,8 @@ def test_a_role_that_can_bypass_row_security_is_refused(make_database: Callable[
     engine = create_engine(driver_url(urls["owner"]))
     with engine.connect() as connection:
         flags = connection.execute(
-            text("SELECT bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname IN ('flipsync_app', 'flipsync_worker')")
+            text("SELECT bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = ANY(:roles)"),
+            {"roles": [bootstrap.APP_ROLE, bootstrap.WORKER_ROLE]},
         ).scalar_one()
     engine.dispose()
     assert flags is False

@@ -37,8 +37,16 @@ CREATE POLICY worker_tenants ON tenant FOR SELECT TO flipsync_worker USING (true
 
 -- History is written once.
 REVOKE UPDATE, DELETE ON event, stock_movement, receipt, price_change FROM flipsync_app, flipsync_worker;
-REVOKE DELETE ON agent_decision, proposal, effect, customer_order, order_line, refund, approval
+-- Nor deleted with what it hangs on: a cascade would run as the owner and take movements, orders and receipts along.
+REVOKE DELETE ON agent_decision, proposal, effect, agent_task, customer_order, order_line, refund, approval, shipment,
+    stock_item, allocation, product, variant, listing, marketplace_account, app_user
     FROM flipsync_app, flipsync_worker;
+
+-- A queue's row is claimed and finished; what it asks for stays as it was written.
+REVOKE UPDATE ON agent_task, effect FROM flipsync_app, flipsync_worker;
+GRANT UPDATE (state, attempts, not_before, lease_until, epoch, error, finished_at) ON agent_task TO flipsync_worker;
+GRANT UPDATE (state, attempts, not_before, lease_owner, lease_until, epoch, result, finished_at) ON effect
+    TO flipsync_worker;
 
 -- Balances follow movements: nobody writes them by hand.
 REVOKE UPDATE ON stock_item FROM flipsync_app, flipsync_worker;
@@ -56,6 +64,13 @@ BEGIN
 END $$;
 CREATE TRIGGER apply_stock_movement AFTER INSERT ON stock_movement
     FOR EACH ROW EXECUTE FUNCTION apply_stock_movement();
+
+CREATE FUNCTION start_empty() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.on_hand := 0; NEW.reserved := 0; NEW.allocated := 0;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER start_empty BEFORE INSERT ON stock_item FOR EACH ROW EXECUTE FUNCTION start_empty();
 
 CREATE FUNCTION apply_allocation() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE

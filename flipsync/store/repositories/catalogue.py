@@ -29,6 +29,8 @@ from flipsync.store.models import (
     Allocation,
     Base,
     ImportRun,
+    Listing,
+    MarketplaceAccount,
     Product,
     StockItem,
     StockMovement,
@@ -101,6 +103,21 @@ async def stock_of_variants(
         item.variant_id: KnownStock(item, item.id in listed, bool(item.on_hand or item.reserved or item.id in sold_out))
         for item in items
     }
+
+
+async def live_listings(
+    session: AsyncSession, product_ids: Sequence[UUID], variant_ids: Sequence[UUID]
+) -> Sequence[tuple[UUID, UUID, str]]:
+    """(listing id, account id, vendor) of what is on sale of these products, and of these variants of any product."""
+    mine = _among(Variant.product_id, product_ids, ARRAY(Uuid)) | _among(Variant.id, variant_ids, ARRAY(Uuid))
+    found = await session.execute(
+        select(Listing.id, Listing.account_id, MarketplaceAccount.vendor)
+        .join(Variant, Variant.id == Listing.variant_id)
+        .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
+        .where(mine, Listing.status == "active", MarketplaceAccount.status != "disconnected")
+        .order_by(Listing.id)
+    )
+    return [(listing_id, account_id, vendor) for listing_id, account_id, vendor in found]
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

@@ -90,6 +90,29 @@ async def ask(unit: UnitOfWork, decision_id: UUID, question: str, expires_at: An
     return inserted.scalar()
 
 
+async def unanswered(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[UUID]:
+    """Decisions whose approval is open although its time is over, longest ago first."""
+    rows = await session.scalars(
+        select(Approval.decision_id)
+        .where(Approval.state == "open", Approval.expires_at <= now)
+        .order_by(Approval.expires_at, Approval.id)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def expire_approval(unit: UnitOfWork, decision_id: UUID) -> bool:
+    """Close an approval whose time is over; False when it was answered, closed, or still has time."""
+    closed = await unit.session.execute(
+        update(Approval)
+        .where(Approval.decision_id == decision_id, Approval.state == "open", Approval.expires_at <= unit.now)
+        .values(state="expired")
+        .returning(Approval.id)
+        .execution_options(synchronize_session=False)
+    )
+    return closed.scalar() is not None
+
+
 async def is_approved(session: AsyncSession, decision_id: UUID) -> bool:
     """Whether a person has said yes to the decision."""
     state = await session.scalar(select(Approval.state).where(Approval.decision_id == decision_id))

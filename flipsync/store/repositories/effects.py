@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -176,6 +175,23 @@ async def put_back(session: AsyncSession, effect: ClaimedEffect, seconds: float,
     )
 
 
+async def is_outrun(session: AsyncSession, effect: ClaimedEffect) -> bool:
+    """Whether a newer effect wants the same of the same subject: this one would put back what is out of date."""
+    found = await session.scalar(
+        select(Effect.id)
+        .where(
+            Effect.tenant_id == effect.tenant_id,
+            Effect.command == effect.command,
+            Effect.subject_kind == effect.subject_kind,
+            Effect.subject_id == effect.subject_id,
+            Effect.id > effect.id,
+            Effect.state != "rejected",
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
 async def next_due(session: AsyncSession) -> float | None:
     """Seconds until some effect can be claimed; None when none waits."""
     seconds = await session.scalar(
@@ -188,11 +204,3 @@ async def next_due(session: AsyncSession) -> float | None:
         ).where(Effect.finished_at.is_(None))
     )
     return None if seconds is None else max(0.0, float(seconds))
-
-
-async def open_effects(session: AsyncSession, *, external_only: Sequence[str] = ()) -> int:
-    """Effects of the bound tenant that are not finished; with names, only those commands."""
-    statement = select(func.count()).select_from(Effect).where(Effect.finished_at.is_(None))
-    if external_only:
-        statement = statement.where(Effect.command.in_(external_only))
-    return (await session.scalar(statement)) or 0

@@ -126,6 +126,51 @@ async def active_of_account(session: AsyncSession, account_id: UUID) -> Sequence
     ).all()
 
 
+async def with_goods(session: AsyncSession, listing_id: UUID) -> tuple[Listing, Variant, Product] | None:
+    row = (
+        await session.execute(
+            select(Listing, Variant, Product)
+            .join(Variant, Variant.id == Listing.variant_id)
+            .join(Product, Product.id == Variant.product_id)
+            .where(Listing.id == listing_id)
+        )
+    ).one_or_none()
+    return (row[0], row[1], row[2]) if row else None
+
+
+async def offer_told(session: AsyncSession, listing_id: UUID) -> dict[str, Any] | None:
+    """The offer in the newest publication or revision that is on its way or was confirmed, as it was written down.
+
+    None when there is none, or when nobody knows whether the newest one took effect.
+    """
+    row = (
+        await session.execute(
+            select(Effect.payload, Effect.state, Effect.finished_at)
+            .where(
+                Effect.subject_kind == "listing",
+                Effect.subject_id == listing_id,
+                Effect.command.in_(("PublishListing", "ReviseListing")),
+                Effect.state.not_in(("rejected", "superseded")),
+            )
+            .order_by(Effect.id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    if row is None or (row.state == "unknown" and row.finished_at is not None):
+        return None
+    offer: dict[str, Any] = row.payload["offer"]
+    return offer
+
+
+async def set_title(unit: UnitOfWork, listing_id: UUID, title: str) -> None:
+    """The title the channel was given and took."""
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(title=title, version=Listing.version + 1, updated_at=utc_now())
+    )
+
+
 async def activate(
     unit: UnitOfWork, listing_id: UUID, *, external_id: str, price_minor: int, quantity: int | None
 ) -> None:

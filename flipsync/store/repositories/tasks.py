@@ -123,6 +123,17 @@ async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:
     return epoch
 
 
+async def died_with(session: AsyncSession, agent: str, *, lives: int = 2) -> int:
+    """Tasks that the agent's process has died with that many times."""
+    return (
+        await session.scalar(
+            select(func.count())
+            .select_from(AgentTask)
+            .where(AgentTask.agent == agent, AgentTask.state == "leased", AgentTask.attempts >= lives)
+        )
+    ) or 0
+
+
 async def set_status(
     session: AsyncSession, agent: str, state: str, *, error: str = "", restarted: bool = False
 ) -> None:

@@ -338,3 +338,45 @@ async def test_drafts_are_known_but_not_to_be_listed_until_published(shop: Shop)
     assert (await facts(shop))["ProductImported"] == 2
     await bring_product(shop, "no")
     assert await offered() == (0, 0)
+
+
+async def bring_words(shop: Shop, header: str, *rows: str) -> None:
+    """Import a file of these columns."""
+    catalogue = read_catalogue("\n".join([header, *rows]).encode(), currency="USD")
+    await import_catalogue(shop.store, shop.tenant_id, catalogue, file_name="words.csv")
+
+
+async def outdated(shop: Shop) -> Counter[str]:
+    """How often each listing was said to be outdated."""
+    async with shop.store.reader(shop.tenant_id) as session:
+        subjects = await session.scalars(select(EventRecord.subject_id).where(EventRecord.type == "ListingOutdated"))
+        return Counter(str(subject) for subject in subjects)
+
+
+async def test_live_listings_hear_of_edited_words_once_and_of_nothing_else(shop: Shop) -> None:
+    header = "sku,title,price,quantity,cost,description,barcode"
+    await bring_words(shop, header, "A,Pot,9,5,4,,", "B,Cup,9,5,4,,")
+    listing = str(await offer(shop, "A"))
+    await bring_words(shop, header, "A,Pot,9,5,4,,", "B,Cup,9,5,4,,")
+    await bring_words(shop, header, "A,Pot,8,7,3,,", "B,Mug,9,5,4,,")
+    assert await outdated(shop) == {}, "stock, cost, price, and goods that are listed nowhere"
+    await bring_words(shop, header, "A,Tea pot,8,7,3,Holds a litre,4006381333931", "B,Mug,9,5,4,,")
+    assert await outdated(shop) == {listing: 1}, "product and variant changed: told once"
+
+
+async def test_live_listings_hear_of_a_variants_own_particulars(shop: Shop) -> None:
+    header = "sku,title,price,quantity,barcode"
+    await bring_words(shop, header, "A,Pot,9,5,")
+    listing = str(await offer(shop, "A"))
+    await bring_words(shop, header, "A,Pot,9,5,4006381333931")
+    assert await outdated(shop) == {listing: 1}
+
+
+async def test_withdrawing_a_product_is_told_and_what_ended_is_not(shop: Shop) -> None:
+    header = "Handle,Title,Published,Variant SKU,Variant Price,Variant Inventory Qty"
+    await bring_words(shop, header, "pot,Pot,true,A,9,5", "cup,Cup,true,B,9,5")
+    listing, ended = str(await offer(shop, "A")), await offer(shop, "B")
+    async with shop.store.unit(shop.tenant_id) as unit:
+        await listing_rows.set_status(unit, ended, "ended")
+    await bring_words(shop, header, "pot,Pot,false,A,9,5", "cup,Cup,false,B,9,5")
+    assert await outdated(shop) == {listing: 1}

@@ -752,6 +752,6 @@ def downgrade() -> None:
     op.drop_table("tenant")
     op.drop_table("agent_status")
     op.execute(
-        "DROP FUNCTION IF EXISTS current_tenant, apply_stock_movement, apply_allocation, apply_stock_mode,"
+        "DROP FUNCTION IF EXISTS current_tenant, apply_stock_movement, apply_allocation, apply_stock_mode, start_empty,"
         " sign_in_candidate, refresh_token_tenant, webhook_account CASCADE"
     )

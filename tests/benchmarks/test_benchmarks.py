@@ -1,0 +1,140 @@
+"""Every benchmark runs at a tiny size, measures its limit or peer beside itself, and leaves its JSON behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.listener import noop_listener
+from benchmarks.load import hammer, http_request, pace
+from benchmarks.measuring import Report, percentile, quantiles, spread
+from benchmarks.processes import processor_time, proportional_memory, spent, tree
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(name: str) -> dict[str, Any]:
+    """`python -m benchmarks.NAME --quick --json`, as a person would; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    printed: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    kept = json.loads((ROOT / "benchmarks" / "out" / f"{name}.json").read_text(encoding="utf-8"))
+    assert kept == printed
+    assert printed["machine"]["cores"] >= 1
+    return printed
+
+
+@pytest.mark.slow
+def test_cold_start_compares_start_memory_and_idleness_with_bare_ray() -> None:
+    result = run("cold_start")
+    for stage in ("api", "agents"):
+        assert result["start_seconds"]["again"][stage]["median"] > 0
+        assert result["start_seconds"]["bare"][stage]["median"] > 0
+    ours, bare = result["memory_mb"]["ours"], result["memory_mb"]["bare"]
+    assert {"postgres", "redis-server", "ray::AgentActor"} <= set(ours)
+    assert not {"postgres", "redis-server"} & set(bare)
+    assert result["processes"]["bare"]["ray::Bare"] == result["actors"]
+    assert result["idle_ratio"] > 0
+
+
+@pytest.mark.slow
+def test_agent_hop_is_timed_by_the_database_and_beside_a_raw_call() -> None:
+    result = run("agent_hop")
+    for part in ("sequential", "in_flight"):
+        assert 0 < result[part]["hop_p50_seconds"]["median"] < 30
+        assert result[part]["hop_p50_seconds"]["median"] <= result[part]["hop_p95_seconds"]["median"]
+        assert 0 < result[part]["call_p50_seconds"]["median"] < 30
+
+
+@pytest.mark.slow
+def test_every_order_placed_is_shown_by_the_other_channel() -> None:
+    result = run("orders_per_hour")
+    assert result["steady"]["orders"] == 20
+    assert result["burst"]["orders"] == 40
+    assert set(result["burst"]["by_channel"]) == {"custom", "woo"}
+    for phase in ("steady", "burst"):
+        assert 0 < result[phase]["seconds"]["p50"] <= result[phase]["seconds"]["p99"]
+        assert result[phase]["processor_ms_per_order"]["agent inventory"] > 0
+    assert result["limit"]["orders_placed_and_told_per_second"] > result["burst"]["through_per_second"]
+
+
+@pytest.mark.slow
+def test_api_reads_are_compared_with_a_noop_under_the_same_load() -> None:
+    result = run("api_read")
+    assert result["per_second"]["generator"]["median"] > result["per_second"]["noop_uvicorn"]["median"]
+    assert 0 < result["share_of_noop"]["order_serve"]["median"] < 1
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    values = [float(value) for value in range(1, 101)]
+    assert [percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
+    assert percentile([7.0], 0.99) == 7
+    assert quantiles(values)["p95"] == 95
+    assert spread([3.0, 1.0, 2.0]) == {"median": 2, "min": 1, "max": 3, "n": 3}
+    with pytest.raises(ValueError, match="nothing"):
+        percentile([], 0.5)
+
+
+def test_the_report_warns_about_a_busy_machine(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("benchmarks.measuring.OUT", tmp_path)
+    report = Report("sample")
+    report.machine.load_before = (99.0, 1.0, 1.0)
+    report.row("thing", "1 s", "0.5×")
+    path = report.finish(as_json=False)
+    assert "WARNING" in capsys.readouterr().out
+    assert json.loads(path.read_text(encoding="utf-8"))["machine"]["busy"] is True
+
+
+async def test_the_generator_counts_what_the_server_heard() -> None:
+    async with noop_listener() as (url, heard):
+        request = http_request("POST", url, {"X-Some": "thing"}, b'{"a": 1}')
+        done = await hammer(url, lambda: request, width=3, count=50)
+        done.require(200)
+        assert len(done.latencies) == heard.count == 50
+        paced = await pace(url, lambda: request, rate=100, seconds=0.2)
+        assert heard.count == 70
+        assert 0.15 < paced.seconds < 2
+        await asyncio.wait_for(heard.reached(70), 1)
+
+
+async def test_another_status_than_expected_is_an_error() -> None:
+    async with noop_listener() as (url, _):
+        request = http_request("GET", url)
+        done = await hammer(url, lambda: request, width=1, count=1)
+        with pytest.raises(RuntimeError, match="unexpected"):
+            done.require(201)
+
+
+def test_processor_time_of_children_is_counted() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        before = processor_time(tree())
+        time.sleep(0.6)
+        used = spent(before, processor_time(tree()))
+        assert burner.pid in tree()
+        assert sum(used.values()) > 0.05
+    finally:
+        burner.kill()
+        burner.wait()
+
+
+@pytest.mark.skipif(not os.access("/proc/self/smaps_rollup", os.R_OK), reason="the kernel tells no proportional memory")
+def test_proportional_memory_is_in_megabytes() -> None:
+    found = proportional_memory({os.getpid()})
+    assert 5 < sum(sum(each) for each in found.values()) < 5000
