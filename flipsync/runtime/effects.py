@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from flipsync.connectors.base import Limiter, MarketplaceConnector
+from flipsync.connectors.http import current_traceparent
 from flipsync.connectors.marketplaces import connect
 from flipsync.domain import commands as c
 from flipsync.domain.clock import utc_now
@@ -171,6 +172,7 @@ class EffectWorker:
 
     async def _carry_out(self, effect: ClaimedEffect) -> None:
         started_at = utc_now()
+        current_traceparent.set(effect.traceparent or None)
         try:
             command = c.Command.from_store(effect.command, effect.payload)
         except (KeyError, ValidationError) as error:

@@ -92,6 +92,7 @@ async def run_demo(system: System, kills: list[str], days: float) -> tuple[DemoR
         await store.aclose()
 
 
+@pytest.mark.timeout(900)
 async def test_the_demo_survives_the_death_of_every_part(system: System) -> None:
     kills = ["ray::Supervisor", "ray::AgentActor", "ray::EffectActor", "postgres", "redis"]
     result, report, killed = await run_demo(system, kills, days=0.75)
