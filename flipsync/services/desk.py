@@ -17,6 +17,7 @@ from flipsync.services.quotes import PricingDesk
 from flipsync.services.tenant_settings import TenantProfile, profile
 from flipsync.store.models import Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import inventory as inventory_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories.decisions import DecisionRow
@@ -113,7 +114,7 @@ class ListingDesk:
         if found is None:
             return None
         listing, variant, product = found
-        told = await listing_rows.offer_told(self._services.session, listing_id)
+        told = await effect_rows.offer_told(self._services.session, listing_id)
         return OutdatedListing(
             account_id=listing.account_id,
             status=listing.status,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from shop import Goods, Shop
-from sqlalchemy import text
 
 from agents.market.inventory import InventoryAgent
 from flipsync.domain.commands import AllocateStock, SetChannelQuantity
 from flipsync.domain.events import ListingPublished, QuantityDrifted, StockMoved
+from flipsync.domain.ids import new_id
 from flipsync.services import accounts, stock
 from flipsync.services.orders import AccountRef, ingest_order
 
@@ -106,8 +106,5 @@ async def test_pooled_units_are_shown_everywhere_less_the_reserve(shop: Shop) ->
 
 
 async def test_a_listing_without_stock_makes_it_hold(shop: Shop) -> None:
-    _, places, listings = await two_channels(shop, 1, 0)
-    async with shop.unit() as unit:
-        await unit.session.execute(text("DELETE FROM allocation WHERE listing_id = :id"), {"id": listings[0]})
-    event = ListingPublished(listing_id=listings[0], account_id=places[0].id, vendor="custom")
+    event = ListingPublished(listing_id=new_id(), account_id=(await shop.account()).id, vendor="custom")
     assert (await shop.decide(InventoryAgent(), event)).rationale == "the listing has no stock item"

@@ -192,6 +192,30 @@ async def is_outrun(session: AsyncSession, effect: ClaimedEffect) -> bool:
     return found is not None
 
 
+async def offer_told(session: AsyncSession, listing_id: UUID) -> dict[str, Any] | None:
+    """The offer in the newest publication or revision that is on its way or was confirmed, as it was written down.
+
+    None when there is none, or when nobody knows whether the newest one took effect.
+    """
+    row = (
+        await session.execute(
+            select(Effect.payload, Effect.state, Effect.finished_at)
+            .where(
+                Effect.subject_kind == "listing",
+                Effect.subject_id == listing_id,
+                Effect.command.in_(("PublishListing", "ReviseListing")),
+                Effect.state.not_in(("rejected", "superseded")),
+            )
+            .order_by(Effect.id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    if row is None or (row.state == "unknown" and row.finished_at is not None):
+        return None
+    offer: dict[str, Any] = row.payload["offer"]
+    return offer
+
+
 async def next_due(session: AsyncSession) -> float | None:
     """Seconds until some effect can be claimed; None when none waits."""
     seconds = await session.scalar(

@@ -21,7 +21,6 @@ from flipsync.store.models import (
     PriceChange,
     Product,
     RivalOfferSeen,
-    StockItem,
     Variant,
 )
 from flipsync.store.unit_of_work import UnitOfWork
@@ -136,30 +135,6 @@ async def with_goods(session: AsyncSession, listing_id: UUID) -> tuple[Listing, 
         )
     ).one_or_none()
     return (row[0], row[1], row[2]) if row else None
-
-
-async def offer_told(session: AsyncSession, listing_id: UUID) -> dict[str, Any] | None:
-    """The offer in the newest publication or revision that is on its way or was confirmed, as it was written down.
-
-    None when there is none, or when nobody knows whether the newest one took effect.
-    """
-    row = (
-        await session.execute(
-            select(Effect.payload, Effect.state, Effect.finished_at)
-            .where(
-                Effect.subject_kind == "listing",
-                Effect.subject_id == listing_id,
-                Effect.command.in_(("PublishListing", "ReviseListing")),
-                Effect.state.not_in(("rejected", "superseded")),
-            )
-            .order_by(Effect.id.desc())
-            .limit(1)
-        )
-    ).one_or_none()
-    if row is None or (row.state == "unknown" and row.finished_at is not None):
-        return None
-    offer: dict[str, Any] = row.payload["offer"]
-    return offer
 
 
 async def set_title(unit: UnitOfWork, listing_id: UUID, title: str) -> None:
@@ -287,14 +262,6 @@ async def record_rivals(
                 .values(in_stock=False, seen_at=seen_at)
             )
     return changed
-
-
-async def free_stock(session: AsyncSession, variant_id: UUID) -> int:
-    """Units not reserved for a buyer."""
-    row = (
-        await session.execute(select(StockItem.on_hand, StockItem.reserved).where(StockItem.variant_id == variant_id))
-    ).one_or_none()
-    return row.on_hand - row.reserved if row else 0
 
 
 async def set_price_seen(unit: UnitOfWork, listing_id: UUID, price_minor: int) -> None:
