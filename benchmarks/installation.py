@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks.measuring import saying
+from flipsync.domain.clock import utc_now
 from flipsync.embedded.instance import live_state
 from flipsync.embedded.ports import choose_port
 from flipsync.runtime.assembly import load_roster
@@ -46,6 +48,7 @@ def running(
     with saying("first start: data folder"), System(home, port=choose_port()) as first:
         first.start_books()
         _note_commit_times(owner_url(home))
+    since = utc_now()
     system = System(home, port=choose_port(), effect_workers=effect_workers, extra_environment=QUIET)
     with system:
         with saying("system starts"):
@@ -55,7 +58,7 @@ def running(
             system.start_runtime()
         if await_agents:
             with saying("agents start"):
-                wait_for_agents(home)
+                wait_for_agents(home, since=since)
         yield system
 
 
@@ -63,12 +66,16 @@ def graph() -> Graph:
     return Graph(load_roster(ROSTER))
 
 
-def wait_for_agents(home: Path, limit: float = 180.0) -> float:
-    """Until every agent of the roster is ready; seconds waited. Raises TimeoutError."""
+def wait_for_agents(home: Path, *, since: datetime, limit: float = 180.0) -> float:
+    """Until every agent of the roster has become ready after `since`; seconds waited. Raises TimeoutError.
+
+    The records of an earlier run say "ready" until the supervisor is up: they do not count.
+    """
     wanted, began = len(graph().agents), time.monotonic()
+    query = "SELECT count(*) FROM agent_status WHERE state = 'ready' AND ready_at >= %s"
     with psycopg.connect(owner_url(home), autocommit=True) as connection:
         while True:
-            ready = connection.execute("SELECT count(*) FROM agent_status WHERE state = 'ready'").fetchone()
+            ready = connection.execute(query, (since,)).fetchone()
             if ready is not None and ready[0] >= wanted:
                 return time.monotonic() - began
             if time.monotonic() - began > limit:

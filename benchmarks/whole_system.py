@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.bare_ray import tell
 from benchmarks.installation import QUIET, wait_for_agents
+from flipsync.domain.clock import utc_now
 from flipsync.embedded.ports import choose_port
 from flipsync.system import System
 
@@ -21,11 +22,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--quiet", action="store_true", help="without the scheduler's usual cadence")
     options = parser.parse_args(argv)
-    began = time.monotonic()
+    began, since = time.monotonic(), utc_now()
     with System(options.home, port=choose_port(), extra_environment=QUIET if options.quiet else None) as system:
         system.start()
         tell("api", began)
-        wait_for_agents(options.home)
+        wait_for_agents(options.home, since=since)
         tell("agents", began)
         sys.stdin.read()
     return 0

@@ -205,7 +205,7 @@ def _redis_answer(url: str) -> str:
 def _migrations(
     live: InstanceState | None, environ: Mapping[str, str], migrations: Callable[[str], MigrationState]
 ) -> Check:
-    url = _url(live, "books") or environ.get("DATABASE_URL")
+    url = _url(live, "books") or environ.get("DATABASE_URL") or _url(live, "postgres")
     if url is None:
         return Check("migrations", "", "not-running", "no database to ask", "start it with `flipsync up`")
     try:

@@ -59,8 +59,6 @@ async def receive(unit: UnitOfWork, variant_id: UUID, quantity: int, *, key: str
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
     if quantity and await ledger.move(unit, item, "receive", on_hand=quantity, key=key, note=note):
-        if item.pending_count is not None:  # what was counted earlier did not hold these
-            await ledger.set_pending_count(unit.session, item.id, item.pending_count + quantity)
         _tell(unit, item, "receive", quantity)
     return item.id
 
@@ -79,7 +77,8 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
             f"{counted} units counted, but {item.reserved} belong to buyers", hint="cancel an order or count again"
         )
     booked = max(counted, item.reserved + item.allocated) - item.on_hand
-    if booked and not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note):
+    # a count that moves nothing is in the ledger too: told again later, it is still the old one
+    if not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note):
         return 0
     await ledger.set_pending_count(unit.session, item.id, counted if item.on_hand > counted else None)
     if booked or item.on_hand > counted:

@@ -49,7 +49,7 @@ class StockMovement(TenantOwned, Base):
         UniqueConstraint("tenant_id", "key"),
         Index("ix_stock_movement_stock_item_id_at", "stock_item_id", "at"),
         CheckConstraint("kind IN (" + ",".join(f"'{kind}'" for kind in MOVEMENT_KINDS) + ")", name="kind"),
-        CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0", name="moves_something"),
+        CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0 OR kind = 'count'", name="moves_something"),
     )
 
     stock_item_id: Mapped[UUID] = mapped_column(ForeignKey("stock_item.id", ondelete="CASCADE"))

@@ -629,7 +629,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "kind IN ('receive','count','reserve','release','ship','return')", name=op.f("ck_stock_movement_kind")
         ),
-        sa.CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0", name=op.f("ck_stock_movement_moves_something")),
+        sa.CheckConstraint(
+            "on_hand_delta <> 0 OR reserved_delta <> 0 OR kind = 'count'",
+            name=op.f("ck_stock_movement_moves_something"),
+        ),
         sa.ForeignKeyConstraint(
             ["stock_item_id"], ["stock_item.id"], name=op.f("fk_stock_movement_stock_item_id"), ondelete="CASCADE"
         ),
