@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from flipsync.domain.errors import Conflict, Unavailable
-from flipsync.embedded.ports import check_port_free, choose_port, is_port_free
+from flipsync.embedded.ports import check_port_free, choose_port
 from flipsync.embedded.process import end_processes, process_name
 from flipsync.embedded.secret_file import write_private
 
@@ -144,11 +144,11 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "m.sock"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, os.cpu_count() or 1))),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(_port(8404)),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_port(9101)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": _port("RAY_SERVE_HAPROXY_STATS_PORT"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": _port("RAY_SERVE_HAPROXY_METRICS_PORT"),
         # The controller looks at its replicas ten times a second by default; idle, that is most of Serve's cost.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_port(8500)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": _port("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"),
         # Replicas drain for 30 s by default, for load balancers elsewhere; ours is told at once.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
@@ -163,8 +163,16 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
     return environment
 
 
-def _port(usual: int) -> int:
-    return usual if is_port_free(usual) else choose_port()
+def _port(name: str) -> str:
+    """The operator's choice (FLIPSYNC_ before Serve's name), else any free one.
+
+    HAProxy's usual ports are everybody's, and it binds them only seconds after we looked.
+    """
+    if chosen := os.environ.get(f"FLIPSYNC_{name}"):
+        return chosen
+    if "ray.serve" in sys.modules and name in os.environ:  # Serve read it when it was imported: it stays
+        return os.environ[name]
+    return str(choose_port())
 
 
 def _haproxy_launcher(folders: RayFolders, haproxy: Path) -> Path:
