@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import WebhookNotice
@@ -26,6 +27,8 @@ Outcome = Literal["accepted", "duplicate", "ping", "ignored"]
 _KEPT_SECONDS = 10.0
 _KEPT_ACCOUNTS = 1024
 _LOOK_SECONDS = 30.0
+#: account → the period in which this process last asked for a look; bounded by the number of accounts
+_looked: dict[UUID, int] = {}
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ async def take(
     notice = connector.parse_webhook(headers, body, account.webhook_secret, account.config)
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
+    # our own writes come back as notices about listings: one look a while serves for all of them
+    period = int(time.time() // _LOOK_SECONDS)
+    if notice.kind == "listing" and _looked.get(account.id) == period:
+        return Taken("ignored", account.vendor)
     async with store.unit(account.tenant_id, cause) as unit:
         fresh = await rows.insert_delivery(unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic)
         if not fresh:
@@ -87,9 +94,10 @@ async def take(
         check = _check(account, notice)
         if check is None:
             return Taken("ignored", account.vendor)
-        # our own writes come back as such notices too: one look a while serves for all of them
-        told_lately = f"told:{account.id}:{int(time.time() // _LOOK_SECONDS)}"
+        told_lately = f"told:{account.id}:{period}"
         unit.emit(check, dedup_key=told_lately if isinstance(check, ListingCheckDue) else None)
+    if notice.kind == "listing":
+        _looked[account.id] = period
     return Taken("accepted", account.vendor)
 
 

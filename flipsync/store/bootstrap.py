@@ -52,6 +52,7 @@ def install(owner_url: str | URL, *, app_password: str, worker_password: str) ->
             _ensure_role(connection, WORKER_ROLE, worker_password)
             config = migration_config(connection)
             command.upgrade(config, "head")
+            connection.exec_driver_sql("UPDATE agent_status SET state = 'starting'")  # whoever was ready is gone
             return current_revision(connection) or ""
     except OperationalError as error:
         raise Unavailable(
