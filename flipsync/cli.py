@@ -146,7 +146,7 @@ def demo(
     ] = None,
     days: Annotated[float, typer.Option(min=0.01, help="days of market time")] = 2.0,
     seed: Annotated[int, typer.Option(help="of the market")] = 7,
-    speed: Annotated[float, typer.Option(min=1, help="market seconds a second")] = 1440.0,
+    speed: Annotated[float, typer.Option(min=1, help="market seconds a second")] = 1920.0,
     faults: Annotated[bool, typer.Option(help="make the channels misbehave as real ones do")] = True,
     traffic: Annotated[float, typer.Option(min=0, help="buyers, as a multiple of the usual")] = 2.0,
     mode: Annotated[str, typer.Option(help="escrow (never oversold) or pooled")] = "escrow",

@@ -67,7 +67,7 @@ class DemoPlan:
     catalogue: Path
     days: float = 2.0
     seed: int = 7
-    speed: float = 1440.0
+    speed: float = 1920.0
     faults: bool = True
     traffic: float = 1.0
     stock_mode: StockMode = "escrow"
