@@ -144,7 +144,7 @@ def test_nothing_is_left_for_later() -> None:
     ("pattern", "bad", "good"),
     [
         (MACHINE, "see /home/jane/flipsync", "in /home/ada or ~/.local/share/flipsync or /var/lib/flipsync"),
-        (MACHINE, "/" + "work/main/x.py", "https://shop.example/work/orders"),
+        (MACHINE, "see /mnt/disk/x.py", "https://shop.example/mnt/orders"),
         (REGISTRY, "pip install --index-url x", "pip install flipsync"),
         (UNFINISHED, "# TODO: later", "the method of todos"),
         (GRAB_BAGS, "string_utils", "utilisation"),
