@@ -295,16 +295,20 @@ class EffectWorker:
         async with self._store.reader(effect.tenant_id) as session:
             account = await accounts.load_account(session, self._box, effect.account_id)
         if link is not None:
-            same = link.account.config == account.config and link.account.credentials == account.credentials
+            same = link.account.config == account.config and accounts.same_access(link.account, account)
             link.account, link.loaded_at = account, time.monotonic()
             if same:
                 return link
-            link.connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+            link.connector = self._connect(account)
             link.pulls = self._pulls(account, link.connector)
             return link
-        connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+        connector = self._connect(account)
         fresh = _Link(account, connector, self._pulls(account, connector), time.monotonic())
         return self._links.setdefault(effect.account_id, fresh)
+
+    def _connect(self, account: ConnectedAccount) -> MarketplaceConnector:
+        vault = accounts.AccountVault(self._store, self._box, account.tenant_id, account.id)
+        return connect(account.config, account.credentials, self._limiter, str(account.id), vault)
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)

@@ -19,6 +19,7 @@ from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
 from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions
+from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -49,9 +50,10 @@ class WooCommerceConnector(MarketplaceConnector):
         limiter: Limiter,
         account_key: str,
         *,
+        vault: Vault | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(config, credentials, limiter, account_key)
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
         self._api = ShopApi(config, credentials, limiter, account_key, transport)
         self._currency = config.currency
         self._weight_unit: str | None = None
