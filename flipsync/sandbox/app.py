@@ -16,12 +16,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp
 
 from flipsync.domain.clock import utc_now
 from flipsync.sandbox import audit
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.channels import OPENERS
 from flipsync.sandbox.clock import MarketClock, Mode, milliseconds, rfc3339
 from flipsync.sandbox.custom import CustomChannel
 from flipsync.sandbox.faults import Faults
@@ -34,23 +34,6 @@ from flipsync.sandbox.woocommerce.auth import ApiKey
 from flipsync.sandbox.woocommerce.shop import Shop
 
 CONTROL_HEADER = "X-Sandbox-Token"
-
-
-@dataclass(frozen=True)
-class Served:
-    """A vendor's server: the path it is mounted at, and what a seller needs to reach it.
-
-    `credentials(sandbox's base_url)` gives `{vendor: keys, f"{vendor}_read_only": keys}`; keys are the connector's
-    credentials, beside the account's base_url, token_url, notification_url and options.
-    """
-
-    prefix: str
-    app: ASGIApp
-    credentials: Callable[[str], dict[str, dict[str, Any]]]
-
-
-#: Each makes one vendor's server of a sandbox. To serve another vendor, add its function.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = ()
 
 
 @dataclass(frozen=True)
