@@ -1,4 +1,4 @@
-"""The vendors' servers of a sandbox, beside the two it always has. To serve another one, add its function to OPENERS."""
+"""The vendors' servers of a sandbox, beside the two it always has. To serve another, add its function to OPENERS."""
 
 from __future__ import annotations
 
