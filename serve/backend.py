@@ -16,7 +16,8 @@ from flipsync.security.attempts import AttemptLimit
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens
-from flipsync.services.accounts import AccountVault, ConnectedAccount
+from flipsync.services.account_vault import AccountVault
+from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store

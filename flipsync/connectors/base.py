@@ -125,6 +125,8 @@ class MarketplaceConnector(ABC):
 
     vendor: ClassVar[Vendor]
     capabilities: ClassVar[Capabilities]
+    #: credentials a person must give; others may exist, and are renewed or optional
+    needs: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,

@@ -13,25 +13,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with one business in it, made the way `up` makes it."""
-    folder = tmp_path_factory.mktemp("home")
-    script = (
-        "import asyncio, sys; from pathlib import Path\n"
-        "from flipsync.system import System; from flipsync import starting\n"
-        "system = System(Path(sys.argv[1]), port=0)\n"
-        "system.start_books()\n"
-        "print(asyncio.run(starting.ensure_owner(system)).email)\n"
-        "system.stop()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "owner@flipsync.local"
-    return folder
-
-
 def flipsync(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flipsync.cli", *words],

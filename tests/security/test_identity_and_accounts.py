@@ -19,6 +19,7 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, SecretUnreadable
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import accounts, idempotency, identity
+from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.store import models as m
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store
@@ -162,7 +163,7 @@ async def test_a_vault_keeps_what_is_renewed_and_has_one_writer_at_a_time(shop: 
         before = await accounts.load_account(session, box, account_id)
 
     async def renew() -> None:
-        async with accounts.AccountVault(shop, box, owner[0], account_id).open() as opened:
+        async with AccountVault(shop, box, owner[0], account_id).open() as opened:
             token = int(opened.credentials["refresh_token"].get_secret_value())
             await asyncio.sleep(0.01)  # the vendor is asked
             await opened.save({"refresh_token": SecretStr(str(token + 1)), "access_expires_at": None})
@@ -172,12 +173,12 @@ async def test_a_vault_keeps_what_is_renewed_and_has_one_writer_at_a_time(shop: 
         after = await accounts.load_account(session, box, account_id)
     assert after.credentials["refresh_token"].get_secret_value() == "5"
     assert after.webhook_secret == before.webhook_secret
-    assert accounts.same_access(before, after), "a renewed token is no reason to connect anew"
+    assert same_access(before, after), "a renewed token is no reason to connect anew"
     with pytest.raises(RuntimeError):
-        async with accounts.AccountVault(shop, box, owner[0], account_id).open() as opened:
+        async with AccountVault(shop, box, owner[0], account_id).open() as opened:
             await opened.save({"refresh_token": SecretStr("lost")})
             raise RuntimeError
-    async with accounts.AccountVault(shop, box, owner[0], account_id).open() as opened:
+    async with AccountVault(shop, box, owner[0], account_id).open() as opened:
         assert opened.credentials["refresh_token"].get_secret_value() == "5"
 
 

@@ -43,6 +43,7 @@ class CustomConnector(MarketplaceConnector):
     capabilities: ClassVar[Capabilities] = Capabilities(
         conditional_stock=True, create_once="key", rival_offers=True, webhooks=True
     )
+    needs: ClassVar[tuple[str, ...]] = ("token",)
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class WooCommerceConnector(MarketplaceConnector):
     capabilities: ClassVar[Capabilities] = Capabilities(
         conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=True
     )
+    needs: ClassVar[tuple[str, ...]] = ("consumer_key", "consumer_secret")
 
     def __init__(
         self,
