@@ -1,6 +1,6 @@
 """Which of our goods a channel offers already: by SKU, by barcode, then by title, each with how sure that is. Pure.
 
-A title alone never settles it: figures, sizes and colours that differ make different goods, however alike the words are.
+A title alone never settles it: figures, sizes and colours that differ make different goods, however alike the words.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Ma
 
 
 def _alike(ours: Sequence[str], theirs: Sequence[str]) -> float:
-    """0 to 1. Goods whose figures differ (64 GB and 128 GB) are different goods; missing words cost less than others."""
+    """0 to 1. Goods whose figures differ (64 GB, 128 GB) are different goods; missing words cost less than others."""
     figures = ({word for word in words if _FIGURE.search(word)} for words in (ours, theirs))
     here, there = figures
     if here and there and not (here <= there or there <= here):
