@@ -16,6 +16,7 @@ from flipsync.domain.events import StockFreed, StockMoved
 from flipsync.domain.ids import new_id
 from flipsync.store.models import OrderLine, StockItem
 from flipsync.store.repositories import stock as ledger
+from flipsync.store.repositories.orders import Goods
 from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
@@ -86,23 +87,57 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
     return booked
 
 
+def _taken(quantity: int, *, entitled: int, mode: str, free: int) -> tuple[int, int]:
+    """Units a sale takes out of its listing's share, and units there are for the buyer: from there and the free ones.
+
+    The listing's own entitlement is used first, because the channel has already taken them off its shelf. What neither
+    it nor the free units cover is short: another channel holds it.
+    """
+    from_channel = min(quantity, entitled)
+    return from_channel, max(0, min(quantity, free + (from_channel if mode == "escrow" else 0)))
+
+
+def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) -> int:
+    """Set units aside for a line of an order that is just being made; returns how many exist for it.
+
+    `item` has the figures of the stock item, `listing` those of the listing that sold; both are locked, and the caller
+    writes them.
+    """
+    free = item.on_hand - item.reserved - item.allocated
+    from_channel, taken = _taken(quantity, entitled=listing.entitled, mode=item.mode, free=free)
+    listing.entitled -= from_channel
+    listing.pending = min(listing.pending, listing.entitled)
+    listing.target = max(0, listing.target - from_channel)
+    if item.mode == "escrow":
+        item.allocated -= from_channel
+    if taken:
+        item.reserved += taken
+        unit.emit(
+            StockMoved(
+                stock_item_id=item.stock_item_id,
+                variant_id=item.variant_id,
+                kind="reserve",
+                quantity=taken,
+                on_hand=item.on_hand,
+                reserved=item.reserved,
+            )
+        )
+    return taken
+
+
 async def reserve(
     unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int, *, sold_on: UUID | None
 ) -> int:
-    """Set units aside for a buyer and return how many exist for them.
-
-    `sold_on` is the listing that sold them: its own entitlement is used first, because the channel has already taken
-    them off its shelf. What neither it nor the free units cover is short: another channel holds it.
-    """
+    """Set units aside for a buyer and return how many exist for them. `sold_on` is the listing that sold them."""
     item = await _locked(unit, stock_item_id)
-    from_channel = 0
-    if sold_on is not None and (allocation := await ledger.allocation_of(unit.session, sold_on)) is not None:
-        from_channel = min(quantity, allocation.entitled)
+    allocation = await ledger.allocation_of(unit.session, sold_on) if sold_on is not None else None
+    entitled = allocation.entitled if allocation is not None else 0
+    from_channel, can = _taken(quantity, entitled=entitled, mode=item.mode, free=_free(item))
+    if allocation is not None and from_channel:
         allocation.entitled -= from_channel
         allocation.pending = min(allocation.pending, allocation.entitled)
         allocation.target = max(0, allocation.target - from_channel)
-        await ledger.refresh(unit.session, item)
-    can = min(quantity, _free(item))
+        await unit.session.flush()
     if can <= 0:
         return 0
     moved = await ledger.move(
@@ -173,17 +208,18 @@ async def take_back(
 
 async def set_targets(unit: UnitOfWork, stock_item_id: UUID, shares: Mapping[UUID, int]) -> None:
     """What each listing should end up with. Raises Conflict when the shares exceed what is not reserved (escrow)."""
-    item = await _locked(unit, stock_item_id)
-    current = {allocation.listing_id: allocation for allocation in await ledger.allocations(unit.session, item.id)}
-    unknown = set(shares) - set(current)
+    await unit.session.flush()
+    current = await ledger.lock_shares(unit.session, stock_item_id)
+    unknown = set(shares) - {row.listing_id for row in current}
     if unknown:
+        await _locked(unit, stock_item_id)  # which of the two is not there?
         raise NotFound(f"listing {min(map(str, unknown))} has no share of this stock item")
-    wanted = {listing: shares.get(listing, allocation.target) for listing, allocation in current.items()}
-    available = item.on_hand - item.reserved
-    if item.mode == "escrow" and sum(wanted.values()) > available:
-        raise Conflict(f"{sum(wanted.values())} units promised to channels, {available} are there")
-    for listing_id, target in wanted.items():
-        current[listing_id].target = target
+    wanted = {row.listing_id: shares.get(row.listing_id, row.target) for row in current}
+    if current and current[0].mode == "escrow" and sum(wanted.values()) > current[0].available:
+        raise Conflict(f"{sum(wanted.values())} units promised to channels, {current[0].available} are there")
+    moved = {row.listing_id: wanted[row.listing_id] for row in current if wanted[row.listing_id] != row.target}
+    if moved:
+        await ledger.set_targets(unit.session, moved)
 
 
 async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 _BIND = text("SELECT set_config('app.tenant_id', :tenant, true)")
 _BIND_READ_ONLY = text(
@@ -39,6 +39,7 @@ class Database:
             json_serializer=_dump_json,
             json_deserializer=orjson.loads,
         )
+        self._each_for_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
@@ -60,6 +61,12 @@ class Database:
         """One transaction of no tenant: for the work queues (worker role) and the sign-in functions (app role)."""
         async with self._sessions() as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def queue(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of no tenant on which each statement is a transaction: for claims, which are one statement."""
+        async with self._each_for_itself.connect() as connection:
+            yield connection
 
     async def aclose(self) -> None:
         await self.engine.dispose()

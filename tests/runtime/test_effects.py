@@ -28,7 +28,6 @@ from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker, backoff
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
-from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
 
 Hire = Callable[..., EffectWorker]
@@ -287,16 +286,24 @@ async def test_a_worker_of_another_slot_leaves_running_effects_alone(stall: Stal
 async def test_a_newer_command_makes_waiting_older_ones_pointless(stall: Stall) -> None:
     older = await stall.quantity(3)
     async with stall.shop.unit() as unit:
-        await decision_rows.supersede(unit, [("SetChannelQuantity", "listing", stall.listing)])
-    newer = await stall.quantity(2)
+        newer = stall.instead(unit, 2)
     assert [effect.id for effect in await claim(stall.shop)] == [newer]
     assert (await stall.shop.effect(older)).state == "superseded"
+
+
+async def test_of_one_batch_only_the_newest_goes_out(stall: Stall) -> None:
+    async with stall.shop.unit() as unit:
+        older, newer = stall.instead(unit, 3), stall.instead(unit, 2)
+    assert [effect.id for effect in await claim(stall.shop)] == [newer]
+    row = await stall.shop.effect(older)
+    assert row.state == "superseded" and row.finished_at is not None
 
 
 async def test_what_is_superseded_while_it_is_being_claimed_is_not_sent(stall: Stall) -> None:
     older = await stall.quantity(3)
     async with stall.shop.unit() as unit:
-        await decision_rows.supersede(unit, [("SetChannelQuantity", "listing", stall.listing)])
+        stall.instead(unit, 2)
+        await unit.flush()
         claiming = asyncio.create_task(claim(stall.shop))
         await asyncio.sleep(0.2)  # it waits for the row now
     assert await claiming == []

@@ -38,11 +38,19 @@ class AccountRow:
 
 
 async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
-    rows = await session.scalars(select(MarketplaceAccount).order_by(MarketplaceAccount.id))
-    return [
-        AccountRow(a.id, a.vendor, a.name, a.status, a.stock_mode, a.config.get("currency", ""), a.consecutive_failures)
-        for a in rows
-    ]
+    account = MarketplaceAccount
+    rows = await session.execute(
+        select(
+            account.id,
+            account.vendor,
+            account.name,
+            account.status,
+            account.stock_mode,
+            func.coalesce(account.config["currency"].astext, ""),
+            account.consecutive_failures,
+        ).order_by(account.id)
+    )
+    return [AccountRow(*row) for row in rows]
 
 
 async def variants_to_list(
