@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from flipsync import cli
 from flipsync.embedded.secret_file import write_private
 
 ROOT = Path(__file__).parents[2]
@@ -56,25 +62,52 @@ def found_business(folder: Path, environment: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def flipsync(home: Path, books: dict[str, str]) -> Flipsync:
+    for each in ("agents", "flipsync.commands_on_books", "flipsync.runtime.mailbox", "flipsync.runtime.assembly"):
+        importlib.import_module(each)
     return Flipsync(home, books)
 
 
 @dataclass(frozen=True)
 class Flipsync:
-    """The command, on one data folder."""
+    """The command, on one data folder, in a process of its own."""
 
     home: Path
     environment: dict[str, str]
+    warm: bool = True  # a fork, which has imported everything: what a fresh start imports is tested once
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flipsync.cli", *words],
-            cwd=ROOT,
-            env=os.environ | self.environment | {"FLIPSYNC_HOME": str(self.home), "COLUMNS": "120"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        environment = os.environ | self.environment | {"FLIPSYNC_HOME": str(self.home), "COLUMNS": "120"}
+        command = [sys.executable, "-m", "flipsync.cli", *words]
+        if not self.warm:
+            return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            child = os.fork()
+            if child == 0:
+                _be_the_command(command[2:], environment, out.fileno(), err.fileno())
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            out.seek(0), err.seek(0)
+            return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+def _be_the_command(words: list[str], environment: dict[str, str], out: int, err: int) -> NoReturn:
+    code = 99
+    try:
+        os.dup2(out, 1), os.dup2(err, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(ROOT)
+        sys.argv = words
+        signal.alarm(120)
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
 
 
 @pytest.mark.slow
@@ -82,7 +115,7 @@ def test_books_that_nobody_runs_are_opened_for_the_moment(tmp_path_factory: pyte
     """On embedded servers, started and stopped by each command."""
     folder = tmp_path_factory.mktemp("alone")
     assert found_business(folder, {}) == "owner@flipsync.local"
-    flipsync = Flipsync(folder, {})
+    flipsync = Flipsync(folder, {}, warm=False)
     file = folder / "goods.csv"
     file.write_text("sku,title,price,cost,quantity\nA-1,Lamp,25.00,9.00,3\n", encoding="utf-8")
     assert json.loads(flipsync("import", str(file), "--json").stdout)["variants_created"] == 1

@@ -61,9 +61,7 @@ async def test_a_refused_business_leaves_nothing_behind(
     async with worker.unbound() as session:
         before = (await session.execute(count)).scalar_one()
     with pytest.raises(Conflict):
-        await identity.create_tenant_with_owner(
-            shop, passwords, tenant_name="Other", email=owner[1], password=PASSWORD
-        )
+        await identity.create_tenant_with_owner(shop, passwords, tenant_name="Other", email=owner[1], password=PASSWORD)
     async with worker.unbound() as session:
         assert (await session.execute(count)).scalar_one() == before
     await worker.aclose()
@@ -91,9 +89,7 @@ async def test_signing_in_renews_a_weak_hash(shop: Store, owner: tuple[UUID, str
     assert token.token_hash != signed_in.refresh_token and token.device == "phone"
 
 
-async def test_an_expired_refresh_token_is_refused(
-    shop: Store, owner: tuple[UUID, str], passwords: Passwords
-) -> None:
+async def test_an_expired_refresh_token_is_refused(shop: Store, owner: tuple[UUID, str], passwords: Passwords) -> None:
     tokens = AccessTokens(os.urandom(32))
     signed_in = await identity.sign_in(shop, passwords, tokens, email=owner[1], password=PASSWORD)
     async with shop.unit(owner[0]) as unit:
