@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from flipsync.domain.errors import InvalidInput, NotFound
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.marketplaces import connect
+from flipsync.connectors.vault import MemoryVault
+from flipsync.domain.errors import InvalidInput, NotFound, Rejected
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
-from flipsync.services import identity
+from flipsync.security.secrets import SecretBox, parse_keys
+from flipsync.services import accounts, channel_probe, identity
+from flipsync.services.account_vault import AccountVault
+from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
+from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Routing, Store
-from flipsync.system import open_books, open_worker_books
+from flipsync.system import keys_of, open_books, open_worker_books
 
 T = TypeVar("T")
 
@@ -81,6 +90,107 @@ def add_user(home: Path, email: str, password: str, role: str, tenant: str | Non
             passwords.close()
 
     return _in_books(home, {}, tenant, work)
+
+
+def try_channel(config: AccountConfig, credentials: Mapping[str, str]) -> ProbeReport:
+    """Try a channel that is in no books."""
+
+    async def work() -> ProbeReport:
+        async with connect(config, _secret(credentials), Unlimited(), "probe") as connector:
+            return await channel_probe.try_channel(connector)
+
+    return asyncio.run(work())
+
+
+def connect_channel(
+    home: Path,
+    routing: Routing,
+    config: AccountConfig,
+    credentials: Mapping[str, str],
+    *,
+    name: str,
+    stock_mode: StockMode,
+    tenant: str | None,
+) -> tuple[UUID, ProbeReport]:
+    """Try a channel and put it in the books. Raises Rejected when it cannot be read; then nothing is written."""
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[UUID, ProbeReport]:
+        vault = MemoryVault(_secret(credentials))
+        async with connect(config, vault.credentials, Unlimited(), "probe", vault) as connector:
+            report = await channel_probe.try_channel(connector)
+        failed = [check for check in report.checks if not check.ok]
+        if report.channel is None or not report.channel.can_read:
+            raise Rejected(failed[0].detail, hint=failed[0].hint, auth=True)
+        # a refresh token that was rotated by the trial is the only good one
+        kept = {key: value.get_secret_value() for key, value in vault.credentials.items()}
+        async with store.unit(tenant_id) as unit:
+            account_id = await accounts.connect_account(
+                unit,
+                _box(home),
+                vendor=config.vendor,
+                name=name,
+                config=config,
+                credentials=kept,
+                stock_mode=stock_mode,
+            )
+        return account_id, report
+
+    return _in_books(home, routing, tenant, work)
+
+
+def list_channels(home: Path, tenant: str | None) -> list[AccountSummary]:
+    """The channels of a business, disconnected ones too."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[AccountSummary]:
+        async with store.reader(tenant_id) as session:
+            return await accounts.list_accounts(session)
+
+    return _in_books(home, {}, tenant, work)
+
+
+def probe_channel(home: Path, channel: str, tenant: str | None) -> ProbeReport:
+    """Try a connected channel with the credentials in the books."""
+
+    async def work(store: Store, tenant_id: UUID) -> ProbeReport:
+        box = _box(home)
+        async with store.reader(tenant_id) as session:
+            summary = _channel(await accounts.list_accounts(session), channel)
+            account = await accounts.load_account(session, box, summary.id)
+        vault = AccountVault(store, box, tenant_id, account.id)
+        async with connect(account.config, account.credentials, Unlimited(), str(account.id), vault) as connector:
+            return await channel_probe.try_channel(connector)
+
+    return _in_books(home, {}, tenant, work)
+
+
+def disconnect_channel(home: Path, channel: str, reason: str, tenant: str | None) -> tuple[AccountSummary, bool]:
+    """Forget a channel's credentials; False when that was done before."""
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[AccountSummary, bool]:
+        async with store.unit(tenant_id) as unit:
+            summary = _channel(await accounts.list_accounts(unit.session), channel)
+            return summary, await accounts.disconnect_account(unit, summary.id, reason)
+
+    return _in_books(home, {}, tenant, work)
+
+
+def _channel(known: Sequence[AccountSummary], wanted: str) -> AccountSummary:
+    for account in known:
+        if wanted in (account.name, str(account.id)):
+            return account
+    names = ", ".join(repr(account.name) for account in known)
+    raise NotFound(
+        f"no channel is called {wanted!r}",
+        hint=f"there are: {names}" if names else "connect one with `flipsync channels connect`",
+    )
+
+
+def _secret(credentials: Mapping[str, str]) -> dict[str, SecretStr]:
+    return {name: SecretStr(value) for name, value in credentials.items()}
+
+
+def _box(home: Path) -> SecretBox:
+    return SecretBox(parse_keys(keys_of(home).secret))
 
 
 def _in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[Store, UUID], Awaitable[T]]) -> T:

@@ -147,6 +147,8 @@ class SandboxProcess:
     control_token: str
     woocommerce: dict[str, str]
     custom: dict[str, str]
+    #: addresses and keys of every channel, by vendor
+    channels: dict[str, dict[str, str]]
 
     @classmethod
     def start(cls, arguments: Sequence[str]) -> SandboxProcess:
@@ -166,7 +168,8 @@ class SandboxProcess:
         if not line:
             raise Unavailable("the sandbox did not start", hint="run `python -m flipsync.sandbox` to see why")
         told = json.loads(line)
-        return cls(process, told["base_url"], told["control_token"], told["woocommerce"], told["custom"])
+        parts = ("base_url", "control_token", "woocommerce", "custom", "channels")
+        return cls(process, *(told[part] for part in parts))
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -16,6 +16,7 @@ from flipsync.security.attempts import AttemptLimit
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens
+from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
@@ -50,7 +51,8 @@ class Backend:
 
     def connector(self, account: ConnectedAccount) -> MarketplaceConnector:
         """A connector for the account, under the rate limits all workers share. The caller closes it."""
-        return connect(account.config, account.credentials, self.limits, str(account.id))
+        vault = AccountVault(self.store, self.box, account.tenant_id, account.id)
+        return connect(account.config, account.credentials, self.limits, str(account.id), vault)
 
     async def aclose(self) -> None:
         await self.live.aclose()

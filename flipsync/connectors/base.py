@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
+from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -24,26 +26,40 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
+from flipsync.domain.errors import ChannelError
 from flipsync.domain.money import Currency, Money
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class Limiter(Protocol):
     """Shared by all workers of an account: waits until a request is allowed, and learns from refusals."""
 
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int) -> None:
-        """Wait for one token of `bucket`."""
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
+        """Wait for `cost` tokens of `bucket` (never more than `burst`: what costs more waits for a full bucket)."""
 
     async def pause(self, bucket: str, seconds: float) -> None:
         """Nobody may use `bucket` for `seconds` (a 429 or Retry-After was seen)."""
+
+    async def learn(
+        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+    ) -> None:
+        """The vendor's answer told the bucket's true rate or size, or how many tokens are left in it."""
 
 
 class Unlimited:
     """A limiter that never waits; for tests and local tools."""
 
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int) -> None:
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
         return None
 
     async def pause(self, bucket: str, seconds: float) -> None:
+        return None
+
+    async def learn(
+        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+    ) -> None:
         return None
 
 
@@ -54,7 +70,14 @@ class AccountConfig(BaseModel):
 
     vendor: Vendor
     base_url: AnyHttpUrl
+    token_url: AnyHttpUrl | None = Field(default=None, description="where access tokens come from, if not the vendor's")
+    notification_url: AnyHttpUrl | None = Field(
+        default=None, description="where notifications are fetched or managed, if apart from base_url"
+    )
     currency: Currency
+    options: dict[str, str] = Field(
+        default_factory=dict, description="the vendor's own settings (marketplace, location, channel): names to values"
+    )
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority")
     timeout_seconds: float = Field(default=15.0, gt=0, le=120)
     requests_per_second: float = Field(default=25.0, gt=0)
@@ -74,7 +97,27 @@ class Capabilities(BaseModel):
     conditional_stock: bool = Field(description="set_quantity honours expected_version (compare and set)")
     create_once: Literal["key", "lookup"] = Field(description="how a repeated publish is kept from doubling")
     rival_offers: bool
-    webhooks: bool
+    webhooks: bool = Field(description="the vendor calls us; otherwise notices are fetched, or orders are polled")
+    bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
+    groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityChange:
+    """One of many quantities to set."""
+
+    external_id: str
+    quantity: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityOutcome:
+    """What became of one change: what the channel says now, or why not."""
+
+    change: QuantityChange
+    state: ListingState | None
+    error: ChannelError | None
 
 
 class MarketplaceConnector(ABC):
@@ -82,13 +125,29 @@ class MarketplaceConnector(ABC):
 
     vendor: ClassVar[Vendor]
     capabilities: ClassVar[Capabilities]
+    #: credentials a person must give; others may exist, and are renewed or optional
+    needs: ClassVar[tuple[str, ...]]
 
-    def __init__(self, config: AccountConfig, credentials: Mapping[str, SecretStr], limiter: Limiter, account_key: str):
-        """`account_key` names the account's rate-limit buckets; `credentials` holds the vendor's own names."""
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        *,
+        vault: Vault | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`account_key` names the account's rate-limit buckets; `credentials` holds the vendor's own names.
+
+        Tokens that are renewed are kept in `vault` (None: in this object alone). Raises InvalidInput when a credential
+        is missing or cannot be one.
+        """
         self.config = config
         self.credentials = credentials
         self.limiter = limiter
         self.account_key = account_key
+        self.vault: Vault = vault or MemoryVault(credentials)
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,6 +196,21 @@ class MarketplaceConnector(ABC):
     ) -> ListingState:
         """Set units on offer. `expected_version` (where conditional): `Rejected(vendor_code="version")` if it moved."""
 
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        """Set many quantities; one outcome for each change, in their order. Fails as a whole only before it began.
+
+        A vendor with a bulk call overrides this; `capabilities.bulk_quantity` says how many it takes at once.
+        """
+        outcomes = []
+        for change in changes:
+            try:
+                state = await self.set_quantity(change.external_id, change.quantity, change.key)
+            except ChannelError as error:
+                outcomes.append(QuantityOutcome(change, None, error))
+            else:
+                outcomes.append(QuantityOutcome(change, state, None))
+        return outcomes
+
     @abstractmethod
     def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Orders created or changed at or after that time, oldest change first."""
@@ -165,3 +239,20 @@ class MarketplaceConnector(ABC):
     ) -> WebhookNotice:
         """Verify the signature over the raw bytes and translate. Raises Unauthenticated or InvalidInput
         (flipsync.domain.errors); header names arrive in any case."""
+
+    @classmethod
+    def answer_challenge(cls, query: Mapping[str, str], secret: SecretStr, callback_url: str) -> dict[str, str] | None:
+        """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
+        return None
+
+    def notices(self) -> AsyncIterator[WebhookNotice]:
+        """Notices that wait in a queue of the vendor's, where it has one instead of calling us.
+
+        A notice is taken off the queue when the next one is asked for: what was not worked through comes again.
+        """
+        return _nothing()
+
+
+async def _nothing() -> AsyncIterator[WebhookNotice]:
+    return
+    yield

@@ -3,6 +3,7 @@
 nothing left this machine (DNS, connect, pool)        Retryable
 429, or 503 with Retry-After                          Retryable(after), and the account pauses
 408, 425                                              Retryable
+401, or what the vendor calls an expired token        once more with a new token, where there are tokens
 time-out, broken connection, unusable body, 5xx       read: Retryable, write: OutcomeUnknown
 3xx and every other 4xx                               Rejected
 """
@@ -14,20 +15,32 @@ import ipaddress
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx2
+from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
+from flipsync.connectors.oauth import AccessTokens
+from flipsync.connectors.request import (
+    Answer,
+    ErrorReader,
+    Limit,
+    LimitReader,
+    Params,
+    Signer,
+    VendorError,
+    bearer_header,
+    encode,
+    retry_after,
+    unsigned,
+)
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
 
 T = TypeVar("T")
-Params = Sequence[tuple[str, str]]
 
 #: W3C Trace Context of the work in hand; sent along when set.
 current_traceparent: ContextVar[str | None] = ContextVar("flipsync_traceparent", default=None)
@@ -44,38 +57,6 @@ _PAUSE_WITHOUT_ADVICE = 2.0
 _LONGEST_PAUSE = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class VendorError:
-    """What a vendor's error body says."""
-
-    code: str = ""
-    message: str = ""
-    hint: str = ""
-    auth: bool = False
-    missing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """A usable answer: status, headers, and the body as `decode` made it."""
-
-    status: int
-    headers: httpx2.Headers
-    value: T
-
-
-class Signer(Protocol):
-    """Adds credentials to a request: returns headers and query parameters to send besides those of the call."""
-
-    def __call__(self, method: str, url: str, params: Params) -> tuple[Mapping[str, str], Params]: ...
-
-
-class ErrorReader(Protocol):
-    """Reads a vendor's error body (decoded JSON, or None) of a refusal."""
-
-    def __call__(self, status: int, body: Any) -> VendorError: ...
-
-
 class _UnusableBodyError(Exception):
     """The body broke off, is too large or is not what was promised."""
 
@@ -89,16 +70,24 @@ class HttpCore:
         limiter: Limiter,
         account_key: str,
         *,
-        sign: Signer,
+        sign: Signer = unsigned,
         read_error: ErrorReader,
+        tokens: AccessTokens | None = None,
+        bearer: Callable[[SecretStr], Mapping[str, str]] = bearer_header,
+        read_limits: LimitReader | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         traceparent: ContextVar[str | None] = current_traceparent,
     ) -> None:
+        """With `tokens`, each signed request carries a current access token in the headers `bearer` makes of it."""
         self._config = config
         self._limiter = limiter
-        self._bucket = f"{account_key}:http"
+        self._account_key = account_key
+        self._every_call = Limit("http", config.requests_per_second, config.burst)
         self._sign = sign
         self._read_error = read_error
+        self._tokens = tokens
+        self._bearer = bearer
+        self._read_limits = read_limits
         self._traceparent = traceparent
         host = config.base_url.host or ""
         self._client = httpx2.AsyncClient(
@@ -125,35 +114,75 @@ class HttpCore:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         signed: bool = True,
+        limit: Limit | None = None,
+        raw: bool = False,
+        reads: bool = False,
     ) -> Answer[T]:
         """Send once and decode the JSON answer (None when empty); `decode` raises ValueError for what it cannot use.
 
-        Raises Rejected, Retryable, and for POST, PUT, PATCH and DELETE also OutcomeUnknown.
+        `limit` is the bucket of this call where the vendor has several, `raw` hands `decode` the bytes, and `reads`
+        says of a POST that it changes nothing. A request refused for its expired access token, and so not carried out,
+        is sent once more with a new one. Raises Rejected, Retryable, and for POST, PUT, PATCH and DELETE also
+        OutcomeUnknown.
         """
-        writes = method in _WRITES
-        await self._limiter.acquire(self._bucket, self._config.requests_per_second, self._config.burst)
-        response, content = await self._send(method, url, params, body, headers or {}, signed)
-        if response.status_code >= 300:
-            await self._refuse(response, content, writes)
+        writes = method in _WRITES and not reads
+        limit = limit or self._every_call
+        bucket = f"{self._account_key}:{limit.bucket}"
+        for attempt in (1, 2):
+            await self._limiter.acquire(bucket, limit.rate_per_second, limit.burst, limit.cost)
+            token = await self._token() if signed else None
+            all_headers = {**(headers or {}), **(self._bearer(token) if token is not None else {})}
+            response, content = await self._send(method, url, params, body, all_headers, signed, writes)
+            if self._read_limits is not None:
+                rate, burst, left = self._read_limits(response.headers)
+                if rate is not None or burst is not None or left is not None:
+                    await self._limiter.learn(bucket, rate_per_second=rate, burst=burst, left=left)
+            if response.status_code < 300:
+                break
+            error = self._error_of(response, content)
+            stale = token is not None and attempt == 1 and (response.status_code == 401 or error.expired)
+            if stale and token is not None and await self._another_token(token):
+                continue
+            await self._refuse(response, error, writes, bucket)
         try:
-            value = decode(json.loads(content) if content else None)
+            value = decode(content if raw else json.loads(content) if content else None)
         except (ValueError, RecursionError) as error:
             self._no_answer(f"the answer cannot be used: {_first_line(error)}", writes, error, response.status_code)
         return Answer(response.status_code, response.headers, value)
 
+    async def _token(self) -> SecretStr | None:
+        if self._tokens is None:
+            return None
+        try:
+            return await self._tokens.current()
+        except OutcomeUnknown as unknown:
+            raise _token_unknown(unknown) from unknown
+
+    async def _another_token(self, refused: SecretStr) -> bool:
+        assert self._tokens is not None
+        try:
+            return await self._tokens.refused(refused)
+        except OutcomeUnknown as unknown:
+            raise _token_unknown(unknown) from unknown
+
+    def _error_of(self, response: httpx2.Response, content: bytes) -> VendorError:
+        try:
+            body = json.loads(content) if content else None
+        except (ValueError, RecursionError):
+            body = None
+        return self._read_error(response.status_code, body)
+
     async def _send(
-        self, method: str, url: str, params: Params, body: Any, headers: Mapping[str, str], signed: bool
+        self, method: str, url: str, params: Params, body: Any, headers: Mapping[str, str], signed: bool, writes: bool
     ) -> tuple[httpx2.Response, bytes]:
-        writes = method in _WRITES
         signed_headers, signed_params = self._sign(method, url, params) if signed else ({}, ())
         all_headers = {**headers, **signed_headers}
         trace = self._traceparent.get()
         if trace:
             all_headers["traceparent"] = trace
-        content = None
-        if body is not None:
-            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-            all_headers["Content-Type"] = "application/json"
+        content, media_type = encode(body)
+        if media_type:
+            all_headers["Content-Type"] = media_type
         try:
             query: list[tuple[str, str | int | float | bool | None]] = [*params, *signed_params]
             request = self._client.build_request(
@@ -181,18 +210,13 @@ class HttpCore:
             raise OutcomeUnknown(what, hint="read back before trying again", vendor_status=status) from cause
         raise Retryable(what, vendor_status=status) from cause
 
-    async def _refuse(self, response: httpx2.Response, content: bytes, writes: bool) -> NoReturn:
+    async def _refuse(self, response: httpx2.Response, found: VendorError, writes: bool, bucket: str) -> NoReturn:
         status = response.status_code
-        try:
-            body = json.loads(content) if content else None
-        except (ValueError, RecursionError):
-            body = None
-        found = self._read_error(status, body)
         message = f"HTTP {status}" + (f": {found.message}" if found.message else "")
         message = message[:_MAX_MESSAGE]
         after = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         if status == 429 or (status == 503 and after is not None):
-            await self._limiter.pause(self._bucket, min(after or _PAUSE_WITHOUT_ADVICE, _LONGEST_PAUSE))
+            await self._limiter.pause(bucket, min(after or _PAUSE_WITHOUT_ADVICE, _LONGEST_PAUSE))
             raise Retryable(message, after=after, vendor_code=found.code, vendor_status=status)
         if status in (408, 425):
             raise Retryable(message, vendor_code=found.code, vendor_status=status)
@@ -215,20 +239,9 @@ class HttpCore:
         )
 
 
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds a Retry-After header asks for (RFC 9110, 10.2.3: seconds or an HTTP date); None when it says nothing."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+def _token_unknown(unknown: OutcomeUnknown) -> Retryable:
+    """What is unknown is whether a token was given out: the request itself was not sent, or not carried out."""
+    return Retryable(f"no access token: {unknown.message}", vendor_status=unknown.vendor_status)
 
 
 def _ssl_context(config: AccountConfig) -> ssl.SSLContext:
@@ -247,10 +260,8 @@ def _ssl_context(config: AccountConfig) -> ssl.SSLContext:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 

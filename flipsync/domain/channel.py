@@ -21,6 +21,21 @@ class ChannelValue(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class OfferGroup(ChannelValue):
+    """The product whose variations are shown as one listing with choices, where the channel can.
+
+    `key` is ours and the same for all of its variations; an offer's own place in it is its `choices`, one for each
+    name of `options`, in that order.
+    """
+
+    key: str = Field(min_length=1, max_length=50)
+    title: str = Field(min_length=1, max_length=500)
+    description_html: str = ""
+    options: tuple[str, ...] = Field(min_length=1, max_length=3, description="names, e.g. Size, Color")
+    images: tuple[str, ...] = ()
+    values: dict[str, tuple[str, ...]] = Field(description="option name to every choice the product comes in, in order")
+
+
 class Offer(ChannelValue):
     """What we want a channel to show for one SKU. Prices without a currency do not exist; quantity is units."""
 
@@ -35,6 +50,8 @@ class Offer(ChannelValue):
     images: tuple[str, ...] = ()
     weight_grams: int | None = Field(default=None, ge=0)
     attributes: dict[str, str] = Field(default_factory=dict, description="option and item-specific names to values")
+    group: OfferGroup | None = Field(default=None, description="None for goods that come in one form only")
+    choices: tuple[str, ...] = Field(default=(), description="this variation's choices, in the group's options' order")
 
 
 class ListingState(ChannelValue):
@@ -48,6 +65,8 @@ class ListingState(ChannelValue):
     quantity: int | None = Field(description="units on offer; None where the channel does not manage stock; may be < 0")
     version: str | None = None
     modified_at: AwareDatetime | None = None
+    group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")
+    barcode: str | None = None
 
 
 class Address(ChannelValue):
@@ -123,6 +142,7 @@ class ChannelInfo(ChannelValue):
     can_read: bool
     can_write: bool
     notes: tuple[str, ...] = ()
+    access_ends_at: AwareDatetime | None = Field(default=None, description="connect again before then, where known")
 
 
 class WebhookSubscription(ChannelValue):

@@ -32,6 +32,7 @@ from flipsync.runtime.channel_writes import Done, Job
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
+from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
@@ -295,16 +296,20 @@ class EffectWorker:
         async with self._store.reader(effect.tenant_id) as session:
             account = await accounts.load_account(session, self._box, effect.account_id)
         if link is not None:
-            same = link.account.config == account.config and link.account.credentials == account.credentials
+            same = link.account.config == account.config and same_access(link.account, account)
             link.account, link.loaded_at = account, time.monotonic()
             if same:
                 return link
-            link.connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+            link.connector = self._connect(account)
             link.pulls = self._pulls(account, link.connector)
             return link
-        connector = connect(account.config, account.credentials, self._limiter, str(account.id))
+        connector = self._connect(account)
         fresh = _Link(account, connector, self._pulls(account, connector), time.monotonic())
         return self._links.setdefault(effect.account_id, fresh)
+
+    def _connect(self, account: ConnectedAccount) -> MarketplaceConnector:
+        vault = AccountVault(self._store, self._box, account.tenant_id, account.id)
+        return connect(account.config, account.credentials, self._limiter, str(account.id), vault)
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)

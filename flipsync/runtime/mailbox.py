@@ -94,21 +94,29 @@ class Limits:
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=1.0)
         self._take = self._redis.register_script(_TAKE)
+        self._learn = self._redis.register_script(_LEARN)
         self._local: dict[str, float] = {}
 
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int) -> None:
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
         while True:
             try:
-                reply = await self._take(keys=[f"flipsync:limit:{bucket}"], args=[rate_per_second, burst])
+                reply = await self._take(keys=[f"flipsync:limit:{bucket}"], args=[rate_per_second, burst, cost])
                 wait = float(reply)
             except (RedisError, OSError):
-                wait = self._alone(bucket, rate_per_second)
+                wait = self._alone(bucket, rate_per_second / cost)
                 if wait > 0:
                     await asyncio.sleep(wait)
                 return
             if wait <= 0:
                 return
             await asyncio.sleep(wait)
+
+    async def learn(
+        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+    ) -> None:
+        told = [-1 if value is None else value for value in (rate_per_second, burst, left)]
+        with contextlib.suppress(RedisError, OSError):
+            await self._learn(keys=[f"flipsync:limit:{bucket}"], args=told)
 
     async def pause(self, bucket: str, seconds: float) -> None:
         try:
@@ -126,20 +134,44 @@ class Limits:
         await self._redis.aclose()
 
 
-# Token bucket: tokens refill at ARGV[1] a second up to ARGV[2]; answers 0 when one was taken, else the seconds to wait.
+# Token bucket: tokens refill at ARGV[1] a second up to ARGV[2]; answers 0 when ARGV[3] were taken, else the seconds to
+# wait. What a vendor's answers taught (see _LEARN) goes before what its documents say, until it is an hour old.
 _TAKE = """
 redis.replicate_commands()
 local pause = redis.call('PTTL', KEYS[1] .. ':pause')
 if pause > 0 then return tostring(pause / 1000) end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local state = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'rate', 'burst', 'learned')
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local state = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+if state[5] and now - tonumber(state[5]) < 3600 then
+    rate, burst = tonumber(state[3]) or rate, tonumber(state[4]) or burst
+end
+local cost = math.min(tonumber(ARGV[3]), burst)
 local tokens, at = tonumber(state[1]) or burst, tonumber(state[2]) or now
 tokens = math.min(burst, tokens + (now - at) * rate)
 local wait = 0
-if tokens >= 1 then tokens = tokens - 1 else wait = (1 - tokens) / rate end
+if tokens >= cost then tokens = tokens - cost else wait = (cost - tokens) / rate end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
-redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 60000)
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 3600000)
 return tostring(wait)
+"""
+
+# What an answer said of a bucket: ARGV = rate, burst, tokens left; -1 for what it did not say. Tokens are only ever
+# taken away: other requests may be on their way, and an answer is older than they are.
+_LEARN = """
+redis.replicate_commands()
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local rate, burst, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if rate > 0 then redis.call('HSET', KEYS[1], 'rate', ARGV[1], 'learned', tostring(now)) end
+if burst > 0 then redis.call('HSET', KEYS[1], 'burst', ARGV[2], 'learned', tostring(now)) end
+if left >= 0 then
+    local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or '')
+    if tokens == nil or left < tokens then
+        redis.call('HSET', KEYS[1], 'tokens', ARGV[3], 'at', tostring(now))
+    end
+end
+redis.call('PEXPIRE', KEYS[1], 3600000)
+return 1
 """

@@ -108,6 +108,7 @@ def _announce(sandbox: Sandbox, *, as_json: bool) -> None:
         "control_token": sandbox.control_token,
         "woocommerce": credentials["woocommerce"],
         "custom": credentials["custom"],
+        "channels": credentials,
     }
     text = (
         json.dumps(ready) if as_json else f"Sandbox at {sandbox.base_url}; credentials: {json.dumps(ready, indent=2)}"

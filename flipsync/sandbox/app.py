@@ -21,13 +21,13 @@ from flipsync.domain.clock import utc_now
 from flipsync.sandbox import audit
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.channels import OPENERS
 from flipsync.sandbox.clock import MarketClock, Mode, milliseconds, rfc3339
 from flipsync.sandbox.custom import CustomChannel
-from flipsync.sandbox.custom_wire import order_id
 from flipsync.sandbox.faults import Faults
 from flipsync.sandbox.market import Market
 from flipsync.sandbox.orderbook import OrderBook, Refused
-from flipsync.sandbox.records import Channel
+from flipsync.sandbox.records import Channel, order_external_id
 from flipsync.sandbox.webhooks import Webhooks
 from flipsync.sandbox.woocommerce import WooCommerceShop
 from flipsync.sandbox.woocommerce.auth import ApiKey
@@ -56,7 +56,7 @@ class Sandbox:
         self.config = config
         clock = MarketClock(config.mode, 0, config.speed)
         self.books = Books(config.data, clock)
-        seed = int(self._once("seed", lambda: str(config.seed)))
+        seed = int(self.once("seed", lambda: str(config.seed)))
         start = self.books.meta("market_ms")
         first = config.start_ms if config.start_ms is not None else milliseconds(utc_now()) // 1000 * 1000
         clock.move_to(int(start) if start is not None else first)
@@ -73,18 +73,19 @@ class Sandbox:
         self.books.on_change = self.webhooks.enqueue
         self.books.on_commit = self.webhooks.committed
         self.market.remember_time()
-        self.control_token = self._once("control_token", lambda: secrets.token_urlsafe(24))
+        self.control_token = self.once("control_token", lambda: secrets.token_urlsafe(24))
         self.shop_key = self._key("woo.key", "read_write")
         self.shop_reader = self._key("woo.reader", "read")
-        self.custom_token = self._once("custom.token", lambda: secrets.token_urlsafe(24))
-        self.custom_reader = self._once("custom.reader", lambda: secrets.token_urlsafe(24))
+        self.custom_token = self.once("custom.token", lambda: secrets.token_urlsafe(24))
+        self.custom_reader = self.once("custom.reader", lambda: secrets.token_urlsafe(24))
         shop = Shop(self.books, orders, self.faults, self.webhooks, config.currency, zone)
         self.woo = WooCommerceShop(shop, [self.shop_key, self.shop_reader])
         tokens = {self.custom_token: True, self.custom_reader: False}
         self.custom = CustomChannel(self.market, self.faults, self.webhooks, tokens)
+        self.served = [opener(self) for opener in OPENERS]
         self.base_url = base_url
 
-    def _once(self, name: str, make: Callable[[], str]) -> str:
+    def once(self, name: str, make: Callable[[], str]) -> str:
         """A value made at the first start and kept with the data."""
         stored = self.books.meta(name)
         if stored is None:
@@ -93,7 +94,7 @@ class Sandbox:
         return stored
 
     def _key(self, name: str, permissions: Any) -> ApiKey:
-        text = self._once(name, lambda: f"ck_{secrets.token_hex(20)} cs_{secrets.token_hex(20)}")
+        text = self.once(name, lambda: f"ck_{secrets.token_hex(20)} cs_{secrets.token_hex(20)}")
         consumer_key, _, consumer_secret = text.partition(" ")
         return ApiKey(consumer_key, consumer_secret, permissions)
 
@@ -122,6 +123,7 @@ class Sandbox:
             },
             "custom": {"base_url": custom, "token": self.custom_token},
             "custom_read_only": {"base_url": custom, "token": self.custom_reader},
+            **{name: keys for each in self.served for name, keys in each.credentials(self.base_url).items()},
         }
 
     @contextlib.asynccontextmanager
@@ -237,7 +239,7 @@ class Control:
         placed = self.sandbox.market.place(body.channel, body.sku, body.quantity, buyer)
         if isinstance(placed, Refused):
             return JSONResponse({"accepted": False, "reason": placed.reason})
-        external = str(placed.id) if placed.channel == "woo" else order_id(placed.id)
+        external = order_external_id(placed.channel, placed.id)
         return JSONResponse(
             {
                 "accepted": True,
@@ -280,6 +282,7 @@ def build_app(sandbox: Sandbox) -> Starlette:
         routes=[
             Mount("/woo", app=sandbox.woo),
             Mount("/custom", app=sandbox.custom),
+            *(Mount(each.prefix, app=each.app) for each in sandbox.served),
             Mount("/_sandbox", routes=Control(sandbox).routes()),
         ],
         lifespan=lifespan,

@@ -7,6 +7,7 @@ from typing import Any
 
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.clock import rfc3339
+from flipsync.sandbox.records import order_external_id
 
 #: Orders that are a sale: paid for, and not cancelled.
 _SOLD = frozenset({"processing", "completed", "on-hold", "refunded", "paid", "shipped"})
@@ -42,7 +43,7 @@ def report(books: Books, *, orders: bool = True) -> dict[str, Any]:
             listed.append(
                 {
                     "id": order.id,
-                    "external_id": str(order.id) if order.channel == "woo" else f"o{order.id}",
+                    "external_id": order_external_id(order.channel, order.id),
                     "channel": order.channel,
                     "status": order.status,
                     "holds_stock": order.holds_stock,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from flipsync.sandbox.records import Channel
+from flipsync.sandbox.records import MARKETPLACES, Channel
 
 #: Visits by local hour, relative to the busiest; web shops are quiet at night and busiest in the evening.
 HOUR_PROFILE: tuple[float, ...] = (
@@ -55,7 +55,7 @@ def stream(seed: int, *parts: object) -> Random:
 
 def visits_per_day(seed: int, channel: Channel, sku: str) -> float:
     """Visits a day before the traffic multiplier: log-normal, median 9 (marketplace) or 6 (own shop)."""
-    median = 9.0 if channel == "custom" else 6.0
+    median = 9.0 if channel in MARKETPLACES else 6.0
     return stream(seed, "demand", channel, sku).lognormvariate(math.log(median), 0.7)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import time
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from urllib.parse import unquote
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from flipsync.sandbox import custom_wire as wire
+from flipsync.sandbox.books import Change
 from flipsync.sandbox.clock import milliseconds, rfc3339
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal
 from flipsync.sandbox.faults import Faults
 from flipsync.sandbox.market import Market
 from flipsync.sandbox.records import Channel, Listing, Order
-from flipsync.sandbox.webhooks import Subscription, Webhooks
+from flipsync.sandbox.webhooks import Pending, Subscription, Webhooks
 
 _KEY_SECONDS = 48 * 3600.0
 _MAX_LIMIT = 200
@@ -41,6 +43,8 @@ class CustomChannel(ChannelServer):
         self.subscriptions = webhooks.subscriptions
         self.tokens = tokens
         webhooks.render["custom"] = self.render
+        webhooks.topic["custom"] = _topic
+        webhooks.sign["custom"] = _sign
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/v1/channel"), self._get_channel),
             ("GET", re.compile(r"/v1/listings"), self._list_listings),
@@ -362,3 +366,18 @@ class CustomChannel(ChannelServer):
         )
         self.subscriptions.save(hook)
         return self._json(self._webhook_view(hook), 200 if existing else 201)
+
+
+def _topic(change: Change) -> str:
+    return "listing.updated" if change.resource == "listing" else f"order.{change.event}"
+
+
+def _sign(hook: Subscription, pending: Pending, body: bytes) -> dict[str, str]:
+    timestamp = str(int(time.time()))
+    signature = hmac.new(hook.secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {
+        "X-Channel-Topic": pending.topic,
+        "X-Channel-Delivery": pending.delivery_key,
+        "X-Channel-Timestamp": timestamp,
+        "X-Channel-Signature": f"sha256={signature}",
+    }

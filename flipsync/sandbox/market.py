@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +16,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import HOUR_PROFILE, Buyer, choose, draw_buyer, stream, visits_per_day
 from flipsync.sandbox.clock import instant
 from flipsync.sandbox.orderbook import OrderBook, Refused
-from flipsync.sandbox.records import Channel, Listing, Order
+from flipsync.sandbox.records import MARKETPLACES, Channel, Listing, Order
 from flipsync.sandbox.rivals import Rival, open_rivals, reprice, reprice_delay_ms, stock_delay_ms
 
 _DAY_MS = 86_400_000
@@ -95,13 +95,16 @@ class Market:
             return
         self.books.db.execute("INSERT OR IGNORE INTO reference_price VALUES (?, ?)", (listing.sku, listing.price_minor))
         self._schedule_visit(listing.channel, listing.sku, 0)
-        if listing.channel == "custom":
+        if listing.channel in MARKETPLACES and not self._has_rivals(listing.sku):
             self._open_rivals(listing.sku)
         self.woken.set()
 
     def _reference(self, sku: str) -> int:
         row = self.books.db.execute("SELECT price_minor FROM reference_price WHERE sku = ?", (sku,)).fetchone()
         return int(row[0])
+
+    def _has_rivals(self, sku: str) -> bool:
+        return self.books.db.execute("SELECT 1 FROM rival WHERE sku = ? LIMIT 1", (sku,)).fetchone() is not None
 
     def _open_rivals(self, sku: str) -> None:
         rng = stream(self.seed, "rivals", sku)
@@ -192,7 +195,7 @@ class Market:
     def _run(self, kind: EventKind, subject: str, n: int, doc: dict[str, Any]) -> None:
         if kind == "visit":
             channel, _, sku = subject.partition("|")
-            self._visit("woo" if channel == "woo" else "custom", sku, n)
+            self._visit(cast(Channel, channel), sku, n)
         elif kind in ("rival-price", "rival-stock"):
             self._rival_acts(kind, int(subject), n)
         else:
@@ -209,7 +212,7 @@ class Market:
         listing = self.books.listing_by_sku(channel, sku)
         reference = self._reference(sku)
         buyer = draw_buyer(rng, reference)
-        rivals = [r.price_minor for r in self.rival_offers(sku) if r.in_stock] if channel == "custom" else []
+        rivals = [r.price_minor for r in self.rival_offers(sku) if r.in_stock] if channel in MARKETPLACES else []
         ours = listing is not None and listing.sellable(buyer.quantity) and self.settings.open
         prices = [listing.price_minor, *rivals] if ours and listing and listing.price_minor else rivals
         chosen = choose(rng, buyer, reference, prices)
@@ -300,8 +303,9 @@ class Market:
             delay = stock_delay_ms(rng, in_stock=rival.in_stock)
         else:
             others = [r.price_minor for r in self.rival_offers(sku) if r.in_stock and r.seller != rival.seller]
-            ours = self.books.listing_by_sku("custom", sku)
-            ours_minor = ours.price_minor if ours is not None and ours.sellable(1) else None
+            shown = [self.books.listing_by_sku(channel, sku) for channel in sorted(MARKETPLACES)]
+            ours = [ours.price_minor for ours in shown if ours is not None and ours.price_minor and ours.sellable(1)]
+            ours_minor = min(ours) if ours else None
             rival.price_minor = reprice(rng, rival, self._reference(sku), ours_minor, others)
             delay = reprice_delay_ms(rng, rival)
             self.tally["rival_price_changes"] += 1

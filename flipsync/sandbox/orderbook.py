@@ -8,7 +8,7 @@ from typing import Any
 
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import Buyer
-from flipsync.sandbox.records import Channel, Line, Listing, Order, Refund
+from flipsync.sandbox.records import MARKETPLACES, Channel, Line, Listing, Order, Refund
 
 #: What the marketplace keeps of a sale, and what the web shop charges for postage (minor units).
 MARKETPLACE_FEE = 0.12
@@ -56,8 +56,8 @@ class OrderBook:
             placed_ms=now,
             modified_ms=now,
             lines=[line],
-            shipping_minor=SHOP_SHIPPING_MINOR if woo else 0,
-            fee_minor=0 if woo else round(line.total_minor * MARKETPLACE_FEE),
+            shipping_minor=0 if channel in MARKETPLACES else SHOP_SHIPPING_MINOR,
+            fee_minor=round(line.total_minor * MARKETPLACE_FEE) if channel in MARKETPLACES else 0,
             doc=_shop_details(buyer, now if paid else None) if woo else _ship_to(buyer),
         )
         if paid:

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 Channel = Literal["woo", "custom"]
 CHANNELS: tuple[Channel, ...] = ("woo", "custom")
+#: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
+MARKETPLACES: frozenset[Channel] = frozenset({"custom"})
+#: How each channel writes the number of an order.
+_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}"}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})
@@ -96,6 +100,11 @@ class Order:
             for line in self.lines:
                 held[line.sku] = held.get(line.sku, 0) + line.quantity - line.restocked
         return held
+
+
+def order_external_id(channel: Channel, order_id: int) -> str:
+    """The order's id as its channel tells it."""
+    return _ORDER_IDS[channel].format(order_id)
 
 
 def lines_to_json(lines: list[Line]) -> list[dict[str, Any]]:

@@ -109,6 +109,9 @@ class Webhooks:
         self.faults = faults
         self.subscriptions = Subscriptions(books)
         self.render: dict[Channel, Callable[[str, str], bytes]] = {}
+        #: how a channel names a change for its subscribers, and signs a delivery
+        self.topic: dict[Channel, Callable[[Change], str]] = {}
+        self.sign: dict[Channel, Callable[[Subscription, Pending, bytes], dict[str, str]]] = {}
         self.shop_url = "http://127.0.0.1"
         self.shop_interval = float(books.meta("webhook_interval") or 1.6)
         self._client: httpx2.AsyncClient | None = None
@@ -140,9 +143,10 @@ class Webhooks:
 
     def enqueue(self, change: Change) -> None:
         """Queue a change for every active subscription that asked for its topic."""
-        noun = "product" if change.channel == "woo" and change.resource == "listing" else change.resource
-        event = "updated" if change.channel == "custom" and change.resource == "listing" else change.event
-        topic = f"{noun}.{event}"
+        name = self.topic.get(change.channel)
+        if name is None:
+            return
+        topic = name(change)
         for hook in self.subscriptions.find("channel = ? AND status = 'active'", (change.channel,)):
             if topic in hook.topics:
                 self._enqueue(hook, topic, str(change.id))
@@ -186,11 +190,12 @@ class Webhooks:
             (webhook_id, channel, topic, resource_id, key, outcome, time.time()),
         )
 
-    def _pending(self, channel: Channel, until: float, limit: int) -> list[Pending]:
+    def _pending(self, until: float, limit: int, *, shop: bool) -> list[Pending]:
+        """What is due. A shop of one's own delivers when somebody visits it; platforms have machines for it."""
         rows = self.books.db.execute(
             "SELECT id, webhook_id, channel, topic, resource_id, delivery_key, body, due_s, attempts FROM delivery"
-            " WHERE channel = ? AND due_s <= ? ORDER BY due_s, id LIMIT ?",
-            (channel, until, limit),
+            " WHERE (channel = 'woo') = ? AND due_s <= ? ORDER BY due_s, id LIMIT ?",
+            (shop, until, limit),
         )
         return [Pending(*row) for row in rows]
 
@@ -203,14 +208,14 @@ class Webhooks:
             return "failed"
         return str(response.status_code)
 
-    # The marketplace: at least once, in parallel, tried again
+    # A platform: at least once, in parallel, tried again
 
     async def _deliver_forever(self) -> None:
         gate = asyncio.Semaphore(_MARKETPLACE_CONCURRENCY)
         running: set[asyncio.Task[None]] = set()
         while True:
             self._wake.clear()
-            due = [p for p in self._pending("custom", time.time(), 64) if p.id not in self._in_flight]
+            due = [p for p in self._pending(time.time(), 64, shop=False) if p.id not in self._in_flight]
             for pending in due:
                 await gate.acquire()
                 self._in_flight.add(pending.id)
@@ -220,7 +225,7 @@ class Webhooks:
             if due:
                 continue
             row = self.books.db.execute(
-                "SELECT min(due_s) FROM delivery WHERE channel = 'custom' AND due_s > ?", (time.time(),)
+                "SELECT min(due_s) FROM delivery WHERE channel <> 'woo' AND due_s > ?", (time.time(),)
             ).fetchone()
             pause = None if row[0] is None else max(0.01, row[0] - time.time())
             try:
@@ -235,18 +240,10 @@ class Webhooks:
             if hook is None:
                 self.books.db.execute("DELETE FROM delivery WHERE id = ?", (pending.id,))
                 return
-            timestamp = str(int(time.time()))
-            signature = hmac.new(hook.secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-            headers = {
-                "Content-Type": "application/json",
-                "X-Channel-Topic": pending.topic,
-                "X-Channel-Delivery": pending.delivery_key,
-                "X-Channel-Timestamp": timestamp,
-                "X-Channel-Signature": f"sha256={signature}",
-            }
+            headers = {"Content-Type": "application/json", **self.sign[hook.channel](hook, pending, body)}
             outcome = await self._post(hook.url, body, headers, _MARKETPLACE_TIMEOUT)
             with self.books.transaction():
-                self._sent(hook.id, "custom", pending.topic, pending.resource_id, pending.delivery_key, outcome)
+                self._sent(hook.id, hook.channel, pending.topic, pending.resource_id, pending.delivery_key, outcome)
                 if outcome.startswith("2") or pending.attempts + 1 >= _MARKETPLACE_ATTEMPTS:
                     self.books.db.execute("DELETE FROM delivery WHERE id = ?", (pending.id,))
                 else:
@@ -268,7 +265,7 @@ class Webhooks:
         running = self._shop_run is not None and not self._shop_run.done()
         if running or time.monotonic() - self._shop_last_run < self.shop_interval:
             return
-        if not self._pending("woo", time.time(), 1):
+        if not self._pending(time.time(), 1, shop=True):
             return
         self._shop_last_run = time.monotonic()
         self._shop_run = asyncio.create_task(self._run_shop_queue(lambda: time.time()))
@@ -276,7 +273,7 @@ class Webhooks:
     async def _run_shop_queue(self, until: Callable[[], float]) -> int:
         delivered = 0
         async with self._shop_lock:
-            while waiting := self._pending("woo", until(), 1):
+            while waiting := self._pending(until(), 1, shop=True):
                 await self._deliver_shop(waiting[0])
                 delivered += 1
         return delivered
@@ -338,7 +335,7 @@ class Webhooks:
         await self._run_shop_queue(lambda: float("inf"))
         while time.monotonic() < deadline:
             row = self.books.db.execute(
-                "SELECT count(*) FROM delivery WHERE channel = 'custom' AND attempts = 0"
+                "SELECT count(*) FROM delivery WHERE channel <> 'woo' AND attempts = 0"
             ).fetchone()
             if not row[0]:
                 break

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -59,6 +59,24 @@ class AccountSummary:
     created_at: datetime
     updated_at: datetime
 
+    def as_dict(self) -> dict[str, Any]:
+        """For a machine to read; config included, which holds no secrets."""
+        moments = (self.orders_cursor, self.last_ok_at, self.created_at)
+        cursor, last_ok, created = (None if moment is None else moment.isoformat() for moment in moments)
+        return {
+            "id": str(self.id),
+            "vendor": self.vendor,
+            "name": self.name,
+            "status": self.status,
+            "status_reason": self.status_reason,
+            "stock_mode": self.stock_mode,
+            "config": self.config.model_dump(mode="json", exclude_none=True),
+            "orders_cursor": cursor,
+            "last_ok_at": last_ok,
+            "consecutive_failures": self.consecutive_failures,
+            "created_at": created,
+        }
+
 
 async def connect_account(
     unit: UnitOfWork,
@@ -88,7 +106,7 @@ async def connect_account(
             "vendor": vendor,
             "name": name,
             "config": config.model_dump(mode="json"),
-            "credentials_encrypted": _seal(box, unit.tenant_id, account_id, credentials),
+            "credentials_encrypted": seal_credentials(box, unit.tenant_id, account_id, credentials),
             "webhook_token": _new_token(),
             "status": "connected",
             "stock_mode": stock_mode,
@@ -107,7 +125,7 @@ async def load_account(session: AsyncSession, box: SecretBox, account_id: UUID) 
         raise NotFound(f"no account {account_id}")
     if row.status == "disconnected":
         raise Conflict(f"account {row.name!r} is disconnected", hint="connect it again with new credentials")
-    opened = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=_purpose(row.id))
+    opened = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=credentials_purpose(row.id))
     return ConnectedAccount(
         id=row.id,
         tenant_id=row.tenant_id,
@@ -140,19 +158,19 @@ async def replace_credentials(
     unit: UnitOfWork, box: SecretBox, account_id: UUID, credentials: Mapping[str, str]
 ) -> None:
     """New keys for an account, its webhook secret kept unless given. Raises NotFound, Conflict when disconnected."""
-    row = await _usable(unit, account_id)
-    kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=_purpose(row.id))
+    row = await usable(unit, account_id)
+    kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=credentials_purpose(row.id))
     merged = {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}
     await rows.update_account(
         unit.session,
         account_id,
-        {"credentials_encrypted": _seal(box, unit.tenant_id, account_id, merged), "consecutive_failures": 0},
+        {"credentials_encrypted": seal_credentials(box, unit.tenant_id, account_id, merged), "consecutive_failures": 0},
     )
 
 
 async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
     """Stop writing to the account; False when it was paused already. Raises NotFound, Conflict when disconnected."""
-    row = await _usable(unit, account_id)
+    row = await usable(unit, account_id)
     if row.status == "paused":
         return False
     await rows.update_account(unit.session, account_id, {"status": "paused", "status_reason": reason})
@@ -162,7 +180,7 @@ async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool
 
 async def resume_account(unit: UnitOfWork, account_id: UUID) -> bool:
     """Write to the account again; False when it was not paused. Raises NotFound, Conflict when disconnected."""
-    row = await _usable(unit, account_id)
+    row = await usable(unit, account_id)
     if row.status == "connected":
         return False
     await rows.update_account(
@@ -195,7 +213,8 @@ async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) ->
     return True
 
 
-async def _usable(unit: UnitOfWork, account_id: UUID) -> MarketplaceAccount:
+async def usable(unit: UnitOfWork, account_id: UUID) -> MarketplaceAccount:
+    """The account's row, locked. Raises NotFound, Conflict when disconnected."""
     row = await rows.get_account(unit.session, account_id, lock=True)
     if row is None:
         raise NotFound(f"no account {account_id}")
@@ -204,19 +223,19 @@ async def _usable(unit: UnitOfWork, account_id: UUID) -> MarketplaceAccount:
     return row
 
 
-def _seal(box: SecretBox, tenant_id: UUID, account_id: UUID, credentials: Mapping[str, str]) -> bytes:
+def seal_credentials(box: SecretBox, tenant_id: UUID, account_id: UUID, credentials: Mapping[str, str]) -> bytes:
     complete = {
         WEBHOOK_SECRET: secrets.token_urlsafe(32),
         **{key: value for key, value in credentials.items() if value},
     }
-    return box.seal(complete, tenant_id=tenant_id, purpose=_purpose(account_id))
+    return box.seal(complete, tenant_id=tenant_id, purpose=credentials_purpose(account_id))
 
 
 def _new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _purpose(account_id: UUID) -> str:
+def credentials_purpose(account_id: UUID) -> str:
     return f"marketplace-account:{account_id}"
 
 

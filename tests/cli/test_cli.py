@@ -2,112 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-
-from flipsync import cli
-from flipsync.embedded.secret_file import write_private
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def books(make_database: Callable[[], dict[str, str]], redis_url: str) -> dict[str, str]:
-    """Managed servers, as an operator names them: the commands then start none of their own."""
-    return {"DATABASE_URL": make_database()["owner"], "REDIS_URL": redis_url}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, books: dict[str, str], roles: tuple[str, str]) -> Path:
-    """A data folder with one business in it, made the way `up` makes it."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "keys").mkdir(mode=0o700)
-    for name, password in zip(("app_password", "worker_password"), roles, strict=True):
-        write_private(folder / "keys" / name, password)  # the server's roles belong to all tests of the session
-    assert found_business(folder, books) == "owner@flipsync.local"
-    return folder
-
-
-def found_business(folder: Path, environment: dict[str, str]) -> str:
-    script = (
-        "import asyncio, sys; from pathlib import Path\n"
-        "from flipsync.system import System; from flipsync import starting\n"
-        "system = System(Path(sys.argv[1]), port=0)\n"
-        "system.start_books()\n"
-        "print(asyncio.run(starting.ensure_owner(system)).email)\n"
-        "system.stop()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def flipsync(home: Path, books: dict[str, str]) -> Flipsync:
-    for each in ("agents", "flipsync.commands_on_books", "flipsync.runtime.mailbox", "flipsync.runtime.assembly"):
-        importlib.import_module(each)
-    return Flipsync(home, books)
-
-
-@dataclass(frozen=True)
-class Flipsync:
-    """The command, on one data folder, in a process of its own."""
-
-    home: Path
-    environment: dict[str, str]
-    warm: bool = True  # a fork, which has imported everything: what a fresh start imports is tested once
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | self.environment | {"FLIPSYNC_HOME": str(self.home), "COLUMNS": "120"}
-        command = [sys.executable, "-m", "flipsync.cli", *words]
-        if not self.warm:
-            return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            child = os.fork()
-            if child == 0:
-                _be_the_command(command[2:], environment, out.fileno(), err.fileno())
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            out.seek(0), err.seek(0)
-            return subprocess.CompletedProcess(command, code, out.read(), err.read())
-
-
-def _be_the_command(words: list[str], environment: dict[str, str], out: int, err: int) -> NoReturn:
-    code = 99
-    try:
-        os.dup2(out, 1), os.dup2(err, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(ROOT)
-        sys.argv = words
-        signal.alarm(120)
-        cli.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(code)
+from command import Flipsync, found_business
 
 
 @pytest.mark.slow

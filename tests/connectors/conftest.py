@@ -13,10 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimited
-from flipsync.connectors.marketplaces.custom.client import CustomConnector
-from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
+from flipsync.connectors.marketplaces import connector_class
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.orderbook import Refused
+from flipsync.sandbox.records import order_external_id
 
 _CONTRACTS = Path(
     os.environ.get("FLIPSYNC_CONTRACTS") or Path(__file__).resolve().parents[2].parent / "shared/contracts"
@@ -39,6 +40,10 @@ def woocommerce_document() -> Callable[[str], Any]:
     return load
 
 
+#: What of a channel's credentials says where it is, and is no secret.
+_ADDRESSES = ("base_url", "token_url", "notification_url", "options")
+
+
 class Tap(httpx2.AsyncBaseTransport):
     """Passes requests on and keeps them."""
 
@@ -58,21 +63,25 @@ class Channel:
         self.sandbox = sandbox
         self.vendor = vendor
         self.tap = Tap(httpx2.ASGITransport(app=build_app(sandbox)))
-        woo = vendor == "woocommerce"
         row = sandbox.credentials()[f"{vendor}_read_only" if read_only else vendor]
-        credentials = {name: SecretStr(value) for name, value in row.items() if name != "base_url"}
-        base_url = row["base_url"].replace("http:", f"{scheme}:")
-        config = AccountConfig(vendor=vendor, base_url=base_url, currency="USD")  # type: ignore[arg-type]
-        make = WooCommerceConnector if woo else CustomConnector
+        credentials = {name: SecretStr(value) for name, value in row.items() if name not in _ADDRESSES}
+        where = {name: row[name] for name in _ADDRESSES if name in row}
+        where["base_url"] = row["base_url"].replace("http:", f"{scheme}:")
+        config = AccountConfig(vendor=vendor, currency="USD", **where)  # type: ignore[arg-type]
+        make = connector_class(config.vendor)
         self.connector: MarketplaceConnector = make(config, credentials, Unlimited(), "a", transport=self.tap)
+
+    @property
+    def name(self) -> Any:
+        """What the sandbox calls the channel."""
+        return "woo" if self.vendor == "woocommerce" else self.vendor
 
     def sell(self, sku: str, quantity: int = 1) -> str:
         """A buyer orders; returns the order's external id."""
-        name = "woo" if self.vendor == "woocommerce" else "custom"
         buyer = Buyer(willing_minor=0, price_sensitivity=0.0, quantity=quantity)
-        placed = self.sandbox.market.place(name, sku, quantity, buyer)  # type: ignore[arg-type]
-        assert not hasattr(placed, "reason"), placed
-        return str(placed.id) if name == "woo" else f"o{placed.id}"
+        placed = self.sandbox.market.place(self.name, sku, quantity, buyer)
+        assert not isinstance(placed, Refused), placed
+        return order_external_id(placed.channel, placed.id)
 
 
 OpenChannel = Callable[..., Channel]

@@ -109,7 +109,7 @@ async def test_publishing_twice_makes_one_listing(channel: Any) -> None:
 
 
 async def test_an_unknown_publish_is_found_again(channel: Any) -> None:
-    name = "woo" if channel.vendor == "woocommerce" else "custom"
+    name = channel.name
     channel.sandbox.faults.configure(name, {"error_after": 1.0})
     with pytest.raises(OutcomeUnknown):
         await channel.connector.publish(offer(), "k1")
@@ -250,7 +250,7 @@ async def test_shipping_twice_tells_the_channel_once(channel: Any) -> None:
 
 
 async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
-    name = "woo" if channel.vendor == "woocommerce" else "custom"
+    name = channel.name
     channel.sandbox.faults.configure(name, {"rate_limited": 1.0, "retry_after_seconds": 7})
     with pytest.raises(Retryable) as limited:
         await channel.connector.find_listing("X")

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.connectors.http import HttpCore, VendorError, current_traceparent, retry_after
+from flipsync.connectors.http import HttpCore, current_traceparent
+from flipsync.connectors.request import VendorError, retry_after
 from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected, Retryable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -35,7 +36,7 @@ class Recorder(Unlimited):
         self.acquired: list[tuple[str, float, int]] = []
         self.paused: list[tuple[str, float]] = []
 
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int) -> None:
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
         self.acquired.append((bucket, rate_per_second, burst))
 
     async def pause(self, bucket: str, seconds: float) -> None:

@@ -309,7 +309,9 @@ class Channels:
 
     by_account: dict[str, ScriptedChannel] = field(default_factory=dict)
 
-    def connect(self, config: AccountConfig, credentials: object, limiter: object, key: str) -> ScriptedChannel:
+    def connect(
+        self, config: AccountConfig, credentials: object, limiter: object, key: str, vault: object
+    ) -> ScriptedChannel:
         channel = self.by_account[key]
         channel.config = config
         return channel

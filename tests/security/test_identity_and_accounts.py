@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 from argon2 import PasswordHasher
+from pydantic import SecretStr
 from sqlalchemy import func, select, text
 
 from flipsync.connectors.base import AccountConfig
@@ -17,6 +19,7 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, SecretUnreadable
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import accounts, idempotency, identity
+from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.store import models as m
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store
@@ -148,6 +151,35 @@ async def test_pausing_and_disconnecting_are_told_once(shop: Store, owner: tuple
         with pytest.raises(Conflict):
             async with shop.unit(owner[0]) as unit:
                 await change(unit)
+
+
+async def test_a_vault_keeps_what_is_renewed_and_has_one_writer_at_a_time(shop: Store, owner: tuple[UUID, str]) -> None:
+    box = SecretBox(os.urandom(32))
+    async with shop.unit(owner[0]) as unit:
+        account_id = await accounts.connect_account(
+            unit, box, vendor="custom", name="vault", config=CONFIG, credentials={"refresh_token": "0"}
+        )
+    async with shop.reader(owner[0]) as session:
+        before = await accounts.load_account(session, box, account_id)
+
+    async def renew() -> None:
+        async with AccountVault(shop, box, owner[0], account_id).open() as opened:
+            token = int(opened.credentials["refresh_token"].get_secret_value())
+            await asyncio.sleep(0.01)  # the vendor is asked
+            await opened.save({"refresh_token": SecretStr(str(token + 1)), "access_expires_at": None})
+
+    await asyncio.gather(*(renew() for _ in range(5)))
+    async with shop.reader(owner[0]) as session:
+        after = await accounts.load_account(session, box, account_id)
+    assert after.credentials["refresh_token"].get_secret_value() == "5"
+    assert after.webhook_secret == before.webhook_secret
+    assert same_access(before, after), "a renewed token is no reason to connect anew"
+    with pytest.raises(RuntimeError):
+        async with AccountVault(shop, box, owner[0], account_id).open() as opened:
+            await opened.save({"refresh_token": SecretStr("lost")})
+            raise RuntimeError
+    async with AccountVault(shop, box, owner[0], account_id).open() as opened:
+        assert opened.credentials["refresh_token"].get_secret_value() == "5"
 
 
 async def test_answers_are_kept_for_a_while(shop: Store, owner: tuple[UUID, str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnector
+from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import Vendor
 
 #: Where each vendor's class is; imported when first asked for, since every process pays for every import.
@@ -25,7 +26,11 @@ def connector_class(vendor: Vendor) -> type[MarketplaceConnector]:
 
 
 def connect(
-    config: AccountConfig, credentials: Mapping[str, SecretStr], limiter: Limiter, account_key: str
+    config: AccountConfig,
+    credentials: Mapping[str, SecretStr],
+    limiter: Limiter,
+    account_key: str,
+    vault: Vault | None = None,
 ) -> MarketplaceConnector:
     """An open connector for one account. Raises InvalidInput when a credential is missing or ca_file unreadable."""
-    return connector_class(config.vendor)(config, credentials, limiter, account_key)
+    return connector_class(config.vendor)(config, credentials, limiter, account_key, vault=vault)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from flipsync.sandbox.books import Change
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal, parse_object
 from flipsync.sandbox.records import Channel
 from flipsync.sandbox.woocommerce import wire
@@ -41,6 +42,7 @@ class WooCommerceShop(ChannelServer):
         self.details = OrderDetails(shop, self.orders)
         self.hooks = Hooks(shop)
         shop.webhooks.render["woo"] = self.render
+        shop.webhooks.topic["woo"] = _topic
         products, orders, details, hooks, terms = (
             self.products,
             self.orders,
@@ -163,3 +165,7 @@ def _tunnelled(call: Call) -> Call:
     if method == "POST" and re.fullmatch(rf"{_API}/(?:products|orders|webhooks)/\d+/?", call.path):
         method = "PUT"
     return replace(call, method=method)
+
+
+def _topic(change: Change) -> str:
+    return f"{'product' if change.resource == 'listing' else 'order'}.{change.event}"

@@ -31,6 +31,13 @@ async def get_account(session: AsyncSession, account_id: UUID, *, lock: bool = F
     return (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
 
 
+async def lock_credentials(session: AsyncSession, account_id: UUID) -> None:
+    """Until this transaction ends nobody else renews the account's tokens; its other columns stay free."""
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"credentials:{account_id}"}
+    )
+
+
 async def find_accounts(
     session: AsyncSession, *, vendor: str | None = None, status: str | None = None
 ) -> Sequence[MarketplaceAccount]:

@@ -12,8 +12,10 @@ import httpx2
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector
-from flipsync.connectors.http import HttpCore, Params
+from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.custom import mapping, wire
+from flipsync.connectors.request import Params
+from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -41,6 +43,7 @@ class CustomConnector(MarketplaceConnector):
     capabilities: ClassVar[Capabilities] = Capabilities(
         conditional_stock=True, create_once="key", rival_offers=True, webhooks=True
     )
+    needs: ClassVar[tuple[str, ...]] = ("token",)
 
     def __init__(
         self,
@@ -49,9 +52,10 @@ class CustomConnector(MarketplaceConnector):
         limiter: Limiter,
         account_key: str,
         *,
+        vault: Vault | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(config, credentials, limiter, account_key)
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
         if "token" not in credentials:
             raise InvalidInput("the credential 'token' is missing")
         self._base = str(config.base_url).rstrip("/").removesuffix("/v1") + "/v1"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flipsync.connectors.http import VendorError
 from flipsync.connectors.marketplaces.custom import wire
+from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import (
     Address,
     ChannelOrder,

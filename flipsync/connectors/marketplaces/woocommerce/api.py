@@ -10,9 +10,10 @@ import httpx2
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
-from flipsync.connectors.http import HttpCore, Params
+from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.woocommerce import mapping, oauth
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
+from flipsync.connectors.request import Params
 from flipsync.domain.errors import InvalidInput, Rejected
 
 T = TypeVar("T")

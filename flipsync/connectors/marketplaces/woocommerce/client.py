@@ -19,6 +19,7 @@ from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
 from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions
+from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -41,6 +42,7 @@ class WooCommerceConnector(MarketplaceConnector):
     capabilities: ClassVar[Capabilities] = Capabilities(
         conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=True
     )
+    needs: ClassVar[tuple[str, ...]] = ("consumer_key", "consumer_secret")
 
     def __init__(
         self,
@@ -49,9 +51,10 @@ class WooCommerceConnector(MarketplaceConnector):
         limiter: Limiter,
         account_key: str,
         *,
+        vault: Vault | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(config, credentials, limiter, account_key)
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
         self._api = ShopApi(config, credentials, limiter, account_key, transport)
         self._currency = config.currency
         self._weight_unit: str | None = None

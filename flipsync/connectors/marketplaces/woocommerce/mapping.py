@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from flipsync.connectors.http import VendorError
 from flipsync.connectors.marketplaces.woocommerce import wire
+from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import (
     Address,
     ChannelOrder,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import os
 import secrets
 import signal
@@ -17,11 +16,12 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flipsync.cli.channels import channels_app
+from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -31,13 +31,10 @@ agents_app = typer.Typer(no_args_is_help=True, help="The agents and their graph.
 user_app = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 app.add_typer(agents_app, name="agents")
 app.add_typer(user_app, name="user")
+app.add_typer(channels_app, name="channels")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 T = TypeVar("T")
-
-Home = Annotated[Path | None, typer.Option("--home", help="data folder (default: FLIPSYNC_HOME, else the XDG folder)")]
-AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"
 _debug = False
 _ROSTER = "agents:ROSTER"
 
@@ -68,10 +65,6 @@ def main() -> None:
         err.print(f"[red]error:[/] {type(error).__name__}: {escape(first[0] if first else '')}")
         err.print("[dim]hint:[/] this was not expected; `flipsync --debug …` shows where it happened")
         sys.exit(70)
-
-
-def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -166,7 +159,7 @@ def demo(
     module = importlib.import_module("flipsync.demo.command")
     plan_class = importlib.import_module("flipsync.demo.run").DemoPlan
     plan = plan_class(
-        catalogue=catalog or Path(__file__).with_name("catalogues") / "default.csv",
+        catalogue=catalog or _CATALOGUE,
         days=days,
         seed=seed,
         speed=speed,
@@ -376,7 +369,3 @@ def _branch(agents: list[dict[str, Any]], boss: str | None, tree: Any) -> Any:
         if agent["reports_to"] == boss:
             _branch(agents, agent["name"], tree.add(f"{agent['name']} [dim]{escape(agent['summary'])}[/]"))
     return tree
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m flipsync.cli` is `flipsync`."""
+
+from flipsync.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""OAuth 2.0 access tokens of an account (RFC 6749): renewed before they end, once for all processes, never lost.
+
+A token endpoint that rotates refresh tokens answers with the only copy of the next one: it is stored before anything
+else happens.
+Stored beside the account's own credentials as `<name>_token` and `<name>_expires_at`; the refresh token, where the
+vendor has one, as `refresh_token` and `refresh_expires_at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import SecretStr
+
+from flipsync.connectors.vault import Vault
+from flipsync.domain.clock import utc_now
+
+#: A token this close to its end is renewed first: a request must not outlive its token.
+MARGIN = timedelta(minutes=2)
+#: A vendor that refuses a token younger than this refuses the account, not the token.
+_YOUNG = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token endpoint gave. Lifetimes are seconds; None where the vendor did not say (then until refused)."""
+
+    access_token: SecretStr
+    expires_in: float | None = None
+    refresh_token: SecretStr | None = None
+    refresh_expires_in: float | None = None
+
+
+#: Asks the vendor's token endpoint with the account's credentials. Raises Rejected(auth=True) when the account must be
+#: connected again, Retryable, and OutcomeUnknown when a rotating refresh token may have been used up.
+AskForToken = Callable[[Mapping[str, SecretStr]], Awaitable[Grant]]
+
+
+class AccessTokens:
+    """The access token of one account (or of one scope of it, by `name`)."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        credentials: Mapping[str, SecretStr],
+        ask: AskForToken,
+        *,
+        name: str = "access",
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._vault = vault
+        self._ask = ask
+        self._token_name, self._expiry_name = f"{name}_token", f"{name}_expires_at"
+        self._now = now
+        self._token, self._expires_at = self._stored(credentials)
+        self._renewed_at: datetime | None = None
+
+    def _stored(self, credentials: Mapping[str, SecretStr]) -> tuple[SecretStr | None, datetime | None]:
+        until = credentials.get(self._expiry_name)
+        return credentials.get(self._token_name), None if until is None else _moment(until)
+
+    async def current(self) -> SecretStr:
+        """A token with time left; asks the vendor when there is none. Raises what asking raises."""
+        if self._token is not None and self._lasts(self._expires_at):
+            return self._token
+        return await self._renew(self._token)
+
+    async def refused(self, token: SecretStr) -> bool:
+        """The vendor refused `token`: True when there is another one to try, False when a new one would be refused too.
+
+        Raises what asking raises.
+        """
+        if self._token is not None and self._token.get_secret_value() != token.get_secret_value():
+            return True
+        if self._renewed_at is not None and self._now() - self._renewed_at < _YOUNG:
+            return False
+        await self._renew(token)
+        return True
+
+    def _lasts(self, until: datetime | None) -> bool:
+        return until is None or until - self._now() > MARGIN
+
+    async def _renew(self, stale: SecretStr | None) -> SecretStr:
+        async with self._vault.open() as opened:
+            # Another process may have been here first.
+            token, until = self._stored(opened.credentials)
+            fresh = stale is None or (token is not None and token.get_secret_value() != stale.get_secret_value())
+            if token is None or not fresh or not self._lasts(until):
+                grant = await self._ask(opened.credentials)
+                token, until = grant.access_token, _after(self._now(), grant.expires_in)
+                changes: dict[str, SecretStr | None] = {
+                    self._token_name: token,
+                    self._expiry_name: None if until is None else SecretStr(until.isoformat()),
+                }
+                if grant.refresh_token is not None:
+                    changes["refresh_token"] = grant.refresh_token
+                if grant.refresh_expires_in is not None:
+                    ends = self._now() + timedelta(seconds=grant.refresh_expires_in)
+                    changes["refresh_expires_at"] = SecretStr(ends.isoformat())
+                await opened.save(changes)
+                self._renewed_at = self._now()
+            self._token, self._expires_at = token, until
+        return token
+
+
+def access_ends(credentials: Mapping[str, SecretStr]) -> datetime | None:
+    """When the account itself must be connected again, as far as the vendor said."""
+    until = credentials.get("refresh_expires_at")
+    return None if until is None else _moment(until)
+
+
+def _after(now: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else now + timedelta(seconds=seconds)
+
+
+def _moment(text: SecretStr) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.get_secret_value())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

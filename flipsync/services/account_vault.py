@@ -1,0 +1,67 @@
+"""The vault of connected accounts (connectors.vault): credentials in the books, renewed by one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from flipsync.security.secrets import SecretBox
+from flipsync.services import accounts
+from flipsync.store.repositories import accounts as rows
+from flipsync.store.unit_of_work import Store, UnitOfWork
+
+
+def same_access(one: accounts.ConnectedAccount, other: accounts.ConnectedAccount) -> bool:
+    """Whether both are the same keys to the channel; tokens that were merely renewed make no difference."""
+
+    def lasting(account: accounts.ConnectedAccount) -> dict[str, SecretStr]:
+        renewed = ("_token", "_expires_at")
+        kept = {name: value for name, value in account.credentials.items() if not name.endswith(renewed)}
+        if "access_token" in account.credentials and "access_expires_at" not in account.credentials:
+            kept["access_token"] = account.credentials["access_token"]  # one that does not end was given by a person
+        return kept
+
+    return lasting(one) == lasting(other)
+
+
+class AccountVault:
+    """The account's credentials, opened for change by one connector at a time over all processes (connectors.vault)."""
+
+    def __init__(self, store: Store, box: SecretBox, tenant_id: UUID, account_id: UUID) -> None:
+        self._store = store
+        self._box = box
+        self._tenant_id = tenant_id
+        self._account_id = account_id
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[_OpenAccount]:
+        """Waits for whoever has it open; what was saved is durable on leaving. Raises NotFound, Conflict."""
+        async with self._store.unit(self._tenant_id) as unit:
+            await rows.lock_credentials(unit.session, self._account_id)
+            account = await accounts.load_account(unit.session, self._box, self._account_id)
+            yield _OpenAccount(unit, self._box, account.id, account.credentials)
+
+
+@dataclass
+class _OpenAccount:
+    _unit: UnitOfWork
+    _box: SecretBox
+    _account_id: UUID
+    credentials: dict[str, SecretStr]
+
+    async def save(self, changes: Mapping[str, SecretStr | None]) -> None:
+        # Read again: a person may have entered new keys while the vendor was asked.
+        row = await accounts.usable(self._unit, self._account_id)
+        kept = self._box.open(
+            row.credentials_encrypted, tenant_id=row.tenant_id, purpose=accounts.credentials_purpose(row.id)
+        )
+        for name, value in changes.items():
+            kept.pop(name, None)
+            if value is not None:
+                kept[name] = value.get_secret_value()
+        sealed = accounts.seal_credentials(self._box, row.tenant_id, row.id, kept)
+        await rows.update_account(self._unit.session, row.id, {"credentials_encrypted": sealed})
