@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
+from argon2 import PasswordHasher
 
 from flipsync.embedded.postgres import EmbeddedPostgres
 from flipsync.embedded.redis import EmbeddedRedis
+from flipsync.security.passwords import Passwords
 from flipsync.store import bootstrap
+from flipsync.store.database import driver_url
 
 ROOT = Path(__file__).resolve().parents[1]
 APP_PASSWORD, WORKER_PASSWORD = "app-for-tests", "worker-for-tests"
@@ -34,8 +38,12 @@ def contracts() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The session's server. Nobody pulls its plug, so it need not wait for the disk; servers that get killed do."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    server.start()
+    with psycopg.connect(server.start().url(), autocommit=True) as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
+        connection.execute("SELECT pg_reload_conf()")
     yield server
     server.stop()
 
@@ -49,26 +57,44 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_database(postgres: EmbeddedPostgres) -> Callable[[], dict[str, str]]:
-    """Makes freshly migrated databases: URLs as owner, app and worker."""
+    """Makes databases with the newest schema: URLs as owner, app and worker. Migrated once, then copied."""
+    admin = postgres.address.url()
+    template = bootstrap.create_database(admin, "migrated")
+    bootstrap.install(template, app_password=APP_PASSWORD, worker_password=WORKER_PASSWORD)
 
     def make() -> dict[str, str]:
-        owner = bootstrap.create_database(postgres.address.url(), f"test_{uuid4().hex[:12]}")
-        bootstrap.install(owner, app_password=APP_PASSWORD, worker_password=WORKER_PASSWORD)
-        return {
-            "owner": owner.render_as_string(hide_password=False),
-            "app": bootstrap.role_url(owner, bootstrap.APP_ROLE, APP_PASSWORD).render_as_string(hide_password=False),
-            "worker": bootstrap.role_url(owner, bootstrap.WORKER_ROLE, WORKER_PASSWORD).render_as_string(
-                hide_password=False
-            ),
+        name = f"test_{uuid4().hex[:12]}"
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template.database}"'.encode())
+        owner = driver_url(admin).set(database=name)
+        urls = {
+            "owner": owner,
+            "app": bootstrap.role_url(owner, bootstrap.APP_ROLE, APP_PASSWORD),
+            "worker": bootstrap.role_url(owner, bootstrap.WORKER_ROLE, WORKER_PASSWORD),
         }
+        return {role: url.render_as_string(hide_password=False) for role, url in urls.items()}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def roles() -> tuple[str, str]:
+    """Passwords of the app's and the worker's role, which belong to the server: no test may change them."""
+    return APP_PASSWORD, WORKER_PASSWORD
 
 
 @pytest.fixture(scope="session")
 def database_urls(make_database: Callable[[], dict[str, str]]) -> dict[str, str]:
     """A migrated database shared by the session's tests, which keep apart by tenant."""
     return make_database()
+
+
+@pytest.fixture(scope="session")
+def passwords() -> Iterator[Passwords]:
+    """Hashes at a small part of the usual price, for tests that need somebody who can sign in and nothing more."""
+    cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    yield cheap
+    cheap.close()
 
 
 @dataclass(frozen=True)

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from command import Flipsync
 
 
 @pytest.fixture
-def run(open_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def call(*words: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flipsync.cli", "channels", *words],
-            cwd=ROOT,
-            env=os.environ | {"FLIPSYNC_HOME": str(open_home), "COLUMNS": "200", **environment},
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return call
+def run(flipsync: Flipsync) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return partial(flipsync, "channels")
 
 
 async def test_a_channel_is_tried_connected_listed_and_let_go(start_sandbox: Any, run: Any) -> None:

@@ -38,8 +38,25 @@ def running(module_home: Path):
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def created(module_home: Path) -> Path:
+    """The folder of a server that ran once and was stopped: what `initdb` makes, made once."""
+    server = EmbeddedPostgres(module_home / "created")
+    server.start()
+    server.stop()
+    return server.directory
+
+
 @pytest.fixture
-def server(home: Path):
+def server(home: Path, created: Path):
+    subprocess.run(["cp", "-a", str(created), str(home / "postgres")], check=True)
+    server = EmbeddedPostgres(home / "postgres")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def uncreated(home: Path):
     server = EmbeddedPostgres(home / "postgres")
     yield server
     server.stop()
@@ -230,18 +247,16 @@ def test_a_taken_port_is_replaced(server: EmbeddedPostgres):
         assert ask(address, "SELECT 1") == 1
 
 
-def test_a_creation_cut_short_is_begun_anew(server: EmbeddedPostgres):
-    half = server.directory / "data.new" / "cluster"
+def test_a_creation_cut_short_is_begun_anew(uncreated: EmbeddedPostgres):
+    half = uncreated.directory / "data.new" / "cluster"
     half.mkdir(parents=True)
-    server.directory.chmod(0o711)
+    uncreated.directory.chmod(0o711)
     (half / "PG_VERSION").write_text("18\n")
-    assert ask(server.start(), "SELECT 1") == 1
+    assert ask(uncreated.start(), "SELECT 1") == 1
     assert not half.parent.exists()
 
 
 def test_a_lost_password_is_said_not_replaced(server: EmbeddedPostgres):
-    server.start()
-    server.stop()
     (server.directory / "password").unlink()
     with pytest.raises(Unavailable, match="password is missing"):
         server.start()
@@ -249,16 +264,12 @@ def test_a_lost_password_is_said_not_replaced(server: EmbeddedPostgres):
 
 
 def test_data_of_another_major_version_is_refused(server: EmbeddedPostgres):
-    server.start()
-    server.stop()
     (server.directory / "data" / "PG_VERSION").write_text("17\n")
     with pytest.raises(Unavailable, match="made by PostgreSQL 17"):
         server.start()
 
 
 def test_a_broken_configuration_tells_the_servers_own_words(server: EmbeddedPostgres):
-    server.start()
-    server.stop()
     (server.directory / "data" / "custom.conf").write_text("no_such_setting = 1\n")
     (server.directory / "data" / "custom.conf").chmod(0o644)
     with pytest.raises(Unavailable, match="no_such_setting"):

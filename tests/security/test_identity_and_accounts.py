@@ -36,35 +36,35 @@ async def shop(database_urls: dict[str, str]) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def owner(shop: Store) -> tuple[UUID, str]:
+async def owner(shop: Store, passwords: Passwords) -> tuple[UUID, str]:
     email = f"{new_id().hex}@shop.example"
     tenant_id, _ = await identity.create_tenant_with_owner(
-        shop, Passwords(), tenant_name="Shop", email=email, password=PASSWORD
+        shop, passwords, tenant_name="Shop", email=email, password=PASSWORD
     )
     return tenant_id, email
 
 
-async def test_an_address_belongs_to_one_business_in_any_case(shop: Store, owner: tuple[UUID, str]) -> None:
+async def test_an_address_belongs_to_one_business_in_any_case(
+    shop: Store, owner: tuple[UUID, str], passwords: Passwords
+) -> None:
     with pytest.raises(Conflict):
         await identity.create_tenant_with_owner(
-            shop, Passwords(), tenant_name="Other", email=owner[1].upper(), password=PASSWORD
+            shop, passwords, tenant_name="Other", email=owner[1].upper(), password=PASSWORD
         )
     async with shop.unit(owner[0]) as unit:
         with pytest.raises(Conflict):
-            await identity.add_user(unit, Passwords(), email=owner[1], password=PASSWORD, role="clerk")
+            await identity.add_user(unit, passwords, email=owner[1], password=PASSWORD, role="clerk")
 
 
 async def test_a_refused_business_leaves_nothing_behind(
-    shop: Store, owner: tuple[UUID, str], database_urls: dict[str, str]
+    shop: Store, owner: tuple[UUID, str], database_urls: dict[str, str], passwords: Passwords
 ) -> None:
     worker = Database(database_urls["worker"], pool_size=1)
     count = select(func.count()).select_from(m.Tenant)
     async with worker.unbound() as session:
         before = (await session.execute(count)).scalar_one()
     with pytest.raises(Conflict):
-        await identity.create_tenant_with_owner(
-            shop, Passwords(), tenant_name="Other", email=owner[1], password=PASSWORD
-        )
+        await identity.create_tenant_with_owner(shop, passwords, tenant_name="Other", email=owner[1], password=PASSWORD)
     async with worker.unbound() as session:
         assert (await session.execute(count)).scalar_one() == before
     await worker.aclose()
@@ -92,9 +92,9 @@ async def test_signing_in_renews_a_weak_hash(shop: Store, owner: tuple[UUID, str
     assert token.token_hash != signed_in.refresh_token and token.device == "phone"
 
 
-async def test_an_expired_refresh_token_is_refused(shop: Store, owner: tuple[UUID, str]) -> None:
+async def test_an_expired_refresh_token_is_refused(shop: Store, owner: tuple[UUID, str], passwords: Passwords) -> None:
     tokens = AccessTokens(os.urandom(32))
-    signed_in = await identity.sign_in(shop, Passwords(), tokens, email=owner[1], password=PASSWORD)
+    signed_in = await identity.sign_in(shop, passwords, tokens, email=owner[1], password=PASSWORD)
     async with shop.unit(owner[0]) as unit:
         await unit.session.execute(text("UPDATE refresh_token SET expires_at = now() - interval '1 second'"))
     with pytest.raises(Unauthenticated):

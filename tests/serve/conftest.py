@@ -38,8 +38,10 @@ def settings(database_urls: dict[str, str], redis_url: str) -> ServeSettings:
 
 
 @pytest.fixture(scope="session")
-async def app(settings: ServeSettings) -> AsyncIterator[FastAPI]:
+async def app(settings: ServeSettings, passwords: Passwords) -> AsyncIterator[FastAPI]:
     built = build_app(settings)
+    built.state.backend.passwords.close()
+    built.state.backend.passwords = passwords
     yield built
     await built.state.backend.aclose()
 
@@ -64,8 +66,7 @@ class World:
 
 
 @pytest.fixture(scope="session")
-async def world(backend: Backend, database_urls: dict[str, str]) -> World:
-    passwords = Passwords()
+async def world(backend: Backend, database_urls: dict[str, str], passwords: Passwords) -> World:
     run = secrets.token_hex(4)
     worker = Database(database_urls["worker"], pool_size=1)
     await report_agents(worker)

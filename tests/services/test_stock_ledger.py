@@ -200,6 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.on_line(line.id, stock.ship) == line.reserved
         self.model.on_hand -= line.reserved
         self.model.reserved -= line.reserved
+        self.model.missing = min(self.model.missing, self.model.on_hand)  # what left the house was there after all
         line.shipped += line.reserved
         line.reserved = 0
 
@@ -321,6 +322,23 @@ def test_any_order_of_movements_keeps_the_ledger_true(bench: Bench) -> None:
             max_examples=14, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+async def test_a_unit_counted_away_and_shipped_all_the_same_was_there(database_urls: dict[str, str]) -> None:
+    store = open_store(database_urls["worker"], routing={}, pool_size=1)
+    shop = await Shop(store).found()
+    goods = await shop.variant(units=5)
+    account = await shop.account()
+    listing = await shop.listing(account, goods, units=5)
+    line_id = await _line(shop, account)
+    async with shop.unit() as unit:
+        await stock.count(unit, goods.stock_item_id, 0, key="nothing there")
+        line = await unit.session.get_one(OrderLine, line_id)
+        assert await stock.reserve(unit, line, goods.stock_item_id, 1, sold_on=listing) == 1
+        assert await stock.ship(unit, line, goods.stock_item_id) == 1
+    item = await shop.item(goods)
+    assert (item.on_hand, item.pending_count) == (4, 0), "no count is less than nothing"
+    await store.aclose()
 
 
 @pytest.mark.parametrize(

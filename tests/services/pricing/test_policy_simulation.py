@@ -134,6 +134,7 @@ def gain(baseline: Player, *, contested: bool) -> tuple[float, float]:
     return float(ratios.mean()), float(quantile * ratios.std(ddof=1) / np.sqrt(SEEDS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("baseline", "contested"), [("hold", True), ("match", True), ("hold", False)], ids=["hold", "match", "alone-hold"]
 )

@@ -1,0 +1,92 @@
+"""The `flipsync` command as a process: started anew, or forked from this one, which has imported everything already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from flipsync import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Flipsync:
+    """The command, on one data folder, in a process of its own."""
+
+    home: Path
+    environment: dict[str, str]
+    warm: bool = True  # a fork; what a fresh start imports is tested once
+
+    def __call__(self, *words: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        whole = os.environ | self.environment | {"FLIPSYNC_HOME": str(self.home), "COLUMNS": "200"} | environment
+        command = [sys.executable, "-m", "flipsync.cli", *words]
+        if not self.warm:
+            return subprocess.run(
+                command, cwd=ROOT, env=whole, input=given, capture_output=True, text=True, timeout=120
+            )
+        with (
+            tempfile.TemporaryFile("w+") as stdin,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
+            stdin.write(given)
+            stdin.seek(0)
+            child = os.fork()
+            if child == 0:
+                _be_the_command(command[2:], whole, [stdin.fileno(), out.fileno(), err.fileno()])
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+def _be_the_command(words: list[str], environment: dict[str, str], streams: list[int]) -> NoReturn:
+    code = 99
+    try:
+        for standard, file in enumerate(streams):
+            os.dup2(file, standard)
+        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(ROOT)
+        sys.argv = words
+        signal.alarm(120)
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def found_business(folder: Path, environment: dict[str, str]) -> str:
+    """What `flipsync up` does with an empty folder before it starts Ray; the owner's address."""
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from flipsync.system import System; from flipsync import starting\n"
+        "system = System(Path(sys.argv[1]), port=0)\n"
+        "system.start_books()\n"
+        "print(asyncio.run(starting.ensure_owner(system)).email)\n"
+        "system.stop()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
