@@ -1,10 +1,10 @@
 """Reads for the API's hot path: one round trip each, many under way on few connections, no object mapping.
 
-Everything between two syncs of PostgreSQL's extended protocol is one transaction. A read is such a transaction: it binds
-the tenant (for this transaction only, so that nothing can be left behind on a shared connection), looks whether the user
-may still be here, and asks its questions, with prepared statements. Connections log in as the role that row-level
-security binds, and are read-only. libpq's pipeline mode lets the next read be sent while earlier ones are being answered.
-https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-FLOW-PIPELINING
+Everything between two syncs of PostgreSQL's extended protocol is one transaction. A read is such a transaction: it
+binds the tenant (for this transaction only, so that nothing can be left behind on a shared connection), looks whether
+the user may still be here, and asks its questions, with prepared statements. Connections log in as the role that
+row-level security binds, and are read-only. libpq's pipeline mode lets the next read be sent while earlier ones are
+being answered. https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-FLOW-PIPELINING
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     ITEMS = Question(build)                        # build(which values are given) -> select(... bindparam("limit") ...)
     (items, shares) = await reader.ask(ITEMS(limit=51), SHARES(stock_item_id=item_id))
 
-A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an attribute
-for each selected column.
+A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an
+attribute for each selected column.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 Rows = Sequence[Any]
 
-_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")
+_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 class Wire(NamedTuple):
-    """A statement as it is sent: its text, the names of $1, $2, … and values that are part of it; a row of its answer."""
+    """A statement as it is sent: its text, the names of $1, $2, …, values that belong to it, and rows of its answer."""
 
     text: bytes
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Wire(NamedTuple):
 class Statement:
     """One compiled query. Identity is what a connection remembers prepared statements by."""
 
-    def __init__(self, query: Select[Any]) -> None:
+    def __init__(self, query: Select[*tuple[Any, ...]]) -> None:
         self.query = query
 
     @cached_property
@@ -45,7 +45,7 @@ class Statement:
         names: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         given = {name for name, value in compiled.params.items() if value is None}
         constants = {name: value for name, value in compiled.params.items() if name not in given}
-        row = namedtuple("Row", self.query.selected_columns.keys(), rename=True)  # type: ignore[misc]  # noqa: PYI024
+        row = namedtuple("Row", self.query.selected_columns.keys(), rename=True)  # type: ignore[misc]
         return Wire(str(compiled).encode(), names, constants, row._make)
 
 
@@ -63,7 +63,7 @@ class Question:
     Values are the names of the query's `bindparam`s. None means not given, so a question never compares with NULL.
     """
 
-    def __init__(self, build: Callable[[frozenset[str]], Select[Any]]) -> None:
+    def __init__(self, build: Callable[[frozenset[str]], Select[*tuple[Any, ...]]]) -> None:
         self._build = build
         self._statements: dict[frozenset[str], Statement] = {}
 
@@ -93,7 +93,16 @@ class SessionReader:
         return [(await self._session.execute(each.statement.query, each.values)).all() for each in asked]
 
 
-def contains(text: str) -> str:
-    """`text` as part of a LIKE pattern with "/" as its escape character."""
+def where(
+    query: Select[*tuple[Any, ...]], given: frozenset[str], **conditions: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]]:
+    """`query` with those of the conditions whose value is given."""
+    return query.where(*(condition for name, condition in conditions.items() if name in given))
+
+
+def contains(text: str | None) -> str | None:
+    """A LIKE pattern, with "/" as its escape character, of what has `text` in it; None when there is no text."""
+    if not text:
+        return None
     escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
     return f"%{escaped}%"

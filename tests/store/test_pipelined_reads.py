@@ -55,9 +55,7 @@ async def tenants(database: Database) -> list[UUID]:
     return made
 
 
-async def test_many_reads_on_few_connections_each_see_their_own_tenant(
-    database: Database, tenants: list[UUID]
-) -> None:
+async def test_many_reads_on_few_connections_each_see_their_own_tenant(database: Database, tenants: list[UUID]) -> None:
     async def one(tenant_id: UUID) -> None:
         found, bound = await database.questions(tenant_id).ask(PRODUCTS(), BOUND())
         assert [row.tenant_id for row in found] == [tenant_id]
@@ -72,7 +70,9 @@ async def test_no_tenant_stays_behind_on_a_connection(database_urls: dict[str, s
     pipeline = ReadPipeline(database_urls["app"], connections=1)
     await pipeline.read(tenants[0], None, [PRODUCTS()])
     (line,) = pipeline._lines
-    left = await line.send([(b"SELECT current_setting('app.tenant_id', true)", []), (b"SELECT count(*) FROM product", [])])
+    left = await line.send(
+        [(b"SELECT current_setting('app.tenant_id', true)", []), (b"SELECT count(*) FROM product", [])]
+    )
     line.transformer.set_pgresult(left[0])
     assert line.transformer.load_rows(0, 1, tuple) == [("",)]
     line.transformer.set_pgresult(left[1])
