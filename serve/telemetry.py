@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -19,8 +19,8 @@ _HIDDEN = "[hidden]"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def configure_logging(level: int = logging.INFO) -> None:
-    """One JSON object a line on standard output; call once per process."""
+def configure_logging(level: int = logging.INFO, file: TextIO | None = None) -> None:
+    """One JSON object a line on standard output, or in `file`; call once per process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -29,7 +29,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             hide_secrets,
             structlog.processors.JSONRenderer(serializer=_json),
         ],
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(file=file),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
