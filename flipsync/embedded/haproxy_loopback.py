@@ -15,11 +15,16 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 _PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
+#: Serve's default: a line a request to the syslog port of this machine, where usually nobody listens
+_LOG_OF_REQUESTS = ["log", "127.0.0.1:514", "local0", "info"]
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
 
 
 def hold_to_loopback(configuration: str) -> str:
-    """The same configuration with statistics, metrics and the admin socket kept to this machine and this user."""
+    """The same configuration with statistics, metrics and the admin socket kept to this machine and this user.
+
+    Of the log, what happens to servers is left: requests are logged by the API.
+    """
     section = ""
     lines = []
     for line in configuration.split("\n"):
@@ -29,6 +34,8 @@ def hold_to_loopback(configuration: str) -> str:
             line = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", line)
         elif section == "global" and line.strip().startswith("stats socket"):
             line = line.replace("mode 666", "mode 600")
+        elif section == "global" and line.split() == _LOG_OF_REQUESTS:
+            line = line.replace("info", "notice")
         lines.append(line)
     return "\n".join(lines)
 
