@@ -22,8 +22,9 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, orders, stock
+from flipsync.services import accounts, adopting, orders, stock
 from flipsync.services.desk import offer_of
+from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -81,7 +82,7 @@ class DecisionPath:
             await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({above})")
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
-                await self._carry_out(unit, ctx, spec.name, proposal, command, cause)
+                await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
         return decision_id
 
     def _above_authority(self, spec: AgentSpec, decision: Decision[Any]) -> str:
@@ -102,11 +103,16 @@ class DecisionPath:
         command: c.Command,
         cause: Cause,
         *,
+        why: str,
         approved: bool = False,
     ) -> None:
         before = unit.cause
         unit.cause = cause
         try:
+            if command.owner_decides and not approved:
+                proposal.verdict, proposal.rule, proposal.reason = "ask", "owner-decides", command.owner_decides
+                await self._ask(unit, ctx, proposal.decision_id, f"{why}? ({command.owner_decides})")
+                return
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
@@ -173,6 +179,8 @@ class DecisionPath:
         match command:
             case c.ListOnChannel():
                 await self._list_on_channel(unit, ctx, command)
+            case c.AdoptListing():
+                await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
             case c.ReserveStock():
@@ -211,7 +219,7 @@ class DecisionPath:
             proposal = _proposed(decision_id, known.ordinal, command)
             proposal.id = known.id
             unit.judge_again(proposal)
-            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, approved=approved)
+            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=approved)
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
         """Stop an escalated or awaiting decision."""
@@ -227,6 +235,9 @@ class DecisionPath:
                 endorsed = c.EndorseDecision.model_validate(proposal_row.payload).decision_id
                 with contextlib.suppress(Conflict):
                     await self.overrule(unit, endorsed, reason)
+            elif proposal_row.command == c.AdoptListing.type_name():
+                refused = c.AdoptListing.model_validate(proposal_row.payload)
+                await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
 
     async def expire(self, unit: UnitOfWork, decision_id: UUID) -> None:
         """Close a question whose time is over and stop what waited for it. Raises Conflict while it can be answered."""

@@ -378,10 +378,15 @@ async def _verify_listings(job: Job) -> str:
     return f"{drifted} listings drifted"
 
 
+async def _survey_listings(job: Job) -> str:
+    return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+
+
 _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullOrders: _pull_orders,
     c.PullRivals: _pull_rivals,
     c.VerifyListings: _verify_listings,
+    c.SurveyListings: _survey_listings,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

@@ -151,17 +151,21 @@ class OutdatedListing:
         return self.told.model_copy(update=apart) != self.offer
 
 
+def title_of(variant: Variant, product: Product) -> str:
+    """The product's title and the variant's choices."""
+    suffix = " / ".join(str(value) for value in variant.options.values())
+    return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
+
+
 def offer_of(variant: Variant, product: Product) -> Offer | None:
     """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell."""
     if variant.price_minor is None:
         return None
     options = {str(name): str(value) for name, value in variant.options.items()}
-    suffix = " / ".join(options.values())
-    title = f"{product.title} – {suffix}" if suffix else product.title
     images = ([variant.image] if variant.image else []) + [i for i in product.images if i != variant.image]
     return Offer(
         sku=variant.sku,
-        title=title[:500],
+        title=title_of(variant, product),
         description_html=product.description_html,
         price=Money(amount_minor=variant.price_minor, currency=variant.currency),
         quantity=0,

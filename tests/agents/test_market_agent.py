@@ -8,7 +8,7 @@ from test_executive_agent import escalated
 
 from agents.market.market import MarketAgent
 from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
-from flipsync.domain.events import AccountConnected, DecisionEscalated, ProductImported
+from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
 from flipsync.services import accounts
 
 
@@ -43,7 +43,8 @@ async def test_a_new_account_gets_what_it_does_not_list_yet(shop: Shop) -> None:
     goods = [await shop.variant(units=1) for _ in range(2)]
     account = await shop.account()
     await shop.listing(account, goods[0])
-    decision = await shop.decide(MarketAgent(), AccountConnected(account_id=account.id, vendor="custom"))
+    surveyed = ListingsSurveyed(account_id=account.id, vendor="custom", adopted=0, doubtful=0, unknown=3)
+    decision = await shop.decide(MarketAgent(), surveyed)
     assert decision.proposals == (ListOnChannel(product_id=goods[1].product_id, account_id=account.id),)
 
 
