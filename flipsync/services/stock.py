@@ -7,9 +7,11 @@ every crash in between leaves too little on offer, never too much. Pooled mode s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import StockFreed, StockMoved
@@ -185,6 +187,7 @@ async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
         return 0
     line.reserved -= quantity
     line.shipped += quantity
+    await _book_pending_count(unit, item)
     return quantity
 
 
@@ -233,20 +236,26 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
     return Entitlement(item.id, item.mode, allocation.entitled, allocation.pending, allocation.target, _free(item))
 
 
+async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Let live listings of pooled items show what they lack and is free: listing → (its id on the channel, units).
+
+    Nothing is held back for anybody: what one of them sells, all of them show less of a moment later. Listings of
+    partitioned items, and those off sale, are left out.
+    """
+    return await ledger.grant_pooled(session, listing_ids)
+
+
 async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
-    """Give the listing what it lacks and is free; returns what it may now show. New units are pending until shown."""
+    """Give the listing what it lacks and is free (escrow); returns what it may now show. New units are pending until
+    shown."""
     state = await entitlement(unit, listing_id)
     if state is None:
         raise NotFound(f"listing {listing_id} has no stock")
     allocation = await ledger.allocation_of(unit.session, listing_id)
     assert allocation is not None
-    if state.mode == "pooled":
-        allocation.entitled = min(state.target, max(0, state.free))
-        allocation.pending = 0
-    else:
-        more = max(0, min(state.target - state.entitled, state.free))
-        allocation.entitled += more
-        allocation.pending += more
+    more = max(0, min(state.target - state.entitled, state.free))
+    allocation.entitled += more
+    allocation.pending += more
     await unit.session.flush()
     return allocation.entitled
 

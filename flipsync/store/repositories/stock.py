@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -97,6 +97,32 @@ async def set_targets(session: AsyncSession, targets: Mapping[UUID, int]) -> Non
     """Listing id → units it should end up with."""
     told = orjson.dumps({str(listing_id): units for listing_id, units in targets.items()}).decode()
     await session.execute(_SET_TARGETS, {"targets": told, "now": utc_now()})
+
+
+# Items first, in the order of their ids, and with the figures they have once they are locked.
+_GRANT_POOLED = text(
+    """
+    WITH items AS MATERIALIZED (
+        SELECT i.id, i.on_hand - i.reserved - i.allocated AS free
+          FROM stock_item i
+         WHERE i.mode = 'pooled'
+           AND i.id IN (SELECT stock_item_id FROM allocation WHERE listing_id = ANY(:listing_ids))
+         ORDER BY i.id
+           FOR UPDATE
+    )
+    UPDATE allocation a SET entitled = least(a.target, greatest(0, items.free)), pending = 0, updated_at = :now
+      FROM items, listing l
+     WHERE a.listing_id = ANY(:listing_ids) AND a.stock_item_id = items.id
+       AND l.id = a.listing_id AND l.status = 'active' AND l.external_id IS NOT NULL
+    RETURNING a.listing_id, l.external_id, a.entitled
+    """
+)
+
+
+async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Entitle live listings of pooled items to what is free: listing id → (id on the channel, units)."""
+    rows = await session.execute(_GRANT_POOLED, {"listing_ids": list(listing_ids), "now": utc_now()})
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation | None:
