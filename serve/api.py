@@ -38,11 +38,14 @@ class Api(FastAPI):
 
     def short_way(self, scope: Scope) -> ASGIApp | None:
         """The request's answer as an ASGI application, when it is a plain read."""
+        return self._in_lane(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+
+    def _in_lane(self, scope: Scope) -> ASGIApp | None:
         call = self.lane.find(scope)
         return None if call is None else RequestFrame(call, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = self.short_way(scope)
+        call = self._in_lane(scope)
         if call is None:
             await super().__call__(scope, receive, send)
         else:

@@ -6,6 +6,7 @@ The FastAPI application is built on the replica, so that connections and locks b
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -20,6 +21,8 @@ from serve.telemetry import configure_logging
 
 NAME = "flipsync-api"
 MAX_ONGOING = 256
+#: objects made before the collector looks: with Python's 700 it looks several times a request
+_COLLECT_AFTER = 10_000
 
 
 # Serve's own access log would write the paths of webhooks, which are secret; serve.middleware logs routes instead.
@@ -36,6 +39,7 @@ class Api:
 
     def __init__(self, settings: ServeSettings | None = None) -> None:
         # Serve puts a logger of its own in place of sys.stdout, which walks the stack for every line
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
         configure_logging(file=sys.__stdout__)
         self._settings = settings or ServeSettings()
 

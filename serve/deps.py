@@ -71,11 +71,11 @@ async def reader(connection: HTTPConnection, backend: BackendDep) -> TenantReade
 ReaderDep = Annotated[TenantReader, Depends(reader)]
 
 
-async def _cause(request: Request) -> Cause:
+async def the_cause(request: Request) -> Cause:
     return Cause(traceparent=getattr(request.state, "traceparent", ""))
 
 
-CauseDep = Annotated[Cause, Depends(_cause)]
+CauseDep = Annotated[Cause, Depends(the_cause)]
 
 
 @dataclass(frozen=True)

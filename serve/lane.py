@@ -1,9 +1,10 @@
-"""The short way for reads: the same route declarations, run without the framework's machinery around each request.
+"""The short way: the same route declarations, run without the framework's machinery around each request.
 
 A framework that can do everything looks at everything: nested routers, body limits, exit stacks, a dependency graph. A
-GET needs little of that, and it is most of what a client asks. `Lane` reads the declarations of the routes once (path,
-query model, who may, response model) and runs those made of nothing else. Whatever is not plainly right (no token, a
-query that does not fit, a path it does not know) it leaves to FastAPI, which answers with its usual problem document.
+GET needs little of that, and it is most of what a client asks; nor does a webhook, whose body is read as it came.
+`Lane` reads the declarations of the routes once (path, query model, who may, response model) and runs those made of
+nothing else. Whatever is not plainly right (no token, a query that does not fit, a path it does not know) it leaves to
+FastAPI, which answers with its usual problem document.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flipsync.domain.errors import Forbidden, Unauthenticated
 from flipsync.security.tokens import Claims
+from flipsync.store.unit_of_work import Cause
 from serve.backend import Backend
-from serve.deps import reader, require, signed_in, the_backend
+from serve.deps import reader, require, signed_in, the_backend, the_cause
 
 _REMEMBERED_QUERIES = 1024
 _JSON = (b"content-type", b"application/json")
-_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 Parse = Callable[[bytes], BaseModel | None]
 
@@ -46,6 +47,8 @@ class _Operation:
     backend: str | None = None
     reader: str | None = None
     response: str | None = None
+    request: str | None = None
+    cause: str | None = None
 
 
 class Lane:
@@ -59,21 +62,26 @@ class Lane:
         self._words = frozenset(
             word for each in operations for word in each.route.path.split("/") if not word.startswith("{")
         )
-        self._by_shape = {self._shape(each.route.path): each for each in operations}
+        self._by_shape = {(_method(each.route), *self._shape(each.route.path)): each for each in operations}
+        self._most = backend.settings.max_body_bytes
 
     def find(self, scope: Scope) -> ASGIApp | None:
-        if scope["type"] != "http" or scope["method"] != "GET" or scope.get("root_path"):
+        if scope["type"] != "http" or scope.get("root_path"):
             return None
         path: str = scope["path"]
-        operation = self._by_shape.get(self._shape(path))
+        operation = self._by_shape.get((scope["method"], *self._shape(path)))
         if operation is None:
             return None
-        authorization = b""
+        authorization, length = b"", None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
-            elif name in _BODY:
+            elif name == b"content-length":
+                length = value
+            elif name == b"transfer-encoding":
                 return None
+        if (length is None) is (operation.request is not None) or not _within(length, self._most):
+            return None
         arguments: dict[str, Any] = {}
         if operation.user is not None:
             claims = self._claims(authorization, operation.permissions)
@@ -125,7 +133,7 @@ class _Call:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._operation.route
         try:
-            status, headers, body = await self._answer()
+            status, headers, body = await self._answer(scope, receive)
         except Exception as error:
             handler = self._handler(type(error))
             if handler is None:
@@ -136,7 +144,7 @@ class _Call:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         operation, arguments, backend = self._operation, self._arguments, self._backend
         if operation.user is not None:
             claims = arguments[operation.user]
@@ -146,6 +154,10 @@ class _Call:
                 arguments[operation.reader] = backend.reader(claims)
         if operation.backend is not None:
             arguments[operation.backend] = backend
+        if operation.request is not None:
+            arguments[operation.request] = Request(scope, receive)
+        if operation.cause is not None:
+            arguments[operation.cause] = Cause(traceparent=scope["state"]["traceparent"])
         sent: Response | None = None
         if operation.response is not None:
             sent = arguments[operation.response] = Response()
@@ -170,7 +182,7 @@ class _Call:
 
 def _understood(route: APIRoute) -> _Operation | None:
     """The route as an operation; None when it is made of more than the lane knows."""
-    if route.methods != {"GET"} or not inspect.iscoroutinefunction(route.endpoint) or route.dependencies:
+    if _method(route) not in ("GET", "POST") or not inspect.iscoroutinefunction(route.endpoint) or route.dependencies:
         return None
     signature = inspect.signature(route.endpoint, eval_str=True)
     serialize: Callable[[Any], bytes] | None = None
@@ -182,7 +194,21 @@ def _understood(route: APIRoute) -> _Operation | None:
     for name, parameter in signature.parameters.items():
         if not _take(operation, name, parameter.annotation):
             return None
-    return operation if operation.reader is None or operation.user is not None else None
+    if (operation.reader is not None and operation.user is None) or (_method(route) == "POST") is (
+        operation.request is None
+    ):
+        return None
+    return operation
+
+
+def _method(route: APIRoute) -> str:
+    methods = route.methods or set()
+    return next(iter(methods)) if len(methods) == 1 else ""
+
+
+def _within(length: bytes | None, most: int) -> bool:
+    """Whether a body of this length is accepted. The server sees to it that no more than it says comes."""
+    return length is None or (length.isdigit() and len(length) < 12 and int(length) <= most)
 
 
 def _take(operation: _Operation, name: str, annotation: Any) -> bool:
@@ -192,6 +218,9 @@ def _take(operation: _Operation, name: str, annotation: Any) -> bool:
         return True
     if annotation is Response:
         operation.response = name
+        return True
+    if annotation is Request:
+        operation.request = name
         return True
     if get_origin(annotation) is not Annotated:
         return False
@@ -211,6 +240,8 @@ def _take(operation: _Operation, name: str, annotation: Any) -> bool:
         operation.backend = name
     elif dependency is reader:
         operation.reader = name
+    elif dependency is the_cause:
+        operation.cause = name
     else:
         return False
     return True

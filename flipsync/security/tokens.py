@@ -37,7 +37,7 @@ class Claims:
 
 
 class AccessTokens:
-    """Signs and reads access tokens. They are not looked up: a revoked session ends within `lifetime`.
+    """Signs and reads access tokens. A session that was signed out ends within `lifetime`.
 
     Tokens found good are remembered, by their hash, until they expire; the last few thousand of them.
     """
