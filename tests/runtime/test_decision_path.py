@@ -38,6 +38,7 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.store.repositories import listings
 from flipsync.store.unit_of_work import UnitOfWork
 
 GRAPH = Graph(ROSTER)
@@ -241,6 +242,17 @@ async def test_listing_a_product_makes_its_listing_and_share_once(house: House) 
     assert [row.status for row in rows] == ["requested"]
     assert len(await house.shop.events(ListingRequested)) == 1
     assert len(await house.shop.rows("SELECT 1 FROM allocation")) == 2
+
+
+async def test_a_listing_that_left_with_its_product_is_requested_again(house: House) -> None:
+    command = ListOnChannel(product_id=house.goods.product_id, account_id=house.account.id)
+    for reason, status in (("season over", "ended"), (EndListing.UNPUBLISHED, "requested")):
+        async with house.shop.unit() as unit:
+            await listings.set_status(unit, house.listing, "ended", reason)
+        await house.record("market", Decision.propose(command, why="it is sold again"))
+        rows = await house.shop.rows("SELECT id, status FROM listing WHERE account_id = :a", a=house.account.id)
+        assert [(row.id, row.status) for row in rows] == [(house.listing, status)]
+    assert len(await house.shop.events(ListingRequested)) == 1
 
 
 async def test_an_order_is_reserved_and_made_ready_only_when_it_is_whole(house: House) -> None:
