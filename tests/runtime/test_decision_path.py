@@ -347,6 +347,49 @@ async def test_silence_ends_a_decision_that_climbed_and_an_answer_in_time_stands
     assert await house.state(goods_decision) == "applied"
 
 
+async def questions(house: House) -> list[str]:
+    return [row.state for row in await house.shop.rows("SELECT state FROM approval ORDER BY asked_at, id")]
+
+
+async def test_a_newer_question_about_the_same_takes_the_place_of_the_older(house: House) -> None:
+    first, listing = await claims(house)
+    again = (await house.shop.rows("SELECT payload FROM proposal WHERE subject_id = :l", l=listing))[0].payload
+    command = PublishListing.model_validate(again)
+    second = await house.record("base_market", Decision.propose(command, why="asked again", confidence=0.95))
+    assert await questions(house) == ["superseded", "open"]
+    assert (await house.state(first), await house.state(second)) == ("overruled", "awaiting")
+    assert await house.verdicts(first) == ["proceed", "deny"], "what was under way already stays"
+    await claims(house)
+    assert await questions(house) == ["superseded", "open", "open"], "another listing is another question"
+
+
+async def test_a_question_about_more_than_the_newer_one_stays(house: House) -> None:
+    goods = [await house.shop.variant(units=1) for _ in range(2)]
+    commands = [
+        PublishListing(
+            account_id=house.account.id,
+            listing_id=await house.shop.listing(house.account, each, price=None, status="requested"),
+            offer=Offer(sku=each.sku, title="A teapot that cures colds", price=dollars(2999), quantity=0),
+        )
+        for each in goods
+    ]
+    for asked in (commands, commands[:1]):
+        await house.record("base_market", Decision.propose(*asked, why="requested", confidence=0.95))
+    assert await questions(house) == ["open", "open"]
+    await house.record("base_market", Decision.propose(*commands, why="both again", confidence=0.95))
+    assert await questions(house) == ["superseded", "superseded", "open"]
+
+
+async def test_questions_that_climbed_are_about_what_was_wanted_below(house: House) -> None:
+    for _ in range(2):
+        decision_id = await risky(house)
+        await house.run("executive")
+    assert await questions(house) == ["superseded", "open"]
+    states = await house.shop.rows("SELECT state FROM agent_decision WHERE agent = 'pricing' ORDER BY id")
+    assert states[0].state == "overruled"
+    assert await house.state(decision_id) in ("escalated", "awaiting")
+
+
 async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> None:
     decision_id, _ = await claims(house)
     await house.answer(approved=True)
