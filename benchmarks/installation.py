@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -18,9 +20,10 @@ from benchmarks.measuring import saying
 from flipsync.domain.clock import utc_now
 from flipsync.embedded.instance import live_state
 from flipsync.embedded.ports import choose_port
+from flipsync.embedded.ray_head import join
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
-from flipsync.system import System
+from flipsync.system import SandboxProcess, System, environment, keys_of
 
 ROSTER = "agents:ROSTER"
 #: nothing looks around by itself while something else is measured
@@ -44,10 +47,17 @@ def temporary_home() -> Iterator[Path]:
 def running(
     home: Path, *, sandbox: Sequence[str] | None = None, effect_workers: int = 1, await_agents: bool = True
 ) -> Iterator[System]:
-    """The system, quiet, with PostgreSQL noting when each transaction was committed (see `commit_time`)."""
-    with saying("first start: data folder"), System(home, port=choose_port()) as first:
-        first.start_books()
-        _note_commit_times(owner_url(home))
+    """The system, quiet, with PostgreSQL noting when each transaction was committed (see `commit_time`).
+
+    Where FLIPSYNC_BENCHMARK_HOME names a prepared folder on which FlipSync runs already, that one is borrowed: less
+    quiet, for runs that only show that a benchmark works.
+    """
+    if lent := os.environ.get("FLIPSYNC_BENCHMARK_HOME"):
+        with _borrowed(Path(lent), sandbox) as system:
+            yield system
+        return
+    with saying("first start: data folder"):
+        prepare(home)
     since = utc_now()
     system = System(home, port=choose_port(), effect_workers=effect_workers, extra_environment=QUIET)
     with system:
@@ -60,6 +70,38 @@ def running(
             with saying("agents start"):
                 wait_for_agents(home, since=since)
         yield system
+
+
+def prepare(home: Path) -> None:
+    """A data folder whose PostgreSQL notes commit times from its next start on."""
+    with System(home, port=choose_port()) as first:
+        first.start_books()
+        _note_commit_times(owner_url(home))
+
+
+@contextmanager
+def _borrowed(home: Path, sandbox: Sequence[str] | None) -> Iterator[System]:
+    """A system of another process, with a sandbox of ours; its benchmark tenants sell nothing afterwards."""
+    state = live_state(home.absolute())
+    system = System(home, port=urlsplit(state.url("api")).port or 0)
+    system.keys = keys_of(home)
+    system.environment = environment(state.url("redis"), state.url("books"), system.keys, None)
+    os.environ.update(system.environment)
+    wait_for_agents(home, since=state.started_at)
+    join(home, state.url("ray"))
+    if sandbox is not None:
+        system.sandbox = SandboxProcess.start(sandbox)
+    try:
+        yield system
+    finally:
+        with psycopg.connect(owner_url(home), autocommit=True) as connection:
+            connection.execute(
+                "UPDATE marketplace_account SET status = 'disconnected'"
+                " WHERE tenant_id IN (SELECT id FROM tenant WHERE name = 'Benchmark')"
+            )
+        if system.sandbox is not None:
+            system.sandbox.stop()
+        importlib.import_module("ray").shutdown()
 
 
 def graph() -> Graph:

@@ -24,7 +24,7 @@ from benchmarks.installation import running, temporary_home
 from benchmarks.listener import noop_listener
 from benchmarks.load import hammer, http_request, pace
 from benchmarks.measuring import Report, quantiles, saying
-from benchmarks.processes import processor_time, spent, tree
+from benchmarks.processes import processor_time, spent
 from benchmarks.trading import (
     CHANNELS,
     UNITS,
@@ -34,6 +34,7 @@ from benchmarks.trading import (
     journeys,
     open_business,
     order_requests,
+    processes,
     settle,
 )
 from flipsync.sandbox.client import SandboxClient
@@ -111,12 +112,12 @@ async def _phase(
     """Run one phase of placing until all of it is through; what it took, by order and by process."""
     before = set(business.accepted)
     names = agent_names(business)
-    processor = processor_time(tree(), names)
+    processor = processor_time(processes(business), names)
     began = time.time()
     placed = await place()
     placed.require(200)
     await settle(business)
-    used = spent(processor, processor_time(tree(), names))
+    used = spent(processor, processor_time(processes(business), names))
     mine = set(business.accepted) - before
     ways = await asyncio.to_thread(journeys, business, mine)
     if len(ways) != len(mine):

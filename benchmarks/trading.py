@@ -6,6 +6,7 @@ import asyncio
 import csv
 import itertools
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from sqlalchemy import update
 from benchmarks.installation import commit_time, fetch, graph, owner_url
 from benchmarks.load import http_request
 from benchmarks.measuring import saying
+from benchmarks.processes import tree
 from flipsync.connectors.base import AccountConfig
+from flipsync.embedded.instance import live_state
 from flipsync.sandbox.client import SandboxClient
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
@@ -34,7 +37,7 @@ from flipsync.system import SandboxProcess, System
 #: of each SKU: few enough that a price step stays within the pricing agent's authority (step × units on offer)
 UNITS = 100
 CHANNELS = ("custom", "woo")
-EMAIL, PASSWORD = "owner@benchmark.invalid", "a password for benchmarks only"
+EMAIL, PASSWORD = f"owner-{secrets.token_hex(4)}@benchmark.invalid", "a password for benchmarks only"
 _SANDBOX_NAME = {"woocommerce": "woo", "custom": "custom"}
 
 
@@ -176,6 +179,11 @@ def agent_names(business: Business) -> dict[int, str]:
     """Process id → which agent it hosts: their titles all look alike."""
     rows = fetch(business.url, "SELECT agent, pid FROM agent_status WHERE pid IS NOT NULL")
     return {int(row["pid"]): f"agent {row['agent']}" for row in rows}
+
+
+def processes(business: Business) -> set[int]:
+    """Ours and those of the system, which may run elsewhere."""
+    return tree() | tree(live_state(business.system.home).process.pid)
 
 
 def orders_taken(business: Business) -> int:

@@ -16,6 +16,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from argon2 import PasswordHasher
+from whole_system import WholeSystem, running
 
 from flipsync.embedded.postgres import EmbeddedPostgres
 from flipsync.embedded.redis import EmbeddedRedis
@@ -95,6 +96,30 @@ def passwords() -> Iterator[Passwords]:
     cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     yield cheap
     cheap.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share the whole system come last, in their turns: nobody waits for it, and one of them ends it."""
+
+    def turn(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("whole_system")
+        return mark.args[0] if mark else 0
+
+    items.sort(key=turn)  # stable: everything else stays in its place
+
+
+@pytest.fixture(scope="session")
+def whole_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
+    """The session's one FlipSync with Ray, agents, API and a sandbox. Tests keep apart by tenant.
+
+    Tests that kill, start or stop something own a system of their own.
+    """
+    from benchmarks.installation import prepare
+
+    folder = tmp_path_factory.mktemp("whole")
+    prepare(folder / "home")  # benchmarks that borrow it read commit times
+    with running(folder) as system:
+        yield system
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         if found is None or found.status != "active":
             return Decision.hold("the listing is not on sale", evidence=evidence)
         if not found.published:
-            reason = "the product is not published any more"
-            end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=reason)
-            return Decision.propose(end, why=reason, confidence=0.95, evidence=evidence)
+            end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=EndListing.UNPUBLISHED)
+            return Decision.propose(end, why=end.reason, confidence=0.95, evidence=evidence)
         if found.offer is None:
             return Decision.hold("the variant has no price: set one", evidence=evidence)
         if not found.differs:

@@ -83,8 +83,9 @@ class ReviseListing(ListingCommand):
 
 
 class EndListing(ListingCommand):
-    """Take a listing off sale."""
+    """Take a listing off sale. What ended as `UNPUBLISHED` goes back on sale when its product is published again."""
 
+    UNPUBLISHED: ClassVar[str] = "the product is not published any more"
     reason: str
 
 

@@ -15,7 +15,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
-from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet
+from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet, ProductImported
 from flipsync.domain.money import Money
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.receipts import Book
@@ -322,6 +322,11 @@ async def end(job: Job, command: c.EndListing) -> Done:
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_status(unit, listing.id, "ended", command.reason)
+        goods = await listing_rows.with_goods(unit.session, listing.id)
+        if goods is not None and goods[2].published and command.reason == command.UNPUBLISHED:
+            unit.emit(
+                ProductImported(product_id=goods[2].id, created=False)
+            )  # published again while this was under way
         if await stock.entitlement(unit, listing.id) is not None:
             await stock.let_go(unit, listing.id, 0)
 

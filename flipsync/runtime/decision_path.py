@@ -251,6 +251,16 @@ class DecisionPath:
         hours = (await ctx.services.profile()).settings.approval_hours
         await decision_rows.ask(unit, decision_id, question, unit.now + timedelta(hours=hours))
         await decision_rows.set_state(unit.session, decision_id, "awaiting")
+        await self._supersede_older(unit, decision_id)
+
+    async def _supersede_older(self, unit: UnitOfWork, decision_id: UUID) -> None:
+        """A person is asked once about one thing: open questions that hold nothing beside what this one asks end."""
+        questions = await decision_rows.open_questions(unit.session)
+        asked = questions.pop(decision_id, set())
+        for older, waiting in questions.items():
+            if waiting <= asked and await decision_rows.supersede_approval(unit.session, older):
+                with contextlib.suppress(Conflict):  # settled some other way meanwhile
+                    await self.overrule(unit, older, "a newer question about the same takes its place")
 
     async def _list_on_channel(self, unit: UnitOfWork, ctx: Context, command: c.ListOnChannel) -> None:
         account = await ctx.services.accounts.get(command.account_id)

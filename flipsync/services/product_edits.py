@@ -1,4 +1,4 @@
-"""What people change by hand: a product's words and pictures, a variant's cost and price bounds."""
+"""What people change by hand: a product's words and pictures, whether it is sold, a variant's cost and price bounds."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ class ProductEdit(BaseModel):
     category: str | None = Field(default=None, max_length=500)
     tags: list[str] | None = Field(default=None, max_length=250)
     images: list[str] | None = Field(default=None, max_length=250)
+    published: bool | None = Field(
+        default=None, description="false takes it off sale on every channel, true puts it back"
+    )
 
 
 class PriceTerms(BaseModel):
@@ -73,12 +76,14 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
         row.tags = [tag for tag in map(_words, edit.tags) if tag]
     if edit.images is not None:
         row.images = [_image(address) for address in edit.images]
+    if edit.published is not None:
+        row.published = edit.published
     changed = {name for name, value in before.items() if getattr(row, name) != value}
     if changed:
         row.version += 1
         unit.emit(ProductImported(product_id=product_id, created=False))
         await unit.session.flush()
-        if changed & SHOWN_OF_PRODUCT:
+        if changed & SHOWN_OF_PRODUCT or ("published" in changed and not row.published):
             await tell_outdated(unit, [product_id])
     return product_view(row, await rows.variants_of(unit.session, [product_id]))
 

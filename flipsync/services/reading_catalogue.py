@@ -59,6 +59,7 @@ class ProductView(View):
     tags: list[str]
     images: list[str]
     option_names: list[str]
+    published: bool
     variants: list[VariantView]
     version: int
     created_at: Moment
@@ -117,6 +118,7 @@ def product_view(row: Any, variants: Sequence[Any]) -> ProductView:
         tags=row.tags,
         images=row.images,
         option_names=row.option_names,
+        published=row.published,
         variants=[variant_view(variant) for variant in variants],
         version=row.version,
         created_at=row.created_at,

@@ -17,7 +17,7 @@ from flipsync.store.models import AgentDecision, Effect, Proposal, Receipt
 from flipsync.store.repositories import reading_decisions as rows
 
 DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]
-ApprovalState = Literal["open", "approved", "refused", "expired"]
+ApprovalState = Literal["open", "approved", "refused", "expired", "superseded"]
 
 
 class AgentStatusView(View):

@@ -7,9 +7,11 @@ from shop import Shop
 from test_executive_agent import escalated
 
 from agents.market.market import MarketAgent
-from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
+from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
 from flipsync.services import accounts
+from flipsync.store.models import Product
+from flipsync.store.repositories import listings
 
 
 async def test_a_new_product_goes_on_every_channel_where_it_earns(shop: Shop) -> None:
@@ -46,6 +48,23 @@ async def test_a_new_account_gets_what_it_does_not_list_yet(shop: Shop) -> None:
     surveyed = ListingsSurveyed(account_id=account.id, vendor="custom", adopted=0, doubtful=0, unknown=3)
     decision = await shop.decide(MarketAgent(), surveyed)
     assert decision.proposals == (ListOnChannel(product_id=goods[1].product_id, account_id=account.id),)
+
+
+@pytest.mark.parametrize(("reason", "comes_back"), [(EndListing.UNPUBLISHED, True), ("a person ended it", False)])
+async def test_a_product_published_again_is_placed_again(shop: Shop, reason: str, comes_back: bool) -> None:
+    account, goods = await shop.account(), await shop.variant(units=1)
+    listing = await shop.listing(account, goods)
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Product, goods.product_id)).published = False
+        await listings.set_status(unit, listing, "ended", reason)
+    imported = ProductImported(product_id=goods.product_id, created=False)
+    assert (await shop.decide(MarketAgent(), imported)).is_hold
+    async with shop.unit() as unit:
+        (await unit.session.get_one(Product, goods.product_id)).published = True
+    again = ListOnChannel(product_id=goods.product_id, account_id=account.id)
+    assert (await shop.decide(MarketAgent(), imported)).proposals == ((again,) if comes_back else ())
+    connected = AccountConnected(account_id=account.id, vendor="custom")
+    assert (await shop.decide(MarketAgent(), connected)).proposals == ((again,) if comes_back else ())
 
 
 async def test_nothing_is_placed_on_a_paused_account_or_without_any(shop: Shop) -> None:

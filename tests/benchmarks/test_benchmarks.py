@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from whole_system import WholeSystem
 
 from benchmarks.listener import noop_listener
 from benchmarks.load import hammer, http_request, pace
@@ -21,11 +22,12 @@ from benchmarks.processes import processor_time, proportional_memory, spent, tre
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(name: str) -> dict[str, Any]:
-    """`python -m benchmarks.NAME --quick --json`, as a person would; what it printed."""
+def run(name: str, system: WholeSystem | None = None) -> dict[str, Any]:
+    """`python -m benchmarks.NAME --quick --json`, as a person would, or on a system that runs; what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json"],
         cwd=ROOT,
+        env=os.environ | ({"FLIPSYNC_BENCHMARK_HOME": str(system.home)} if system else {}),
         capture_output=True,
         text=True,
         timeout=280,
@@ -52,8 +54,9 @@ def test_cold_start_compares_start_memory_and_idleness_with_bare_ray() -> None:
 
 
 @pytest.mark.slow
-def test_agent_hop_is_timed_by_the_database_and_beside_a_raw_call() -> None:
-    result = run("agent_hop")
+@pytest.mark.whole_system(2)
+def test_agent_hop_is_timed_by_the_database_and_beside_a_raw_call(whole_system: WholeSystem) -> None:
+    result = run("agent_hop", whole_system)
     for part in ("sequential", "in_flight"):
         assert 0 < result[part]["hop_p50_seconds"]["median"] < 30
         assert result[part]["hop_p50_seconds"]["median"] <= result[part]["hop_p95_seconds"]["median"]
@@ -61,8 +64,9 @@ def test_agent_hop_is_timed_by_the_database_and_beside_a_raw_call() -> None:
 
 
 @pytest.mark.slow
-def test_every_order_placed_is_shown_by_the_other_channel() -> None:
-    result = run("orders_per_hour")
+@pytest.mark.whole_system(2)
+def test_every_order_placed_is_shown_by_the_other_channel(whole_system: WholeSystem) -> None:
+    result = run("orders_per_hour", whole_system)
     assert result["steady"]["orders"] == 20
     assert result["burst"]["orders"] == 40
     assert set(result["burst"]["by_channel"]) == {"custom", "woo"}
@@ -73,8 +77,9 @@ def test_every_order_placed_is_shown_by_the_other_channel() -> None:
 
 
 @pytest.mark.slow
-def test_api_reads_are_compared_with_a_noop_under_the_same_load() -> None:
-    result = run("api_read")
+@pytest.mark.whole_system(2)
+def test_api_reads_are_compared_with_a_noop_under_the_same_load(whole_system: WholeSystem) -> None:
+    result = run("api_read", whole_system)
     assert result["per_second"]["generator"]["median"] > result["per_second"]["noop_uvicorn"]["median"]
     assert 0 < result["share_of_noop"]["order_serve"]["median"] < 1
 

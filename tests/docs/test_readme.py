@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from readme_blocks import KINDS, ROOT, blocks, script
+from whole_system import BASH, WholeSystem, new_users_environment
 
 from flipsync.domain.events import CycleStarted
-from flipsync.embedded.ports import choose_port
 from flipsync.store import models
 from flipsync.system import open_books
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BASH = shutil.which("bash") or "/bin/bash"
-
-
-def environment(home: Path) -> dict[str, str]:
-    """As in an active environment of a new user: no settings, no data."""
-    ours = {name: value for name, value in os.environ.items() if not re.match(r"FLIPSYNC_|RAY_|[A-Z]+_URL$", name)}
-    return ours | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "FLIPSYNC_HOME": str(home),
-        "COLUMNS": "120",
-    }
 
 
 def run(text: str, home: Path, seconds: float) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [BASH, "-c", text],
         cwd=ROOT,
-        env=environment(home),
+        env=new_users_environment(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -107,50 +91,6 @@ def test_the_demo_comes_out_even(tmp_path: Path) -> None:
     assert report["orders_placed"] == report["orders_ingested"] and not report["oversold_units"]
 
 
-@dataclass
-class Up:
-    process: subprocess.Popen[str]
-    home: Path
-    port: int
-    log: Path
-
-    def address(self, text: str) -> str:
-        return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """The system as the README starts it, ready to be asked."""
-    folder = tmp_path_factory.mktemp("readme")
-    home, log, port = folder / "home", folder / "up.log", choose_port()
-    text = script("up").replace("flipsync up", f"exec flipsync up --port {port}")
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [BASH, "-c", text],
-            cwd=ROOT,
-            env=environment(home),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-        )
-    running = Up(process, home, port, log)
-    try:
-        deadline = time.monotonic() + 150
-        while "/api/v1" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
-        yield running
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
 async def ask_the_owner(home: Path) -> UUID:
     """A question as an agent leaves one behind, so that there is something to answer."""
     tenant_id = UUID((home / "owner-tenant").read_text().strip())
@@ -189,11 +129,12 @@ async def ask_the_owner(home: Path) -> UUID:
 
 
 @pytest.mark.slow
-async def test_commands_against_the_running_system(up: Up) -> None:
+@pytest.mark.whole_system(1)  # while the only business in it is the owner's
+async def test_commands_against_the_running_system(whole_system: WholeSystem) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    approval_id = await ask_the_owner(up.home)
-    done = await asyncio.to_thread(run, up.address(script("system")), up.home, 200)
+    approval_id = await ask_the_owner(whole_system.home)
+    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 200)
     assert str(approval_id) in done.stdout
     assert '"state": "approved"' in done.stdout and '"note": "go ahead"' in done.stdout
     assert "Variant SEL-JEA-01" in done.stdout
@@ -201,7 +142,8 @@ async def test_commands_against_the_running_system(up: Up) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_all_of_it(up: Up) -> None:
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0
-    assert "stopped" in up.log.read_text()
+@pytest.mark.whole_system(3)  # nobody needs it any more
+def test_ctrl_c_stops_all_of_it(whole_system: WholeSystem) -> None:
+    whole_system.process.send_signal(signal.SIGINT)
+    assert whole_system.process.wait(60) == 0
+    assert "stopped" in whole_system.log.read_text()

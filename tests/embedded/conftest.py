@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,10 @@ def module_home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a child running Python code; it can be read from, written to and killed."""
-    children: list[subprocess.Popen[str]] = []
+@contextmanager
+def children() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts children running Python code, which can be read from, written to and killed; none outlives the block."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(code: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}  # type: ignore[dict-item]
@@ -50,17 +51,31 @@ def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             env=environment,
             **options,  # type: ignore[call-overload]
         )
-        children.append(child)
+        started.append(child)
         return child
 
     yield start
-    for child in children:
+    for child in started:
         if child.poll() is None:
             child.kill()
         child.wait()
         for stream in (child.stdin, child.stdout):
             if stream is not None:
                 stream.close()
+
+
+@pytest.fixture
+def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts children that end with the test."""
+    with children() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts children that end with the module."""
+    with children() as start:
+        yield start
 
 
 @dataclass(frozen=True)

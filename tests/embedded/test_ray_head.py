@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from embedded_waiting import wait_until
@@ -16,6 +20,7 @@ from flipsync.embedded.ports import Listener, choose_port, listeners
 from flipsync.embedded.process import descendants_of, process_name
 from flipsync.embedded.ray_head import (
     LONGEST_RAY_FOLDER,
+    RayFolders,
     RayHead,
     connection_environment,
     end_leftovers,
@@ -81,56 +86,58 @@ def ours(driver: int) -> list[Listener]:
     return [one for one in listeners() if one.pid in family]
 
 
-@pytest.fixture
-def ray_home(home: Path):
-    yield home
-    folders = folders_of(home)
-    end_leftovers(folders)
-    shutil.rmtree(folders.short, ignore_errors=True)
+@dataclass
+class Head:
+    """A head that serves, the process that drives it, and what that one said."""
+
+    home: Path
+    port: int
+    driver: subprocess.Popen[str]
+    said: dict[str, Any]
+
+    @property
+    def folders(self) -> RayFolders:
+        return folders_of(self.home)
+
+
+@pytest.fixture(scope="module")
+def head(module_home: Path, start_python: Callable[..., subprocess.Popen[str]]) -> Iterator[Head]:
+    """One for the tests up to the one that kills its driver."""
+    port = choose_port()
+    driver = start_python(DRIVER, str(module_home), str(port))
+    head = Head(module_home, port, driver, json.loads(answer_of(driver, "READY")))
+    yield head
+    end_leftovers(head.folders)
+    shutil.rmtree(head.folders.short, ignore_errors=True)
 
 
 @pytest.mark.slow
-def test_a_head_serves_on_loopback_only_and_leaves_nothing_behind(ray_home: Path, python):
-    port = choose_port()
-    driver = python(DRIVER, str(ray_home), str(port))
-    said = json.loads(answer_of(driver, "READY"))
-    folders = folders_of(ray_home)
-
-    assert said["address"].startswith("127.0.0.1:")
-    assert said["keeps_sigterm"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/where", timeout=10) as answer:
+def test_a_head_serves_on_loopback_only(head: Head):
+    driver, folders = head.driver, head.folders
+    assert head.said["address"].startswith("127.0.0.1:")
+    assert head.said["keeps_sigterm"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{head.port}/where", timeout=10) as answer:
         files = json.loads(answer.read())
     assert len(files) == 3 and all(Path(file).exists() for file in files)
 
     # HAProxy is replaced by a fresh process whenever Serve tells it of a replica, so look until it has settled.
     assert wait_until(lambda: {"haproxy", "raylet", "gcs_server"} <= {one.process for one in ours(driver.pid)})
-    assert wait_until(lambda: any(one.process == "haproxy" and one.port == port for one in ours(driver.pid)))
+    assert wait_until(lambda: any(one.process == "haproxy" and one.port == head.port for one in ours(driver.pid)))
     assert [str(one) for one in ours(driver.pid) if not one.loopback] == []
 
     assert wait_until(lambda: set(leftovers(folders)) <= descendants_of(driver.pid)), "somebody else's are counted"
     (raylet,) = [pid for pid in leftovers(folders) if process_name(pid) == "raylet"]
     environment = Path(f"/proc/{raylet}/environ").read_bytes()
     assert b"RAY_AUTH_MODE=token" in environment
-    assert (ray_home / "ray_token").read_bytes() not in environment
-    assert (ray_home / "ray_token").stat().st_mode & 0o777 == 0o600
+    assert (head.home / "ray_token").read_bytes() not in environment
+    assert (head.home / "ray_token").stat().st_mode & 0o777 == 0o600
     assert folders.short.stat().st_mode & 0o777 == 0o700
     assert folders.sessions.parent.stat().st_mode & 0o777 == 0o700, "Ray's own folder is open to everybody"
 
-    family = descendants_of(driver.pid) - {driver.pid}
-    assert len(family) >= 6
-    driver.stdin.write("stop\n")
-    driver.stdin.flush()
-    answer_of(driver, "STOPPED")
-    assert driver.wait(30) == 0
-    assert leftovers(folders) == []
-    assert not [pid for pid in family if process_name(pid)]
-
 
 @pytest.mark.slow
-def test_a_stranger_without_the_token_is_refused(ray_home: Path, python):
-    port = choose_port()
-    driver = python(DRIVER, str(ray_home), str(port))
-    address = json.loads(answer_of(driver, "READY"))["address"]
+def test_a_stranger_without_the_token_is_refused(head: Head, python):
+    address = head.said["address"]
     ask = (
         "import os, sys, pathlib\n"
         "home, address = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
@@ -143,34 +150,35 @@ def test_a_stranger_without_the_token_is_refused(ray_home: Path, python):
         "    import ray\n"
         "    print('JOINED', int(ray.cluster_resources()['CPU']), flush=True)\n"
     )
-    friend = python(ask, str(ray_home), address)
+    friend = python(ask, str(head.home), address)
     assert int(answer_of(friend, "JOINED")) == max(os.cpu_count() or 1, 2)
-    (ray_home / "elsewhere").mkdir()
-    (ray_home / "elsewhere" / "ray_token").write_text("0" * 64)
-    with (ray_home / "said").open("w") as said:
-        stranger = python(ask, str(ray_home / "elsewhere"), address, stderr=said)
+    (head.home / "elsewhere").mkdir()
+    (head.home / "elsewhere" / "ray_token").write_text("0" * 64)
+    with (head.home / "said").open("w") as said:
+        stranger = python(ask, str(head.home / "elsewhere"), address, stderr=said)
         assert answer_of(stranger, "REFUSED").startswith("Unavailable")
-    assert "InvalidAuthToken" in (ray_home / "said").read_text()
+    assert "InvalidAuthToken" in (head.home / "said").read_text()
     assert stranger.wait(60) == 0
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_driver_and_the_next_start(ray_home: Path, python):
-    port = choose_port()
-    driver = python(DRIVER, str(ray_home), str(port))
-    answer_of(driver, "READY")
-    folders = folders_of(ray_home)
-    before = set(leftovers(folders))
-    driver.kill()
-    driver.wait()
-    again = python(DRIVER, str(ray_home), str(port))
+def test_kill_9_of_the_driver_the_next_start_and_nothing_left_behind(head: Head, python):
+    before = set(leftovers(head.folders))
+    head.driver.kill()
+    head.driver.wait()
+    again = python(DRIVER, str(head.home), str(head.port))
     answer_of(again, "READY")
-    now = set(leftovers(folders))
+    now = set(leftovers(head.folders))
     assert now and not now & before, "processes of the killed one are still there"
+
+    family = descendants_of(again.pid) - {again.pid}
+    assert len(family) >= 6
     again.stdin.write("stop\n")
     again.stdin.flush()
     answer_of(again, "STOPPED")
-    assert wait_until(lambda: leftovers(folders) == [])
+    assert again.wait(30) == 0
+    assert leftovers(head.folders) == []
+    assert not [pid for pid in family if process_name(pid)]
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.store.repositories import listings
 from flipsync.store.unit_of_work import UnitOfWork
 
 GRAPH = Graph(ROSTER)
@@ -243,6 +244,17 @@ async def test_listing_a_product_makes_its_listing_and_share_once(house: House) 
     assert len(await house.shop.rows("SELECT 1 FROM allocation")) == 2
 
 
+async def test_a_listing_that_left_with_its_product_is_requested_again(house: House) -> None:
+    command = ListOnChannel(product_id=house.goods.product_id, account_id=house.account.id)
+    for reason, status in (("season over", "ended"), (EndListing.UNPUBLISHED, "requested")):
+        async with house.shop.unit() as unit:
+            await listings.set_status(unit, house.listing, "ended", reason)
+        await house.record("market", Decision.propose(command, why="it is sold again"))
+        rows = await house.shop.rows("SELECT id, status FROM listing WHERE account_id = :a", a=house.account.id)
+        assert [(row.id, row.status) for row in rows] == [(house.listing, status)]
+    assert len(await house.shop.events(ListingRequested)) == 1
+
+
 async def test_an_order_is_reserved_and_made_ready_only_when_it_is_whole(house: House) -> None:
     async with house.shop.unit() as unit:
         short = await ingest_order(unit, house.account, house.shop.order({house.goods.sku: 7}))
@@ -333,6 +345,49 @@ async def test_silence_ends_a_decision_that_climbed_and_an_answer_in_time_stands
     await review(house)
     assert await house.state(decision_id) == "overruled", "so is the decision below the one that asked"
     assert await house.state(goods_decision) == "applied"
+
+
+async def questions(house: House) -> list[str]:
+    return [row.state for row in await house.shop.rows("SELECT state FROM approval ORDER BY asked_at, id")]
+
+
+async def test_a_newer_question_about_the_same_takes_the_place_of_the_older(house: House) -> None:
+    first, listing = await claims(house)
+    again = (await house.shop.rows("SELECT payload FROM proposal WHERE subject_id = :l", l=listing))[0].payload
+    command = PublishListing.model_validate(again)
+    second = await house.record("base_market", Decision.propose(command, why="asked again", confidence=0.95))
+    assert await questions(house) == ["superseded", "open"]
+    assert (await house.state(first), await house.state(second)) == ("overruled", "awaiting")
+    assert await house.verdicts(first) == ["proceed", "deny"], "what was under way already stays"
+    await claims(house)
+    assert await questions(house) == ["superseded", "open", "open"], "another listing is another question"
+
+
+async def test_a_question_about_more_than_the_newer_one_stays(house: House) -> None:
+    goods = [await house.shop.variant(units=1) for _ in range(2)]
+    commands = [
+        PublishListing(
+            account_id=house.account.id,
+            listing_id=await house.shop.listing(house.account, each, price=None, status="requested"),
+            offer=Offer(sku=each.sku, title="A teapot that cures colds", price=dollars(2999), quantity=0),
+        )
+        for each in goods
+    ]
+    for asked in (commands, commands[:1]):
+        await house.record("base_market", Decision.propose(*asked, why="requested", confidence=0.95))
+    assert await questions(house) == ["open", "open"]
+    await house.record("base_market", Decision.propose(*commands, why="both again", confidence=0.95))
+    assert await questions(house) == ["superseded", "superseded", "open"]
+
+
+async def test_questions_that_climbed_are_about_what_was_wanted_below(house: House) -> None:
+    for _ in range(2):
+        decision_id = await risky(house)
+        await house.run("executive")
+    assert await questions(house) == ["superseded", "open"]
+    states = await house.shop.rows("SELECT state FROM agent_decision WHERE agent = 'pricing' ORDER BY id")
+    assert states[0].state == "overruled"
+    assert await house.state(decision_id) in ("escalated", "awaiting")
 
 
 async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> None:

@@ -12,7 +12,7 @@ from stall import Stall, drain
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected
-from flipsync.domain.events import ListingPublished, ListingRefused, ListingVanished, ShipmentConfirmed
+from flipsync.domain.events import ListingPublished, ListingRefused, ListingVanished, ProductImported, ShipmentConfirmed
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import orders
 from flipsync.store.models import Listing, Order
@@ -118,6 +118,14 @@ async def test_ending_a_listing_books_its_last_sale_and_frees_the_rest(stall: St
     item = await stall.shop.item(stall.goods)
     assert (item.on_hand, item.reserved, item.allocated) == (5, 2, 0)
     assert (await stall.row()).status == "ended"
+
+
+async def test_what_is_published_again_while_it_is_being_ended_is_placed_again(stall: Stall, hire: Hire) -> None:
+    end = c.EndListing(account_id=stall.account.id, listing_id=stall.listing, reason=c.EndListing.UNPUBLISHED)
+    await stall.shop.enqueue(end, stall.account)
+    await drain(hire(), stall.shop)
+    assert (await stall.row()).status == "ended"
+    assert [event["product_id"] for event in await stall.shop.events(ProductImported)] == [str(stall.goods.product_id)]
 
 
 async def test_a_listing_the_channel_forgot_gives_its_unsold_units_back(stall: Stall, hire: Hire) -> None:

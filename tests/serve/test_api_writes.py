@@ -114,6 +114,27 @@ async def test_a_product_is_edited_by_whoever_read_it_last(
         )
 
 
+async def test_a_product_is_taken_off_sale_and_put_back(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    url = f"{API}/products/{alpha.ids['product_id']}"
+
+    async def told() -> list[str]:
+        async with store.reader(alpha.tenant_id) as session:
+            rows = await session.execute(select(m.EventRecord.type).order_by(m.EventRecord.id))
+            return [kind for kind in rows.scalars() if kind in ("ListingOutdated", "ProductImported")]
+
+    before = await told()
+    for published, news in ((False, ["ListingOutdated", "ProductImported"]), (True, ["ProductImported"])):
+        etag = (await client.get(url, headers=alpha.headers())).headers["etag"]
+        sent = {"published": published}
+        changed = await client.patch(url, headers=alpha.headers(**{"If-Match": etag}), json=sent)
+        assert changed.json()["published"] is published
+        now = await told()
+        assert set(now[len(before) :]) == set(news)
+        before = now
+
+
 async def test_price_bounds_are_kept_sound(client: httpx2.AsyncClient, store: Store, beta: Business) -> None:
     url = f"{API}/pricing/variants/{beta.ids['variant_id']}"
 

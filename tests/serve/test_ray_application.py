@@ -1,77 +1,41 @@
-"""The application on Ray Serve itself: built on the replica, answering over HTTP and WebSocket, quiet about paths."""
+"""The application on Ray Serve itself, behind HAProxy: built on the replica, answering over HTTP and WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import socket
-import subprocess
-import sys
-from pathlib import Path
+import secrets
 
 import httpx2
 import pytest
-from api_world import API, Business
+from api_world import API, found_business
 from websockets.asyncio.client import connect
+from whole_system import WholeSystem
 
-from serve.settings import ServeSettings
-
-ROOT = Path(__file__).resolve().parents[2]
-
-_SERVER = """
-import sys, ray
-from ray import serve as ray_serve
-from serve.app import bind
-from serve.settings import ServeSettings
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
-ray_serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-ray_serve.run(bind(ServeSettings()), name="api", route_prefix="/")
-print("up", flush=True)
-sys.stdin.readline()
-ray_serve.shutdown()
-ray.shutdown()
-"""
+from flipsync.security.passwords import Passwords
+from flipsync.security.secrets import SecretBox, parse_keys
+from flipsync.security.tokens import AccessTokens
+from flipsync.system import keys_of, open_books
 
 
 @pytest.mark.slow
-async def test_the_api_on_ray_serve(settings: ServeSettings, alpha: Business, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {
-        "FLIPSYNC_APP_DATABASE_URL": settings.app_database_url.get_secret_value(),
-        "FLIPSYNC_REDIS_URL": settings.redis_url.get_secret_value(),
-        "FLIPSYNC_JWT_KEY": settings.jwt_key.get_secret_value(),
-        "FLIPSYNC_SECRET_KEY": settings.secret_key.get_secret_value(),
-        "PYTHONPATH": str(ROOT),
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None and server.stderr is not None
-        line = await asyncio.wait_for(asyncio.to_thread(server.stdout.readline), 120)
-        assert line == "up\n", server.stderr.read()
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            ready = await client.get(f"{API}/monitoring/ready")
-            assert ready.status_code == 200, ready.text
-            order = await client.get(f"{API}/orders/{alpha.ids['order_id']}", headers=alpha.headers())
-            assert order.json()["id"] == str(alpha.ids["order_id"])
-            refused = await client.get(f"{API}/orders")
-            assert (refused.status_code, refused.json()["type"]) == (401, "urn:flipsync:error:unauthenticated")
-        token = alpha.headers()["Authorization"].removeprefix("Bearer ")
-        async with connect(f"ws://127.0.0.1:{port}{API}/ws", proxy=None) as socket_client:
-            await socket_client.send(json.dumps({"type": "authenticate", "token": token}))
-            async with asyncio.timeout(10):
-                assert json.loads(await socket_client.recv()) == {"type": "ready"}
-    finally:
-        try:
-            server.communicate("stop\n", timeout=40)
-        except subprocess.TimeoutExpired:
-            server.kill()
+@pytest.mark.whole_system(2)
+async def test_the_api_on_ray_serve(whole_system: WholeSystem, passwords: Passwords) -> None:
+    keys = keys_of(whole_system.home)
+    box, tokens = SecretBox(parse_keys(keys.secret)), AccessTokens(base64.urlsafe_b64decode(keys.jwt))
+    with open_books(whole_system.home, {}) as store:
+        gamma = await found_business(store, box, passwords, tokens, f"gamma{secrets.token_hex(4)}")
+        await store.aclose()
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{whole_system.port}", trust_env=False) as client:
+        ready = await client.get(f"{API}/monitoring/ready")
+        assert ready.status_code == 200, ready.text
+        order = await client.get(f"{API}/orders/{gamma.ids['order_id']}", headers=gamma.headers())
+        assert order.json()["id"] == str(gamma.ids["order_id"])
+        refused = await client.get(f"{API}/orders")
+        assert (refused.status_code, refused.json()["type"]) == (401, "urn:flipsync:error:unauthenticated")
+    token = gamma.headers()["Authorization"].removeprefix("Bearer ")
+    async with connect(f"ws://127.0.0.1:{whole_system.port}{API}/ws", proxy=None) as socket_client:
+        await socket_client.send(json.dumps({"type": "authenticate", "token": token}))
+        async with asyncio.timeout(10):
+            assert json.loads(await socket_client.recv()) == {"type": "ready"}

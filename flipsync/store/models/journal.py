@@ -170,7 +170,7 @@ class Approval(TenantOwned, Base):
     __tablename__ = "approval"
     __table_args__ = (
         UniqueConstraint("decision_id"),
-        CheckConstraint("state IN ('open','approved','refused','expired')", name="state"),
+        CheckConstraint("state IN ('open','approved','refused','expired','superseded')", name="state"),
     )
 
     decision_id: Mapped[UUID] = mapped_column(ForeignKey("agent_decision.id", ondelete="CASCADE"))

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import new_id
 from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
 from flipsync.store.unit_of_work import UnitOfWork
@@ -88,6 +89,45 @@ async def ask(unit: UnitOfWork, decision_id: UUID, question: str, expires_at: An
         .returning(Approval.id)
     )
     return inserted.scalar()
+
+
+async def open_questions(session: AsyncSession) -> dict[UUID, set[tuple[str, str, UUID]]]:
+    """What each open question is about: by its decision, the (command, subject kind, subject id) that wait for it.
+
+    A question about letting a decision go ahead is about what that decision wants, however many it climbed through.
+    """
+    waiting = or_(Proposal.verdict.is_(None), Proposal.verdict == "ask")
+    endorses = Proposal.command == EndorseDecision.type_name()
+    asked = (
+        select(Approval.decision_id.label("question"), Approval.decision_id.label("decision_id"))
+        .where(Approval.state == "open")
+        .cte("asked", recursive=True)
+    )
+    below = select(asked.c.question, Proposal.subject_id).where(
+        Proposal.decision_id == asked.c.decision_id, waiting, endorses
+    )
+    asked = asked.union(below)
+    rows = await session.execute(
+        select(asked.c.question, Proposal.command, Proposal.subject_kind, Proposal.subject_id).where(
+            Proposal.decision_id == asked.c.decision_id, waiting, ~endorses
+        )
+    )
+    found: dict[UUID, set[tuple[str, str, UUID]]] = {}
+    for question, command, kind, subject_id in rows:
+        found.setdefault(question, set()).add((command, kind, subject_id))
+    return found
+
+
+async def supersede_approval(session: AsyncSession, decision_id: UUID) -> bool:
+    """Close an open approval because a newer one takes its place; False when it was answered or closed."""
+    closed = await session.execute(
+        update(Approval)
+        .where(Approval.decision_id == decision_id, Approval.state == "open")
+        .values(state="superseded")
+        .returning(Approval.id)
+        .execution_options(synchronize_session=False)
+    )
+    return closed.scalar() is not None
 
 
 async def unanswered(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[UUID]:

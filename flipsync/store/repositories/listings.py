@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import ListingState
 from flipsync.domain.clock import utc_now
+from flipsync.domain.commands import EndListing
 from flipsync.domain.ids import new_id
 from flipsync.store.models import (
     Effect,
@@ -54,11 +55,22 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
     return [AccountRow(*row) for row in rows]
 
 
+def _left_with_its_product() -> ColumnElement[bool]:
+    """A listing we ended because its product was not published: it comes back with it. Others ended for good."""
+    return and_(Listing.status == "ended", Listing.status_reason == EndListing.UNPUBLISHED)
+
+
+def _listed_on(account_id: UUID) -> ColumnElement[bool]:
+    return exists().where(
+        and_(Listing.variant_id == Variant.id, Listing.account_id == account_id, ~_left_with_its_product())
+    )
+
+
 async def variants_to_list(
     session: AsyncSession, product_id: UUID, account_id: UUID
 ) -> Sequence[tuple[Variant, Product]]:
-    """Variants of a published product that have no listing on the account yet."""
-    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+    """Variants of a published product that are not listed on the account."""
+    listed = _listed_on(account_id)
     rows = await session.execute(
         select(Variant, Product)
         .join(Product, Product.id == Variant.product_id)
@@ -70,7 +82,7 @@ async def variants_to_list(
 
 async def products_not_on(session: AsyncSession, account_id: UUID, limit: int = 500) -> Sequence[UUID]:
     """Published products with a variant that the account does not list."""
-    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+    listed = _listed_on(account_id)
     rows = await session.scalars(
         select(Variant.product_id)
         .join(Product, Product.id == Variant.product_id)
@@ -85,7 +97,7 @@ async def products_not_on(session: AsyncSession, account_id: UUID, limit: int = 
 async def create_listing(
     unit: UnitOfWork, *, account_id: UUID, variant: Variant, title: str, currency: str
 ) -> UUID | None:
-    """A listing that is requested; None when the variant has one on the account."""
+    """A listing that is requested, new or once more; None when the variant has one on the account."""
     now = utc_now()
     inserted = await unit.session.execute(
         insert(Listing)
@@ -100,7 +112,11 @@ async def create_listing(
             created_at=now,
             updated_at=now,
         )
-        .on_conflict_do_nothing(index_elements=["account_id", "variant_id"])
+        .on_conflict_do_update(
+            index_elements=["account_id", "variant_id"],
+            set_={"status": "requested", "status_reason": "", "version": Listing.version + 1, "updated_at": now},
+            where=_left_with_its_product(),
+        )
         .returning(Listing.id)
     )
     return inserted.scalar()

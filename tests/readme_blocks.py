@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("make", "shell", "up", "system", "demo")
 _BLOCK = re.compile(
     r"(?:<!-- test: (?P<kind>[^\n]*?) -->\n)?^```(?:console|bash|sh)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
