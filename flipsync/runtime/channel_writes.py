@@ -274,7 +274,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         # units granted earlier and not confirmed may have been shown and sold: only an entitlement of 0 is surely empty
         empty = seen.quantity == 0 and state.entitled == 0 and not job.effect.uncertain
         wanted = await stock.grant(unit, listing_id) if empty else 0
-    key = f"{job.effect.key}:{job.effect.epoch}"
+    key, given_back = f"{job.effect.key}:{job.effect.epoch}", state.given_back
     if not empty:
         if seen.quantity != 0 or job.effect.uncertain:
             await job.connector.set_quantity(external_id, 0, f"{key}:fence")
@@ -286,6 +286,9 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
+            if state.given_back != given_back:
+                # a cancellation filled the empty shelf again, and somebody may have bought from it: nothing is sure
+                raise Retryable("the channel put units back on its shelf meanwhile", after=0.0)
             if state.target < state.entitled:
                 await stock.let_go(unit, listing_id, state.target)
                 wanted = state.target

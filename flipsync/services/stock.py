@@ -35,6 +35,8 @@ class Entitlement:
     pending: int
     target: int
     free: int
+    #: units that the channel ever put back on its shelf
+    given_back: int
 
 
 def _free(item: StockItem) -> int:
@@ -233,7 +235,15 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
     item = await _locked(unit, stock_item_id)
     allocation = await ledger.allocation_of(unit.session, listing_id)
     assert allocation is not None, "item_of_listing found it"
-    return Entitlement(item.id, item.mode, allocation.entitled, allocation.pending, allocation.target, _free(item))
+    return Entitlement(
+        stock_item_id=item.id,
+        mode=item.mode,
+        entitled=allocation.entitled,
+        pending=allocation.pending,
+        target=allocation.target,
+        free=_free(item),
+        given_back=allocation.given_back,
+    )
 
 
 async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
@@ -320,4 +330,5 @@ async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | No
     if allocation is not None and await ledger.is_live(unit.session, listing_id):  # else nobody sells them there: free
         allocation.entitled += quantity
         allocation.target += quantity
+        allocation.given_back += quantity
         await ledger.refresh(unit.session, item)

@@ -63,8 +63,8 @@ async def test_a_product_published_again_is_placed_again(shop: Shop, reason: str
         (await unit.session.get_one(Product, goods.product_id)).published = True
     again = ListOnChannel(product_id=goods.product_id, account_id=account.id)
     assert (await shop.decide(MarketAgent(), imported)).proposals == ((again,) if comes_back else ())
-    connected = AccountConnected(account_id=account.id, vendor="custom")
-    assert (await shop.decide(MarketAgent(), connected)).proposals == ((again,) if comes_back else ())
+    surveyed = ListingsSurveyed(account_id=account.id, vendor="custom", adopted=0, doubtful=0, unknown=0)
+    assert (await shop.decide(MarketAgent(), surveyed)).proposals == ((again,) if comes_back else ())
 
 
 async def test_nothing_is_placed_on_a_paused_account_or_without_any(shop: Shop) -> None:
