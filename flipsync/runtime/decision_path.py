@@ -23,7 +23,7 @@ from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.services import accounts, adopting, orders, stock
-from flipsync.services.desk import offer_of
+from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
@@ -269,12 +269,11 @@ class DecisionPath:
         created = 0
         rows = await listing_rows.variants_to_list(unit.session, command.product_id, command.account_id)
         for variant, product in rows:
-            offer = offer_of(variant, product)
             listing_id = await listing_rows.create_listing(
                 unit,
                 account_id=account.id,
                 variant=variant,
-                title=offer.title if offer else product.title,
+                title=title_of(variant, product),
                 currency=account.currency,
             )
             if listing_id is None:
