@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 Channel = Literal["woo", "custom"]
 CHANNELS: tuple[Channel, ...] = ("woo", "custom")
@@ -100,6 +100,11 @@ class Order:
             for line in self.lines:
                 held[line.sku] = held.get(line.sku, 0) + line.quantity - line.restocked
         return held
+
+
+def sandbox_channel(vendor: str) -> Channel:
+    """What the sandbox calls the channel that speaks a vendor's protocol. Raises ValueError for one it does not."""
+    return CHANNELS[CHANNELS.index("woo" if vendor == "woocommerce" else cast(Channel, vendor))]
 
 
 def order_external_id(channel: Channel, order_id: int) -> str:
