@@ -25,5 +25,11 @@ class Served:
     credentials: Callable[[str], dict[str, dict[str, Any]]]
 
 
+def _ebay(sandbox: Sandbox) -> Served:
+    from flipsync.sandbox.ebay import open_ebay
+
+    return open_ebay(sandbox)
+
+
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = ()
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (_ebay,)

@@ -16,7 +16,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import HOUR_PROFILE, Buyer, choose, draw_buyer, stream, visits_per_day
 from flipsync.sandbox.clock import instant
 from flipsync.sandbox.orderbook import OrderBook, Refused
-from flipsync.sandbox.records import MARKETPLACES, Channel, Listing, Order
+from flipsync.sandbox.records import MARKETPLACES, NO_RESTOCK, Channel, Listing, Order
 from flipsync.sandbox.rivals import Rival, open_rivals, reprice, reprice_delay_ms, stock_delay_ms
 
 _DAY_MS = 86_400_000
@@ -266,7 +266,7 @@ class Market:
             order.status = "cancelled"
             self.tally["orders_cancelled"] += 1
         elif kind == "refund" and order.status in ("processing", "completed", "paid", "shipped") and not order.refunds:
-            self._refund(order, int(doc["units"]), restock=bool(doc["restock"]))
+            self._refund(order, int(doc["units"]), restock=bool(doc["restock"]) and order.channel not in NO_RESTOCK)
         else:
             return
         self.books.save_order(order)

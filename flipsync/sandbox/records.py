@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-Channel = Literal["woo", "custom"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom")
+Channel = Literal["woo", "custom", "ebay"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "ebay")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
-MARKETPLACES: frozenset[Channel] = frozenset({"custom"})
+MARKETPLACES: frozenset[Channel] = frozenset({"custom", "ebay"})
+#: Where a refund puts nothing back on sale: the seller counts what came back, and lists it anew.
+NO_RESTOCK: frozenset[Channel] = frozenset({"ebay"})
 #: How each channel writes the number of an order.
-_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}"}
+_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}", "ebay": "27-{:05d}-70193"}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})

@@ -16,6 +16,7 @@ from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimi
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.ebay.server import EbayServer
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
@@ -38,6 +39,13 @@ def woocommerce_document() -> Callable[[str], Any]:
         return json.loads(file.read_text(encoding="utf-8"))
 
     return load
+
+
+WEBHOOK_SECRET = SecretStr("s3cret")
+
+
+def _ebay(sandbox: Sandbox) -> EbayServer:
+    return next(each.app for each in sandbox.served if isinstance(each.app, EbayServer))
 
 
 #: What of a channel's credentials says where it is, and is no secret.
@@ -70,11 +78,18 @@ class Channel:
         config = AccountConfig(vendor=vendor, currency="USD", **where)  # type: ignore[arg-type]
         make = connector_class(config.vendor)
         self.connector: MarketplaceConnector = make(config, credentials, Unlimited(), "a", transport=self.tap)
+        if vendor == "ebay":
+            _ebay(sandbox).notification.challenge = self.answer_challenge
 
     @property
     def name(self) -> Any:
         """What the sandbox calls the channel."""
         return "woo" if self.vendor == "woocommerce" else self.vendor
+
+    async def answer_challenge(self, url: str, code: str) -> str:
+        """What our own endpoint answers when the vendor tries it; nobody listens in these tests."""
+        told = type(self.connector).answer_challenge({"challenge_code": code}, WEBHOOK_SECRET, url)
+        return "" if told is None else told["challengeResponse"]
 
     def sell(self, sku: str, quantity: int = 1) -> str:
         """A buyer orders; returns the order's external id."""
