@@ -25,5 +25,11 @@ class Served:
     credentials: Callable[[str], dict[str, dict[str, Any]]]
 
 
+def _amazon(sandbox: Sandbox) -> Served:
+    from flipsync.sandbox.amazon import open_amazon
+
+    return open_amazon(sandbox)
+
+
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = ()
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (_amazon,)

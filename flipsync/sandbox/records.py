@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Channel = Literal["woo", "custom"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom")
+Channel = Literal["woo", "custom", "amazon"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "amazon")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
-MARKETPLACES: frozenset[Channel] = frozenset({"custom"})
+MARKETPLACES: frozenset[Channel] = frozenset({"custom", "amazon"})
+#: Where returned units are the seller's to put on sale again, and money is given back only for what was shipped.
+RETURNS_TO_SELLER: frozenset[Channel] = frozenset({"amazon"})
 #: How each channel writes the number of an order.
-_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}"}
+_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}", "amazon": "111-0000000-{:07d}"}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})

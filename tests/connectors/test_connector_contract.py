@@ -191,7 +191,8 @@ async def test_ending_twice_and_selling_again(channel: Any) -> None:
     await connector.end(made.external_id, "k3")
     await connector.end("424242", "k4")
     ended = await connector.read_listing(made.external_id)
-    assert ended is not None and ended.status == "ended"
+    # Where ending is deleting, the channel does not know it any more.
+    assert ended is None if channel.vendor == "amazon" else ended.status == "ended"
     again = await connector.publish(offer(price=usd("21.00"), quantity=2), "k5")
     assert (again.external_id, again.status, again.price, again.quantity) == (
         made.external_id,
@@ -258,8 +259,11 @@ async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
     channel.sandbox.faults.configure(name, {"error_before": 1.0}, replace=True)
     with pytest.raises(Retryable):
         await channel.connector.find_listing("X")
+    channel.sandbox.faults.configure(name, {}, replace=True)
+    made = await channel.connector.publish(offer(), "k1")
+    channel.tap.down = {"POST", "PUT", "PATCH"}
     with pytest.raises(OutcomeUnknown):
-        await channel.connector.set_quantity("1", 1, "k1")
+        await channel.connector.set_quantity(made.external_id, 1, "k2")
 
 
 async def test_rivals(channel: Any) -> None:
@@ -273,6 +277,8 @@ async def test_rivals(channel: Any) -> None:
 
 async def test_webhooks_are_ensured_once_and_switched_on_again(channel: Any) -> None:
     connector = channel.connector
+    if not connector.capabilities.webhooks:
+        pytest.skip("the vendor calls nobody: its queue has tests of its own")
     secret = SecretStr("s3cret")
     first = await connector.ensure_webhooks("http://listener.test/hook", secret)
     assert {hook.topic for hook in first} >= {"order.created", "order.updated"}

@@ -71,7 +71,7 @@ class NotificationQueue:
                 yield message
                 await self._delete(message.receipt_handle)
 
-    async def _receive(self) -> list[wire_work.QueueMessage]:
+    async def _receive(self) -> tuple[wire_work.QueueMessage, ...]:
         body = {"MaxNumberOfMessages": _AT_ONCE, "WaitTimeSeconds": 0, "VisibilityTimeout": _VISIBILITY}
         received = await self._call("ReceiveMessage", body, wire_work.ReceivedMessages.model_validate)
         return received.messages
