@@ -31,5 +31,11 @@ def _ebay(sandbox: Sandbox) -> Served:
     return open_ebay(sandbox)
 
 
+def _amazon(sandbox: Sandbox) -> Served:
+    from flipsync.sandbox.amazon import open_amazon
+
+    return open_amazon(sandbox)
+
+
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = (_ebay,)
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (_ebay, _amazon)

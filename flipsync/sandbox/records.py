@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-Channel = Literal["woo", "custom", "ebay"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom", "ebay")
+Channel = Literal["woo", "custom", "ebay", "amazon"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "ebay", "amazon")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
-MARKETPLACES: frozenset[Channel] = frozenset({"custom", "ebay"})
-#: Where a refund puts nothing back on sale: the seller counts what came back, and lists it anew.
-NO_RESTOCK: frozenset[Channel] = frozenset({"ebay"})
+MARKETPLACES: frozenset[Channel] = frozenset({"custom", "ebay", "amazon"})
+#: Where returned units are the seller's to put on sale again: a refund puts nothing back on the shelf.
+RETURNS_TO_SELLER: frozenset[Channel] = frozenset({"ebay", "amazon"})
 #: How each channel writes the number of an order.
-_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}", "ebay": "27-{:05d}-70193"}
+_ORDER_IDS: dict[Channel, str] = {
+    "woo": "{}",
+    "custom": "o{}",
+    "ebay": "27-{:05d}-70193",
+    "amazon": "111-0000000-{:07d}",
+}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})

@@ -58,10 +58,18 @@ class Tap(httpx2.AsyncBaseTransport):
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self.inner = inner
         self.requests: list[httpx2.Request] = []
+        self.answers: list[httpx2.Response] = []
+        #: methods that are answered 503 instead of passed on
+        self.down: set[str] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        return await self.inner.handle_async_request(request)
+        if request.method in self.down:
+            answer = httpx2.Response(503, request=request)
+        else:
+            answer = await self.inner.handle_async_request(request)
+        self.answers.append(answer)
+        return answer
 
 
 class Channel:
@@ -106,6 +114,8 @@ OpenChannel = Callable[..., Channel]
 async def open_channel() -> AsyncIterator[OpenChannel]:
     """Opens channels of one fresh sandbox."""
     sandbox = Sandbox(SandboxConfig(seed=7, start_ms=START_MS), "http://shop.test")
+    # These connectors have no limiter; what the usage plans do is tested where they are.
+    sandbox.books.set_meta("amazon.usage_factor", "1000")
     opened: list[Channel] = []
 
     def make(vendor: str, **options: Any) -> Channel:

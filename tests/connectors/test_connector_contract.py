@@ -195,7 +195,8 @@ async def test_ending_twice_and_selling_again(channel: Any) -> None:
     await connector.end(made.external_id, "k3")
     await connector.end("424242", "k4")
     ended = await connector.read_listing(made.external_id)
-    assert ended is not None and ended.status == "ended"
+    # Where ending is deleting, the channel does not know it any more.
+    assert ended is None if channel.vendor == "amazon" else ended.status == "ended"
     again = await connector.publish(offer(price=usd("21.00"), quantity=2), "k5")
     assert (again.external_id, again.status, again.price, again.quantity) == (
         made.external_id,
@@ -262,18 +263,11 @@ async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
     channel.sandbox.faults.configure(name, {"error_before": 1.0}, replace=True)
     with pytest.raises(Retryable):
         await channel.connector.find_listing("X")
-    sent = len(channel.tap.requests)
-    # Nobody knows what became of a write without an answer; a connector that looks first has written nothing yet.
-    with pytest.raises((OutcomeUnknown, Retryable)) as failed:
-        await channel.connector.set_quantity("1", 1, "k1")
-    wrote = any(is_write(request) for request in channel.tap.requests[sent:])
-    assert isinstance(failed.value, OutcomeUnknown) == wrote
-
-
-def is_write(request: Any) -> bool:
-    """Asking for a token or for many listings at once is none."""
-    path = request.url.path
-    return request.method != "GET" and not path.endswith("/token") and "bulk_get" not in path
+    channel.sandbox.faults.configure(name, {}, replace=True)
+    made = await channel.connector.publish(offer(), "k1")
+    channel.tap.down = {"POST", "PUT", "PATCH"}
+    with pytest.raises(OutcomeUnknown):
+        await channel.connector.set_quantity(made.external_id, 1, "k2")
 
 
 async def test_rivals(channel: Any) -> None:
@@ -287,6 +281,8 @@ async def test_rivals(channel: Any) -> None:
 
 async def test_webhooks_are_ensured_once_and_switched_on_again(channel: Any) -> None:
     connector = channel.connector
+    if not connector.capabilities.webhooks:
+        pytest.skip("the vendor calls nobody: its queue has tests of its own")
     secret = SecretStr("s3cret")
     first = await connector.ensure_webhooks("https://listener.test/hook", secret)
     assert {hook.topic for hook in first} >= ORDER_TOPICS.get(channel.vendor, {"order.created", "order.updated"})

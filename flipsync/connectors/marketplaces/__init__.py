@@ -13,6 +13,7 @@ from flipsync.domain.channel import Vendor
 
 #: Where each vendor's class is; imported when first asked for, since every process pays for every import.
 CONNECTORS: dict[Vendor, tuple[str, str]] = {
+    "amazon": ("flipsync.connectors.marketplaces.amazon.client", "AmazonConnector"),
     "custom": ("flipsync.connectors.marketplaces.custom.client", "CustomConnector"),
     "ebay": ("flipsync.connectors.marketplaces.ebay.client", "EbayConnector"),
     "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
