@@ -150,7 +150,6 @@ class Fulfillment:
         shipped = _shipped(order)
         body: dict[str, Any] = {
             "orderId": id,
-            "legacyOrderId": id,
             "creationDate": rfc3339(order.placed_ms),
             "lastModifiedDate": rfc3339(order.modified_ms),
             "orderFulfillmentStatus": _progress(len(shipped), len(order.lines)),

@@ -28,6 +28,7 @@ _MARKETPLACES = {"USD": "EBAY_US", "GBP": "EBAY_GB", "EUR": "EBAY_DE", "CAD": "E
 TOKEN_PATH = "/identity/v1/oauth2/token"  # noqa: S105 - a path
 _INVENTORY, _NOTIFICATION = "/sell/inventory/v1", "/commerce/notification/v1"
 _BULK_UPDATE = f"{_INVENTORY}/bulk_update_price_quantity"
+_QUESTIONS = frozenset({TOKEN_PATH, f"{_INVENTORY}/bulk_get_inventory_item"})
 _PART = "([^/]+)"
 _CONTENT = re.compile(rf"{_INVENTORY}/(inventory_item|inventory_item_group|offer)/[^/]+|{_BULK_UPDATE}")
 _TRIED = re.compile(rf"{_NOTIFICATION}/destination(/[^/]+)?")
@@ -38,6 +39,14 @@ Handler = Callable[..., Answer]
 
 def _reads(name: str) -> Scopes:
     return frozenset({scope(name), scope(f"{name}.readonly")})
+
+
+class _Asking(Call):
+    """A POST that changes nothing: what strikes writes does not strike it."""
+
+    @property
+    def writes(self) -> bool:
+        return False
 
 
 class EbayServer(ChannelServer):
@@ -143,7 +152,7 @@ class EbayServer(ChannelServer):
         if call.method in ("POST", "PUT") and _TRIED.fullmatch(call.path):
             self.tokens.granted(call, one_of=PUBLIC)
             await self.notification.try_endpoint(call)
-        return call
+        return _Asking(**vars(call)) if call.path in _QUESTIONS else call
 
     def answer(self, call: Call) -> Answer:
         if call.path == TOKEN_PATH:

@@ -240,6 +240,8 @@ def group_body(offer: Offer, group: OfferGroup, sku: str, before: wire.Group | N
     text = group.description_html or ("" if kept.get("description") else offer.description_html)
     return {
         **kept,
+        # in the path already, but the newer document requires it here too
+        "inventoryItemGroupKey": group_key(group),
         "title": title_of(group.title),
         "description": description_of(group.title, text) if text else kept.get("description") or group.title,
         "aspects": shared,
@@ -262,7 +264,7 @@ def group_without(before: wire.Group, sku: str) -> dict[str, Any]:
 
 def group_fields(group: wire.Group) -> dict[str, Any]:
     """The whole group as it can be written back."""
-    return {name: value for name, value in group.fields().items() if name != "inventoryItemGroupKey"}
+    return group.fields()
 
 
 def _in_order(values: set[str], order: Sequence[str]) -> list[str]:
