@@ -265,7 +265,7 @@ async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
         await channel.connector.find_listing("X")
     channel.sandbox.faults.configure(name, {}, replace=True)
     made = await channel.connector.publish(offer(), "k1")
-    channel.tap.down = {"POST", "PUT", "PATCH"}
+    channel.tap.refuses_writes = True
     with pytest.raises(OutcomeUnknown):
         await channel.connector.set_quantity(made.external_id, 1, "k2")
 

@@ -48,7 +48,7 @@ class Offers:
             if not good or request["method"] != "GET" or request["ItemCondition"] not in _CONDITIONS:
                 raise invalid("The uri, method or condition of a request is not valid.")
             sku = unquote(parts[5])
-            asked = {
+            asked: dict[str, Any] = {
                 name: request[name] for name in ("MarketplaceId", "ItemCondition", "CustomerType") if name in request
             }
             listing = self.world.listing(sku)

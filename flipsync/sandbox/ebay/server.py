@@ -41,14 +41,6 @@ def _reads(name: str) -> Scopes:
     return frozenset({scope(name), scope(f"{name}.readonly")})
 
 
-class _Asking(Call):
-    """A POST that changes nothing: what strikes writes does not strike it."""
-
-    @property
-    def writes(self) -> bool:
-        return False
-
-
 class EbayServer(ChannelServer):
     """All of eBay's APIs on one host, below one path."""
 
@@ -135,6 +127,10 @@ class EbayServer(ChannelServer):
             return system(status, f"A system error has occurred. {message}")
         return answer(status, error(2002, message, "ACCESS"))
 
+    def writes(self, call: Call) -> bool:
+        """Some questions are asked with POST; what strikes writes does not strike them."""
+        return call.writes and call.path not in _QUESTIONS
+
     def can_be_ignored(self, call: Call) -> bool:
         return call.method in ("PUT", "POST") and _CONTENT.fullmatch(call.path) is not None
 
@@ -152,7 +148,7 @@ class EbayServer(ChannelServer):
         if call.method in ("POST", "PUT") and _TRIED.fullmatch(call.path):
             self.tokens.granted(call, one_of=PUBLIC)
             await self.notification.try_endpoint(call)
-        return _Asking(**vars(call)) if call.path in _QUESTIONS else call
+        return call
 
     def answer(self, call: Call) -> Answer:
         if call.path == TOKEN_PATH:
