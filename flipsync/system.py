@@ -256,6 +256,7 @@ class System:
         self.instance.record("books", PartState(url=owner, embedded="postgres" in parts.embedded))
         self.environment = environment(parts.redis_url, owner, self.keys, self._scaled) | {
             "FLIPSYNC_EFFECT_WORKERS": str(self._effect_workers),
+            "FLIPSYNC_LOG_FOLDER": str(self.home / "logs"),
             **self._extra,
         }
         self._say("books", f"schema {bootstrap.newest_revision()}")
