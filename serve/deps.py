@@ -53,6 +53,17 @@ def may(permission: Permission) -> Any:
     return Security(_signed_in, scopes=[permission])
 
 
+async def _client_address(request: Request, backend: BackendDep) -> str:
+    """Who connected. Behind proxies of ours, what the outermost of them saw; what clients write before it is theirs."""
+    peer = request.client.host if request.client else ""
+    seen = [each.strip() for line in request.headers.getlist("x-forwarded-for") for each in line.split(",")]
+    hops = backend.settings.trusted_proxies
+    return seen[-hops] if hops and len(seen) >= hops else peer
+
+
+ClientAddressDep = Annotated[str, Depends(_client_address)]
+
+
 async def _cause(request: Request) -> Cause:
     return Cause(traceparent=getattr(request.state, "traceparent", ""))
 

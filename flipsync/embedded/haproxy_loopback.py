@@ -15,11 +15,15 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 _PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
+_CLIENT_ADDRESS = "    option forwardfor"
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
 
 
 def hold_to_loopback(configuration: str) -> str:
-    """The same configuration with statistics, metrics and the admin socket kept to this machine and this user."""
+    """The same configuration with statistics, metrics and the admin socket kept to this machine and this user.
+
+    And with each client's address passed on, as the last X-Forwarded-For.
+    """
     section = ""
     lines = []
     for line in configuration.split("\n"):
@@ -30,6 +34,8 @@ def hold_to_loopback(configuration: str) -> str:
         elif section == "global" and line.strip().startswith("stats socket"):
             line = line.replace("mode 666", "mode 600")
         lines.append(line)
+        if line == "defaults" and _CLIENT_ADDRESS not in configuration:
+            lines.append(_CLIENT_ADDRESS)  # else the API sees only HAProxy, and cannot tell who tries passwords
     return "\n".join(lines)
 
 

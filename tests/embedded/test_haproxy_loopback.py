@@ -19,11 +19,12 @@ listen stats
 """
 
 
-def test_statistics_metrics_and_admin_socket_are_closed_and_the_api_is_as_asked():
+def test_statistics_metrics_and_admin_socket_are_closed_the_api_is_as_asked_and_told_who_calls():
     assert hold_to_loopback(WRITTEN_BY_SERVE) == (
         WRITTEN_BY_SERVE.replace("bind :9101", "bind 127.0.0.1:9101")
         .replace("bind *:8404", "bind 127.0.0.1:8404")
         .replace("mode 666", "mode 600")
+        .replace("defaults\n", "defaults\n    option forwardfor\n")
     )
 
 
@@ -39,3 +40,4 @@ def test_the_template_of_the_installed_serve_is_the_one_we_mend():
         HAPROXY_CONFIG_TEMPLATE.replace("{{ config.metrics_port }}", "9101").replace("{{ config.stats_port }}", "8404")
     )
     assert "bind 127.0.0.1:9101" in mended and "bind 127.0.0.1:8404" in mended and "mode 666" not in mended
+    assert mended.count("option forwardfor") == 1
