@@ -64,7 +64,9 @@ def own_app() -> Any:
     """Our API, to be served without Ray; settings from the environment."""
     from serve.api import build_app
     from serve.settings import ServeSettings
+    from serve.telemetry import configure_logging
 
+    configure_logging()
     values: dict[str, Any] = {}
     return build_app(ServeSettings(**values))
 

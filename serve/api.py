@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import flipsync
 from serve import routes
 from serve.backend import Backend
 from serve.errors import Problem, install_error_handlers
+from serve.lane import Lane
 from serve.middleware import RequestFrame
 from serve.settings import ServeSettings
 from serve.telemetry import ApiMetrics
@@ -28,7 +30,29 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 """
 
 
-def build_app(settings: ServeSettings) -> FastAPI:
+class Api(FastAPI):
+    """FastAPI with a short way for plain reads."""
+
+    lane: Lane
+    metrics: ApiMetrics
+
+    def short_way(self, scope: Scope) -> ASGIApp | None:
+        """The request's answer as an ASGI application, when it is a plain read."""
+        return self._in_lane(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+
+    def _in_lane(self, scope: Scope) -> ASGIApp | None:
+        call = self.lane.find(scope)
+        return None if call is None else RequestFrame(call, self.metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._in_lane(scope)
+        if call is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await call(scope, receive, send)
+
+
+def build_app(settings: ServeSettings) -> Api:
     """The application. Opens its connections lazily and closes them in its lifespan."""
     metrics = ApiMetrics()
     backend = Backend(settings, metrics=metrics)
@@ -38,7 +62,7 @@ def build_app(settings: ServeSettings) -> FastAPI:
         yield
         await backend.aclose()
 
-    app = FastAPI(
+    app = Api(
         title="FlipSync",
         version=flipsync.__version__,
         description=_DESCRIPTION,
@@ -55,6 +79,9 @@ def build_app(settings: ServeSettings) -> FastAPI:
     for router in routes.ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
     _describe_problems(app)
+    declared = (route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute))
+    app.lane = Lane(app, backend, declared)
+    app.metrics = metrics
     return app
 
 

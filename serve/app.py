@@ -6,6 +6,8 @@ The FastAPI application is built on the replica, so that connections and locks b
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,11 +15,14 @@ from ray import serve as ray_serve
 from ray.serve.schema import LoggingConfig
 
 from serve.api import build_app
+from serve.ingress import serve_here
 from serve.settings import ServeSettings
 from serve.telemetry import configure_logging
 
 NAME = "flipsync-api"
 MAX_ONGOING = 256
+#: objects made before the collector looks: with Python's 700 it looks several times a request
+_COLLECT_AFTER = 10_000
 
 
 # Serve's own access log would write the paths of webhooks, which are secret; serve.middleware logs routes instead.
@@ -33,11 +38,15 @@ class Api:
     """One replica. Settings left out are read from its environment."""
 
     def __init__(self, settings: ServeSettings | None = None) -> None:
-        configure_logging()
+        # Serve puts a logger of its own in place of sys.stdout, which walks the stack for every line
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
+        configure_logging(file=sys.__stdout__)
         self._settings = settings or ServeSettings()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self._settings)
+        application = build_app(self._settings)
+        serve_here(application)
+        return application
 
 
 def bind(settings: ServeSettings | None = None, *, replicas: int = 1, num_cpus: float = 0.0) -> Any:

@@ -15,11 +15,12 @@ from flipsync.runtime.mailbox import Limits, RedisWaker
 from flipsync.security.attempts import SignInLimit
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
-from flipsync.security.tokens import AccessTokens
+from flipsync.security.tokens import AccessTokens, Claims
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
+from flipsync.store.pipeline import TenantReader
 from flipsync.store.unit_of_work import Store
 from serve.live import LiveEvents
 from serve.settings import ServeSettings
@@ -48,6 +49,14 @@ class Backend:
         self.passwords = Passwords()
         self.sign_in_limit = SignInLimit(self.redis)
         self.webhook_addresses = WebhookAddresses(self.store, self.box)
+
+    def reader(self, user: Claims) -> TenantReader:
+        """Questions as this user's tenant, answered only while the user is enabled."""
+        return self.database.questions(user.tenant_id, user.user_id)
+
+    async def require_enabled(self, user: Claims) -> None:
+        """Raises Unauthenticated when the user was disabled since the token was issued."""
+        await self.reader(user).ask()
 
     def connector(self, account: ConnectedAccount) -> MarketplaceConnector:
         """A connector for the account, under the rate limits all workers share. The caller closes it."""

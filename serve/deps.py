@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -17,6 +17,7 @@ from flipsync.domain.errors import Forbidden, InvalidInput, Unauthenticated
 from flipsync.security.roles import Permission, allows
 from flipsync.security.tokens import Claims
 from flipsync.services.idempotency import MAX_KEY_LENGTH, Answer, fingerprint, run_long, run_once
+from flipsync.store.pipeline import TenantReader
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 from serve.backend import Backend
 from serve.errors import PreconditionRequired
@@ -27,33 +28,42 @@ _bearer = HTTPBearer(
 _ETAG = re.compile(r'"(\d{1,19})"')
 
 
-async def _backend(connection: HTTPConnection) -> Backend:
+async def the_backend(connection: HTTPConnection) -> Backend:
     return cast(Backend, connection.app.state.backend)
 
 
-BackendDep = Annotated[Backend, Depends(_backend)]
+BackendDep = Annotated[Backend, Depends(the_backend)]
 
 
-async def _signed_in(
+async def signed_in(
+    connection: HTTPConnection,
     scopes: SecurityScopes,
     backend: BackendDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Claims:
+    """Who is asking. Raises Unauthenticated, also when the user is disabled; Forbidden."""
     if credentials is None:
         raise Unauthenticated("no access token", hint="send Authorization: Bearer <access token>")
     claims = backend.tokens.read(credentials.credentials)
-    for permission in scopes.scopes:
+    require(claims, scopes.scopes)
+    await backend.require_enabled(claims)
+    connection.state.claims = claims
+    return claims
+
+
+def require(claims: Claims, permissions: Sequence[str]) -> None:
+    """Raises Forbidden when the role lacks one of the permissions."""
+    for permission in permissions:
         if not allows(claims.role, cast(Permission, permission)):
             raise Forbidden(f"the role {claims.role} may not do this", hint=f"it needs {permission}")
-    return claims
 
 
 def may(permission: Permission) -> Any:
     """Who is asking, and only if their role allows `permission`: `user: Annotated[Claims, may("orders:read")]`."""
-    return Security(_signed_in, scopes=[permission])
+    return Security(signed_in, scopes=[permission])
 
 
-async def _client_address(request: Request, backend: BackendDep) -> str:
+async def client_address(request: Request, backend: BackendDep) -> str:
     """Who connected. Behind proxies of ours, what the outermost of them saw; what clients write before it is theirs."""
     peer = request.client.host if request.client else ""
     seen = [each.strip() for line in request.headers.getlist("x-forwarded-for") for each in line.split(",")]
@@ -61,14 +71,22 @@ async def _client_address(request: Request, backend: BackendDep) -> str:
     return seen[-hops] if hops and len(seen) >= hops else peer
 
 
-ClientAddressDep = Annotated[str, Depends(_client_address)]
+ClientAddressDep = Annotated[str, Depends(client_address)]
 
 
-async def _cause(request: Request) -> Cause:
+async def reader(connection: HTTPConnection, backend: BackendDep) -> TenantReader:
+    """For questions as the signed-in user, who is declared before it."""
+    return backend.reader(connection.state.claims)
+
+
+ReaderDep = Annotated[TenantReader, Depends(reader)]
+
+
+async def the_cause(request: Request) -> Cause:
     return Cause(traceparent=getattr(request.state, "traceparent", ""))
 
 
-CauseDep = Annotated[Cause, Depends(_cause)]
+CauseDep = Annotated[Cause, Depends(the_cause)]
 
 
 @dataclass(frozen=True)

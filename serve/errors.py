@@ -22,11 +22,14 @@ from starlette.responses import JSONResponse, Response
 
 from flipsync.domain.errors import ChannelError, FlipSyncError, Retryable, Unavailable
 from flipsync.security.attempts import TooManyAttempts
+from flipsync.store.pipeline import ReadFailed
 
 MEDIA_TYPE = "application/problem+json"
 _URN = "urn:flipsync:error:"
 _RETRY_SECONDS = 2
 _log = structlog.get_logger("flipsync.api")
+#: classes of SQLSTATE: connection, rollback, resources, operator intervention
+_PASSING = frozenset({"08", "40", "53", "57"})
 
 _CODES = {
     400: "bad-request",
@@ -114,7 +117,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(FlipSyncError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for gone in (OperationalError, InterfaceError, DBAPIError, PoolTimeout, RedisError):
+    for gone in (OperationalError, InterfaceError, DBAPIError, PoolTimeout, ReadFailed, RedisError):
         app.add_exception_handler(gone, _part_missing)
 
 
@@ -152,7 +155,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _part_missing(request: Request, error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and not _passing(error):
+    if isinstance(error, DBAPIError | ReadFailed) and not _passing(error):
         return unexpected(request, error)
     _log.warning("a part is not available", error=type(error).__qualname__)
     return answer(
@@ -165,7 +168,9 @@ async def _part_missing(request: Request, error: Exception) -> Response:
     )
 
 
-def _passing(error: DBAPIError) -> bool:
+def _passing(error: DBAPIError | ReadFailed) -> bool:
     """Whether the database failure goes away by itself: connection lost, shutdown, deadlock, serialization."""
+    if isinstance(error, ReadFailed):
+        return error.sqlstate[:2] in _PASSING
     state = getattr(error.orig, "sqlstate", None)
-    return error.connection_invalidated or state is None or state[:2] in {"08", "40", "53", "57"}
+    return error.connection_invalidated or state is None or state[:2] in _PASSING

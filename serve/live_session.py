@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Unauthenticated
+from flipsync.domain.errors import Unauthenticated, Unavailable
 from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from serve.backend import Backend
@@ -58,22 +58,31 @@ class LiveSession:
         token = next((name.removeprefix(BEARER_PREFIX) for name in offered if name.startswith(BEARER_PREFIX)), None)
         await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         if token is not None:
-            return self._authenticated(token)
+            return await self._authenticated(token)
         try:
             async with asyncio.timeout(_SECONDS_TO_SIGN_IN):
                 message = await self._receive()
         except TimeoutError:
             raise _Closing(UNAUTHENTICATED, "no access token came") from None
-        return self._authenticated(_token_in(message))
+        return await self._authenticated(_token_in(message))
 
-    def _authenticated(self, token: str) -> Claims:
+    async def _authenticated(self, token: str) -> Claims:
         try:
             claims = self._backend.tokens.read(token)
         except Unauthenticated as error:
             raise _Closing(UNAUTHENTICATED, error.message) from None
+        await self._require_enabled(claims)
         if not allows(claims.role, "events:read"):
             raise _Closing(FORBIDDEN, f"the role {claims.role} may not see live events")
         return claims
+
+    async def _require_enabled(self, claims: Claims) -> None:
+        try:
+            await self._backend.require_enabled(claims)
+        except Unauthenticated as error:
+            raise _Closing(UNAUTHENTICATED, error.message) from None
+        except Unavailable as error:
+            raise _Closing(TRY_LATER, error.message) from None
 
     async def _serve(self, listener: Listener) -> None:
         tasks = [asyncio.create_task(self._tell(listener)), asyncio.create_task(self._hear())]
@@ -96,6 +105,7 @@ class LiveSession:
                 async with asyncio.timeout(min(heartbeat, left)):
                     event = await listener.get()
             except TimeoutError:
+                await self._require_enabled(self._claims)
                 if left > heartbeat:
                     await self._send({"type": "heartbeat"})
                 continue
@@ -107,7 +117,7 @@ class LiveSession:
     async def _hear(self) -> None:
         """A client may renew its access token; nothing else is listened to."""
         while True:
-            claims = self._authenticated(_token_in(await self._receive()))
+            claims = await self._authenticated(_token_in(await self._receive()))
             if claims.user_id != self._claims.user_id:
                 raise _Closing(FORBIDDEN, "the token is another user's")
             self._claims = claims

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,15 +16,17 @@ from serve.errors import too_large, unexpected
 from serve.telemetry import ApiMetrics
 
 _log = structlog.get_logger("flipsync.api.access")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,100}")
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,100}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-_CAREFUL = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_CAREFUL = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
 class RequestFrame:
@@ -38,37 +40,39 @@ class RequestFrame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = _accepted(_REQUEST_ID, headers.get("x-request-id")) or secrets.token_hex(16)
-        trace = _accepted(_TRACEPARENT, headers.get("traceparent")) or _new_traceparent()
+        request_id, trace = _named(scope["headers"])
         state = scope.setdefault("state", {})
         state["request_id"], state["traceparent"] = request_id, trace
         started = time.perf_counter()
         status, refused = 0, False
 
         async def framed(message: Message) -> None:
+            nonlocal status, refused
+            if message["type"] == "http.response.start":
+                if not refused and message["status"] == 413 and _is_plain_refusal(message):
+                    refused = True
+                    await too_large(Request(scope))(scope, receive, answered)
+                    return
+                status = message["status"]
+                message["headers"] = _framed(message["headers"], request_id, trace, scope["scheme"])
+            if not refused:
+                await send(message)
+
+        async def answered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _frame(MutableHeaders(scope=message), request_id, trace, scope["scheme"])
+                message["headers"] = _framed(message["headers"], request_id, trace, scope["scheme"])
             await send(message)
-
-        async def explained(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start" and _is_plain_refusal(message):
-                refused = True
-                await too_large(Request(scope))(scope, receive, framed)
-            elif not refused:
-                await framed(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace[3:35])
         try:
             try:
-                await self._app(scope, receive, explained)
+                await self._app(scope, receive, framed)
             except Exception as error:
                 if status:  # too late for another answer
                     raise
-                await unexpected(Request(scope), error)(scope, receive, framed)
+                await unexpected(Request(scope), error)(scope, receive, answered)
         finally:
             self._record(scope, status, time.perf_counter() - started)
             structlog.contextvars.unbind_contextvars("request_id", "trace_id")
@@ -76,8 +80,7 @@ class RequestFrame:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_name(scope)
         method = scope["method"] if status != 405 else "other"
-        self._metrics.requests.labels(method, route, str(status)).inc()
-        self._metrics.duration.labels(method, route).observe(seconds)
+        self._metrics.answered(method, route, status, seconds)
         _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
@@ -92,19 +95,22 @@ def _is_plain_refusal(message: Message) -> bool:
     return message["status"] == 413 and (b"content-type", b"text/plain; charset=utf-8") in message["headers"]
 
 
-def _frame(headers: MutableHeaders, request_id: str, trace: str, scheme: str) -> None:
-    headers["x-request-id"] = request_id
-    headers["traceparent"] = trace
-    headers.setdefault("cache-control", "no-store")
-    for name, value in _CAREFUL.items():
-        headers.setdefault(name, value)
-    if scheme == "https":
-        headers.setdefault("strict-transport-security", "max-age=31536000")
+def _framed(sent: Iterable[tuple[bytes, bytes]], request_id: str, trace: str, scheme: str) -> list[tuple[bytes, bytes]]:
+    headers = [each for each in sent if each[0] not in (b"x-request-id", b"traceparent")]
+    headers += ((b"x-request-id", request_id.encode()), (b"traceparent", trace.encode()))
+    names = {name for name, _ in headers}
+    headers += [each for each in _CAREFUL if each[0] not in names]
+    if scheme == "https" and _HTTPS_ONLY[0] not in names:
+        headers.append(_HTTPS_ONLY)
+    return headers
 
 
-def _accepted(pattern: re.Pattern[str], value: str | None) -> str | None:
-    return value if value is not None and pattern.fullmatch(value) else None
-
-
-def _new_traceparent() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """The request's id and traceparent: what the caller says, when it is sane, else new ones."""
+    request_id = trace = None
+    for name, value in headers:
+        if name == b"x-request-id" and request_id is None and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent" and trace is None and _TRACEPARENT.fullmatch(value):
+            trace = value.decode()
+    return request_id or secrets.token_hex(16), trace or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

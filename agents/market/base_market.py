@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flipsync.domain.commands import (
+    AdoptListing,
     Command,
     EndListing,
     EnsureWebhooks,
@@ -10,14 +11,34 @@ from flipsync.domain.commands import (
     PullOrders,
     PullRivals,
     ReviseListing,
+    SurveyListings,
     VerifyListings,
 )
 from flipsync.domain.decisions import Decision, Evidence
-from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingOutdated, ListingRequested
+from flipsync.domain.events import (
+    AccountConnected,
+    ChannelCheckDue,
+    ListingCheckDue,
+    ListingOutdated,
+    ListingRecognised,
+    ListingRequested,
+)
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
-ChannelEvent = ListingRequested | ListingOutdated | ChannelCheckDue | ListingCheckDue | AccountConnected
-ChannelCommand = PublishListing | ReviseListing | EndListing | PullOrders | PullRivals | VerifyListings | EnsureWebhooks
+ChannelEvent = (
+    ListingRequested | ListingOutdated | ListingRecognised | ChannelCheckDue | ListingCheckDue | AccountConnected
+)
+ChannelCommand = (
+    PublishListing
+    | ReviseListing
+    | EndListing
+    | AdoptListing
+    | PullOrders
+    | PullRivals
+    | VerifyListings
+    | SurveyListings
+    | EnsureWebhooks
+)
 
 
 class BaseMarketAgent(Agent[ChannelEvent]):
@@ -43,6 +64,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return await self.check_listings(event, ctx)
         if isinstance(event, AccountConnected):
             return await self.welcome(event, ctx)
+        if isinstance(event, ListingRecognised):
+            return await self.recognise(event, ctx)
         commands: list[Command] = [PullOrders(account_id=event.account_id)]
         if event.rivals and self.sees_rivals:
             commands.append(PullRivals(account_id=event.account_id))
@@ -88,19 +111,37 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             evidence=evidence,
         )
 
+    async def recognise(self, event: ListingRecognised, ctx: Context) -> Decision[ChannelCommand]:
+        """A listing that reads like goods of ours: whether it is the same article is for the owner to say."""
+        evidence = [Evidence(kind="listing", id=event.listing_id)]
+        found = await ctx.services.listings.outdated(event.listing_id)
+        if found is None or found.status != "recognised":
+            return Decision.hold("whose listing it is has been settled", evidence=evidence)
+        adopt = AdoptListing(listing_id=event.listing_id, account_id=event.account_id, vendor=event.vendor)
+        return Decision.propose(
+            adopt,
+            why=f"take over the channel's listing {event.external_id}, since {event.why}",
+            confidence=event.confidence,
+            evidence=evidence,
+        )
+
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
         """Compare the channel with our books."""
         return Decision.propose(VerifyListings(account_id=event.account_id), why="time to compare the channel with us")
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
-        """Subscribe to the channel's webhooks when it can reach us."""
+        """See what the channel offers already, and subscribe to its webhooks when it can reach us."""
+        survey = SurveyListings(account_id=event.account_id)
         url = (await ctx.services.profile()).settings.webhook_base_url
         if url is None:
             return Decision.propose(
-                PullOrders(account_id=event.account_id), why="no public address for webhooks is set: orders are polled"
+                survey,
+                PullOrders(account_id=event.account_id),
+                why="a new account: see what it offers; no public address for webhooks is set, so orders are polled",
             )
         return Decision.propose(
+            survey,
             EnsureWebhooks(account_id=event.account_id, callback_url=url),
             PullOrders(account_id=event.account_id),
-            why="a new account: subscribe to its webhooks and fetch its orders",
+            why="a new account: see what it offers, subscribe to its webhooks and fetch its orders",
         )

@@ -8,6 +8,7 @@ from flipsync.domain.commands import AllocateStock, SetChannelQuantity
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, StockMoved
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.desk import StockPicture
 
 InventoryEvent = StockMoved | ListingPublished | ListingVanished | QuantityDrifted
 
@@ -52,7 +53,7 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
             alternatives=tuple(
                 Alternative(
                     name=f"{row.vendor} listing {row.listing_id}",
-                    scores={"units": float(picture.shares[row.listing_id]), "sold_lately": float(row.sold)},
+                    scores=_scores(picture, row.listing_id, row.sold),
                     why=f"is entitled to {row.entitled}, shows {row.quantity_shown}",
                     chosen=row.listing_id in changed,
                 )
@@ -64,6 +65,13 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
         if isinstance(event, StockMoved):
             return event.stock_item_id
         return await ctx.services.stock.item_of_listing(event.listing_id)
+
+
+def _scores(picture: StockPicture, listing_id: UUID, sold: int) -> dict[str, float]:
+    scores = {"units": float(picture.shares[listing_id])}
+    if picture.item.mode == "escrow":  # pooled units are shown everywhere, whoever sold more
+        scores["sold_lately"] = float(sold)
+    return scores
 
 
 def _words(mode: str, available: int, channels: int) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import AccountConnected, DecisionEscalated, ProductImported
+from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
@@ -14,7 +14,7 @@ from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 _ENDORSE_FROM = 0.4
 
 
-class MarketAgent(Agent[ProductImported | AccountConnected | DecisionEscalated]):
+class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated]):
     """Places products where a sale earns most, and decides for its specialists when they are unsure."""
 
     spec = AgentSpec(
@@ -22,13 +22,13 @@ class MarketAgent(Agent[ProductImported | AccountConnected | DecisionEscalated])
     )
 
     async def decide(
-        self, event: ProductImported | AccountConnected | DecisionEscalated, ctx: Context
+        self, event: ProductImported | ListingsSurveyed | DecisionEscalated, ctx: Context
     ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
         if isinstance(event, DecisionEscalated):
             return await self._judge(event, ctx)
         if not (await ctx.services.profile()).settings.auto_list:
             return Decision.hold("the owner lists by hand (auto_list is off)")
-        if isinstance(event, AccountConnected):
+        if isinstance(event, ListingsSurveyed):  # not before: what is there already must not be listed twice
             products = await ctx.services.listings.products_not_on(event.account_id)
             return await self._place(list(products), [event.account_id], ctx)
         accounts = [account.id for account in await ctx.services.accounts.connected()]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from flipsync.domain.channel import Offer
+from flipsync.domain.channel import Offer, Vendor
 from flipsync.domain.events import Message
 from flipsync.domain.money import Money
 
@@ -29,6 +29,8 @@ class Command(Message):
     scope: ClassVar[Literal["external", "read", "internal"]] = "external"
     #: a newer command of this kind for the same subject makes pending older ones pointless
     supersedes: ClassVar[bool] = False
+    #: why no agent, however sure, may do this without a person's word; "" where one may
+    owner_decides: ClassVar[str] = ""
     default_priority: ClassVar[int] = PRIORITY_NORMAL
     _registry: ClassVar[dict[str, type[Command]]] = {}
 
@@ -156,6 +158,13 @@ class VerifyListings(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_BULK
 
 
+class SurveyListings(AccountCommand):
+    """Look at what the account offers already: what is surely ours is taken over, what may be is asked about."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +180,19 @@ class ListOnChannel(InternalCommand):
 
     def subject(self) -> tuple[str, UUID]:
         return ("product", self.product_id)
+
+
+class AdoptListing(InternalCommand):
+    """A listing that was on the channel before us offers this variant: look after it from now on."""
+
+    owner_decides: ClassVar[str] = "only a person can tell whether a listing that reads alike is the same article"
+
+    listing_id: UUID
+    account_id: UUID
+    vendor: Vendor
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("listing", self.listing_id)
 
 
 class AllocateStock(InternalCommand):

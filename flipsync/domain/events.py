@@ -158,6 +158,14 @@ class ListingCheckDue(AccountEvent):
     """It is time to compare what the channel shows with what we think it shows."""
 
 
+class ListingsSurveyed(AccountEvent):
+    """What an account offers already was looked at: listings taken over, asked about, and of goods not in our books."""
+
+    adopted: int
+    doubtful: int
+    unknown: int
+
+
 class ListingRequested(AccountEvent):
     """A coordinator wants this product on this account (directive, executed by the channel's agent)."""
 
@@ -165,6 +173,14 @@ class ListingRequested(AccountEvent):
 
     def subject(self) -> tuple[str, UUID]:
         return ("product", self.product_id)
+
+
+class ListingRecognised(ListingEvent):
+    """A listing on the channel reads like one of our variants; `listing_id` stands for it until a person has said."""
+
+    external_id: str
+    confidence: float
+    why: str
 
 
 class ListingPublished(ListingEvent):

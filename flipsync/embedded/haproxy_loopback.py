@@ -16,13 +16,16 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 _PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
 _CLIENT_ADDRESS = "    option forwardfor"
+#: Serve's default: a line a request to the syslog port of this machine, where usually nobody listens
+_LOG_OF_REQUESTS = ["log", "127.0.0.1:514", "local0", "info"]
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
 
 
 def hold_to_loopback(configuration: str) -> str:
     """The same configuration with statistics, metrics and the admin socket kept to this machine and this user.
 
-    And with each client's address passed on, as the last X-Forwarded-For.
+    Of the log, what happens to servers is left: requests are logged by the API. Each client's address is passed on, as
+    the last X-Forwarded-For.
     """
     section = ""
     lines = []
@@ -33,6 +36,8 @@ def hold_to_loopback(configuration: str) -> str:
             line = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", line)
         elif section == "global" and line.strip().startswith("stats socket"):
             line = line.replace("mode 666", "mode 600")
+        elif section == "global" and line.split() == _LOG_OF_REQUESTS:
+            line = line.replace("info", "notice")
         lines.append(line)
         if line == "defaults" and _CLIENT_ADDRESS not in configuration:
             lines.append(_CLIENT_ADDRESS)  # else the API sees only HAProxy, and cannot tell who tries passwords

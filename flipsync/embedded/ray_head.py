@@ -146,6 +146,11 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, os.cpu_count() or 1))),
         "RAY_SERVE_HAPROXY_STATS_PORT": _port("RAY_SERVE_HAPROXY_STATS_PORT"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": _port("RAY_SERVE_HAPROXY_METRICS_PORT"),
+        # Else HAProxy tells an actor of every request, in a line that is parsed in Python and made into metrics that
+        # nobody here reads: the API has its own, and HAProxy's exporter stays.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # Reads go past Serve's own handling of a request (see there); a name, loaded by whoever listens for HTTP.
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.ingress.middlewares",
         # The controller looks at its replicas ten times a second by default; idle, that is most of Serve's cost.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": _port("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"),

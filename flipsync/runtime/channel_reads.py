@@ -11,7 +11,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
 from flipsync.domain.clock import ScaledClock
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
-from flipsync.services import orders, stock
+from flipsync.services import adopting, orders, stock
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
 from flipsync.store.repositories import accounts as account_rows
@@ -156,6 +156,19 @@ async def verify_listings(
                 await listing_rows.set_quantity_shown(unit, row.id, again.quantity)
                 unit.emit(QuantityDrifted(**who, expected=state.entitled if state else 0, seen=again.quantity))
     return drifted
+
+
+async def survey_listings(
+    store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
+) -> str:
+    """Read all the account offers, and take over what is ours (services.adopting); says what was found."""
+    seen = [state async for state in connector.listings()]
+    async with store.unit(tenant_id, cause) as unit:
+        found = await adopting.take_over(unit, account, seen)
+    return (
+        f"{len(seen)} listings: {len(found.sure)} ours, {len(found.doubtful)} perhaps ours, "
+        f"{len(found.unknown)} of other goods"
+    )
 
 
 async def _suspects(

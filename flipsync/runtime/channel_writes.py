@@ -7,7 +7,7 @@ it wrote. It returns what to book in our own transaction, or raises Rejected, Re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet, ProductImported
 from flipsync.domain.money import Money
 from flipsync.runtime.channel_reads import SharedPull
+from flipsync.runtime.receipts import Book
 from flipsync.services import orders, stock
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -32,10 +33,32 @@ from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 @dataclass(frozen=True)
 class Done:
-    """The channel confirmed. `book` writes what follows in the transaction of the receipt."""
+    """The channel confirmed. `book` writes what follows in the transaction of the receipt; None: nothing but `shown`.
+
+    `shown` is a listing with the quantity the channel shows now.
+    """
 
     detail: str
-    book: Callable[[UnitOfWork], Awaitable[None]]
+    book: Book | None = None
+    shown: tuple[UUID, int | None] | None = None
+
+
+class PooledGrants:
+    """What pooled listings may show, granted for all effects of one claim at once by whoever asks first."""
+
+    def __init__(self, store: Store, tenant_id: UUID, listing_ids: Collection[UUID]) -> None:
+        self._store, self._tenant_id, self._listing_ids = store, tenant_id, listing_ids
+        self._granted: asyncio.Task[dict[UUID, tuple[str, int]]] | None = None
+
+    async def of(self, listing_id: UUID) -> tuple[str, int] | None:
+        """The listing's id on its channel and the units to show; None when it is not a live one of a pooled item."""
+        if self._granted is None:
+            self._granted = asyncio.create_task(self._grant())
+        return (await asyncio.shield(self._granted)).get(listing_id)
+
+    async def _grant(self) -> dict[UUID, tuple[str, int]]:
+        async with self._store.database.session(self._tenant_id) as session:
+            return await stock.grant_pooled(session, self._listing_ids)
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,7 @@ class Job:
     store: Store
     firewall: Firewall
     pulls: SharedPull
+    pooled: PooledGrants
 
     @property
     def ref(self) -> AccountRef:
@@ -167,25 +191,26 @@ async def change_price(job: Job, command: c.ChangePrice) -> Done:
 
 async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     """Bring the channel to what the ledger grants the listing at this moment (see services.stock)."""
+    if (pooled := await job.pooled.of(command.listing_id)) is not None:
+        external_id, units = pooled
+        await _show_pooled(job, external_id, units)
+        return Done(f"{units} on offer", shown=(command.listing_id, units))
     listing, external_id = await job.live_listing(command.listing_id)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         state = await stock.entitlement(unit, listing.id)
-        pooled = state is not None and state.mode == "pooled"
-        quantity = await stock.grant(unit, listing.id) if pooled else 0
     if state is None:
         raise Rejected("the listing has no stock in our books")
-    if pooled:
-        await _show_pooled(job, external_id, quantity)
-    elif job.connector.capabilities.conditional_stock:
+    if state.mode == "pooled":
+        raise Retryable("the listing has just gone on sale, or its stock was just pooled", after=0.0)
+    if job.connector.capabilities.conditional_stock:
         quantity = await _show_conditional(job, listing.id, external_id)
     else:
         quantity = await _show_fenced(job, listing.id, external_id)
 
     async def book(unit: UnitOfWork) -> None:
         await stock.shown(unit, listing.id)
-        await listing_rows.set_quantity_shown(unit, listing.id, quantity)
 
-    return Done(f"{quantity} on offer", book)
+    return Done(f"{quantity} on offer", book, shown=(listing.id, quantity))
 
 
 async def _show_pooled(job: Job, external_id: str, quantity: int) -> None:
@@ -249,7 +274,7 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         # units granted earlier and not confirmed may have been shown and sold: only an entitlement of 0 is surely empty
         empty = seen.quantity == 0 and state.entitled == 0 and not job.effect.uncertain
         wanted = await stock.grant(unit, listing_id) if empty else 0
-    key = f"{job.effect.key}:{job.effect.epoch}"
+    key, given_back = f"{job.effect.key}:{job.effect.epoch}", state.given_back
     if not empty:
         if seen.quantity != 0 or job.effect.uncertain:
             await job.connector.set_quantity(external_id, 0, f"{key}:fence")
@@ -261,6 +286,9 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
+            if state.given_back != given_back:
+                # a cancellation filled the empty shelf again, and somebody may have bought from it: nothing is sure
+                raise Retryable("the channel put units back on its shelf meanwhile", after=0.0)
             if state.target < state.entitled:
                 await stock.let_go(unit, listing_id, state.target)
                 wanted = state.target
@@ -331,10 +359,7 @@ async def ensure_webhooks(job: Job, command: c.EnsureWebhooks) -> Done:
     url = f"{command.callback_url.rstrip('/')}/api/v1/webhooks/{job.account.webhook_token}"
     subscriptions = await job.connector.ensure_webhooks(url, job.account.webhook_secret)
 
-    async def book(unit: UnitOfWork) -> None:
-        return None
-
-    return Done(", ".join(sorted(each.topic for each in subscriptions)) or "no webhooks", book)
+    return Done(", ".join(sorted(each.topic for each in subscriptions)) or "no webhooks")
 
 
 async def _read_back(job: Job, external_id: str) -> ListingState:

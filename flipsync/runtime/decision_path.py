@@ -22,10 +22,10 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, orders, stock
+from flipsync.services import accounts, adopting, orders, stock
 from flipsync.services.desk import offer_of
 from flipsync.services.orders import AccountRef
-from flipsync.store.models import AgentDecision, Proposal
+from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import stock as ledger
@@ -33,6 +33,8 @@ from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 _COUNT_SECONDS = 60.0
+#: commands whose carrying out refuses before it changes anything: nothing has to be taken back
+_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady)
 
 
 class DecisionPath:
@@ -51,41 +53,25 @@ class DecisionPath:
         state = "held" if decision.is_hold else "applied"
         if above:
             state = "escalated" if superior else "awaiting"
-        unit.session.add(
-            AgentDecision(
-                id=decision_id,
-                tenant_id=unit.tenant_id,
-                agent=spec.name,
-                agent_version=spec.version,
-                event_id=ctx.event_id,
-                state=state,
-                source=decision.source,
-                rationale=decision.rationale,
-                confidence=decision.confidence,
-                stake_minor=decision.stake.amount_minor if decision.stake else None,
-                stake_currency=decision.stake.currency if decision.stake else None,
-                alternatives=[alternative.model_dump(mode="json") for alternative in decision.alternatives],
-                evidence=[evidence.model_dump(mode="json") for evidence in decision.evidence],
-                correlation_id=ctx.correlation_id,
-            )
+        proposals = [_proposed(decision_id, ordinal, command) for ordinal, command in enumerate(decision.proposals)]
+        unit.decide(
+            {
+                "id": decision_id,
+                "agent": spec.name,
+                "agent_version": spec.version,
+                "event_id": ctx.event_id,
+                "state": state,
+                "source": decision.source,
+                "rationale": decision.rationale,
+                "confidence": decision.confidence,
+                "stake_minor": decision.stake.amount_minor if decision.stake else None,
+                "stake_currency": decision.stake.currency if decision.stake else None,
+                "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
+                "evidence": [evidence.model_dump(mode="json") for evidence in decision.evidence],
+                "correlation_id": ctx.correlation_id,
+            },
+            proposals,
         )
-        proposals = []
-        for ordinal, command in enumerate(decision.proposals):
-            kind, subject_id = command.subject()
-            proposals.append(
-                Proposal(
-                    id=new_id(),
-                    tenant_id=unit.tenant_id,
-                    decision_id=decision_id,
-                    ordinal=ordinal,
-                    command=command.type_name(),
-                    payload=command.model_dump(mode="json"),
-                    subject_kind=kind,
-                    subject_id=subject_id,
-                    verdict=None,
-                )
-            )
-        unit.session.add_all(proposals)  # written with their verdicts, not before: whoever needs the rows flushes
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
         if above and superior:
             unit.emit(
@@ -96,7 +82,7 @@ class DecisionPath:
             await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({above})")
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
-                await self._carry_out(unit, ctx, spec.name, proposal, command, cause)
+                await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
         return decision_id
 
     def _above_authority(self, spec: AgentSpec, decision: Decision[Any]) -> str:
@@ -113,15 +99,20 @@ class DecisionPath:
         unit: UnitOfWork,
         ctx: Context,
         agent: str,
-        proposal: Proposal,
+        proposal: ProposedCommand,
         command: c.Command,
         cause: Cause,
         *,
+        why: str,
         approved: bool = False,
     ) -> None:
         before = unit.cause
         unit.cause = cause
         try:
+            if command.owner_decides and not approved:
+                proposal.verdict, proposal.rule, proposal.reason = "ask", "owner-decides", command.owner_decides
+                await self._ask(unit, ctx, proposal.decision_id, f"{why}? ({command.owner_decides})")
+                return
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
@@ -135,7 +126,7 @@ class DecisionPath:
             if verdict.answer == "ask":
                 await self._ask(unit, ctx, proposal.decision_id, verdict.reason)
             elif verdict.answer in ("proceed", "mutate"):
-                await self._enqueue(unit, proposal, verdict.command or command)
+                self._enqueue(unit, proposal, verdict.command or command)
         finally:
             unit.cause = before
 
@@ -150,12 +141,8 @@ class DecisionPath:
         self._spent[key] = (counted_at, spent + 1)
         return spent < self._graph.agents[agent].spec.budget.effects_per_hour
 
-    async def _enqueue(self, unit: UnitOfWork, proposal: Proposal, command: c.Command) -> None:
+    def _enqueue(self, unit: UnitOfWork, proposal: ProposedCommand, command: c.Command) -> None:
         assert isinstance(command, c.AccountCommand), "external commands go to an account"
-        if command.supersedes:
-            kind, subject_id = command.subject()
-            await unit.flush()
-            await decision_rows.supersede(unit, [(command.type_name(), kind, subject_id)])
         undo = None
         if isinstance(command, c.ChangePrice) and command.previous is not None:
             undo = command.model_copy(
@@ -167,14 +154,23 @@ class DecisionPath:
             key=f"{proposal.decision_id}:{proposal.ordinal}",
             proposal_id=proposal.id,
             undo=undo,
+            supersede=command.supersedes,
         )
 
     async def _apply(self, unit: UnitOfWork, ctx: Context, command: c.Command) -> tuple[str, str, str]:
         """Carry out an internal command; what cannot be done is denied with the reason, never half done."""
         try:
-            async with unit.session.begin_nested():
+            if isinstance(command, _LOOKS_FIRST):
                 await self._change_books(unit, ctx, command)
-                await unit.session.flush()
+            else:
+                await unit.flush()
+                try:
+                    async with unit.session.begin_nested():
+                        await self._change_books(unit, ctx, command)
+                        await unit.session.flush()
+                except (Conflict, NotFound):
+                    unit.drop()
+                    raise
         except (Conflict, NotFound) as error:
             return "deny", error.code, error.message
         return "proceed", "books", "done in the same transaction"
@@ -183,15 +179,14 @@ class DecisionPath:
         match command:
             case c.ListOnChannel():
                 await self._list_on_channel(unit, ctx, command)
+            case c.AdoptListing():
+                await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
             case c.ReserveStock():
                 await orders.reserve_missing(unit, command.order_id)
             case c.MarkOrderReady():
-                row = await ctx.services.orders.get(command.order_id)
-                if row is None:
-                    raise NotFound(f"order {command.order_id} does not exist")
-                await orders.mark_ready(unit, AccountRef(row.account_id, cast(Vendor, row.vendor)), command.order_id)
+                await orders.mark_ready(unit, command.order_id)
             case c.EndorseDecision():
                 await self.endorse(unit, ctx, command.decision_id)
             case c.OverruleDecision():
@@ -202,8 +197,10 @@ class DecisionPath:
                 await self.expire(unit, command.decision_id)
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
+                ctx.services.accounts.forget()
             case c.ResumeAccount():
                 await accounts.resume_account(unit, command.account_id)
+                ctx.services.accounts.forget()
             case _:
                 raise FlipSyncError(f"nobody knows how to carry out {command.type_name()}")
 
@@ -217,10 +214,12 @@ class DecisionPath:
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
         approved = await decision_rows.is_approved(unit.session, decision_id)
-        for proposal_row in _open_proposals(row):
-            proposal = await unit.session.get_one(Proposal, proposal_row.id)
-            command = c.Command.from_store(proposal_row.command, proposal_row.payload)
-            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, approved=approved)
+        for known in _open_proposals(row):
+            command = c.Command.from_store(known.command, known.payload)
+            proposal = _proposed(decision_id, known.ordinal, command)
+            proposal.id = known.id
+            unit.judge_again(proposal)
+            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=approved)
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
         """Stop an escalated or awaiting decision."""
@@ -236,6 +235,9 @@ class DecisionPath:
                 endorsed = c.EndorseDecision.model_validate(proposal_row.payload).decision_id
                 with contextlib.suppress(Conflict):
                     await self.overrule(unit, endorsed, reason)
+            elif proposal_row.command == c.AdoptListing.type_name():
+                refused = c.AdoptListing.model_validate(proposal_row.payload)
+                await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
 
     async def expire(self, unit: UnitOfWork, decision_id: UUID) -> None:
         """Close a question whose time is over and stop what waited for it. Raises Conflict while it can be answered."""
@@ -245,7 +247,7 @@ class DecisionPath:
             await self.overrule(unit, decision_id, "nobody answered in time")
 
     async def _ask(self, unit: UnitOfWork, ctx: Context, decision_id: UUID, question: str) -> None:
-        await unit.session.flush()
+        await unit.flush()
         hours = (await ctx.services.profile()).settings.approval_hours
         await decision_rows.ask(unit, decision_id, question, unit.now + timedelta(hours=hours))
         await decision_rows.set_state(unit.session, decision_id, "awaiting")
@@ -286,6 +288,12 @@ class DecisionPath:
                     account_id=account.id, vendor=cast(Vendor, account.vendor), product_id=command.product_id
                 )
             )
+
+
+def _proposed(decision_id: UUID, ordinal: int, command: c.Command) -> ProposedCommand:
+    kind, subject_id = command.subject()
+    payload = command.model_dump(mode="json")
+    return ProposedCommand(decision_id, ordinal, command.type_name(), payload, kind, subject_id)
 
 
 def _open_proposals(row: DecisionRow) -> list[ProposalRow]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,8 +28,9 @@ from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFou
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads, channel_writes
-from flipsync.runtime.channel_writes import Done, Job
+from flipsync.runtime.channel_writes import Done, Job, PooledGrants
 from flipsync.runtime.mailbox import Mailbox
+from flipsync.runtime.receipts import Receipts
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
 from flipsync.services.account_vault import AccountVault, same_access
@@ -38,8 +39,8 @@ from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
-from flipsync.store.repositories.effects import ClaimedEffect
-from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+from flipsync.store.repositories.effects import ClaimedEffect, Outcome
+from flipsync.store.unit_of_work import Store, UnitOfWork
 
 log = structlog.get_logger()
 
@@ -95,6 +96,11 @@ class EffectWorker:
         self._width = width
         self._links: dict[UUID, _Link] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._receipts = Receipts(store)
+        #: seconds until something is due that the last claim could not take
+        self._due: float | None = 0.0
+        #: something is due and waits until one of those under way has ended
+        self._more = False
 
     async def run(self) -> None:
         """Work for ever."""
@@ -105,9 +111,8 @@ class EffectWorker:
                 if not begun:
                     await self.begin()
                     begun = True
-                started = await self._start_some()
-                if not started:
-                    await self._mailbox.wait(await self._next_due())
+                await self._start_some()
+                await self._mailbox.wait(self._due)
             except asyncio.CancelledError:
                 raise
             except (OperationalError, DBAPIError, OSError) as error:
@@ -131,33 +136,40 @@ class EffectWorker:
             await link.connector.aclose()
 
     async def _start_some(self) -> int:
+        """Claim as many as there is room for and begin them; returns how many."""
+        self._more = True  # whatever ends from here on may make room for what this claim leaves
         room = self._width - len(self._running)
         if room <= 0:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            return 1
+            self._due = None
+            return 0
         async with self._store.database.unbound() as session:
-            claimed = await effect_rows.claim(session, owner=self._owner, limit=room, lease_seconds=LEASE_SECONDS)
-        for effect in claimed:
-            task = asyncio.create_task(self._safely(effect), name=f"effect {effect.id}")
+            claim = await effect_rows.claim(session, owner=self._owner, limit=room, lease_seconds=LEASE_SECONDS)
+        self._due, self._more = claim.due, claim.more
+        pooled = self._pooled(claim.effects)
+        for effect in claim.effects:
+            task = asyncio.create_task(self._safely(effect, pooled[effect.tenant_id]), name=f"effect {effect.id}")
             self._running.add(task)
             task.add_done_callback(self._one_less)
-        return len(claimed)
+        return len(claim.effects)
+
+    def _pooled(self, claimed: Sequence[ClaimedEffect]) -> dict[UUID, PooledGrants]:
+        listings: dict[UUID, list[UUID]] = {effect.tenant_id: [] for effect in claimed}
+        for effect in claimed:
+            if effect.command == c.SetChannelQuantity.type_name():
+                listings[effect.tenant_id].append(effect.subject_id)
+        return {tenant_id: PooledGrants(self._store, tenant_id, ids) for tenant_id, ids in listings.items()}
 
     def _one_less(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("effect left to its lease", error=repr(task.exception()))
-        if self._mailbox is not None:
+        if self._more and self._mailbox is not None:
             self._mailbox.ring()
 
-    async def _next_due(self) -> float | None:
-        async with self._store.database.unbound() as session:
-            return await effect_rows.next_due(session)
-
-    async def _safely(self, effect: ClaimedEffect) -> None:
+    async def _safely(self, effect: ClaimedEffect, pooled: PooledGrants) -> None:
         """Carry out; when the database goes away meanwhile, give the effect back as uncertain once it is back."""
         try:
-            await self._carry_out(effect)
+            await self._carry_out(effect, pooled)
             return
         except (OperationalError, DBAPIError, OSError) as error:
             log.warning("effect interrupted by the database", effect=str(effect.id), error=str(error).splitlines()[0])
@@ -165,13 +177,14 @@ class EffectWorker:
             try:
                 async with self._store.database.unbound() as session:
                     await effect_rows.put_back(session, effect, 0.1, uncertain=True)
+                self._look_again(0.1)
                 return
             except (OperationalError, DBAPIError, OSError):
                 await asyncio.sleep(0.5)
 
     # -- one effect ---------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, effect: ClaimedEffect) -> None:
+    async def _carry_out(self, effect: ClaimedEffect, pooled: PooledGrants) -> None:
         started_at = utc_now()
         current_traceparent.set(effect.traceparent or None)
         try:
@@ -191,8 +204,9 @@ class EffectWorker:
         if wait:
             async with self._store.database.unbound() as session:
                 await effect_rows.put_back(session, effect, wait)
+            self._look_again(wait)
             return
-        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls)
+        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled)
         try:
             done = await _perform(job, command)
         except ChannelError as error:
@@ -210,19 +224,10 @@ class EffectWorker:
         await self._confirm(effect, started_at, done)
 
     async def _confirm(self, effect: ClaimedEffect, started_at: datetime, done: Done) -> None:
-        async with self._unit(effect) as unit:
-            ours = await effect_rows.finish(
-                unit,
-                effect,
-                state="confirmed",
-                outcome="confirmed",
-                detail=done.detail,
-                vendor_code="",
-                started_at=started_at,
-                result={"detail": done.detail},
-            )
-            if ours:
-                await done.book(unit)
+        outcome = Outcome(
+            "confirmed", "confirmed", started_at, detail=done.detail, result={"detail": done.detail}, shown=done.shown
+        )
+        await self._receipts.write(effect, outcome, done.book)
 
     async def _fail(
         self, effect: ClaimedEffect, started_at: datetime, error: ChannelError, account: ConnectedAccount | None
@@ -233,31 +238,40 @@ class EffectWorker:
         last = effect.attempts >= MAX_ATTEMPTS and (unsure or utc_now() > patience)
         retry_in: float | None = None
         if isinstance(error, Rejected):
-            state, outcome = "rejected", "rejected"
+            state, outcome_word = "rejected", "rejected"
         elif isinstance(error, Retryable):
-            state, outcome = ("rejected" if last else "pending"), "retryable"
+            state, outcome_word = ("rejected" if last else "pending"), "retryable"
             if effect.uncertain:
                 state = "unknown"  # this try did nothing, an earlier one may have
             if not last:
                 retry_in = max(error.after or 0.0, backoff(effect.attempts))
         else:
-            state, outcome = "unknown", "unknown"
+            state, outcome_word = "unknown", "unknown"
             if not last:
                 retry_in = backoff(effect.attempts)
-        async with self._unit(effect) as unit:
-            ours = await effect_rows.finish(
-                unit,
-                effect,
-                state=state,
-                outcome=outcome,
-                detail=error.message,
-                vendor_code=error.vendor_code,
-                started_at=started_at,
-                retry_in=retry_in,
-                result={"detail": error.message, "vendor_code": error.vendor_code},
-            )
-            if ours and retry_in is None and account is not None:
-                await self._tell_failed(unit, effect, account, error, state)
+        outcome = Outcome(
+            state,
+            outcome_word,
+            started_at,
+            detail=error.message,
+            vendor_code=error.vendor_code,
+            result={"detail": error.message, "vendor_code": error.vendor_code},
+            retry_in=retry_in,
+        )
+        if retry_in is not None or account is None:
+            await self._receipts.write(effect, outcome)
+            self._look_again(retry_in)
+            return
+
+        async def tell(unit: UnitOfWork) -> None:
+            await self._tell_failed(unit, effect, account, error, state)
+
+        await self._receipts.write(effect, outcome, tell)
+
+    def _look_again(self, seconds: float | None) -> None:
+        """An effect comes back: the last claim knows nothing of it."""
+        if seconds is not None and self._mailbox is not None:
+            asyncio.get_running_loop().call_later(seconds, self._mailbox.ring)
 
     async def _tell_failed(
         self, unit: UnitOfWork, effect: ClaimedEffect, account: ConnectedAccount, error: ChannelError, state: str
@@ -282,10 +296,6 @@ class EffectWorker:
                 detail=error.message,
             )
         )
-
-    def _unit(self, effect: ClaimedEffect) -> Any:
-        cause = Cause(effect.id, effect.correlation_id, effect.traceparent)
-        return self._store.unit(effect.tenant_id, cause)
 
     # -- accounts -----------------------------------------------------------------------------------------------------
 
@@ -378,10 +388,15 @@ async def _verify_listings(job: Job) -> str:
     return f"{drifted} listings drifted"
 
 
+async def _survey_listings(job: Job) -> str:
+    return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+
+
 _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullOrders: _pull_orders,
     c.PullRivals: _pull_rivals,
     c.VerifyListings: _verify_listings,
+    c.SurveyListings: _survey_listings,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot
@@ -394,9 +409,4 @@ async def _perform(job: Job, command: c.Command) -> Done:
     read = _READS.get(type(command))
     if read is None:
         raise Rejected(f"no handler carries out {command.type_name()}")
-    detail = await read(job)
-
-    async def book(unit: UnitOfWork) -> None:
-        return None
-
-    return Done(detail, book)
+    return Done(await read(job))

@@ -48,6 +48,7 @@ class Gate:
                 continue
             return opinion
         if isinstance(command, ChangePrice):
+            await unit.flush()  # of one batch, a second price for the listing is a rival too
             rival = await decision_rows.open_effect(unit.session, "ChangePrice", "listing", command.listing_id)
             if rival is not None and (rival.sent or rival.agent != agent):
                 return Verdict.deny("one-price-at-a-time", f"{rival.agent} is changing this price already")

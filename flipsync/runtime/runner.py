@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import Event
@@ -22,9 +22,8 @@ from flipsync.runtime.agent import Agent, Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.services.desk import Services
-from flipsync.store.models import EventRecord
 from flipsync.store.repositories import tasks as task_rows
-from flipsync.store.repositories.tasks import ClaimedTask
+from flipsync.store.repositories.tasks import ClaimedTask, TaskEvent
 from flipsync.store.unit_of_work import Cause, Store
 
 log = structlog.get_logger()
@@ -34,7 +33,7 @@ LEASE_SECONDS = 60.0
 @dataclass(frozen=True)
 class Decided:
     task: ClaimedTask
-    record: EventRecord
+    record: TaskEvent
     decision: Decision[Any]
 
 
@@ -49,6 +48,8 @@ class AgentRunner:
         self._mailbox = mailbox
         self._epoch = 0
         self._careful = 0
+        #: seconds until there is something to do without being told (None: nothing is known of)
+        self._due: float | None = 0.0
 
     async def run(self) -> None:
         """Work for ever."""
@@ -57,9 +58,9 @@ class AgentRunner:
             try:
                 if not self._epoch:
                     await self.begin()
-                worked = await self.step()
-                if not worked:
-                    await self._mailbox.wait(await self._next_due())
+                await self.step()
+                if self._due != 0.0:
+                    await self._mailbox.wait(self._due)
             except asyncio.CancelledError:
                 raise
             except (OperationalError, DBAPIError, OSError) as error:
@@ -78,20 +79,21 @@ class AgentRunner:
         """Handle one batch; returns how many tasks it held."""
         limit = 1 if self._careful else self.agent.spec.batch
         self._careful = max(0, self._careful - 1)
-        async with self._store.database.unbound() as session:
-            claimed = await task_rows.claim(
+        async with self._store.database.queue() as session:
+            claim = await task_rows.claim(
                 session, self.name, epoch=self._epoch, limit=limit, lease_seconds=LEASE_SECONDS
             )
-        worked = len(claimed)
-        for poison in [task for task in claimed if task.attempts > task_rows.MAX_ATTEMPTS]:
-            claimed.remove(poison)
-            await self._postpone(poison, RuntimeError("every try so far ended the agent's process"))
+        # a full batch may have left something; so may a careful one
+        self._due = 0.0 if len(claim.tasks) >= limit else claim.due
         by_tenant: dict[UUID, list[ClaimedTask]] = defaultdict(list)
-        for task in claimed:
-            by_tenant[task.tenant_id].append(task)
+        for task in claim.tasks:
+            if task.attempts > task_rows.MAX_ATTEMPTS:
+                await self._postpone(task, RuntimeError("every try so far ended the agent's process"))
+            else:
+                by_tenant[task.tenant_id].append(task)
         for tenant_id, tasks in by_tenant.items():
             await self._handle(tenant_id, tasks)
-        return worked
+        return len(claim.tasks)
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)
@@ -112,23 +114,38 @@ class AgentRunner:
                     await self._postpone(one.task, single)
 
     async def _decide(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> list[Decided]:
-        decided = []
+        """Decide on all tasks in one read-only transaction; what a failed query spoils is decided one by one."""
+        decided: list[Decided] = []
         failed: list[tuple[ClaimedTask, Exception]] = []
-        async with self._store.reader(tenant_id) as session:
-            records = await task_rows.events(session, [task.event_id for task in tasks])
-            services = Services(session, tenant_id, self._store.clock.now())
-            for task in tasks:
-                record = records[task.event_id]
-                try:
-                    event = Event.from_journal(record.type, record.payload)
-                    context = Context(tenant_id, services.now, services, record.id, record.correlation_id)
-                    async with session.begin_nested():
+        spoiled: Sequence[ClaimedTask] = ()
+        try:
+            async with self._store.reader(tenant_id) as session:
+                records = await task_rows.events(session, [task.event_id for task in tasks])
+                services = Services(session, tenant_id, self._store.clock.now())
+                services.expect(record.subject_id for record in records.values())
+                for task in tasks:
+                    record = records[task.event_id]
+                    try:
+                        event = Event.from_journal(record.type, record.payload)
+                        context = Context(tenant_id, services.now, services, record.id, record.correlation_id)
                         decision = await self.agent.decide(event, context)
-                    decided.append(Decided(task, record, decision))
-                except (OperationalError, OSError):
-                    raise
-                except Exception as error:
-                    failed.append((task, error))
+                        if session.new or session.dirty or session.deleted:
+                            await session.flush()  # an agent that writes is stopped here, by the database
+                        decided.append(Decided(task, record, decision))
+                    except SQLAlchemyError:
+                        raise
+                    except Exception as error:
+                        failed.append((task, error))
+        except (OperationalError, OSError):
+            raise
+        except SQLAlchemyError as error:
+            settled = {each.task.id for each in decided} | {task.id for task, _ in failed}
+            spoiled = [task for task in tasks if task.id not in settled]
+            if len(tasks) == 1:
+                failed.append((tasks[0], error))
+                spoiled = ()
+        for task in spoiled:
+            decided += await self._decide(tenant_id, [task])
         for task, problem in failed:
             await self._postpone(task, problem)
         return decided
@@ -151,6 +168,7 @@ class AgentRunner:
     async def _postpone(self, task: ClaimedTask, error: Exception) -> None:
         async with self._store.database.unbound() as session:
             set_aside = await task_rows.postpone(session, task, self._epoch, f"{type(error).__name__}: {error}")
+        self._due = 0.0  # look again: the claim knows nothing of its pause
         log.warning(
             "agent failed on a task",
             agent=self.name,
@@ -158,7 +176,3 @@ class AgentRunner:
             set_aside=set_aside,
             error=f"{type(error).__name__}: {error}".splitlines()[0],
         )
-
-    async def _next_due(self) -> float | None:
-        async with self._store.database.unbound() as session:
-            return await task_rows.next_due(session, self.name)

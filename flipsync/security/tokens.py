@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -20,6 +22,7 @@ MIN_KEY_BYTES = 32
 _ALGORITHM = "HS256"
 _ISSUER = "flipsync"
 _AUDIENCE = "flipsync-api"
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,17 @@ class Claims:
 
 
 class AccessTokens:
-    """Signs and reads access tokens. They are not looked up: a revoked session ends within `lifetime`."""
+    """Signs and reads access tokens. A session that was signed out ends within `lifetime`.
+
+    Tokens found good are remembered, by their hash, until they expire; the last few thousand of them.
+    """
 
     def __init__(self, key: bytes, *, lifetime: timedelta = ACCESS_LIFETIME) -> None:
         if len(key) < MIN_KEY_BYTES:
             raise ValueError(f"a token key is at least {MIN_KEY_BYTES} bytes")
         self._key = key
         self.lifetime = lifetime
+        self._known: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
 
     def issue(self, *, user_id: UUID, tenant_id: UUID, role: Role, session_id: UUID) -> str:
         now = utc_now()
@@ -61,6 +68,17 @@ class AccessTokens:
 
     def read(self, token: str) -> Claims:
         """Raises Unauthenticated for anything but a valid, unexpired token of ours."""
+        mark = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(mark)
+        if known is not None and known[0] > time.time():
+            return known[1]
+        claims = self._verified(token)
+        self._known[mark] = (claims.expires_at.timestamp(), claims)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return claims
+
+    def _verified(self, token: str) -> Claims:
         try:
             content = jwt.decode(
                 token,

@@ -29,7 +29,10 @@ WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a field's name
 
 @dataclass(frozen=True)
 class ConnectedAccount:
-    """An account with what is needed to talk to its channel. SecretStr keeps values out of logs and reprs."""
+    """An account with what is needed to talk to its channel. SecretStr keeps values out of logs and reprs.
+
+    `sealed` is the secrets as they lie in the books: whoever remembers an account can tell whether it is still so.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -38,6 +41,7 @@ class ConnectedAccount:
     credentials: dict[str, SecretStr]
     webhook_token: str = field(repr=False)
     webhook_secret: SecretStr
+    sealed: bytes = field(repr=False)
     status: AccountStatus
     stock_mode: StockMode
 
@@ -134,6 +138,7 @@ async def load_account(session: AsyncSession, box: SecretBox, account_id: UUID) 
         credentials={key: SecretStr(value) for key, value in opened.items()},
         webhook_token=row.webhook_token,
         webhook_secret=SecretStr(opened[WEBHOOK_SECRET]),
+        sealed=row.credentials_encrypted,
         status=cast(AccountStatus, row.status),
         stock_mode=cast(StockMode, row.stock_mode),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -57,14 +57,14 @@ class RequestedOffer:
 class StockDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._expected: dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]] | None = None
 
     async def picture(self, stock_item_id: UUID) -> StockPicture | None:
-        session, settings = self._services.session, (await self._services.profile()).settings.stock
-        item = await inventory_rows.item(session, stock_item_id)
-        if item is None:
+        settings = (await self._services.profile()).settings.stock
+        found = (await self._items(stock_item_id, settings.demand_window_days)).get(stock_item_id)
+        if found is None:
             return None
-        since = self._services.now - timedelta(days=settings.demand_window_days)
-        rows = tuple(await inventory_rows.shares(session, stock_item_id, since=since))
+        item, rows = found
         on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
         available = max(0, on_shelf - item.reserved)
         selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
@@ -79,6 +79,14 @@ class StockDesk:
         for row in rows:
             shares.setdefault(row.listing_id, row.entitled)
         return StockPicture(item, rows, shares, available)
+
+    async def _items(self, stock_item_id: UUID, window: int) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
+        session, since = self._services.session, self._services.now - timedelta(days=window)
+        if stock_item_id not in self._services.expected:
+            return await inventory_rows.items(session, [stock_item_id], since=since)
+        if self._expected is None:
+            self._expected = await inventory_rows.items(session, self._services.expected, since=since)
+        return self._expected
 
     async def item_of_listing(self, listing_id: UUID) -> UUID | None:
         return await inventory_rows.item_of_listing(self._services.session, listing_id)
@@ -143,17 +151,21 @@ class OutdatedListing:
         return self.told.model_copy(update=apart) != self.offer
 
 
+def title_of(variant: Variant, product: Product) -> str:
+    """The product's title and the variant's choices."""
+    suffix = " / ".join(str(value) for value in variant.options.values())
+    return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
+
+
 def offer_of(variant: Variant, product: Product) -> Offer | None:
     """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell."""
     if variant.price_minor is None:
         return None
     options = {str(name): str(value) for name, value in variant.options.items()}
-    suffix = " / ".join(options.values())
-    title = f"{product.title} – {suffix}" if suffix else product.title
     images = ([variant.image] if variant.image else []) + [i for i in product.images if i != variant.image]
     return Offer(
         sku=variant.sku,
-        title=title[:500],
+        title=title_of(variant, product),
         description_html=product.description_html,
         price=Money(amount_minor=variant.price_minor, currency=variant.currency),
         quantity=0,
@@ -169,9 +181,14 @@ def offer_of(variant: Variant, product: Product) -> Offer | None:
 class OrderDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._expected: dict[UUID, OrderRow] | None = None
 
     async def get(self, order_id: UUID) -> OrderRow | None:
-        return await inventory_rows.order(self._services.session, order_id)
+        if order_id not in self._services.expected:
+            return (await inventory_rows.orders(self._services.session, [order_id])).get(order_id)
+        if self._expected is None:
+            self._expected = await inventory_rows.orders(self._services.session, self._services.expected)
+        return self._expected.get(order_id)
 
 
 class DecisionDesk:
@@ -187,11 +204,20 @@ class DecisionDesk:
 
 
 class AccountDesk:
+    """Accounts as they are at the first question."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._all: Sequence[AccountRow] | None = None
+
+    def forget(self) -> None:
+        """They were changed in this transaction: the next question looks again."""
+        self._all = None
 
     async def all(self) -> Sequence[AccountRow]:
-        return await listing_rows.accounts(self._services.session)
+        if self._all is None:
+            self._all = await listing_rows.accounts(self._services.session)
+        return self._all
 
     async def connected(self) -> list[AccountRow]:
         return [account for account in await self.all() if account.status == "connected"]
@@ -207,7 +233,12 @@ class Services:
         self.session = session
         self.tenant_id = tenant_id
         self.now = now
+        self.expected: frozenset[UUID] = frozenset()
         self._profile: TenantProfile | None = None
+
+    def expect(self, subject_ids: Iterable[UUID]) -> None:
+        """What will be asked about: the first question about one of these is answered for all of them, in one read."""
+        self.expected = frozenset(subject_ids)
 
     async def profile(self) -> TenantProfile:
         if self._profile is None:

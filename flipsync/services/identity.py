@@ -58,7 +58,7 @@ async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, passwo
 
 
 async def disable_user(unit: UnitOfWork, user_id: UUID) -> None:
-    """Sign-in and refresh end now, access tokens within their lifetime. Raises NotFound."""
+    """Nothing is answered to the user from now on; a live connection ends at its next heartbeat. Raises NotFound."""
     now = utc_now()
     if not await rows.update_user(unit.session, user_id, {"disabled_at": now}):
         raise NotFound(f"no user {user_id}")

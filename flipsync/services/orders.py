@@ -6,11 +6,12 @@ An order may be told many times, late, out of order and by two ways at once (web
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar, cast
 from uuid import UUID
 
-from flipsync.domain.channel import ChannelOrder, Vendor
+from flipsync.domain.channel import ChannelOrder, ChannelOrderLine, Vendor
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import (
     OfferChanged,
@@ -24,10 +25,14 @@ from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import orders as repository
+from flipsync.store.repositories.orders import Goods, NewLine, SoldListing
 from flipsync.store.unit_of_work import UnitOfWork
 
 #: business time in which all sales of a listing are one reason to look at its price; a price need not follow each sale
 _PRICE_LOOK_SECONDS = 300
+_OVER = ("cancelled", "failed", "refunded")
+_NOWHERE = UUID(int=0)
+L = TypeVar("L", SoldListing, Goods)
 
 
 @dataclass(frozen=True)
@@ -47,16 +52,20 @@ class IngestResult:
 
 async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder) -> IngestResult:
     """Bring our books in line with what the channel tells of one order. Safe to repeat and to run twice at once."""
-    order_id = await repository.create_order(unit, account.id, told)
+    simple = not told.refunds
+    state = _first_state(told) if simple else "received"
+    new = await repository.create_order(unit, account.id, told, holds_stock=simple and told.holds_stock, state=state)
+    if new is not None and simple:
+        return await _fill(unit, account, new, told)
     order = await repository.lock_order(unit.session, account.id, told.external_id)
     assert order is not None, "just made or found"
-    created = order_id is not None
-    if created:
-        lines = await _create_lines(unit, account, order, told)
-    else:
-        if told.modified_at < order.modified_at:
-            return IngestResult("stale", order.id)
-        lines = list(await repository.lines_of(unit.session, order.id))
+    if new is not None:
+        found = await _listings(unit, account, told)
+        await repository.insert_lines(unit, new, [_line(each, found(each)) for each in told.lines])
+    elif told.modified_at < order.modified_at:
+        return IngestResult("stale", order.id)
+    created = new is not None
+    lines = list(await repository.lines_of(unit.session, order.id))
     items = await repository.stock_items_of_lines(unit.session, lines)
     before = (order.status, order.holds_stock)
     refunds_new = False
@@ -78,16 +87,11 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         order.fee_minor = told.channel_fee.amount_minor
     if told.holds_stock and order.state in ("received", "cancelled"):
         order.state = "received" if short else "reserved"
-    elif not told.holds_stock and told.status in ("cancelled", "failed", "refunded") and order.state != "shipped":
+    elif not told.holds_stock and told.status in _OVER and order.state != "shipped":
         order.state = "cancelled"
     who = {"order_id": order.id, "account_id": account.id, "vendor": account.vendor}
     if told.holds_stock and not before[1]:
-        unit.emit(OrderReceived(**who, short_units=short))
-        for listing_id in {line.listing_id for line in lines if line.listing_id}:
-            unit.emit(
-                OfferChanged(listing_id=listing_id, account_id=account.id, vendor=account.vendor, cause="sale"),
-                dedup_key=f"sale:{listing_id}:{int(unit.now.timestamp() // _PRICE_LOOK_SECONDS)}",
-            )
+        _tell_sold(unit, account, order.id, {line.listing_id for line in lines if line.listing_id}, short)
         return IngestResult("created" if created else "changed", order.id, short)
     if created:
         return IngestResult("created", order.id)
@@ -95,6 +99,62 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         unit.emit(OrderChanged(**who, status=told.status))
         return IngestResult("changed", order.id)
     return IngestResult("unchanged", order.id)
+
+
+def _first_state(told: ChannelOrder) -> str:
+    """Where a new order begins, if everything it wants is there."""
+    if told.holds_stock:
+        return "reserved"
+    return "cancelled" if told.status in _OVER else "received"
+
+
+async def _fill(unit: UnitOfWork, account: AccountRef, order_id: UUID, told: ChannelOrder) -> IngestResult:
+    """Lines and reservations of an order that nobody else can see yet, in as few statements as there can be."""
+    if not told.holds_stock:
+        known = await _listings(unit, account, told)
+        await repository.insert_lines(unit, order_id, [_line(each, known(each)) for each in told.lines])
+        return IngestResult("created", order_id)
+    goods = await repository.lock_goods(unit.session, account.id, *_named(told))
+    stocked = _finder(goods)
+    found: Callable[[ChannelOrderLine], SoldListing | Goods | None] = stocked
+    if not all(stocked(each) for each in told.lines):  # not our listing, or one without stock: its cost is still known
+        found = await _listings(unit, account, told)
+    pairs = [(_line(each, found(each)), stocked(each)) for each in told.lines]
+    pairs.sort(key=lambda pair: pair[1].stock_item_id if pair[1] else _NOWHERE)
+    items: dict[UUID, Goods] = {}
+    movements = []
+    for line, listing in pairs:
+        if listing is None:
+            continue
+        item = items.setdefault(listing.stock_item_id, listing)  # two listings of one item share its figures
+        taken = stock.reserve_new(unit, item, listing, line.quantity)
+        line.reserved, line.short = taken, line.quantity - taken
+        if taken:
+            movements.append(
+                {
+                    "id": new_id(),
+                    "stock_item_id": item.stock_item_id,
+                    "order_line_id": line.id,
+                    "units": taken,
+                    "key": f"reserve:{line.id}:0",
+                }
+            )
+    sold = {listing.listing_id: listing for _, listing in pairs if listing is not None}
+    await repository.insert_lines(unit, order_id, [line for line, _ in pairs], list(sold.values()), movements)
+    short = sum(line.short for line, _ in pairs)
+    if short:
+        await repository.set_state(unit, order_id, "received")
+    _tell_sold(unit, account, order_id, {line.listing_id for line, _ in pairs if line.listing_id}, short)
+    return IngestResult("created", order_id, short)
+
+
+def _tell_sold(unit: UnitOfWork, account: AccountRef, order_id: UUID, listing_ids: set[UUID], short: int) -> None:
+    unit.emit(OrderReceived(order_id=order_id, account_id=account.id, vendor=account.vendor, short_units=short))
+    for listing_id in listing_ids:
+        unit.emit(
+            OfferChanged(listing_id=listing_id, account_id=account.id, vendor=account.vendor, cause="sale"),
+            dedup_key=f"sale:{listing_id}:{int(unit.now.timestamp() // _PRICE_LOOK_SECONDS)}",
+        )
 
 
 async def reserve_missing(unit: UnitOfWork, order_id: UUID) -> int:
@@ -113,15 +173,15 @@ async def reserve_missing(unit: UnitOfWork, order_id: UUID) -> int:
     return missing
 
 
-async def mark_ready(unit: UnitOfWork, account: AccountRef, order_id: UUID) -> None:
+async def mark_ready(unit: UnitOfWork, order_id: UUID) -> None:
     """Everything is reserved: the order can be packed. Raises Conflict while units are short."""
-    order = await _order(unit, order_id)
-    if order.state in ("ready", "shipped"):
+    made = await repository.make_ready(unit.session, order_id)
+    if made is not None:
+        unit.emit(OrderReady(order_id=order_id, account_id=made[0], vendor=cast(Vendor, made[1])))
         return
-    if order.state != "reserved":
+    order = await _order(unit, order_id)
+    if order.state not in ("ready", "shipped"):
         raise Conflict(f"order {order.number} is {order.state}: only a fully reserved order can be made ready")
-    order.state = "ready"
-    unit.emit(OrderReady(order_id=order_id, account_id=account.id, vendor=account.vendor))
 
 
 async def hand_over(unit: UnitOfWork, account: AccountRef, order_id: UUID, carrier: str, tracking_number: str) -> None:
@@ -163,40 +223,37 @@ async def confirm_shipped(unit: UnitOfWork, account: AccountRef, order_id: UUID)
     unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
 
 
-async def _create_lines(unit: UnitOfWork, account: AccountRef, order: Order, told: ChannelOrder) -> list[OrderLine]:
-    found = await repository.listings_for_lines(
-        unit.session,
-        account.id,
-        [line.listing_external_id for line in told.lines if line.listing_external_id],
-        [line.sku for line in told.lines if line.sku],
+def _named(told: ChannelOrder) -> tuple[list[str], list[str]]:
+    """The listings an order names: their ids on the channel, and SKUs."""
+    external_ids = [line.listing_external_id for line in told.lines if line.listing_external_id]
+    return external_ids, [line.sku for line in told.lines if line.sku]
+
+
+def _finder(listings: Sequence[L]) -> Callable[[ChannelOrderLine], L | None]:
+    """Finds a line's listing: by the channel's own id, else by SKU."""
+    by_external = {listing.external_id: listing for listing in listings if listing.external_id}
+    by_sku = {listing.sku: listing for listing in listings}
+    return lambda line: by_external.get(line.listing_external_id or "") or by_sku.get(line.sku)
+
+
+async def _listings(
+    unit: UnitOfWork, account: AccountRef, told: ChannelOrder
+) -> Callable[[ChannelOrderLine], SoldListing | None]:
+    return _finder(await repository.listings_for_lines(unit.session, account.id, *_named(told)))
+
+
+def _line(told: ChannelOrderLine, listing: SoldListing | Goods | None) -> NewLine:
+    return NewLine(
+        id=new_id(),
+        external_id=told.external_id,
+        listing_id=listing.listing_id if listing else None,
+        sku=told.sku,
+        title=told.title,
+        quantity=told.quantity,
+        total_minor=told.total.amount_minor,
+        tax_minor=told.tax.amount_minor,
+        cost_minor=listing.cost_minor if listing else None,
     )
-    by_external = {listing.external_id: listing for listing in found if listing.external_id}
-    by_sku = {listing.sku: listing for listing in found}
-    lines = []
-    for told_line in told.lines:
-        listing = by_external.get(told_line.listing_external_id or "") or by_sku.get(told_line.sku)
-        lines.append(
-            OrderLine(
-                id=new_id(),
-                tenant_id=unit.tenant_id,
-                order_id=order.id,
-                external_id=told_line.external_id,
-                listing_id=listing.listing_id if listing else None,
-                sku=told_line.sku,
-                title=told_line.title,
-                quantity=told_line.quantity,
-                total_minor=told_line.total.amount_minor,
-                tax_minor=told_line.tax.amount_minor,
-                cost_minor=listing.cost_minor if listing else None,
-                reserved=0,
-                short=0,
-                shipped=0,
-                returned=0,
-            )
-        )
-    unit.session.add_all(lines)
-    await unit.session.flush()
-    return lines
 
 
 async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
@@ -232,8 +289,7 @@ async def _restock(
 
 def _by_item(lines: list[OrderLine], items: dict[UUID, UUID]) -> list[OrderLine]:
     """Lines in the order of their stock items' ids, so that two orders never lock two items crosswise."""
-    nowhere = UUID(int=0)
-    return sorted(lines, key=lambda line: items.get(line.listing_id, nowhere) if line.listing_id else nowhere)
+    return sorted(lines, key=lambda line: items.get(line.listing_id, _NOWHERE) if line.listing_id else _NOWHERE)
 
 
 async def _order(unit: UnitOfWork, order_id: UUID) -> Order:

@@ -55,7 +55,7 @@ class PriceTerms(BaseModel):
 
 async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, expected_version: int) -> ProductView:
     """Change a product that is still at `expected_version`. Raises NotFound, VersionMismatch, InvalidInput."""
-    row = await rows.product(unit.session, product_id, lock=True)
+    row = await rows.product(unit.session, product_id)
     if row is None:
         raise NotFound(f"no product {product_id}")
     if row.version != expected_version:
@@ -93,7 +93,7 @@ async def set_price_terms(unit: UnitOfWork, variant_id: UUID, terms: PriceTerms,
 
     Raises NotFound, VersionMismatch, InvalidInput.
     """
-    row = await rows.variant(unit.session, variant_id, lock=True)
+    row = await rows.variant(unit.session, variant_id)
     if row is None:
         raise NotFound(f"no variant {variant_id}")
     if version_of(variant_view(row)) != expected_version:

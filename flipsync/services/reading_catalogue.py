@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
-from flipsync.store.models import Product, Variant
+from flipsync.store.reading import Reader, contains
 from flipsync.store.repositories import reading_catalogue as rows
 
 
@@ -76,41 +76,38 @@ class ProductFilter(View):
     barcode: str | None = None
 
 
-async def list_products(session: AsyncSession, page: PageRequest, where: ProductFilter) -> Page[ProductSummary]:
+async def list_products(reader: Reader, page: PageRequest, where: ProductFilter) -> Page[ProductSummary]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.products(
-        session,
+    asked = rows.PRODUCTS(
         limit=page.limit + 1,
         after=page.after_id(),
-        text=where.q,
+        part=contains(where.q),
         brand=where.brand,
         category=where.category,
         sku=where.sku,
         barcode=where.barcode,
     )
-    counts: dict[UUID, int] = {}
-    for variant in await rows.variants_of(session, [row.id for row in found[: page.limit]]):
-        counts[variant.product_id] = counts.get(variant.product_id, 0) + 1
-    return cut(found, page.limit, lambda row: _summary(row, counts.get(row.id, 0)), lambda row: [str(row.id)])
+    (found,) = await reader.ask(asked)
+    return cut(found, page.limit, _summary, lambda row: [str(row.id)])
 
 
-async def get_product(session: AsyncSession, product_id: UUID) -> ProductView:
+async def get_product(reader: Reader, product_id: UUID) -> ProductView:
     """The product with its variants. Raises NotFound."""
-    row = await rows.product(session, product_id)
-    if row is None:
+    found, variants = await reader.ask(rows.PRODUCT(product_id=product_id), rows.VARIANTS(product_id=product_id))
+    if not found:
         raise NotFound(f"no product {product_id}")
-    return product_view(row, await rows.variants_of(session, [product_id]))
+    return product_view(found[0], variants)
 
 
-async def get_variant(session: AsyncSession, variant_id: UUID) -> VariantView:
+async def get_variant(reader: Reader, variant_id: UUID) -> VariantView:
     """Raises NotFound."""
-    row = await rows.variant(session, variant_id)
-    if row is None:
+    (found,) = await reader.ask(rows.VARIANTS(variant_id=variant_id))
+    if not found:
         raise NotFound(f"no variant {variant_id}")
-    return variant_view(row)
+    return variant_view(found[0])
 
 
-def product_view(row: Product, variants: Sequence[Variant]) -> ProductView:
+def product_view(row: Any, variants: Sequence[Any]) -> ProductView:
     return ProductView(
         id=row.id,
         handle=row.handle,
@@ -129,7 +126,7 @@ def product_view(row: Product, variants: Sequence[Variant]) -> ProductView:
     )
 
 
-def variant_view(row: Variant) -> VariantView:
+def variant_view(row: Any) -> VariantView:
     return VariantView(
         id=row.id,
         product_id=row.product_id,
@@ -149,7 +146,7 @@ def variant_view(row: Variant) -> VariantView:
     )
 
 
-def _summary(row: Product, variant_count: int) -> ProductSummary:
+def _summary(row: Any) -> ProductSummary:
     return ProductSummary(
         id=row.id,
         handle=row.handle,
@@ -158,7 +155,7 @@ def _summary(row: Product, variant_count: int) -> ProductSummary:
         category=row.category,
         tags=row.tags,
         image=row.images[0] if row.images else None,
-        variant_count=variant_count,
+        variant_count=row.variant_count,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
-from flipsync.store.models import PriceChange
+from flipsync.store.reading import Reader, Rows, contains
 from flipsync.store.repositories import reading_selling as rows
 
 Status = Literal["requested", "active", "refused", "ended", "vanished"]
@@ -70,10 +69,9 @@ class ListingFilter(View):
     sku: str | None = None
 
 
-async def list_listings(session: AsyncSession, page: PageRequest, where: ListingFilter) -> Page[ListingView]:
+async def list_listings(reader: Reader, page: PageRequest, where: ListingFilter) -> Page[ListingView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.listings(
-        session,
+    asked = rows.LISTINGS(
         limit=page.limit + 1,
         after=page.after_id(),
         account_id=where.account_id,
@@ -81,29 +79,30 @@ async def list_listings(session: AsyncSession, page: PageRequest, where: Listing
         product_id=where.product_id,
         status=where.status,
         sku=where.sku,
-        text=where.q,
+        part=contains(where.q),
     )
-    return cut(found, page.limit, _view, lambda row: [str(row[0].id)])
+    (found,) = await reader.ask(asked)
+    return cut(found, page.limit, _view, lambda row: [str(row.id)])
 
 
-async def get_listing(session: AsyncSession, listing_id: UUID) -> ListingView:
+async def get_listing(reader: Reader, listing_id: UUID) -> ListingView:
     """Raises NotFound."""
-    found = await rows.listings(session, limit=1, listing_id=listing_id)
-    if not found:
-        raise NotFound(f"no listing {listing_id}")
-    return _view(found[0])
+    (found,) = await reader.ask(rows.LISTING(listing_id=listing_id))
+    return _view(_one(found, listing_id))
 
 
-async def price_history(session: AsyncSession, listing_id: UUID, page: PageRequest) -> Page[PriceChangeView]:
+async def price_history(reader: Reader, listing_id: UUID, page: PageRequest) -> Page[PriceChangeView]:
     """Newest first. Raises NotFound, InvalidInput."""
-    await get_listing(session, listing_id)
-    found = await rows.price_changes(session, listing_id, limit=page.limit + 1, after=page.after_id())
+    changes = rows.PRICE_CHANGES(listing_id=listing_id, limit=page.limit + 1, after=page.after_id())
+    listing, found = await reader.ask(rows.LISTING(listing_id=listing_id), changes)
+    _one(listing, listing_id)
     return cut(found, page.limit, _change, lambda row: [str(row.id)])
 
 
-async def list_rivals(session: AsyncSession, listing_id: UUID) -> list[RivalView]:
+async def list_rivals(reader: Reader, listing_id: UUID) -> list[RivalView]:
     """The latest offer of each rival, cheapest first. Raises NotFound."""
-    await get_listing(session, listing_id)
+    listing, found = await reader.ask(rows.LISTING(listing_id=listing_id), rows.RIVALS(listing_id=listing_id))
+    _one(listing, listing_id)
     return [
         RivalView(
             seller=row.seller,
@@ -111,35 +110,40 @@ async def list_rivals(session: AsyncSession, listing_id: UUID) -> list[RivalView
             in_stock=row.in_stock,
             seen_at=row.seen_at,
         )
-        for row in await rows.rivals(session, listing_id)
+        for row in found
     ]
 
 
-def _view(row: rows.ListingRow) -> ListingView:
-    listing, vendor, account_name, entitled = row
+def _one(found: Rows, listing_id: UUID) -> Any:
+    if not found:
+        raise NotFound(f"no listing {listing_id}")
+    return found[0]
+
+
+def _view(row: Any) -> ListingView:
     return ListingView(
-        id=listing.id,
-        account_id=listing.account_id,
-        account_name=account_name,
-        vendor=vendor,
-        variant_id=listing.variant_id,
-        sku=listing.sku,
-        external_id=listing.external_id,
-        title=listing.title,
-        status=listing.status,
-        status_reason=listing.status_reason,
-        price=money(listing.price_minor, listing.currency),
-        price_changed_at=listing.price_changed_at,
-        quantity_shown=listing.quantity_shown,
-        entitled=entitled,
-        published_at=listing.published_at,
-        version=listing.version,
-        created_at=listing.created_at,
-        updated_at=listing.updated_at,
+        id=row.id,
+        account_id=row.account_id,
+        account_name=row.account_name,
+        vendor=row.vendor,
+        variant_id=row.variant_id,
+        sku=row.sku,
+        external_id=row.external_id,
+        title=row.title,
+        status=row.status,
+        status_reason=row.status_reason,
+        price=money(row.price_minor, row.currency),
+        price_changed_at=row.price_changed_at,
+        quantity_shown=row.quantity_shown,
+        entitled=row.entitled,
+        published_at=row.published_at,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
     )
 
 
-def _change(row: PriceChange) -> PriceChangeView:
+def _change(row: Any) -> PriceChangeView:
     return PriceChangeView(
         id=row.id,
         at=row.at,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Address, OrderStatus
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
-from flipsync.store.models import OrderLine
+from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_selling as rows
 
 State = Literal["received", "reserved", "ready", "shipped", "cancelled"]
@@ -86,12 +84,13 @@ class OrderFilter(View):
     placed_before: AwareDatetime | None = None
 
 
-async def list_orders(session: AsyncSession, page: PageRequest, where: OrderFilter) -> Page[OrderSummary]:
+async def list_orders(reader: Reader, page: PageRequest, where: OrderFilter) -> Page[OrderSummary]:
     """Last placed first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.orders(
-        session,
+    after_time, after_id = page.after_time_and_id() or (None, None)
+    asked = rows.ORDERS(
         limit=page.limit + 1,
-        after=page.after_time_and_id(),
+        after_time=after_time,
+        after_id=after_id,
         account_id=where.account_id,
         state=where.state,
         status=where.status,
@@ -100,28 +99,25 @@ async def list_orders(session: AsyncSession, page: PageRequest, where: OrderFilt
         placed_from=where.placed_from,
         placed_before=where.placed_before,
     )
-    short: dict[UUID, int] = {}
-    for line in await rows.lines_of(session, [row[0].id for row in found[: page.limit]]):
-        short[line.order_id] = short.get(line.order_id, 0) + line.short
+    (found,) = await reader.ask(asked)
     return cut(
         found,
         page.limit,
-        lambda row: _summary(row, short.get(row[0].id, 0)),
-        lambda row: [row[0].placed_at.isoformat(), str(row[0].id)],
+        lambda row: OrderSummary(**_summary(row)),
+        lambda row: [row.placed_at.isoformat(), str(row.id)],
     )
 
 
-async def get_order(session: AsyncSession, order_id: UUID, *, with_customer: bool) -> OrderView:
+async def get_order(reader: Reader, order_id: UUID, *, with_customer: bool) -> OrderView:
     """With lines, refunds and shipment. Raises NotFound."""
-    found = await rows.orders(session, limit=1, order_id=order_id)
+    found, lines, refunds, shipments = await reader.ask(
+        *(question(order_id=order_id) for question in (rows.ORDER, rows.LINES, rows.REFUNDS, rows.SHIPMENT))
+    )
     if not found:
         raise NotFound(f"no order {order_id}")
-    order = found[0][0]
-    lines = await rows.lines_of(session, [order_id])
-    shipment = await rows.shipment_of(session, order_id)
-    refunds = await rows.refunds_of(session, order_id)
+    order = found[0]
     return OrderView(
-        **_summary(found[0], sum(line.short for line in lines)).model_dump(),
+        **_summary(order),
         lines=_lines(lines, order.currency),
         refunds=[
             RefundView(
@@ -132,15 +128,17 @@ async def get_order(session: AsyncSession, order_id: UUID, *, with_customer: boo
             for refund in refunds
         ],
         shipment=None
-        if shipment is None
+        if not shipments
         else ShipmentView(
-            carrier=shipment.carrier, tracking_number=shipment.tracking_number, confirmed_at=shipment.confirmed_at
+            carrier=shipments[0].carrier,
+            tracking_number=shipments[0].tracking_number,
+            confirmed_at=shipments[0].confirmed_at,
         ),
         ship_to=Address.model_validate(order.ship_to) if with_customer else None,
     )
 
 
-def _lines(lines: Sequence[OrderLine], currency: str) -> list[OrderLineView]:
+def _lines(lines: Rows, currency: str) -> list[OrderLineView]:
     return [
         OrderLineView(
             id=line.id,
@@ -160,23 +158,23 @@ def _lines(lines: Sequence[OrderLine], currency: str) -> list[OrderLineView]:
     ]
 
 
-def _summary(row: rows.OrderRow, short_units: int) -> OrderSummary:
-    order, vendor, account_name = row
-    return OrderSummary(
-        id=order.id,
-        number=order.number,
-        external_id=order.external_id,
-        account_id=order.account_id,
-        account_name=account_name,
-        vendor=vendor,
-        status=order.status,
-        vendor_status=order.vendor_status,
-        state=order.state,
-        total=Money(amount_minor=order.total_minor, currency=order.currency),
-        tax=Money(amount_minor=order.tax_minor, currency=order.currency),
-        shipping=Money(amount_minor=order.shipping_minor, currency=order.currency),
-        fee=money(order.fee_minor, order.currency),
-        short_units=short_units,
-        placed_at=order.placed_at,
-        modified_at=order.modified_at,
-    )
+def _summary(row: Any) -> dict[str, Any]:
+    """The fields of an OrderSummary."""
+    return {
+        "id": row.id,
+        "number": row.number,
+        "external_id": row.external_id,
+        "account_id": row.account_id,
+        "account_name": row.account_name,
+        "vendor": row.vendor,
+        "status": row.status,
+        "vendor_status": row.vendor_status,
+        "state": row.state,
+        "total": Money(amount_minor=row.total_minor, currency=row.currency),
+        "tax": Money(amount_minor=row.tax_minor, currency=row.currency),
+        "shipping": Money(amount_minor=row.shipping_minor, currency=row.currency),
+        "fee": money(row.fee_minor, row.currency),
+        "short_units": row.short_units,
+        "placed_at": row.placed_at,
+        "modified_at": row.modified_at,
+    }

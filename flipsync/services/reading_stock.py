@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.store.models import StockMovement
+from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_stock as rows
 
 MovementKind = Literal["receive", "count", "reserve", "release", "ship", "return"]
@@ -66,10 +65,9 @@ class StockFilter(View):
     available_at_most: int | None = Field(default=None, ge=0)
 
 
-async def list_stock_items(session: AsyncSession, page: PageRequest, where: StockFilter) -> Page[StockItemView]:
+async def list_stock_items(reader: Reader, page: PageRequest, where: StockFilter) -> Page[StockItemView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.items(
-        session,
+    asked = rows.ITEMS(
         limit=page.limit + 1,
         after=page.after_id(),
         variant_id=where.variant_id,
@@ -77,60 +75,63 @@ async def list_stock_items(session: AsyncSession, page: PageRequest, where: Stoc
         pool=where.pool,
         available_at_most=where.available_at_most,
     )
-    return cut(found, page.limit, _view, lambda row: [str(row[0].id)])
+    (found,) = await reader.ask(asked)
+    return cut(found, page.limit, lambda row: StockItemView(**_fields(row)), lambda row: [str(row.id)])
 
 
-async def get_stock_item(session: AsyncSession, stock_item_id: UUID) -> StockItemDetail:
+async def get_stock_item(reader: Reader, stock_item_id: UUID) -> StockItemDetail:
     """With what each listing may sell of it. Raises NotFound."""
-    view = await _item(session, stock_item_id)
-    shares = [
-        ShareView(
-            listing_id=share.listing_id,
-            account_id=account_id,
-            entitled=share.entitled,
-            pending=share.pending,
-            target=share.target,
-        )
-        for share, account_id in await rows.allocations(session, stock_item_id)
-    ]
-    return StockItemDetail(**view.model_dump(), shares=shares)
-
-
-async def list_movements(
-    session: AsyncSession, stock_item_id: UUID, page: PageRequest, kind: MovementKind | None = None
-) -> Page[MovementView]:
-    """Newest first. Raises NotFound, InvalidInput."""
-    await _item(session, stock_item_id)
-    found = await rows.movements(session, stock_item_id, limit=page.limit + 1, after=page.after_id(), kind=kind)
-    return cut(found, page.limit, _movement, lambda row: [str(row.id)])
-
-
-async def _item(session: AsyncSession, stock_item_id: UUID) -> StockItemView:
-    found = await rows.items(session, limit=1, stock_item_id=stock_item_id)
-    if not found:
-        raise NotFound(f"no stock item {stock_item_id}")
-    return _view(found[0])
-
-
-def _view(row: rows.ItemRow) -> StockItemView:
-    item, sku, title = row
-    return StockItemView(
-        id=item.id,
-        variant_id=item.variant_id,
-        sku=sku,
-        title=title,
-        pool=item.pool,
-        mode=item.mode,
-        on_hand=item.on_hand,
-        reserved=item.reserved,
-        allocated=item.allocated,
-        free=item.on_hand - item.reserved - item.allocated,
-        pending_count=item.pending_count,
-        updated_at=item.updated_at,
+    found, shares = await reader.ask(rows.ITEM(stock_item_id=stock_item_id), rows.SHARES(stock_item_id=stock_item_id))
+    return StockItemDetail(
+        **_fields(_one(found, stock_item_id)),
+        shares=[
+            ShareView(
+                listing_id=share.listing_id,
+                account_id=share.account_id,
+                entitled=share.entitled,
+                pending=share.pending,
+                target=share.target,
+            )
+            for share in shares
+        ],
     )
 
 
-def _movement(row: StockMovement) -> MovementView:
+async def list_movements(
+    reader: Reader, stock_item_id: UUID, page: PageRequest, kind: MovementKind | None = None
+) -> Page[MovementView]:
+    """Newest first. Raises NotFound, InvalidInput."""
+    asked = rows.MOVEMENTS(stock_item_id=stock_item_id, limit=page.limit + 1, after=page.after_id(), kind=kind)
+    item, found = await reader.ask(rows.ITEM(stock_item_id=stock_item_id), asked)
+    _one(item, stock_item_id)
+    return cut(found, page.limit, _movement, lambda row: [str(row.id)])
+
+
+def _one(found: Rows, stock_item_id: UUID) -> Any:
+    if not found:
+        raise NotFound(f"no stock item {stock_item_id}")
+    return found[0]
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    """The fields of a StockItemView."""
+    return {
+        "id": row.id,
+        "variant_id": row.variant_id,
+        "sku": row.sku,
+        "title": row.title,
+        "pool": row.pool,
+        "mode": row.mode,
+        "on_hand": row.on_hand,
+        "reserved": row.reserved,
+        "allocated": row.allocated,
+        "free": row.on_hand - row.reserved - row.allocated,
+        "pending_count": row.pending_count,
+        "updated_at": row.updated_at,
+    }
+
+
+def _movement(row: Any) -> MovementView:
     return MovementView(
         id=row.id,
         at=row.at,

@@ -7,15 +7,18 @@ every crash in between leaves too little on offer, never too much. Pooled mode s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import StockFreed, StockMoved
 from flipsync.domain.ids import new_id
 from flipsync.store.models import OrderLine, StockItem
 from flipsync.store.repositories import stock as ledger
+from flipsync.store.repositories.orders import Goods
 from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
@@ -32,6 +35,8 @@ class Entitlement:
     pending: int
     target: int
     free: int
+    #: units that the channel ever put back on its shelf
+    given_back: int
 
 
 def _free(item: StockItem) -> int:
@@ -86,23 +91,57 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
     return booked
 
 
+def _taken(quantity: int, *, entitled: int, mode: str, free: int) -> tuple[int, int]:
+    """Units a sale takes out of its listing's share, and units there are for the buyer: from there and the free ones.
+
+    The listing's own entitlement is used first, because the channel has already taken them off its shelf. What neither
+    it nor the free units cover is short: another channel holds it.
+    """
+    from_channel = min(quantity, entitled)
+    return from_channel, max(0, min(quantity, free + (from_channel if mode == "escrow" else 0)))
+
+
+def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) -> int:
+    """Set units aside for a line of an order that is just being made; returns how many exist for it.
+
+    `item` has the figures of the stock item, `listing` those of the listing that sold; both are locked, and the caller
+    writes them.
+    """
+    free = item.on_hand - item.reserved - item.allocated
+    from_channel, taken = _taken(quantity, entitled=listing.entitled, mode=item.mode, free=free)
+    listing.entitled -= from_channel
+    listing.pending = min(listing.pending, listing.entitled)
+    listing.target = max(0, listing.target - from_channel)
+    if item.mode == "escrow":
+        item.allocated -= from_channel
+    if taken:
+        item.reserved += taken
+        unit.emit(
+            StockMoved(
+                stock_item_id=item.stock_item_id,
+                variant_id=item.variant_id,
+                kind="reserve",
+                quantity=taken,
+                on_hand=item.on_hand,
+                reserved=item.reserved,
+            )
+        )
+    return taken
+
+
 async def reserve(
     unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int, *, sold_on: UUID | None
 ) -> int:
-    """Set units aside for a buyer and return how many exist for them.
-
-    `sold_on` is the listing that sold them: its own entitlement is used first, because the channel has already taken
-    them off its shelf. What neither it nor the free units cover is short: another channel holds it.
-    """
+    """Set units aside for a buyer and return how many exist for them. `sold_on` is the listing that sold them."""
     item = await _locked(unit, stock_item_id)
-    from_channel = 0
-    if sold_on is not None and (allocation := await ledger.allocation_of(unit.session, sold_on)) is not None:
-        from_channel = min(quantity, allocation.entitled)
+    allocation = await ledger.allocation_of(unit.session, sold_on) if sold_on is not None else None
+    entitled = allocation.entitled if allocation is not None else 0
+    from_channel, can = _taken(quantity, entitled=entitled, mode=item.mode, free=_free(item))
+    if allocation is not None and from_channel:
         allocation.entitled -= from_channel
         allocation.pending = min(allocation.pending, allocation.entitled)
         allocation.target = max(0, allocation.target - from_channel)
-        await ledger.refresh(unit.session, item)
-    can = min(quantity, _free(item))
+        await unit.session.flush()
     if can <= 0:
         return 0
     moved = await ledger.move(
@@ -150,6 +189,7 @@ async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
         return 0
     line.reserved -= quantity
     line.shipped += quantity
+    await _book_pending_count(unit, item)
     return quantity
 
 
@@ -173,17 +213,18 @@ async def take_back(
 
 async def set_targets(unit: UnitOfWork, stock_item_id: UUID, shares: Mapping[UUID, int]) -> None:
     """What each listing should end up with. Raises Conflict when the shares exceed what is not reserved (escrow)."""
-    item = await _locked(unit, stock_item_id)
-    current = {allocation.listing_id: allocation for allocation in await ledger.allocations(unit.session, item.id)}
-    unknown = set(shares) - set(current)
+    await unit.session.flush()
+    current = await ledger.lock_shares(unit.session, stock_item_id)
+    unknown = set(shares) - {row.listing_id for row in current}
     if unknown:
+        await _locked(unit, stock_item_id)  # which of the two is not there?
         raise NotFound(f"listing {min(map(str, unknown))} has no share of this stock item")
-    wanted = {listing: shares.get(listing, allocation.target) for listing, allocation in current.items()}
-    available = item.on_hand - item.reserved
-    if item.mode == "escrow" and sum(wanted.values()) > available:
-        raise Conflict(f"{sum(wanted.values())} units promised to channels, {available} are there")
-    for listing_id, target in wanted.items():
-        current[listing_id].target = target
+    wanted = {row.listing_id: shares.get(row.listing_id, row.target) for row in current}
+    if current and current[0].mode == "escrow" and sum(wanted.values()) > current[0].available:
+        raise Conflict(f"{sum(wanted.values())} units promised to channels, {current[0].available} are there")
+    moved = {row.listing_id: wanted[row.listing_id] for row in current if wanted[row.listing_id] != row.target}
+    if moved:
+        await ledger.set_targets(unit.session, moved)
 
 
 async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
@@ -194,23 +235,37 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
     item = await _locked(unit, stock_item_id)
     allocation = await ledger.allocation_of(unit.session, listing_id)
     assert allocation is not None, "item_of_listing found it"
-    return Entitlement(item.id, item.mode, allocation.entitled, allocation.pending, allocation.target, _free(item))
+    return Entitlement(
+        stock_item_id=item.id,
+        mode=item.mode,
+        entitled=allocation.entitled,
+        pending=allocation.pending,
+        target=allocation.target,
+        free=_free(item),
+        given_back=allocation.given_back,
+    )
+
+
+async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Let live listings of pooled items show what they lack and is free: listing → (its id on the channel, units).
+
+    Nothing is held back for anybody: what one of them sells, all of them show less of a moment later. Listings of
+    partitioned items, and those off sale, are left out.
+    """
+    return await ledger.grant_pooled(session, listing_ids)
 
 
 async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
-    """Give the listing what it lacks and is free; returns what it may now show. New units are pending until shown."""
+    """Give the listing what it lacks and is free (escrow); returns what it may now show. New units are pending until
+    shown."""
     state = await entitlement(unit, listing_id)
     if state is None:
         raise NotFound(f"listing {listing_id} has no stock")
     allocation = await ledger.allocation_of(unit.session, listing_id)
     assert allocation is not None
-    if state.mode == "pooled":
-        allocation.entitled = min(state.target, max(0, state.free))
-        allocation.pending = 0
-    else:
-        more = max(0, min(state.target - state.entitled, state.free))
-        allocation.entitled += more
-        allocation.pending += more
+    more = max(0, min(state.target - state.entitled, state.free))
+    allocation.entitled += more
+    allocation.pending += more
     await unit.session.flush()
     return allocation.entitled
 
@@ -275,4 +330,5 @@ async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | No
     if allocation is not None and await ledger.is_live(unit.session, listing_id):  # else nobody sells them there: free
         allocation.entitled += quantity
         allocation.target += quantity
+        allocation.given_back += quantity
         await ledger.refresh(unit.session, item)

@@ -56,8 +56,11 @@ class TenantProfile(BaseModel):
     settings: TenantSettings
 
 
+_PROFILE = select(Tenant.id, Tenant.name, Tenant.currency, Tenant.settings)
+
+
 async def profile(session: AsyncSession, tenant_id: UUID) -> TenantProfile:
-    tenant = (await session.scalars(select(Tenant).where(Tenant.id == tenant_id))).one_or_none()
+    tenant = (await session.execute(_PROFILE.where(Tenant.id == tenant_id))).one_or_none()
     if tenant is None:
         raise NotFound(f"tenant {tenant_id} does not exist")
     return TenantProfile(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from flipsync.connectors.base import MarketplaceConnector
+from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
@@ -24,7 +24,7 @@ from flipsync.store.unit_of_work import Cause, Store
 
 Outcome = Literal["accepted", "duplicate", "ping", "ignored"]
 
-_KEPT_SECONDS = 10.0
+_KEPT_SECONDS = 300.0
 _KEPT_ACCOUNTS = 1024
 _LOOK_SECONDS = 30.0
 #: account → the period in which this process last asked for a look; bounded by the number of accounts
@@ -39,13 +39,29 @@ class Taken:
     vendor: str
 
 
+class AccountChanged(Conflict):
+    """The account's secrets were replaced, or it was disconnected, since it was looked up."""
+
+
 class WebhookAddresses:
-    """Callback token → account, remembered for a few seconds, so that a burst does not open the secrets each time."""
+    """Callback token → account, remembered for some minutes: a delivery need not look it up and open its secrets.
+
+    What is remembered may be out of date: `take` compares it with the books in the statement it needs anyway.
+    """
 
     def __init__(self, store: Store, box: SecretBox) -> None:
         self._store = store
         self._box = box
         self._known: OrderedDict[str, tuple[float, ConnectedAccount]] = OrderedDict()
+
+    async def take(self, token: str, headers: Mapping[str, str], body: bytes, cause: Cause | None = None) -> Taken:
+        """Verify and book one delivery, all or nothing. Raises NotFound, Unauthenticated, InvalidInput."""
+        account = await self.find(token)
+        try:
+            return await take(self._store, account, headers, body, cause)
+        except AccountChanged:
+            self._known.pop(token, None)
+        return await take(self._store, await self.find(token), headers, body, cause)
 
     async def find(self, token: str) -> ConnectedAccount:
         """Raises NotFound for a token nobody has, or whose account is disconnected."""
@@ -71,13 +87,12 @@ class WebhookAddresses:
 async def take(
     store: Store,
     account: ConnectedAccount,
-    connector: type[MarketplaceConnector],
     headers: Mapping[str, str],
     body: bytes,
     cause: Cause | None = None,
 ) -> Taken:
-    """Verify and book one delivery, all or nothing. Raises Unauthenticated, InvalidInput."""
-    notice = connector.parse_webhook(headers, body, account.webhook_secret, account.config)
+    """Verify and book one delivery, all or nothing. Raises Unauthenticated, InvalidInput, AccountChanged."""
+    notice = connector_class(account.vendor).parse_webhook(headers, body, account.webhook_secret, account.config)
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
     # our own writes come back as notices about listings: one look a while serves for all of them
@@ -85,8 +100,12 @@ async def take(
     if notice.kind == "listing" and _looked.get(account.id) == period:
         return Taken("ignored", account.vendor)
     async with store.unit(account.tenant_id, cause) as unit:
-        fresh = await rows.insert_delivery(unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic)
+        fresh = await rows.insert_delivery(
+            unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic, sealed=account.sealed
+        )
         if not fresh:
+            if not await rows.holds_secrets(unit.session, account.id, account.sealed):
+                raise AccountChanged("the account has changed meanwhile")
             return Taken("duplicate", account.vendor)
         if notice.kind == "order" and notice.order is not None and not notice.deleted:
             await ingest_order(unit, AccountRef(account.id, account.vendor), notice.order)

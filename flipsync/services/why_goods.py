@@ -13,7 +13,8 @@ from flipsync.services.why_chain import Journal, Teller, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, clock
 from flipsync.services.why_order import movement_step
 from flipsync.services.why_words import units
-from flipsync.store.models import AgentDecision, Allocation, Product, RivalOfferSeen, StockItem, Variant
+from flipsync.store.models import AgentDecision, Allocation, Product, StockItem, Variant
+from flipsync.store.reading import Rows, SessionReader
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import ListingRow, PriceRow, Subject
@@ -30,7 +31,7 @@ async def explain_listing(session: AsyncSession, listing_id: UUID, decisions: in
     row = (await rows.listings(session, ids=[listing_id]))[0]
     listing, account, allocation, shelf = row
     prices = await rows.price_history(session, [listing_id], _PRICES)
-    rivals = await reading_selling.rivals(session, listing_id)
+    (rivals,) = await SessionReader(session).ask(reading_selling.RIVALS(listing_id=listing_id))
     journal, chains = await _lately(session, [("listing", listing_id)], decisions)
     label = f"{listing.sku}@{account.name}"
     now = [Line(name="on the channel", text=_state(row))]
@@ -203,7 +204,7 @@ def _goods_summary(
     )
 
 
-def _rivals(rivals: Sequence[RivalOfferSeen]) -> str:
+def _rivals(rivals: Rows) -> str:
     shown = [
         f"{each.seller} at {money(each.price_minor, each.currency)}" + ("" if each.in_stock else ", sold out")
         for each in rivals[:_RIVALS]

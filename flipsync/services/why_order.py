@@ -12,6 +12,7 @@ from flipsync.services.why_chain import Origin, Teller, origins_of, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, business_time, clock, made_at
 from flipsync.services.why_words import units
 from flipsync.store.models import Effect, StockMovement
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import Subject
@@ -22,8 +23,12 @@ _MOVEMENTS = 50
 
 async def explain_order(session: AsyncSession, order_id: UUID) -> Explanation:
     """The whole chain of one order that exists. The buyer's name and address are not told."""
-    order, vendor, account = (await reading_selling.orders(session, limit=1, order_id=order_id))[0]
-    lines = await reading_selling.lines_of(session, [order_id])
+    questions = (reading_selling.ORDER, reading_selling.LINES, reading_selling.REFUNDS, reading_selling.SHIPMENT)
+    found, lines, refunds, shipments = await SessionReader(session).ask(
+        *(each(order_id=order_id) for each in questions)
+    )
+    order, shipment = found[0], next(iter(shipments), None)
+    vendor, account = order.vendor, order.account_name
     moved = await rows.movements_of_order(session, order_id, _MOVEMENTS)
     facts = await rows.events_about(session, [("order", order_id)], _FACTS)
     around: set[Subject] = {("listing", line.listing_id) for line in lines if line.listing_id}
@@ -43,8 +48,6 @@ async def explain_order(session: AsyncSession, order_id: UUID) -> Explanation:
             teller.fact(row_id)
         else:
             teller.stock(step)
-    shipment = await reading_selling.shipment_of(session, order_id)
-    refunds = await reading_selling.refunds_of(session, order_id)
     total = money(order.total_minor, order.currency)
     label = f"order {order.number} of {account}"
     bought = units(sum(line.quantity for line in lines))

@@ -155,6 +155,11 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"it was time to look at {label('account', event.account_id)}"
         case e.ListingCheckDue():
             return f"it was time to compare the listings of {label('account', event.account_id)}"
+        case e.ListingsSurveyed():
+            return (
+                f"what {label('account', event.account_id)} offers was looked at: {event.adopted} taken over, "
+                f"{event.doubtful} asked about, {event.unknown} of other goods"
+            )
         case e.ListingRequested():
             return f"“{label('product', event.product_id)}” was wanted on {label('account', event.account_id)}"
         case e.EffectFailed():
@@ -198,6 +203,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
     match event:
         case e.QuantityDrifted():
             return f"{listing} showed {event.seen} units where the ledger allows {event.expected}"
+        case e.ListingRecognised():
+            return f"a listing found on the channel may be {listing}: {event.why}"
         case e.ListingPublished():
             return f"the channel showed {listing}"
         case e.ListingRefused():

@@ -9,7 +9,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from flipsync.store.pipeline import ReadPipeline, TenantReader
 
 _BIND = text("SELECT set_config('app.tenant_id', :tenant, true)")
 _BIND_READ_ONLY = text(
@@ -39,7 +41,9 @@ class Database:
             json_serializer=_dump_json,
             json_deserializer=orjson.loads,
         )
+        self._each_for_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._pipeline = ReadPipeline(url, connections=pool_size, name=name)
 
     @asynccontextmanager
     async def session(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
@@ -55,11 +59,25 @@ class Database:
             await session.execute(_BIND_READ_ONLY, {"tenant": str(tenant_id)})
             yield session
 
+    def questions(self, tenant_id: UUID, user_id: UUID | None = None) -> TenantReader:
+        """For questions as `tenant_id`, each a read-only transaction of one round trip; opens nothing by itself.
+
+        With `user_id` they are answered only while that user of the tenant is enabled.
+        """
+        return TenantReader(self._pipeline, tenant_id, user_id)
+
     @asynccontextmanager
     async def unbound(self) -> AsyncIterator[AsyncSession]:
         """One transaction of no tenant: for the work queues (worker role) and the sign-in functions (app role)."""
         async with self._sessions() as session, session.begin():
             yield session
 
+    @asynccontextmanager
+    async def queue(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of no tenant on which each statement is a transaction: for claims, which are one statement."""
+        async with self._each_for_itself.connect() as connection:
+            yield connection
+
     async def aclose(self) -> None:
+        await self._pipeline.aclose()
         await self.engine.dispose()

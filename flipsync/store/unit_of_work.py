@@ -17,55 +17,18 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.clock import Clock, SystemClock, utc_now
+from flipsync.domain.clock import Clock, SystemClock
 from flipsync.domain.commands import Command
 from flipsync.domain.events import Event
 from flipsync.domain.ids import new_id
+from flipsync.store import journal
 from flipsync.store.database import Database
+from flipsync.store.journal import ProposedCommand
 
 EVENT_PRIORITY = {"urgent": 10, "normal": 50, "bulk": 80}
 EFFECTS = "effects"
-
-# All rows travel as one JSON parameter and events bring their tasks along: one statement and one round trip for a
-# single fact as for thousands. A fact that is known already brings neither a row nor tasks.
-_INSERT_EVENTS = text(
-    """
-    WITH fresh AS (
-        INSERT INTO event (id, tenant_id, type, subject_kind, subject_id, payload, occurred_at, recorded_at,
-                           causation_id, correlation_id, traceparent, dedup_key)
-        SELECT e.id, :tenant_id, e.type, e.subject_kind, e.subject_id, e.payload, :occurred_at, :recorded_at,
-               e.causation_id, e.correlation_id, e.traceparent, e.dedup_key
-          FROM json_to_recordset(CAST(:events AS json)) AS e(
-               id uuid, type text, subject_kind text, subject_id uuid, payload jsonb, causation_id uuid,
-               correlation_id uuid, traceparent text, dedup_key text)
-        ON CONFLICT (tenant_id, dedup_key) DO NOTHING
-        RETURNING id
-    ), made AS (
-        INSERT INTO agent_task (id, tenant_id, agent, event_id, priority, state, attempts, not_before, epoch, error)
-        SELECT t.id, :tenant_id, t.agent, t.event_id, t.priority, 'pending', 0, :recorded_at, 0, ''
-          FROM json_to_recordset(CAST(:tasks AS json)) AS t(id uuid, agent text, event_id uuid, priority bigint)
-          JOIN fresh ON fresh.id = t.event_id
-    )
-    SELECT id FROM fresh
-    """
-)
-_INSERT_EFFECTS = text(
-    """
-    INSERT INTO effect (id, tenant_id, account_id, proposal_id, command, payload, subject_kind, subject_id, key,
-                        priority, state, attempts, not_before, lease_owner, epoch, correlation_id, traceparent, result,
-                        undo, created_at)
-    SELECT e.id, :tenant_id, e.account_id, e.proposal_id, e.command, e.payload, e.subject_kind, e.subject_id, e.key,
-           e.priority, 'pending', 0, :created_at, '', 0, e.correlation_id, e.traceparent, '{}', e.undo, :created_at
-      FROM json_to_recordset(CAST(:effects AS json)) AS e(
-           id uuid, account_id uuid, proposal_id uuid, command text, payload jsonb, subject_kind text, subject_id uuid,
-           key text, priority bigint, correlation_id uuid, traceparent text, undo jsonb)
-    ON CONFLICT (tenant_id, key) DO NOTHING
-    """
-)
 
 
 @dataclass(frozen=True)
@@ -119,14 +82,48 @@ class UnitOfWork:
     routing: Routing
     wake: set[str] = field(default_factory=set)
     news: list[dict[str, Any]] = field(default_factory=list)
-    _events: list[tuple[UUID, Event, str | None, Cause]] = field(default_factory=list)
-    _effects: list[dict[str, Any]] = field(default_factory=list)
+    _page: journal.Page = field(default_factory=journal.Page)
+    _unjudged: list[ProposedCommand] = field(default_factory=list)
 
     def emit(self, event: Event, *, dedup_key: str | None = None, cause: Cause | None = None) -> UUID:
         """Record a fact. With `dedup_key` the same fact is recorded once, however often it is told."""
         event_id = new_id()
-        self._events.append((event_id, event, dedup_key, cause or self.cause))
+        cause = cause or self.cause
+        kind, subject_id = event.subject()
+        name = event.type_name()
+        self._page.events.append(
+            {
+                "id": event_id,
+                "type": name,
+                "subject_kind": kind,
+                "subject_id": subject_id,
+                "payload": event.model_dump(mode="json"),
+                "causation_id": cause.causation_id,
+                "correlation_id": cause.correlation_id or event_id,
+                "traceparent": cause.traceparent,
+                "dedup_key": dedup_key,
+            }
+        )
+        self._page.tasks += [
+            {
+                "id": new_id(),
+                "agent": subscription.agent,
+                "event_id": event_id,
+                "priority": EVENT_PRIORITY[event.urgency],
+            }
+            for subscription in self.routing.get(name, ())
+            if subscription.wants(event)
+        ]
         return event_id
+
+    def decide(self, decision: dict[str, Any], proposals: Sequence[ProposedCommand]) -> None:
+        """Record a decision (the columns of `agent_decision`). Proposals may be judged until the unit ends."""
+        self._page.decisions.append(decision)
+        self._page.proposals += proposals
+
+    def judge_again(self, proposal: ProposedCommand) -> None:
+        """A proposal that is in the books already gets its verdict in this unit."""
+        self._unjudged.append(proposal)
 
     def enqueue(
         self,
@@ -136,21 +133,32 @@ class UnitOfWork:
         key: str,
         proposal_id: UUID | None = None,
         undo: Command | None = None,
+        supersede: bool = False,
     ) -> UUID:
-        """Put an effect in the outbox. A key that exists already is left as it is: asking twice does nothing twice."""
+        """Put an effect in the outbox. A key that exists already is left as it is: asking twice does nothing twice.
+
+        `supersede` drops unsent effects of the same kind for the same subject: this one makes them pointless.
+        """
         effect_id = new_id()
+        name = command.type_name()
         kind, subject_id = command.subject()
-        self._effects.append(
+        if supersede:
+            self._page.superseded.append({"command": name, "subject_kind": kind, "subject_id": subject_id})
+            for earlier in self._page.effects:
+                if (earlier["command"], earlier["subject_id"]) == (name, subject_id):
+                    earlier["state"] = "superseded"
+        self._page.effects.append(
             {
                 "id": effect_id,
                 "account_id": account_id,
                 "proposal_id": proposal_id,
-                "command": command.type_name(),
+                "command": name,
                 "payload": command.model_dump(mode="json"),
                 "subject_kind": kind,
                 "subject_id": subject_id,
                 "key": key,
                 "priority": command.priority(),
+                "state": "pending",
                 "correlation_id": self.cause.correlation_id or effect_id,
                 "traceparent": self.cause.traceparent,
                 "undo": {"command": undo.type_name(), "payload": undo.model_dump(mode="json")} if undo else None,
@@ -158,65 +166,26 @@ class UnitOfWork:
         )
         return effect_id
 
+    def drop(self) -> None:
+        """Forget what was not written down yet: the change it tells of was taken back."""
+        self._page = journal.Page()
+
     async def flush(self) -> None:
-        """Write what was emitted so far; called on leaving the unit."""
+        """Write down what there is so far; called on leaving the unit."""
         await self.session.flush()
-        if self._effects:
-            effects, self._effects = self._effects, []
-            await self.session.execute(
-                _INSERT_EFFECTS, {"tenant_id": self.tenant_id, "created_at": utc_now(), "effects": _json(effects)}
-            )
+        page = self._page
+        page.verdicts = [proposal for proposal in self._unjudged if proposal.verdict is not None]
+        if not page:
+            return
+        self._page = journal.Page()
+        self._unjudged = [proposal for proposal in (*self._unjudged, *page.proposals) if proposal.verdict is None]
+        fresh = await journal.write(self.session, self.tenant_id, self.now, page)
+        if page.effects:
             self.wake.add(EFFECTS)
-        if self._events:
-            pending, self._events = self._events, []
-            await self._write_events(pending)
-
-    async def _write_events(self, pending: list[tuple[UUID, Event, str | None, Cause]]) -> None:
-        rows: list[dict[str, Any]] = []
-        tasks: list[dict[str, Any]] = []
-        for event_id, event, dedup_key, cause in pending:
-            kind, subject_id = event.subject()
-            rows.append(
-                {
-                    "id": event_id,
-                    "type": event.type_name(),
-                    "subject_kind": kind,
-                    "subject_id": subject_id,
-                    "payload": event.model_dump(mode="json"),
-                    "causation_id": cause.causation_id,
-                    "correlation_id": cause.correlation_id or event_id,
-                    "traceparent": cause.traceparent,
-                    "dedup_key": dedup_key,
-                }
-            )
-            tasks += [
-                {
-                    "id": new_id(),
-                    "agent": subscription.agent,
-                    "event_id": event_id,
-                    "priority": EVENT_PRIORITY[event.urgency],
-                }
-                for subscription in self.routing.get(event.type_name(), ())
-                if subscription.wants(event)
-            ]
-        inserted = await self.session.execute(
-            _INSERT_EVENTS,
-            {
-                "tenant_id": self.tenant_id,
-                "occurred_at": self.now,
-                "recorded_at": utc_now(),
-                "events": _json(rows),
-                "tasks": _json(tasks),
-            },
-        )
-        fresh = set(inserted.scalars())
-        occurred_at = self.now.isoformat()
-        self.news += [_as_news(row, occurred_at) for row in rows if row["id"] in fresh]
-        self.wake.update(task["agent"] for task in tasks if task["event_id"] in fresh)
-
-
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return orjson.dumps(rows).decode()
+        if fresh:
+            occurred_at = self.now.isoformat()
+            self.news += [_as_news(row, occurred_at) for row in page.events if row["id"] in fresh]
+            self.wake.update(task["agent"] for task in page.tasks if task["event_id"] in fresh)
 
 
 def _as_news(row: dict[str, Any], occurred_at: str) -> dict[str, Any]:

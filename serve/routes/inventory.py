@@ -13,8 +13,9 @@ from flipsync.services import reading_stock as reading
 from flipsync.services import stock
 from flipsync.services.reading_catalogue import get_variant
 from flipsync.services.reading_page import Page, PageRequest
+from flipsync.store.reading import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/inventory", tags=["inventory"])
@@ -60,25 +61,22 @@ class Booked(BaseModel):
 
 @router.get("/items", summary="List stock items", responses=problems(401, 403))
 async def list_stock_items(
-    query: Annotated[StockQuery, Query()], user: Reader, backend: BackendDep
+    query: Annotated[StockQuery, Query()], user: Reader, reader: ReaderDep
 ) -> Page[reading.StockItemView]:
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_stock_items(session, query, query)
+    return await reading.list_stock_items(reader, query, query)
 
 
 @router.get("/items/{stock_item_id}", summary="One stock item with its shares", responses=problems(401, 403, 404))
-async def get_stock_item(stock_item_id: UUID, user: Reader, backend: BackendDep) -> reading.StockItemDetail:
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.get_stock_item(session, stock_item_id)
+async def get_stock_item(stock_item_id: UUID, user: Reader, reader: ReaderDep) -> reading.StockItemDetail:
+    return await reading.get_stock_item(reader, stock_item_id)
 
 
 @router.get("/items/{stock_item_id}/movements", summary="What moved", responses=problems(401, 403, 404))
 async def list_movements(
-    stock_item_id: UUID, query: Annotated[MovementQuery, Query()], user: Reader, backend: BackendDep
+    stock_item_id: UUID, query: Annotated[MovementQuery, Query()], user: Reader, reader: ReaderDep
 ) -> Page[reading.MovementView]:
     """Newest first. Movements are never changed or removed."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_movements(session, stock_item_id, query, query.kind)
+    return await reading.list_movements(reader, stock_item_id, query, query.kind)
 
 
 @router.post(
@@ -93,7 +91,7 @@ async def count(stock_item_id: UUID, form: CountRequest, user: Writer, once: Onl
     async def work(unit: UnitOfWork) -> Booked:
         key = f"count:{once.key}"
         booked = await stock.count(unit, stock_item_id, form.counted, key=key, note=form.note)
-        return Booked(booked=booked, item=await reading.get_stock_item(unit.session, stock_item_id))
+        return Booked(booked=booked, item=await reading.get_stock_item(SessionReader(unit.session), stock_item_id))
 
     return await once.run(user, work)
 
@@ -107,9 +105,9 @@ async def count(stock_item_id: UUID, form: CountRequest, user: Writer, once: Onl
 )
 async def receive(form: ReceiptRequest, user: Writer, once: OnlyOnceDep) -> Response:
     async def work(unit: UnitOfWork) -> Booked:
-        await get_variant(unit.session, form.variant_id)
+        await get_variant(SessionReader(unit.session), form.variant_id)
         key = f"receive:{once.key}"
         item_id = await stock.receive(unit, form.variant_id, form.quantity, key=key, mode=form.mode, note=form.note)
-        return Booked(booked=form.quantity, item=await reading.get_stock_item(unit.session, item_id))
+        return Booked(booked=form.quantity, item=await reading.get_stock_item(SessionReader(unit.session), item_id))
 
     return await once.run(user, work, status=201)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, etag, may
+from serve.deps import ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/listings", tags=["listings"])
@@ -29,23 +29,20 @@ class RivalList(BaseModel):
 
 @router.get("", summary="List listings", responses=problems(401, 403))
 async def list_listings(
-    query: Annotated[ListingQuery, Query()], user: User, backend: BackendDep
+    query: Annotated[ListingQuery, Query()], user: User, reader: ReaderDep
 ) -> Page[reading.ListingView]:
     """Newest first; `q` is a part of the title."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_listings(session, query, query)
+    return await reading.list_listings(reader, query, query)
 
 
 @router.get("/{listing_id}", summary="One listing", responses=problems(401, 403, 404))
-async def get_listing(listing_id: UUID, user: User, backend: BackendDep, response: Response) -> reading.ListingView:
-    async with backend.store.reader(user.tenant_id) as session:
-        listing = await reading.get_listing(session, listing_id)
+async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response: Response) -> reading.ListingView:
+    listing = await reading.get_listing(reader, listing_id)
     response.headers["ETag"] = etag(listing.version)
     return listing
 
 
 @router.get("/{listing_id}/rivals", summary="Other sellers' offers", responses=problems(401, 403, 404))
-async def list_rivals(listing_id: UUID, user: User, backend: BackendDep) -> RivalList:
+async def list_rivals(listing_id: UUID, user: User, reader: ReaderDep) -> RivalList:
     """The latest offer of each, cheapest first."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return RivalList(items=await reading.list_rivals(session, listing_id))
+    return RivalList(items=await reading.list_rivals(reader, listing_id))

@@ -73,7 +73,7 @@ class AccountList(BaseModel):
 
 
 class AccountQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vendor: Vendor | None = None
     status: accounts.AccountStatus | None = None

@@ -12,7 +12,7 @@ from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_orders as reading
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, may
+from serve.deps import ReaderDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
@@ -26,15 +26,13 @@ class OrderQuery(PageRequest, reading.OrderFilter):
 
 @router.get("", summary="List orders", responses=problems(401, 403))
 async def list_orders(
-    query: Annotated[OrderQuery, Query()], user: User, backend: BackendDep
+    query: Annotated[OrderQuery, Query()], user: User, reader: ReaderDep
 ) -> Page[reading.OrderSummary]:
     """Last placed first. `state` is how far we are, `status` the channel's word."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_orders(session, query, query)
+    return await reading.list_orders(reader, query, query)
 
 
 @router.get("/{order_id}", summary="One order with its lines", responses=problems(401, 403, 404))
-async def get_order(order_id: UUID, user: User, backend: BackendDep) -> reading.OrderView:
+async def get_order(order_id: UUID, user: User, reader: ReaderDep) -> reading.OrderView:
     """The buyer's address is null for roles that may not see customers."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.get_order(session, order_id, with_customer=allows(user.role, "customers:read"))
+    return await reading.get_order(reader, order_id, with_customer=allows(user.role, "customers:read"))

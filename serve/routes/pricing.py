@@ -16,7 +16,8 @@ from flipsync.services.desk import Services
 from flipsync.services.pricing.quote import Quote
 from flipsync.services.product_edits import PriceTerms, set_price_terms, version_of
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
+from flipsync.store.reading import SessionReader
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/pricing", tags=["pricing"])
@@ -43,7 +44,7 @@ class HistoryQuery(PageRequest):
 async def quote(listing_id: UUID, user: Reader, backend: BackendDep) -> ListingQuote:
     """409 while the listing is not on sale with a price its channel has confirmed."""
     async with backend.store.reader(user.tenant_id) as session:
-        await reading.get_listing(session, listing_id)
+        await reading.get_listing(SessionReader(session), listing_id)
         found = await Services(session, user.tenant_id, backend.store.clock.now()).pricing.quote(listing_id)
     if found is None:
         raise Conflict("the listing is not on sale with a confirmed price", hint="wait until its channel shows it")
@@ -52,17 +53,15 @@ async def quote(listing_id: UUID, user: Reader, backend: BackendDep) -> ListingQ
 
 @router.get("/listings/{listing_id}/history", summary="Prices it had", responses=problems(401, 403, 404))
 async def price_history(
-    listing_id: UUID, query: Annotated[HistoryQuery, Query()], user: Reader, backend: BackendDep
+    listing_id: UUID, query: Annotated[HistoryQuery, Query()], user: Reader, reader: ReaderDep
 ) -> Page[reading.PriceChangeView]:
     """Newest first; each with the floor it was held against and the effect that set it."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.price_history(session, listing_id, query)
+    return await reading.price_history(reader, listing_id, query)
 
 
 @router.get("/variants/{variant_id}", summary="Cost and bounds of a variant", responses=problems(401, 403, 404))
-async def get_terms(variant_id: UUID, user: Reader, backend: BackendDep, response: Response) -> catalogue.VariantView:
-    async with backend.store.reader(user.tenant_id) as session:
-        variant = await catalogue.get_variant(session, variant_id)
+async def get_terms(variant_id: UUID, user: Reader, reader: ReaderDep, response: Response) -> catalogue.VariantView:
+    variant = await catalogue.get_variant(reader, variant_id)
     response.headers["ETag"] = etag(version_of(variant))
     return variant
 

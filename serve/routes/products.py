@@ -12,7 +12,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import reading_catalogue as reading
 from flipsync.services.product_edits import ProductEdit, edit_product
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/products", tags=["products"])
@@ -26,17 +26,15 @@ class ProductQuery(PageRequest, reading.ProductFilter):
 
 @router.get("", summary="List products", responses=problems(401, 403))
 async def list_products(
-    query: Annotated[ProductQuery, Query()], user: Reader, backend: BackendDep
+    query: Annotated[ProductQuery, Query()], user: Reader, reader: ReaderDep
 ) -> Page[reading.ProductSummary]:
     """Newest first; `q` is a part of the title or handle."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_products(session, query, query)
+    return await reading.list_products(reader, query, query)
 
 
 @router.get("/{product_id}", summary="One product with its variants", responses=problems(401, 403, 404))
-async def get_product(product_id: UUID, user: Reader, backend: BackendDep, response: Response) -> reading.ProductView:
-    async with backend.store.reader(user.tenant_id) as session:
-        product = await reading.get_product(session, product_id)
+async def get_product(product_id: UUID, user: Reader, reader: ReaderDep, response: Response) -> reading.ProductView:
+    product = await reading.get_product(reader, product_id)
     response.headers["ETag"] = etag(product.version)
     return product
 

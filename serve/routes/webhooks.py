@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
-from flipsync.connectors.marketplaces import connector_class
 from flipsync.services import webhooks
 from serve.deps import BackendDep, CauseDep
 from serve.errors import problems
@@ -31,9 +30,6 @@ async def deliver(
     token: Annotated[str, Path(min_length=16, max_length=100)], request: Request, backend: BackendDep, cause: CauseDep
 ) -> Received:
     """Answered when it is in the books. A delivery without a valid signature is refused with 401."""
-    account = await backend.webhook_addresses.find(token)
-    taken = await webhooks.take(
-        backend.store, account, connector_class(account.vendor), dict(request.headers), await request.body(), cause
-    )
+    taken = await backend.webhook_addresses.take(token, dict(request.headers), await request.body(), cause)
     backend.metrics.webhooks.labels(taken.vendor, taken.outcome).inc()
     return Received(outcome=taken.outcome)

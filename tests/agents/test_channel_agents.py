@@ -17,6 +17,7 @@ from flipsync.domain.commands import (
     PullOrders,
     PullRivals,
     ReviseListing,
+    SurveyListings,
     VerifyListings,
 )
 from flipsync.domain.decisions import Decision
@@ -69,7 +70,7 @@ async def test_webhooks_are_asked_for_where_we_can_be_reached(shop: Shop) -> Non
     for place, hooks in ((shop, set()), (reachable, {EnsureWebhooks})):
         account = await place.account()
         welcome = await place.decide(BaseMarketAgent(), AccountConnected(account_id=account.id, vendor="custom"))
-        assert {type(command) for command in welcome.proposals} == {PullOrders} | hooks
+        assert {type(command) for command in welcome.proposals} == {PullOrders, SurveyListings} | hooks
         check = ListingCheckDue(account_id=account.id, vendor="woocommerce")
         compared = await place.decide(WooCommerceAgent(), check)
         assert {type(command) for command in compared.proposals} == {VerifyListings} | hooks

@@ -8,7 +8,7 @@ from test_executive_agent import escalated
 
 from agents.market.market import MarketAgent
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
-from flipsync.domain.events import AccountConnected, DecisionEscalated, ProductImported
+from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
 from flipsync.services import accounts
 from flipsync.store.models import Product
 from flipsync.store.repositories import listings
@@ -45,7 +45,8 @@ async def test_a_new_account_gets_what_it_does_not_list_yet(shop: Shop) -> None:
     goods = [await shop.variant(units=1) for _ in range(2)]
     account = await shop.account()
     await shop.listing(account, goods[0])
-    decision = await shop.decide(MarketAgent(), AccountConnected(account_id=account.id, vendor="custom"))
+    surveyed = ListingsSurveyed(account_id=account.id, vendor="custom", adopted=0, doubtful=0, unknown=3)
+    decision = await shop.decide(MarketAgent(), surveyed)
     assert decision.proposals == (ListOnChannel(product_id=goods[1].product_id, account_id=account.id),)
 
 
@@ -62,8 +63,8 @@ async def test_a_product_published_again_is_placed_again(shop: Shop, reason: str
         (await unit.session.get_one(Product, goods.product_id)).published = True
     again = ListOnChannel(product_id=goods.product_id, account_id=account.id)
     assert (await shop.decide(MarketAgent(), imported)).proposals == ((again,) if comes_back else ())
-    connected = AccountConnected(account_id=account.id, vendor="custom")
-    assert (await shop.decide(MarketAgent(), connected)).proposals == ((again,) if comes_back else ())
+    surveyed = ListingsSurveyed(account_id=account.id, vendor="custom", adopted=0, doubtful=0, unknown=0)
+    assert (await shop.decide(MarketAgent(), surveyed)).proposals == ((again,) if comes_back else ())
 
 
 async def test_nothing_is_placed_on_a_paused_account_or_without_any(shop: Shop) -> None:

@@ -44,12 +44,14 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
             values[name] = wanted[name]
         elif name in ids:
             values[name] = ids[name]
-        elif name.endswith("_id"):
+        elif name.endswith("_id") and hint is not str:
             values[name] = new_id()
         elif hint is Money:
             values[name] = dollars(1200)
         elif hint is bool:
             values[name] = True
+        elif hint is float:
+            values[name] = 0.8
         elif hint in (int, int | None):
             values[name] = 1
         elif hint is str:

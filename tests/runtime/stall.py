@@ -9,10 +9,12 @@ from scripted_channel import Channels, ScriptedChannel
 from shop import Goods, Shop
 
 from flipsync.domain import commands as c
+from flipsync.domain.ids import new_id
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
+from flipsync.store.unit_of_work import UnitOfWork
 
 
 class Stall:
@@ -42,6 +44,11 @@ class Stall:
             account_id=self.account.id, listing_id=self.listing, quantity=units, last_unit=last_unit
         )
         return await self.shop.enqueue(command, self.account)
+
+    def instead(self, unit: UnitOfWork, units: int) -> UUID:
+        """Ask, in `unit`, for another quantity in the place of what waits."""
+        command = c.SetChannelQuantity(account_id=self.account.id, listing_id=self.listing, quantity=units)
+        return unit.enqueue(command, account_id=self.account.id, key=f"test:{new_id()}", supersede=True)
 
     async def outcomes(self, effect_id: UUID) -> list[str]:
         rows = await self.shop.rows(

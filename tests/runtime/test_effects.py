@@ -28,8 +28,8 @@ from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker, backoff
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
-from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
+from flipsync.store.repositories.effects import ClaimedEffect, Outcome
 
 Hire = Callable[..., EffectWorker]
 
@@ -197,7 +197,14 @@ async def test_an_expired_signature_is_refused(stall: Stall, hire: Hire, monkeyp
 
 async def claim(shop: Shop, *, owner: str = "a:1", limit: int = 10, lease: float = 60) -> list[Any]:
     async with shop.store.database.unbound() as session:
-        return await effect_rows.claim(session, owner=owner, limit=limit, lease_seconds=lease)
+        return (await effect_rows.claim(session, owner=owner, limit=limit, lease_seconds=lease)).effects
+
+
+async def finish(shop: Shop, *effects: ClaimedEffect, detail: str = "") -> set[UUID]:
+    """Those that were still ours."""
+    async with shop.unit() as unit:
+        outcome = Outcome("confirmed", "confirmed", utc_now(), detail=detail)
+        return await effect_rows.finish(unit.session, shop.tenant_id, [(effect, outcome) for effect in effects])
 
 
 async def test_one_effect_of_a_subject_at_a_time(stall: Stall) -> None:
@@ -205,10 +212,7 @@ async def test_one_effect_of_a_subject_at_a_time(stall: Stall) -> None:
     claimed = await claim(stall.shop)
     assert [effect.id for effect in claimed] == [first]
     assert await claim(stall.shop) == []
-    async with stall.shop.unit() as unit:
-        assert await effect_rows.finish(
-            unit, claimed[0], state="confirmed", outcome="confirmed", detail="", vendor_code="", started_at=utc_now()
-        )
+    assert await finish(stall.shop, claimed[0]) == {first}
     assert [effect.id for effect in await claim(stall.shop)] == [second]
 
 
@@ -240,13 +244,8 @@ async def test_an_old_life_of_a_worker_cannot_finish_what_a_new_one_took_over(st
     assert new.uncertain, "the old life may have written"
     finished = []
     for mine in (old, new):
-        async with stall.shop.unit() as unit:
-            finished.append(
-                await effect_rows.finish(
-                    unit, mine, state="confirmed", outcome="confirmed", detail="", vendor_code="", started_at=utc_now()
-                )
-            )
-    assert finished == [False, True]
+        finished.append(await finish(stall.shop, mine))
+    assert finished == [set(), {new.id}]
     assert len(await stall.shop.rows("SELECT 1 FROM receipt")) == 1
 
 
@@ -287,16 +286,24 @@ async def test_a_worker_of_another_slot_leaves_running_effects_alone(stall: Stal
 async def test_a_newer_command_makes_waiting_older_ones_pointless(stall: Stall) -> None:
     older = await stall.quantity(3)
     async with stall.shop.unit() as unit:
-        await decision_rows.supersede(unit, [("SetChannelQuantity", "listing", stall.listing)])
-    newer = await stall.quantity(2)
+        newer = stall.instead(unit, 2)
     assert [effect.id for effect in await claim(stall.shop)] == [newer]
     assert (await stall.shop.effect(older)).state == "superseded"
+
+
+async def test_of_one_batch_only_the_newest_goes_out(stall: Stall) -> None:
+    async with stall.shop.unit() as unit:
+        older, newer = stall.instead(unit, 3), stall.instead(unit, 2)
+    assert [effect.id for effect in await claim(stall.shop)] == [newer]
+    row = await stall.shop.effect(older)
+    assert row.state == "superseded" and row.finished_at is not None
 
 
 async def test_what_is_superseded_while_it_is_being_claimed_is_not_sent(stall: Stall) -> None:
     older = await stall.quantity(3)
     async with stall.shop.unit() as unit:
-        await decision_rows.supersede(unit, [("SetChannelQuantity", "listing", stall.listing)])
+        stall.instead(unit, 2)
+        await unit.flush()
         claiming = asyncio.create_task(claim(stall.shop))
         await asyncio.sleep(0.2)  # it waits for the row now
     assert await claiming == []

@@ -148,7 +148,7 @@ async def test_a_shipment_is_confirmed_to_the_channel_and_leaves_the_books(stall
     await drain(worker, stall.shop)
     order_id = (await stall.shop.rows("SELECT id FROM customer_order"))[0][0]
     async with stall.shop.unit() as unit:
-        await orders.mark_ready(unit, stall.account, order_id)
+        await orders.mark_ready(unit, order_id)
         await orders.hand_over(unit, stall.account, order_id, "UPS", "1Z")
     stall.channel.script("confirm_shipment", Step(ignored=True), Step(OutcomeUnknown("timeout"), applied=True))
     command = c.ConfirmShipment(account_id=stall.account.id, order_id=order_id, carrier="UPS", tracking_number="1Z")

@@ -145,7 +145,7 @@ async def test_two_tasks_of_one_life_are_not_claimed_twice(listening: Store, sho
     async def claim() -> list[UUID]:
         async with shop.store.database.unbound() as session:
             found = await task_rows.claim(session, "test_worker", epoch=epoch, limit=4, lease_seconds=30)
-            return [task.id for task in found]
+            return [task.id for task in found.tasks]
 
     first, second = await asyncio.gather(claim(), claim())
     assert not set(first) & set(second)
@@ -161,7 +161,7 @@ async def test_an_expired_lease_is_claimed_again(listening: Store, shop: Shop) -
     for lease in (0.01, 30.0):
         async with shop.store.database.unbound() as session:
             found = await task_rows.claim(session, "test_worker", epoch=epoch, limit=4, lease_seconds=lease)
-        attempts.append(found[0].attempts)
+        attempts.append(found.tasks[0].attempts)
         await asyncio.sleep(0.03)
     assert attempts == [1, 2]
 
@@ -204,8 +204,9 @@ async def test_a_failed_task_waits_before_it_is_tried_again(listening: Store, sh
     await agent.begin()
     await agent.step()
     assert await agent.step() == 0
-    due = await agent._next_due()
-    assert due is not None and 0 < due <= 0.5
+    async with shop.store.database.queue() as session:
+        claim = await task_rows.claim(session, "test_worker", epoch=1, limit=4, lease_seconds=30)
+    assert claim.tasks == [] and claim.due is not None and 0 < claim.due <= 0.5
 
 
 async def test_an_unknown_event_type_is_set_aside_like_poison(

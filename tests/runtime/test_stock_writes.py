@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -202,6 +203,41 @@ async def test_a_fence_that_the_channel_ignores_shows_nothing_new(plain: Stall, 
     await drain(hire(), plain.shop)
     assert await plain.outcomes(effect) == ["retryable", "confirmed"]
     assert shelf(plain) == 2
+
+
+@pytest.mark.parametrize("target", [1, 5])
+async def test_units_put_back_on_an_emptied_shelf_and_sold_again_are_not_offered_once_more(
+    plain: Stall, hire: Hire, target: int
+) -> None:
+    """Between emptying the shelf and filling it: a cancellation is told, the sale of what it put back is not yet."""
+    cancelled = plain.channel.sell(plain.external_id, 2)
+    assert cancelled is not None
+    assert await _pull(plain) == 1
+    sold: list[Any] = []
+
+    def cancel_and_sell_again() -> None:
+        plain.channel.cancel(cancelled)
+        sold.append(plain.channel.sell(plain.external_id, 2))
+        sold[0].visible_at = float("inf")
+
+    plain.channel.script("orders", Step(before=cancel_and_sell_again))
+    if target == 5:
+        async with plain.shop.unit() as unit:
+            await stock.receive(unit, plain.goods.variant_id, 2, key="two more", mode="escrow")
+    effect = await plain.quantity(target)
+    worker = hire()
+    await worker.begin()
+    await worker.step()
+    share = await plain.shop.rows("SELECT entitled FROM allocation WHERE listing_id = :id", id=plain.listing)
+    assert shelf(plain) + 2 <= share[0].entitled, "what is on offer and what was sold unseen are covered by its share"
+    sold[0].visible_at = 0.0
+    await drain(worker, plain.shop)
+    assert (await plain.outcomes(effect))[-1] == "confirmed"
+    assert await _pull(plain) in (0, 1)
+    lines = await plain.shop.rows("SELECT short FROM order_line WHERE tenant_id = :tenant")
+    item = await plain.shop.item(plain.goods)
+    assert not any(line.short for line in lines) and item.reserved == 2
+    assert shelf(plain) + item.reserved <= item.on_hand
 
 
 async def test_a_write_that_is_told_twice_differs_in_its_key(plain: Stall, hire: Hire) -> None:

@@ -126,6 +126,25 @@ def test_forged_and_expired_tokens_are_refused(token: str) -> None:
         AccessTokens(KEY).read(token)
 
 
+def test_a_remembered_token_still_expires_and_is_not_taken_for_another() -> None:
+    tokens = AccessTokens(KEY, lifetime=timedelta(seconds=0.6))
+    token = tokens.issue(**WHO)  # type: ignore[arg-type]
+    assert tokens.read(token) is tokens.read(token)
+    with pytest.raises(Unauthenticated):
+        tokens.read(token[:-2] + ("AA" if token[-2:] != "AA" else "BB"))
+    time.sleep(1.1)
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.read(token)
+
+
+def test_no_more_than_a_few_thousand_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flipsync.security.tokens._REMEMBERED", 3)
+    tokens = AccessTokens(KEY)
+    for _ in range(10):
+        tokens.read(tokens.issue(**WHO | {"session_id": new_id()}))  # type: ignore[arg-type]
+    assert len(tokens._known) == 3
+
+
 def test_a_short_signing_key_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         AccessTokens(b"short")

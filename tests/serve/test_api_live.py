@@ -17,9 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from flipsync.domain.ids import new_id
+from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import stock
+from flipsync.services import identity, stock
 from flipsync.store.unit_of_work import Store
 from serve.backend import Backend
 from serve.live import Listener, channel_of
@@ -168,3 +169,25 @@ async def test_events_go_on_after_redis_lost_the_connection(
             await asyncio.sleep(0.05)
         await _receive_goods(store, alpha)
         assert (await _next(client, "event"))["event"]["type"] == "StockMoved"
+
+
+async def test_a_disabled_user_is_cut_off_at_the_next_heartbeat(address: str, store: Store, beta: Business) -> None:
+    async with store.unit(beta.tenant_id) as unit:
+        user_id = await identity.add_user(
+            unit, Passwords(), email=f"listener@{beta.marker}.example", password="a long enough one", role="owner"
+        )
+    assert beta.tokens is not None
+    token = beta.tokens.issue(user_id=user_id, tenant_id=beta.tenant_id, role="owner", session_id=user_id)
+    protocols: Any = ["flipsync.v1", f"bearer.{token}"]
+    client = await connect(address, subprotocols=protocols)
+    await _next(client, "ready")
+    async with store.unit(beta.tenant_id) as unit:
+        await identity.disable_user(unit, user_id)
+    with pytest.raises(ConnectionClosed):
+        while True:
+            await _next(client, "heartbeat")
+    assert client.close_code == 4401
+    again = await connect(address, subprotocols=protocols)
+    with pytest.raises(ConnectionClosed):
+        await _next(again, "ready")
+    assert again.close_code == 4401

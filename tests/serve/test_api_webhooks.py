@@ -174,3 +174,34 @@ async def test_a_disconnected_account_has_no_address_any_more(
     body = _order(alpha, "late")
     answer = await client.post(f"{API}/webhooks/{token}", content=body, headers=_signed(alpha, body))
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("change", ["disconnected", "new secret"])
+async def test_what_another_process_changed_counts_at_once(
+    change: str, client: httpx2.AsyncClient, backend: Backend, alpha: Business
+) -> None:
+    """The account is remembered here; it is changed as another process would, behind our back."""
+    async with backend.store.unit(alpha.tenant_id) as unit:
+        account_id = await accounts.connect_account(
+            unit,
+            backend.box,
+            vendor="custom",
+            name=f"remembered {new_id()}",
+            config=(await accounts.get_account(unit.session, alpha.ids["account_id"])).config,
+            credentials={"token": "x", "webhook_secret": f"{alpha.marker}-webhook-secret"},
+        )
+        token = (await accounts.load_account(unit.session, backend.box, account_id)).webhook_token
+    address = f"{API}/webhooks/{token}"
+    first, second = _order(alpha, "first"), _order(alpha, "second")
+    assert (await client.post(address, content=first, headers=_signed(alpha, first))).status_code == 200
+    async with backend.store.unit(alpha.tenant_id) as unit:
+        if change == "disconnected":
+            await accounts.disconnect_account(unit, account_id, "elsewhere")
+        else:
+            await accounts.replace_credentials(unit, backend.box, account_id, {"webhook_secret": "replaced"})
+    for body in (first, second):
+        late = await client.post(address, content=body, headers=_signed(alpha, body))
+        assert late.status_code == (404 if change == "disconnected" else 401), late.text
+    if change == "new secret":
+        fine = await client.post(address, content=second, headers=_signed(alpha, second, secret="replaced"))
+        assert (fine.status_code, fine.json()) == (200, {"outcome": "accepted"})

@@ -22,6 +22,7 @@ from flipsync.services.report import BusinessReport, business_report
 from flipsync.store.database import Database
 from flipsync.store.models import AgentDecision, AgentTask, Approval, PriceChange, Proposal
 from flipsync.store.repositories import effects as effect_rows
+from flipsync.store.repositories.effects import Outcome
 
 
 @dataclass
@@ -251,18 +252,11 @@ async def _move(trade: Trade, proposal_id: UUID, old: int | None, new: int, floo
     for state, retry_in in (("pending", 0.0), ("confirmed", None)):
         async with trade.shop.store.database.unbound() as session:
             claimed = await effect_rows.claim(session, owner="report", limit=50, lease_seconds=30)
-        (ours,) = [each for each in claimed if each.id == effect_id]
+        (ours,) = [each for each in claimed.effects if each.id == effect_id]
         async with trade.shop.unit() as unit:
-            assert await effect_rows.finish(
-                unit,
-                ours,
-                state=state,
-                outcome="confirmed" if retry_in is None else "retryable",
-                detail="",
-                vendor_code="",
-                started_at=unit.now,
-                retry_in=retry_in,
-            )
+            word = "confirmed" if retry_in is None else "retryable"
+            outcome = Outcome(state, word, unit.now, retry_in=retry_in)
+            assert await effect_rows.finish(unit.session, unit.tenant_id, [(ours, outcome)]) == {effect_id}
     async with trade.shop.unit() as unit:
         unit.session.add(
             PriceChange(

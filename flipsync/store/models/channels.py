@@ -36,13 +36,16 @@ class MarketplaceAccount(TenantOwned, Timestamped, Base):
 
 
 class Listing(TenantOwned, Timestamped, Base):
-    """A variant on an account. `price_minor` and `quantity_shown` are what the channel confirmed, not what we wish."""
+    """A variant on an account. `price_minor` and `quantity_shown` are what the channel confirmed, not what we wish.
+
+    One that is `recognised` was there before us, and nobody has said yet whether it offers this variant.
+    """
 
     __tablename__ = "listing"
     __table_args__ = (
         UniqueConstraint("account_id", "variant_id"),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
-        CheckConstraint("status IN ('requested','active','refused','ended','vanished')", name="status"),
+        CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
     )
 

@@ -83,3 +83,5 @@ class Allocation(TenantOwned, Timestamped, Base):
     entitled: Mapped[int] = mapped_column(default=0)
     pending: Mapped[int] = mapped_column(default=0)
     target: Mapped[int] = mapped_column(default=0)
+    #: units the channel ever put back on its shelf after a cancellation or return; only grows
+    given_back: Mapped[int] = mapped_column(default=0, server_default="0")

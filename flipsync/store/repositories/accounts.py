@@ -10,8 +10,20 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.store.models import MarketplaceAccount, WebhookDelivery
+from flipsync.store.models import MarketplaceAccount
+
+_INSERT_DELIVERY = text(
+    """
+    INSERT INTO webhook_delivery (id, tenant_id, account_id, dedup_key, topic, received_at)
+    SELECT :id, :tenant_id, a.id, :dedup_key, :topic, :received_at
+      FROM marketplace_account AS a
+     WHERE a.id = :account_id AND (CAST(:sealed AS bytea) IS NULL OR a.credentials_encrypted = :sealed)
+    ON CONFLICT (account_id, dedup_key) DO NOTHING
+    RETURNING id
+    """
+)
 
 
 async def insert_account(session: AsyncSession, values: dict[str, Any]) -> bool:
@@ -62,12 +74,31 @@ async def account_of_webhook(session: AsyncSession, token: str) -> tuple[UUID, U
     return None if row is None else (row.account_id, row.tenant_id)
 
 
-async def insert_delivery(session: AsyncSession, tenant_id: UUID, account_id: UUID, dedup_key: str, topic: str) -> bool:
-    """False when the same fact was delivered before."""
-    inserted = await session.execute(
-        pg_insert(WebhookDelivery)
-        .values(id=new_id(), tenant_id=tenant_id, account_id=account_id, dedup_key=dedup_key, topic=topic)
-        .on_conflict_do_nothing(index_elements=["account_id", "dedup_key"])
-        .returning(WebhookDelivery.id)
+async def insert_delivery(
+    session: AsyncSession,
+    tenant_id: UUID,
+    account_id: UUID,
+    dedup_key: str,
+    topic: str,
+    *,
+    sealed: bytes | None = None,
+) -> bool:
+    """False when the same fact was delivered before, or the account's secrets are no longer those `sealed`."""
+    values = {
+        "id": new_id(),
+        "tenant_id": tenant_id,
+        "account_id": account_id,
+        "dedup_key": dedup_key,
+        "topic": topic,
+        "received_at": utc_now(),
+        "sealed": sealed,
+    }
+    return (await session.execute(_INSERT_DELIVERY, values)).scalar() is not None
+
+
+async def holds_secrets(session: AsyncSession, account_id: UUID, sealed: bytes) -> bool:
+    """Whether the account's secrets are still those `sealed`. They are gone when it is disconnected."""
+    query = select(MarketplaceAccount.id).where(
+        MarketplaceAccount.id == account_id, MarketplaceAccount.credentials_encrypted == sealed
     )
-    return inserted.scalar() is not None
+    return (await session.execute(query)).scalar() is not None

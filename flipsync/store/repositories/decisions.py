@@ -187,21 +187,6 @@ async def open_effect(session: AsyncSession, command: str, subject_kind: str, su
     return RivalEffect(*row) if row else None
 
 
-async def supersede(unit: UnitOfWork, keys: Sequence[tuple[str, str, UUID]]) -> None:
-    """Drop unsent effects (command, subject kind, subject id) that newer ones make pointless."""
-    for command, kind, subject_id in keys:
-        await unit.session.execute(
-            update(Effect)
-            .where(
-                Effect.command == command,
-                Effect.subject_kind == kind,
-                Effect.subject_id == subject_id,
-                Effect.state == "pending",
-            )
-            .values(state="superseded", finished_at=func.now())
-        )
-
-
 async def effects_wanted_since(session: AsyncSession, agent: str, since: datetime) -> int:
     """How many effects the agent's decisions have put in the outbox since then (wall clock)."""
     return (

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+import orjson
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Effect, Receipt
-from flipsync.store.unit_of_work import UnitOfWork
+from flipsync.store.models import Effect
 
 _CLAIM_LOCK = 0x666C6566
+_TAKE_TURN = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
 @dataclass(frozen=True)
@@ -55,42 +56,44 @@ _CLAIM = text(
     ), next AS (
         SELECT DISTINCT ON (subject_kind, subject_id) id, priority, state
         FROM candidates ORDER BY subject_kind, subject_id, priority, id
-    ), chosen AS (SELECT * FROM next ORDER BY priority, id LIMIT :limit)
-    UPDATE effect e
-       SET state = 'leased', lease_owner = :owner, lease_until = now() + make_interval(secs => :lease),
-           epoch = e.epoch + 1, attempts = e.attempts + 1
-      FROM chosen
-     WHERE e.id = chosen.id AND e.finished_at IS NULL AND (e.state <> 'leased' OR e.lease_until < now())
-    RETURNING e.id, e.tenant_id, e.account_id, e.command, e.payload, e.key, e.subject_kind, e.subject_id, e.attempts,
-              e.epoch, chosen.state <> 'pending' AS uncertain, e.correlation_id, e.traceparent, e.created_at, e.priority
+    ), chosen AS (SELECT * FROM next ORDER BY priority, id LIMIT :limit),
+    taken AS (
+        UPDATE effect e
+           SET state = 'leased', lease_owner = :owner, lease_until = now() + make_interval(secs => :lease),
+               epoch = e.epoch + 1, attempts = e.attempts + 1
+          FROM chosen
+         WHERE e.id = chosen.id AND e.finished_at IS NULL AND (e.state <> 'leased' OR e.lease_until < now())
+        RETURNING e.id, e.tenant_id, e.account_id, e.command, e.payload, e.key, e.subject_kind, e.subject_id,
+                  e.attempts, e.epoch, chosen.state <> 'pending' AS uncertain, e.correlation_id, e.traceparent,
+                  e.created_at, e.priority
+    )
+    SELECT taken.*, NULL::float8 AS due, NULL::boolean AS more FROM taken
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           extract(epoch FROM min(at) FILTER (WHERE at > now()) - now())::float8, coalesce(bool_or(at <= now()), false)
+      FROM (SELECT greatest(not_before, lease_until) AS at FROM effect
+             WHERE finished_at IS NULL AND id NOT IN (SELECT id FROM taken)) AS others
     """
 )
 
 
-async def claim(session: AsyncSession, *, owner: str, limit: int, lease_seconds: float) -> list[ClaimedEffect]:
+@dataclass(frozen=True)
+class Claim:
+    """Effects leased to a worker. Of the others: the seconds until the next is due (None: none is to come), and
+    whether some are due already and wait for room or for their subject."""
+
+    effects: list[ClaimedEffect]
+    due: float | None
+    more: bool
+
+
+async def claim(session: AsyncSession, *, owner: str, limit: int, lease_seconds: float) -> Claim:
     """The most urgent effects, one a subject, leased to `owner`."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
+    await session.execute(_TAKE_TURN, {"lock": _CLAIM_LOCK})
     rows = await session.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
-    found = sorted(rows, key=lambda row: (row.priority, row.id))
-    return [
-        ClaimedEffect(
-            row.id,
-            row.tenant_id,
-            row.account_id,
-            row.command,
-            row.payload,
-            row.key,
-            row.subject_kind,
-            row.subject_id,
-            row.attempts,
-            row.epoch,
-            row.uncertain,
-            row.correlation_id,
-            row.traceparent,
-            row.created_at,
-        )
-        for row in found
-    ]
+    *found, last = rows.all()
+    found.sort(key=lambda row: (row.priority, row.id))
+    return Claim([ClaimedEffect(*row[:14]) for row in found], last.due, last.more)
 
 
 async def release_earlier_lives(session: AsyncSession, slot: str, owner: str) -> int:
@@ -110,54 +113,79 @@ async def release_earlier_lives(session: AsyncSession, slot: str, owner: str) ->
     return len(result.scalars().all())
 
 
-async def finish(
-    unit: UnitOfWork,
-    effect: ClaimedEffect,
-    *,
-    state: str,
-    outcome: str,
-    detail: str,
-    vendor_code: str,
-    started_at: datetime,
-    retry_in: float | None = None,
-    result: dict[str, Any] | None = None,
-) -> bool:
-    """Write the receipt and the effect's new state; False when the lease is no longer ours (nothing is written then).
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one attempt. `retry_in` seconds gives the effect back for another instead of finishing it.
 
-    `retry_in` gives the effect back for another attempt instead of finishing it.
+    `shown` is a listing with the quantity its channel shows now (None: it does not say), noted with the receipt.
     """
-    final = retry_in is None
-    taken = await unit.session.execute(
-        update(Effect)
-        .where(Effect.id == effect.id, Effect.state == "leased", Effect.epoch == effect.epoch)
-        .values(
-            state=state,
-            lease_until=None,
-            result=result or {},
-            not_before=Effect.not_before if final else utc_now() + timedelta(seconds=retry_in or 0.0),
-            finished_at=utc_now() if final else None,
-        )
-        .returning(Effect.id)
-        .execution_options(synchronize_session=False)
+
+    state: str
+    outcome: str
+    started_at: datetime
+    detail: str = ""
+    vendor_code: str = ""
+    result: dict[str, Any] | None = None
+    retry_in: float | None = None
+    shown: tuple[UUID, int | None] | None = None
+
+
+_FINISH = text(
+    """
+    WITH told AS (
+        SELECT * FROM json_to_recordset(CAST(:told AS json)) AS t(
+               id uuid, epoch bigint, state text, result jsonb, retry_in float8, receipt_id uuid, attempt bigint,
+               outcome text, detail text, vendor_code text, started_at timestamptz, listing_id uuid, quantity bigint)
+    ), ours AS (
+        UPDATE effect e
+           SET state = told.state, lease_until = NULL, result = told.result,
+               not_before = coalesce(:now + make_interval(secs => told.retry_in), e.not_before),
+               finished_at = CASE WHEN told.retry_in IS NULL THEN :now END
+          FROM told
+         WHERE e.id = told.id AND e.state = 'leased' AND e.epoch = told.epoch
+        RETURNING e.id
+    ), receipts AS (
+        INSERT INTO receipt (id, tenant_id, effect_id, attempt, outcome, detail, vendor_code, started_at, finished_at)
+        SELECT receipt_id, :tenant_id, id, attempt, outcome, detail, vendor_code, started_at, :now
+          FROM told JOIN ours USING (id)
+        ON CONFLICT (effect_id, attempt) DO NOTHING
+    ), shown AS (
+        UPDATE listing SET quantity_shown = told.quantity, updated_at = :now
+          FROM told JOIN ours USING (id)
+         WHERE listing.id = told.listing_id
     )
-    if taken.scalar() is None:
-        return False
-    await unit.session.execute(
-        insert(Receipt)
-        .values(
-            id=new_id(),
-            tenant_id=unit.tenant_id,
-            effect_id=effect.id,
-            attempt=effect.attempts,
-            outcome=outcome,
-            detail=detail[:1000],
-            vendor_code=vendor_code[:100],
-            started_at=started_at,
-            finished_at=utc_now(),
-        )
-        .on_conflict_do_nothing(index_elements=["effect_id", "attempt"])
-    )
-    return True
+    SELECT id FROM ours
+    """
+)
+
+
+async def finish(
+    session: AsyncSession, tenant_id: UUID, finished: Sequence[tuple[ClaimedEffect, Outcome]]
+) -> set[UUID]:
+    """Write receipts and the effects' new states; returns those whose lease was still ours. Of others nothing is kept.
+
+    A tenant's own session.
+    """
+    told = [
+        {
+            "id": effect.id,
+            "epoch": effect.epoch,
+            "state": outcome.state,
+            "result": outcome.result or {},
+            "retry_in": outcome.retry_in,
+            "receipt_id": new_id(),
+            "attempt": effect.attempts,
+            "outcome": outcome.outcome,
+            "detail": outcome.detail[:1000],
+            "vendor_code": outcome.vendor_code[:100],
+            "started_at": outcome.started_at,
+            "listing_id": outcome.shown[0] if outcome.shown else None,
+            "quantity": outcome.shown[1] if outcome.shown else None,
+        }
+        for effect, outcome in finished
+    ]
+    values = {"tenant_id": tenant_id, "now": utc_now(), "told": orjson.dumps(told).decode()}
+    return set((await session.execute(_FINISH, values)).scalars())
 
 
 async def put_back(session: AsyncSession, effect: ClaimedEffect, seconds: float, *, uncertain: bool = False) -> None:
@@ -214,17 +242,3 @@ async def offer_told(session: AsyncSession, listing_id: UUID) -> dict[str, Any] 
         return None
     offer: dict[str, Any] = row.payload["offer"]
     return offer
-
-
-async def next_due(session: AsyncSession) -> float | None:
-    """Seconds until some effect can be claimed; None when none waits."""
-    seconds = await session.scalar(
-        select(
-            func.extract(
-                "epoch",
-                func.min(func.greatest(Effect.not_before, func.coalesce(Effect.lease_until, Effect.not_before)))
-                - func.now(),
-            )
-        ).where(Effect.finished_at.is_(None))
-    )
-    return None if seconds is None else max(0.0, float(seconds))

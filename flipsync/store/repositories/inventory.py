@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.store.models import Allocation, Listing, MarketplaceAccount, Order, OrderLine, StockItem
+from flipsync.store.models import Allocation, Order, OrderLine
 
 
 @dataclass(frozen=True)
 class ShareRow:
-    """One listing's part of a stock item. Units; `sold` since the time asked for."""
+    """One listing's part of a stock item. Units; `sold` since the time asked for, of a partitioned item only."""
 
     listing_id: UUID
     account_id: UUID
@@ -40,50 +40,34 @@ class ItemRow:
     pending_count: int | None
 
 
-async def item(session: AsyncSession, stock_item_id: UUID) -> ItemRow | None:
-    row = (
-        await session.execute(
-            select(
-                StockItem.id,
-                StockItem.variant_id,
-                StockItem.mode,
-                StockItem.on_hand,
-                StockItem.reserved,
-                StockItem.allocated,
-                StockItem.pending_count,
-            ).where(StockItem.id == stock_item_id)
-        )
-    ).one_or_none()
-    return ItemRow(*row) if row else None
+# What a listing sold bears on its share of a partitioned item; pooled channels show the same units whatever they sold.
+_ITEMS = text(
+    """
+    SELECT i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated, i.pending_count,
+           l.id AS listing_id, l.account_id, m.vendor, m.status AS account_status, l.status AS listing_status,
+           a.entitled, a.pending, a.target, l.quantity_shown,
+           CASE WHEN i.mode = 'escrow' THEN (
+               SELECT coalesce(sum(s.quantity), 0)::bigint
+                 FROM order_line s JOIN customer_order o ON o.id = s.order_id
+                WHERE s.listing_id = l.id AND o.placed_at >= :since AND o.holds_stock) ELSE 0 END AS sold
+      FROM stock_item i
+      LEFT JOIN (allocation a JOIN listing l ON l.id = a.listing_id JOIN marketplace_account m ON m.id = l.account_id)
+        ON a.stock_item_id = i.id
+     WHERE i.id = ANY(:ids)
+     ORDER BY i.id, l.id
+    """
+)
 
 
-async def shares(session: AsyncSession, stock_item_id: UUID, *, since: datetime) -> Sequence[ShareRow]:
-    sold = (
-        select(cast(func.coalesce(func.sum(OrderLine.quantity), 0), BigInteger))
-        .join(Order, Order.id == OrderLine.order_id)
-        .where(OrderLine.listing_id == Listing.id, Order.placed_at >= since, Order.holds_stock)
-        .correlate(Listing)
-        .scalar_subquery()
-    )
-    rows = await session.execute(
-        select(
-            Listing.id,
-            Listing.account_id,
-            MarketplaceAccount.vendor,
-            MarketplaceAccount.status,
-            Listing.status,
-            Allocation.entitled,
-            Allocation.pending,
-            Allocation.target,
-            Listing.quantity_shown,
-            sold,
-        )
-        .join(Allocation, Allocation.listing_id == Listing.id)
-        .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
-        .where(Allocation.stock_item_id == stock_item_id)
-        .order_by(Listing.id)
-    )
-    return [ShareRow(*row) for row in rows]
+async def items(
+    session: AsyncSession, ids: Collection[UUID], *, since: datetime
+) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
+    """Stock items with their listings in a stable order. Ids of something else find nothing."""
+    found: dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]] = {}
+    for row in await session.execute(_ITEMS, {"ids": list(ids), "since": since}):
+        item, shares = found.get(row[0]) or (ItemRow(*row[:7]), ())
+        found[row[0]] = (item, (*shares, ShareRow(*row[7:])) if row[7] is not None else shares)
+    return found
 
 
 async def item_of_listing(session: AsyncSession, listing_id: UUID) -> UUID | None:
@@ -119,25 +103,16 @@ class OrderRow:
     short_units: int
 
 
-async def order(session: AsyncSession, order_id: UUID) -> OrderRow | None:
-    row = (
-        await session.execute(
-            select(
-                Order.id,
-                Order.account_id,
-                MarketplaceAccount.vendor,
-                Order.number,
-                Order.status,
-                Order.state,
-                Order.holds_stock,
-                Order.total_minor,
-                Order.currency,
-                cast(func.coalesce(func.sum(OrderLine.short), 0), BigInteger),
-            )
-            .join(MarketplaceAccount, MarketplaceAccount.id == Order.account_id)
-            .outerjoin(OrderLine, OrderLine.order_id == Order.id)
-            .where(Order.id == order_id)
-            .group_by(Order.id, MarketplaceAccount.vendor)
-        )
-    ).one_or_none()
-    return OrderRow(*tuple(row)) if row else None
+_ORDERS = text(
+    """
+    SELECT o.id, o.account_id, m.vendor, o.number, o.status, o.state, o.holds_stock, o.total_minor, o.currency,
+           (SELECT coalesce(sum(l.short), 0)::bigint FROM order_line l WHERE l.order_id = o.id) AS short
+      FROM customer_order o JOIN marketplace_account m ON m.id = o.account_id
+     WHERE o.id = ANY(:ids)
+    """
+)
+
+
+async def orders(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, OrderRow]:
+    """Orders by id. Ids of something else find nothing."""
+    return {row[0]: OrderRow(*row) for row in await session.execute(_ORDERS, {"ids": list(ids)})}

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.channel import ListingState
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import EndListing
 from flipsync.domain.ids import new_id
@@ -39,11 +40,19 @@ class AccountRow:
 
 
 async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
-    rows = await session.scalars(select(MarketplaceAccount).order_by(MarketplaceAccount.id))
-    return [
-        AccountRow(a.id, a.vendor, a.name, a.status, a.stock_mode, a.config.get("currency", ""), a.consecutive_failures)
-        for a in rows
-    ]
+    account = MarketplaceAccount
+    rows = await session.execute(
+        select(
+            account.id,
+            account.vendor,
+            account.name,
+            account.status,
+            account.stock_mode,
+            func.coalesce(account.config["currency"].astext, ""),
+            account.consecutive_failures,
+        ).order_by(account.id)
+    )
+    return [AccountRow(*row) for row in rows]
 
 
 def _left_with_its_product() -> ColumnElement[bool]:
@@ -176,6 +185,70 @@ async def activate(
             price_changed_at=unit.now,
             quantity_shown=quantity,
             published_at=unit.now,
+            version=Listing.version + 1,
+            updated_at=utc_now(),
+        )
+    )
+
+
+async def goods_to_recognise(session: AsyncSession, account_id: UUID) -> Sequence[tuple[Variant, Product]]:
+    """Variants that have no listing on the account, published or not: somebody may have listed them by hand."""
+    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+    rows = await session.execute(
+        select(Variant, Product).join(Product, Product.id == Variant.product_id).where(~listed).order_by(Variant.id)
+    )
+    return [(variant, product) for variant, product in rows]
+
+
+async def external_ids(session: AsyncSession, account_id: UUID) -> set[str]:
+    """What of the account's listings is in our books, in whatever state."""
+    rows = await session.scalars(
+        select(Listing.external_id).where(Listing.account_id == account_id, Listing.external_id.is_not(None))
+    )
+    return {external_id for external_id in rows if external_id is not None}
+
+
+async def insert_found(
+    unit: UnitOfWork, *, account_id: UUID, variant_id: UUID, currency: str, seen: ListingState, status: str
+) -> UUID | None:
+    """A listing that was on the channel before us; None when variant or listing are in the books already."""
+    now = utc_now()
+    priced = seen.price is not None and seen.price.currency == currency and seen.price.amount_minor > 0
+    inserted = await unit.session.execute(
+        insert(Listing)
+        .values(
+            id=new_id(),
+            tenant_id=unit.tenant_id,
+            account_id=account_id,
+            variant_id=variant_id,
+            sku=seen.sku,
+            external_id=seen.external_id,
+            status=status,
+            title=seen.title,
+            currency=currency,
+            price_minor=seen.price.amount_minor if priced and seen.price else None,
+            quantity_shown=seen.quantity,
+            created_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(Listing.id)
+    )
+    return inserted.scalar()
+
+
+async def forget_channels(unit: UnitOfWork, listing_id: UUID, *, sku: str, title: str) -> None:
+    """The listing on the channel is none of ours: this row waits to be published as a listing of its own."""
+    await unit.session.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(
+            external_id=None,
+            status="requested",
+            sku=sku,
+            title=title,
+            price_minor=None,
+            quantity_shown=None,
             version=Listing.version + 1,
             updated_at=utc_now(),
         )

@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Select, bindparam, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Product, Variant
+from flipsync.store.reading import Question, where
+
+_VARIANTS = select(func.count()).where(Variant.product_id == Product.id).scalar_subquery()
+_SUMMARY = select(
+    Product.id,
+    Product.handle,
+    Product.title,
+    Product.brand,
+    Product.category,
+    Product.tags,
+    Product.images,
+    Product.version,
+    Product.created_at,
+    Product.updated_at,
+    _VARIANTS.label("variant_count"),
+)
 
 
-async def products(
-    session: AsyncSession,
-    *,
-    limit: int,
-    after: UUID | None = None,
-    text: str | None = None,
-    brand: str | None = None,
-    category: str | None = None,
-    sku: str | None = None,
-    barcode: str | None = None,
-) -> Sequence[Product]:
-    """Newest first. `text` is part of a title or handle, in any case."""
-    query = select(Product).order_by(Product.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(Product.id < after)
-    if text:
-        query = query.where(
-            or_(Product.title.icontains(text, autoescape=True), Product.handle.icontains(text, autoescape=True))
-        )
-    if brand is not None:
-        query = query.where(Product.brand == brand)
-    if category is not None:
-        query = query.where(Product.category == category)
-    if sku is not None:
-        query = query.where(exists().where(Variant.product_id == Product.id, Variant.sku == sku))
-    if barcode is not None:
-        query = query.where(exists().where(Variant.product_id == Product.id, Variant.barcode == barcode))
-    return (await session.execute(query)).scalars().all()
+def _products(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    part = func.lower(bindparam("part"))
+    return where(
+        _SUMMARY.order_by(Product.id.desc()).limit(bindparam("limit")),
+        given,
+        after=Product.id < bindparam("after"),
+        part=or_(func.lower(Product.title).like(part, escape="/"), func.lower(Product.handle).like(part, escape="/")),
+        brand=Product.brand == bindparam("brand"),
+        category=Product.category == bindparam("category"),
+        sku=exists().where(Variant.product_id == Product.id, Variant.sku == bindparam("sku")),
+        barcode=exists().where(Variant.product_id == Product.id, Variant.barcode == bindparam("barcode")),
+    )
 
 
-async def product(session: AsyncSession, product_id: UUID, *, lock: bool = False) -> Product | None:
-    query = select(Product).where(Product.id == product_id)
-    return (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
+#: limit, and any of after, part (a pattern, see `contains`), brand, category, sku, barcode; newest first
+PRODUCTS = Question(_products)
+#: product_id
+PRODUCT = Question(lambda _: select(*Product.__table__.c).where(Product.id == bindparam("product_id")))
+#: product_id or variant_id
+VARIANTS = Question(
+    lambda given: where(
+        select(*Variant.__table__.c).order_by(Variant.id),
+        given,
+        product_id=Variant.product_id == bindparam("product_id"),
+        variant_id=Variant.id == bindparam("variant_id"),
+    )
+)
+
+
+async def product(session: AsyncSession, product_id: UUID) -> Product | None:
+    """To be changed: nobody else does before this transaction ends."""
+    return (
+        await session.execute(select(Product).where(Product.id == product_id).with_for_update())
+    ).scalar_one_or_none()
 
 
 async def variants_of(session: AsyncSession, product_ids: Sequence[UUID]) -> Sequence[Variant]:
@@ -51,6 +69,8 @@ async def variants_of(session: AsyncSession, product_ids: Sequence[UUID]) -> Seq
     return (await session.execute(query)).scalars().all()
 
 
-async def variant(session: AsyncSession, variant_id: UUID, *, lock: bool = False) -> Variant | None:
-    query = select(Variant).where(Variant.id == variant_id)
-    return (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
+async def variant(session: AsyncSession, variant_id: UUID) -> Variant | None:
+    """To be changed: nobody else does before this transaction ends."""
+    return (
+        await session.execute(select(Variant).where(Variant.id == variant_id).with_for_update())
+    ).scalar_one_or_none()

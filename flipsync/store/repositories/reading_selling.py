@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, exists, select, tuple_
+from sqlalchemy import BigInteger, Row, Select, bindparam, cast, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import (
@@ -21,65 +21,87 @@ from flipsync.store.models import (
     Shipment,
     Variant,
 )
+from flipsync.store.reading import Question, where
 
-ListingRow = Row[Listing, str, str, int]
-OrderRow = Row[Order, str, str]
+_ACCOUNT = (MarketplaceAccount.vendor, MarketplaceAccount.name.label("account_name"))
+_LISTING = (
+    select(*Listing.__table__.c, *_ACCOUNT, Allocation.entitled)
+    .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
+    .outerjoin(Allocation, Allocation.listing_id == Listing.id)
+)
+_SHORT = select(func.coalesce(func.sum(OrderLine.short), 0)).where(OrderLine.order_id == Order.id).scalar_subquery()
+_ORDER = select(*Order.__table__.c, *_ACCOUNT, cast(_SHORT, BigInteger).label("short_units")).join(
+    MarketplaceAccount, MarketplaceAccount.id == Order.account_id
+)
 
 
-async def listings(
-    session: AsyncSession,
-    *,
-    limit: int,
-    after: UUID | None = None,
-    listing_id: UUID | None = None,
-    account_id: UUID | None = None,
-    variant_id: UUID | None = None,
-    product_id: UUID | None = None,
-    status: str | None = None,
-    sku: str | None = None,
-    text: str | None = None,
-) -> Sequence[ListingRow]:
-    """(listing, vendor, account name, units it may sell), newest first."""
-    query = (
-        select(Listing, MarketplaceAccount.vendor, MarketplaceAccount.name, Allocation.entitled)
-        .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
-        .outerjoin(Allocation, Allocation.listing_id == Listing.id)
-        .order_by(Listing.id.desc())
-        .limit(limit)
+def _listings(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    of_product = exists().where(Variant.id == Listing.variant_id, Variant.product_id == bindparam("product_id"))
+    return where(
+        _LISTING.order_by(Listing.id.desc()).limit(bindparam("limit")),
+        given,
+        after=Listing.id < bindparam("after"),
+        account_id=Listing.account_id == bindparam("account_id"),
+        variant_id=Listing.variant_id == bindparam("variant_id"),
+        product_id=of_product,
+        status=Listing.status == bindparam("status"),
+        sku=Listing.sku == bindparam("sku"),
+        part=func.lower(Listing.title).like(func.lower(bindparam("part")), escape="/"),
     )
-    if after is not None:
-        query = query.where(Listing.id < after)
-    if listing_id is not None:
-        query = query.where(Listing.id == listing_id)
-    if account_id is not None:
-        query = query.where(Listing.account_id == account_id)
-    if variant_id is not None:
-        query = query.where(Listing.variant_id == variant_id)
-    if product_id is not None:
-        query = query.where(exists().where(Variant.id == Listing.variant_id, Variant.product_id == product_id))
-    if status is not None:
-        query = query.where(Listing.status == status)
-    if sku is not None:
-        query = query.where(Listing.sku == sku)
-    if text:
-        query = query.where(Listing.title.icontains(text, autoescape=True))
-    return (await session.execute(query)).all()
 
 
-async def price_changes(
-    session: AsyncSession, listing_id: UUID, *, limit: int, after: UUID | None = None
-) -> Sequence[PriceChange]:
-    """Newest first."""
-    query = select(PriceChange).where(PriceChange.listing_id == listing_id).order_by(PriceChange.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(PriceChange.id < after)
-    return (await session.execute(query)).scalars().all()
+def _orders(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    has_sku = exists().where(OrderLine.order_id == Order.id, OrderLine.sku == bindparam("sku"))
+    return where(
+        _ORDER.order_by(Order.placed_at.desc(), Order.id.desc()).limit(bindparam("limit")),
+        given,
+        after_id=tuple_(Order.placed_at, Order.id) < tuple_(bindparam("after_time"), bindparam("after_id")),
+        account_id=Order.account_id == bindparam("account_id"),
+        state=Order.state == bindparam("state"),
+        status=Order.status == bindparam("status"),
+        number=Order.number == bindparam("number"),
+        sku=has_sku,
+        placed_from=Order.placed_at >= bindparam("placed_from"),
+        placed_before=Order.placed_at < bindparam("placed_before"),
+    )
 
 
-async def rivals(session: AsyncSession, listing_id: UUID) -> Sequence[RivalOfferSeen]:
-    """Cheapest first."""
-    query = select(RivalOfferSeen).where(RivalOfferSeen.listing_id == listing_id).order_by(RivalOfferSeen.price_minor)
-    return (await session.execute(query)).scalars().all()
+def _price_changes(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    query = select(*PriceChange.__table__.c).where(PriceChange.listing_id == bindparam("listing_id"))
+    return where(
+        query.order_by(PriceChange.id.desc()).limit(bindparam("limit")),
+        given,
+        after=PriceChange.id < bindparam("after"),
+    )
+
+
+#: limit, and any of after, account_id, variant_id, product_id, status, sku, part (see `contains`); newest first, with
+#: vendor, account_name, and the units it is entitled to
+LISTINGS = Question(_listings)
+#: listing_id
+LISTING = Question(lambda _: _LISTING.where(Listing.id == bindparam("listing_id")))
+#: listing_id, limit, and perhaps after; newest first
+PRICE_CHANGES = Question(_price_changes)
+#: listing_id; cheapest first
+RIVALS = Question(
+    lambda _: (
+        select(*RivalOfferSeen.__table__.c)
+        .where(RivalOfferSeen.listing_id == bindparam("listing_id"))
+        .order_by(RivalOfferSeen.price_minor)
+    )
+)
+#: limit, and any of after_time with after_id, account_id, state, status, number, sku, placed_from, placed_before; last
+#: placed first, with vendor, account_name and short_units
+ORDERS = Question(_orders)
+#: order_id
+ORDER = Question(lambda _: _ORDER.where(Order.id == bindparam("order_id")))
+LINES = Question(
+    lambda _: select(*OrderLine.__table__.c).where(OrderLine.order_id == bindparam("order_id")).order_by(OrderLine.id)
+)
+REFUNDS = Question(
+    lambda _: select(*Refund.__table__.c).where(Refund.order_id == bindparam("order_id")).order_by(Refund.id)
+)
+SHIPMENT = Question(lambda _: select(*Shipment.__table__.c).where(Shipment.order_id == bindparam("order_id")))
 
 
 async def live_listings_of_variant(session: AsyncSession, variant_id: UUID) -> Sequence[Row[UUID, UUID, str]]:
@@ -90,59 +112,3 @@ async def live_listings_of_variant(session: AsyncSession, variant_id: UUID) -> S
         .where(Listing.variant_id == variant_id, Listing.status == "active")
     )
     return (await session.execute(query)).all()
-
-
-async def orders(
-    session: AsyncSession,
-    *,
-    limit: int,
-    after: tuple[datetime, UUID] | None = None,
-    order_id: UUID | None = None,
-    account_id: UUID | None = None,
-    state: str | None = None,
-    status: str | None = None,
-    number: str | None = None,
-    sku: str | None = None,
-    placed_from: datetime | None = None,
-    placed_before: datetime | None = None,
-) -> Sequence[OrderRow]:
-    """(order, vendor, account name), last placed first."""
-    query = (
-        select(Order, MarketplaceAccount.vendor, MarketplaceAccount.name)
-        .join(MarketplaceAccount, MarketplaceAccount.id == Order.account_id)
-        .order_by(Order.placed_at.desc(), Order.id.desc())
-        .limit(limit)
-    )
-    if after is not None:
-        query = query.where(tuple_(Order.placed_at, Order.id) < tuple_(*after))
-    if order_id is not None:
-        query = query.where(Order.id == order_id)
-    if account_id is not None:
-        query = query.where(Order.account_id == account_id)
-    if state is not None:
-        query = query.where(Order.state == state)
-    if status is not None:
-        query = query.where(Order.status == status)
-    if number is not None:
-        query = query.where(Order.number == number)
-    if sku is not None:
-        query = query.where(exists().where(OrderLine.order_id == Order.id, OrderLine.sku == sku))
-    if placed_from is not None:
-        query = query.where(Order.placed_at >= placed_from)
-    if placed_before is not None:
-        query = query.where(Order.placed_at < placed_before)
-    return (await session.execute(query)).all()
-
-
-async def lines_of(session: AsyncSession, order_ids: Sequence[UUID]) -> Sequence[OrderLine]:
-    query = select(OrderLine).where(OrderLine.order_id.in_(order_ids)).order_by(OrderLine.id)
-    return (await session.execute(query)).scalars().all()
-
-
-async def refunds_of(session: AsyncSession, order_id: UUID) -> Sequence[Refund]:
-    query = select(Refund).where(Refund.order_id == order_id).order_by(Refund.id)
-    return (await session.execute(query)).scalars().all()
-
-
-async def shipment_of(session: AsyncSession, order_id: UUID) -> Shipment | None:
-    return (await session.execute(select(Shipment).where(Shipment.order_id == order_id))).scalar_one_or_none()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+import orjson
+from sqlalchemy import exists, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Allocation, Effect, Listing, StockItem, StockMovement
 from flipsync.store.unit_of_work import UnitOfWork
@@ -57,16 +60,69 @@ async def refresh(session: AsyncSession, item: StockItem) -> None:
     await session.refresh(item, ["on_hand", "reserved", "allocated", "mode", "pending_count"])
 
 
-async def allocations(session: AsyncSession, stock_item_id: UUID) -> Sequence[Allocation]:
-    """All listings' shares of an item, in a stable order. Lock the item first when they will change."""
-    return (
-        await session.scalars(
-            select(Allocation)
-            .where(Allocation.stock_item_id == stock_item_id)
-            .order_by(Allocation.id)
-            .execution_options(populate_existing=True)
-        )
-    ).all()
+@dataclass(frozen=True)
+class LockedShare:
+    """One listing's share of a locked item. `available`: the item's units that belong to no buyer."""
+
+    mode: str
+    available: int
+    listing_id: UUID
+    target: int
+
+
+_LOCK_SHARES = text(
+    """
+    SELECT i.mode, i.on_hand - i.reserved AS available, a.listing_id, a.target
+      FROM stock_item i JOIN allocation a ON a.stock_item_id = i.id
+     WHERE i.id = :id
+     ORDER BY a.id
+       FOR UPDATE OF i, a
+    """
+)
+_SET_TARGETS = text(
+    """
+    UPDATE allocation SET target = t.value::bigint, updated_at = :now
+      FROM json_each_text(CAST(:targets AS json)) AS t
+     WHERE allocation.listing_id = t.key::uuid
+    """
+)
+
+
+async def lock_shares(session: AsyncSession, stock_item_id: UUID) -> list[LockedShare]:
+    """The item's shares with fresh figures, locked with it until the transaction ends; [] when it has none."""
+    return [LockedShare(*row) for row in await session.execute(_LOCK_SHARES, {"id": stock_item_id})]
+
+
+async def set_targets(session: AsyncSession, targets: Mapping[UUID, int]) -> None:
+    """Listing id → units it should end up with."""
+    told = orjson.dumps({str(listing_id): units for listing_id, units in targets.items()}).decode()
+    await session.execute(_SET_TARGETS, {"targets": told, "now": utc_now()})
+
+
+# Items first, in the order of their ids, and with the figures they have once they are locked.
+_GRANT_POOLED = text(
+    """
+    WITH items AS MATERIALIZED (
+        SELECT i.id, i.on_hand - i.reserved - i.allocated AS free
+          FROM stock_item i
+         WHERE i.mode = 'pooled'
+           AND i.id IN (SELECT stock_item_id FROM allocation WHERE listing_id = ANY(:listing_ids))
+         ORDER BY i.id
+           FOR UPDATE
+    )
+    UPDATE allocation a SET entitled = least(a.target, greatest(0, items.free)), pending = 0, updated_at = :now
+      FROM items, listing l
+     WHERE a.listing_id = ANY(:listing_ids) AND a.stock_item_id = items.id
+       AND l.id = a.listing_id AND l.status = 'active' AND l.external_id IS NOT NULL
+    RETURNING a.listing_id, l.external_id, a.entitled
+    """
+)
+
+
+async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Entitle live listings of pooled items to what is free: listing id → (id on the channel, units)."""
+    rows = await session.execute(_GRANT_POOLED, {"listing_ids": list(listing_ids), "now": utc_now()})
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation | None:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models import AgentStatus, AgentTask, EventRecord
+from flipsync.store.models import AgentStatus, AgentTask
 
 MAX_ATTEMPTS = 5
 
@@ -25,6 +25,28 @@ class ClaimedTask:
     attempts: int
 
 
+@dataclass(frozen=True)
+class TaskEvent:
+    """The journal's row behind a task, as far as an agent needs it."""
+
+    id: UUID
+    type: str
+    subject_id: UUID
+    payload: dict[str, Any]
+    correlation_id: UUID
+    traceparent: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Tasks leased to this life of an agent, and the seconds until the earliest of the others is due (None: none)."""
+
+    tasks: list[ClaimedTask]
+    due: float | None
+
+
+# The last row brings the time of what is not due yet. A claim that a crash of the server takes back is made again by
+# the next life, so nobody waits for the disk.
 _CLAIM = text(
     """
     WITH next AS (
@@ -32,40 +54,55 @@ _CLAIM = text(
         WHERE agent = :agent AND state IN ('pending', 'leased') AND not_before <= now()
           AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)
         ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE agent_task t
+           SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch,
+               attempts = attempts + 1
+          FROM next WHERE t.id = next.id
+        RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority
     )
-    UPDATE agent_task t
-       SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch,
-           attempts = attempts + 1
-      FROM next WHERE t.id = next.id
-    RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority
+    SELECT id, tenant_id, event_id, attempts, priority, NULL::float8 AS due FROM taken
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, extract(epoch FROM min(not_before) - now())::float8
+      FROM agent_task
+     WHERE agent = :agent AND state = 'pending' AND not_before > now()
+       AND set_config('synchronous_commit', 'off', true) IS NOT NULL
     """
 )
 
 
 async def claim(
-    session: AsyncSession, agent: str, *, epoch: int, limit: int, lease_seconds: float
-) -> list[ClaimedTask]:
+    session: AsyncSession | AsyncConnection, agent: str, *, epoch: int, limit: int, lease_seconds: float
+) -> Claim:
     """The most urgent tasks of an agent, leased to this life of it. Tasks of earlier lives are taken over at once."""
     rows = await session.execute(_CLAIM, {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds})
-    found = sorted(rows, key=lambda row: (row.priority, row.id))
-    return [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
+    *found, last = rows.all()
+    found.sort(key=lambda row: (row.priority, row.id))
+    tasks = [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
+    return Claim(tasks, None if last.due is None else max(0.0, last.due))
 
 
-async def events(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, EventRecord]:
-    rows = await session.scalars(select(EventRecord).where(EventRecord.id.in_(ids)))
-    return {row.id: row for row in rows}
+_EVENTS = text("SELECT id, type, subject_id, payload, correlation_id, traceparent FROM event WHERE id = ANY(:ids)")
+
+
+async def events(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, TaskEvent]:
+    rows = await session.execute(_EVENTS, {"ids": list(ids)})
+    return {row[0]: TaskEvent(*row) for row in rows}
+
+
+_COMPLETE = text(
+    """
+    UPDATE agent_task SET state = 'done', finished_at = now(), error = ''
+     WHERE id = ANY(:ids) AND state = 'leased' AND epoch = :epoch
+    RETURNING id
+    """
+)
 
 
 async def complete(session: AsyncSession, ids: Sequence[UUID], epoch: int) -> set[UUID]:
     """Mark tasks done; returns those that were still ours. The rest belongs to a later life: drop their results."""
-    rows = await session.scalars(
-        update(AgentTask)
-        .where(AgentTask.id.in_(ids), AgentTask.state == "leased", AgentTask.epoch == epoch)
-        .values(state="done", finished_at=func.now(), error="")
-        .returning(AgentTask.id)
-        .execution_options(synchronize_session=False)
-    )
-    return set(rows)
+    rows = await session.execute(_COMPLETE, {"ids": list(ids), "epoch": epoch})
+    return set(rows.scalars())
 
 
 async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: str) -> bool:
@@ -83,16 +120,6 @@ async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: 
         .execution_options(synchronize_session=False)
     )
     return failed
-
-
-async def next_due(session: AsyncSession, agent: str) -> float | None:
-    """Seconds until the earliest task of the agent is due; None when there is none."""
-    seconds = await session.scalar(
-        select(func.extract("epoch", func.min(AgentTask.not_before) - func.now())).where(
-            AgentTask.agent == agent, AgentTask.state == "pending"
-        )
-    )
-    return None if seconds is None else max(0.0, float(seconds))
 
 
 async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:

@@ -1,0 +1,139 @@
+"""How decisions, proposals, effects, facts and tasks are written down: together, in one statement and one round trip.
+
+Rows travel as JSON arrays, one a table. A statement has only the parts there are rows for: the API's role may not
+touch the queues, and what is not there need not be planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+
+
+@dataclass
+class ProposedCommand:
+    """One command of a decision on its way into the books; verdict, rule and reason come from the gate."""
+
+    decision_id: UUID
+    ordinal: int
+    command: str
+    payload: dict[str, Any]
+    subject_kind: str
+    subject_id: UUID
+    verdict: str | None = None
+    rule: str = ""
+    reason: str = ""
+    id: UUID = field(default_factory=new_id)
+
+
+@dataclass
+class Page:
+    """What one transaction has to write down. `events` bring their `tasks` along."""
+
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    proposals: list[ProposedCommand] = field(default_factory=list)
+    #: written before they were judged; their verdicts follow
+    verdicts: list[ProposedCommand] = field(default_factory=list)
+    #: unsent effects that newer ones make pointless
+    superseded: list[dict[str, Any]] = field(default_factory=list)
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+
+_PARTS = {
+    "decisions": """decided AS (
+        INSERT INTO agent_decision (id, tenant_id, agent, agent_version, event_id, state, source, rationale, confidence,
+                                    stake_minor, stake_currency, alternatives, evidence, correlation_id, decided_at)
+        SELECT d.id, :tenant_id, d.agent, d.agent_version, d.event_id, d.state, d.source, d.rationale, d.confidence,
+               d.stake_minor, d.stake_currency, d.alternatives, d.evidence, d.correlation_id, :recorded_at
+          FROM json_to_recordset(CAST(:decisions AS json)) AS d(
+               id uuid, agent text, agent_version text, event_id uuid, state text, source text, rationale text,
+               confidence float8, stake_minor bigint, stake_currency text, alternatives jsonb, evidence jsonb,
+               correlation_id uuid))""",
+    "proposals": """proposed AS (
+        INSERT INTO proposal (id, tenant_id, decision_id, ordinal, command, payload, subject_kind, subject_id, verdict,
+                              rule, reason)
+        SELECT p.id, :tenant_id, p.decision_id, p.ordinal, p.command, p.payload, p.subject_kind, p.subject_id,
+               p.verdict, p.rule, p.reason
+          FROM json_to_recordset(CAST(:proposals AS json)) AS p(
+               id uuid, decision_id uuid, ordinal bigint, command text, payload jsonb, subject_kind text,
+               subject_id uuid, verdict text, rule text, reason text))""",
+    "verdicts": """judged AS (
+        UPDATE proposal SET verdict = v.verdict, rule = v.rule, reason = v.reason
+          FROM json_to_recordset(CAST(:verdicts AS json)) AS v(id uuid, verdict text, rule text, reason text)
+         WHERE proposal.id = v.id)""",
+    "superseded": """outrun AS (
+        UPDATE effect SET state = 'superseded', finished_at = now()
+          FROM json_to_recordset(CAST(:superseded AS json)) AS s(command text, subject_kind text, subject_id uuid)
+         WHERE effect.tenant_id = :tenant_id AND effect.command = s.command AND effect.subject_kind = s.subject_kind
+           AND effect.subject_id = s.subject_id AND effect.state = 'pending')""",
+    "effects": """wanted AS (
+        INSERT INTO effect (id, tenant_id, account_id, proposal_id, command, payload, subject_kind, subject_id, key,
+                            priority, state, attempts, not_before, lease_owner, epoch, correlation_id, traceparent,
+                            result, undo, created_at, finished_at)
+        SELECT e.id, :tenant_id, e.account_id, e.proposal_id, e.command, e.payload, e.subject_kind, e.subject_id, e.key,
+               e.priority, e.state, 0, :recorded_at, '', 0, e.correlation_id, e.traceparent, '{}', e.undo, :recorded_at,
+               CASE WHEN e.state = 'superseded' THEN :recorded_at END
+          FROM json_to_recordset(CAST(:effects AS json)) AS e(
+               id uuid, account_id uuid, proposal_id uuid, command text, payload jsonb, subject_kind text,
+               subject_id uuid, key text, priority bigint, state text, correlation_id uuid, traceparent text,
+               undo jsonb)
+        ON CONFLICT (tenant_id, key) DO NOTHING)""",
+    # A fact that is known already brings neither a row nor tasks.
+    "events": """fresh AS (
+        INSERT INTO event (id, tenant_id, type, subject_kind, subject_id, payload, occurred_at, recorded_at,
+                           causation_id, correlation_id, traceparent, dedup_key)
+        SELECT e.id, :tenant_id, e.type, e.subject_kind, e.subject_id, e.payload, :occurred_at, :recorded_at,
+               e.causation_id, e.correlation_id, e.traceparent, e.dedup_key
+          FROM json_to_recordset(CAST(:events AS json)) AS e(
+               id uuid, type text, subject_kind text, subject_id uuid, payload jsonb, causation_id uuid,
+               correlation_id uuid, traceparent text, dedup_key text)
+        ON CONFLICT (tenant_id, dedup_key) DO NOTHING
+        RETURNING id)""",
+    "tasks": """made AS (
+        INSERT INTO agent_task (id, tenant_id, agent, event_id, priority, state, attempts, not_before, epoch, error)
+        SELECT t.id, :tenant_id, t.agent, t.event_id, t.priority, 'pending', 0, :recorded_at, 0, ''
+          FROM json_to_recordset(CAST(:tasks AS json)) AS t(id uuid, agent text, event_id uuid, priority bigint)
+          JOIN fresh ON fresh.id = t.event_id)""",
+}
+
+
+@cache
+def _statement(parts: tuple[str, ...]) -> TextClause:
+    """One statement of these parts. Its foreign keys are checked when all of it is done."""
+    asked = "id FROM fresh" if "events" in parts else "NULL LIMIT 0"
+    return text("WITH " + ",\n".join(_PARTS[part] for part in parts) + f"\nSELECT {asked}")
+
+
+async def write(session: AsyncSession, tenant_id: UUID, occurred_at: datetime, page: Page) -> set[UUID]:
+    """Write the page down; returns the ids of those events that were not known already."""
+    parts = tuple(name for name in _PARTS if getattr(page, name))
+    if not parts:
+        return set()
+    values: dict[str, Any] = {name: _json(getattr(page, name)) for name in parts}
+    values["tenant_id"] = tenant_id
+    if parts not in (("verdicts",), ("superseded",)):
+        values["recorded_at"] = utc_now()
+    if "events" in parts:
+        values["occurred_at"] = occurred_at
+    found = await session.execute(_statement(parts), values)
+    return set(found.scalars())
+
+
+def _json(rows: Sequence[Mapping[str, Any] | ProposedCommand]) -> str:
+    return orjson.dumps(rows).decode()

@@ -1,0 +1,108 @@
+"""Questions to the books: queries compiled once, asked as one tenant, several of them in one round trip.
+
+    ITEMS = Question(build)                        # build(which values are given) -> select(... bindparam("limit") ...)
+    (items, shares) = await reader.ask(ITEMS(limit=51), SHARES(stock_item_id=item_id))
+
+A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an
+attribute for each selected column.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+Rows = Sequence[Any]
+
+_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class Wire(NamedTuple):
+    """A statement as it is sent: its text, the names of $1, $2, …, values that belong to it, and rows of its answer."""
+
+    text: bytes
+    names: tuple[str, ...]
+    constants: dict[str, Any]
+    row: Callable[[Sequence[Any]], Any]
+
+
+class Statement:
+    """One compiled query. Identity is what a connection remembers prepared statements by."""
+
+    def __init__(self, query: Select[*tuple[Any, ...]]) -> None:
+        self.query = query
+
+    @cached_property
+    def wire(self) -> Wire:
+        compiled = self.query.compile(dialect=_DIALECT)
+        names: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
+        given = {name for name, value in compiled.params.items() if value is None}
+        constants = {name: value for name, value in compiled.params.items() if name not in given}
+        row = namedtuple("Row", self.query.selected_columns.keys(), rename=True)  # type: ignore[misc]
+        return Wire(str(compiled).encode(), names, constants, row._make)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its values."""
+
+    statement: Statement
+    values: dict[str, Any]
+
+
+class Question:
+    """A query whose conditions depend on which values are given; each combination is compiled once.
+
+    Values are the names of the query's `bindparam`s. None means not given, so a question never compares with NULL.
+    """
+
+    def __init__(self, build: Callable[[frozenset[str]], Select[*tuple[Any, ...]]]) -> None:
+        self._build = build
+        self._statements: dict[frozenset[str], Statement] = {}
+
+    def __call__(self, **values: Any) -> Asked:
+        given = {name: value for name, value in values.items() if value is not None}
+        key = frozenset(given)
+        statement = self._statements.get(key)
+        if statement is None:
+            statement = self._statements[key] = Statement(self._build(key))
+        return Asked(statement, given)
+
+
+class Reader(Protocol):
+    """Whoever can be asked. The answers come in the order of the questions."""
+
+    async def ask(self, *asked: Asked) -> list[Rows]: ...
+
+
+class SessionReader:
+    """Asks within an open transaction, after what that has changed so far."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def ask(self, *asked: Asked) -> list[Rows]:
+        await self._session.flush()
+        return [(await self._session.execute(each.statement.query, each.values)).all() for each in asked]
+
+
+def where(
+    query: Select[*tuple[Any, ...]], given: frozenset[str], **conditions: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]]:
+    """`query` with those of the conditions whose value is given."""
+    return query.where(*(condition for name, condition in conditions.items() if name in given))
+
+
+def contains(text: str | None) -> str | None:
+    """A LIKE pattern, with "/" as its escape character, of what has `text` in it; None when there is no text."""
+    if not text:
+        return None
+    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return f"%{escaped}%"
