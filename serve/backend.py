@@ -12,7 +12,7 @@ from flipsync.connectors.marketplaces import connect
 from flipsync.domain.errors import InvalidInput
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
-from flipsync.security.attempts import AttemptLimit
+from flipsync.security.attempts import SignInLimit
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
@@ -47,7 +47,7 @@ class Backend:
         self.box = SecretBox(settings.secret_keys())
         self.tokens = AccessTokens(settings.jwt_key_bytes())
         self.passwords = Passwords()
-        self.sign_in_attempts = AttemptLimit(self.redis, "sign-in")
+        self.sign_in_limit = SignInLimit(self.redis)
         self.webhook_addresses = WebhookAddresses(self.store, self.box)
 
     def reader(self, user: Claims) -> TenantReader:

@@ -63,6 +63,17 @@ def may(permission: Permission) -> Any:
     return Security(signed_in, scopes=[permission])
 
 
+async def client_address(request: Request, backend: BackendDep) -> str:
+    """Who connected. Behind proxies of ours, what the outermost of them saw; what clients write before it is theirs."""
+    peer = request.client.host if request.client else ""
+    seen = [each.strip() for line in request.headers.getlist("x-forwarded-for") for each in line.split(",")]
+    hops = backend.settings.trusted_proxies
+    return seen[-hops] if hops and len(seen) >= hops else peer
+
+
+ClientAddressDep = Annotated[str, Depends(client_address)]
+
+
 async def reader(connection: HTTPConnection, backend: BackendDep) -> TenantReader:
     """For questions as the signed-in user, who is declared before it."""
     return backend.reader(connection.state.claims)

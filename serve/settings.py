@@ -29,6 +29,9 @@ class ServeSettings(BaseSettings):
     clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
     database_pool: int = Field(default=4, ge=1, le=50)
     log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
+    trusted_proxies: int = Field(
+        default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
     websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)

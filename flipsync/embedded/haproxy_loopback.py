@@ -15,6 +15,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 _PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
+_CLIENT_ADDRESS = "    option forwardfor"
 #: Serve's default: a line a request to the syslog port of this machine, where usually nobody listens
 _LOG_OF_REQUESTS = ["log", "127.0.0.1:514", "local0", "info"]
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
@@ -23,7 +24,8 @@ _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
 def hold_to_loopback(configuration: str) -> str:
     """The same configuration with statistics, metrics and the admin socket kept to this machine and this user.
 
-    Of the log, what happens to servers is left: requests are logged by the API.
+    Of the log, what happens to servers is left: requests are logged by the API. Each client's address is passed on, as
+    the last X-Forwarded-For.
     """
     section = ""
     lines = []
@@ -37,6 +39,8 @@ def hold_to_loopback(configuration: str) -> str:
         elif section == "global" and line.split() == _LOG_OF_REQUESTS:
             line = line.replace("info", "notice")
         lines.append(line)
+        if line == "defaults" and _CLIENT_ADDRESS not in configuration:
+            lines.append(_CLIENT_ADDRESS)  # else the API sees only HAProxy, and cannot tell who tries passwords
     return "\n".join(lines)
 
 

@@ -148,15 +148,21 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     await job.connector.revise(external_id, command.offer, f"{job.effect.key}:{job.effect.epoch}")
     seen = await _read_back(job, external_id)
     title = command.offer.title
-    # channels may keep a form of their own (a variation is called after its parent): what did not move was not taken
+    # channels may keep a form of their own: what did not move was not taken
     unmoved = seen.title == before.title != title
-    if unmoved and title != listing.title:
+    told = f"shown as “{seen.title}”"
+    if unmoved and seen.group_external_id is not None:
+        told += (
+            f", not “{title}”: this is one choice of listing {seen.group_external_id}, whose name all its choices"
+            " bear. Rename that one on the channel"
+        )
+    elif unmoved and title != listing.title:
         raise OutcomeUnknown(f"the channel shows “{seen.title}” instead of “{title}”")
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_title(unit, listing.id, title)
 
-    return Done(f"shown as “{seen.title}”", book)
+    return Done(told, book)
 
 
 async def change_price(job: Job, command: c.ChangePrice) -> Done:

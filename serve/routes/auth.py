@@ -12,7 +12,7 @@ from flipsync.security.passwords import MAX_LENGTH
 from flipsync.security.roles import Role
 from flipsync.services import identity
 from flipsync.services.reading_page import Moment
-from serve.deps import BackendDep
+from serve.deps import BackendDep, ClientAddressDep
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
@@ -46,10 +46,9 @@ class Session(BaseModel):
 
 
 @router.post("/login", summary="Sign in", responses=problems(401, 429))
-async def login(form: LoginRequest, backend: BackendDep) -> Session:
+async def login(form: LoginRequest, backend: BackendDep, client: ClientAddressDep) -> Session:
     """The same answer, as slowly, for a wrong password and for an address nobody has."""
-    await backend.sign_in_attempts.check(form.email)
-    await backend.sign_in_attempts.failed(form.email)  # counted first: parallel guesses must not slip through
+    await backend.sign_in_limit.attempt(form.email, client)
     signed_in = await identity.sign_in(
         backend.store,
         backend.passwords,
@@ -58,7 +57,7 @@ async def login(form: LoginRequest, backend: BackendDep) -> Session:
         password=form.password.get_secret_value(),
         device=form.device,
     )
-    await backend.sign_in_attempts.succeeded(form.email)
+    await backend.sign_in_limit.succeeded(form.email, client)
     return _session(signed_in)
 
 

@@ -240,6 +240,7 @@ def test_variations_are_not_folded_together() -> None:
     parent = product(type="variable")
     own = mapping.variation_listing(variation(), parent, "USD")
     assert (own.external_id, own.sku, own.title, own.quantity) == ("5/7", "S-red", "A & B - Red, M", 2)
+    assert own.group_external_id == "5", "its name is the parent's"
     shared = [
         mapping.variation_listing(variation(id=n, sku="S", manage_stock="parent", stock_quantity=4), parent, "USD")
         for n in (8, 9)

@@ -20,11 +20,12 @@ listen stats
 """
 
 
-def test_statistics_metrics_and_admin_socket_are_closed_and_the_api_is_as_asked():
+def test_statistics_metrics_and_admin_socket_are_closed_the_api_is_as_asked_and_told_who_calls():
     assert hold_to_loopback(WRITTEN_BY_SERVE) == (
         WRITTEN_BY_SERVE.replace("bind :9101", "bind 127.0.0.1:9101")
         .replace("bind *:8404", "bind 127.0.0.1:8404")
         .replace("mode 666", "mode 600")
+        .replace("defaults\n", "defaults\n    option forwardfor\n")
         .replace("local0 info", "local0 notice")
     )
     elsewhere = WRITTEN_BY_SERVE.replace("127.0.0.1:514", "10.0.0.5:514")  # the operator's choice, in full
@@ -46,3 +47,4 @@ def test_the_template_of_the_installed_serve_is_the_one_we_mend():
     )
     assert "log 127.0.0.1:514 local0 notice" in mended
     assert "bind 127.0.0.1:9101" in mended and "bind 127.0.0.1:8404" in mended and "mode 666" not in mended
+    assert mended.count("option forwardfor") == 1

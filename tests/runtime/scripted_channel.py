@@ -50,6 +50,7 @@ class Shelf:
     quantity: int | None
     status: ListingStatus = "active"
     version: int = 1
+    group: str | None = None
 
 
 @dataclass
@@ -165,6 +166,7 @@ class ScriptedChannel(MarketplaceConnector):
             price=shelf.price,
             quantity=shelf.quantity,
             version=str(shelf.version) if self.capabilities.conditional_stock else None,
+            group_external_id=shelf.group,
         )
 
     def _shown(self, external_id: str) -> ListingState:

@@ -84,6 +84,19 @@ async def test_a_title_that_is_the_channels_own_does_not_hold_up_the_rest(stall:
     assert await stall.outcomes(effect) == ["confirmed"], "the title was not to change"
 
 
+async def test_of_a_listing_that_is_one_of_several_choices_the_name_stays_and_that_is_said(
+    stall: Stall, hire: Hire
+) -> None:
+    shelf = stall.channel.shelves[stall.external_id]
+    shelf.title, shelf.group = "Teapots - blue", "77"
+    stall.channel.script("revise", Step(ignored=True))
+    effect = await stall.shop.enqueue(revision(stall, "A better teapot"), stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(effect) == ["confirmed"]
+    (receipt,) = await stall.shop.rows("SELECT detail FROM receipt WHERE effect_id = :effect", effect=effect)
+    assert "shown as “Teapots - blue”, not “A better teapot”: this is one choice of listing 77" in receipt.detail
+
+
 async def test_a_late_revision_never_puts_old_words_back(stall: Stall, hire: Hire) -> None:
     stall.channel.script("revise", Step(OutcomeUnknown("timeout")))
     worker = hire()

@@ -7,10 +7,13 @@ import asyncio
 import httpx2
 import pytest
 from api_world import API, PASSWORD, Business
+from redis.asyncio import Redis
 
 from flipsync.domain.ids import new_id
+from flipsync.security.attempts import SignInLimit, TooManyAttempts
 from flipsync.services import identity
 from flipsync.store.unit_of_work import Store
+from serve.backend import Backend
 
 
 async def _login(client: httpx2.AsyncClient, business: Business, password: str = PASSWORD) -> httpx2.Response:
@@ -67,17 +70,70 @@ async def test_wrong_password_and_unknown_address_look_the_same(client: httpx2.A
     assert first == second
 
 
-async def test_guessing_is_stopped_after_ten_failures(
-    client: httpx2.AsyncClient, store: Store, alpha: Business
-) -> None:
-    address = f"{new_id().hex}@nowhere.example"
-    for _ in range(10):
-        answer = await client.post(f"{API}/auth/login", json={"email": address, "password": "guess"})
-        assert answer.status_code == 401
-    answer = await client.post(f"{API}/auth/login", json={"email": address.upper(), "password": "guess"})
+async def _guess(
+    client: httpx2.AsyncClient, email: str, address: str = "198.51.100.1", password: str = "a guess"
+) -> httpx2.Response:
+    return await client.post(
+        f"{API}/auth/login", json={"email": email, "password": password}, headers={"X-Forwarded-For": address}
+    )
+
+
+async def test_guessing_is_stopped_after_ten_failures(client: httpx2.AsyncClient, alpha: Business) -> None:
+    email = f"{new_id().hex}@nowhere.example"
+    answers = await asyncio.gather(*(_guess(client, email) for _ in range(15)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 5, "nor at once"
+    answer = await _guess(client, email.upper())
     assert (answer.status_code, answer.json()["type"]) == (429, "urn:flipsync:error:too-many-attempts")
     assert 0 < int(answer.headers["retry-after"]) <= 900
     assert (await _login(client, alpha)).status_code == 200, "others are not kept out"
+    assert (await _guess(client, email, "1.2.3.4, 198.51.100.1")).status_code == 429, "nor by what a client writes"
+    assert (await _guess(client, email, "198.51.100.2")).status_code == 401, "an office does not pay for another"
+
+
+async def test_an_address_of_version_six_counts_with_its_neighbours(client: httpx2.AsyncClient, world: object) -> None:
+    email = f"{new_id().hex}@nowhere.example"
+    answers = [await _guess(client, email, f"2001:db8:7:7::{n:x}") for n in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+
+
+async def test_guessing_from_many_addresses_is_slowed_down_and_the_owner_still_gets_in(
+    client: httpx2.AsyncClient, backend: Backend, beta: Business
+) -> None:
+    email = beta.email("manager")
+    home = {"email": email, "address": "203.0.113.5", "password": PASSWORD}
+    assert (await _guess(client, **home)).status_code == 200
+    answers = [await _guess(client, email, f"198.51.100.{n}") for n in range(40)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:29] == [401] * 29, "an owner on the road may mistype"
+    assert statuses.count(429) >= 8 and statuses[-1] == 429
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    assert (await _guess(client, **home)).status_code == 200, "from where they signed in before"
+    for _ in range(3):
+        assert (await _guess(client, **home | {"password": "mistyped"})).status_code == 401
+    assert (await _guess(client, **home)).status_code == 200
+    assert (await _guess(client, email, "198.51.100.41")).status_code == 429, "the stranger gains nothing by it"
+
+
+async def test_the_wait_between_guesses_from_anywhere_grows_up_to_its_bound(backend: Backend) -> None:
+    limit = SignInLimit(backend.redis, free=1, longest_wait=8)
+    email, waits = f"{new_id().hex}@nowhere.example", []
+    for n in range(5):
+        await limit.attempt(email, f"198.51.100.{n}")  # whoever waited gets one
+        if n:
+            with pytest.raises(TooManyAttempts) as refused:
+                await limit.attempt(email, f"203.0.113.{n}")
+            waits.append(refused.value.after)
+        for key in await backend.redis.keys("sign-in:wait:*"):
+            await backend.redis.delete(key)  # the wait is over
+    assert waits == [2, 8, 8, 8]
+
+
+async def test_without_redis_nobody_is_kept_out(unused_tcp_port: int) -> None:
+    async with Redis.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0") as gone:
+        limit = SignInLimit(gone, limit=1)
+        for _ in range(3):
+            await limit.attempt("a@b.example", "198.51.100.1")
+        await limit.succeeded("a@b.example", "198.51.100.1")
 
 
 async def test_a_disabled_user_cannot_sign_in_or_refresh(

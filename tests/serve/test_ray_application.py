@@ -34,6 +34,11 @@ async def test_the_api_on_ray_serve(whole_system: WholeSystem, passwords: Passwo
         assert order.json()["id"] == str(gamma.ids["order_id"])
         refused = await client.get(f"{API}/orders")
         assert (refused.status_code, refused.json()["type"]) == (401, "urn:flipsync:error:unauthenticated")
+        for n in range(11):  # HAProxy says who calls, whatever the client writes there
+            form = {"email": f"nobody@{gamma.marker}.example", "password": "a guess"}
+            spoofed = {"X-Forwarded-For": f"198.51.100.{n}"}
+            guess = await client.post(f"{API}/auth/login", json=form, headers=spoofed)
+            assert guess.status_code == (401 if n < 10 else 429)
     token = gamma.headers()["Authorization"].removeprefix("Bearer ")
     async with connect(f"ws://127.0.0.1:{whole_system.port}{API}/ws", proxy=None) as socket_client:
         await socket_client.send(json.dumps({"type": "authenticate", "token": token}))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
@@ -33,6 +34,17 @@ def differences(url: str) -> list[object]:
 
 def test_the_newest_schema_is_what_the_models_describe(make_database: Callable[[], dict[str, str]]) -> None:
     assert differences(make_database()["owner"]) == []
+
+
+def test_the_way_back_and_forth_ends_where_it_began(make_database: Callable[[], dict[str, str]]) -> None:
+    url = make_database()["owner"]
+    engine = create_engine(driver_url(url))
+    with engine.begin() as connection:
+        config = bootstrap.migration_config(connection)
+        command.downgrade(config, "0001")
+        command.upgrade(config, "head")
+    engine.dispose()
+    assert differences(url) == []
 
 
 def test_installing_again_changes_nothing(make_database: Callable[[], dict[str, str]]) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from shop import Shop, open_store, refund
 from sqlalchemy import Table, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.events import OfferChanged
@@ -214,21 +214,20 @@ async def test_a_tenant_cannot_move_into_anothers_house(houses: dict[str, tuple[
         assert done.rowcount == 0  # type: ignore[attr-defined]
 
 
+MOVEMENT = text(
+    "INSERT INTO stock_movement (id, tenant_id, stock_item_id, kind, on_hand_delta, reserved_delta,"
+    " key, note, at) VALUES (:id, :mine, :item, 'receive', 1000, 0, :key, '', now())"
+)
+
+
 @roles()
-async def test_a_movement_on_anothers_shelf_is_refused_by_the_trigger_too(
-    houses: dict[str, tuple[Shop, Shop]], role: str
-) -> None:
-    """The trigger that keeps balances runs as the owner of the tables: it checks the tenant itself."""
+async def test_a_movement_on_anothers_shelf_is_refused(houses: dict[str, tuple[Shop, Shop]], role: str) -> None:
     attacker, victim = houses[role]
     item = (await victim.rows("SELECT id FROM stock_item"))[0].id
-    with pytest.raises(DBAPIError, match="is not of tenant"):
+    with pytest.raises(DBAPIError, match="violates foreign key constraint"):
         async with attacker.unit() as unit:
             await unit.session.execute(
-                text(
-                    "INSERT INTO stock_movement (id, tenant_id, stock_item_id, kind, on_hand_delta, reserved_delta,"
-                    " key, note, at) VALUES (:id, :mine, :item, 'receive', 1000, 0, :key, '', now())"
-                ),
-                {"id": new_id(), "mine": attacker.tenant_id, "item": item, "key": f"attack {new_id()}"},
+                MOVEMENT, {"id": new_id(), "mine": attacker.tenant_id, "item": item, "key": f"attack {new_id()}"}
             )
 
 
@@ -237,6 +236,22 @@ async def owner(database_urls: dict[str, str]) -> AsyncIterator[Database]:
     database = Database(database_urls["owner"], pool_size=1)
     yield database
     await database.aclose()
+
+
+async def test_a_movement_on_anothers_shelf_is_refused_by_the_trigger_too(
+    houses: dict[str, tuple[Shop, Shop]], owner: Database
+) -> None:
+    """The trigger that keeps balances runs as the owner of the tables: it checks the tenant itself."""
+    attacker, victim = houses["worker"]
+    item = (await victim.rows("SELECT id FROM stock_item"))[0].id
+    with pytest.raises(DBAPIError, match="is not of tenant"):
+        async with owner.unbound() as session:
+            await session.execute(
+                text("ALTER TABLE stock_movement DROP CONSTRAINT fk_stock_movement_tenant_id_stock_item_id")
+            )
+            await session.execute(
+                MOVEMENT, {"id": new_id(), "mine": attacker.tenant_id, "item": item, "key": f"attack {new_id()}"}
+            )
 
 
 async def test_the_roles_are_ordinary_and_own_nothing(owner: Database) -> None:
@@ -353,3 +368,46 @@ async def test_no_table_was_forgotten(owner: Database) -> None:
             )
         ).scalars()
         assert set(bare) == SHARED | {"alembic_version"}
+
+
+REFERENCES = [
+    (table.name, next(iter(c.name for c in key.columns if c.name != "tenant_id")), key.referred_table.name)
+    for table in m.Base.metadata.sorted_tables
+    for key in table.foreign_key_constraints
+    if key.referred_table.name != "tenant"
+]
+
+
+@pytest.mark.parametrize(("table", "column", "parent"), REFERENCES)
+async def test_nobody_at_all_can_point_to_another_tenants_row(
+    houses: dict[str, tuple[Shop, Shop]], owner: Database, table: str, column: str, parent: str
+) -> None:
+    """As the database's owner, whom no policy binds: what a mistake in any privileged place could do."""
+    attacker, victim = houses["worker"]
+    both = {"mine": attacker.tenant_id, "victim": victim.tenant_id}
+    with pytest.raises(IntegrityError, match="violates foreign key constraint"):
+        async with owner.unbound() as session:
+            theirs = await session.scalar(text(f'SELECT id FROM "{parent}" WHERE tenant_id = :victim LIMIT 1'), both)
+            ours = await session.scalar(text(f'SELECT id FROM "{parent}" WHERE tenant_id = :mine LIMIT 1'), both)
+            # of keys that hold the column, only the foreign one shall object
+            await session.execute(text(f'DELETE FROM "{table}" WHERE tenant_id = :victim'), both)
+            point = text(
+                f'UPDATE "{table}" SET "{column}" = :to'
+                f' WHERE id = (SELECT id FROM "{table}" WHERE tenant_id = :mine LIMIT 1)'
+            )
+            done = await session.execute(point, both | {"to": ours})
+            assert done.rowcount == 1, "the test has a row there"  # type: ignore[attr-defined]
+            await session.execute(point, both | {"to": theirs})
+
+
+async def test_every_foreign_key_in_the_database_holds_the_tenant(owner: Database) -> None:
+    """Whatever models and migrations say."""
+    query = text(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint k WHERE contype = 'f'"
+        " AND confrelid <> 'tenant'::regclass AND NOT EXISTS ("
+        "  SELECT 1 FROM unnest(k.conkey, k.confkey) AS pair(here, there)"
+        "  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.here AND a.attname = 'tenant_id'"
+        "  JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.there AND b.attname = 'tenant_id')"
+    )
+    async with owner.unbound() as session:
+        assert (await session.execute(query)).all() == []

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, MetaData, String, Uuid
+from sqlalchemy import BigInteger, DateTime, ForeignKey, ForeignKeyConstraint, MetaData, String, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -40,6 +40,23 @@ class TenantOwned:
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"), index=True)
+
+
+class TenantParent(TenantOwned):
+    """A row that others of its tenant point to. They do so by tenant and id, so that none points to another tenant's:
+    list `owned_key()` in its __table_args__, which is the index by tenant too, and `same_tenant` in theirs."""
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+
+
+def owned_key() -> UniqueConstraint:
+    """What `same_tenant` points to."""
+    return UniqueConstraint("tenant_id", "id")
+
+
+def same_tenant(column: str, parent: str, *, ondelete: str = "CASCADE") -> ForeignKeyConstraint:
+    """`column` is the id of a row of table `parent` that belongs to the same tenant."""
+    return ForeignKeyConstraint(["tenant_id", column], [f"{parent}.tenant_id", f"{parent}.id"], ondelete=ondelete)
 
 
 class Timestamped:

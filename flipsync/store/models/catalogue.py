@@ -6,18 +6,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 
-class Product(TenantOwned, Timestamped, Base):
+class Product(TenantParent, Timestamped, Base):
     """A thing with one description; its variants are what is stocked and sold. `handle` is the owner's stable key."""
 
     __tablename__ = "product"
-    __table_args__ = (UniqueConstraint("tenant_id", "handle"),)
+    __table_args__ = (
+        owned_key(),
+        UniqueConstraint("tenant_id", "handle"),
+    )
 
     handle: Mapped[str]
     title: Mapped[str]
@@ -32,7 +35,7 @@ class Product(TenantOwned, Timestamped, Base):
     version: Mapped[int] = mapped_column(default=1)
 
 
-class Variant(TenantOwned, Timestamped, Base):
+class Variant(TenantParent, Timestamped, Base):
     """One stock-keeping unit. Amounts are minor units of `currency`; `cost_minor` is the landed unit cost.
 
     `imported_quantity` is the part of the stock that catalogue files account for, in units: what the last file said, as
@@ -41,6 +44,8 @@ class Variant(TenantOwned, Timestamped, Base):
 
     __tablename__ = "variant"
     __table_args__ = (
+        owned_key(),
+        same_tenant("product_id", "product"),
         UniqueConstraint("tenant_id", "sku"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
         CheckConstraint("cost_minor IS NULL OR cost_minor > 0", name="cost_positive"),
@@ -48,7 +53,7 @@ class Variant(TenantOwned, Timestamped, Base):
         CheckConstraint("ceiling_minor IS NULL OR floor_minor IS NULL OR ceiling_minor >= floor_minor", name="bounds"),
     )
 
-    product_id: Mapped[UUID] = mapped_column(ForeignKey("product.id", ondelete="CASCADE"), index=True)
+    product_id: Mapped[UUID] = mapped_column(index=True)
     sku: Mapped[str]
     sku_derived: Mapped[bool] = mapped_column(default=False)
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)

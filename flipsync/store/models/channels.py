@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 
-class MarketplaceAccount(TenantOwned, Timestamped, Base):
+class MarketplaceAccount(TenantParent, Timestamped, Base):
     """One seller account. Credentials are encrypted at rest; `webhook_token` is the secret part of its callback URL."""
 
     __tablename__ = "marketplace_account"
     __table_args__ = (
+        owned_key(),
         UniqueConstraint("tenant_id", "name"),
         CheckConstraint("status IN ('connected','paused','disconnected')", name="status"),
     )
@@ -35,7 +36,7 @@ class MarketplaceAccount(TenantOwned, Timestamped, Base):
     consecutive_failures: Mapped[int] = mapped_column(default=0)
 
 
-class Listing(TenantOwned, Timestamped, Base):
+class Listing(TenantParent, Timestamped, Base):
     """A variant on an account. `price_minor` and `quantity_shown` are what the channel confirmed, not what we wish.
 
     One that is `recognised` was there before us, and nobody has said yet whether it offers this variant.
@@ -43,14 +44,17 @@ class Listing(TenantOwned, Timestamped, Base):
 
     __tablename__ = "listing"
     __table_args__ = (
+        owned_key(),
+        same_tenant("account_id", "marketplace_account"),
+        same_tenant("variant_id", "variant"),
         UniqueConstraint("account_id", "variant_id"),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
         CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"), index=True)
-    variant_id: Mapped[UUID] = mapped_column(ForeignKey("variant.id", ondelete="CASCADE"), index=True)
+    account_id: Mapped[UUID] = mapped_column(index=True)
+    variant_id: Mapped[UUID] = mapped_column(index=True)
     sku: Mapped[str]
     external_id: Mapped[str | None]
     status: Mapped[str] = mapped_column(default="requested")
@@ -68,9 +72,12 @@ class PriceChange(TenantOwned, Base):
     """A price that a channel confirmed."""
 
     __tablename__ = "price_change"
-    __table_args__ = (Index("ix_price_change_listing_id_at", "listing_id", "at"),)
+    __table_args__ = (
+        same_tenant("listing_id", "listing"),
+        Index("ix_price_change_listing_id_at", "listing_id", "at"),
+    )
 
-    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    listing_id: Mapped[UUID]
     old_minor: Mapped[int | None]
     new_minor: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
@@ -84,9 +91,12 @@ class RivalOfferSeen(TenantOwned, Base):
     """The latest offer of one rival for one listing."""
 
     __tablename__ = "rival_offer"
-    __table_args__ = (UniqueConstraint("listing_id", "seller"),)
+    __table_args__ = (
+        same_tenant("listing_id", "listing"),
+        UniqueConstraint("listing_id", "seller"),
+    )
 
-    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    listing_id: Mapped[UUID]
     seller: Mapped[str]
     price_minor: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
@@ -98,9 +108,12 @@ class WebhookDelivery(TenantOwned, Base):
     """A verified webhook. One row a fact: a repeat finds the row and is dropped."""
 
     __tablename__ = "webhook_delivery"
-    __table_args__ = (UniqueConstraint("account_id", "dedup_key"),)
+    __table_args__ = (
+        same_tenant("account_id", "marketplace_account"),
+        UniqueConstraint("account_id", "dedup_key"),
+    )
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID]
     dedup_key: Mapped[str]
     topic: Mapped[str]
     received_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 
 class Tenant(Timestamped, Base):
@@ -25,9 +25,10 @@ class Tenant(Timestamped, Base):
     settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-class User(TenantOwned, Timestamped, Base):
+class User(TenantParent, Timestamped, Base):
     __tablename__ = "app_user"
     __table_args__ = (
+        owned_key(),
         Index("uq_app_user_email_lower", text("lower(email)"), unique=True),
         CheckConstraint("role IN ('owner','manager','clerk','analyst','read-only')", name="role"),
     )
@@ -42,8 +43,9 @@ class RefreshToken(TenantOwned, Base):
     """A rotating refresh token, kept as a hash. A second use of one token revokes its whole family."""
 
     __tablename__ = "refresh_token"
+    __table_args__ = (same_tenant("user_id", "app_user"),)
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("app_user.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[UUID] = mapped_column(index=True)
     family_id: Mapped[UUID] = mapped_column(index=True)
     token_hash: Mapped[str] = mapped_column(unique=True)
     issued_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 
-class EventRecord(TenantOwned, Base):
+class EventRecord(TenantParent, Base):
     """A fact. `causation_id` is the event, decision or effect it came from; `correlation_id` the first of its chain."""
 
     __tablename__ = "event"
     __table_args__ = (
+        owned_key(),
         Index("uq_event_tenant_id_dedup_key", "tenant_id", "dedup_key", unique=True),
         Index("ix_event_subject", "tenant_id", "subject_kind", "subject_id", "id"),
         Index("ix_event_causation_id", "causation_id", "id"),
@@ -40,6 +41,7 @@ class AgentTask(TenantOwned, Base):
 
     __tablename__ = "agent_task"
     __table_args__ = (
+        same_tenant("event_id", "event"),
         UniqueConstraint("event_id", "agent"),
         Index(
             "ix_agent_task_claim",
@@ -52,7 +54,7 @@ class AgentTask(TenantOwned, Base):
     )
 
     agent: Mapped[str]
-    event_id: Mapped[UUID] = mapped_column(ForeignKey("event.id", ondelete="CASCADE"))
+    event_id: Mapped[UUID]
     priority: Mapped[int]
     state: Mapped[str] = mapped_column(default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
@@ -63,11 +65,13 @@ class AgentTask(TenantOwned, Base):
     finished_at: Mapped[datetime | None]
 
 
-class AgentDecision(TenantOwned, Base):
+class AgentDecision(TenantParent, Base):
     """What an agent decided on one event, with its reasons. `state` says what became of it."""
 
     __tablename__ = "agent_decision"
     __table_args__ = (
+        owned_key(),
+        same_tenant("event_id", "event"),
         Index("ix_agent_decision_event_id", "event_id"),
         Index("ix_agent_decision_agent", "tenant_id", "agent", "id"),
         CheckConstraint("state IN ('held','applied','escalated','awaiting','overruled')", name="state"),
@@ -75,7 +79,7 @@ class AgentDecision(TenantOwned, Base):
 
     agent: Mapped[str]
     agent_version: Mapped[str]
-    event_id: Mapped[UUID] = mapped_column(ForeignKey("event.id", ondelete="CASCADE"))
+    event_id: Mapped[UUID]
     state: Mapped[str]
     source: Mapped[str]
     rationale: Mapped[str]
@@ -88,16 +92,18 @@ class AgentDecision(TenantOwned, Base):
     decided_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class Proposal(TenantOwned, Base):
+class Proposal(TenantParent, Base):
     """One command of a decision, with the gate's verdict."""
 
     __tablename__ = "proposal"
     __table_args__ = (
+        owned_key(),
+        same_tenant("decision_id", "agent_decision"),
         UniqueConstraint("decision_id", "ordinal"),
         Index("ix_proposal_subject", "tenant_id", "subject_kind", "subject_id", "id"),
     )
 
-    decision_id: Mapped[UUID] = mapped_column(ForeignKey("agent_decision.id", ondelete="CASCADE"))
+    decision_id: Mapped[UUID]
     ordinal: Mapped[int]
     command: Mapped[str]
     payload: Mapped[dict[str, Any]]
@@ -108,11 +114,14 @@ class Proposal(TenantOwned, Base):
     reason: Mapped[str] = mapped_column(default="")
 
 
-class Effect(TenantOwned, Base):
+class Effect(TenantParent, Base):
     """The outbox: one thing to do (or read) outside, exactly once as the outside sees it."""
 
     __tablename__ = "effect"
     __table_args__ = (
+        owned_key(),
+        same_tenant("account_id", "marketplace_account"),
+        same_tenant("proposal_id", "proposal"),
         UniqueConstraint("tenant_id", "key"),
         Index(
             "ix_effect_claim",
@@ -124,8 +133,8 @@ class Effect(TenantOwned, Base):
         CheckConstraint("state IN ('pending','leased','unknown','confirmed','rejected','superseded')", name="state"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"), index=True)
-    proposal_id: Mapped[UUID | None] = mapped_column(ForeignKey("proposal.id", ondelete="CASCADE"), index=True)
+    account_id: Mapped[UUID] = mapped_column(index=True)
+    proposal_id: Mapped[UUID | None] = mapped_column(index=True)
     command: Mapped[str]
     payload: Mapped[dict[str, Any]]
     subject_kind: Mapped[str]
@@ -151,11 +160,12 @@ class Receipt(TenantOwned, Base):
 
     __tablename__ = "receipt"
     __table_args__ = (
+        same_tenant("effect_id", "effect"),
         UniqueConstraint("effect_id", "attempt"),
         CheckConstraint("outcome IN ('confirmed','rejected','retryable','unknown')", name="outcome"),
     )
 
-    effect_id: Mapped[UUID] = mapped_column(ForeignKey("effect.id", ondelete="CASCADE"), index=True)
+    effect_id: Mapped[UUID] = mapped_column(index=True)
     attempt: Mapped[int]
     outcome: Mapped[str]
     detail: Mapped[str] = mapped_column(default="")
@@ -169,11 +179,12 @@ class Approval(TenantOwned, Base):
 
     __tablename__ = "approval"
     __table_args__ = (
+        same_tenant("decision_id", "agent_decision"),
         UniqueConstraint("decision_id"),
         CheckConstraint("state IN ('open','approved','refused','expired','superseded')", name="state"),
     )
 
-    decision_id: Mapped[UUID] = mapped_column(ForeignKey("agent_decision.id", ondelete="CASCADE"))
+    decision_id: Mapped[UUID]
     question: Mapped[str]
     state: Mapped[str] = mapped_column(default="open")
     asked_at: Mapped[datetime] = mapped_column(default=utc_now)

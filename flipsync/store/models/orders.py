@@ -6,27 +6,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 ORDER_STATES = ("received", "reserved", "ready", "shipped", "cancelled")
 
 
-class Order(TenantOwned, Timestamped, Base):
+class Order(TenantParent, Timestamped, Base):
     """One order of one channel. `status` is the channel's word, `state` is how far we are."""
 
     __tablename__ = "customer_order"
     __table_args__ = (
+        owned_key(),
+        same_tenant("account_id", "marketplace_account"),
         UniqueConstraint("account_id", "external_id"),
         Index("ix_customer_order_tenant_id_placed_at", "tenant_id", "placed_at"),
         Index("ix_customer_order_tenant_id_number", "tenant_id", "number"),
         CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in ORDER_STATES) + ")", name="state"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("marketplace_account.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID]
     external_id: Mapped[str]
     number: Mapped[str]
     status: Mapped[str]
@@ -48,13 +50,15 @@ class OrderLine(TenantOwned, Base):
 
     __tablename__ = "order_line"
     __table_args__ = (
+        same_tenant("order_id", "customer_order"),
+        same_tenant("listing_id", "listing", ondelete="SET NULL (listing_id)"),
         UniqueConstraint("order_id", "external_id"),
         CheckConstraint("reserved >= 0 AND short >= 0 AND shipped >= 0 AND returned >= 0", name="not_negative"),
     )
 
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"), index=True)
+    order_id: Mapped[UUID] = mapped_column(index=True)
     external_id: Mapped[str]
-    listing_id: Mapped[UUID | None] = mapped_column(ForeignKey("listing.id", ondelete="SET NULL"), index=True)
+    listing_id: Mapped[UUID | None] = mapped_column(index=True)
     sku: Mapped[str]
     title: Mapped[str]
     quantity: Mapped[int]
@@ -69,9 +73,12 @@ class OrderLine(TenantOwned, Base):
 
 class Refund(TenantOwned, Base):
     __tablename__ = "refund"
-    __table_args__ = (UniqueConstraint("order_id", "external_id"),)
+    __table_args__ = (
+        same_tenant("order_id", "customer_order"),
+        UniqueConstraint("order_id", "external_id"),
+    )
 
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"), index=True)
+    order_id: Mapped[UUID] = mapped_column(index=True)
     external_id: Mapped[str]
     amount_minor: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
@@ -82,9 +89,12 @@ class Shipment(TenantOwned, Timestamped, Base):
     """A parcel that left, or is about to; the channel has confirmed it when `confirmed_at` is set."""
 
     __tablename__ = "shipment"
-    __table_args__ = (UniqueConstraint("order_id"),)
+    __table_args__ = (
+        same_tenant("order_id", "customer_order"),
+        UniqueConstraint("order_id"),
+    )
 
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id", ondelete="CASCADE"))
+    order_id: Mapped[UUID]
     carrier: Mapped[str]
     tracking_number: Mapped[str]
     confirmed_at: Mapped[datetime | None]

@@ -9,20 +9,22 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, Timestamped
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
 MOVEMENT_KINDS = ("receive", "count", "reserve", "release", "ship", "return")
 
 
-class StockItem(TenantOwned, Timestamped, Base):
+class StockItem(TenantParent, Timestamped, Base):
     """Units of one variant in one pool ("own" is the reseller's own shelf)."""
 
     __tablename__ = "stock_item"
     __table_args__ = (
+        owned_key(),
+        same_tenant("variant_id", "variant"),
         UniqueConstraint("tenant_id", "variant_id", "pool"),
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0", name="reserved"),
@@ -31,7 +33,7 @@ class StockItem(TenantOwned, Timestamped, Base):
         CheckConstraint("mode IN ('escrow','pooled')", name="mode"),
     )
 
-    variant_id: Mapped[UUID] = mapped_column(ForeignKey("variant.id", ondelete="CASCADE"), index=True)
+    variant_id: Mapped[UUID] = mapped_column(index=True)
     pool: Mapped[str] = mapped_column(default="own")
     mode: Mapped[str] = mapped_column(default="escrow")
     on_hand: Mapped[int] = mapped_column(default=0)
@@ -46,13 +48,14 @@ class StockMovement(TenantOwned, Base):
 
     __tablename__ = "stock_movement"
     __table_args__ = (
+        same_tenant("stock_item_id", "stock_item"),
         UniqueConstraint("tenant_id", "key"),
         Index("ix_stock_movement_stock_item_id_at", "stock_item_id", "at"),
         CheckConstraint("kind IN (" + ",".join(f"'{kind}'" for kind in MOVEMENT_KINDS) + ")", name="kind"),
         CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0 OR kind = 'count'", name="moves_something"),
     )
 
-    stock_item_id: Mapped[UUID] = mapped_column(ForeignKey("stock_item.id", ondelete="CASCADE"))
+    stock_item_id: Mapped[UUID]
     kind: Mapped[str]
     on_hand_delta: Mapped[int] = mapped_column(default=0)
     reserved_delta: Mapped[int] = mapped_column(default=0)
@@ -72,14 +75,16 @@ class Allocation(TenantOwned, Timestamped, Base):
 
     __tablename__ = "allocation"
     __table_args__ = (
+        same_tenant("stock_item_id", "stock_item"),
+        same_tenant("listing_id", "listing"),
         UniqueConstraint("listing_id"),
         CheckConstraint("entitled >= 0", name="entitled"),
         CheckConstraint("target >= 0", name="target"),
         CheckConstraint("pending >= 0", name="pending"),
     )
 
-    stock_item_id: Mapped[UUID] = mapped_column(ForeignKey("stock_item.id", ondelete="CASCADE"), index=True)
-    listing_id: Mapped[UUID] = mapped_column(ForeignKey("listing.id", ondelete="CASCADE"))
+    stock_item_id: Mapped[UUID] = mapped_column(index=True)
+    listing_id: Mapped[UUID]
     entitled: Mapped[int] = mapped_column(default=0)
     pending: Mapped[int] = mapped_column(default=0)
     target: Mapped[int] = mapped_column(default=0)

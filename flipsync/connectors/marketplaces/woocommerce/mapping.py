@@ -120,6 +120,7 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
         price=list_price(row.price, row.regular_price, currency),
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
+        group_external_id=str(parent.id),
     )
 
 
