@@ -254,6 +254,11 @@ class MarketplaceConnector(ABC):
         """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
         return None
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether facts wait in a queue of the vendor's (see `notices`): then its lists are asked for rarely."""
+        return False
+
     def notices(self) -> AsyncIterator[WebhookNotice]:
         """Notices that wait in a queue of the vendor's, where it has one instead of calling us.
 

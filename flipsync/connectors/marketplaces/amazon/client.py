@@ -217,6 +217,10 @@ class AmazonConnector(MarketplaceConnector):
     ) -> WebhookNotice:
         raise Unauthenticated("Amazon sends no webhooks", hint="its notifications are read from the account's queue")
 
+    @property
+    def has_queue(self) -> bool:
+        return self.config.notification_url is not None and "aws_access_key_id" in self.credentials
+
     async def notices(self) -> AsyncIterator[WebhookNotice]:
         if self._queue is None:
             self._queue = NotificationQueue(
