@@ -34,7 +34,7 @@ from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 _COUNT_SECONDS = 60.0
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
-_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady)
+_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
 
 
 class DecisionPath:
@@ -206,24 +206,25 @@ class DecisionPath:
 
     async def endorse(self, unit: UnitOfWork, ctx: Context, decision_id: UUID) -> None:
         """Let an escalated or awaiting decision go ahead; the gate still has its say."""
-        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        row = await decision_rows.lock(unit.session, decision_id)
         if row is None:
             raise NotFound(f"decision {decision_id} does not exist")
         if row.state not in ("escalated", "awaiting"):
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
-        approved = await decision_rows.is_approved(unit.session, decision_id)
         for known in _open_proposals(row):
             command = c.Command.from_store(known.command, known.payload)
             proposal = _proposed(decision_id, known.ordinal, command)
             proposal.id = known.id
             unit.judge_again(proposal)
-            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=approved)
+            await self._carry_out(
+                unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=row.approved
+            )
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
         """Stop an escalated or awaiting decision."""
-        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        row = await decision_rows.lock(unit.session, decision_id)
         if row is None:
             raise NotFound(f"decision {decision_id} does not exist")
         if row.state not in ("escalated", "awaiting"):

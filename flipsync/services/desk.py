@@ -170,9 +170,14 @@ class OrderDesk:
 class DecisionDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._expected: dict[UUID, DecisionRow] | None = None
 
     async def get(self, decision_id: UUID) -> DecisionRow | None:
-        return await decision_rows.get(self._services.session, decision_id)
+        if decision_id not in self._services.expected:
+            return (await decision_rows.get_all(self._services.session, [decision_id])).get(decision_id)
+        if self._expected is None:
+            self._expected = await decision_rows.get_all(self._services.session, self._services.expected)
+        return self._expected.get(decision_id)
 
     async def unanswered(self) -> Sequence[UUID]:
         """Decisions whose question to a person ran out of time, longest ago first; at most 200 at once."""
@@ -243,4 +248,4 @@ class Services:
 
     @cached_property
     def pricing(self) -> PricingDesk:
-        return PricingDesk(self.session, self.now, self.profile)
+        return PricingDesk(self.session, self.now, self.profile, self.expected)
