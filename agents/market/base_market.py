@@ -53,9 +53,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         """Listings of the product that wait on this account, each as the channel should show it."""
         requested = await ctx.services.listings.requested(event.product_id, event.account_id)
         reasons = {row.listing_id: row.blocked if row.offer is None else self.lacks(row.offer) for row in requested}
-        ready = [
-            (row.listing_id, row.offer) for row in requested if row.offer is not None and not reasons[row.listing_id]
-        ]
+        offers = [(row.listing_id, row.offer) for row in requested if row.offer is not None]
+        ready = [(listing_id, offer) for listing_id, offer in offers if not reasons[listing_id]]
         blocked = [(listing_id, reason) for listing_id, reason in reasons.items() if reason]
         evidence = [Evidence(kind="listing", id=listing_id, note=reason) for listing_id, reason in blocked]
         if not ready:
