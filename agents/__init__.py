@@ -12,6 +12,7 @@ from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
 from agents.market.base_market import BaseMarketAgent
+from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
@@ -22,6 +23,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
     MarketAgent,
     BaseMarketAgent,
+    EbayAgent,
     WooCommerceAgent,
     InventoryAgent,
     PricingAgent,

@@ -44,10 +44,6 @@ def woocommerce_document() -> Callable[[str], Any]:
 WEBHOOK_SECRET = SecretStr("s3cret")
 
 
-def _ebay(sandbox: Sandbox) -> EbayServer:
-    return next(each.app for each in sandbox.served if isinstance(each.app, EbayServer))
-
-
 #: What of a channel's credentials says where it is, and is no secret.
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
 
@@ -95,12 +91,16 @@ class Channel:
         make = connector_class(config.vendor)
         self.connector: MarketplaceConnector = make(config, credentials, Unlimited(), "a", transport=self.tap)
         if vendor == "ebay":
-            _ebay(sandbox).notification.challenge = self.answer_challenge
+            self.ebay.notification.challenge = self.answer_challenge
 
     @property
     def name(self) -> Any:
         """What the sandbox calls the channel."""
         return "woo" if self.vendor == "woocommerce" else self.vendor
+
+    @property
+    def ebay(self) -> EbayServer:
+        return next(each.app for each in self.sandbox.served if isinstance(each.app, EbayServer))
 
     async def answer_challenge(self, url: str, code: str) -> str:
         """What our own endpoint answers when the vendor tries it; nobody listens in these tests."""

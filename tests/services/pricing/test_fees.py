@@ -18,6 +18,7 @@ from flipsync.services.pricing import (
     FeeSchedule,
     Sale,
     UnitEconomics,
+    ebay_us,
     floor_price,
     net_profit,
     percentage_plus_fixed,
@@ -228,3 +229,10 @@ def test_a_term_is_the_decimal_formula(item: int, shipping: int, tax: int, term:
     fee = max(fee, term.minimum) if term.minimum is not None else fee
     fee = min(fee, term.maximum) if term.maximum is not None else fee
     assert term_fee(term, item, shipping, tax) == fee
+
+
+def test_ebay_takes_its_share_of_all_the_buyer_pays() -> None:
+    before, after = datetime(2024, 6, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC)
+    sold = Sale(item=usd("100.00"), shipping=usd("10.00"), tax=usd("8.00"))
+    assert ebay_us().fees(sold, before).total == usd("16.04")  # 13.25 % of 118 is 15.635
+    assert ebay_us().fees(sold, after).total == usd("16.45")  # 13.6 % of 118 is 16.048

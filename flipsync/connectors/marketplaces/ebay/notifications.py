@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,17 +44,18 @@ class Signature:
 class Keys:
     """Public keys by server and id, each for an hour. They are eBay's, the same for every account."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._kept: dict[tuple[str, str], tuple[float, wire.PublicKey]] = {}
 
     def get(self, server: str, key_id: str) -> wire.PublicKey | None:
         kept = self._kept.get((server, key_id))
-        return kept[1] if kept is not None and kept[0] > time.monotonic() else None
+        return kept[1] if kept is not None and kept[0] > self._now() else None
 
     def keep(self, server: str, key_id: str, key: wire.PublicKey) -> None:
         while len(self._kept) >= _MOST_KEYS:
             del self._kept[next(iter(self._kept))]
-        self._kept[(server, key_id)] = (time.monotonic() + KEY_SECONDS, key)
+        self._kept[(server, key_id)] = (self._now() + KEY_SECONDS, key)
 
 
 def signature_of(headers: Mapping[str, str]) -> Signature:
