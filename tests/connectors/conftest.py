@@ -51,6 +51,8 @@ class Tap(httpx2.AsyncBaseTransport):
         self.inner = inner
         self.requests: list[httpx2.Request] = []
         self.answers: list[httpx2.Response] = []
+        #: whether answers are kept with their bodies
+        self.keeps = False
         #: methods that are answered 503 instead of passed on
         self.down: set[str] = set()
 
@@ -60,6 +62,8 @@ class Tap(httpx2.AsyncBaseTransport):
             answer = httpx2.Response(503, request=request)
         else:
             answer = await self.inner.handle_async_request(request)
+        if self.keeps:
+            await answer.aread()
         self.answers.append(answer)
         return answer
 
