@@ -65,6 +65,8 @@ class Tap(httpx2.AsyncBaseTransport):
         self.answers: list[httpx2.Response] = []
         #: whether writes are answered 503 instead of passed on
         self.refuses_writes = False
+        #: whether answers are kept with their bodies
+        self.keeps = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
@@ -72,6 +74,8 @@ class Tap(httpx2.AsyncBaseTransport):
             answer = httpx2.Response(503, request=request)
         else:
             answer = await self.inner.handle_async_request(request)
+        if self.keeps:
+            await answer.aread()
         self.answers.append(answer)
         return answer
 

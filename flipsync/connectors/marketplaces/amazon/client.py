@@ -176,12 +176,12 @@ class AmazonConnector(MarketplaceConnector):
 
     async def _supplies_of(self, skus: Sequence[str]) -> dict[str, Supply]:
         """What supplies these listings, read again where the last look is old."""
-        fresh = time.monotonic() - _SUPPLY_SECONDS
-        stale = [sku for sku in skus if self._supplies.get(sku, (None, 0.0))[1] < fresh]
-        for item in (await find_items(self._api, stale)).values():
+        oldest = time.monotonic() - _SUPPLY_SECONDS
+        known = {sku: row[0] for sku in skus if (row := self._supplies.get(sku)) is not None and row[1] >= oldest}
+        read = await find_items(self._api, [sku for sku in skus if sku not in known])
+        for item in read.values():
             self._state(item)
-        known = ((sku, self._supplies.get(sku)) for sku in skus)
-        return {sku: found[0] for sku, found in known if found is not None and found[1] >= fresh}
+        return known | {sku: self._supplies[sku][0] for sku in read}
 
     # Orders and rivals
 

@@ -23,7 +23,7 @@ MESSAGES = 10_000
 #: SKUs one search may name.
 _SEARCH = 20
 _MEDIA_TYPE = "application/json; charset=UTF-8"
-_FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 30.0, 1800.0
+_FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 30.0, 600.0
 _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailability,issues,relationships,productTypes")]
 
 

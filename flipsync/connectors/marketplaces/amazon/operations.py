@@ -42,7 +42,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation("patchListingsItem", "PATCH", f"{_LISTINGS}/{{sku}}", 5.0, 5),
         Operation("deleteListingsItem", "DELETE", f"{_LISTINGS}/{{sku}}", 5.0, 5),
         Operation("searchCatalogItems", "GET", "/catalog/2022-04-01/items", 2.0, 2),
-        Operation("getCatalogItem", "GET", "/catalog/2022-04-01/items/{asin}", 2.0, 2),
         Operation("searchDefinitionsProductTypes", "GET", "/definitions/2020-09-01/productTypes", 5.0, 10),
         Operation("getDefinitionsProductType", "GET", "/definitions/2020-09-01/productTypes/{productType}", 5.0, 10),
         Operation("searchOrders", "GET", "/orders/2026-01-01/orders", 0.0056, 20),
@@ -50,9 +49,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation("confirmShipment", "POST", "/orders/v0/orders/{orderId}/shipmentConfirmation", 2.0, 10),
         Operation("createRestrictedDataToken", "POST", "/tokens/2021-03-01/restrictedDataToken", 1.0, 10, True),
         Operation("getListingOffersBatch", "POST", f"{_PRICING}/v0/listingOffers", 0.5, 1, True),
-        Operation("getItemOffersBatch", "POST", f"{_PRICING}/v0/itemOffers", 0.1, 1, True),
-        Operation("getListingOffers", "GET", "/products/pricing/v0/listings/{SellerSKU}/offers", 1.0, 2),
-        Operation("getItemOffers", "GET", "/products/pricing/v0/items/{Asin}/offers", 0.5, 1),
         Operation(
             "getFeaturedOfferExpectedPriceBatch",
             "POST",
@@ -66,7 +62,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "getMyFeesEstimateForSKU", "POST", "/products/fees/v0/listings/{SellerSKU}/feesEstimate", 1.0, 2, True
         ),
-        Operation("getMyFeesEstimateForASIN", "POST", "/products/fees/v0/items/{Asin}/feesEstimate", 1.0, 2, True),
         Operation("getInventorySummaries", "GET", "/fba/inventory/v1/summaries", 2.0, 2),
         # A document nobody names in a feed does nothing: making one may be repeated.
         Operation("createFeedDocument", "POST", f"{_FEEDS}/documents", 0.5, 15, True),
