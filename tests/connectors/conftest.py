@@ -19,6 +19,8 @@ from flipsync.sandbox.buyers import Buyer
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
+pytest.register_assert_rewrite("stores.suite")
+
 _CONTRACTS = Path(
     os.environ.get("FLIPSYNC_CONTRACTS") or Path(__file__).resolve().parents[2].parent / "shared/contracts"
 )
