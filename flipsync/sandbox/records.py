@@ -41,6 +41,8 @@ class Listing:
 
     def sellable(self, units: int) -> bool:
         """Whether a buyer can have `units` now."""
+        if self.doc.get("parent_status", self.status) not in ON_SALE:
+            return False
         if self.status not in ON_SALE or self.price_minor is None or self.price_minor <= 0:
             return False
         if self.quantity is None:

@@ -20,6 +20,8 @@ from flipsync.sandbox.ebay.server import EbayServer
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
+pytest.register_assert_rewrite("stores.suite")
+
 _CONTRACTS = Path(
     os.environ.get("FLIPSYNC_CONTRACTS") or Path(__file__).resolve().parents[2].parent / "shared/contracts"
 )
@@ -63,14 +65,15 @@ class Tap(httpx2.AsyncBaseTransport):
         self.inner = inner
         self.requests: list[httpx2.Request] = []
         self.answers: list[httpx2.Response] = []
-        #: whether writes are answered 503 instead of passed on
+        #: whether writes are answered 503 instead of passed on, or every request with one of these methods
         self.refuses_writes = False
+        self.down: set[str] = set()
         #: whether answers are kept with their bodies
         self.keeps = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        if self.refuses_writes and is_write(request):
+        if request.method in self.down or (self.refuses_writes and is_write(request)):
             answer = httpx2.Response(503, request=request)
         else:
             answer = await self.inner.handle_async_request(request)

@@ -1,4 +1,8 @@
-"""Marketplace connectors by vendor. To add one: write its folder, add a line to CONNECTORS and to domain.Vendor."""
+"""Marketplace connectors by vendor. To add one: write its folder, add a line to CONNECTORS and to domain.Vendor.
+
+A shop of its own is one class on StoreConnector: those that come along are in STORES, and anybody else's is the vendor
+"python" (PYTHON.md).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,17 @@ CONNECTORS: dict[Vendor, tuple[str, str]] = {
     "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
 }
 
+#: Shops that are one class each, in flipsync/connectors/marketplaces/stores.
+STORES: dict[Vendor, tuple[str, str]] = {
+    "medusa": ("flipsync.connectors.marketplaces.stores.medusa", "MedusaStore"),
+    "python": ("flipsync.connectors.marketplaces.own_class", "OwnClass"),
+    "vendure": ("flipsync.connectors.marketplaces.stores.vendure", "VendureStore"),
+}
+
 
 def connector_class(vendor: Vendor) -> type[MarketplaceConnector]:
     """The connector of a vendor; needed without an account to parse webhooks."""
-    module, name = CONNECTORS[vendor]
+    module, name = (CONNECTORS | STORES)[vendor]
     found: type[MarketplaceConnector] = getattr(importlib.import_module(module), name)
     return found
 
