@@ -15,6 +15,7 @@ from agents.market.base_market import BaseMarketAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
+from agents.market.shopify import ShopifyAgent
 from agents.market.woocommerce import WooCommerceAgent
 from flipsync.runtime.agent import Agent
 
@@ -23,6 +24,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     MarketAgent,
     BaseMarketAgent,
     WooCommerceAgent,
+    ShopifyAgent,
     InventoryAgent,
     PricingAgent,
     AutoPricingAgent,

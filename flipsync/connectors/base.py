@@ -125,6 +125,8 @@ class MarketplaceConnector(ABC):
 
     vendor: ClassVar[Vendor]
     capabilities: ClassVar[Capabilities]
+    #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
+    signs_with: ClassVar[str] = "webhook_secret"
 
     def __init__(
         self,

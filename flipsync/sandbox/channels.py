@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from flipsync.sandbox.shopify import open_shopify
+
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
 
@@ -26,4 +28,4 @@ class Served:
 
 
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = ()
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (open_shopify,)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Channel = Literal["woo", "custom"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom")
+Channel = Literal["woo", "custom", "shopify"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "shopify")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
 MARKETPLACES: frozenset[Channel] = frozenset({"custom"})
 #: How each channel writes the number of an order.
-_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}"}
+_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}", "shopify": "gid://shopify/Order/{}"}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})

@@ -77,7 +77,8 @@ async def take(
     cause: Cause | None = None,
 ) -> Taken:
     """Verify and book one delivery, all or nothing. Raises Unauthenticated, InvalidInput."""
-    notice = connector.parse_webhook(headers, body, account.webhook_secret, account.config)
+    secret = account.credentials.get(connector.signs_with, account.webhook_secret)
+    notice = connector.parse_webhook(headers, body, secret, account.config)
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
     # our own writes come back as notices about listings: one look a while serves for all of them

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agents import ROSTER
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -94,7 +96,7 @@ def test_users_are_added_once_and_their_password_is_shown_once(home: Path) -> No
 
 def test_the_agents_and_their_graph_are_told(home: Path) -> None:
     told = json.loads(flipsync(home, "agents", "list", "--json").stdout)
-    assert len(told["agents"]) == 9
+    assert len(told["agents"]) == len(ROSTER)
     assert sum(agent["reports_to"] is None for agent in told["agents"]) == 1
     assert flipsync(home, "agents", "graph", "--mermaid").stdout.startswith("flowchart TD")
     assert "executive" in flipsync(home, "agents", "graph").stdout

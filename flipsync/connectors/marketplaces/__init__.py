@@ -14,6 +14,7 @@ from flipsync.domain.channel import Vendor
 #: Where each vendor's class is; imported when first asked for, since every process pays for every import.
 CONNECTORS: dict[Vendor, tuple[str, str]] = {
     "custom": ("flipsync.connectors.marketplaces.custom.client", "CustomConnector"),
+    "shopify": ("flipsync.connectors.marketplaces.shopify.client", "ShopifyConnector"),
     "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
 }
 
