@@ -15,7 +15,7 @@ NAMESPACE = "flipsync"
 PUBLISH_KEY, ENDED_KEY, IMAGES_KEY, ATTRIBUTES_KEY = "publish_key", "ended_key", "images", "attributes"
 
 LISTINGS_PAGE = 100
-SKU_PAGE = 25
+SKU_PAGE = 10
 NODES_PAGE = 100
 
 
@@ -64,7 +64,7 @@ LOCATIONS = Document(
     "Locations",
     "locations",
     "query Locations { locations(first: 100) { nodes { id name isActive } pageInfo { hasNextPage endCursor } } }",
-    cost=103,
+    cost=100,
 )
 PUBLICATIONS = Document(
     "Publications",
@@ -74,7 +74,7 @@ PUBLICATIONS = Document(
     nodes { id catalog { title } channels(first: 5) { nodes { name handle } } } pageInfo { hasNextPage endCursor }
   }
 }""",
-    cost=200,
+    cost=175,
 )
 
 # Listings
@@ -88,42 +88,50 @@ LISTINGS = Document(
     nodes { ...Listing } pageInfo { hasNextPage endCursor }
   }
 }""" + _LISTING,
-    cost=803,
+    cost=700,
 )
 READ_LISTING = Document(
     "ReadListing",
     "productVariant",
     f"query ReadListing($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing }} }}" + _LISTING,
-    cost=8,
+    cost=7,
 )
 READ_LISTINGS = Document(
     "ReadListings",
     "nodes",
     f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Listing }} }}" + _LISTING,
-    cost=800,
+    cost=700,
 )
 PRODUCT_BY_HANDLE = Document(
     "ProductByHandle",
     "productByIdentifier",
-    f"query ProductByHandle($handle: String!, $after: String, {_PLACE}) {{"
-    """
+    """query ProductByHandle($handle: String!, $after: String) {
   productByIdentifier(identifier: { handle: $handle }) {
-    id variants(first: 100, after: $after) { nodes { ...Listing } pageInfo { hasNextPage endCursor } }
+    id variants(first: 100, after: $after) { nodes { id sku } pageInfo { hasNextPage endCursor } }
   }
-}""" + _LISTING,
-    cost=804,
+}""",
+    cost=101,
 )
-PRODUCT_VARIANTS = Document(
-    "ProductVariants",
+SIBLINGS = Document(
+    "Siblings",
     "product",
-    f"query ProductVariants($id: ID!, $after: String, {_PLACE}) {{"
-    """
+    """query Siblings($id: ID!, $after: String, $publication: ID!) {
   product(id: $id) {
-    id images: metafield(namespace: "flipsync", key: "images") { value }
-    variants(first: 100, after: $after) { nodes { ...Listing } pageInfo { hasNextPage endCursor } }
+    id
+    variants(first: 100, after: $after) {
+      nodes { id publishedOnPublication(publicationId: $publication) } pageInfo { hasNextPage endCursor }
+    }
   }
-}""" + _LISTING,
-    cost=805,
+}""",
+    cost=101,
+)
+PRODUCT_IMAGES = Document(
+    "ProductImages",
+    "product",
+    """query ProductImages($id: ID!) {
+  product(id: $id) { id images: metafield(namespace: "flipsync", key: "images") { value } }
+}""",
+    cost=2,
 )
 PRODUCT_SET = Document(
     "SetProduct",
@@ -135,7 +143,7 @@ PRODUCT_SET = Document(
     userErrors { field message code }
   }
 }""" + _LISTING,
-    cost=24,
+    cost=19,
     writes=True,
 )
 PRODUCT_UPDATE = Document(
@@ -156,7 +164,7 @@ VARIANTS_CREATE = Document(
     productVariants { ...Listing } userErrors { field message code }
   }
 }""" + _LISTING,
-    cost=20,
+    cost=18,
     writes=True,
 )
 VARIANTS_UPDATE = Document(
@@ -168,7 +176,7 @@ VARIANTS_UPDATE = Document(
     productVariants { ...Listing } userErrors { field message code }
   }
 }""" + _LISTING,
-    cost=20,
+    cost=18,
     writes=True,
 )
 PUBLISH = Document(
@@ -226,7 +234,7 @@ SUBSCRIPTIONS = Document(
     nodes { id topic uri format filter includeFields } pageInfo { hasNextPage endCursor }
   }
 }""",
-    cost=103,
+    cost=100,
 )
 SUBSCRIBE = Document(
     "Subscribe",
@@ -236,7 +244,7 @@ SUBSCRIBE = Document(
     webhookSubscription { id topic uri format filter includeFields } userErrors { field message }
   }
 }""",
-    cost=11,
+    cost=12,
     writes=True,
 )
 RESUBSCRIBE = Document(
@@ -247,6 +255,6 @@ RESUBSCRIBE = Document(
     webhookSubscription { id topic uri format filter includeFields } userErrors { field message }
   }
 }""",
-    cost=11,
+    cost=12,
     writes=True,
 )

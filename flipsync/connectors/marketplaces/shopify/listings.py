@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
-from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
@@ -22,6 +23,14 @@ _PAGES_AT_ONCE = 200
 _HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
 
 SetQuantity = Callable[[wire.Variant, int, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A product and its variants."""
+
+    id: str
+    variants: list[wire.Sibling]
 
 
 @contextmanager
@@ -122,9 +131,9 @@ class Shelf:
             body = mapping.creation_input(offer, key, await self._places.location())
         except ValueError as error:
             raise Rejected(f"the offer does not fit its group: {error}", vendor_code="choices") from error
-        variables = {"identifier": None, "input": body, **await self._places.variables()}
         if offer.group is not None and (product := await self._by_handle(body["handle"])) is not None:
             return await self._add_variation(product, offer, key)
+        variables = {"identifier": None, "input": body, **await self._places.variables()}
         try:
             made = await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, variables)
         except Rejected as refused:
@@ -138,30 +147,33 @@ class Shelf:
             raise errors.unusable("the answer does not show the product that was made", writes=True)
         return made.product.variants.nodes[0]
 
-    async def _by_handle(self, handle: str) -> list[wire.Variant] | None:
-        """Every variant of the product with this handle; None when there is no such product."""
+    async def _by_handle(self, handle: str) -> _Family | None:
+        """The product with this handle; unlike the search, Shopify knows it at once."""
+        return await self._family(documents.PRODUCT_BY_HANDLE, {"handle": handle})
+
+    async def _family(self, document: documents.Document, variables: dict[str, Any]) -> _Family | None:
+        """A product with all of its variants; None when there is no such product."""
         after: str | None = None
-        found: list[wire.Variant] = []
+        found: list[wire.Sibling] = []
         while True:
-            variables = {"handle": handle, "after": after, **await self._places.variables()}
-            product = await self._api.read(documents.PRODUCT_BY_HANDLE, _product_or_none, variables)
-            if product is None:
+            part = await self._api.read(document, _siblings_or_none, {**variables, "after": after})
+            if part is None:
                 return None
-            found += product.variants.nodes
-            info = product.variants.page_info
+            found += part.variants.nodes
+            info = part.variants.page_info
             if not info.has_next_page or info.end_cursor in (None, after):
-                return found
+                return _Family(part.id, found)
             after = info.end_cursor
 
-    async def _add_variation(self, siblings: Sequence[wire.Variant], offer: Offer, key: str) -> wire.Variant:
+    async def _add_variation(self, product: _Family, offer: Offer, key: str) -> wire.Variant:
         """The product's variant with the offer's SKU, or a new one of the offer's choices."""
-        for row in siblings:
+        for row in product.variants:
             if row.sku.strip() == offer.sku.strip():
-                return row
-        if offer.group is None or not siblings:
+                return await self.known(row.id)
+        if offer.group is None:
             raise Rejected("the product's address is taken by other goods", vendor_code=_HANDLE_TAKEN)
         variables = {
-            "product": siblings[0].product.id,
+            "product": product.id,
             "variants": [mapping.variation_input(offer, key, await self._places.location())],
             **await self._places.variables(),
         }
@@ -219,8 +231,7 @@ class Shelf:
     async def revise(self, variant_id: str, offer: Offer) -> wire.Variant:
         """Text and images of the product, barcode and weight of the variant. Images go only when they changed."""
         row = await self.known(variant_id)
-        variables = {"id": row.product.id, "after": None, **await self._places.variables()}
-        product = await self._api.read(documents.PRODUCT_VARIANTS, _product_or_none, variables)
+        product = await self._api.read(documents.PRODUCT_IMAGES, _images_or_none, {"id": row.product.id})
         if product is None:
             raise Rejected("the shop has no such product", vendor_code="not_found", missing=True)
         body = mapping.product_text(offer)
@@ -246,9 +257,8 @@ class Shelf:
         row = await self.read(variant_id)
         if row is None or mapping.status_of(row) == "ended":
             return
-        siblings = await self._siblings(row)
-        others = [other for other in siblings if other.id != row.id and not mapping.taken_out(other)]
         publication = await self._places.publication()
+        others = await self._others(row, publication)
         if others and publication is None:
             raise Rejected(
                 "one variation cannot be taken off sale without its product",
@@ -267,30 +277,27 @@ class Shelf:
             if not refused.missing:
                 raise
 
-    async def _siblings(self, row: wire.Variant) -> list[wire.Variant]:
-        """Every variant of the row's product."""
+    async def _others(self, row: wire.Variant, publication: str | None) -> bool:
+        """Whether the product has other variants on sale; all of them, where the app may not see what is published."""
         if row.product.has_only_default_variant:
-            return [row]
-        found: list[wire.Variant] = []
-        after: str | None = None
-        while True:
-            variables = {"id": row.product.id, "after": after, **await self._places.variables()}
-            product = await self._api.read(documents.PRODUCT_VARIANTS, _product_or_none, variables)
-            if product is None:
-                return found
-            found += product.variants.nodes
-            info = product.variants.page_info
-            if not info.has_next_page or info.end_cursor in (None, after):
-                return found
-            after = info.end_cursor
+            return False
+        variables = {"id": row.product.id, "publication": publication or NOWHERE}
+        product = await self._family(documents.SIBLINGS, variables)
+        variants = [] if product is None else product.variants
+        shown = [each for each in variants if publication is None or each.published_on_publication]
+        return any(each.id != row.id for each in shown)
 
 
 def _variant_or_none(data: Any) -> wire.Variant | None:
     return None if data is None else wire.Variant.model_validate(data)
 
 
-def _product_or_none(data: Any) -> wire.ProductVariants | None:
-    return None if data is None else wire.ProductVariants.model_validate(data)
+def _siblings_or_none(data: Any) -> wire.Siblings | None:
+    return None if data is None else wire.Siblings.model_validate(data)
+
+
+def _images_or_none(data: Any) -> wire.ProductImages | None:
+    return None if data is None else wire.ProductImages.model_validate(data)
 
 
 def _variants_of_nodes(data: Any) -> list[wire.Variant]:

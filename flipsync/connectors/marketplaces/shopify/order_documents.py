@@ -47,7 +47,7 @@ ORDERS = Document(
     nodes {{ {_order_fields(5, ORDER_REFUNDS_IN_LIST, 5)} }} pageInfo {{ hasNextPage endCursor }}
   }}
 }}{_ORDER}""",
-    cost=950,
+    cost=840,
     partial=True,
 )
 ORDER = Document(
@@ -56,7 +56,7 @@ ORDER = Document(
     f"""query ReadOrder($id: ID!, $after: String) {{
   order(id: $id) {{ {_order_fields(40, ORDER_REFUNDS, 15, ", after: $after")} }}
 }}{_ORDER}""",
-    cost=800,
+    cost=738,
     partial=True,
 )
 ORDER_REFUND_IDS = Document(
@@ -76,7 +76,7 @@ REFUND = Document(
     }
   }
 }""",
-    cost=206,
+    cost=203,
 )
 FULFILLMENT_ORDERS = Document(
     "FulfillmentOrders",
@@ -90,7 +90,7 @@ FULFILLMENT_ORDERS = Document(
     }
   }
 }""",
-    cost=204,
+    cost=201,
 )
 FULFILL = Document(
     "Fulfill",

@@ -11,7 +11,8 @@ from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.domain.errors import Rejected
 
 _ONLINE_STORE = frozenset({"Online Store", "online_store"})
-_NOWHERE = "gid://shopify/Publication/0"
+#: stands where a document needs a publication and none is known
+NOWHERE = "gid://shopify/Publication/0"
 
 
 class ShopPlaces:
@@ -73,7 +74,7 @@ class ShopPlaces:
         publication = await self.publication()
         return {
             "location": await self.location(),
-            "publication": publication or _NOWHERE,
+            "publication": publication or NOWHERE,
             "published": publication is not None,
         }
 

@@ -217,14 +217,31 @@ class Variant(Wire):
         return _meta(self.ended_key_meta)
 
 
-class ProductVariants(Wire):
+class Sibling(Wire):
+    """A variant beside others of its product."""
+
+    id: str
+    sku: Text = ""
+    published_on_publication: bool | None = None
+
+
+class Siblings(Wire):
+    id: str
+    variants: Connection[Sibling]
+
+
+class ProductImages(Wire):
     id: str
     images_meta: MetaValue | None = Field(alias="images", default=None)
-    variants: Connection[Variant]
 
     @property
     def images(self) -> str:
         return _meta(self.images_meta)
+
+
+class ProductVariants(Wire):
+    id: str
+    variants: Connection[Variant]
 
 
 class ProductPayload(Payload):
