@@ -16,6 +16,7 @@ from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
+from agents.market.shopify import ShopifyAgent
 from agents.market.woocommerce import WooCommerceAgent
 from flipsync.runtime.agent import Agent
 
@@ -25,6 +26,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     BaseMarketAgent,
     EbayAgent,
     WooCommerceAgent,
+    ShopifyAgent,
     InventoryAgent,
     PricingAgent,
     AutoPricingAgent,

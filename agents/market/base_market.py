@@ -55,6 +55,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
 
     #: whether other sellers' offers for the same goods can be seen on this channel
     sees_rivals = True
+    #: whether the channel switches off or deletes a failing webhook and tells nobody
+    drops_webhooks = False
 
     async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ListingRequested):
@@ -133,8 +135,16 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         )
 
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
-        """Compare the channel with our books."""
-        return Decision.propose(VerifyListings(account_id=event.account_id), why="time to compare the channel with us")
+        """Compare the channel with our books, and see to webhooks that may have gone."""
+        compare = VerifyListings(account_id=event.account_id)
+        url = (await ctx.services.profile()).settings.webhook_base_url if self.drops_webhooks else None
+        if url is None:
+            return Decision.propose(compare, why="time to compare the channel with us")
+        return Decision.propose(
+            compare,
+            EnsureWebhooks(account_id=event.account_id, callback_url=url),
+            why="time to compare the channel with us and to see that its webhooks are on",
+        )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
         """See what the channel offers already, and subscribe to its webhooks when it can reach us."""

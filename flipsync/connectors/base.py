@@ -128,6 +128,8 @@ class MarketplaceConnector(ABC):
     capabilities: ClassVar[Capabilities]
     #: credentials a person must give; others may exist, and are renewed or optional
     needs: ClassVar[tuple[str, ...]]
+    #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
+    signs_with: ClassVar[str] = "webhook_secret"
 
     def __init__(
         self,

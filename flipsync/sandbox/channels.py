@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from flipsync.sandbox.shopify import open_shopify
+
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
 
@@ -38,4 +40,4 @@ def _amazon(sandbox: Sandbox) -> Served:
 
 
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = (_ebay, _amazon)
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (open_shopify, _ebay, _amazon)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-Channel = Literal["woo", "custom", "ebay", "amazon"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom", "ebay", "amazon")
+Channel = Literal["woo", "custom", "shopify", "ebay", "amazon"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "shopify", "ebay", "amazon")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
 MARKETPLACES: frozenset[Channel] = frozenset({"custom", "ebay", "amazon"})
 #: Where returned units are the seller's to put on sale again: a refund puts nothing back on the shelf.
@@ -15,6 +15,7 @@ RETURNS_TO_SELLER: frozenset[Channel] = frozenset({"ebay", "amazon"})
 _ORDER_IDS: dict[Channel, str] = {
     "woo": "{}",
     "custom": "o{}",
+    "shopify": "gid://shopify/Order/{}",
     "ebay": "27-{:05d}-70193",
     "amazon": "111-0000000-{:07d}",
 }

@@ -73,7 +73,8 @@ class WebhookAddresses:
     ) -> Taken:
         vendor = connector_class(account.vendor)
         if not vendor.capabilities.webhook_keys:
-            notice = vendor.parse_webhook(headers, body, account.webhook_secret, account.config)
+            secret = account.credentials.get(vendor.signs_with, account.webhook_secret)
+            notice = vendor.parse_webhook(headers, body, secret, account.config)
         else:
             async with self._connect(account) as connector:
                 notice = await connector.verify_webhook(headers, body, account.webhook_secret)

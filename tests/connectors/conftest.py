@@ -16,7 +16,6 @@ from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimi
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
-from flipsync.sandbox.ebay.server import EbayServer
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 

@@ -55,7 +55,7 @@ async def test_a_feed_sets_what_it_can_and_says_why_not(channel: Any, contracts:
     sent = [json.loads(r.content) for r in channel.tap.requests if r.method == "PUT" and "documents" in r.url.path]
     assert len(sent) == 1 and list(envelope.iter_errors(sent[0])) == []
     assert [error.message for row in sent[0]["messages"] for error in message.iter_errors(row)] == []
-    documents = channel.sandbox.served[0].app.feeds._documents
+    documents = channel.sandbox.server("/amazon").feeds._documents
     answered = json.loads(gzip.decompress(list(documents.values())[-1]))
     assert [error.message for error in report.iter_errors(answered)] == []
     assert answered["summary"]["messagesAccepted"] == 3
@@ -78,7 +78,7 @@ async def test_two_changes_of_one_listing_end_with_the_last(channel: Any) -> Non
 
 
 async def test_a_message_amazon_refuses_is_rejected_alone(channel: Any) -> None:
-    world = channel.sandbox.served[0].app.world
+    world = channel.sandbox.server("/amazon").world
     listing = world.listing("S1")
     listing.doc["attributes"]["fake_attribute"] = [{"value": 1}]
     with world.books.transaction():

@@ -32,7 +32,7 @@ async def channel(open_channel: Any) -> Any:
 
 @pytest.fixture
 def queue(channel: Any) -> Any:
-    return channel.sandbox.served[0].app.queue
+    return channel.sandbox.server("/amazon").queue
 
 
 async def everything(connector: Any) -> list[WebhookNotice]:
@@ -96,7 +96,7 @@ async def test_subscriptions_are_made_once_and_follow_the_queue(channel: Any) ->
     first = await connector.ensure_webhooks("", SecretStr(""))
     assert {hook.topic for hook in first} == set(notifications.TYPES) and all(hook.active for hook in first)
     assert await connector.ensure_webhooks("", SecretStr("")) == first
-    world = channel.sandbox.served[0].app.world
+    world = channel.sandbox.server("/amazon").world
     for name, _ in list(world.all("subscription"))[:2]:
         world.drop("subscription", name)  # Amazon dropped them
     again = {hook.topic: hook.external_id for hook in await connector.ensure_webhooks("", SecretStr(""))}
@@ -205,7 +205,7 @@ async def test_rivals_that_move_are_heard_of(channel: Any, contracts: Path) -> N
         json.loads(row[0]) for row in channel.sandbox.books.db.execute("SELECT body FROM amazon_message").fetchall()
     ]
     notices = [n for n in await everything(channel.connector) if n.topic == "ANY_OFFER_CHANGED"]
-    asin = channel.sandbox.served[0].app.world.listing("LAMP-1").doc["asin"]
+    asin = channel.sandbox.server("/amazon").world.listing("LAMP-1").doc["asin"]
     assert notices and {(n.kind, n.resource_id) for n in notices} == {("other", asin)}
     schemas = {
         "ANY_OFFER_CHANGED": "AnyOfferChangedNotification",

@@ -59,7 +59,7 @@ def channel(open_channel: Any) -> Any:
 @pytest.fixture
 def world(channel: Any) -> Any:
     """The Amazon behind the connector."""
-    return channel.sandbox.served[0].app.world
+    return channel.sandbox.server("/amazon").world
 
 
 def bodies(channel: Any, method: str, part: str) -> list[Any]:
@@ -317,7 +317,7 @@ async def test_orders_of_many_pages(channel: Any, models: Models) -> None:
 async def test_a_token_that_expired_is_renewed_once(channel: Any) -> None:
     connector = channel.connector
     await connector.publish(offer(), "k1")
-    channel.sandbox.served[0].app.login.expire_all()
+    channel.sandbox.server("/amazon").login.expire_all()
     connector._api._seller._tokens._renewed_at = None  # a while ago
     before = len(channel.tap.requests)
     assert await connector.read_listing("LAMP-1") is not None

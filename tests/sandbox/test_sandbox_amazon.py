@@ -39,7 +39,7 @@ class Amazon:
     def __init__(self, rig: Any, models: Models) -> None:
         self.rig = rig
         self.models = models
-        self.server = rig.sandbox.served[0].app
+        self.server = rig.sandbox.server("/amazon")
         self.world = self.server.world
         self.world.settle_seconds = 0.0
         self.keys = rig.sandbox.credentials()["amazon"]
@@ -529,7 +529,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     known = []
     for _ in range(2):
         sandbox = Sandbox(config, "http://shop.test")
-        world = sandbox.served[0].app.world
+        world = sandbox.server("/amazon").world
         if not known:
             world.add_to_catalogue("Lamp", "Lumen", "LAMP", "4006381333931")
         known.append((sandbox.credentials()["amazon"], world.catalogue()))

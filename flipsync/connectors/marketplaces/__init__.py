@@ -20,6 +20,7 @@ CONNECTORS: dict[Vendor, tuple[str, str]] = {
     "amazon": ("flipsync.connectors.marketplaces.amazon.client", "AmazonConnector"),
     "custom": ("flipsync.connectors.marketplaces.custom.client", "CustomConnector"),
     "ebay": ("flipsync.connectors.marketplaces.ebay.client", "EbayConnector"),
+    "shopify": ("flipsync.connectors.marketplaces.shopify.client", "ShopifyConnector"),
     "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
 }
 
