@@ -41,7 +41,7 @@ async def test_kill_9_and_restart_keep_orders_keys_time_and_credentials(
 
     again, process = serve("--data", data, "--seed", "99")
     assert {k: again[k] for k in ("control_token",)} == {"control_token": info["control_token"]}
-    assert again["channels"]["woocommerce"] == info["channels"]["woocommerce"]
+    assert again["channels"]["woocommerce"]["consumer_key"] == info["channels"]["woocommerce"]["consumer_key"]
     async with SandboxClient(again["base_url"], again["control_token"]) as control, httpx2.AsyncClient() as http:
         after = await control.books()
         assert after["orders"] == before["orders"]
