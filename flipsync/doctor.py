@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -244,9 +244,14 @@ def _ray(live: InstanceState | None) -> Iterator[Check]:
 
 def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     if url := environ.get("QDRANT_URL"):
-        yield _tcp("qdrant", "", url, "check QDRANT_URL and the network")
+        yield _unused(_tcp("qdrant", "", url, "check QDRANT_URL and the network"))
     if url := environ.get("OPENAI_BASE_URL"):
-        yield _tcp("language model", "", url, "check OPENAI_BASE_URL and the network")
+        yield _unused(_tcp("language model", "", url, "check OPENAI_BASE_URL and the network"))
+
+
+def _unused(check: Check) -> Check:
+    """Reachable or not, nothing depends on it."""
+    return replace(check, detail=f"{check.detail}; not used by any agent yet")
 
 
 def _tcp(name: str, version: str, url: str, hint: str) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -23,9 +24,18 @@ from flipsync.system import open_books
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def run(text: str, home: Path, seconds: float) -> subprocess.CompletedProcess[str]:
+def without_network() -> list[str]:
+    """What to put before a command so that it has a loopback interface and nothing else; empty where that cannot be."""
+    prefix = ["unshare", "--net", BASH, "-c", 'ip link set lo up && exec "$@"', "offline"]
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        return []
+    tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=20)
+    return prefix if tried.returncode == 0 else []
+
+
+def run(text: str, home: Path, seconds: float, *, within: list[str] | None = None) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [BASH, "-c", text],
+        [*(within or []), BASH, "-c", text],
         cwd=ROOT,
         env=new_users_environment(home),
         stdin=subprocess.DEVNULL,
@@ -87,7 +97,12 @@ def test_commands_that_need_no_system(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_comes_out_even(tmp_path: Path) -> None:
-    report = json.loads(run(script("demo"), tmp_path / "home", 280).stdout)
+    """Once installed, it needs no network: where this machine can take it away, the demo has none."""
+    within = without_network()
+    if within:
+        alone = run("ip -oneline address", tmp_path, 20, within=within).stdout
+        assert {line.split()[1] for line in alone.splitlines()} == {"lo"}
+    report = json.loads(run(script("demo"), tmp_path / "home", 280, within=within).stdout)
     assert report["orders_placed"] == report["orders_ingested"] and not report["oversold_units"]
 
 

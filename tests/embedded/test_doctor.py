@@ -50,7 +50,15 @@ def test_unreachable_servers_are_named_without_their_passwords(home: Path):
     found = by_name(checks(home, environ=environ))
     for name in ("postgres", "redis", "qdrant", "language model"):
         assert found[name].status == "unreachable" and found[name].hint, found[name]
+    for name in ("qdrant", "language model"):
+        assert found[name].detail.endswith("not used by any agent yet")
     assert "hidden" not in json.dumps([check.as_dict() for check in found.values()])
+
+
+def test_what_no_agent_uses_is_said_even_when_it_answers(home: Path, httpd: str):
+    found = by_name(checks(home, environ={**UNUSED, "QDRANT_URL": httpd, "OPENAI_BASE_URL": httpd}))
+    for name in ("qdrant", "language model"):
+        assert found[name].ok and found[name].detail.endswith("accepts connections; not used by any agent yet")
 
 
 def test_an_api_that_answers_is_ok_and_a_silent_one_is_not(home: Path, httpd: str):
