@@ -57,9 +57,8 @@ class Offers:
                 status, body = 400, {"errors": [_NOT_FOUND]}
             else:
                 status, body = 200, {"payload": self._offers(listing, request)}
-            answers.append(
-                {"headers": {}, "status": {"statusCode": status}, "body": body, "request": {**asked, "SellerSKU": sku}}
-            )
+            told: dict[str, Any] = {"headers": {}, "status": {"statusCode": status}, "body": body}
+            answers.append({**told, "request": {**asked, "SellerSKU": sku}})
         return Answer(200, encode({"responses": answers}))
 
     def _money(self, minor: int) -> dict[str, Any]:

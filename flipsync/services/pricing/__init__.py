@@ -10,6 +10,7 @@ from flipsync.services.pricing.fees import (
     FeeRule,
     FeeSchedule,
     Sale,
+    amazon_us,
     percentage_plus_fixed,
     stripe_us,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Sale",
     "Seal",
     "UnitEconomics",
+    "amazon_us",
     "floor_price",
     "net_profit",
     "percentage_plus_fixed",
