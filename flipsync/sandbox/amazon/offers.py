@@ -52,12 +52,14 @@ class Offers:
                 name: request[name] for name in ("MarketplaceId", "ItemCondition", "CustomerType") if name in request
             }
             listing = self.world.listing(sku)
-            body: dict[str, Any]
-            if listing is None:
-                status, body = 400, {"errors": [_NOT_FOUND]}
-            else:
-                status, body = 200, {"payload": self._offers(listing, request)}
-            told: dict[str, Any] = {"headers": {}, "status": {"statusCode": status}, "body": body}
+            body: dict[str, Any] = {"errors": [_NOT_FOUND]}
+            if listing is not None:
+                body = {"payload": self._offers(listing, request)}
+            told: dict[str, Any] = {
+                "headers": {},
+                "status": {"statusCode": 400 if listing is None else 200},
+                "body": body,
+            }
             answers.append({**told, "request": {**asked, "SellerSKU": sku}})
         return Answer(200, encode({"responses": answers}))
 
