@@ -41,7 +41,7 @@ class Offers:
 
     def batch(self, call: Call) -> Answer:
         """getListingOffersBatch."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _OFFER_FIELDS, {"CustomerType", "headers"}, 20):
             parts = str(request["uri"]).split("/")
             good = len(parts) == 7 and parts[1:5] == ["products", "pricing", "v0", "listings"] and parts[6] == "offers"
@@ -97,7 +97,7 @@ class Offers:
 
     def expected_price(self, call: Call) -> Answer:
         """getFeaturedOfferExpectedPriceBatch: a cent below the cheapest rival."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _EXPECTED_FIELDS, {"segment", "headers", "body"}, 40):
             sku = str(request["sku"])
             listing = self.world.listing(sku)
@@ -127,7 +127,7 @@ class Offers:
 
     def summary(self, call: Call) -> Answer:
         """getCompetitiveSummary."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _SUMMARY_FIELDS, {"lowestPricedOffersInputs"}, 20):
             asin = str(request["asin"])
             known = self.world.books.listings("channel = 'amazon' AND status <> 'ended' ORDER BY id", ())
