@@ -11,6 +11,7 @@ from agents.executive.executive import ExecutiveAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
+from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
 from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
@@ -24,6 +25,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
     MarketAgent,
     BaseMarketAgent,
+    AmazonAgent,
     EbayAgent,
     WooCommerceAgent,
     ShopifyAgent,

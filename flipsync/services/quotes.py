@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.money import Money
 from flipsync.services.pricing.economics import UnitEconomics
-from flipsync.services.pricing.fees import FeeSchedule, ebay_us, percentage_plus_fixed, stripe_us
+from flipsync.services.pricing.fees import FeeSchedule, amazon_us, ebay_us, percentage_plus_fixed, stripe_us
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
@@ -49,12 +49,19 @@ class ListMargin:
     net: Money | None
 
 
+#: fees the vendors themselves publish, by vendor and currency
+_PUBLISHED: dict[tuple[str, str], Callable[[], FeeSchedule]] = {
+    ("amazon", "USD"): amazon_us,
+    ("ebay", "USD"): ebay_us,
+    ("woocommerce", "USD"): stripe_us,
+}
+
+
 def fee_schedule(vendor: str, currency: str, choices: PricingChoices) -> FeeSchedule | None:
     """The fees of an account; None where nobody has said what they are."""
-    if vendor == "woocommerce" and currency == "USD":
-        return stripe_us()
-    if vendor == "ebay" and currency == "USD":
-        return ebay_us()
+    published = _PUBLISHED.get((vendor, currency))
+    if published is not None:
+        return published()
     return percentage_plus_fixed(
         cast(Vendor, vendor),
         Decimal(choices.marketplace_fee_bps),

@@ -162,6 +162,9 @@ async def test_goods_in_the_catalogue_are_offered_on_their_page(channel: Any, wo
     assert sent["attributes"]["merchant_suggested_asin"][0]["value"] == page.asin
     assert "item_name" not in sent["attributes"], "the page's words are not ours"
     assert [state.title for state in states] == ["Lumen brass lamp, 40 cm"] * 2, "two SKUs sell on one page"
+    with pytest.raises(Rejected) as refused:
+        await channel.connector.revise("LAMP-NEW", offer("LAMP-NEW", title="Mine"), "k3")
+    assert refused.value.vendor_code == "catalogue_page"
 
 
 async def test_goods_without_a_barcode_say_so(channel: Any) -> None:

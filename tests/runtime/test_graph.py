@@ -101,6 +101,7 @@ def test_events_are_routed_to_whom_they_concern() -> None:
     assert {each.agent for each in routing["DecisionEscalated"]} == {"executive", "market"}
     by_vendor = {each.agent: each.vendors for each in routing["ListingRequested"]}
     assert by_vendor == {
+        "amazon": frozenset({"amazon"}),
         "base_market": frozenset({"custom"}),
         "ebay": frozenset({"ebay"}),
         "shopify": frozenset({"shopify"}),

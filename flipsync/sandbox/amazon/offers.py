@@ -41,7 +41,7 @@ class Offers:
 
     def batch(self, call: Call) -> Answer:
         """getListingOffersBatch."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _OFFER_FIELDS, {"CustomerType", "headers"}, 20):
             parts = str(request["uri"]).split("/")
             good = len(parts) == 7 and parts[1:5] == ["products", "pricing", "v0", "listings"] and parts[6] == "offers"
@@ -52,14 +52,15 @@ class Offers:
                 name: request[name] for name in ("MarketplaceId", "ItemCondition", "CustomerType") if name in request
             }
             listing = self.world.listing(sku)
-            body: dict[str, Any]
-            if listing is None:
-                status, body = 400, {"errors": [_NOT_FOUND]}
-            else:
-                status, body = 200, {"payload": self._offers(listing, request)}
-            answers.append(
-                {"headers": {}, "status": {"statusCode": status}, "body": body, "request": {**asked, "SellerSKU": sku}}
-            )
+            body: dict[str, Any] = {"errors": [_NOT_FOUND]}
+            if listing is not None:
+                body = {"payload": self._offers(listing, request)}
+            told: dict[str, Any] = {
+                "headers": {},
+                "status": {"statusCode": 400 if listing is None else 200},
+                "body": body,
+            }
+            answers.append({**told, "request": {**asked, "SellerSKU": sku}})
         return Answer(200, encode({"responses": answers}))
 
     def _money(self, minor: int) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class Offers:
 
     def expected_price(self, call: Call) -> Answer:
         """getFeaturedOfferExpectedPriceBatch: a cent below the cheapest rival."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _EXPECTED_FIELDS, {"segment", "headers", "body"}, 40):
             sku = str(request["sku"])
             listing = self.world.listing(sku)
@@ -126,7 +127,7 @@ class Offers:
 
     def summary(self, call: Call) -> Answer:
         """getCompetitiveSummary."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         for request in self._requests(call, _SUMMARY_FIELDS, {"lowestPricedOffersInputs"}, 20):
             asin = str(request["asin"])
             known = self.world.books.listings("channel = 'amazon' AND status <> 'ended' ORDER BY id", ())

@@ -238,6 +238,22 @@ def stripe_us(*, international: bool = False) -> FeeSchedule:
     return FeeSchedule(vendor="woocommerce", currency="USD", rules=tuple(rules))
 
 
+def amazon_us() -> FeeSchedule:
+    """Selling on Amazon.com: the referral fee of most categories, 15 % of price and shipping, at least 30¢ an item.
+
+    Some categories cost less (electronics 8 %) and a few more (jewellery 20 %). The monthly plan is no fee of a sale.
+    """
+    rule = FeeRule(
+        kind="referral",
+        rate_bps=Decimal(1500),
+        minimum=Money(amount_minor=30, currency="USD"),
+        basis="item+shipping",
+        valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+        source="https://sell.amazon.com/pricing (referral fees, United States, most categories)",
+    )
+    return FeeSchedule(vendor="amazon", currency="USD", rules=(rule,))
+
+
 _EBAY_SOURCE = (
     "https://www.ebay.com/help/selling/fees-credits-invoices/selling-fees?id=4364 (no store, most categories)"
 )

@@ -18,6 +18,7 @@ from flipsync.services.pricing import (
     FeeSchedule,
     Sale,
     UnitEconomics,
+    amazon_us,
     ebay_us,
     floor_price,
     net_profit,
@@ -46,6 +47,18 @@ def sale(item: str, shipping: str = "0.00", tax: str = "0.00") -> Sale:
 )
 def test_stripe_charges_on_the_whole_card_amount(amounts: tuple[str, ...], fee: str) -> None:
     assert stripe_us().fees(sale(*amounts), NOW).total == usd(fee)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "fee"),
+    [
+        (("100.00",), "15.00"),
+        (("20.00", "5.00", "2.00"), "3.75"),  # shipping counts, tax does not
+        (("1.00",), "0.30"),  # the least of an item
+    ],
+)
+def test_amazon_takes_a_share_of_price_and_shipping(amounts: tuple[str, ...], fee: str) -> None:
+    assert amazon_us().fees(sale(*amounts), NOW).total == usd(fee)
 
 
 def test_international_cards_are_a_line_of_their_own() -> None:

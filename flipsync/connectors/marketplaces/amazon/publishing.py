@@ -119,7 +119,13 @@ class Publisher:
         return self.state(after)
 
     async def revise(self, item: wire.Item, offer: Offer) -> ListingState:
-        """New title, text, images and facts, no sales terms. On a page others own, Amazon may keep theirs."""
+        """New title, text, images and facts, no sales terms. Raises Rejected where others described the page."""
+        if "item_name" not in item.attributes:
+            raise Rejected(
+                "the page was described by others: only price and units of this offer are ours",
+                hint="to describe the goods, list them without the barcode of that page",
+                vendor_code="catalogue_page",
+            )
         definition = await self._definition(mapping.product_type(item, self.place.marketplace_id))
         changes = attributes.facts(offer, self.place, definition.properties if definition else frozenset())
         if offer.brand is None:
