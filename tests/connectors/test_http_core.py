@@ -348,9 +348,9 @@ def test_an_unreadable_authority_file_is_named(tmp_path: Path) -> None:
 async def test_an_error_body_that_says_what_happened_overrules_the_status(
     status: int, meaning: Any, on_read: Any, on_write: Any
 ) -> None:
+    told = VendorError(code="c1", message="why not", meaning=meaning)
     for method, expected in (("GET", on_read), ("PUT", on_write)):
         config = AccountConfig(vendor="custom", base_url="http://shop.test", currency="USD")  # type: ignore[arg-type]
-        told = VendorError(code="c1", message="why not", meaning=meaning)
         made = HttpCore(config, Recorder(), "acc", read_error=lambda *_: told, transport=answering(status))
         error = await failure(made, method)
         assert type(error) is expected and error.vendor_code == "c1"
