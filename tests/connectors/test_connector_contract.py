@@ -309,3 +309,5 @@ async def test_unsigned_webhooks_are_refused(channel: Any) -> None:
     for headers in ({}, {"X-WC-Webhook-Signature": "AAAA", "X-Channel-Signature": "sha256=00"}):
         with pytest.raises(Unauthenticated):
             type(channel.connector).parse_webhook(headers, b"{}", SecretStr("s"), channel.connector.config)
+        with pytest.raises(Unauthenticated):
+            await channel.connector.verify_webhook(headers, b"{}", SecretStr("s"))

@@ -26,8 +26,11 @@ from flipsync.connectors.base import (
 )
 from flipsync.connectors.marketplaces.ebay import notifications
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
+from flipsync.connectors.marketplaces.ebay.compliance import Compliance
+from flipsync.connectors.marketplaces.ebay.finances import Finances
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
 from flipsync.connectors.marketplaces.ebay.mapping import amount, is_live, listing_state
+from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
 from flipsync.connectors.marketplaces.ebay.orders import Orders
 from flipsync.connectors.marketplaces.ebay.probe import probe
 from flipsync.connectors.marketplaces.ebay.quantities import Quantities, listing_of
@@ -88,6 +91,10 @@ class EbayConnector(MarketplaceConnector):
         self._orders = Orders(self._api, config.currency)
         self._rivals = Rivals(self._api, config, self._listings)
         self._notifications = Notifications(self._api, config)
+        #: what eBay has beside the common interface
+        self.negotiation = Negotiation(self._api)
+        self.compliance = Compliance(self._api)
+        self.finances = Finances(self._api)
 
     async def aclose(self) -> None:
         await self._api.aclose()
