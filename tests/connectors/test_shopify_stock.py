@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flipsync.connectors.base import QuantityChange
+from flipsync.connectors.marketplaces.shopify import stock
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
@@ -129,13 +130,13 @@ async def test_each_bad_change_fails_alone_and_the_rest_is_set(channel: Any) -> 
     assert [(await channel.connector.read_listing(v)).quantity for v in variants] == [9, 1, 7, 6]
 
 
-async def test_more_than_250_are_sent_in_parts(channel: Any) -> None:
-    server = next(each.app for each in channel.sandbox.served if each.prefix == "/shopify")
-    server.bucket.size = server.bucket.left = 1_000_000.0  # how fast it may be asked is not the matter here
-    variants = await publish(channel, 260)
+async def test_more_than_one_call_takes_are_sent_in_parts(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stock.MOST_AT_ONCE == channel.connector.capabilities.bulk_quantity == 250
+    monkeypatch.setattr(stock, "MOST_AT_ONCE", 4)
+    variants = await publish(channel, 6)
     outcomes = await channel.connector.set_quantities([QuantityChange(v, 500, "q") for v in variants])
     assert all(outcome.state is not None and outcome.state.quantity == 500 for outcome in outcomes)
-    assert [len(body["input"]["quantities"]) for body in bodies(channel, "SetQuantities")] == [250, 10]
+    assert [len(body["input"]["quantities"]) for body in bodies(channel, "SetQuantities")] == [4, 2]
 
 
 async def test_a_lost_answer_is_unknown_for_every_change_of_the_call(channel: Any) -> None:
