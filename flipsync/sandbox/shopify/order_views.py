@@ -221,7 +221,9 @@ def parts_of(order: Order, refund: Refund, line: Line) -> list[RefundPart]:
     if not units:
         return []
     back = min(units, refund.restocked.get(line.id, 0))
-    restock = "RETURN" if fulfilled(order, line) else "CANCEL"
+    # What had left the house comes back as a return; ids are given out in order.
+    left = any(line.id in row["lines"] and row["id"] < refund.id for row in order.doc.get("fulfillments", ()))
+    restock = "RETURN" if left else "CANCEL"
     rows = [(back, restock), (units - back, "NO_RESTOCK")]
     return [RefundPart(line, count, minor * count // units, kind) for count, kind in rows if count]
 
