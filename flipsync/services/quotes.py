@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.money import Money
 from flipsync.services.pricing.economics import UnitEconomics
-from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed, stripe_us
+from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed, shopify_us, stripe_us
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
@@ -53,6 +53,8 @@ def fee_schedule(vendor: str, currency: str, choices: PricingChoices) -> FeeSche
     """The fees of an account; None where nobody has said what they are."""
     if vendor == "woocommerce" and currency == "USD":
         return stripe_us()
+    if vendor == "shopify" and currency == "USD":
+        return shopify_us()
     return percentage_plus_fixed(
         cast(Vendor, vendor),
         Decimal(choices.marketplace_fee_bps),

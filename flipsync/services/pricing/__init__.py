@@ -11,6 +11,7 @@ from flipsync.services.pricing.fees import (
     FeeSchedule,
     Sale,
     percentage_plus_fixed,
+    shopify_us,
     stripe_us,
 )
 from flipsync.services.pricing.firewall import Firewall
@@ -46,5 +47,6 @@ __all__ = [
     "floor_price",
     "net_profit",
     "percentage_plus_fixed",
+    "shopify_us",
     "stripe_us",
 ]
