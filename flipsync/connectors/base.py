@@ -43,9 +43,18 @@ class Limiter(Protocol):
         """Nobody may use `bucket` for `seconds` (a 429 or Retry-After was seen)."""
 
     async def learn(
-        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+        self,
+        bucket: str,
+        *,
+        rate_per_second: float | None = None,
+        burst: int | None = None,
+        left: float | None = None,
+        unused: float = 0.0,
     ) -> None:
-        """The vendor's answer told the bucket's true rate or size, or how many tokens are left in it."""
+        """The vendor's answer told the bucket's true rate or size, or how many tokens are left in it.
+
+        `unused` of the tokens taken for the call were not needed after all.
+        """
 
 
 class Unlimited:
@@ -58,7 +67,13 @@ class Unlimited:
         return None
 
     async def learn(
-        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+        self,
+        bucket: str,
+        *,
+        rate_per_second: float | None = None,
+        burst: int | None = None,
+        left: float | None = None,
+        unused: float = 0.0,
     ) -> None:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -28,6 +29,20 @@ _PHASES = {"start": "start", "import": "import", "list": "list goods", "trade": 
 
 def run_demo(plan: DemoPlan, home: Path, port: int, clock: ScaledClock, console: Console, as_json: bool) -> int:
     """Run it; returns the exit code: 0 when the books came out even."""
+    # what parts have to say must not get between a machine and its object
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        result, report, told = _run_whole(plan, home, port, clock, console)
+    if as_json:
+        sys.stdout.write(json.dumps(told, default=str) + "\n")
+    else:
+        show(console, result, report, told, plan)
+    lost = told["effects"]["unknown"] or report.failed_tasks
+    return 0 if result.reconciliation.clean and not lost else 1
+
+
+def _run_whole(
+    plan: DemoPlan, home: Path, port: int, clock: ScaledClock, console: Console
+) -> tuple[DemoResult, BusinessReport, dict[str, Any]]:
     began = time.monotonic()
     with Progress(
         SpinnerColumn(),
@@ -74,12 +89,7 @@ def run_demo(plan: DemoPlan, home: Path, port: int, clock: ScaledClock, console:
     duration = round(time.monotonic() - began, 1)
     told = summary(result, report, duration, len(load_roster(_ROSTER)))
     told |= {"start_s": round(started_s, 1), "phases_s": result.phases}
-    if as_json:
-        sys.stdout.write(json.dumps(told, default=str) + "\n")
-    else:
-        show(console, result, report, told, plan)
-    lost = told["effects"]["unknown"] or report.failed_tasks
-    return 0 if result.reconciliation.clean and not lost else 1
+    return result, report, told
 
 
 async def _run(system: System, plan: DemoPlan, tell: Any) -> tuple[DemoResult, BusinessReport]:

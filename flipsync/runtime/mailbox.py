@@ -112,9 +112,15 @@ class Limits:
             await asyncio.sleep(wait)
 
     async def learn(
-        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+        self,
+        bucket: str,
+        *,
+        rate_per_second: float | None = None,
+        burst: int | None = None,
+        left: float | None = None,
+        unused: float = 0.0,
     ) -> None:
-        told = [-1 if value is None else value for value in (rate_per_second, burst, left)]
+        told = [*(-1 if value is None else value for value in (rate_per_second, burst, left)), unused]
         with contextlib.suppress(RedisError, OSError):
             await self._learn(keys=[f"flipsync:limit:{bucket}"], args=told)
 
@@ -157,8 +163,8 @@ redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 3600000)
 return tostring(wait)
 """
 
-# What an answer said of a bucket: ARGV = rate, burst, tokens left; -1 for what it did not say. Tokens are only ever
-# taken away: other requests may be on their way, and an answer is older than they are.
+# What an answer said of a bucket: ARGV = rate, burst, tokens left, -1 for what it did not say; and tokens to give back.
+# `left` only ever takes away: other requests may be on their way, and an answer is older than they are.
 _LEARN = """
 redis.replicate_commands()
 local time = redis.call('TIME')
@@ -166,11 +172,13 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local rate, burst, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if rate > 0 then redis.call('HSET', KEYS[1], 'rate', ARGV[1], 'learned', tostring(now)) end
 if burst > 0 then redis.call('HSET', KEYS[1], 'burst', ARGV[2], 'learned', tostring(now)) end
-if left >= 0 then
-    local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or '')
-    if tokens == nil or left < tokens then
-        redis.call('HSET', KEYS[1], 'tokens', ARGV[3], 'at', tostring(now))
-    end
+local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or '')
+if tokens and tonumber(ARGV[4]) > 0 then
+    tokens = tokens + tonumber(ARGV[4])  -- the next taker cuts it to the bucket's size
+    redis.call('HSET', KEYS[1], 'tokens', tostring(tokens))
+end
+if left >= 0 and (tokens == nil or left < tokens) then
+    redis.call('HSET', KEYS[1], 'tokens', ARGV[3], 'at', tostring(now))
 end
 redis.call('PEXPIRE', KEYS[1], 3600000)
 return 1

@@ -14,7 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.money import Money
 from flipsync.services.pricing.economics import UnitEconomics
-from flipsync.services.pricing.fees import FeeSchedule, amazon_us, ebay_us, percentage_plus_fixed, stripe_us
+from flipsync.services.pricing.fees import (
+    FeeSchedule,
+    amazon_us,
+    ebay_us,
+    percentage_plus_fixed,
+    shopify_us,
+    stripe_us,
+)
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
@@ -53,6 +60,7 @@ class ListMargin:
 _PUBLISHED: dict[tuple[str, str], Callable[[], FeeSchedule]] = {
     ("amazon", "USD"): amazon_us,
     ("ebay", "USD"): ebay_us,
+    ("shopify", "USD"): shopify_us,
     ("woocommerce", "USD"): stripe_us,
 }
 

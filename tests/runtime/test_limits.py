@@ -48,6 +48,15 @@ async def test_answers_teach_the_true_rate_and_what_is_left(limits: Limits) -> N
     assert await taken_at_once(limits, spent_elsewhere, 0.01, 50) == 4, "an older answer gives nothing back"
 
 
+async def test_what_a_call_did_not_need_is_given_back(limits: Limits) -> None:
+    bucket = f"b{uuid4()}"
+    await limits.acquire(bucket, 0.01, 10, 9)
+    await limits.learn(bucket, left=8, unused=7)
+    assert await taken_at_once(limits, bucket, 0.01, 10) == 8
+    await limits.learn(bucket, unused=500)
+    assert await taken_at_once(limits, bucket, 0.01, 10) == 10, "never more than the bucket holds"
+
+
 async def test_a_pause_holds_everybody(limits: Limits, redis_url: str) -> None:
     bucket, other = f"b{uuid4()}", Limits(redis_url)
     await limits.pause(bucket, 0.3)

@@ -170,3 +170,71 @@ async def listener() -> AsyncIterator[Listener]:
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     yield listener
     server.close()
+
+
+class ShopifyRig:
+    """A sandbox's Shopify shop, spoken to over HTTP with a token of its app."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.http = rig.http
+        self.sandbox = rig.sandbox
+        self.server: Any = next(each.app for each in rig.sandbox.served if each.prefix == "/shopify")
+        self.token: str = self.server.tokens.install()["access_token"]
+
+    async def post(self, body: Any, token: str | None = None) -> httpx2.Response:
+        headers = {"X-Shopify-Access-Token": self.token if token is None else token}
+        return await self.http.post("/shopify/admin/api/2026-10/graphql.json", json=body, headers=headers)
+
+    async def ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = await self.post({"query": query, "variables": variables or {}})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def product(self, sku: str, price: str, quantity: int, **more: Any) -> dict[str, Any]:
+        """A product that is on sale in the online store, with one tracked variant."""
+        variant = {
+            "optionValues": [{"optionName": "Title", "name": "Default Title"}],
+            "sku": sku,
+            "price": price,
+            "inventoryItem": {"tracked": True},
+            "inventoryQuantities": [
+                {"locationId": "gid://shopify/Location/501", "name": "available", "quantity": quantity}
+            ],
+        }
+        options = [{"name": "Title", "values": [{"name": "Default Title"}]}]
+        made = await self.ask(
+            """mutation($input: ProductSetInput!) { productSet(input: $input) {
+              product { id handle variants(first: 5) { nodes { id inventoryItem { id } } } }
+              userErrors { code field message } } }""",
+            {"input": {"title": f"Item {sku}", "productOptions": options, "variants": [variant], **more}},
+        )
+        assert made["data"]["productSet"]["userErrors"] == [], made
+        product: dict[str, Any] = made["data"]["productSet"]["product"]
+        await self.ask(
+            """mutation($id: ID!) { publishablePublish(id: $id,
+              input: [{publicationId: "gid://shopify/Publication/1001"}]) { userErrors { message } } }""",
+            {"id": product["id"]},
+        )
+        return product
+
+    async def fulfill(self, order_id: int) -> dict[str, Any]:
+        answer = await self.ask(
+            """mutation($f: FulfillmentInput!) { fulfillmentCreate(fulfillment: $f) {
+              fulfillment { id status } userErrors { field message } } }""",
+            {
+                "f": {
+                    "lineItemsByFulfillmentOrder": [
+                        {"fulfillmentOrderId": f"gid://shopify/FulfillmentOrder/{order_id}"}
+                    ],
+                    "trackingInfo": {"company": "UPS", "number": "1Z"},
+                }
+            },
+        )
+        payload: dict[str, Any] = answer["data"]["fulfillmentCreate"]
+        return payload
+
+
+@pytest.fixture
+def shopify(rig: Rig) -> ShopifyRig:
+    return ShopifyRig(rig)

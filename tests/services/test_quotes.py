@@ -99,6 +99,9 @@ def test_fees_come_from_the_vendor_or_the_owner() -> None:
     assert stripe is not None and own is not None
     assert (stripe.currency, own.currency) == ("USD", "EUR")
     assert stripe.terms(utc_now()) and own.terms(utc_now())
+    shopify, abroad = fee_schedule("shopify", "USD", CHOICES), fee_schedule("shopify", "CAD", CHOICES)
+    assert shopify is not None and abroad is not None
+    assert shopify.rules[0].rate_bps == 290 and "owner's setting" in abroad.rules[0].source
 
 
 async def test_a_sale_at_list_price_is_worth_what_is_left_after_fees_cost_and_shipping(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from flipsync.sandbox.books import Change
 from flipsync.sandbox.records import Listing, Order, Refund
-from flipsync.sandbox.shopify.orders import Orders, financial_status, fulfilled, fulfillment_status, parts_of
+from flipsync.sandbox.shopify.order_views import OrderViews, financial_status, fulfilled, fulfillment_status, parts_of
 from flipsync.sandbox.shopify.shop import InputRefused, Row, Shop, gid, item_id, keyed_page, number, stamp
 from flipsync.sandbox.webhooks import Pending, Subscription
 
@@ -23,7 +23,7 @@ _API_VERSION = "2026-10"
 class Hooks:
     """Resolvers of webhook subscriptions; topics, bodies and signatures of deliveries."""
 
-    def __init__(self, shop: Shop, orders: Orders, client_secret: str) -> None:
+    def __init__(self, shop: Shop, orders: OrderViews, client_secret: str) -> None:
         self.shop = shop
         self.orders = orders
         self._secret = client_secret

@@ -13,6 +13,7 @@ from flipsync.sandbox.shopify.products import Products
 from flipsync.sandbox.shopify.root import mutation_root, query_root
 from flipsync.sandbox.shopify.server import ShopifyShop
 from flipsync.sandbox.shopify.shop import Shop
+from flipsync.sandbox.shopify.variants import Variants
 
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
@@ -40,11 +41,12 @@ def open_shopify(sandbox: Sandbox) -> Served:
     tokens = Tokens(sandbox.books, app)
     reader = sandbox.once("shopify.reader", lambda: f"shpat_{secrets.token_hex(16)}")
     tokens.keep(reader, READER_SCOPES)
-    products, orders = Products(shop), Orders(shop)
+    variants = Variants(shop)
+    products, orders = Products(shop, variants), Orders(shop)
     hooks = Hooks(shop, orders, app.client_secret)
-    server = ShopifyShop(
-        shop, tokens, query_root(shop, products, orders, hooks), mutation_root(products, Inventory(shop), orders, hooks)
-    )
+    queries = query_root(shop, products, orders, hooks)
+    mutations = mutation_root(products, variants, Inventory(shop), orders, hooks)
+    server = ShopifyShop(shop, tokens, queries, mutations)
 
     def credentials(base_url: str) -> dict[str, dict[str, Any]]:
         url = f"{base_url}{PREFIX}"

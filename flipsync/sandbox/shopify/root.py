@@ -11,6 +11,7 @@ from flipsync.sandbox.shopify.inventory import Inventory
 from flipsync.sandbox.shopify.orders import Orders
 from flipsync.sandbox.shopify.products import Products
 from flipsync.sandbox.shopify.shop import MOST_ROWS, ONLINE_STORE, Row, Shop, gid, kind_of, number, page
+from flipsync.sandbox.shopify.variants import Variants
 from flipsync.sandbox.shopify.views import location_view
 
 
@@ -67,12 +68,12 @@ def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks) -> 
     }
 
 
-def mutation_root(products: Products, inventory: Inventory, orders: Orders, hooks: Hooks) -> Row:
+def mutation_root(products: Products, variants: Variants, inventory: Inventory, orders: Orders, hooks: Hooks) -> Row:
     return {
         "productSet": products.set_product,
         "productUpdate": products.update_product,
-        "productVariantsBulkCreate": products.create_variants,
-        "productVariantsBulkUpdate": products.update_variants,
+        "productVariantsBulkCreate": variants.create_variants,
+        "productVariantsBulkUpdate": variants.update_variants,
         "publishablePublish": products.publish,
         "publishableUnpublish": products.unpublish,
         "inventorySetQuantities": inventory.set_quantities,

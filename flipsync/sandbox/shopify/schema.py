@@ -39,7 +39,7 @@ def served_schema() -> GraphQLSchema:
     for name in ("Money", "Decimal"):
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
-        scalar.parse_value = _decimal_text  # type: ignore[method-assign]
+        scalar.coerce_input_value = _decimal_text
     return schema
 
 
@@ -144,5 +144,5 @@ def _objects(value: Any) -> float:
         return sum(_objects(row) for row in value)
     if not isinstance(value, dict):
         return 0.0
-    wrapper = "pageInfo" in value or "hasNextPage" in value
+    wrapper = set(value) <= {"nodes", "pageInfo"} or "hasNextPage" in value
     return (0.0 if wrapper else 1.0) + sum(_objects(row) for row in value.values())

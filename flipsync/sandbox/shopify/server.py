@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -232,13 +233,9 @@ def _understood(plain: Row, body: bytes) -> GraphCall:
     request = parse_object(body)
     if request is None or not isinstance(request.get("query"), str):
         return GraphCall(**plain)
-    try:
-        document = parse(request["query"])
-    except GraphQLError as error:
-        return GraphCall(**plain, request=request, error=_error(error, "parse_error"))
-    problems = validate(served_schema(), document, max_errors=1)
-    if problems:
-        return GraphCall(**plain, request=request, error=_error(problems[0], _code(problems[0].message)))
+    document, error = _parsed(request["query"])
+    if document is None:
+        return GraphCall(**plain, request=request, error=error)
     named = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     wanted = request.get("operationName")
     chosen = [node for node in named if wanted is None or (node.name is not None and node.name.value == wanted)]
@@ -247,6 +244,17 @@ def _understood(plain: Row, body: bytes) -> GraphCall:
         return GraphCall(**plain, request=request, error=_error(unclear, "BAD_REQUEST"))
     changes = chosen[0].operation is OperationType.MUTATION
     return GraphCall(**plain, request=request, document=document, operation=chosen[0], changes=changes)
+
+
+@lru_cache(maxsize=256)
+def _parsed(query: str) -> tuple[DocumentNode | None, Row | None]:
+    """A document that can be carried out, or what is wrong with it."""
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        return None, _error(error, "parse_error")
+    problems = validate(served_schema(), document, max_errors=1)
+    return (None, _error(problems[0], _code(problems[0].message))) if problems else (document, None)
 
 
 def _code(message: str) -> str:

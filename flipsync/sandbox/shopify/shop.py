@@ -83,6 +83,9 @@ class Shop:
             "CREATE INDEX IF NOT EXISTS shopify_variant ON listing (json_extract(doc, '$.product_id'))"
             " WHERE channel = 'shopify'"
         )
+        books.db.execute(
+            "CREATE INDEX IF NOT EXISTS shopify_sku ON listing (sku COLLATE NOCASE) WHERE channel = 'shopify'"
+        )
 
     @property
     def home(self) -> str:
@@ -207,14 +210,20 @@ class Once:
         return self._value
 
 
-def page(rows: Sequence[Any], first: int | None, after: str | None, view: Callable[[Any], Row]) -> Row:
-    """A connection over rows that are all there; the cursor is the place of the last row shown."""
+def require_size(first: int | None) -> int:
+    """How many rows a connection is asked for."""
     if first is None:
         raise GraphQLError("you must provide one of first or last", extensions={"code": "BAD_REQUEST"})
     if not 0 < first <= MOST_ROWS:
         raise GraphQLError(f"first must be between 1 and {MOST_ROWS}", extensions={"code": "BAD_REQUEST"})
+    return first
+
+
+def page(rows: Sequence[Any], first: int | None, after: str | None, view: Callable[[Any], Row]) -> Row:
+    """A connection over rows that are all there; the cursor is the place of the last row shown."""
+    size = require_size(first)
     start = _place(after)
-    part = rows[start : start + first]
+    part = rows[start : start + size]
     end = start + len(part)
     return {
         "nodes": [view(row) for row in part],
@@ -235,26 +244,26 @@ def keyed_page(
     key: Callable[[Any], list[int]],
 ) -> Row:
     """A connection over rows sorted by `key`; the cursor is the last row's key, whatever comes or goes before it."""
-    if after is None:
-        left = list(rows)
-    else:
-        try:
-            mark = json.loads(base64.urlsafe_b64decode(after))
-            left = [row for row in rows if key(row) > mark]
-        except (ValueError, TypeError) as error:
-            raise GraphQLError(
-                "Invalid cursor for current pagination sort.", extensions={"code": "BAD_REQUEST"}
-            ) from error
+    left = list(rows) if after is None else [row for row in rows if key(row) > read_key(after)]
     shown = page(left, first, None, view)
     part = left[: first or 0]
     if part:
-        shown["pageInfo"] |= {"startCursor": _keyed(key(part[0])), "endCursor": _keyed(key(part[-1]))}
+        shown["pageInfo"] |= {"startCursor": write_key(key(part[0])), "endCursor": write_key(key(part[-1]))}
     shown["pageInfo"]["hasPreviousPage"] = after is not None
     return shown
 
 
-def _keyed(key: list[int]) -> str:
+def write_key(key: list[int]) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def read_key(cursor: str) -> list[int]:
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor))
+        return [int(part) for part in key]
+    except (ValueError, TypeError) as error:
+        message = "Invalid cursor for current pagination sort."
+        raise GraphQLError(message, extensions={"code": "BAD_REQUEST"}) from error
 
 
 def _cursor(place: int) -> str:

@@ -13,6 +13,7 @@ from flipsync.services.pricing.fees import (
     amazon_us,
     ebay_us,
     percentage_plus_fixed,
+    shopify_us,
     stripe_us,
 )
 from flipsync.services.pricing.firewall import Firewall
@@ -50,5 +51,6 @@ __all__ = [
     "floor_price",
     "net_profit",
     "percentage_plus_fixed",
+    "shopify_us",
     "stripe_us",
 ]

@@ -279,6 +279,26 @@ def ebay_us() -> FeeSchedule:
     return FeeSchedule(vendor="ebay", currency="USD", rules=rules)
 
 
+_SHOPIFY_SOURCE = "https://www.shopify.com/pricing (United States, Shopify Payments, online cards, 2026-08)"
+_SHOPIFY_RATES = {"basic": Decimal(290), "grow": Decimal(270), "advanced": Decimal(250)}
+
+
+def shopify_us(plan: Literal["basic", "grow", "advanced"] = "basic") -> FeeSchedule:
+    """A Shopify shop paid through Shopify Payments in the US: the plan's rate and 30¢ of all the card is charged.
+
+    The basic plan's rate is the highest, so it never makes a sale look better than it is.
+    """
+    rule = FeeRule(
+        kind="payment_processing",
+        rate_bps=_SHOPIFY_RATES[plan],
+        fixed=Money(amount_minor=30, currency="USD"),
+        basis="total",
+        valid_from=_STRIPE_SINCE,
+        source=_SHOPIFY_SOURCE,
+    )
+    return FeeSchedule(vendor="shopify", currency="USD", rules=(rule,))
+
+
 def percentage_plus_fixed(
     vendor: Vendor,
     rate_bps: Decimal,

@@ -23,6 +23,7 @@ from flipsync.services.pricing import (
     floor_price,
     net_profit,
     percentage_plus_fixed,
+    shopify_us,
     stripe_us,
 )
 from flipsync.services.pricing.fees import FeeTerm, divide, term_fee
@@ -59,6 +60,12 @@ def test_stripe_charges_on_the_whole_card_amount(amounts: tuple[str, ...], fee: 
 )
 def test_amazon_takes_a_share_of_price_and_shipping(amounts: tuple[str, ...], fee: str) -> None:
     assert amazon_us().fees(sale(*amounts), NOW).total == usd(fee)
+
+
+def test_shopify_charges_by_plan_and_the_basic_one_is_assumed() -> None:
+    fees = [shopify_us(plan).fees(sale("100.00", "5.00"), NOW).total for plan in ("basic", "grow", "advanced")]
+    assert fees == [usd("3.35"), usd("3.14"), usd("2.93")]  # 2.625 rounds up
+    assert shopify_us() == shopify_us("basic") and shopify_us().vendor == "shopify"
 
 
 def test_international_cards_are_a_line_of_their_own() -> None:

@@ -51,7 +51,8 @@ class AdminApi:
         self._token_url = str(config.token_url) if config.token_url is not None else root + _TOKEN_PATH
         self._limiter = limiter
         self._bucket_key = f"{account_key}:{_BUCKET}"
-        self._costs: dict[str, float] = {}
+        #: what Shopify asked for a document, by its name and the size of what it asks for
+        self._costs: dict[tuple[str, int], float] = {}
         #: the version that answered, which is another one when Shopify does not serve ours any more
         self.served_version = API_VERSION
         self._http = HttpCore(
@@ -100,7 +101,8 @@ class AdminApi:
 
     async def send(self, document: Document, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The answer's `data`, with its root field present. Raises the three failures."""
-        cost = self._costs.get(document.name, document.cost)
+        kind = (document.name, int(variables.get("first") or len(variables.get("ids") or ())))
+        cost = self._costs.get(kind, document.cost)
         answer = await self._http.request(
             "POST",
             self._url,
@@ -111,7 +113,7 @@ class AdminApi:
         )
         self.served_version = answer.headers.get("X-Shopify-API-Version") or API_VERSION
         envelope = answer.value
-        await self._learn(document, envelope.extensions.cost)
+        await self._learn(kind, cost, envelope.extensions.cost)
         failed = errors.failure(envelope, document.root, writes=document.writes, partial=document.partial)
         if failed is not None:
             failed.vendor_status = answer.status
@@ -119,17 +121,19 @@ class AdminApi:
         assert envelope.data is not None
         return envelope.data
 
-    async def _learn(self, document: Document, cost: wire.Cost | None) -> None:
+    async def _learn(self, kind: tuple[str, int], taken: float, cost: wire.Cost | None) -> None:
+        """Shopify takes what a document may cost at most, and gives back what it did not cost in the end."""
         if cost is None:
             return
         if cost.requested_query_cost > 0:
-            self._costs[document.name] = cost.requested_query_cost
+            self._costs[kind] = cost.requested_query_cost
         if (status := cost.throttle_status) is not None:
             await self._limiter.learn(
                 self._bucket_key,
                 rate_per_second=status.restore_rate,
                 burst=int(status.maximum_available),
                 left=status.currently_available,
+                unused=max(0.0, taken - (taken if cost.actual_query_cost is None else cost.actual_query_cost)),
             )
 
     async def read(self, document: Document, decode: Callable[[Any], T], variables: Mapping[str, Any]) -> T:

@@ -28,6 +28,7 @@ from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
 from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions
+from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -79,9 +80,10 @@ class ShopifyConnector(MarketplaceConnector):
         await self._api.aclose()
 
     async def probe(self) -> ChannelInfo:
+        info = await probe(self._api, self._places, self.config)
+        # Afterwards: a refresh token may just have been exchanged for one that lasts longer.
         async with self.vault.open() as opened:
-            credentials = dict(opened.credentials)
-        return await probe(self._api, self._places, self.config, credentials)
+            return info.model_copy(update={"access_ends_at": access_ends(opened.credentials)})
 
     # Listings
 

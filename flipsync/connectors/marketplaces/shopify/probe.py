@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from pydantic import SecretStr
+from collections.abc import Iterable
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.shopify import documents, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.documents import API_VERSION
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
-from flipsync.connectors.oauth import access_ends
 from flipsync.domain.channel import ChannelInfo
 from flipsync.domain.errors import InvalidInput, Rejected
 
@@ -21,9 +18,7 @@ WRITE_SCOPES = ("write_products", "write_inventory", "write_merchant_managed_ful
 SHOWING_SCOPES = ("read_publications", "write_publications")
 
 
-async def probe(
-    api: AdminApi, places: ShopPlaces, config: AccountConfig, credentials: Mapping[str, SecretStr]
-) -> ChannelInfo:
+async def probe(api: AdminApi, places: ShopPlaces, config: AccountConfig) -> ChannelInfo:
     """Raises InvalidInput, naming the locations, when the shop has several and the account chose none."""
     data = await api.send(documents.ACCOUNT, {})
     account = wire.Account.model_validate(data)
@@ -50,7 +45,6 @@ async def probe(
         can_read=can_read,
         can_write=can_read and not missing_scopes(scopes, WRITE_SCOPES),
         notes=tuple(notes),
-        access_ends_at=access_ends(credentials),
     )
 
 
