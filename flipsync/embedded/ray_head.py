@@ -136,7 +136,7 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
     sockets = folders.short / "h"
     environment = connection_environment(folders.home) | {
         _MARK: str(folders.sessions),
-        # By default as many as there are cores; Ray takes four times that, which is a few agents, for a mistake of ours.
+        # By default one a core; Ray takes four times that, which is a few agents, for a mistake of ours
         "RAY_worker_maximum_startup_concurrency": "16",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
