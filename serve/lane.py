@@ -62,7 +62,9 @@ class Lane:
         self._words = frozenset(
             word for each in operations for word in each.route.path.split("/") if not word.startswith("{")
         )
-        self._by_shape = {(_method(each.route), *self._shape(each.route.path)): each for each in operations}
+        self._by_shape: dict[tuple[str, ...], _Operation] = {}
+        for each in operations:  # of two routes that look alike the first is asked, as elsewhere
+            self._by_shape.setdefault((_method(each.route), *self._shape(each.route.path)), each)
         self._most = backend.settings.max_body_bytes
 
     def find(self, scope: Scope) -> ASGIApp | None:

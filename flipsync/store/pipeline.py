@@ -25,7 +25,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.types.json import set_json_loads
 from sqlalchemy.engine import URL, make_url
 
-from flipsync.domain.errors import Unauthenticated, Unavailable
+from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
 from flipsync.store.reading import Asked, Rows
 
 _OPTIONS = "-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout=30s"
@@ -49,7 +49,7 @@ class ReadFailed(Exception):
 
 
 class _Lost(Exception):
-    """The connection ended before the answer came."""
+    """The connection ended before the answer came, or is of no use any more: ask another one."""
 
 
 class _Under:
@@ -69,11 +69,11 @@ class _Line:
     def __init__(self, connection: psycopg.AsyncConnection[Any], loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection  # keeps the descriptor open
         self._pq = connection.pgconn
-        self._loop = loop
         self._names: dict[bytes, bytes] = {}
         self._reads: deque[_Under] = deque()
         self._in_answer = False
         self.transformer = Transformer(connection)
+        self.loop = loop
         self.open = True
         self._socket = self._pq.socket
         self._pq.enter_pipeline_mode()
@@ -84,7 +84,7 @@ class _Line:
 
     def send(self, steps: Sequence[_Step]) -> asyncio.Future[list[PGresult]]:
         """The results of the steps. The future fails with _Lost or ReadFailed; to cancel it disturbs nobody."""
-        future: asyncio.Future[list[PGresult]] = self._loop.create_future()
+        future: asyncio.Future[list[PGresult]] = self.loop.create_future()
         try:
             if any(text not in self._names for text, _ in steps):
                 self._prepare([text for text, _ in steps if text not in self._names])
@@ -104,7 +104,7 @@ class _Line:
         for text in texts:
             name = self._names[text] = b"r%d" % len(self._names)
             self._pq.send_prepare(name, text)
-        self._reads.append(_Under(self._loop.create_future()))
+        self._reads.append(_Under(self.loop.create_future()))
         self._reads[-1].future.add_done_callback(self._prepared)
         self._pq.pipeline_sync()
 
@@ -114,10 +114,10 @@ class _Line:
 
     def _flush(self) -> None:
         if self._pq.flush():
-            self._loop.add_writer(self._socket, self._writable)
+            self.loop.add_writer(self._socket, self._writable)
 
     def _writable(self) -> None:
-        self._loop.remove_writer(self._socket)
+        self.loop.remove_writer(self._socket)
         try:
             self._flush()
         except psycopg.Error:
@@ -148,21 +148,23 @@ class _Line:
             read.failure = ReadFailed(sqlstate, result.get_error_message())
 
     def _finish(self, read: _Under) -> None:
-        if read.failure is not None and read.failure.sqlstate == _STALE_PLAN:
+        stale = read.failure is not None and read.failure.sqlstate == _STALE_PLAN
+        if stale:
             self.open = False
         if read.future.done():
             return
         if read.failure is None:
             read.future.set_result(read.results)
         else:
-            read.future.set_exception(read.failure)
+            read.future.set_exception(_Lost() if stale else read.failure)
 
     def close(self) -> None:
         """End the connection; reads under way fail."""
         self.open = False
         if self._socket >= 0:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._socket)
+                self.loop.remove_writer(self._socket)
             self._socket = -1
             self._pq.finish()
         while self._reads:
@@ -172,7 +174,7 @@ class _Line:
 
 
 class ReadPipeline:
-    """A few connections as one role, opened when they are needed. Belongs to the event loop that asks first."""
+    """A few connections as one role, opened when they are needed. For one event loop at a time."""
 
     def __init__(self, url: str | URL, *, connections: int = 4, name: str = "flipsync") -> None:
         plain = make_url(url).set(drivername="postgresql")
@@ -222,10 +224,12 @@ class ReadPipeline:
         return line
 
     def _least_busy(self) -> _Line | None:
-        for line in [line for line in self._lines if not line.open]:
-            if not len(line):  # else it still answers what was asked of it
+        loop = asyncio.get_running_loop()
+        for line in [line for line in self._lines if not line.open or line.loop is not loop]:
+            if not len(line) or line.loop is not loop:  # else it still answers what was asked of it
                 line.close()
                 self._lines.remove(line)
+                self._opening = self._opening if line.loop is loop else asyncio.Lock()
         return min((line for line in self._lines if line.open), key=len, default=None)
 
     async def _open(self) -> _Line:
@@ -265,9 +269,13 @@ class TenantReader:
 
 
 def _text(value: Any) -> bytes | None:
-    """A parameter in PostgreSQL's text format."""
+    """A parameter in PostgreSQL's text format. Raises InvalidInput for a NUL, which would end it."""
     if value is None:
         return None
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidInput("a text cannot hold a NUL character")
+        return value.encode()
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if isinstance(value, datetime):

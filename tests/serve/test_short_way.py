@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Unavailable
 from flipsync.services import identity
+from flipsync.store.pipeline import ReadFailed, ReadPipeline
 from serve import ingress
 from serve.api import Api
 from serve.backend import Backend
@@ -163,6 +165,38 @@ async def test_a_disabled_user_is_out_at_once(
     for way in ways:
         answer = await way.get(f"{API}/{path}", headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (401, "urn:flipsync:error:unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ReadFailed("57014", "canceling statement due to statement timeout"), 503, "unavailable"),
+        (ReadFailed("22012", "division by zero"), 500, "internal"),
+        (Unavailable("the database does not answer"), 503, "unavailable"),
+        (ZeroDivisionError("a slip of ours"), 500, "internal"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_a_read_that_fails_is_a_problem_document_either_way(
+    error: Exception,
+    status: int,
+    code: str,
+    client: httpx2.AsyncClient,
+    long_way: httpx2.AsyncClient,
+    alpha: Business,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise error
+
+    headers = alpha.headers()
+    monkeypatch.setattr(ReadPipeline, "read", fail)
+    for way in (client, long_way):
+        answer = await way.get(f"{API}/orders", headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (status, f"urn:flipsync:error:{code}")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "x-request-id" in answer.headers
+        assert str(error) not in answer.text or status == 503
 
 
 async def test_on_a_replica_reads_are_answered_here_and_the_rest_goes_on(

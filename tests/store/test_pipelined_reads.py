@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 import pytest
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, literal_column, select, text
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Unauthenticated, Unavailable
+from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
 from flipsync.domain.ids import new_id
 from flipsync.store.database import Database
 from flipsync.store.models import Product, Tenant, User
 from flipsync.store.pipeline import ReadFailed, ReadPipeline
 from flipsync.store.reading import Question, SessionReader, contains
 
+TENANT = new_id()
 PRODUCTS = Question(
     lambda given: (
         query.where(Product.handle == bindparam("handle"))
@@ -111,6 +112,24 @@ async def test_a_read_that_fails_or_is_given_up_disturbs_no_other(database: Data
         assert [row.tenant_id for row in fine[0]] == [tenants[1]]
 
 
+async def test_a_text_does_not_end_early(database: Database, tenants: list[UUID]) -> None:
+    with pytest.raises(InvalidInput):
+        await database.questions(tenants[0]).ask(PRODUCTS(handle=f"{tenants[0]}\0and more"))
+
+
+async def test_a_table_that_has_changed_is_read_as_it_is_now(make_database: Callable[[], dict[str, str]]) -> None:
+    urls = make_database()
+    database, owner = Database(urls["app"], pool_size=1), Database(urls["owner"], pool_size=1)
+    everything = Question(lambda _: select(literal_column("*")).select_from(text("product")))
+    mine = database.questions(new_id())
+    assert await mine.ask(everything()) == [[]]
+    async with owner.unbound() as session:
+        await session.execute(text("ALTER TABLE product ADD COLUMN later text"))
+    assert await mine.ask(everything()) == [[]]
+    await database.aclose()
+    await owner.aclose()
+
+
 async def test_nothing_can_be_written(database: Database, tenants: list[UUID]) -> None:
     write = Question(lambda _: select(func.nextval(func.pg_get_serial_sequence("x", "y")).label("n")))
     with pytest.raises(ReadFailed):
@@ -149,3 +168,14 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await nowhere.questions(new_id()).ask(BOUND())
     await nowhere.aclose()
+
+
+def test_another_event_loop_opens_its_own_connections(database_urls: dict[str, str]) -> None:
+    database = Database(database_urls["app"], name="two loops")
+
+    async def bound() -> str:
+        (rows,) = await database.questions(TENANT).ask(BOUND())
+        return str(rows[0].tenant)
+
+    assert [asyncio.run(bound()) for _ in range(2)] == [str(TENANT)] * 2
+    asyncio.run(database.aclose())
