@@ -11,10 +11,13 @@ from agents.executive.executive import ExecutiveAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
+from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
+from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
+from agents.market.shopify import ShopifyAgent
 from agents.market.woocommerce import WooCommerceAgent
 from flipsync.runtime.agent import Agent
 
@@ -22,7 +25,10 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
     MarketAgent,
     BaseMarketAgent,
+    AmazonAgent,
+    EbayAgent,
     WooCommerceAgent,
+    ShopifyAgent,
     InventoryAgent,
     PricingAgent,
     AutoPricingAgent,

@@ -60,7 +60,7 @@ async def _limits(sandbox: SandboxProcess, skus: int, seconds: float, channels: 
     names = [f"L{i:05d}" for i in range(skus)]
     async with SandboxClient(sandbox.base_url, sandbox.control_token) as market:
         await market.open_for_business(open=False, webhook_interval_seconds=0.0, traffic=0.001)
-    custom, token = sandbox.custom["base_url"], sandbox.custom["token"]
+    custom, token = sandbox.channels["custom"]["base_url"], sandbox.channels["custom"]["token"]
     number = itertools.count()
 
     def write(path: str, body: dict[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from benchmarks.installation import commit_time, fetch, graph, owner_url
 from benchmarks.load import http_request
 from benchmarks.measuring import saying
 from benchmarks.processes import tree
-from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel import Vendor
 from flipsync.embedded.instance import live_state
 from flipsync.sandbox.client import SandboxClient
 from flipsync.security.passwords import Passwords
@@ -112,32 +112,19 @@ async def open_business(system: System, *, skus: int, requests_per_second: float
         store, tenant_id, read_catalogue(path, currency="USD"), file_name=path.name, stock_mode="pooled"
     )
     box = SecretBox(parse_keys(system.keys.secret))
-    woo, custom = system.sandbox.woocommerce, system.sandbox.custom
-    common: dict[str, Any] = {
-        "currency": "USD",
-        "settle_seconds": 0.2,
-        "requests_per_second": requests_per_second,
-        "burst": int(requests_per_second),
-    }
+    offered: dict[Vendor, str] = {"woocommerce": "Shop", "custom": "Marketplace"}
     async with store.unit(tenant_id) as unit:
-        await accounts.connect_account(
-            unit,
-            box,
-            vendor="woocommerce",
-            name="Shop",
-            config=AccountConfig(vendor="woocommerce", base_url=woo["base_url"], **common),
-            credentials={"consumer_key": woo["consumer_key"], "consumer_secret": woo["consumer_secret"]},
-            stock_mode="pooled",
-        )
-        await accounts.connect_account(
-            unit,
-            box,
-            vendor="custom",
-            name="Marketplace",
-            config=AccountConfig(vendor="custom", base_url=custom["base_url"], **common),
-            credentials={"token": custom["token"]},
-            stock_mode="pooled",
-        )
+        for vendor, name in offered.items():
+            config, credentials = system.sandbox.account(
+                vendor,
+                currency="USD",
+                settle_seconds=0.2,
+                requests_per_second=requests_per_second,
+                burst=int(requests_per_second),
+            )
+            await accounts.connect_account(
+                unit, box, vendor=vendor, name=name, config=config, credentials=credentials, stock_mode="pooled"
+            )
     business = Business(system, store, tenant_id, [f"B{i:05d}" for i in range(skus)], owner_url(system.home))
     with saying(f"{skus} SKUs go on sale on two channels"):
         await until(lambda: _on_sale(business) == 2 * skus and not open_work(business), limit=60 + skus)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import select, update
 
-from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel import Vendor
 from flipsync.embedded.ports import remembered_port
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
@@ -28,6 +29,7 @@ from flipsync.system import Say, System
 
 OWNER_EMAIL, OWNER_PASSWORD = "FLIPSYNC_OWNER_EMAIL", "FLIPSYNC_OWNER_PASSWORD"
 _OWNERS = "owner-tenant"
+SANDBOX_NAMES: dict[str, str] = {"woocommerce": "Sandbox shop", "custom": "Sandbox marketplace"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def start_sandbox(system: System) -> None:
     system.start_sandbox("--mode", "real", "--data", str(system.home / "sandbox.db"), "--port", str(port))
 
 
-async def connect_sandbox(system: System, say: Say) -> None:
-    """Connect the owner's business to the sandbox's channels, and give it goods when it has none."""
+async def connect_sandbox(system: System, say: Say, channels: Sequence[Vendor]) -> None:
+    """Connect the owner's business to the sandbox's channels, and give it goods when it has none. Raises NotFound."""
     assert system.sandbox is not None and system.keys is not None
     tenant_id = UUID((system.home / _OWNERS).read_text(encoding="utf-8").strip())
     store, box = _store(system), SecretBox(parse_keys(system.keys.secret))
@@ -83,24 +85,13 @@ async def connect_sandbox(system: System, say: Say) -> None:
             await unit.session.execute(
                 update(Tenant).where(Tenant.id == tenant_id).values(settings=settings.model_dump(mode="json"))
             )
-            woo, custom = system.sandbox.woocommerce, system.sandbox.custom
-            if "Sandbox shop" not in connected:
+            for vendor in channels:
+                name = SANDBOX_NAMES.get(vendor, f"Sandbox {vendor}")
+                if name in connected:
+                    continue
+                config, credentials = system.sandbox.account(vendor, currency=books.currency)
                 await accounts.connect_account(
-                    unit,
-                    box,
-                    vendor="woocommerce",
-                    name="Sandbox shop",
-                    config=AccountConfig(vendor="woocommerce", base_url=woo["base_url"], currency=books.currency),
-                    credentials={"consumer_key": woo["consumer_key"], "consumer_secret": woo["consumer_secret"]},
-                )
-            if "Sandbox marketplace" not in connected:
-                await accounts.connect_account(
-                    unit,
-                    box,
-                    vendor="custom",
-                    name="Sandbox marketplace",
-                    config=AccountConfig(vendor="custom", base_url=custom["base_url"], currency=books.currency),
-                    credentials={"token": custom["token"]},
+                    unit, box, vendor=vendor, name=name, config=config, credentials=credentials
                 )
     finally:
         await store.aclose()

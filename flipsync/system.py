@@ -27,8 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
-from flipsync.domain.errors import Unavailable
+from flipsync.domain.errors import NotFound, Unavailable
 from flipsync.embedded.instance import Instance, Parts, PartState, live_state, read_state
 from flipsync.embedded.keeper import PartEvent
 from flipsync.embedded.ports import check_port_free, choose_port
@@ -145,10 +147,8 @@ class SandboxProcess:
     process: subprocess.Popen[bytes]
     base_url: str
     control_token: str
-    woocommerce: dict[str, str]
-    custom: dict[str, str]
     #: addresses and keys of every channel, by vendor
-    channels: dict[str, dict[str, str]]
+    channels: dict[str, dict[str, Any]]
 
     @classmethod
     def start(cls, arguments: Sequence[str]) -> SandboxProcess:
@@ -168,8 +168,24 @@ class SandboxProcess:
         if not line:
             raise Unavailable("the sandbox did not start", hint="run `python -m flipsync.sandbox` to see why")
         told = json.loads(line)
-        parts = ("base_url", "control_token", "woocommerce", "custom", "channels")
+        parts = ("base_url", "control_token", "channels")
         return cls(process, *(told[part] for part in parts))
+
+    def account(self, vendor: Vendor, **settings: Any) -> tuple[AccountConfig, dict[str, str]]:
+        """How a seller reaches one of its channels: the account's configuration and credentials.
+
+        Raises NotFound when the market does not speak that vendor's protocol.
+        """
+        if vendor not in self.channels:
+            raise NotFound(f"the sandbox has no {vendor} channel", hint=f"one of: {', '.join(self.vendors())}")
+        told = self.channels[vendor]
+        where = {name: value for name, value in told.items() if name in AccountConfig.model_fields}
+        secrets = {name: value for name, value in told.items() if name not in where}
+        return AccountConfig.model_validate({"vendor": vendor, **where, **settings}), secrets
+
+    def vendors(self) -> list[str]:
+        """Whose protocols the market speaks."""
+        return sorted(name for name in self.channels if not name.endswith("_read_only"))
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -240,6 +256,7 @@ class System:
         self.instance.record("books", PartState(url=owner, embedded="postgres" in parts.embedded))
         self.environment = environment(parts.redis_url, owner, self.keys, self._scaled) | {
             "FLIPSYNC_EFFECT_WORKERS": str(self._effect_workers),
+            "FLIPSYNC_LOG_FOLDER": str(self.home / "logs"),
             **self._extra,
         }
         self._say("books", f"schema {bootstrap.newest_revision()}")

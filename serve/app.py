@@ -16,6 +16,7 @@ from ray.serve.schema import LoggingConfig
 
 from serve.api import build_app
 from serve.ingress import serve_here
+from serve.log_file import LogFile
 from serve.settings import ServeSettings
 from serve.telemetry import configure_logging
 
@@ -40,8 +41,11 @@ class Api:
     def __init__(self, settings: ServeSettings | None = None) -> None:
         # Serve puts a logger of its own in place of sys.stdout, which walks the stack for every line
         gc.set_threshold(_COLLECT_AFTER, 20, 20)
-        configure_logging(file=sys.__stdout__)
         self._settings = settings or ServeSettings()
+        # Not sys.stdout: Serve has put a logger there that walks the stack for every line. Nor the worker's own output,
+        # of which Ray tells every line to whoever drives the cluster.
+        folder = self._settings.log_folder
+        configure_logging(file=sys.__stdout__ if folder is None else LogFile(folder, "api"))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         application = build_app(self._settings)

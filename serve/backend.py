@@ -48,7 +48,7 @@ class Backend:
         self.tokens = AccessTokens(settings.jwt_key_bytes())
         self.passwords = Passwords()
         self.sign_in_limit = SignInLimit(self.redis)
-        self.webhook_addresses = WebhookAddresses(self.store, self.box)
+        self.webhook_addresses = WebhookAddresses(self.store, self.box, self.connector)
 
     def reader(self, user: Claims) -> TenantReader:
         """Questions as this user's tenant, answered only while the user is enabled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +28,7 @@ class ServeSettings(BaseSettings):
     )
     clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
     database_pool: int = Field(default=4, ge=1, le=50)
+    log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
     trusted_proxies: int = Field(
         default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"
     )

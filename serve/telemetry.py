@@ -6,12 +6,14 @@ import logging
 import re
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from serve.log_file import LogFile
 
 METRICS_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECRET_NAMES = re.compile(r"password|secret|token|authorization|credential|cookie|api_?key|jwt", re.IGNORECASE)
@@ -19,7 +21,7 @@ _HIDDEN = "[hidden]"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def configure_logging(level: int = logging.INFO, file: TextIO | None = None) -> None:
+def configure_logging(level: int = logging.INFO, file: TextIO | LogFile | None = None) -> None:
     """One JSON object a line on standard output, or in `file`; call once per process."""
     structlog.configure(
         processors=[
@@ -29,7 +31,7 @@ def configure_logging(level: int = logging.INFO, file: TextIO | None = None) -> 
             hide_secrets,
             structlog.processors.JSONRenderer(serializer=_json),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=file),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO | None", file)),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )

@@ -128,8 +128,16 @@ class RunningSandbox:
 
     base_url: str
     control_token: str
-    woocommerce: dict[str, str]
-    custom: dict[str, str]
+    #: addresses and keys, by vendor
+    channels: dict[str, dict[str, Any]]
+
+    @property
+    def woocommerce(self) -> dict[str, Any]:
+        return self.channels["woocommerce"]
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        return self.channels["custom"]
 
 
 @pytest.fixture
@@ -145,7 +153,7 @@ async def start_sandbox() -> AsyncIterator[Callable[..., Any]]:
         assert process.stdout is not None
         line = await asyncio.to_thread(process.stdout.readline)
         told = json.loads(line)
-        return RunningSandbox(told["base_url"], told["control_token"], told["woocommerce"], told["custom"])
+        return RunningSandbox(told["base_url"], told["control_token"], told["channels"])
 
     yield start
     for process in running:

@@ -13,7 +13,11 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
     """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment to the channel."""
 
     spec = AgentSpec(
-        name="fulfillment", ecosystem="logistics", reports_to="executive", authority=Authority(auto_above=0.5)
+        name="fulfillment",
+        ecosystem="logistics",
+        reports_to="executive",
+        authority=Authority(auto_above=0.5),
+        pace=0.25,  # the packing table does not mind
     )
 
     async def decide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flipsync.domain.channel import Offer
 from flipsync.domain.commands import (
     AdoptListing,
     Command,
@@ -54,6 +55,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
 
     #: whether other sellers' offers for the same goods can be seen on this channel
     sees_rivals = True
+    #: whether the channel switches off or deletes a failing webhook and tells nobody
+    drops_webhooks = False
 
     async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ListingRequested):
@@ -74,12 +77,14 @@ class BaseMarketAgent(Agent[ChannelEvent]):
     async def publish(self, event: ListingRequested, ctx: Context) -> Decision[ChannelCommand]:
         """Listings of the product that wait on this account, each as the channel should show it."""
         requested = await ctx.services.listings.requested(event.product_id, event.account_id)
-        ready = [(row.listing_id, row.offer) for row in requested if row.offer is not None]
-        blocked = [row for row in requested if row.offer is None]
-        evidence = [Evidence(kind="listing", id=row.listing_id, note=row.blocked) for row in blocked]
+        reasons = {row.listing_id: row.blocked if row.offer is None else self.lacks(row.offer) for row in requested}
+        offers = [(row.listing_id, row.offer) for row in requested if row.offer is not None]
+        ready = [(listing_id, offer) for listing_id, offer in offers if not reasons[listing_id]]
+        blocked = [(listing_id, reason) for listing_id, reason in reasons.items() if reason]
+        evidence = [Evidence(kind="listing", id=listing_id, note=reason) for listing_id, reason in blocked]
         if not ready:
             return Decision.hold(
-                f"nothing to publish: {blocked[0].blocked}" if blocked else "nothing waits", evidence=evidence
+                f"nothing to publish: {blocked[0][1]}" if blocked else "nothing waits", evidence=evidence
             )
         return Decision.propose(
             *(
@@ -90,6 +95,10 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             confidence=0.95,
             evidence=[*evidence, *(Evidence(kind="listing", id=listing_id) for listing_id, _ in ready)],
         )
+
+    def lacks(self, offer: Offer) -> str:
+        """What the channel would refuse the offer for, as far as it is known beforehand; "" when nothing."""
+        return ""
 
     async def follow(self, event: ListingOutdated, ctx: Context) -> Decision[ChannelCommand]:
         """Bring a live listing up to its product, or take it off sale with it."""
@@ -126,8 +135,16 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         )
 
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
-        """Compare the channel with our books."""
-        return Decision.propose(VerifyListings(account_id=event.account_id), why="time to compare the channel with us")
+        """Compare the channel with our books, and see to webhooks that may have gone."""
+        compare = VerifyListings(account_id=event.account_id)
+        url = (await ctx.services.profile()).settings.webhook_base_url if self.drops_webhooks else None
+        if url is None:
+            return Decision.propose(compare, why="time to compare the channel with us")
+        return Decision.propose(
+            compare,
+            EnsureWebhooks(account_id=event.account_id, callback_url=url),
+            why="time to compare the channel with us and to see that its webhooks are on",
+        )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
         """See what the channel offers already, and subscribe to its webhooks when it can reach us."""

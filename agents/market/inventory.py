@@ -16,7 +16,9 @@ InventoryEvent = StockMoved | ListingPublished | ListingVanished | QuantityDrift
 class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | QuantityDrifted]):
     """Shares each item's units out over its listings: partitioned (escrow) or shown everywhere (pooled)."""
 
-    spec = AgentSpec(name="inventory", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.5))
+    spec = AgentSpec(
+        name="inventory", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.5), pace=0.1
+    )
 
     async def decide(
         self, event: StockMoved | ListingPublished | ListingVanished | QuantityDrifted, ctx: Context

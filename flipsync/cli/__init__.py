@@ -35,6 +35,7 @@ app.add_typer(channels_app, name="channels")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"
+_TWO_CHANNELS = "woocommerce,custom"
 _debug = False
 _ROSTER = "agents:ROSTER"
 
@@ -88,6 +89,9 @@ def up(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="a market to sell in, with two connected channels")
     ] = False,
+    channels: Annotated[
+        str, typer.Option(help="which of the sandbox's channels to connect, with commas between; all: every one")
+    ] = _TWO_CHANNELS,
     effect_workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
 ) -> None:
     """Start everything and stay: PostgreSQL, Redis, Ray, agents, API. Ctrl-C stops it cleanly."""
@@ -107,7 +111,7 @@ def up(
             starting.start_sandbox(system)
         system.start_runtime()
         if sandbox:
-            run(starting.connect_sandbox(system, say))
+            run(starting.connect_sandbox(system, say, _vendors(channels)))
         if login is not None:
             out.print(f"\n  Sign in as [bold]{login.email}[/] with password [bold]{escape(login.password)}[/]")
             out.print("  [dim](shown once; `flipsync user add` makes more)[/]\n")
@@ -122,6 +126,16 @@ def up(
             pass
         say("stopping", "")
     say("stopped", "")
+
+
+def _vendors(words: str) -> tuple[Any, ...]:
+    """The vendors named, each once. Raises InvalidInput for one that the sandbox does not serve."""
+    records = importlib.import_module("flipsync.sandbox.records")
+    served = ["woocommerce" if channel == "woo" else channel for channel in records.CHANNELS]
+    chosen = served if words.strip() == "all" else [word.strip() for word in words.split(",") if word.strip()]
+    if not chosen or not set(chosen) <= set(served):
+        raise InvalidInput(f"{words!r} does not name channels of the sandbox", hint=f"of: {', '.join(served)}, or all")
+    return tuple(dict.fromkeys(chosen))
 
 
 def _signals() -> Any:
@@ -146,11 +160,12 @@ def demo(
     cost_ratio: Annotated[
         float, typer.Option(min=0, max=0.99, help="assumed cost / price where the file has no cost; 0: none")
     ] = 0.5,
+    channels: Annotated[str, typer.Option(help="where to sell, with commas between; all: every one")] = _TWO_CHANNELS,
     home: Home = None,
     port: Annotated[int, typer.Option(help="of the API; 0 takes a free one")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """The main job: import, list on two channels, sell for some days of market time, reconcile to the unit.
+    """The main job: import, list on the channels, sell for some days of market time, reconcile to the unit.
 
     Exit code 0 only when nothing was lost, doubled, oversold (escrow) or mismatched.
     """
@@ -167,6 +182,7 @@ def demo(
         traffic=traffic,
         stock_mode=mode,
         cost_ratio=Decimal(str(cost_ratio)) if cost_ratio else None,
+        channels=_vendors(channels),
     )
     if not plan.catalogue.is_file():
         raise NotFound(f"there is no file {plan.catalogue}", hint="give a catalogue with --catalog FILE")

@@ -99,6 +99,7 @@ class Capabilities(BaseModel):
     rival_offers: bool
     webhooks: bool = Field(description="the vendor calls us; otherwise notices are fetched, or orders are polled")
     bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
+    webhook_keys: bool = Field(default=False, description="webhooks are checked with a fetched key: verify_webhook")
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
 
 
@@ -127,6 +128,8 @@ class MarketplaceConnector(ABC):
     capabilities: ClassVar[Capabilities]
     #: credentials a person must give; others may exist, and are renewed or optional
     needs: ClassVar[tuple[str, ...]]
+    #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
+    signs_with: ClassVar[str] = "webhook_secret"
 
     def __init__(
         self,
@@ -240,10 +243,23 @@ class MarketplaceConnector(ABC):
         """Verify the signature over the raw bytes and translate. Raises Unauthenticated or InvalidInput
         (flipsync.domain.errors); header names arrive in any case."""
 
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes, secret: SecretStr) -> WebhookNotice:
+        """`parse_webhook` for vendors that sign with a key of their own, which has to be fetched first.
+
+        Needed only where `capabilities.webhook_keys`. Raises what `parse_webhook` raises, and Rejected or Retryable
+        when the key cannot be had: then the delivery is neither genuine nor forged, and is to be delivered again.
+        """
+        return self.parse_webhook(headers, body, secret, self.config)
+
     @classmethod
     def answer_challenge(cls, query: Mapping[str, str], secret: SecretStr, callback_url: str) -> dict[str, str] | None:
         """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
         return None
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether facts wait in a queue of the vendor's (see `notices`): then its lists are asked for rarely."""
+        return False
 
     def notices(self) -> AsyncIterator[WebhookNotice]:
         """Notices that wait in a queue of the vendor's, where it has one instead of calling us.

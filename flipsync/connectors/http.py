@@ -6,6 +6,7 @@ nothing left this machine (DNS, connect, pool)        Retryable
 401, or what the vendor calls an expired token        once more with a new token, where there are tokens
 time-out, broken connection, unusable body, 5xx       read: Retryable, write: OutcomeUnknown
 3xx and every other 4xx                               Rejected
+an error body that says what happened (see Meaning)   overrules the status
 """
 
 from __future__ import annotations
@@ -218,9 +219,9 @@ class HttpCore:
         if status == 429 or (status == 503 and after is not None):
             await self._limiter.pause(bucket, min(after or _PAUSE_WITHOUT_ADVICE, _LONGEST_PAUSE))
             raise Retryable(message, after=after, vendor_code=found.code, vendor_status=status)
-        if status in (408, 425):
+        if status in (408, 425) or found.meaning == "later":
             raise Retryable(message, vendor_code=found.code, vendor_status=status)
-        if status >= 500:
+        if found.meaning == "broken" or (status >= 500 and found.meaning != "refused"):
             if writes:
                 hint = found.hint or "read back before trying again"
                 raise OutcomeUnknown(message, hint=hint, vendor_code=found.code, vendor_status=status)

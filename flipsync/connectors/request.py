@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import httpx2
@@ -15,6 +15,11 @@ from pydantic import SecretStr
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, str]]
+
+
+#: What an error body says happened, where it says more than the status does: refused for good, not now (and nothing was
+#: done), or broken over there (so that nobody knows).
+Meaning = Literal["as the status", "refused", "later", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class VendorError:
     auth: bool = False
     missing: bool = False
     expired: bool = False
+    meaning: Meaning = "as the status"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 
+from flipsync.sandbox.records import sandbox_channel
 from flipsync.store.models import (
     Allocation,
     Listing,
@@ -20,8 +21,6 @@ from flipsync.store.models import (
     Variant,
 )
 from flipsync.store.unit_of_work import Store
-
-_CHANNEL = {"woocommerce": "woo", "custom": "custom"}
 
 
 class Reconciliation(BaseModel):
@@ -53,7 +52,7 @@ async def reconcile(store: Store, tenant_id: UUID, truth: dict[str, Any]) -> Rec
         accounts = await session.execute(select(MarketplaceAccount.id, MarketplaceAccount.vendor))
         vendors = {row[0]: row[1] for row in accounts}
         orders = [
-            (_CHANNEL[vendors[account]], external, holds)
+            (sandbox_channel(vendors[account]), external, holds)
             for account, external, holds in await session.execute(
                 select(Order.account_id, Order.external_id, Order.holds_stock)
             )
@@ -124,7 +123,7 @@ async def reconcile(store: Store, tenant_id: UUID, truth: dict[str, Any]) -> Rec
             mismatches += 1
             problems.append(f"{sku}: more promised than there is")
     for sku, account_id, price, shown, entitled, mode in shares:
-        channel = _CHANNEL[vendors[account_id]]
+        channel = sandbox_channel(vendors[account_id])
         there = truth["skus"].get(sku, {}).get("channels", {}).get(channel)
         if there is None:
             mismatches += 1

@@ -15,13 +15,13 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from flipsync.connectors.base import AccountConfig
 from flipsync.demo.reconcile import Reconciliation, reconcile
+from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock
 from flipsync.domain.errors import Conflict
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.sandbox.client import SandboxClient
-from flipsync.sandbox.records import CHANNELS
+from flipsync.sandbox.records import sandbox_channel
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts, identity, orders
@@ -58,6 +58,7 @@ FAULTS = {
 #: what the channels' owners would have to wait for before a listing is stuck, in seconds
 _LISTING_LIMIT, _QUIET_LIMIT = 180.0, 120.0
 Tell = Callable[[str, float, str], None]
+_NAMES: dict[str, str] = {"woocommerce": "Own shop", "custom": "Marketplace"}
 
 
 @dataclass
@@ -73,6 +74,7 @@ class DemoPlan:
     stock_mode: StockMode = "escrow"
     cost_ratio: Decimal | None = Decimal("0.5")
     currency: str = "USD"
+    channels: tuple[Vendor, ...] = ("woocommerce", "custom")
 
 
 @dataclass
@@ -117,14 +119,14 @@ class Demo:
             await self._await_listed(tenant_id, imported)
             phase("list")
             if plan.faults:
-                for channel in CHANNELS:
-                    await market.set_faults(channel, replace=True, **FAULTS)
+                for vendor in plan.channels:
+                    await market.set_faults(sandbox_channel(vendor), replace=True, **FAULTS)
             await market.open_for_business(open=True)
             await self._trade(tenant_id, plan)
             phase("trade")
             await market.open_for_business(open=False)
-            for channel in CHANNELS:
-                await market.set_faults(channel, replace=True)
+            for vendor in plan.channels:
+                await market.set_faults(sandbox_channel(vendor), replace=True)
             await self._await_quiet(tenant_id, market)
             truth = await market.books()
             phase("settle")
@@ -160,40 +162,26 @@ class Demo:
         )
 
     async def _connect(self, tenant_id: UUID, plan: DemoPlan) -> None:
-        woo, custom = self._sandbox.woocommerce, self._sandbox.custom
-        common: dict[str, Any] = {"currency": plan.currency, "timeout_seconds": 2.5, "settle_seconds": 1.0}
-        async with self._store.unit(tenant_id) as unit:
-            shop = await accounts.connect_account(
-                unit,
-                self._box,
-                vendor="woocommerce",
-                name="Own shop",
-                config=AccountConfig(
-                    vendor="woocommerce",
-                    base_url=woo["base_url"],
-                    requests_per_second=200,
-                    burst=100,
-                    **common,
-                ),
-                credentials={"consumer_key": woo["consumer_key"], "consumer_secret": woo["consumer_secret"]},
-                stock_mode=plan.stock_mode,
+        for vendor in plan.channels:
+            config, credentials = self._sandbox.account(
+                vendor,
+                currency=plan.currency,
+                timeout_seconds=2.5,
+                settle_seconds=1.0,
+                requests_per_second=200,
+                burst=100,
             )
-            bazaar = await accounts.connect_account(
-                unit,
-                self._box,
-                vendor="custom",
-                name="Marketplace",
-                config=AccountConfig(
-                    vendor="custom",
-                    base_url=custom["base_url"],
-                    requests_per_second=200,
-                    burst=100,
-                    **common,
-                ),
-                credentials={"token": custom["token"]},
-                stock_mode=plan.stock_mode,
-            )
-        self._accounts = [AccountRef(shop, "woocommerce"), AccountRef(bazaar, "custom")]
+            async with self._store.unit(tenant_id) as unit:
+                account_id = await accounts.connect_account(
+                    unit,
+                    self._box,
+                    vendor=vendor,
+                    name=_NAMES.get(vendor, vendor.capitalize()),
+                    config=config,
+                    credentials=credentials,
+                    stock_mode=plan.stock_mode,
+                )
+            self._accounts.append(AccountRef(account_id, vendor))
 
     async def _await_listed(self, tenant_id: UUID, imported: ImportOutcome) -> None:
         wanted = imported.variants_created * len(self._accounts)
@@ -215,7 +203,9 @@ class Demo:
                     .where(Effect.finished_at.is_(None), Effect.command.in_(["PublishListing", "SetChannelQuantity"]))
                 )
             active = rows.get("active", 0)
-            self._tell("list", active / max(1, wanted), f"{active} of {wanted} listings on two channels")
+            self._tell(
+                "list", active / max(1, wanted), f"{active} of {wanted} listings on {len(self._accounts)} channels"
+            )
             settled = not waiting and not pending and sum(rows.values()) > 0 and not rows.get("requested")
             return settled or time.monotonic() > deadline
 

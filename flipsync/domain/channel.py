@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from flipsync.domain.money import Currency, Money
 
-Vendor = Literal["woocommerce", "custom"]
+Vendor = Literal["woocommerce", "custom", "shopify", "ebay", "amazon", "vendure", "medusa", "python"]
 ListingStatus = Literal["active", "draft", "ended"]
 OrderStatus = Literal["pending", "paid", "shipped", "cancelled", "refunded", "failed"]
 

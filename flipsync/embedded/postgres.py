@@ -50,6 +50,7 @@ synchronous_commit = on
 wal_level = replica
 max_wal_senders = 0
 jit = off
+autovacuum_naptime = '10s'  # tables that have just been filled get statistics, and with them good plans, soon
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%u@%d '

@@ -59,6 +59,9 @@ class AgentSpec:
     vendors: frozenset[Vendor] | None = None
     #: events per read transaction
     batch: int = 64
+    #: seconds from the beginning of one batch to the next, at least: facts that come thick are decided on together,
+    #: one that comes alone is decided on at once
+    pace: float = 0.0
     version: str = "1"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
-from flipsync.domain.clock import ScaledClock
+from flipsync.domain.clock import Clock, ScaledClock
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
-from flipsync.services import adopting, orders, stock
+from flipsync.services import adopting, orders, stock, webhooks
+from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
 from flipsync.store.repositories import accounts as account_rows
@@ -25,6 +26,8 @@ FIRST_PULL = timedelta(days=30)
 _RIVALS_A_CALL = 50
 #: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
 _OVERLAP = 5.0
+#: how often a vendor with a queue is asked for its list of orders all the same
+_LIST_BESIDE_QUEUE = timedelta(minutes=15)
 
 
 async def pull_orders(
@@ -61,6 +64,20 @@ async def pull_orders(
     return changed
 
 
+async def take_notices(store: Store, account: ConnectedAccount, connector: MarketplaceConnector, cause: Cause) -> int:
+    """Work through what waits in the vendor's queue; returns how many facts were new.
+
+    A notice that says less than the whole order has it read: the vendor's list may be asked for too rarely to wait.
+    """
+    fresh = 0
+    async for notice in connector.notices():
+        if notice.kind == "order" and notice.order is None and not notice.deleted:
+            notice = notice.model_copy(update={"order": await connector.read_order(notice.resource_id)})
+        taken = await webhooks.book(store, account, notice, cause)
+        fresh += taken.outcome == "accepted"
+    return fresh
+
+
 class SharedPull:
     """Many wait, one pulls: whoever asks is served by a pull that began after it asked."""
 
@@ -68,6 +85,15 @@ class SharedPull:
         self._pull = pull
         self._running: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
+        self._listed_at: datetime | None = None
+
+    def list_is_due(self, clock: Clock) -> bool:
+        """Whether the whole list, which a queue spares us, was not asked for lately; counts as asked for then."""
+        now = clock.now()
+        if self._listed_at is not None and now - self._listed_at < _LIST_BESIDE_QUEUE:
+            return False
+        self._listed_at = now
+        return True
 
     async def fresh(self, cause: Cause) -> int:
         """Raises what the pull raises. What it books names the first asker as its cause."""

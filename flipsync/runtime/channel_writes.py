@@ -25,6 +25,7 @@ from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.certificate import Certificate, CertificateRefused
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.proposal import PriceProposal
+from flipsync.services.webhooks import callback_url
 from flipsync.store.models import Listing, Order
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -362,7 +363,7 @@ async def confirm_shipment(job: Job, command: c.ConfirmShipment) -> Done:
 
 
 async def ensure_webhooks(job: Job, command: c.EnsureWebhooks) -> Done:
-    url = f"{command.callback_url.rstrip('/')}/api/v1/webhooks/{job.account.webhook_token}"
+    url = callback_url(command.callback_url, job.account.webhook_token)
     subscriptions = await job.connector.ensure_webhooks(url, job.account.webhook_secret)
 
     return Done(", ".join(sorted(each.topic for each in subscriptions)) or "no webhooks")

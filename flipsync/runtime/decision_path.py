@@ -23,7 +23,7 @@ from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.services import accounts, adopting, orders, stock
-from flipsync.services.desk import offer_of
+from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
@@ -34,7 +34,7 @@ from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 _COUNT_SECONDS = 60.0
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
-_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady)
+_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
 
 
 class DecisionPath:
@@ -206,24 +206,25 @@ class DecisionPath:
 
     async def endorse(self, unit: UnitOfWork, ctx: Context, decision_id: UUID) -> None:
         """Let an escalated or awaiting decision go ahead; the gate still has its say."""
-        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        row = await decision_rows.lock(unit.session, decision_id)
         if row is None:
             raise NotFound(f"decision {decision_id} does not exist")
         if row.state not in ("escalated", "awaiting"):
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
-        approved = await decision_rows.is_approved(unit.session, decision_id)
         for known in _open_proposals(row):
             command = c.Command.from_store(known.command, known.payload)
             proposal = _proposed(decision_id, known.ordinal, command)
             proposal.id = known.id
             unit.judge_again(proposal)
-            await self._carry_out(unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=approved)
+            await self._carry_out(
+                unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=row.approved
+            )
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
         """Stop an escalated or awaiting decision."""
-        row = await decision_rows.get(unit.session, decision_id, lock=True)
+        row = await decision_rows.lock(unit.session, decision_id)
         if row is None:
             raise NotFound(f"decision {decision_id} does not exist")
         if row.state not in ("escalated", "awaiting"):
@@ -269,12 +270,11 @@ class DecisionPath:
         created = 0
         rows = await listing_rows.variants_to_list(unit.session, command.product_id, command.account_id)
         for variant, product in rows:
-            offer = offer_of(variant, product)
             listing_id = await listing_rows.create_listing(
                 unit,
                 account_id=account.id,
                 variant=variant,
-                title=offer.title if offer else product.title,
+                title=title_of(variant, product),
                 currency=account.currency,
             )
             if listing_id is None:

@@ -40,7 +40,7 @@ from flipsync.services.pricing.firewall import Firewall
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories.effects import ClaimedEffect, Outcome
-from flipsync.store.unit_of_work import Store, UnitOfWork
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 log = structlog.get_logger()
 
@@ -323,9 +323,13 @@ class EffectWorker:
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)
-        return channel_reads.SharedPull(
-            lambda cause: channel_reads.pull_orders(self._store, account.tenant_id, ref, connector, cause)
-        )
+
+        async def pull(cause: Cause) -> int:
+            if connector.has_queue:
+                return await channel_reads.take_notices(self._store, account, connector, cause)
+            return await channel_reads.pull_orders(self._store, account.tenant_id, ref, connector, cause)
+
+        return channel_reads.SharedPull(pull)
 
     def _must_wait(self, link: _Link, command: c.Command) -> float:
         """Seconds to wait before trying: the account is paused (reads go on), or its circuit is open."""
@@ -372,7 +376,11 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
 
 
 async def _pull_orders(job: Job) -> str:
-    return f"{await job.pulls.fresh(job.cause)} orders new or changed"
+    found = await job.pulls.fresh(job.cause)
+    if job.connector.has_queue and job.pulls.list_is_due(job.store.clock):
+        # what the queue lost is still in the list
+        found += await channel_reads.pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"{found} orders new or changed"
 
 
 async def _pull_rivals(job: Job) -> str:

@@ -61,7 +61,7 @@ class Gate:
         self, unit: UnitOfWork, ctx: Context, command: ChangePrice | PublishListing, listing_id: UUID, price: Money
     ) -> Verdict:
         choices = (await ctx.services.profile()).settings.pricing
-        rows = await pricing_rows.rows(unit.session, since=ctx.now - WINDOW, listing_ids=[listing_id])
+        rows = await pricing_rows.rows(unit.session, since=ctx.now - WINDOW, listing_ids=[listing_id], market=False)
         if not rows:
             return Verdict.deny("listing", "the listing does not exist")
         verdict = self._firewall.check(proposal_for(rows[0], price, choices, ctx.now))

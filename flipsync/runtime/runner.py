@@ -50,6 +50,7 @@ class AgentRunner:
         self._careful = 0
         #: seconds until there is something to do without being told (None: nothing is known of)
         self._due: float | None = 0.0
+        self._began = 0.0
 
     async def run(self) -> None:
         """Work for ever."""
@@ -58,6 +59,7 @@ class AgentRunner:
             try:
                 if not self._epoch:
                     await self.begin()
+                await self._keep_pace()
                 await self.step()
                 if self._due != 0.0:
                     await self._mailbox.wait(self._due)
@@ -74,6 +76,13 @@ class AgentRunner:
             self._epoch = await task_rows.begin_life(session, self.name, os.getpid())
             # what ended several lives is among these: taken one by one, it can only take itself down again
             self._careful = await task_rows.died_with(session, self.name)
+
+    async def _keep_pace(self) -> None:
+        """Let facts gather, unless there is more than one batch of them already."""
+        clock = asyncio.get_running_loop().time
+        if self._due != 0.0 and (early := self._began + self.agent.spec.pace - clock()) > 0:
+            await asyncio.sleep(early)
+        self._began = clock()
 
     async def step(self) -> int:
         """Handle one batch; returns how many tasks it held."""

@@ -106,8 +106,6 @@ def _announce(sandbox: Sandbox, *, as_json: bool) -> None:
     ready = {
         "base_url": sandbox.base_url,
         "control_token": sandbox.control_token,
-        "woocommerce": credentials["woocommerce"],
-        "custom": credentials["custom"],
         "channels": credentials,
     }
     text = (

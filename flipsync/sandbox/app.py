@@ -98,6 +98,10 @@ class Sandbox:
         consumer_key, _, consumer_secret = text.partition(" ")
         return ApiKey(consumer_key, consumer_secret, permissions)
 
+    def server(self, prefix: str) -> Any:
+        """The server mounted at `prefix`. Raises StopIteration when there is none."""
+        return next(each.app for each in self.served if each.prefix == prefix)
+
     @property
     def base_url(self) -> str:
         return self._base_url

@@ -129,6 +129,14 @@ class Books:
         rows = self.listings("channel = ? AND sku = ? AND status <> 'trash' ORDER BY id LIMIT 1", (channel, sku))
         return rows[0] if rows else None
 
+    def shelf_of(self, listing: Listing) -> Listing:
+        """Where the units of a listing are counted: with itself, or with the product it is a variation of."""
+        if listing.quantity is None and "parent_id" in listing.doc:
+            parent = self.listing(int(listing.doc["parent_id"]))
+            if parent is not None and parent.quantity is not None:
+                return parent
+        return listing
+
     def listings(self, where: str, params: Sequence[Any]) -> list[Listing]:
         cursor = self.db.execute(f"SELECT {_LISTING_COLUMNS} FROM listing WHERE {where}", params)  # noqa: S608
         return [

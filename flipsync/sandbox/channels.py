@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from flipsync.sandbox.shopify import open_shopify
+
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
 
@@ -25,5 +27,17 @@ class Served:
     credentials: Callable[[str], dict[str, dict[str, Any]]]
 
 
+def _ebay(sandbox: Sandbox) -> Served:
+    from flipsync.sandbox.ebay import open_ebay
+
+    return open_ebay(sandbox)
+
+
+def _amazon(sandbox: Sandbox) -> Served:
+    from flipsync.sandbox.amazon import open_amazon
+
+    return open_amazon(sandbox)
+
+
 #: Each makes one vendor's server of a sandbox.
-OPENERS: tuple[Callable[[Sandbox], Served], ...] = ()
+OPENERS: tuple[Callable[[Sandbox], Served], ...] = (open_shopify, _ebay, _amazon)

@@ -98,6 +98,10 @@ class ChannelServer(ABC):
     def current(self, call: Call) -> Answer:
         """What a read of the written resource would answer now."""
 
+    def writes(self, call: Call) -> bool:
+        """Whether the call changes anything; some vendors ask their questions with POST and PUT."""
+        return call.writes
+
     async def prepare(self, call: Call) -> Call:
         """What a vendor does before and outside the transaction; may wait. Raises Refusal."""
         return call
@@ -136,10 +140,10 @@ class ChannelServer(ABC):
         try:
             with self.books.transaction():
                 answer = self.answer(call)
-                applies = call.writes and answer.status < 300 and self.can_be_ignored(call)
+                applies = self.writes(call) and answer.status < 300 and self.can_be_ignored(call)
                 if applies and self.faults.strikes(self.channel, "ignored_write"):
                     raise _Ignored(answer)
-                if call.writes:
+                if self.writes(call):
                     self._write_down(call, answer.status, "")
         except Refusal as refusal:
             return self._log(call, refusal.answer, "")
@@ -149,7 +153,7 @@ class ChannelServer(ABC):
         return answer
 
     async def _fail_afterwards(self, call: Call, answer: Answer) -> Answer:
-        if not call.writes or answer.status >= 300 or answer.fault:
+        if not self.writes(call) or answer.status >= 300 or answer.fault:
             return answer
         if self.faults.strikes(self.channel, "error_after"):
             self._mark(call, "error_after")
@@ -164,7 +168,7 @@ class ChannelServer(ABC):
         return answer
 
     def _log(self, call: Call, answer: Answer, fault: str) -> Answer:
-        if call.writes:
+        if self.writes(call):
             self._write_down(call, answer.status, fault)
         answer.fault = fault
         return answer

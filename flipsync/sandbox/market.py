@@ -16,7 +16,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import HOUR_PROFILE, Buyer, choose, draw_buyer, stream, visits_per_day
 from flipsync.sandbox.clock import instant
 from flipsync.sandbox.orderbook import OrderBook, Refused
-from flipsync.sandbox.records import MARKETPLACES, Channel, Listing, Order
+from flipsync.sandbox.records import MARKETPLACES, RETURNS_TO_SELLER, Channel, Listing, Order
 from flipsync.sandbox.rivals import Rival, open_rivals, reprice, reprice_delay_ms, stock_delay_ms
 
 _DAY_MS = 86_400_000
@@ -50,6 +50,7 @@ class Market:
         stored = books.meta("market_settings")
         self.settings = MarketSettings.model_validate_json(stored) if stored else MarketSettings()
         self.on_visit: Callable[[Channel], None] = lambda channel: None
+        self.on_offers: Callable[[str], None] = lambda sku: None
         self.tally: Counter[str] = Counter()
         self.woken = asyncio.Event()
         self._advancing = asyncio.Lock()
@@ -256,6 +257,8 @@ class Market:
         order = self.books.order(order_id)
         if order is None:
             return
+        if kind == "refund" and order.channel in RETURNS_TO_SELLER and order.status == "paid":
+            kind = "cancellation"
         if kind == "payment" and order.status == "pending":
             self._pay(order)
         elif kind == "expiry" and order.status == "pending":
@@ -266,7 +269,8 @@ class Market:
             order.status = "cancelled"
             self.tally["orders_cancelled"] += 1
         elif kind == "refund" and order.status in ("processing", "completed", "paid", "shipped") and not order.refunds:
-            self._refund(order, int(doc["units"]), restock=bool(doc["restock"]))
+            restock = bool(doc["restock"]) and order.channel not in RETURNS_TO_SELLER
+            self._refund(order, int(doc["units"]), restock=restock)
         else:
             return
         self.books.save_order(order)
@@ -314,6 +318,7 @@ class Market:
             (rival.price_minor, int(rival.in_stock), rival_id),
         )
         self._schedule(kind, str(rival_id), n + 1, delay)
+        self.on_offers(sku)
 
     def status(self) -> dict[str, Any]:
         return {"tally": dict(self.tally), "settings": self.settings.model_dump()}

@@ -34,7 +34,8 @@ class OrderBook:
         listing = self.books.listing_by_sku(channel, sku)
         if listing is None:
             return self._refuse(channel, sku, quantity, "not listed")
-        if not listing.sellable(quantity):
+        shelf = self.books.shelf_of(listing)
+        if not listing.sellable(quantity) or (shelf is not listing and (shelf.quantity or 0) < quantity):
             on_sale = listing.sellable(0)
             return self._refuse(channel, sku, quantity, "not enough units" if on_sale else "not on sale")
         assert listing.price_minor is not None
@@ -74,7 +75,8 @@ class OrderBook:
 
     def _counted(self, line: Line) -> Listing | None:
         listing = None if line.listing_id is None else self.books.listing(line.listing_id)
-        return listing if listing is not None and listing.quantity is not None else None
+        shelf = None if listing is None else self.books.shelf_of(listing)
+        return shelf if shelf is not None and shelf.quantity is not None else None
 
     def shelf_covers(self, order: Order) -> bool:
         """Whether every counted line can be taken now."""
@@ -84,7 +86,8 @@ class OrderBook:
                 wanted[line.listing_id] = wanted.get(line.listing_id, 0) + line.quantity
         for listing_id, units in wanted.items():
             listing = self.books.listing(listing_id)
-            if listing is not None and listing.quantity is not None and listing.quantity < units:
+            shelf = None if listing is None else self.books.shelf_of(listing)
+            if shelf is not None and shelf.quantity is not None and shelf.quantity < units:
                 return False
         return True
 

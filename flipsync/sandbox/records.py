@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-Channel = Literal["woo", "custom"]
-CHANNELS: tuple[Channel, ...] = ("woo", "custom")
+Channel = Literal["woo", "custom", "shopify", "ebay", "amazon"]
+CHANNELS: tuple[Channel, ...] = ("woo", "custom", "shopify", "ebay", "amazon")
 #: Where other sellers offer the same goods, and the channel keeps a fee; the rest are shops of one's own.
-MARKETPLACES: frozenset[Channel] = frozenset({"custom"})
+MARKETPLACES: frozenset[Channel] = frozenset({"custom", "ebay", "amazon"})
+#: Where returned units are the seller's to put on sale again: a refund puts nothing back on the shelf.
+RETURNS_TO_SELLER: frozenset[Channel] = frozenset({"ebay", "amazon"})
 #: How each channel writes the number of an order.
-_ORDER_IDS: dict[Channel, str] = {"woo": "{}", "custom": "o{}"}
+_ORDER_IDS: dict[Channel, str] = {
+    "woo": "{}",
+    "custom": "o{}",
+    "shopify": "gid://shopify/Order/{}",
+    "ebay": "27-{:05d}-70193",
+    "amazon": "111-0000000-{:07d}",
+}
 
 #: Listing states in which buyers see the goods, whatever the channel calls them.
 ON_SALE = frozenset({"active", "publish"})
@@ -34,6 +42,8 @@ class Listing:
 
     def sellable(self, units: int) -> bool:
         """Whether a buyer can have `units` now."""
+        if self.doc.get("parent_status", self.status) not in ON_SALE:
+            return False
         if self.status not in ON_SALE or self.price_minor is None or self.price_minor <= 0:
             return False
         if self.quantity is None:
@@ -100,6 +110,11 @@ class Order:
             for line in self.lines:
                 held[line.sku] = held.get(line.sku, 0) + line.quantity - line.restocked
         return held
+
+
+def sandbox_channel(vendor: str) -> Channel:
+    """What the sandbox calls the channel that speaks a vendor's protocol. Raises ValueError for one it does not."""
+    return CHANNELS[CHANNELS.index("woo" if vendor == "woocommerce" else cast(Channel, vendor))]
 
 
 def order_external_id(channel: Channel, order_id: int) -> str:

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS listing (
     doc TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS listing_sku ON listing (channel, sku);
+CREATE INDEX IF NOT EXISTS listing_parent ON listing (json_extract(doc, '$.parent_id'));
 CREATE INDEX IF NOT EXISTS listing_modified ON listing (channel, modified_ms);
 
 -- Every listing ever made, also those deleted since: the proof that none was made twice.

@@ -110,7 +110,7 @@ class Webhooks:
         self.subscriptions = Subscriptions(books)
         self.render: dict[Channel, Callable[[str, str], bytes]] = {}
         #: how a channel names a change for its subscribers, and signs a delivery
-        self.topic: dict[Channel, Callable[[Change], str]] = {}
+        self.topic: dict[Channel, Callable[[Change], str | tuple[str, ...]]] = {}
         self.sign: dict[Channel, Callable[[Subscription, Pending, bytes], dict[str, str]]] = {}
         self.shop_url = "http://127.0.0.1"
         self.shop_interval = float(books.meta("webhook_interval") or 1.6)
@@ -146,10 +146,12 @@ class Webhooks:
         name = self.topic.get(change.channel)
         if name is None:
             return
-        topic = name(change)
+        named = name(change)
+        topics = (named,) if isinstance(named, str) else named
         for hook in self.subscriptions.find("channel = ? AND status = 'active'", (change.channel,)):
-            if topic in hook.topics:
-                self._enqueue(hook, topic, str(change.id))
+            for topic in topics:
+                if topic in hook.topics:
+                    self._enqueue(hook, topic, str(change.id))
 
     def _enqueue(self, hook: Subscription, topic: str, resource_id: str) -> None:
         channel, faults = hook.channel, self.faults

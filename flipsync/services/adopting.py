@@ -9,7 +9,7 @@ from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import ListingPublished, ListingRecognised, ListingRequested, ListingsSurveyed
 from flipsync.services.adoption import Match, OwnGoods, Survey, survey
-from flipsync.services.desk import title_of
+from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import accounts as account_rows
 from flipsync.store.repositories import listings as rows

@@ -11,11 +11,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
-from flipsync.domain.money import Money
+from flipsync.services.offers import offer_of
 from flipsync.services.partition import Claim, escrow_shares, pooled_quantity
 from flipsync.services.quotes import PricingDesk
 from flipsync.services.tenant_settings import TenantProfile, profile
-from flipsync.store.models import Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import inventory as inventory_rows
@@ -110,10 +109,11 @@ class ListingDesk:
     async def requested(self, product_id: UUID, account_id: UUID) -> list[RequestedOffer]:
         """What to publish of a product on an account; variants without a price say why they cannot be."""
         rows = await listing_rows.requested(self._services.session, product_id, account_id)
+        choices = await listing_rows.choices_of(self._services.session, product_id) if rows else []
         return [
             RequestedOffer(listing.id, offer, "" if offer else "no price: set one for the variant")
             for listing, variant, product in rows
-            for offer in [offer_of(variant, product)]
+            for offer in [offer_of(variant, product, choices)]
         ]
 
     async def outdated(self, listing_id: UUID) -> OutdatedListing | None:
@@ -123,11 +123,12 @@ class ListingDesk:
             return None
         listing, variant, product = found
         told = await effect_rows.offer_told(self._services.session, listing_id)
+        choices = await listing_rows.choices_of(self._services.session, product.id)
         return OutdatedListing(
             account_id=listing.account_id,
             status=listing.status,
             published=product.published,
-            offer=offer_of(variant, product),
+            offer=offer_of(variant, product, choices),
             told=Offer.model_validate(told) if told is not None else None,
         )
 
@@ -147,35 +148,10 @@ class OutdatedListing:
         """Whether the channel has to be told; price and quantity have their own ways there."""
         if self.offer is None or self.told is None:
             return True
-        apart = {"price": self.offer.price, "quantity": self.offer.quantity}
+        apart: dict[str, object] = {"price": self.offer.price, "quantity": self.offer.quantity}
+        if self.told.group is not None and self.offer.group is not None:
+            apart["group"] = self.offer.group  # its words are the listing's too; a sibling's choices are no edit
         return self.told.model_copy(update=apart) != self.offer
-
-
-def title_of(variant: Variant, product: Product) -> str:
-    """The product's title and the variant's choices."""
-    suffix = " / ".join(str(value) for value in variant.options.values())
-    return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
-
-
-def offer_of(variant: Variant, product: Product) -> Offer | None:
-    """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell."""
-    if variant.price_minor is None:
-        return None
-    options = {str(name): str(value) for name, value in variant.options.items()}
-    images = ([variant.image] if variant.image else []) + [i for i in product.images if i != variant.image]
-    return Offer(
-        sku=variant.sku,
-        title=title_of(variant, product),
-        description_html=product.description_html,
-        price=Money(amount_minor=variant.price_minor, currency=variant.currency),
-        quantity=0,
-        barcode=variant.barcode,
-        brand=product.brand,
-        category=product.category,
-        images=tuple(images[:12]),
-        weight_grams=variant.weight_grams,
-        attributes=options,
-    )
 
 
 class OrderDesk:
@@ -194,9 +170,14 @@ class OrderDesk:
 class DecisionDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._expected: dict[UUID, DecisionRow] | None = None
 
     async def get(self, decision_id: UUID) -> DecisionRow | None:
-        return await decision_rows.get(self._services.session, decision_id)
+        if decision_id not in self._services.expected:
+            return (await decision_rows.get_all(self._services.session, [decision_id])).get(decision_id)
+        if self._expected is None:
+            self._expected = await decision_rows.get_all(self._services.session, self._services.expected)
+        return self._expected.get(decision_id)
 
     async def unanswered(self) -> Sequence[UUID]:
         """Decisions whose question to a person ran out of time, longest ago first; at most 200 at once."""
@@ -267,4 +248,4 @@ class Services:
 
     @cached_property
     def pricing(self) -> PricingDesk:
-        return PricingDesk(self.session, self.now, self.profile)
+        return PricingDesk(self.session, self.now, self.profile, self.expected)

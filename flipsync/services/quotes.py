@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.money import Money
 from flipsync.services.pricing.economics import UnitEconomics
-from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed, stripe_us
+from flipsync.services.pricing.fees import FeeSchedule, amazon_us, ebay_us, percentage_plus_fixed, stripe_us
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
@@ -49,10 +49,19 @@ class ListMargin:
     net: Money | None
 
 
+#: fees the vendors themselves publish, by vendor and currency
+_PUBLISHED: dict[tuple[str, str], Callable[[], FeeSchedule]] = {
+    ("amazon", "USD"): amazon_us,
+    ("ebay", "USD"): ebay_us,
+    ("woocommerce", "USD"): stripe_us,
+}
+
+
 def fee_schedule(vendor: str, currency: str, choices: PricingChoices) -> FeeSchedule | None:
     """The fees of an account; None where nobody has said what they are."""
-    if vendor == "woocommerce" and currency == "USD":
-        return stripe_us()
+    published = _PUBLISHED.get((vendor, currency))
+    if published is not None:
+        return published()
     return percentage_plus_fixed(
         cast(Vendor, vendor),
         Decimal(choices.marketplace_fee_bps),
@@ -168,24 +177,40 @@ def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
 class PricingDesk:
     """Quotes for listings, from one read-only transaction."""
 
-    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        expected: Collection[UUID] = (),
+    ) -> None:
+        """`expected`: listings that will be asked about, read together at the first question about one of them."""
         self._session = session
         self._now = now
         self._profile = profile
         self._policy = PricingPolicy()
+        self._expected = expected
+        self._rows: dict[UUID, PriceRow] | None = None
 
     async def quote(self, listing_id: UUID) -> ListingQuote | None:
         """The next price of one listing; None when it has no price on its channel yet."""
-        quotes = await self._quotes([listing_id])
+        if listing_id in self._expected:
+            if self._rows is None:
+                self._rows = {row.listing_id: row for row in await self._read(list(self._expected))}
+            row = self._rows.get(listing_id)
+            quotes = await self._quotes([row] if row else [])
+        else:
+            quotes = await self._quotes(await self._read([listing_id]))
         return quotes[0] if quotes else None
 
     async def quote_variant(self, variant_id: UUID) -> list[ListingQuote]:
         """The next prices of all listings of a variant."""
-        return await self._quotes(await pricing_rows.listings_of_variant(self._session, variant_id))
+        listings = await pricing_rows.listings_of_variant(self._session, variant_id)
+        return await self._quotes(await self._read(listings) if listings else [])
 
     async def quote_all(self) -> list[ListingQuote]:
         """The next price of every active listing."""
-        return await self._quotes(None)
+        return await self._quotes(await self._read(None))
 
     async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
         """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
@@ -210,9 +235,13 @@ class PricingDesk:
                 found.append(ListMargin(account_id, variant.sku, net))
         return found
 
-    async def _quotes(self, listing_ids: Sequence[UUID] | None) -> list[ListingQuote]:
+    async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
+        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
+
+    async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
+        if not rows:
+            return []
         choices = (await self._profile()).settings.pricing
-        rows = await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
         quotes = []
         for row in rows:
             request = request_for(row, choices, self._now) if row.status == "active" else None

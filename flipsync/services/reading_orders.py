@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, Field
 from flipsync.domain.channel import Address, OrderStatus
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
-from flipsync.store.reading import Reader, Rows
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, amount, cut
+from flipsync.store.reading import Reader
 from flipsync.store.repositories import reading_selling as rows
 
 State = Literal["received", "reserved", "ready", "shipped", "cancelled"]
@@ -103,7 +103,7 @@ async def list_orders(reader: Reader, page: PageRequest, where: OrderFilter) -> 
     return cut(
         found,
         page.limit,
-        lambda row: OrderSummary(**_summary(row)),
+        lambda row: OrderSummary.model_validate(_summary(row)),
         lambda row: [row.placed_at.isoformat(), str(row.id)],
     )
 
@@ -116,46 +116,41 @@ async def get_order(reader: Reader, order_id: UUID, *, with_customer: bool) -> O
     if not found:
         raise NotFound(f"no order {order_id}")
     order = found[0]
-    return OrderView(
-        **_summary(order),
-        lines=_lines(lines, order.currency),
-        refunds=[
-            RefundView(
-                id=refund.id,
-                amount=Money(amount_minor=refund.amount_minor, currency=refund.currency),
-                created_at=refund.created_at,
-            )
-            for refund in refunds
-        ],
-        shipment=None
-        if not shipments
-        else ShipmentView(
-            carrier=shipments[0].carrier,
-            tracking_number=shipments[0].tracking_number,
-            confirmed_at=shipments[0].confirmed_at,
-        ),
-        ship_to=Address.model_validate(order.ship_to) if with_customer else None,
+    return OrderView.model_validate(
+        _summary(order)
+        | {
+            "lines": [_line(line, order.currency) for line in lines],
+            "refunds": [
+                {"id": row.id, "amount": amount(row.amount_minor, row.currency), "created_at": row.created_at}
+                for row in refunds
+            ],
+            "shipment": _shipment(shipments[0]) if shipments else None,
+            "ship_to": order.ship_to if with_customer else None,
+        }
     )
 
 
-def _lines(lines: Rows, currency: str) -> list[OrderLineView]:
-    return [
-        OrderLineView(
-            id=line.id,
-            listing_id=line.listing_id,
-            sku=line.sku,
-            title=line.title,
-            quantity=line.quantity,
-            reserved=line.reserved,
-            short=line.short,
-            shipped=line.shipped,
-            returned=line.returned,
-            total=Money(amount_minor=line.total_minor, currency=currency),
-            tax=Money(amount_minor=line.tax_minor, currency=currency),
-            unit_cost=money(line.cost_minor, currency),
-        )
-        for line in lines
-    ]
+def _line(row: Any, currency: str) -> dict[str, Any]:
+    """The fields of an OrderLineView."""
+    return {
+        "id": row.id,
+        "listing_id": row.listing_id,
+        "sku": row.sku,
+        "title": row.title,
+        "quantity": row.quantity,
+        "reserved": row.reserved,
+        "short": row.short,
+        "shipped": row.shipped,
+        "returned": row.returned,
+        "total": amount(row.total_minor, currency),
+        "tax": amount(row.tax_minor, currency),
+        "unit_cost": amount(row.cost_minor, currency),
+    }
+
+
+def _shipment(row: Any) -> dict[str, Any]:
+    """The fields of a ShipmentView."""
+    return {"carrier": row.carrier, "tracking_number": row.tracking_number, "confirmed_at": row.confirmed_at}
 
 
 def _summary(row: Any) -> dict[str, Any]:
@@ -170,10 +165,10 @@ def _summary(row: Any) -> dict[str, Any]:
         "status": row.status,
         "vendor_status": row.vendor_status,
         "state": row.state,
-        "total": Money(amount_minor=row.total_minor, currency=row.currency),
-        "tax": Money(amount_minor=row.tax_minor, currency=row.currency),
-        "shipping": Money(amount_minor=row.shipping_minor, currency=row.currency),
-        "fee": money(row.fee_minor, row.currency),
+        "total": amount(row.total_minor, row.currency),
+        "tax": amount(row.tax_minor, row.currency),
+        "shipping": amount(row.shipping_minor, row.currency),
+        "fee": amount(row.fee_minor, row.currency),
         "short_units": row.short_units,
         "placed_at": row.placed_at,
         "modified_at": row.modified_at,

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
@@ -87,6 +87,13 @@ def money(amount_minor: int | None, currency: str | None) -> Money | None:
     if amount_minor is None or currency is None:
         return None
     return Money(amount_minor=amount_minor, currency=currency)
+
+
+def amount(amount_minor: int | None, currency: str | None) -> dict[str, Any] | None:
+    """The fields of `money`, for a view that is validated as a whole: that costs half of validating it in parts."""
+    if amount_minor is None or currency is None:
+        return None
+    return {"amount_minor": amount_minor, "currency": currency}
 
 
 def _uuid(text: str) -> UUID:

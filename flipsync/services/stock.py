@@ -189,7 +189,6 @@ async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
         return 0
     line.reserved -= quantity
     line.shipped += quantity
-    await _book_pending_count(unit, item)
     return quantity
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import Conflict, NotFound
@@ -19,9 +20,12 @@ from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.security.secrets import SecretBox
 from flipsync.services.accounts import ConnectedAccount, load_account
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.unit_of_work import Cause, Store
 
+#: opens a connector for an account; the caller closes it
+Connect = Callable[[ConnectedAccount], MarketplaceConnector]
 Outcome = Literal["accepted", "duplicate", "ping", "ignored"]
 
 _KEPT_SECONDS = 300.0
@@ -49,19 +53,43 @@ class WebhookAddresses:
     What is remembered may be out of date: `take` compares it with the books in the statement it needs anyway.
     """
 
-    def __init__(self, store: Store, box: SecretBox) -> None:
+    def __init__(self, store: Store, box: SecretBox, connect: Connect) -> None:
         self._store = store
         self._box = box
+        self._connect = connect
         self._known: OrderedDict[str, tuple[float, ConnectedAccount]] = OrderedDict()
 
     async def take(self, token: str, headers: Mapping[str, str], body: bytes, cause: Cause | None = None) -> Taken:
         """Verify and book one delivery, all or nothing. Raises NotFound, Unauthenticated, InvalidInput."""
         account = await self.find(token)
         try:
-            return await take(self._store, account, headers, body, cause)
+            return await self._take(account, headers, body, cause)
         except AccountChanged:
             self._known.pop(token, None)
-        return await take(self._store, await self.find(token), headers, body, cause)
+        return await self._take(await self.find(token), headers, body, cause)
+
+    async def _take(
+        self, account: ConnectedAccount, headers: Mapping[str, str], body: bytes, cause: Cause | None
+    ) -> Taken:
+        vendor = connector_class(account.vendor)
+        if not vendor.capabilities.webhook_keys:
+            secret = account.credentials.get(vendor.signs_with, account.webhook_secret)
+            notice = vendor.parse_webhook(headers, body, secret, account.config)
+        else:
+            async with self._connect(account) as connector:
+                notice = await connector.verify_webhook(headers, body, account.webhook_secret)
+        return await book(self._store, account, notice, cause, sealed=account.sealed)
+
+    async def challenge(self, token: str, query: Mapping[str, str]) -> dict[str, str]:
+        """What a vendor wants to read when it tries the address. Raises NotFound where none asks."""
+        account = await self.find(token)
+        async with self._store.reader(account.tenant_id) as session:
+            base = (await profile(session, account.tenant_id)).settings.webhook_base_url
+        url = callback_url(base or "", token)
+        answer = connector_class(account.vendor).answer_challenge(query, account.webhook_secret, url)
+        if answer is None:
+            raise NotFound("there is nothing to read here")
+        return answer
 
     async def find(self, token: str) -> ConnectedAccount:
         """Raises NotFound for a token nobody has, or whose account is disconnected."""
@@ -84,15 +112,20 @@ class WebhookAddresses:
         return account
 
 
-async def take(
+def callback_url(base_url: str, token: str) -> str:
+    """The address of an account's webhooks, as it is given to the vendor."""
+    return f"{base_url.rstrip('/')}/api/v1/webhooks/{token}"
+
+
+async def book(
     store: Store,
     account: ConnectedAccount,
-    headers: Mapping[str, str],
-    body: bytes,
+    notice: WebhookNotice,
     cause: Cause | None = None,
+    *,
+    sealed: bytes | None = None,
 ) -> Taken:
-    """Verify and book one delivery, all or nothing. Raises Unauthenticated, InvalidInput, AccountChanged."""
-    notice = connector_class(account.vendor).parse_webhook(headers, body, account.webhook_secret, account.config)
+    """Put what a verified notice says in the books, once. Raises AccountChanged when the secrets are not `sealed`."""
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
     # our own writes come back as notices about listings: one look a while serves for all of them
@@ -101,10 +134,10 @@ async def take(
         return Taken("ignored", account.vendor)
     async with store.unit(account.tenant_id, cause) as unit:
         fresh = await rows.insert_delivery(
-            unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic, sealed=account.sealed
+            unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic, sealed=sealed
         )
         if not fresh:
-            if not await rows.holds_secrets(unit.session, account.id, account.sealed):
+            if sealed is not None and not await rows.holds_secrets(unit.session, account.id, sealed):
                 raise AccountChanged("the account has changed meanwhile")
             return Taken("duplicate", account.vendor)
         if notice.kind == "order" and notice.order is not None and not notice.deleted:

@@ -14,10 +14,19 @@ from serve.errors import problems
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
 
 
+Token = Annotated[str, Path(min_length=16, max_length=100)]
+
+
 class Received(BaseModel):
     """accepted: booked; duplicate: was booked before; ping: the channel only tries the address; ignored: no concern."""
 
     outcome: webhooks.Outcome
+
+
+@router.get("/{token}", summary="Answer a vendor's challenge", responses=problems(404))
+async def answer_challenge(token: Token, request: Request, backend: BackendDep) -> dict[str, str]:
+    """Vendors that try an address before they use it (eBay: `challenge_code`) read here that it is ours."""
+    return await backend.webhook_addresses.challenge(token, dict(request.query_params))
 
 
 @router.post(
@@ -26,9 +35,7 @@ class Received(BaseModel):
     responses=problems(401, 404),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-async def deliver(
-    token: Annotated[str, Path(min_length=16, max_length=100)], request: Request, backend: BackendDep, cause: CauseDep
-) -> Received:
+async def deliver(token: Token, request: Request, backend: BackendDep, cause: CauseDep) -> Received:
     """Answered when it is in the books. A delivery without a valid signature is refused with 401."""
     taken = await backend.webhook_addresses.take(token, dict(request.headers), await request.body(), cause)
     backend.metrics.webhooks.labels(taken.vendor, taken.outcome).inc()

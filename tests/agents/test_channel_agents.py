@@ -1,4 +1,4 @@
-"""BaseMarketAgent and WooCommerceAgent: publish, look, compare, welcome; the shop without rivals and with webhooks."""
+"""The channels' agents: publish, look, compare, welcome; shops without rivals and with webhooks that vanish."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from shop import Shop
 
 from agents.market.base_market import BaseMarketAgent
+from agents.market.shopify import ShopifyAgent
 from agents.market.woocommerce import WooCommerceAgent
 from flipsync.domain.commands import (
     EndListing,
@@ -26,10 +27,10 @@ from flipsync.domain.ids import new_id
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Effect, Listing, Product, Variant
 
-BOTH = pytest.mark.parametrize("agent", [BaseMarketAgent, WooCommerceAgent])
+EACH = pytest.mark.parametrize("agent", [BaseMarketAgent, WooCommerceAgent, ShopifyAgent])
 
 
-@BOTH
+@EACH
 async def test_publishes_what_is_requested_with_nothing_to_sell_yet(shop: Shop, agent: type[BaseMarketAgent]) -> None:
     account = await shop.account()
     goods = await shop.variant(units=4, title="Teapot", options={"colour": "blue"}, barcode="4006381333931")
@@ -44,7 +45,7 @@ async def test_publishes_what_is_requested_with_nothing_to_sell_yet(shop: Shop, 
     assert command.certificate is None, "only the firewall signs"
 
 
-@BOTH
+@EACH
 async def test_a_variant_without_a_price_is_not_published(shop: Shop, agent: type[BaseMarketAgent]) -> None:
     account, goods = await shop.account(), await shop.variant(units=4, price=None)
     await shop.listing(account, goods, price=None, status="requested")
@@ -59,6 +60,7 @@ async def test_looks_for_orders_and_where_there_are_rivals_for_them(shop: Shop) 
         (BaseMarketAgent, False, {PullOrders}),
         (BaseMarketAgent, True, {PullOrders, PullRivals}),
         (WooCommerceAgent, True, {PullOrders}),
+        (ShopifyAgent, True, {PullOrders}),
     ):
         due = ChannelCheckDue(account_id=account.id, vendor="custom", rivals=rivals)
         decision = await shop.decide(agent(), due)
@@ -72,8 +74,9 @@ async def test_webhooks_are_asked_for_where_we_can_be_reached(shop: Shop) -> Non
         welcome = await place.decide(BaseMarketAgent(), AccountConnected(account_id=account.id, vendor="custom"))
         assert {type(command) for command in welcome.proposals} == {PullOrders, SurveyListings} | hooks
         check = ListingCheckDue(account_id=account.id, vendor="woocommerce")
-        compared = await place.decide(WooCommerceAgent(), check)
-        assert {type(command) for command in compared.proposals} == {VerifyListings} | hooks
+        for shop_agent in (WooCommerceAgent(), ShopifyAgent()):
+            compared = await place.decide(shop_agent, check)
+            assert {type(command) for command in compared.proposals} == {VerifyListings} | hooks
         plain = await place.decide(BaseMarketAgent(), check)
         assert {type(command) for command in plain.proposals} == {VerifyListings}
 
@@ -84,7 +87,7 @@ async def follow(shop: Shop, agent: type[BaseMarketAgent], account: AccountRef, 
     return decision
 
 
-@BOTH
+@EACH
 async def test_a_live_listing_follows_its_product(shop: Shop, agent: type[BaseMarketAgent]) -> None:
     account = await shop.account()
     goods = await shop.variant(units=4, title="Teapot", options={"colour": "blue"}, image="https://img.example/1.jpg")
@@ -116,7 +119,7 @@ async def set_effect(shop: Shop, effect_id: UUID, state: str) -> None:
         effect.state, effect.finished_at = state, unit.now
 
 
-@BOTH
+@EACH
 async def test_a_listing_goes_with_its_product(shop: Shop, agent: type[BaseMarketAgent]) -> None:
     account, goods = await shop.account(), await shop.variant(units=4)
     listing = await shop.listing(account, goods, units=4)

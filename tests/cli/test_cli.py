@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command import Flipsync, found_business
 
+from agents import ROSTER
+
 
 @pytest.mark.slow
 def test_books_that_nobody_runs_are_opened_for_the_moment(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -74,7 +76,7 @@ def test_users_are_added_once_and_their_password_is_shown_once(flipsync: Flipsyn
 
 def test_the_agents_and_their_graph_are_told(flipsync: Flipsync) -> None:
     told = json.loads(flipsync("agents", "list", "--json").stdout)
-    assert len(told["agents"]) == 9
+    assert len(told["agents"]) == len(ROSTER)
     assert sum(agent["reports_to"] is None for agent in told["agents"]) == 1
     assert flipsync("agents", "graph", "--mermaid").stdout.startswith("flowchart TD")
     assert "executive" in flipsync("agents", "graph").stdout

@@ -19,6 +19,8 @@ from flipsync.sandbox.buyers import Buyer
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
+pytest.register_assert_rewrite("stores.suite")
+
 _CONTRACTS = Path(
     os.environ.get("FLIPSYNC_CONTRACTS") or Path(__file__).resolve().parents[2].parent / "shared/contracts"
 )
@@ -40,8 +42,19 @@ def woocommerce_document() -> Callable[[str], Any]:
     return load
 
 
+WEBHOOK_SECRET = SecretStr("s3cret")
+
+
 #: What of a channel's credentials says where it is, and is no secret.
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
+
+
+def is_write(request: httpx2.Request) -> bool:
+    """Whether a request changes anything: some vendors ask their questions with POST."""
+    path = request.url.path
+    if request.method == "GET" or path.endswith(("/token", "/access_token")) or "bulk_get" in path:
+        return False
+    return "graphql" not in path or b"mutation" in request.content
 
 
 class Tap(httpx2.AsyncBaseTransport):
@@ -50,10 +63,23 @@ class Tap(httpx2.AsyncBaseTransport):
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self.inner = inner
         self.requests: list[httpx2.Request] = []
+        self.answers: list[httpx2.Response] = []
+        #: whether writes are answered 503 instead of passed on, or every request with one of these methods
+        self.refuses_writes = False
+        self.down: set[str] = set()
+        #: whether answers are kept with their bodies
+        self.keeps = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        return await self.inner.handle_async_request(request)
+        if request.method in self.down or (self.refuses_writes and is_write(request)):
+            answer = httpx2.Response(503, request=request)
+        else:
+            answer = await self.inner.handle_async_request(request)
+        if self.keeps:
+            await answer.aread()
+        self.answers.append(answer)
+        return answer
 
 
 class Channel:
@@ -70,11 +96,23 @@ class Channel:
         config = AccountConfig(vendor=vendor, currency="USD", **where)  # type: ignore[arg-type]
         make = connector_class(config.vendor)
         self.connector: MarketplaceConnector = make(config, credentials, Unlimited(), "a", transport=self.tap)
+        if vendor == "ebay":
+            self.ebay.notification.challenge = self.answer_challenge
 
     @property
     def name(self) -> Any:
         """What the sandbox calls the channel."""
         return "woo" if self.vendor == "woocommerce" else self.vendor
+
+    @property
+    def ebay(self) -> Any:
+        """eBay's server of this sandbox."""
+        return self.sandbox.server("/ebay")
+
+    async def answer_challenge(self, url: str, code: str) -> str:
+        """What our own endpoint answers when the vendor tries it; nobody listens in these tests."""
+        told = type(self.connector).answer_challenge({"challenge_code": code}, WEBHOOK_SECRET, url)
+        return "" if told is None else told["challengeResponse"]
 
     def sell(self, sku: str, quantity: int = 1) -> str:
         """A buyer orders; returns the order's external id."""
@@ -91,6 +129,8 @@ OpenChannel = Callable[..., Channel]
 async def open_channel() -> AsyncIterator[OpenChannel]:
     """Opens channels of one fresh sandbox."""
     sandbox = Sandbox(SandboxConfig(seed=7, start_ms=START_MS), "http://shop.test")
+    # These connectors have no limiter; what the usage plans do is tested where they are.
+    sandbox.books.set_meta("amazon.usage_factor", "1000")
     opened: list[Channel] = []
 
     def make(vendor: str, **options: Any) -> Channel:

@@ -18,6 +18,17 @@ from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retry
 from flipsync.domain.money import usd
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)
+#: vendors whose listings do not say when they were changed
+UNDATED = {"ebay"}
+#: what each vendor calls a new and a changed order
+ORDER_TOPICS = {
+    "custom": {"order.created", "order.updated"},
+    "ebay": {"ORDER_CONFIRMATION"},
+    "shopify": {"orders/create", "orders/updated"},
+    "woocommerce": {"order.created", "order.updated"},
+}
+#: vendors that delete a subscription that fails, and so give the next one another id
+FORGETS_SUBSCRIPTIONS = {"shopify"}
 
 
 @pytest.fixture(params=sorted(CONNECTORS))
@@ -93,7 +104,7 @@ async def test_publish_read_find_list(channel: Any) -> None:
     assert made.sku == "LAMP-1"
     assert made.title == "Lamp & shade, 40 cm"
     assert (made.status, made.price, made.quantity) == ("active", usd("19.90"), 5)
-    assert made.modified_at == START
+    assert made.modified_at == (None if channel.vendor in UNDATED else START)
     assert await connector.read_listing(made.external_id) == made
     assert await connector.find_listing("LAMP-1") == made
     assert await everything(connector) == [made]
@@ -191,7 +202,8 @@ async def test_ending_twice_and_selling_again(channel: Any) -> None:
     await connector.end(made.external_id, "k3")
     await connector.end("424242", "k4")
     ended = await connector.read_listing(made.external_id)
-    assert ended is not None and ended.status == "ended"
+    # Where ending is deleting, the channel does not know it any more.
+    assert ended is None if channel.vendor == "amazon" else ended.status == "ended"
     again = await connector.publish(offer(price=usd("21.00"), quantity=2), "k5")
     assert (again.external_id, again.status, again.price, again.quantity) == (
         made.external_id,
@@ -251,6 +263,7 @@ async def test_shipping_twice_tells_the_channel_once(channel: Any) -> None:
 
 async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
     name = channel.name
+    made = await channel.connector.publish(offer(), "k0")
     channel.sandbox.faults.configure(name, {"rate_limited": 1.0, "retry_after_seconds": 7})
     with pytest.raises(Retryable) as limited:
         await channel.connector.find_listing("X")
@@ -258,8 +271,11 @@ async def test_rate_limits_and_outages_are_told_apart(channel: Any) -> None:
     channel.sandbox.faults.configure(name, {"error_before": 1.0}, replace=True)
     with pytest.raises(Retryable):
         await channel.connector.find_listing("X")
+    channel.sandbox.faults.configure(name, {}, replace=True)
+    made = await channel.connector.publish(offer(), "k1")
+    channel.tap.refuses_writes = True
     with pytest.raises(OutcomeUnknown):
-        await channel.connector.set_quantity("1", 1, "k1")
+        await channel.connector.set_quantity(made.external_id, 1, "k2")
 
 
 async def test_rivals(channel: Any) -> None:
@@ -273,16 +289,25 @@ async def test_rivals(channel: Any) -> None:
 
 async def test_webhooks_are_ensured_once_and_switched_on_again(channel: Any) -> None:
     connector = channel.connector
+    if not connector.capabilities.webhooks:
+        pytest.skip("the vendor calls nobody: its queue has tests of its own")
     secret = SecretStr("s3cret")
-    first = await connector.ensure_webhooks("http://listener.test/hook", secret)
-    assert {hook.topic for hook in first} >= {"order.created", "order.updated"}
-    assert all(hook.active and hook.url == "http://listener.test/hook" for hook in first)
+    first = await connector.ensure_webhooks("https://listener.test/hook", secret)
+    assert {hook.topic for hook in first} >= ORDER_TOPICS[channel.vendor]
+    assert all(hook.active and hook.url == "https://listener.test/hook" for hook in first)
+    assert await connector.ensure_webhooks("https://listener.test/hook", secret) == first
     channel.sandbox.books.db.execute("UPDATE webhook SET status = 'disabled'")
-    again = await connector.ensure_webhooks("http://listener.test/hook", secret)
-    assert again == first
+    again = await connector.ensure_webhooks("https://listener.test/hook", secret)
+    if channel.vendor in FORGETS_SUBSCRIPTIONS:
+        assert {hook.topic for hook in again} == {hook.topic for hook in first} and all(hook.active for hook in again)
+        assert channel.sandbox.webhooks.subscriptions.find("status = 'disabled'", ()) == []
+    else:
+        assert again == first
 
 
 async def test_unsigned_webhooks_are_refused(channel: Any) -> None:
     for headers in ({}, {"X-WC-Webhook-Signature": "AAAA", "X-Channel-Signature": "sha256=00"}):
         with pytest.raises(Unauthenticated):
             type(channel.connector).parse_webhook(headers, b"{}", SecretStr("s"), channel.connector.config)
+        with pytest.raises(Unauthenticated):
+            await channel.connector.verify_webhook(headers, b"{}", SecretStr("s"))

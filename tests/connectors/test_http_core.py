@@ -332,3 +332,25 @@ def test_an_unreadable_authority_file_is_named(tmp_path: Path) -> None:
     for path in (broken, tmp_path / "absent.pem"):
         with pytest.raises(InvalidInput, match="certificate authority"):
             core("https://shop.test", ca_file=str(path))
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning", "on_read", "on_write"),
+    [
+        (500, "refused", Rejected, Rejected),
+        (400, "broken", Retryable, OutcomeUnknown),
+        (500, "broken", Retryable, OutcomeUnknown),
+        (500, "later", Retryable, Retryable),
+        (409, "later", Retryable, Retryable),
+        (500, "as the status", Retryable, OutcomeUnknown),
+    ],
+)
+async def test_an_error_body_that_says_what_happened_overrules_the_status(
+    status: int, meaning: Any, on_read: Any, on_write: Any
+) -> None:
+    told = VendorError(code="c1", message="why not", meaning=meaning)
+    for method, expected in (("GET", on_read), ("PUT", on_write)):
+        config = AccountConfig(vendor="custom", base_url="http://shop.test", currency="USD")  # type: ignore[arg-type]
+        made = HttpCore(config, Recorder(), "acc", read_error=lambda *_: told, transport=answering(status))
+        error = await failure(made, method)
+        assert type(error) is expected and error.vendor_code == "c1"

@@ -13,9 +13,9 @@ import pytest
 from openapi_schema_validator import OAS30Validator
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
-from flipsync.domain.channel import Offer
+from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.errors import Rejected, Retryable
 from flipsync.domain.money import usd
 
@@ -131,6 +131,14 @@ async def test_every_request_is_documented(contract: Contract, open_channel: Any
     await connector.ensure_webhooks("http://listener.test/hook", SECRET)
     await connector.end(made.external_id, "k6")
     await connector.publish(offer(), "k7")
+    group = OfferGroup(key="TEE", title="Tee", options=("Size",), values={"Size": ("S", "M")})
+    for size in ("S", "M", "L"):
+        part = await connector.publish(offer(sku=f"TEE-{size}", group=group, choices=(size,)), f"k-{size}")
+    await connector.revise(part.external_id, offer(group=group, choices=("XL",)), "k8")
+    await connector.set_price(part.external_id, usd("9.00"), "k9")
+    await connector.set_quantities([QuantityChange(made.external_id, 3, "k"), QuantityChange(part.external_id, 4, "k")])
+    await connector.end(part.external_id, "k10")
+    await connector.publish(offer(sku="TEE-L", group=group, choices=("XL",)), "k11")
     requests = channel.tap.requests
     assert [text for request in requests for text in contract.problems(request)] == []
     calls = {(request.method, re.sub(r"\d+", "N", request.url.path.partition(_API)[2])) for request in requests}
@@ -148,6 +156,11 @@ async def test_every_request_is_documented(contract: Contract, open_channel: Any
         ("PUT", "/webhooks/N"),
         ("POST", "/products/batch"),
         ("GET", "/settings/general"),
+        ("GET", "/products/N/variations"),
+        ("POST", "/products/N/variations"),
+        ("GET", "/products/N/variations/N"),
+        ("PUT", "/products/N/variations/N"),
+        ("POST", "/products/N/variations/batch"),
     } <= calls
     signed = [request for request in requests if not request.url.path.endswith("/wp-json/")]
     nonces = [request.url.params.get("oauth_nonce") for request in signed]

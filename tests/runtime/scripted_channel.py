@@ -96,6 +96,8 @@ class ScriptedChannel(MarketplaceConnector):
         self.calls: list[Call] = []
         self.sold = 0
         self.order_delay: Callable[[], float] = lambda: 0.0
+        #: notices that wait in the vendor's queue; None where it has none
+        self.queue: list[WebhookNotice] | None = None
         self._script: dict[str, list[Step]] = defaultdict(list)
         self._published: dict[str, str] = {}
 
@@ -275,6 +277,15 @@ class ScriptedChannel(MarketplaceConnector):
             tax=zero,
             total=total,
         )
+
+    @property
+    def has_queue(self) -> bool:
+        return self.queue is not None
+
+    async def notices(self) -> AsyncIterator[WebhookNotice]:
+        while self.queue:
+            yield self.queue[0]
+            self.queue.pop(0)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         self._begin("read_order", external_id)

@@ -80,6 +80,7 @@ def test_whatever_is_proposed_to_the_outside_has_somebody_who_carries_it_out() -
         ("auto_pricing", "ChangePrice"),
         ("base_market", "PullRivals"),
         ("woocommerce", "PullRivals"),
+        ("shopify", "PullRivals"),
     ):
         assert f"{proposer} proposes {command}, which no effect worker carries out" in raised.value.message
     assert "PauseAccount" not in raised.value.message, "internal commands stay in the house"
@@ -99,7 +100,13 @@ def test_events_are_routed_to_whom_they_concern() -> None:
     assert [each.agent for each in routing["CostChanged"]] == ["pricing"]
     assert {each.agent for each in routing["DecisionEscalated"]} == {"executive", "market"}
     by_vendor = {each.agent: each.vendors for each in routing["ListingRequested"]}
-    assert by_vendor == {"base_market": frozenset({"custom"}), "woocommerce": frozenset({"woocommerce"})}
+    assert by_vendor == {
+        "amazon": frozenset({"amazon"}),
+        "base_market": frozenset({"custom"}),
+        "ebay": frozenset({"ebay"}),
+        "shopify": frozenset({"shopify"}),
+        "woocommerce": frozenset({"woocommerce"}),
+    }
     assert not RECORDED_ONLY & set(routing)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
 from shop import Shop
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from flipsync.domain.commands import AskOwner, PauseAccount, PullOrders
 from flipsync.domain.decisions import Decision
@@ -26,6 +28,7 @@ from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
+from flipsync.services.desk import Services
 from flipsync.store.models import StockItem
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Store, Subscription
@@ -245,6 +248,78 @@ async def test_one_decision_that_cannot_be_written_does_not_take_the_batch_with_
     await agent.step()
     assert await states(shop) == ["done", "done", "pending", "done"]
     assert len(await shop.rows("SELECT 1 FROM agent_decision")) == 3
+
+
+class Bell:
+    """A mailbox that rings when the test says so."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        self._rung.clear()
+
+
+async def test_facts_that_come_thick_are_decided_on_together_and_one_alone_at_once(
+    listening: Store, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "spec", replace(Worker.spec, pace=0.4))
+    bell, agent = Bell(), runner(shop)
+    agent._mailbox = bell  # type: ignore[assignment]
+    clock = asyncio.get_running_loop().time
+
+    async def tell_and_wait(count: int) -> float:
+        began, wanted = clock(), len(Worker.seen) + count
+        for _ in range(count):
+            await tell(shop)
+            bell.ring()
+        async with asyncio.timeout(8):
+            while "pending" in (found := await states(shop)) or "leased" in found or len(Worker.seen) < wanted:
+                await asyncio.sleep(0.005)
+        return clock() - began
+
+    work = asyncio.create_task(agent.run())
+    try:
+        await asyncio.sleep(0.6)  # it has looked for work and found none
+        await tell_and_wait(1)
+        gathered = await tell_and_wait(3)
+    finally:
+        work.cancel()
+    decided = await shop.rows("SELECT xmin::text AS written FROM agent_decision ORDER BY id")
+    assert len(decided) == 4
+    assert decided[0].written != decided[1].written, "the first did not wait for the others"
+    assert len({row.written for row in decided[1:]}) == 1
+    assert gathered > 0.1
+
+
+async def test_a_batch_is_read_at_once_however_many_it_holds(listening: Store, shop: Shop) -> None:
+    engine = shop.store.database.engine.sync_engine
+    counted: list[str] = []
+
+    def count(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        counted.append(statement)
+
+    async def statements(items: int) -> int:
+        goods = [await shop.variant(units=3) for _ in range(items)]
+        async with shop.store.reader(shop.tenant_id) as session:
+            services = Services(session, shop.tenant_id, shop.store.clock.now())
+            services.expect(each.stock_item_id for each in goods)
+            counted.clear()
+            pictures = [await services.stock.picture(each.stock_item_id) for each in goods]
+            assert [picture.available for picture in pictures if picture] == [3] * items
+            assert await services.stock.picture(new_id()) is None, "nobody expected this one"
+        return len(counted)
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        assert await statements(2) == await statements(6) == 3, "settings, all expected items, and the other one"
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
 
 
 @pytest.mark.parametrize("how", ["raw sql", "unit of work"])

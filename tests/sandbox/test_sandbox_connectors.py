@@ -31,7 +31,7 @@ class Bench:
 async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> AsyncIterator[Bench]:
     info, _ = serve("--seed", "5")
     woo = request.param == "woo"
-    known = info["woocommerce" if woo else "custom"]
+    known = info["channels"]["woocommerce" if woo else "custom"]
     config = AccountConfig(
         vendor="woocommerce" if woo else "custom", base_url=AnyHttpUrl(known["base_url"]), currency="USD"
     )

@@ -16,7 +16,7 @@ from flipsync.sandbox.client import SandboxClient
 
 
 def auth(info: dict[str, Any], key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {info['custom']['token']}", "Idempotency-Key": key}
+    return {"Authorization": f"Bearer {info['channels']['custom']['token']}", "Idempotency-Key": key}
 
 
 BODY = {"title": "T", "price": {"amount_minor": 2000, "currency": "USD"}, "quantity": 50}
@@ -28,7 +28,9 @@ async def test_kill_9_and_restart_keep_orders_keys_time_and_credentials(
     data = str(tmp_path / "market.db")
     info, process = serve("--data", data, "--seed", "3")
     async with SandboxClient(info["base_url"], info["control_token"]) as control, httpx2.AsyncClient() as http:
-        listed = await http.put(f"{info['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(info, "k"))
+        listed = await http.put(
+            f"{info['channels']['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(info, "k")
+        )
         assert listed.status_code == 201
         await control.advance(2 * 86_400)
         assert (await control.place_order("custom", "A", 2))["accepted"] is True
@@ -39,7 +41,7 @@ async def test_kill_9_and_restart_keep_orders_keys_time_and_credentials(
 
     again, process = serve("--data", data, "--seed", "99")
     assert {k: again[k] for k in ("control_token",)} == {"control_token": info["control_token"]}
-    assert again["woocommerce"]["consumer_key"] == info["woocommerce"]["consumer_key"]
+    assert again["channels"]["woocommerce"]["consumer_key"] == info["channels"]["woocommerce"]["consumer_key"]
     async with SandboxClient(again["base_url"], again["control_token"]) as control, httpx2.AsyncClient() as http:
         after = await control.books()
         assert after["orders"] == before["orders"]
@@ -54,7 +56,7 @@ async def test_kill_9_and_restart_keep_orders_keys_time_and_credentials(
 
 async def test_a_dropped_and_a_hanging_answer_come_after_the_write_took_effect(serve: Callable[..., Any]) -> None:
     info, _ = serve("--seed", "3")
-    url = f"{info['custom']['base_url']}/v1/listings"
+    url = f"{info['channels']['custom']['base_url']}/v1/listings"
     async with SandboxClient(info["base_url"], info["control_token"]) as control, httpx2.AsyncClient() as http:
         await control.set_faults("custom", drop_after=1)
         with pytest.raises(httpx2.RemoteProtocolError):
@@ -72,7 +74,7 @@ async def test_a_dropped_and_a_hanging_answer_come_after_the_write_took_effect(s
 async def test_real_time_runs_by_itself(serve: Callable[..., Any]) -> None:
     info, process = serve("--mode", "real", "--speed", "200000")
     async with SandboxClient(info["base_url"], info["control_token"]) as control, httpx2.AsyncClient() as http:
-        await http.put(f"{info['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(info, "k"))
+        await http.put(f"{info['channels']['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(info, "k"))
         placed = 0
         for _ in range(100):
             placed = (await control.status())["market"]["tally"].get("orders_placed", 0)

@@ -21,12 +21,16 @@ BUYER = Buyer(willing_minor=0, price_sensitivity=0.0, quantity=1)
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Any]:
-    """The contract, widened in the three places where real stores answer otherwise than the documents say."""
+    """The contract, widened in the places where real stores answer otherwise than the documents say."""
     document: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
     schemas = document["components"]["schemas"]
     # line_items[].price is a float on real stores.
     for name in ("OrderLineItems", "OrderRefundLineItems"):
         schemas[name]["properties"]["price"]["anyOf"].append({"type": "number"})
+    # A variation without an image has null there, and the SKU filter shows variations among the products.
+    image = schemas["ProductVariation"]["properties"]["image"]
+    schemas["ProductVariation"]["properties"]["image"] = {"anyOf": [image, {"enum": [None]}]}
+    schemas["Product"]["properties"]["type"]["enum"].append("variation")
     # The documents' own example of system_status is an object, not a list.
     status = document["paths"]["/system_status"]["get"]["responses"]["200"]["content"]["application/json"]
     status["schema"] = status["schema"]["items"]
@@ -95,6 +99,34 @@ async def test_every_answer_validates(contract: dict[str, Any], rig: Any, listen
     await check("PUT", "/products/{id}", item, {"regular_price": "13.00"}, 200)
     rows = {"create": [{"name": "a"}, full], "update": [{"id": product["id"], "stock_quantity": 9}], "delete": [999]}
     await check("POST", "/products/batch", "/products/batch", rows, 200)
+
+    attributes = [{"name": "Size", "variation": True, "visible": True, "options": ["S", "M"]}]
+    parent = await check(
+        "POST", "/products", "/products", {"name": "Tee", "type": "variable", "attributes": attributes}
+    )
+    part, parts = "/products/{product_id}/variations", f"/products/{parent['id']}/variations"
+    small = {"sku": "TEE-S", "regular_price": "9.00", "manage_stock": True, "stock_quantity": 5}
+    small |= {"attributes": [{"name": "Size", "option": "S"}], "image": {"src": "https://example.com/s.jpg"}}
+    made = await check("POST", part, parts, small, 201)
+    await check("POST", part, parts, small, 400)
+    await check("GET", part, parts, status=200)
+    await check("GET", f"{part}/{{id}}", f"{parts}/{made['id']}", status=200)
+    await check("GET", f"{part}/{{id}}", f"{parts}/424242", status=404)
+    await check("PUT", f"{part}/{{id}}", f"{parts}/{made['id']}", {"stock_quantity": 4}, 200)
+    await check("PUT", f"{part}/{{id}}", f"{parts}/424242", {"stock_quantity": 4}, 400)
+    await check("PUT", f"{part}/{{id}}", f"{parts}/{made['id']}", {"manage_stock": "parent"}, 400)
+    rows = {
+        "create": [{"sku": "TEE-M"}, small],
+        "update": [{"id": made["id"], "status": "private"}],
+        "delete": [424242],
+    }
+    await check("POST", f"{part}/batch", f"{parts}/batch", rows, 200)
+    await check("GET", "/products", "/products?sku=TEE-S", status=200)
+    await check("GET", "/products/{id}", f"/products/{parent['id']}", status=200)
+    await check("PUT", "/products/{id}", f"/products/{made['id']}", {"regular_price": "1"}, 404)
+    await check("DELETE", f"{part}/{{id}}", f"{parts}/{made['id']}?force=true", status=200)
+    await check("DELETE", "/products/{id}", f"/products/{parent['id']}?force=true", status=200)
+    assert await check("GET", "/products", "/products?sku=TEE-M", status=200) == []
 
     bought = rig.sandbox.market.place("woo", "MUG", 3, BUYER)
     line = [{"product_id": product["id"], "quantity": 3, "total": "10.00"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import time
@@ -14,9 +15,11 @@ import pytest
 from api_world import API, Business, webhook_address
 from sqlalchemy import text
 
+from flipsync.connectors.base import AccountConfig
+from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.services import accounts
+from flipsync.services import accounts, webhooks
 from serve.backend import Backend
 
 
@@ -205,3 +208,34 @@ async def test_what_another_process_changed_counts_at_once(
     if change == "new secret":
         fine = await client.post(address, content=second, headers=_signed(alpha, second, secret="replaced"))
         assert (fine.status_code, fine.json()) == (200, {"outcome": "accepted"})
+
+
+async def test_a_vendor_that_signs_with_its_own_key_tries_the_address_first(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, start_sandbox: Any
+) -> None:
+    market = await start_sandbox()
+    told = dict(market.channels["ebay"])
+    where = {name: told.pop(name) for name in list(told) if name in AccountConfig.model_fields}
+    async with backend.store.unit(alpha.tenant_id) as unit:
+        account_id = await accounts.connect_account(
+            unit,
+            backend.box,
+            vendor="ebay",
+            name=f"auctions {new_id()}",
+            config=AccountConfig.model_validate({"vendor": "ebay", "currency": "USD", **where}),
+            credentials=told,
+        )
+        account = await accounts.load_account(unit.session, backend.box, account_id)
+    address = f"{API}/webhooks/{account.webhook_token}"
+    answer = await client.get(address, params={"challenge_code": "abc"})
+    assert answer.status_code == 200
+    connector = connector_class("ebay")
+    assert answer.json() == connector.answer_challenge(
+        {"challenge_code": "abc"}, account.webhook_secret, webhooks.callback_url("", account.webhook_token)
+    )
+    assert (await client.get(address)).status_code == 404, "without a question there is no answer"
+    key = base64.b64encode(orjson.dumps({"alg": "ecdsa", "kid": "k1", "signature": "AAAA", "digest": "SHA1"})).decode()
+    forged = await client.post(address, content=b"{}", headers={"X-EBAY-SIGNATURE": key})
+    assert forged.status_code == 401
+    other = await webhook_address(backend.database, alpha)
+    assert (await client.get(f"{API}/webhooks/{other}", params={"challenge_code": "abc"})).status_code == 404

@@ -36,6 +36,7 @@ def test_only_these_routes_are_open() -> None:
         "POST /auth/login",
         "POST /auth/refresh",
         "POST /auth/logout",
+        "GET /webhooks/{token}",
         "POST /webhooks/{token}",
         "GET /monitoring/health",
         "GET /monitoring/ready",

@@ -20,6 +20,7 @@ from flipsync.domain.events import (
     ParcelHandedOver,
     ShipmentConfirmed,
     StockFreed,
+    StockMoved,
 )
 from flipsync.domain.ids import new_id
 from flipsync.services import orders, stock
@@ -250,6 +251,35 @@ async def test_two_lines_of_the_same_goods_are_two_reservations(shop: Shop) -> N
     second = told.lines[0].model_copy(update={"external_id": "line-1", "quantity": 1})
     await tell(shop, account, told.model_copy(update={"lines": (*told.lines, second)}))
     assert await figures(shop, goods, listing) == (5, 3, 2)
+
+
+async def test_lines_of_one_order_share_what_one_listing_has_and_what_is_free(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=5)
+    listing = await shop.listing(account, goods, units=3)
+    told = shop.order({goods.sku: 2})
+    lines = tuple(told.lines[0].model_copy(update={"external_id": f"line-{n}"}) for n in range(3))
+    result = await tell(shop, account, told.model_copy(update={"lines": lines}))
+    assert result.short_units == 1
+    rows = await shop.rows("SELECT reserved, short FROM order_line ORDER BY external_id")
+    assert [(row.reserved, row.short) for row in rows] == [(2, 0), (2, 0), (1, 1)]
+    item = await shop.item(goods)
+    assert (item.on_hand, item.reserved, item.allocated) == (5, 5, 0)
+    assert (await shop.share(listing)).entitled == 0
+    moved = await shop.events(StockMoved)
+    assert [(each["quantity"], each["reserved"]) for each in moved[-3:]] == [(2, 2), (2, 4), (1, 5)]
+    order = (await shop.rows("SELECT state, holds_stock FROM customer_order"))[0]
+    assert (order.state, order.holds_stock) == ("received", True)
+
+
+async def test_an_order_that_is_not_paid_yet_reserves_nothing_until_it_is(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=5)
+    await shop.listing(account, goods, units=3)
+    first = await tell(shop, account, shop.order({goods.sku: 1}, external_id="7", status="pending", holds_stock=False))
+    assert first.outcome == "created" and (await shop.item(goods)).reserved == 0
+    paid = await tell(shop, account, shop.order({goods.sku: 1}, external_id="7", minute=1))
+    assert (paid.outcome, paid.order_id) == ("changed", first.order_id)
+    assert (await shop.item(goods)).reserved == 1
+    assert [row.state for row in await shop.rows("SELECT state FROM customer_order")] == ["reserved"]
 
 
 async def test_goods_that_are_not_ours_are_on_record_and_reserve_nothing(shop: Shop) -> None:

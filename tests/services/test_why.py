@@ -113,7 +113,7 @@ async def day(make_database: Callable[[], dict[str, str]]) -> AsyncIterator[Day]
         await runner.begin()
     try:
         async with SandboxClient(told["base_url"], told["control_token"]) as control:
-            yield await _live(shop, path, worker, runners, control, told["custom"])
+            yield await _live(shop, path, worker, runners, control, told["channels"]["custom"])
     finally:
         await worker.aclose()
         await store.aclose()

@@ -18,7 +18,16 @@ from flipsync.domain.events import DecisionEscalated, Event, OfferChanged, Order
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import usd
 from flipsync.store.database import Database
-from flipsync.store.models import AgentTask, Effect, EventRecord, MarketplaceAccount, Tenant
+from flipsync.store.journal import ProposedCommand
+from flipsync.store.models import (
+    AgentDecision,
+    AgentTask,
+    Effect,
+    EventRecord,
+    MarketplaceAccount,
+    Proposal,
+    Tenant,
+)
 from flipsync.store.unit_of_work import Cause, Store, Subscription
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
@@ -232,6 +241,61 @@ async def test_asking_twice_for_an_effect_leaves_the_first(world: World) -> None
         second = unit.enqueue(quantity(3), account_id=world.account_id, key="stock:2")
     rows = await world.rows(Effect)
     assert [(row.id, row.payload["quantity"], row.undo) for row in rows] == [(first, 1, None), (second, 3, None)]
+
+
+async def test_a_decision_is_written_with_its_proposals_and_what_follows_from_it(world: World) -> None:
+    (event_id,) = await world.tell(imported())
+    listing = new_id()
+    command = SetChannelQuantity(account_id=world.account_id, listing_id=listing, quantity=1)
+    decision: dict[str, Any] = {
+        "id": new_id(),
+        "agent": "inventory",
+        "agent_version": "1",
+        "event_id": event_id,
+        "state": "applied",
+        "source": "rules",
+        "rationale": "because",
+        "confidence": 0.9,
+        "stake_minor": None,
+        "stake_currency": None,
+        "alternatives": [{"name": "other"}],
+        "evidence": [],
+        "correlation_id": event_id,
+    }
+    early, late = (
+        ProposedCommand(
+            decision["id"], ordinal, command.type_name(), command.model_dump(mode="json"), "listing", listing
+        )
+        for ordinal in range(2)
+    )
+    async with world.store.unit(world.tenant_id) as unit:
+        unit.decide(decision, [early, late])
+        early.verdict, early.rule, early.reason = "proceed", "open", "no rule is against it"
+        unit.enqueue(command, account_id=world.account_id, key="a", proposal_id=early.id)
+        await unit.flush()
+        late.verdict, late.rule, late.reason = "deny", "budget", "too much"
+    (row,) = await world.rows(AgentDecision)
+    assert (row.agent, row.rationale, row.confidence, row.alternatives) == (
+        "inventory",
+        "because",
+        0.9,
+        [{"name": "other"}],
+    )
+    proposals = await world.rows(Proposal)
+    assert [(each.verdict, each.rule, each.reason) for each in proposals] == [
+        ("proceed", "open", "no rule is against it"),
+        ("deny", "budget", "too much"),
+    ]
+    (effect,) = await world.rows(Effect)
+    assert (effect.proposal_id, effect.state) == (early.id, "pending")
+
+
+async def test_what_is_dropped_is_not_recorded(world: World) -> None:
+    async with world.store.unit(world.tenant_id) as unit:
+        unit.emit(imported())
+        unit.drop()
+        kept = unit.emit(imported())
+    assert [row.id for row in await world.rows(EventRecord)] == [kept]
 
 
 async def test_facts_of_another_tenant_are_refused(world: World) -> None:

@@ -1,4 +1,8 @@
-"""Marketplace connectors by vendor. To add one: write its folder, add a line to CONNECTORS and to domain.Vendor."""
+"""Marketplace connectors by vendor. To add one: write its folder, add a line to CONNECTORS and to domain.Vendor.
+
+A shop of its own is one class on StoreConnector: those that come along are in STORES, and anybody else's is the vendor
+"python" (PYTHON.md).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,24 @@ from flipsync.domain.channel import Vendor
 
 #: Where each vendor's class is; imported when first asked for, since every process pays for every import.
 CONNECTORS: dict[Vendor, tuple[str, str]] = {
+    "amazon": ("flipsync.connectors.marketplaces.amazon.client", "AmazonConnector"),
     "custom": ("flipsync.connectors.marketplaces.custom.client", "CustomConnector"),
+    "ebay": ("flipsync.connectors.marketplaces.ebay.client", "EbayConnector"),
+    "shopify": ("flipsync.connectors.marketplaces.shopify.client", "ShopifyConnector"),
     "woocommerce": ("flipsync.connectors.marketplaces.woocommerce.client", "WooCommerceConnector"),
+}
+
+#: Shops that are one class each, in flipsync/connectors/marketplaces/stores.
+STORES: dict[Vendor, tuple[str, str]] = {
+    "medusa": ("flipsync.connectors.marketplaces.stores.medusa", "MedusaStore"),
+    "python": ("flipsync.connectors.marketplaces.own_class", "OwnClass"),
+    "vendure": ("flipsync.connectors.marketplaces.stores.vendure", "VendureStore"),
 }
 
 
 def connector_class(vendor: Vendor) -> type[MarketplaceConnector]:
     """The connector of a vendor; needed without an account to parse webhooks."""
-    module, name = CONNECTORS[vendor]
+    module, name = (CONNECTORS | STORES)[vendor]
     found: type[MarketplaceConnector] = getattr(importlib.import_module(module), name)
     return found
 

@@ -160,7 +160,7 @@ class Orders:
             known.quantity = units
             known.total_minor = self._amount(row, "total", round(unit * units))
             return
-        product_id = int(row.get("product_id") or 0)
+        product_id = int(row.get("variation_id") or row.get("product_id") or 0)
         listing = self.books.listing(product_id)
         if listing is not None and listing.channel != "woo":
             listing = None
@@ -282,15 +282,16 @@ class Orders:
             "_links": self.shop.links("orders", order.id),
         }
 
-    @staticmethod
-    def _line_view(order: Order, line: Line) -> dict[str, Any]:
+    def _line_view(self, order: Order, line: Line) -> dict[str, Any]:
         currency = order.currency
+        listing = None if line.listing_id is None else self.books.listing(line.listing_id)
+        parent_id = 0 if listing is None else int(listing.doc.get("parent_id", 0))
         total, nothing = wire.from_minor(line.total_minor, currency), wire.from_minor(0, currency)
         return {
             "id": line.id,
             "name": line.title,
-            "product_id": line.listing_id or 0,
-            "variation_id": 0,
+            "product_id": parent_id or line.listing_id or 0,
+            "variation_id": line.listing_id or 0 if parent_id else 0,
             "quantity": line.quantity,
             "tax_class": "",
             "subtotal": total,

@@ -1,8 +1,9 @@
-"""Simple products: /products and /products/batch."""
+"""Products, simple and variable: /products and /products/batch. A variation is a product with a parent."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flipsync.sandbox.exchange import Answer, Call, Refusal
@@ -61,13 +62,22 @@ _ORDERINGS = {
 _SEARCH = "(title LIKE '%' || ? || '%' OR sku LIKE '%' || ? || '%')"
 
 
+_CHILDREN = "json_extract(doc, '$.parent_id') = ?"
+
+
+def new_document() -> Row:
+    """What a product has before anything is said of it."""
+    return {**_STRINGS, **_BOOLEANS, "dimensions": {}, "images": [], "attributes": [], "meta_data": []}
+
+
 class Products:
-    """The product collection of the shop."""
+    """The product collection of the shop. `on_saved` hears of every product written or removed."""
 
     def __init__(self, shop: Shop, terms: Terms) -> None:
         self.shop = shop
         self.books = shop.books
         self.terms = terms
+        self.on_saved: Callable[[Listing], None] = lambda listing: None
 
     # Calls
 
@@ -80,12 +90,25 @@ class Products:
         params += [] if status == "any" else [status]
         skus = wire.word_list(call, "sku")
         if skus:
+            # Only with a SKU does the list show variations too.
             conditions.append(f"sku IN ({','.join('?' * len(skus))})")
             params += skus
+        else:
+            conditions.append("json_extract(doc, '$.parent_id') IS NULL")
+        kind = call.first("type")
+        if kind is not None:
+            if kind not in _CHOICES["type"]:
+                raise wire.invalid_parameter("type", f"type is not one of {', '.join(_CHOICES['type'])}.")
+            conditions.append("json_extract(doc, '$.type') = ?")
+            params.append(kind)
+        slug = call.first("slug")
+        if slug is not None:
+            conditions.append("json_extract(doc, '$.slug') = ?")
+            params.append(slug)
         search = call.first("search")
-        if search:
+        for word in (search or "").split():
             conditions.append(_SEARCH)
-            params += [search, search]
+            params += [word, word]
         where = " AND ".join(conditions)
         total = self.books.count("listing", where, params)
         order = wire.ordering(call, _ORDERINGS)
@@ -138,17 +161,23 @@ class Products:
             stock_version=0,
             created_ms=now,
             modified_ms=now,
-            doc={**_STRINGS, **_BOOLEANS, "dimensions": {}, "images": [], "attributes": [], "meta_data": []},
+            doc=new_document(),
         )
-        units = self._apply(listing, body, creating=True)
+        units = self.apply(listing, body, creating=True)
         listing.quantity = units
         self.books.add_listing(listing, "POST /products")
         return self.view(listing, edit=True)
 
     def update(self, product_id: int, body: Row) -> Row:
         listing = self._find(product_id, 400)
-        units = self._apply(listing, body, creating=False)
+        if "parent_id" in listing.doc:
+            message = (
+                "To manipulate product variations you should use the /products/<product_id>/variations/<id> endpoint."
+            )
+            raise wire.refusal(404, "woocommerce_rest_invalid_product_id", message)
+        units = self.apply(listing, body, creating=False)
         self.books.save_listing(listing)
+        self.on_saved(listing)
         if units != listing.quantity:
             self.books.set_stock(listing, units, "set by seller", f"PUT /products/{product_id}")
         return self.view(listing, edit=True)
@@ -164,9 +193,10 @@ class Products:
         else:
             listing.status = "trash"
             self.books.save_listing(listing)
+        self.on_saved(listing)
         return view
 
-    def _apply(self, listing: Listing, body: Row, *, creating: bool) -> int | None:
+    def apply(self, listing: Listing, body: Row, *, creating: bool) -> int | None:
         """Write the fields sent into `listing` and return the units it shall have (None: not counted)."""
         doc = listing.doc
         for name in (*_STRINGS, "name", "sku", "status"):
@@ -196,6 +226,7 @@ class Products:
         if not doc["slug"]:
             doc["slug"] = f"{wire.slug_of(listing.title)}-{listing.id}"
         self._settle_prices(listing)
+        listing.doc["type"] = "variation" if "parent_id" in listing.doc else listing.doc["type"]
         return self._settle_stock(listing, body, creating=creating)
 
     def _set_text(self, listing: Listing, name: str, value: str) -> None:
@@ -271,8 +302,17 @@ class Products:
     def view(self, listing: Listing, *, edit: bool) -> Row:
         doc, zone = listing.doc, self.shop.zone
         price = doc["sale_price"] or doc["regular_price"]
-        counted = listing.quantity is not None
-        status = self.stock_status(listing)
+        shelf = self.books.shelf_of(listing)
+        counted = True if listing.quantity is not None else "parent" if shelf is not listing else False
+        status = self.stock_status(shelf)
+        variable = doc["type"] == "variable"
+        live = f"{_CHILDREN} AND status <> 'trash' ORDER BY id"
+        children = self.books.listings(live, (listing.id,)) if variable else []
+        if variable:
+            prices = [child for child in children if child.status == "publish" and child.price_minor]
+            cheapest = min(prices, key=lambda child: child.price_minor or 0, default=None)
+            price = "" if cheapest is None else cheapest.doc["sale_price"] or cheapest.doc["regular_price"]
+        parent = self.books.listing(doc["parent_id"]) if "parent_id" in doc else None
         text = (lambda value: value) if edit else wire.paragraphs
         return {
             "id": listing.id,
@@ -287,7 +327,7 @@ class Products:
             "catalog_visibility": doc["catalog_visibility"],
             "description": text(doc["description"]),
             "short_description": text(doc["short_description"]),
-            "sku": listing.sku,
+            "sku": listing.sku or (parent.sku if parent is not None else ""),
             "global_unique_id": doc["global_unique_id"],
             "price": price,
             "regular_price": doc["regular_price"],
@@ -306,7 +346,7 @@ class Products:
             "tax_status": doc["tax_status"],
             "tax_class": doc["tax_class"],
             "manage_stock": counted,
-            "stock_quantity": listing.quantity,
+            "stock_quantity": shelf.quantity,
             "backorders": doc["backorders"],
             "backorders_allowed": doc["backorders"] != "no",
             "backordered": status == "onbackorder",
@@ -323,22 +363,22 @@ class Products:
             "rating_count": 0,
             "upsell_ids": [],
             "cross_sell_ids": [],
-            "parent_id": 0,
+            "parent_id": doc.get("parent_id", 0),
             "purchase_note": doc["purchase_note"],
             "categories": self.terms.shown("categories", doc.get("categories") or self.terms.default_ids()),
             "brands": self.terms.shown("brands", doc.get("brands", [])),
             "tags": self.terms.shown("tags", doc.get("tags", [])),
             "images": [self._image_view(row) for row in doc["images"]],
-            "attributes": doc["attributes"],
+            "attributes": doc["choices"] if "parent_id" in doc else doc["attributes"],
             "default_attributes": [],
-            "variations": [],
+            "variations": [child.id for child in children],
             "grouped_products": [],
             "menu_order": doc.get("menu_order", 0),
             "price_html": f'<span class="woocommerce-Price-amount amount"><bdi>{price}</bdi></span>' if price else "",
             "related_ids": [],
             "meta_data": doc["meta_data"],
             "stock_status": status,
-            "has_options": False,
+            "has_options": doc["type"] == "variable",
             "post_password": "",
             "_links": self.shop.links("products", listing.id),
         }

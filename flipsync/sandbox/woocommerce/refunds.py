@@ -76,13 +76,15 @@ class OrderDetails:
             line = by_id.get(line_id)
             if line is None:
                 continue
+            listing = None if line.listing_id is None else self.books.listing(line.listing_id)
+            parent_id = 0 if listing is None else int(listing.doc.get("parent_id", 0))
             total = wire.from_minor(-minor, currency)
             items.append(
                 {
                     "id": refund.id * 100 + place,
                     "name": line.title,
-                    "product_id": line.listing_id or 0,
-                    "variation_id": 0,
+                    "product_id": parent_id or line.listing_id or 0,
+                    "variation_id": line.listing_id or 0 if parent_id else 0,
                     "quantity": -units,
                     "tax_class": "",
                     "subtotal": total,

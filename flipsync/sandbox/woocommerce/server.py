@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from flipsync.sandbox.books import Change
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal, parse_object
-from flipsync.sandbox.records import Channel
+from flipsync.sandbox.records import Channel, Listing
 from flipsync.sandbox.woocommerce import wire
 from flipsync.sandbox.woocommerce.about import About
 from flipsync.sandbox.woocommerce.auth import ApiKey, KeyAuthentication
@@ -20,9 +20,10 @@ from flipsync.sandbox.woocommerce.products import Products
 from flipsync.sandbox.woocommerce.refunds import OrderDetails
 from flipsync.sandbox.woocommerce.shop import Row, Shop
 from flipsync.sandbox.woocommerce.terms import Terms
+from flipsync.sandbox.woocommerce.variations import Variations
 
 _API = "/wp-json/wc/v3"
-_PRODUCT = re.compile(rf"{_API}/products/(\d+)")
+_PRODUCT = re.compile(rf"{_API}/products/(\d+)(?:/variations/(\d+))?")
 #: How long a read-then-write of stock lies open to others (seconds).
 _READ_THEN_WRITE = 0.004
 
@@ -38,6 +39,7 @@ class WooCommerceShop(ChannelServer):
         self.authentication = KeyAuthentication(shop.books, keys)
         self.about = About(shop)
         self.products = Products(shop, Terms(shop))
+        self.variations = Variations(self.products)
         self.orders = Orders(shop)
         self.details = OrderDetails(shop, self.orders)
         self.hooks = Hooks(shop)
@@ -50,6 +52,7 @@ class WooCommerceShop(ChannelServer):
             self.hooks,
             self.products.terms,
         )
+        parts, part = self.variations, r"/products/(\d+)/variations"
         taxonomy = "/products/(categories|tags|brands)"
         table: list[tuple[str, str, Callable[..., Answer]]] = [
             ("GET", "", self.about.namespace),
@@ -59,6 +62,12 @@ class WooCommerceShop(ChannelServer):
             ("GET", r"/products/(\d+)", products.get),
             ("PUT", r"/products/(\d+)", products.put),
             ("DELETE", r"/products/(\d+)", products.delete),
+            ("GET", part, parts.collection),
+            ("POST", part, parts.post),
+            ("POST", rf"{part}/batch", parts.batch),
+            ("GET", rf"{part}/(\d+)", parts.get),
+            ("PUT", rf"{part}/(\d+)", parts.put),
+            ("DELETE", rf"{part}/(\d+)", parts.delete),
             ("GET", taxonomy, terms.collection),
             ("POST", taxonomy, terms.post),
             ("GET", rf"{taxonomy}/(\d+)", terms.get),
@@ -94,10 +103,12 @@ class WooCommerceShop(ChannelServer):
         return call.method in ("PUT", "POST") and _PRODUCT.fullmatch(call.path) is not None
 
     def current(self, call: Call) -> Answer:
-        match = _PRODUCT.fullmatch(call.path)
-        listing = self.books.listing(int(match.group(1))) if match else None
+        listing = self._written(call)
         if listing is None:
             return self.error(404, "woocommerce_rest_product_invalid_id", "Invalid ID.")
+        parent = self.books.listing(int(listing.doc.get("parent_id", 0)))
+        if parent is not None:
+            return wire.json_answer(self.variations.view(listing, parent))
         return wire.json_answer(self.products.view(listing, edit=True))
 
     async def prepare(self, call: Call) -> Call:
@@ -114,14 +125,17 @@ class WooCommerceShop(ChannelServer):
         return call
 
     def _read_before_write(self, call: Call) -> bytes | None:
-        match = _PRODUCT.fullmatch(call.path)
-        if match is None or call.method != "PUT" or b'"inventory_delta"' not in call.body:
+        if call.method != "PUT" or b'"inventory_delta"' not in call.body:
             return None
-        fields = parse_object(call.body)
-        listing = self.books.listing(int(match.group(1)))
+        fields, listing = parse_object(call.body), self._written(call)
         if fields is None or listing is None:
             return None
         return wire.php_json({**fields, "_read_quantity": listing.quantity or 0})
+
+    def _written(self, call: Call) -> Listing | None:
+        """The product or variation whose own address the call has."""
+        match = _PRODUCT.fullmatch(call.path)
+        return self.books.listing(int(match.group(2) or match.group(1))) if match else None
 
     def answer(self, call: Call) -> Answer:
         if call.path in ("", "/"):
@@ -162,7 +176,7 @@ def _tunnelled(call: Call) -> Call:
     method = (call.first("_method") or call.headers.get("x-http-method-override") or call.method).upper()
     if call.method != "POST":
         return call
-    if method == "POST" and re.fullmatch(rf"{_API}/(?:products|orders|webhooks)/\d+/?", call.path):
+    if method == "POST" and re.fullmatch(rf"{_API}/(?:products|orders|webhooks)/\d+(?:/variations/\d+)?/?", call.path):
         method = "PUT"
     return replace(call, method=method)
 

@@ -10,6 +10,8 @@ from flipsync.services.pricing.fees import (
     FeeRule,
     FeeSchedule,
     Sale,
+    amazon_us,
+    ebay_us,
     percentage_plus_fixed,
     stripe_us,
 )
@@ -43,6 +45,8 @@ __all__ = [
     "Sale",
     "Seal",
     "UnitEconomics",
+    "amazon_us",
+    "ebay_us",
     "floor_price",
     "net_profit",
     "percentage_plus_fixed",

@@ -238,6 +238,47 @@ def stripe_us(*, international: bool = False) -> FeeSchedule:
     return FeeSchedule(vendor="woocommerce", currency="USD", rules=tuple(rules))
 
 
+def amazon_us() -> FeeSchedule:
+    """Selling on Amazon.com: the referral fee of most categories, 15 % of price and shipping, at least 30¢ an item.
+
+    Some categories cost less (electronics 8 %) and a few more (jewellery 20 %). The monthly plan is no fee of a sale.
+    """
+    rule = FeeRule(
+        kind="referral",
+        rate_bps=Decimal(1500),
+        minimum=Money(amount_minor=30, currency="USD"),
+        basis="item+shipping",
+        valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+        source="https://sell.amazon.com/pricing (referral fees, United States, most categories)",
+    )
+    return FeeSchedule(vendor="amazon", currency="USD", rules=(rule,))
+
+
+_EBAY_SOURCE = (
+    "https://www.ebay.com/help/selling/fees-credits-invoices/selling-fees?id=4364 (no store, most categories)"
+)
+
+
+def ebay_us() -> FeeSchedule:
+    """eBay.com without a store: a share of all the buyer pays, tax included, and a fee for each order.
+
+    The order fee is 40 cents, and 30 for orders of up to 10 dollars: the higher one is taken for all.
+    """
+    rates = (("1325", datetime(2023, 2, 15, tzinfo=UTC)), ("1360", datetime(2025, 2, 14, tzinfo=UTC)))
+    rules = tuple(
+        FeeRule(
+            kind="final_value",
+            rate_bps=Decimal(rate),
+            fixed=Money(amount_minor=40, currency="USD"),
+            basis="total",
+            valid_from=since,
+            source=_EBAY_SOURCE,
+        )
+        for rate, since in rates
+    )
+    return FeeSchedule(vendor="ebay", currency="USD", rules=rules)
+
+
 def percentage_plus_fixed(
     vendor: Vendor,
     rate_bps: Decimal,

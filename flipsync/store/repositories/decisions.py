@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -39,28 +39,53 @@ class DecisionRow:
     stake_currency: str | None
     correlation_id: UUID
     proposals: tuple[ProposalRow, ...]
+    #: a person has said yes to it
+    approved: bool
 
 
-async def get(session: AsyncSession, decision_id: UUID, *, lock: bool = False) -> DecisionRow | None:
-    statement = select(AgentDecision).where(AgentDecision.id == decision_id).execution_options(populate_existing=True)
-    decision = (await session.scalars(statement.with_for_update() if lock else statement)).one_or_none()
-    if decision is None:
-        return None
-    proposals = await session.scalars(
-        select(Proposal).where(Proposal.decision_id == decision_id).order_by(Proposal.ordinal)
-    )
-    return DecisionRow(
-        decision.id,
-        decision.agent,
-        decision.event_id,
-        decision.state,
-        decision.rationale,
-        decision.confidence,
-        decision.stake_minor,
-        decision.stake_currency,
-        decision.correlation_id,
-        tuple(ProposalRow(p.id, p.ordinal, p.command, p.payload, p.verdict) for p in proposals),
-    )
+_LOCK = text("SELECT id FROM agent_decision WHERE id = :id FOR UPDATE")
+_READ = text(
+    """
+    SELECT d.id, d.agent, d.event_id, d.state, d.rationale, d.confidence, d.stake_minor, d.stake_currency,
+           d.correlation_id, coalesce(a.state = 'approved', false) AS approved,
+           p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict
+      FROM agent_decision d
+      LEFT JOIN approval a ON a.decision_id = d.id
+      LEFT JOIN proposal p ON p.decision_id = d.id
+     WHERE d.id = ANY(:ids)
+     ORDER BY d.id, p.ordinal
+    """
+)
+
+
+async def get_all(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, DecisionRow]:
+    """Decisions by id. Ids of something else find nothing."""
+    found: dict[UUID, DecisionRow] = {}
+    for row in await session.execute(_READ, {"ids": list(ids)}):
+        known = found.get(row.id)
+        proposals = known.proposals if known else ()
+        if row.proposal_id is not None:
+            proposals += (ProposalRow(row.proposal_id, row.ordinal, row.command, row.payload, row.verdict),)
+        found[row.id] = DecisionRow(
+            row.id,
+            row.agent,
+            row.event_id,
+            row.state,
+            row.rationale,
+            row.confidence,
+            row.stake_minor,
+            row.stake_currency,
+            row.correlation_id,
+            proposals,
+            row.approved,
+        )
+    return found
+
+
+async def lock(session: AsyncSession, decision_id: UUID) -> DecisionRow | None:
+    """The decision as it is once nobody else can change it."""
+    await session.execute(_LOCK, {"id": decision_id})
+    return (await get_all(session, [decision_id])).get(decision_id)
 
 
 async def set_state(session: AsyncSession, decision_id: UUID, state: str) -> None:
@@ -151,12 +176,6 @@ async def expire_approval(unit: UnitOfWork, decision_id: UUID) -> bool:
         .execution_options(synchronize_session=False)
     )
     return closed.scalar() is not None
-
-
-async def is_approved(session: AsyncSession, decision_id: UUID) -> bool:
-    """Whether a person has said yes to the decision."""
-    state = await session.scalar(select(Approval.state).where(Approval.decision_id == decision_id))
-    return state == "approved"
 
 
 @dataclass(frozen=True)

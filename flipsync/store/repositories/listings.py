@@ -136,6 +136,12 @@ async def requested(
     return [(listing, variant, product) for listing, variant, product in rows]
 
 
+async def choices_of(session: AsyncSession, product_id: UUID) -> Sequence[dict[str, Any]]:
+    """The options of each variant of a product, in the order they came into the catalogue."""
+    rows = await session.scalars(select(Variant.options).where(Variant.product_id == product_id).order_by(Variant.id))
+    return rows.all()
+
+
 async def get(session: AsyncSession, listing_id: UUID) -> Listing | None:
     return (
         await session.scalars(select(Listing).where(Listing.id == listing_id).execution_options(populate_existing=True))

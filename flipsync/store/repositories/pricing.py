@@ -65,8 +65,11 @@ class PriceRow:
     changes: list[tuple[datetime, int | None, int]] = field(default_factory=list)
 
 
-async def rows(session: AsyncSession, *, since: datetime, listing_ids: Sequence[UUID] | None = None) -> list[PriceRow]:
-    """The listings asked for, or every active one, with rivals, and sales and price changes since that time."""
+async def rows(
+    session: AsyncSession, *, since: datetime, listing_ids: Sequence[UUID] | None = None, market: bool = True
+) -> list[PriceRow]:
+    """The listings asked for, or every active one, with price changes and, for `market`, sales since that time and
+    rivals."""
     statement = (
         select(
             Listing.id,
@@ -99,17 +102,19 @@ async def rows(session: AsyncSession, *, since: datetime, listing_ids: Sequence[
     if not found:
         return []
     wanted = list(found) if listing_ids is not None else None
-    await _attach_rivals(session, found, wanted)
-    await _attach_sales(session, found, wanted, since)
+    if market:
+        await _attach_rivals(session, found, wanted)
+        await _attach_sales(session, found, wanted, since)
     await _attach_changes(session, found, wanted, since)
     return list(found.values())
 
 
 async def _attach_rivals(session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None) -> None:
-    statement = select(RivalOfferSeen).order_by(RivalOfferSeen.seller)
+    seen = RivalOfferSeen
+    statement = select(seen.listing_id, seen.seller, seen.price_minor, seen.in_stock).order_by(seen.seller)
     if wanted is not None:
-        statement = statement.where(RivalOfferSeen.listing_id.in_(wanted))
-    for rival in await session.scalars(statement):
+        statement = statement.where(seen.listing_id.in_(wanted))
+    for rival in await session.execute(statement):
         if rival.listing_id in found:
             found[rival.listing_id].rivals.append(RivalRow(rival.seller, rival.price_minor, rival.in_stock))
 

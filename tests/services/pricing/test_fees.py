@@ -18,6 +18,8 @@ from flipsync.services.pricing import (
     FeeSchedule,
     Sale,
     UnitEconomics,
+    amazon_us,
+    ebay_us,
     floor_price,
     net_profit,
     percentage_plus_fixed,
@@ -45,6 +47,18 @@ def sale(item: str, shipping: str = "0.00", tax: str = "0.00") -> Sale:
 )
 def test_stripe_charges_on_the_whole_card_amount(amounts: tuple[str, ...], fee: str) -> None:
     assert stripe_us().fees(sale(*amounts), NOW).total == usd(fee)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "fee"),
+    [
+        (("100.00",), "15.00"),
+        (("20.00", "5.00", "2.00"), "3.75"),  # shipping counts, tax does not
+        (("1.00",), "0.30"),  # the least of an item
+    ],
+)
+def test_amazon_takes_a_share_of_price_and_shipping(amounts: tuple[str, ...], fee: str) -> None:
+    assert amazon_us().fees(sale(*amounts), NOW).total == usd(fee)
 
 
 def test_international_cards_are_a_line_of_their_own() -> None:
@@ -228,3 +242,10 @@ def test_a_term_is_the_decimal_formula(item: int, shipping: int, tax: int, term:
     fee = max(fee, term.minimum) if term.minimum is not None else fee
     fee = min(fee, term.maximum) if term.maximum is not None else fee
     assert term_fee(term, item, shipping, tax) == fee
+
+
+def test_ebay_takes_its_share_of_all_the_buyer_pays() -> None:
+    before, after = datetime(2024, 6, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC)
+    sold = Sale(item=usd("100.00"), shipping=usd("10.00"), tax=usd("8.00"))
+    assert ebay_us().fees(sold, before).total == usd("16.04")  # 13.25 % of 118 is 15.635
+    assert ebay_us().fees(sold, after).total == usd("16.45")  # 13.6 % of 118 is 16.048

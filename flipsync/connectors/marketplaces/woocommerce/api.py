@@ -1,10 +1,21 @@
-"""Signed calls to one shop's REST v3, decoded; what the connector, its order feed and its webhooks share."""
+"""Signed calls to one shop's REST v3, decoded; what the connector, its order feed and its webhooks share.
+
+Hosts differ, and the first refusal of a call tells how: each way round it is tried once and then kept.
+
+Authorization header kept from PHP         OAuth 1.0a in the query, also over https: the secret is in no address
+https ends, or begins, before the shop     the signature's address with the other scheme
+plain permalinks (no /wp-json/)            /index.php/wp-json/… with ?rest_route=
+PUT and DELETE blocked                     POST with ?_method=
+
+All of them are refusals before anything was carried out, so that trying again is safe.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import httpx2
 from pydantic import SecretStr
@@ -13,12 +24,21 @@ from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.woocommerce import mapping, oauth
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
-from flipsync.connectors.request import Params
-from flipsync.domain.errors import InvalidInput, Rejected
+from flipsync.connectors.request import Answer, Params
+from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 _API = "/wp-json/wc/v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How calls reach a shop. `key` is Basic, or OAuth whose signed address begins with that scheme."""
+
+    key: Literal["basic", "https", "http"]
+    plain: bool = False
+    tunnel: bool = False
 
 
 class ShopApi:
@@ -36,28 +56,68 @@ class ShopApi:
             if name not in credentials:
                 raise InvalidInput(f"the credential {name!r} is missing")
         self._key, self._secret = credentials["consumer_key"], credentials["consumer_secret"]
-        self._https = config.base_url.scheme == "https"
+        # Basic is ignored over plain http, where a secret could be read on the way.
+        self._way = Way("basic" if config.base_url.scheme == "https" else "http")
         self._root = str(config.base_url).rstrip("/").removesuffix(_API)
-        self._http = HttpCore(
-            config, limiter, account_key, sign=self._sign, read_error=mapping.read_error, transport=transport
-        )
-
-    def _sign(self, method: str, url: str, params: Params) -> tuple[Mapping[str, str], Params]:
-        key, secret = self._key.get_secret_value(), self._secret.get_secret_value()
-        if self._https:
-            return {"Authorization": f"Basic {base64.b64encode(f'{key}:{secret}'.encode()).decode()}"}, ()
-        # In the query, not the header: many servers keep the Authorization header from PHP.
-        return {}, oauth.signed_params(method, url, params, key, secret)
+        self._http = HttpCore(config, limiter, account_key, read_error=mapping.read_error, transport=transport)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
+    async def _call(
+        self, method: str, path: str, decode: Callable[[Any], T], params: Params = (), body: Any = None
+    ) -> Answer[T]:
+        way, tried = self._way, {self._way}
+        first: ChannelError | None = None
+        while True:
+            try:
+                answer = await self._send(way, method, path, decode, params, body)
+            except ChannelError as error:
+                first = first or error
+                other = _way_round(way, method, error)
+                if other is None or other in tried:
+                    if error.vendor_code and error.vendor_status != 401:
+                        self._way = way  # the shop itself spoke
+                        raise
+                    raise first from (None if first is error else error)
+                way = other
+                tried.add(way)
+            else:
+                self._way = way
+                return answer
+
+    async def _send(
+        self, way: Way, method: str, path: str, decode: Callable[[Any], T], params: Params, body: Any
+    ) -> Answer[T]:
+        sent = list(params)
+        # The path keeps "wp-json/wc/", by which WooCommerce before 11.1 knows that a call is for its keys.
+        url = f"{self._root}/index.php{_API}{path}" if way.plain else self._root + _API + path
+        if way.plain:
+            sent.append(("rest_route", f"/wc/v3{path}"))
+        if way.tunnel and method in ("PUT", "DELETE"):
+            sent.append(("_method", method))
+            method = "POST"
+        key, secret = self._key.get_secret_value(), self._secret.get_secret_value()
+        headers: dict[str, str] = {}
+        if way.key == "basic":
+            headers["Authorization"] = f"Basic {base64.b64encode(f'{key}:{secret}'.encode()).decode()}"
+        else:
+            signed_url = f"{way.key}:{url.partition(':')[2]}"
+            sent += oauth.signed_params(method, signed_url, sent, key, secret)
+        return await self._http.request(
+            method, url, decode=decode, params=sent, body=body, headers=headers, signed=False
+        )
+
     async def index(self, decode: Callable[[Any], T]) -> T:
         """WordPress's own index, asked without a key: WordPress would take the shop's key for a wrong password."""
-        return (await self._http.request("GET", f"{self._root}/wp-json/", decode=decode, signed=False)).value
+        if self._way.plain:
+            url, params = f"{self._root}/", [("rest_route", "/")]
+        else:
+            url, params = f"{self._root}/wp-json/", []
+        return (await self._http.request("GET", url, decode=decode, params=params, signed=False)).value
 
     async def read(self, path: str, decode: Callable[[Any], T], params: Params = ()) -> T:
-        return (await self._http.request("GET", self._root + _API + path, decode=decode, params=params)).value
+        return (await self._call("GET", path, decode, params)).value
 
     async def read_known(self, path: str, decode: Callable[[Any], T]) -> T | None:
         """None where the shop says there is no such thing."""
@@ -73,8 +133,18 @@ class ShopApi:
         return await self.read(path, _rows_of(decode), params)
 
     async def write(self, method: str, path: str, body: Any, decode: Callable[[Any], T], params: Params = ()) -> T:
-        url = self._root + _API + path
-        return (await self._http.request(method, url, decode=decode, params=params, body=body)).value
+        return (await self._call(method, path, decode, params, body)).value
+
+    async def write_article(self, method: str, path: str, body: dict[str, Any], decode: Callable[[Any], T]) -> T:
+        """Write a product or variation. A barcode must be unique in a shop, but one article may be sold in several
+        conditions: the second is sold without it."""
+        try:
+            return await self.write(method, path, body, decode)
+        except Rejected as refused:
+            if refused.vendor_code != "product_invalid_global_unique_id" or "global_unique_id" not in body:
+                raise
+            without = {name: value for name, value in body.items() if name != "global_unique_id"}
+            return await self.write(method, path, without, decode)
 
     async def rows(self, path: str, decode: Callable[[Any], RowT], params: Params = ()) -> list[RowT]:
         """The whole of a short list."""
@@ -85,11 +155,30 @@ class ShopApi:
 
         async def fetch(offset: int) -> Page[RowT]:
             sent = [*params, ("orderby", "id"), ("order", "asc"), ("per_page", str(PAGE_SIZE)), ("offset", str(offset))]
-            answer = await self._http.request("GET", self._root + _API + path, decode=_rows_of(decode), params=sent)
+            answer = await self._call("GET", path, _rows_of(decode), sent)
             total = answer.headers.get("X-WP-Total", "")
             return Page(answer.value, int(total) if total.isdigit() else None)
 
         return walk(fetch)
+
+
+def _way_round(way: Way, method: str, error: ChannelError) -> Way | None:
+    """Another way to make a call that was refused before the shop looked at it; None when it was looked at."""
+    status, code = error.vendor_status, error.vendor_code
+    if isinstance(error, OutcomeUnknown):
+        blocked = status == 501 and not code and method in ("PUT", "DELETE")
+        return replace(way, tunnel=True) if blocked and not way.tunnel else None
+    if status == 401 and way.key == "basic" and code.startswith("woocommerce_rest_cannot_"):
+        return replace(way, key="https")  # the shop saw nobody: the header did not get through
+    if status == 401 and way.key != "basic" and "signature" in error.message:
+        return replace(way, key="http" if way.key == "https" else "https")
+    if code:
+        return None
+    if status in (403, 405) and method in ("PUT", "DELETE") and not way.tunnel:
+        return replace(way, tunnel=True)
+    if (status == 404 or (method == "GET" and status == 200)) and not way.plain:
+        return replace(way, plain=True)  # a page of the site, or of its server, and none of WordPress's API
+    return None
 
 
 def _rows_of(decode: Callable[[Any], T]) -> Callable[[Any], list[T]]:

@@ -1,7 +1,7 @@
 """Connector for WooCommerce shops over REST v3. Credentials: `consumer_key`, `consumer_secret`.
 
-Publishes simple products, one per SKU; variations of existing products are read, priced and stocked as
-"product/variation". HTTPS signs with Basic, plain HTTP with OAuth 1.0a.
+Goods that come in one form are simple products, one per SKU; those of a group are the variations of a variable product
+and have external ids "product/variation". HTTPS signs with Basic, plain HTTP with OAuth 1.0a.
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ from typing import Any, ClassVar
 import httpx2
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector
-from flipsync.connectors.marketplaces.woocommerce import mapping, webhooks, wire
+from flipsync.connectors.base import (
+    AccountConfig,
+    Capabilities,
+    Limiter,
+    MarketplaceConnector,
+    QuantityChange,
+    QuantityOutcome,
+)
+from flipsync.connectors.marketplaces.woocommerce import mapping, stock, webhooks, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
+from flipsync.connectors.marketplaces.woocommerce.settings import ShopSettings
 from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions
+from flipsync.connectors.marketplaces.woocommerce.variations import Variations
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -40,7 +49,12 @@ class WooCommerceConnector(MarketplaceConnector):
 
     vendor: ClassVar[Vendor] = "woocommerce"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=True
+        conditional_stock=False,
+        create_once="lookup",
+        rival_offers=False,
+        webhooks=True,
+        bulk_quantity=stock.BATCH,
+        groups=True,
     )
     needs: ClassVar[tuple[str, ...]] = ("consumer_key", "consumer_secret")
 
@@ -57,8 +71,8 @@ class WooCommerceConnector(MarketplaceConnector):
         super().__init__(config, credentials, limiter, account_key, vault=vault)
         self._api = ShopApi(config, credentials, limiter, account_key, transport)
         self._currency = config.currency
-        self._weight_unit: str | None = None
-        self._categories: dict[str, int] = {}
+        self._filing = ShopSettings(self._api).filing
+        self._variations = Variations(self._api, config.currency, self._filing)
 
     async def aclose(self) -> None:
         await self._api.aclose()
@@ -115,9 +129,11 @@ class WooCommerceConnector(MarketplaceConnector):
         existing = await self.find_listing(offer.sku)
         if existing is not None:
             return await self._relist(existing, offer, key)
-        body = mapping.creation_body(offer, key, **await self._filing(offer))
         try:
-            return await self._describe("POST", "/products", body)
+            if offer.group is not None:
+                return await self._variations.publish(offer, offer.group, key)
+            body = mapping.creation_body(offer, key, **await self._filing(offer))
+            return await self._api.write_article("POST", "/products", body, self._decode_product)
         except Rejected as refused:
             if refused.vendor_code == "product_invalid_sku":
                 existing = await self.find_listing(offer.sku)
@@ -131,26 +147,18 @@ class WooCommerceConnector(MarketplaceConnector):
 
     async def _relist(self, existing: ListingState, offer: Offer, key: str) -> ListingState:
         """The listing that has the SKU already; one that was ended goes back on sale, unless this is an old repeat."""
-        if existing.status != "ended" or "/" in existing.external_id:
+        if existing.status != "ended":
             return existing
+        if "/" in existing.external_id:
+            return await self._variations.relist(existing, offer, key)
         path = f"/products/{existing.external_id}"
         product = await self._api.read(path, wire.Product.model_validate)
         if wire.meta_value(product.meta_data, mapping.KEY_META) == key:
             return existing
         body = mapping.creation_body(offer, key, **await self._filing(offer))
-        if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer):
+        if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer.images):
             del body["images"]
-        return await self._describe("PUT", path, body)
-
-    async def _describe(self, method: str, path: str, body: dict[str, Any]) -> ListingState:
-        """Write a product. A barcode must be unique in a shop, but one article may be sold in several conditions."""
-        try:
-            return await self._api.write(method, path, body, self._decode_product)
-        except Rejected as refused:
-            if refused.vendor_code != "product_invalid_global_unique_id":
-                raise
-            without = {name: value for name, value in body.items() if name != "global_unique_id"}
-            return await self._api.write(method, path, without, self._decode_product)
+        return await self._api.write_article("PUT", path, body, self._decode_product)
 
     def _require_currency(self, price: Money) -> None:
         # The shop's prices are bare numbers: it could not tell euros from dollars.
@@ -160,28 +168,30 @@ class WooCommerceConnector(MarketplaceConnector):
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
         product_id, variation_id = _known_id(external_id)
         if variation_id is not None:
-            # Name, images and attributes of a variation hang on its parent and siblings; only its text is its own.
-            return await self._change(external_id, {"description": offer.description_html})
+            return await self._variations.revise(product_id, variation_id, offer)
         product = await self._api.read(f"/products/{product_id}", wire.Product.model_validate)
         described = mapping.descriptive_body(offer, **await self._filing(offer))
         # What the offer leaves open stays as the shop has it.
         body = {name: value for name, value in described.items() if value}
-        images = mapping.image_sources(offer)
+        images = mapping.image_sources(offer.images)
         if offer.images and wire.meta_value(product.meta_data, mapping.IMAGES_META) != images:
             body |= mapping.images_body(offer)
             body["meta_data"] = mapping.meta_rows({mapping.IMAGES_META: images})
-        return await self._describe("PUT", f"/products/{product_id}", body)
+        return await self._api.write_article("PUT", f"/products/{product_id}", body, self._decode_product)
 
     async def end(self, external_id: str, key: str) -> None:
-        state = await self.read_listing(external_id)
-        if state is None or state.status == "ended":
-            return
-        # Not the bin: there the SKU stays taken and the page's address and reviews are lost.
-        body: dict[str, Any] = {"status": "draft", "meta_data": mapping.meta_rows({mapping.ENDED_META: "yes"})}
-        if "/" in external_id:
-            body = {"status": "private"}
         try:
-            await self._change(external_id, body)
+            product_id, variation_id = mapping.split_id(external_id)
+        except ValueError:
+            return None  # nothing of this shop
+        try:
+            if variation_id is not None:
+                return await self._variations.end(product_id, variation_id)
+            state = await self.read_listing(external_id)
+            if state is not None and state.status != "ended":
+                # Not the bin: there the SKU stays taken and the page's address and reviews are lost.
+                meta = mapping.meta_rows({mapping.ENDED_META: "yes"})
+                await self._change(external_id, {"status": "draft", "meta_data": meta})
         except Rejected as refused:
             if not refused.missing:
                 raise
@@ -195,6 +205,9 @@ class WooCommerceConnector(MarketplaceConnector):
     ) -> ListingState:
         """`expected_version` is not heeded: WooCommerce has no conditional write (see `capabilities`)."""
         return await self._change(external_id, mapping.quantity_body(quantity))
+
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        return await stock.set_quantities(self._api, changes, self._currency)
 
     async def _change(self, external_id: str, body: Mapping[str, Any]) -> ListingState:
         product_id, variation_id = _known_id(external_id)
@@ -211,37 +224,6 @@ class WooCommerceConnector(MarketplaceConnector):
 
     def _decode_product(self, data: Any) -> ListingState:
         return mapping.product_listing(wire.Product.model_validate(data), self._currency)
-
-    async def _filing(self, offer: Offer) -> dict[str, Any]:
-        """What of the shop's own settings an offer needs: its weight unit, and its category of that name."""
-        unit = None if offer.weight_grams is None else await self._store_weight_unit()
-        category = None if offer.category is None else await self._category_id(offer.category)
-        return {"weight_unit": unit, "category_id": category}
-
-    async def _store_weight_unit(self) -> str | None:
-        if self._weight_unit is None:
-            try:
-                setting = await self._api.read(
-                    "/settings/products/woocommerce_weight_unit", wire.Setting.model_validate
-                )
-                self._weight_unit = str(setting.value)
-            except Rejected:
-                return None  # the key may not read settings; a weight in a guessed unit is worse than none
-        return self._weight_unit
-
-    async def _category_id(self, name: str) -> int | None:
-        """The shop's category of that name; none is made, since the category tree is the merchant's."""
-        if name not in self._categories:
-            try:
-                params = [("search", name), ("per_page", "100")]
-                terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, params)
-            except Rejected:
-                return None  # a category is no reason not to sell
-            found = next((term.id for term in terms if term.name.casefold() == name.casefold()), None)
-            if found is None:
-                return None
-            self._categories[name] = found
-        return self._categories[name]
 
     # Orders
 

@@ -21,6 +21,7 @@ from flipsync.domain.channel import (
     Offer,
     OrderStatus,
 )
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
 
 KEY_META = "_flipsync_key"
@@ -98,6 +99,7 @@ def product_listing(row: wire.Product, currency: str) -> ListingState:
         price=list_price(row.price, row.regular_price, currency),
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
+        barcode=row.global_unique_id or None,
     )
 
 
@@ -110,6 +112,8 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
     status: ListingStatus = "active" if parent.status == "publish" else "draft"
     if row.status in ("private", "trash") or parent.status == "trash":
         status = "ended"  # WooCommerce's own way to take one variation off sale is "private"
+    elif parent.status == "draft" and wire.meta_value(parent.meta_data, ENDED_META):
+        status = "ended"
     elif row.status != "publish":
         status = "draft"
     return ListingState(
@@ -121,6 +125,7 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
         group_external_id=str(parent.id),
+        barcode=row.global_unique_id or None,
     )
 
 
@@ -128,9 +133,9 @@ def meta_rows(values: dict[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def image_sources(offer: Offer) -> str:
+def image_sources(images: Sequence[str]) -> str:
     """What is remembered of the images sent: WooCommerce copies each one anew whenever it is sent."""
-    return json.dumps(list(offer.images))
+    return json.dumps(list(images))
 
 
 def weight_text(grams: int, unit: str) -> str:
@@ -176,7 +181,7 @@ def quantity_body(quantity: int) -> dict[str, Any]:
 
 
 def creation_body(offer: Offer, key: str, *, weight_unit: str | None, category_id: int | None) -> dict[str, Any]:
-    meta = {KEY_META: key, IMAGES_META: image_sources(offer), ENDED_META: ""}
+    meta = {KEY_META: key, IMAGES_META: image_sources(offer.images), ENDED_META: ""}
     return {
         **descriptive_body(offer, weight_unit=weight_unit, category_id=category_id),
         **images_body(offer),
@@ -330,12 +335,28 @@ def read_error(status: int, body: Any) -> VendorError:
     except ValueError:
         return VendorError()
     auth = status in (401, 403) or found.code == "woocommerce_rest_authentication_error"
-    missing = status == 404 or (status == 400 and found.code.endswith("_invalid_id"))
+    missing = status == 404 or (status == 400 and found.code.endswith(("_invalid_id", "_invalid_parent")))
     hint = ""
     if auth and "permission" in found.message:
         hint = "the key may not do this: give it read/write permission, of a user who manages the shop"
+    elif auth and "signature" in found.message:
+        hint = "the secret is wrong, or base_url is not the address in the shop's own settings (General, Site address)"
     elif auth and "timestamp" in found.message:
         hint = "this machine's clock and the store's differ by more than 15 minutes"
     elif auth:
         hint = "the key or its secret was refused: make a new one in WooCommerce, Settings, Advanced, REST API"
     return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing)
+
+
+def row_error(body: Any) -> ChannelError:
+    """A row of a batch that failed alone; its status is in its data, since the answer's own is 200."""
+    data = body.get("data") if isinstance(body, dict) else None
+    status = data.get("status") if isinstance(data, dict) else data
+    status = status if isinstance(status, int) else 400
+    found = read_error(status, body)
+    words: dict[str, Any] = {"hint": found.hint, "vendor_code": found.code, "vendor_status": status}
+    if status == 429:
+        return Retryable(found.message, vendor_code=found.code, vendor_status=status)
+    if status >= 500:
+        return OutcomeUnknown(found.message, **words)
+    return Rejected(found.message, auth=found.auth, missing=found.missing, **words)

@@ -57,9 +57,25 @@ def meta_value(rows: list[Meta], key: str) -> str:
     return next((str(row.value) for row in rows if row.key == key and row.value is not None), "")
 
 
-class AttributeValue(Wire):
-    """A variation's choice for one attribute."""
+def _id(value: Any) -> Any:
+    return value or 0
 
+
+class Attribute(Wire):
+    """What a product comes in; `id` is 0 for an attribute of this product alone."""
+
+    id: Annotated[int, BeforeValidator(_id)] = 0
+    name: Text = ""
+    position: int = 0
+    visible: bool = False
+    variation: bool = False
+    options: Annotated[list[Text], BeforeValidator(_rows)] = Field(default_factory=list)
+
+
+class AttributeValue(Wire):
+    """A variation's choice for one attribute; "" stands for any."""
+
+    id: Annotated[int, BeforeValidator(_id)] = 0
     name: Text = ""
     option: Text = ""
 
@@ -73,10 +89,12 @@ class Product(Wire):
     type: str = "simple"
     status: str = "publish"
     sku: str = ""
+    global_unique_id: DecimalText = ""
     price: DecimalText = ""
     regular_price: DecimalText = ""
     manage_stock: bool | str = False
     stock_quantity: Decimal | None = None
+    attributes: Annotated[list[Attribute], BeforeValidator(_rows)] = Field(default_factory=list)
     date_modified_gmt: Gmt = None
     meta_data: Metas = Field(default_factory=list)
 
@@ -85,6 +103,7 @@ class Variation(Wire):
     id: int
     status: str = "publish"
     sku: str = ""
+    global_unique_id: DecimalText = ""
     price: DecimalText = ""
     regular_price: DecimalText = ""
     manage_stock: bool | str = False

@@ -1,0 +1,1 @@
+"""Amazon over the Selling Partner API."""

@@ -1,0 +1,230 @@
+"""Connector for Amazon over the Selling Partner API.
+
+Credentials: `client_id`, `client_secret`, `refresh_token` (Login with Amazon), and for the queue of notifications
+`aws_access_key_id`, `aws_secret_access_key`. Options: `marketplace_id`, `seller_id`, and optionally `region` (na, eu,
+fe), `queue_arn`, `condition` (the usual one of the goods, default new_new).
+
+A listing's id is its SKU. Own stock is the fulfilment channel DEFAULT; what Amazon's warehouses hold is theirs to
+count and is never written. Orders come by notification: Amazon lets the list be read once in three minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import (
+    AccountConfig,
+    Capabilities,
+    Limiter,
+    MarketplaceConnector,
+    QuantityChange,
+    QuantityOutcome,
+)
+from flipsync.connectors.marketplaces.amazon import attributes, mapping, notifications, orders, pricing, wire
+from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
+from flipsync.connectors.marketplaces.amazon.listings import every_listing
+from flipsync.connectors.marketplaces.amazon.probe import probe
+from flipsync.connectors.marketplaces.amazon.publishing import Publisher
+from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
+from flipsync.connectors.vault import Vault
+from flipsync.domain.channel import (
+    ChannelInfo,
+    ChannelOrder,
+    ListingState,
+    Offer,
+    RivalOffer,
+    Vendor,
+    WebhookNotice,
+    WebhookSubscription,
+)
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import ChannelError, Unauthenticated
+from flipsync.domain.money import Money
+
+#: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
+FEED_FROM = 40
+_AT_ONCE = 4
+_SUPPLY_SECONDS = 3600.0
+_CONDITION_GROUPS = {"new": "New", "used": "Used", "collectible": "Collectible", "refurbished": "Refurbished"}
+
+
+class AmazonConnector(MarketplaceConnector):
+    """One seller account in one marketplace. It has no idempotency keys: what was created is found by its SKU."""
+
+    vendor: ClassVar[Vendor] = "amazon"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional_stock=False,
+        create_once="lookup",
+        rival_offers=True,
+        webhooks=False,
+        bulk_quantity=MESSAGES,
+        groups=True,
+    )
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        *,
+        vault: Vault | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
+        self._api = SellerApi(config, credentials, limiter, account_key, self.vault, transport)
+        self._publisher = Publisher(self._api)
+        self._place = self._publisher.place
+        self._transport = transport
+        self._queue: NotificationQueue | None = None
+        #: what supplies a listing, and when that was read (monotonic seconds)
+        self._supplies: dict[str, tuple[Supply, float]] = {}
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+        if self._queue is not None:
+            await self._queue.aclose()
+
+    async def probe(self) -> ChannelInfo:
+        return await probe(self._api)
+
+    # Listings
+
+    def _state(self, item: wire.Item) -> ListingState:
+        self._supplies[item.sku] = (Supply.of(item, self._api.marketplace_id), time.monotonic())
+        return self._publisher.state(item)
+
+    async def find_listing(self, sku: str) -> ListingState | None:
+        return await self.read_listing(sku)
+
+    async def read_listing(self, external_id: str) -> ListingState | None:
+        item = await self._publisher.item(external_id)
+        return None if item is None or mapping.is_parent(item) else self._state(item)
+
+    async def listings(self) -> AsyncIterator[ListingState]:
+        async for item in every_listing(self._api):
+            if not mapping.is_parent(item):
+                yield self._state(item)
+
+    async def publish(self, offer: Offer, key: str) -> ListingState:
+        existing = await self.read_listing(offer.sku)
+        if existing is not None and existing.status == "active":
+            return existing
+        return await self._publisher.publish(offer)
+
+    async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
+        return await self._publisher.revise(await self._publisher.required(external_id), offer)
+
+    async def end(self, external_id: str, key: str) -> None:
+        item = await self._publisher.item(external_id)
+        if item is not None:
+            await self._publisher.end(item)
+
+    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+        item = await self._publisher.required(external_id)
+        known = item.attributes.get("purchasable_offer")
+        rows = attributes.price_rows(price, self._place, known if isinstance(known, list) else ())
+        return await self._change(item, {"purchasable_offer": rows}, lambda state: state.price == price)
+
+    async def set_quantity(
+        self, external_id: str, quantity: int, key: str, expected_version: str | None = None
+    ) -> ListingState:
+        """`expected_version` is not heeded: Amazon has no conditional write (see `capabilities`)."""
+        item = await self._publisher.required(external_id)
+        supply = Supply.of(item, self._api.marketplace_id)
+        if not supply.own_stock:
+            raise warehouse_only()
+        rows = attributes.quantity_rows(quantity, supply.warehouses)
+        return await self._change(item, {"fulfillment_availability": rows}, lambda state: state.quantity == quantity)
+
+    async def _change(
+        self, item: wire.Item, changes: attributes.Attributes, applied: Callable[[ListingState], bool]
+    ) -> ListingState:
+        def shows(after: wire.Item | None) -> bool:
+            return after is not None and applied(self._state(after))
+
+        return await self._publisher.change(item, changes, shows)
+
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        """A few go one by one, since that is quickest; many go as a feed."""
+        if len(changes) < FEED_FROM:
+            return await self._one_by_one(changes)
+        return await QuantityFeed(self._api).set(changes, await self._supplies_of([c.external_id for c in changes]))
+
+    async def _one_by_one(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        gate = asyncio.Semaphore(_AT_ONCE)
+        by_sku: dict[str, asyncio.Lock] = {change.external_id: asyncio.Lock() for change in changes}
+
+        async def one(change: QuantityChange) -> QuantityOutcome:
+            # A lock hands itself on in the order it was asked for: two changes of one SKU stay in theirs.
+            async with by_sku[change.external_id], gate:
+                try:
+                    state = await self.set_quantity(change.external_id, change.quantity, change.key)
+                except ChannelError as error:
+                    return QuantityOutcome(change, None, error)
+                return QuantityOutcome(change, state, None)
+
+        return list(await asyncio.gather(*(one(change) for change in changes)))
+
+    async def _supplies_of(self, skus: Sequence[str]) -> dict[str, Supply]:
+        """What supplies these listings, read again where the last look is old."""
+        oldest = time.monotonic() - _SUPPLY_SECONDS
+        known = {sku: row[0] for sku in skus if (row := self._supplies.get(sku)) is not None and row[1] >= oldest}
+        read = await find_items(self._api, [sku for sku in skus if sku not in known])
+        for item in read.values():
+            self._state(item)
+        return known | {sku: self._supplies[sku][0] for sku in read}
+
+    # Orders and rivals
+
+    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        """Complete up to the last one yielded: ask again from its time, and rarely (0.0056 requests a second)."""
+        async for order in orders.changed_orders(self._api, modified_after):
+            yield mapping.order(order, self.config.currency)
+
+    async def read_order(self, external_id: str) -> ChannelOrder | None:
+        order = await orders.known_order(self._api, external_id)
+        return None if order is None else mapping.order(order, self.config.currency)
+
+    async def confirm_shipment(
+        self, order_external_id: str, carrier: str, tracking_number: str, key: str
+    ) -> ChannelOrder:
+        order = await orders.confirm(self._api, order_external_id, carrier, tracking_number)
+        return mapping.order(order, self.config.currency)
+
+    async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
+        usual = self.config.options.get("condition", "new").partition("_")[0]
+        condition = _CONDITION_GROUPS.get(usual, "New")
+        return await pricing.rivals(self._api, skus, condition, utc_now().astimezone(UTC))
+
+    # Notifications
+
+    async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
+        """Amazon calls nobody: the account's queue (option `queue_arn`) is subscribed. Neither argument is used."""
+        return await notifications.ensure(self._api)
+
+    @classmethod
+    def parse_webhook(
+        cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig
+    ) -> WebhookNotice:
+        raise Unauthenticated("Amazon sends no webhooks", hint="its notifications are read from the account's queue")
+
+    @property
+    def has_queue(self) -> bool:
+        return self.config.notification_url is not None and "aws_access_key_id" in self.credentials
+
+    async def notices(self) -> AsyncIterator[WebhookNotice]:
+        if self._queue is None:
+            self._queue = NotificationQueue(
+                self.config, self.credentials, self.limiter, self.account_key, self._transport
+            )
+        async for message in self._queue.messages():
+            yield notifications.notice(message)

@@ -1,0 +1,237 @@
+"""Many quantities at once: a JSON_LISTINGS_FEED, processed by Amazon in its own time and answered with a report.
+
+Feeds API 2021-06-30; https://developer-docs.amazon.com/sp-api/docs/listings-feed-type-values
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
+from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.domain.channel import ListingState
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+
+#: Messages of one feed. Amazon advises files below 10 MiB; this many patches are about 3.
+MESSAGES = 10_000
+#: SKUs one search may name.
+_SEARCH = 20
+_MEDIA_TYPE = "application/json; charset=UTF-8"
+_FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 30.0, 600.0
+_INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailability,issues,relationships,productTypes")]
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What must be known of a listing before its units are written."""
+
+    product_type: str
+    own_stock: bool
+    warehouses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, item: wire.Item, marketplace_id: str) -> Supply:
+        return cls(
+            product_type=mapping.product_type(item, marketplace_id),
+            own_stock=mapping.own_quantity(item) is not None,
+            warehouses=mapping.warehouse_channels(item),
+        )
+
+
+def warehouse_only() -> Rejected:
+    """Why the units of a listing that Amazon's warehouses supply are not written."""
+    return Rejected(
+        "Amazon's warehouses supply this listing: its units are theirs to count",
+        hint="to sell own stock too, list it under another SKU",
+        vendor_code="fba",
+    )
+
+
+def feed_document(
+    seller_id: str, language: str, changes: Sequence[QuantityChange], supplies: Sequence[Supply]
+) -> bytes:
+    """The feed: one patch of our own units for each change; message ids count from 1."""
+    messages = [
+        {
+            "messageId": number,
+            "sku": change.external_id,
+            "operationType": "PATCH",
+            "productType": supply.product_type,
+            "patches": attributes.patch(
+                {"fulfillment_availability": attributes.quantity_rows(change.quantity, supply.warehouses)}
+            ),
+        }
+        for number, (change, supply) in enumerate(zip(changes, supplies, strict=True), start=1)
+    ]
+    header = {"sellerId": seller_id, "version": "2.0", "issueLocale": language}
+    return json.dumps({"header": header, "messages": messages}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item]:
+    """These listings by SKU, twenty a call; what Amazon does not know is left out."""
+    found: dict[str, wire.Item] = {}
+    # The list is written with commas, so a SKU with one is asked for alone.
+    plain = [sku for sku in dict.fromkeys(skus) if "," not in sku]
+    for start in range(0, len(plain), _SEARCH):
+        asked = plain[start : start + _SEARCH]
+        params = [
+            *api.here,
+            ("identifiers", ",".join(asked)),
+            ("identifiersType", "SKU"),
+            ("pageSize", str(_SEARCH)),
+            *_INCLUDED,
+        ]
+        path = {"sellerId": api.seller_id}
+        answer = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
+        found |= {item.sku: item for item in answer.items}
+    for sku in dict.fromkeys(skus):
+        if "," in sku:
+            path = {"sellerId": api.seller_id, "sku": sku}
+            params = [*api.here, *_INCLUDED]
+            item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
+            if item is not None:
+                found[sku] = item
+    return found
+
+
+class QuantityFeed:
+    """Sends quantities as feeds."""
+
+    def __init__(self, api: SellerApi) -> None:
+        self._api = api
+
+    async def set(self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply]) -> list[QuantityOutcome]:
+        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list.
+
+        Raises Rejected or Retryable only before a feed was taken.
+        """
+        outcomes: dict[int, ChannelError | None] = {}
+        sent: list[int] = []
+        last: dict[str, int] = {}
+        for index, change in enumerate(changes):
+            supply = supplies.get(change.external_id)
+            if supply is None:
+                outcomes[index] = Rejected("there is no such listing", vendor_code="NOT_FOUND", missing=True)
+            elif not supply.own_stock:
+                outcomes[index] = warehouse_only()
+            else:
+                last[change.external_id] = index
+                sent.append(index)
+        # Messages of one feed are not carried out in order: of several changes to one SKU only the last is sent.
+        unique = [index for index in sent if last[changes[index].external_id] == index]
+        for start in range(0, len(unique), MESSAGES):
+            part = unique[start : start + MESSAGES]
+            try:
+                errors = await self._send([changes[i] for i in part], [supplies[changes[i].external_id] for i in part])
+            except (Rejected, Retryable) as error:
+                if start == 0:
+                    raise
+                errors = [error] * len(part)
+            outcomes |= dict(zip(part, errors, strict=True))
+        for index in sent:
+            outcomes.setdefault(index, outcomes[last[changes[index].external_id]])
+        shown = await self._shown([changes[index].external_id for index in sent if outcomes[index] is None])
+        return [self._outcome(change, outcomes[index], shown) for index, change in enumerate(changes)]
+
+    def _outcome(
+        self, change: QuantityChange, error: ChannelError | None, shown: Mapping[str, ListingState] | ChannelError
+    ) -> QuantityOutcome:
+        if error is not None:
+            return QuantityOutcome(change, None, error)
+        state = shown.get(change.external_id) if not isinstance(shown, ChannelError) else None
+        if state is None:
+            return QuantityOutcome(
+                change, None, OutcomeUnknown("the feed was processed, the listing was not read back")
+            )
+        return QuantityOutcome(change, state, None)
+
+    async def _shown(self, skus: Sequence[str]) -> dict[str, ListingState] | ChannelError:
+        try:
+            items = await find_items(self._api, skus)
+        except ChannelError as error:
+            return error
+        return {sku: mapping.listing(item, self._api.marketplace_id) for sku, item in items.items()}
+
+    async def _send(self, changes: Sequence[QuantityChange], supplies: Sequence[Supply]) -> list[ChannelError | None]:
+        content = feed_document(self._api.seller_id, self._api.language, changes, supplies)
+        document = await self._api.call(
+            "createFeedDocument", wire_work.CreatedDocument.model_validate, body={"contentType": _MEDIA_TYPE}
+        )
+        await self._api.upload(document.url, content, _MEDIA_TYPE)
+        body = {
+            "feedType": "JSON_LISTINGS_FEED",
+            "marketplaceIds": [self._api.marketplace_id],
+            "inputFeedDocumentId": document.feed_document_id,
+        }
+        try:
+            feed = await self._api.call("createFeed", wire_work.CreatedFeed.model_validate, body=body)
+            report = await self._report(feed.feed_id)
+        except OutcomeUnknown as unknown:
+            return [unknown] * len(changes)
+        return verdicts(report, len(changes))
+
+    async def _report(self, feed_id: str) -> wire_work.FeedReport:
+        """Wait for the feed to be processed. Raises OutcomeUnknown once it was taken and nothing certain is heard."""
+        pause, waited = _FIRST_LOOK, 0.0
+        while waited < _PATIENCE:
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.6, _LONGEST_PAUSE)
+            try:
+                feed = await self._api.call("getFeed", wire_work.Feed.model_validate, path={"feedId": feed_id})
+                if feed.processing_status in ("IN_QUEUE", "IN_PROGRESS"):
+                    continue
+                if feed.processing_status != "DONE" or feed.result_feed_document_id is None:
+                    raise OutcomeUnknown(
+                        f"feed {feed_id} ended {feed.processing_status}", hint="read the listings back"
+                    )
+                return await self._download(feed.result_feed_document_id)
+            except Retryable:
+                continue
+            except Rejected as refused:
+                raise OutcomeUnknown(f"feed {feed_id} was taken, its result was refused: {refused}") from refused
+        raise OutcomeUnknown(f"feed {feed_id} is still being processed", hint="read the listings back")
+
+    async def _download(self, document_id: str) -> wire_work.FeedReport:
+        document = await self._api.call(
+            "getFeedDocument", wire_work.FeedDocument.model_validate, path={"feedDocumentId": document_id}
+        )
+        content = await self._api.fetch(document.url)
+        try:
+            return read_report(content, gzipped=document.compression_algorithm == "GZIP")
+        except ValueError as error:
+            raise OutcomeUnknown(f"the feed's report cannot be read: {error}", hint="read the listings back") from error
+
+
+def read_report(content: bytes, *, gzipped: bool) -> wire_work.FeedReport:
+    """Raises ValueError when it is no processing report."""
+    try:
+        return wire_work.FeedReport.model_validate_json(gzip.decompress(content) if gzipped else content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError("not gzip") from error
+
+
+def verdicts(report: wire_work.FeedReport, count: int) -> list[ChannelError | None]:
+    """For each message, None when it was accepted, else what Amazon has against it."""
+    found: list[ChannelError | None] = [None] * count
+    told: dict[int, list[wire_work.FeedIssue]] = {}
+    for issue in report.issues:
+        if issue.severity == "ERROR":
+            told.setdefault(issue.message_id or 0, []).append(issue)
+    for number, issues in told.items():
+        words = "; ".join(
+            f"{issue.attribute_name}: {issue.message}" if issue.attribute_name else issue.message for issue in issues
+        )
+        error = Rejected(words, vendor_code=issues[0].code)
+        if number == 0:
+            # Against the feed as a whole.
+            return [error] * count
+        if number <= count:
+            found[number - 1] = error
+    return found

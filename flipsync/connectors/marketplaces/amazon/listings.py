@@ -1,0 +1,56 @@
+"""Every listing of a seller, page after page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from flipsync.connectors.marketplaces.amazon import wire
+from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
+
+_PAGE = 20
+#: Amazon pages through no more results of one search than this.
+_WINDOW = 1000
+
+
+async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
+    """Oldest first. A search ends after 1,000 results, so the next one goes on where the last listing was created."""
+    seen: set[str] = set()
+    since: str | None = None
+    while True:
+        newest: str | None = None
+        yielded = walked = 0
+        async for item in _search(api, since):
+            walked += 1
+            if item.summaries:
+                newest = item.summaries[0].created_date.isoformat().replace("+00:00", "Z")
+            if item.sku not in seen:
+                seen.add(item.sku)
+                yielded += 1
+                yield item
+        if walked < _WINDOW or not yielded or newest is None:
+            return
+        since = newest
+
+
+async def _search(api: SellerApi, since: str | None) -> AsyncIterator[wire.Item]:
+    query = [
+        *api.here,
+        *INCLUDED,
+        ("pageSize", str(_PAGE)),
+        ("sortBy", "createdDate"),
+        ("sortOrder", "ASC"),
+        *([("createdAfter", since)] if since else []),
+    ]
+    token: str | None = None
+    tokens: set[str] = set()
+    while True:
+        params = [*query, *([("pageToken", token)] if token else [])]
+        path = {"sellerId": api.seller_id}
+        page = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
+        for item in page.items:
+            yield item
+        token = page.pagination.next_token
+        if not token or token in tokens:
+            return
+        tokens.add(token)

@@ -1,0 +1,75 @@
+"""Orders, Orders API 2026-01-01. It asks for no Restricted Data Token: buyer and address come to applications whose
+role allows it, where `includedData` names them. Shipments are confirmed over Orders v0, which keeps that operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from flipsync.connectors.marketplaces.amazon import mapping, wire_orders
+from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.domain.clock import require_utc, utc_now
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
+
+_DATA = [("includedData", "BUYER,RECIPIENT,PROCEEDS,CANCELLATION,FULFILLMENT,PACKAGES")]
+_PAGE = "100"
+
+
+async def changed_orders(api: SellerApi, modified_after: datetime) -> AsyncIterator[wire_orders.Order]:
+    """Orders changed at or after then, oldest change first; complete up to the last one yielded.
+
+    The answer has no order of its own, so all pages are read first. What changes behind the walk is older than what
+    the first page was true for, or comes again with its later time.
+    """
+    since = require_utc(modified_after).isoformat().replace("+00:00", "Z")
+    query = [("lastUpdatedAfter", since), ("marketplaceIds", api.marketplace_id), ("maxResultsPerPage", _PAGE), *_DATA]
+    found: dict[str, wire_orders.Order] = {}
+    token: str | None = None
+    true_until: datetime | None = None
+    seen: set[str] = set()
+    while True:
+        params = [*query, *([("paginationToken", token)] if token else [])]
+        page = await api.call("searchOrders", wire_orders.OrderSearch.model_validate, params=params)
+        true_until = true_until or page.last_updated_before
+        found |= {order.order_id: order for order in page.orders}
+        token = page.pagination.next_token
+        if not token or token in seen:
+            break
+        seen.add(token)
+    for order in sorted(found.values(), key=lambda order: (order.last_updated_time, order.order_id)):
+        if not seen or true_until is None or order.last_updated_time <= true_until:
+            yield order
+
+
+async def known_order(api: SellerApi, external_id: str) -> wire_orders.Order | None:
+    if not mapping.is_order_id(external_id):
+        return None
+    path = {"orderId": external_id}
+    answer = await api.known("getOrder", wire_orders.OrderAnswer.model_validate, path=path, params=_DATA)
+    return None if answer is None else answer.order
+
+
+async def confirm(api: SellerApi, external_id: str, carrier: str, tracking_number: str) -> wire_orders.Order:
+    """Tell Amazon the whole order left the house; it is told once, and the order is read back."""
+    order = await known_order(api, external_id)
+    if order is None:
+        raise Rejected("there is no such order", vendor_code="NotFound", vendor_status=404, missing=True)
+    if mapping.by_amazon(order):
+        raise Rejected("Amazon ships this order itself", vendor_code="fulfilled_by_amazon")
+    status = order.fulfillment.fulfillment_status
+    if status not in ("UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"):
+        raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")
+    if mapping.is_shipped_with(order, tracking_number):
+        return order
+    body = mapping.shipment_body(order, api.marketplace_id, carrier, tracking_number, utc_now())
+    await api.call("confirmShipment", _nothing, path={"orderId": external_id}, body=body)
+    try:
+        return await known_order(api, external_id) or order
+    except ChannelError as error:
+        raise OutcomeUnknown(f"the shipment was confirmed, but not read back: {error.message}") from error
+
+
+def _nothing(data: Any) -> None:
+    return None

@@ -1,0 +1,103 @@
+"""Feeds, notifications and the queue on the wire (Feeds 2021-06-30, Notifications v1, Amazon SQS)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.connectors.marketplaces.amazon.wire import Pascal, Wire
+
+# Feeds
+
+
+class CreatedDocument(Wire):
+    feed_document_id: str
+    url: str
+
+
+class CreatedFeed(Wire):
+    feed_id: str
+
+
+class Feed(Wire):
+    feed_id: str
+    processing_status: Literal["CANCELLED", "DONE", "FATAL", "IN_PROGRESS", "IN_QUEUE"]
+    result_feed_document_id: str | None = None
+
+
+class FeedDocument(Wire):
+    feed_document_id: str
+    url: str
+    compression_algorithm: Literal["GZIP"] | None = None
+
+
+class FeedIssue(Wire):
+    message_id: int | None = None
+    sku: str = ""
+    code: str = ""
+    severity: Literal["ERROR", "WARNING", "INFO"]
+    message: str
+    attribute_name: str = ""
+
+
+class FeedSummary(Wire):
+    messages_processed: int
+    messages_accepted: int
+
+
+class FeedReport(Wire):
+    issues: tuple[FeedIssue, ...] = ()
+    summary: FeedSummary
+
+
+# Notifications
+
+
+class SqsResource(Wire):
+    arn: str
+
+
+class DestinationResource(Wire):
+    sqs: SqsResource | None = None
+
+
+class Destination(Wire):
+    name: str
+    destination_id: str
+    resource: DestinationResource
+
+
+class Destinations(Wire):
+    payload: list[Destination]
+
+
+class CreatedDestination(Wire):
+    payload: Destination
+
+
+class NotificationSubscription(Wire):
+    subscription_id: str
+    payload_version: str
+    destination_id: str
+
+
+class SubscriptionAnswer(Wire):
+    payload: NotificationSubscription
+
+
+class QueueMessage(Pascal):
+    message_id: str
+    receipt_handle: str
+    body: str
+
+
+class ReceivedMessages(Pascal):
+    messages: tuple[QueueMessage, ...] = ()
+
+
+class QueueError(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    type: str = Field(alias="__type")
+    message: str = ""

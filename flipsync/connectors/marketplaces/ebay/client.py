@@ -1,0 +1,223 @@
+"""Connector for eBay sellers over the Sell APIs. Credentials: `client_id`, `client_secret`, `refresh_token`.
+
+Options: `marketplace_id` (EBAY_US), `category_id`, `payment_policy_id`, `fulfillment_policy_id`, `return_policy_id`,
+`merchant_location_key`, `condition` (NEW), `seller`, `alert_email`, `scopes`. What is not given is asked of eBay.
+
+A listing's external id is its SKU as eBay spells it (see skus.py). Order lines and bulk calls name the SKU; the listing
+number changes with every relisting, and the offer's id when an offer is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import (
+    AccountConfig,
+    Capabilities,
+    Limiter,
+    MarketplaceConnector,
+    QuantityChange,
+    QuantityOutcome,
+)
+from flipsync.connectors.marketplaces.ebay import notifications
+from flipsync.connectors.marketplaces.ebay.api import EbayApi
+from flipsync.connectors.marketplaces.ebay.compliance import Compliance
+from flipsync.connectors.marketplaces.ebay.finances import Finances
+from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
+from flipsync.connectors.marketplaces.ebay.mapping import amount, is_live, listing_state
+from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
+from flipsync.connectors.marketplaces.ebay.orders import Orders
+from flipsync.connectors.marketplaces.ebay.probe import probe
+from flipsync.connectors.marketplaces.ebay.quantities import Quantities, listing_of
+from flipsync.connectors.marketplaces.ebay.revisions import Revisions
+from flipsync.connectors.marketplaces.ebay.rivals import Rivals
+from flipsync.connectors.marketplaces.ebay.settings import SellerSettings
+from flipsync.connectors.marketplaces.ebay.skus import spell
+from flipsync.connectors.marketplaces.ebay.subscriptions import Notifications
+from flipsync.connectors.marketplaces.ebay.writing import Writer, missing
+from flipsync.connectors.vault import Vault
+from flipsync.domain.channel import (
+    ChannelInfo,
+    ChannelOrder,
+    ListingState,
+    Offer,
+    RivalOffer,
+    Vendor,
+    WebhookNotice,
+    WebhookSubscription,
+)
+from flipsync.domain.clock import require_utc
+from flipsync.domain.errors import Rejected, Unauthenticated
+from flipsync.domain.money import Money
+
+
+class EbayConnector(MarketplaceConnector):
+    """One seller on one marketplace. No idempotency keys and no conditional writes: the SKU finds what was made."""
+
+    vendor: ClassVar[Vendor] = "ebay"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional_stock=False,
+        create_once="lookup",
+        rival_offers=True,
+        webhooks=True,
+        webhook_keys=True,
+        bulk_quantity=BULK,
+        groups=True,
+    )
+    #: eBay's public keys, the same for all accounts of a process
+    keys: ClassVar[notifications.Keys] = notifications.Keys()
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        *,
+        vault: Vault | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
+        self._api = EbayApi(config, credentials, limiter, account_key, self.vault, transport)
+        self._revisions = Revisions()
+        self._listings = Listings(self._api)
+        self._writer = Writer(self._api, config, self._listings, self._revisions)
+        self._quantities = Quantities(self._api, self._listings, self._writer, self._revisions)
+        self._orders = Orders(self._api, config.currency)
+        self._rivals = Rivals(self._api, config, self._listings)
+        self._notifications = Notifications(self._api, config)
+        #: what eBay has beside the common interface
+        self.negotiation = Negotiation(self._api)
+        self.compliance = Compliance(self._api)
+        self.finances = Finances(self._api)
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+    async def probe(self) -> ChannelInfo:
+        """Asks eBay afresh for policies and location, which publishing remembers."""
+        settings = SellerSettings(self._api, self.config)
+        return await probe(self._api, self.config, self.vault, settings, self._rivals)
+
+    # Listings
+
+    async def find_listing(self, sku: str) -> ListingState | None:
+        return await self._listings.state(spell(sku))
+
+    async def read_listing(self, external_id: str) -> ListingState | None:
+        return await self._listings.state(external_id)
+
+    def listings(self) -> AsyncIterator[ListingState]:
+        return self._listings.all()
+
+    async def publish(self, offer: Offer, key: str) -> ListingState:
+        """Several calls; a broken try is gone on with by the next. Without a unit to sell it is prepared, and goes on
+        sale with its first one. The offer's `group` becomes one listing with choices.
+        """
+        self._require_currency(offer.price)
+        return await self._writer.publish(offer, spell(offer.sku))
+
+    async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
+        return await self._writer.revise(external_id, offer)
+
+    async def end(self, external_id: str, key: str) -> None:
+        await self._writer.end(external_id)
+
+    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+        self._require_currency(price)
+        item = await self._listings.item(external_id)
+        offer = None if item is None else await self._listings.offer(external_id)
+        if item is None or offer is None:
+            raise missing()
+        before = listing_state(item, external_id, offer)
+        if before.price == price:
+            return before
+        listing = listing_of(external_id, item)
+        if is_live(offer):
+            self._revisions.require(listing)
+        row = {"sku": external_id, "offers": [{"offerId": offer.offer_id, "price": amount(price)}]}
+        error = (await self._quantities.send([row]))[external_id]
+        if is_live(offer):
+            error = self._revisions.count(listing, error)
+        if error is not None:
+            raise error
+        return await self._writer.shown(external_id)
+
+    async def set_quantity(
+        self, external_id: str, quantity: int, key: str, expected_version: str | None = None
+    ) -> ListingState:
+        """`expected_version` is not heeded: eBay has no conditional write (see `capabilities`)."""
+        (outcome,) = await self._quantities.set([QuantityChange(external_id, quantity, key)])
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.state is None:
+            raise missing()
+        return outcome.state
+
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        return await self._quantities.set(changes)
+
+    def _require_currency(self, price: Money) -> None:
+        if price.currency != self._api.site.currency:
+            raise Rejected(f"{self._api.site.id} sells in {self._api.site.currency}, not {price.currency}")
+
+    # Orders and rivals
+
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        return self._orders.changed(require_utc(modified_after))
+
+    async def read_order(self, external_id: str) -> ChannelOrder | None:
+        return await self._orders.read(external_id)
+
+    async def confirm_shipment(
+        self, order_external_id: str, carrier: str, tracking_number: str, key: str
+    ) -> ChannelOrder:
+        return await self._orders.ship(order_external_id, carrier, tracking_number)
+
+    async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
+        return [rival async for rival in self._rivals.of(skus)]
+
+    # Notifications
+
+    async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
+        return await self._notifications.ensure(callback_url, secret.get_secret_value())
+
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes, secret: SecretStr) -> WebhookNotice:
+        """As `parse_webhook`, with eBay's key fetched where this process has not kept it."""
+        signature = notifications.signature_of(headers)
+        server = _server(self.config)
+        if self.keys.get(server, signature.key_id) is None:
+            key = await self._notifications.public_key(signature.key_id)
+            if key is None:
+                raise Unauthenticated("eBay does not know the key that the notification is signed with")
+            self.keys.keep(server, signature.key_id, key)
+        return self.parse_webhook(headers, body, secret, self.config)
+
+    @classmethod
+    def parse_webhook(
+        cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig
+    ) -> WebhookNotice:
+        """Knows only keys that `verify_webhook` fetched in the last hour, and refuses what others have signed."""
+        signature = notifications.signature_of(headers)
+        key = cls.keys.get(_server(config), signature.key_id)
+        if key is None:
+            raise Unauthenticated("the key of the notification's signature was not fetched yet")
+        notifications.verify(signature, body, key)
+        return notifications.notice(body)
+
+    @classmethod
+    def answer_challenge(cls, query: Mapping[str, str], secret: SecretStr, callback_url: str) -> dict[str, str] | None:
+        code = query.get("challenge_code")
+        if not code:
+            return None
+        token = notifications.verification_token(secret.get_secret_value())
+        return {"challengeResponse": notifications.challenge_response(code, token, callback_url)}
+
+
+def _server(config: AccountConfig) -> str:
+    return str(config.base_url).rstrip("/")

@@ -1,0 +1,84 @@
+"""Orders of the Sell Fulfillment API: the feed of changes, one order, and its shipment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from flipsync.connectors.marketplaces.ebay import limits, mapping_orders, wire_orders
+from flipsync.connectors.marketplaces.ebay.api import EbayApi, nothing, segment
+from flipsync.connectors.marketplaces.ebay.pages import walk
+from flipsync.connectors.marketplaces.ebay.writing import begun
+from flipsync.connectors.request import Params
+from flipsync.domain.channel import ChannelOrder
+from flipsync.domain.errors import OutcomeUnknown, Rejected
+
+_ORDER = "/sell/fulfillment/v1/order"
+_PAGE = "200"
+#: eBay's clock is behind ours: nothing can have changed since
+_IN_THE_FUTURE = "30850"
+#: with it, taxes that eBay collects are part of the totals
+_BREAKDOWN = ("fieldGroups", "TAX_BREAKDOWN")
+
+
+class Orders:
+    """The account's orders."""
+
+    def __init__(self, api: EbayApi, currency: str) -> None:
+        self._api = api
+        self._currency = currency
+
+    async def changed(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        """Orders changed at or after `since` (UTC), oldest change first.
+
+        eBay sorts by when an order was placed, so all pages are read before the first is yielded. The filter has no
+        end: an order that changes meanwhile stays in the list.
+        """
+
+        async def fetch(params: Params) -> wire_orders.Orders:
+            return await self._api.read(_ORDER, wire_orders.Orders.model_validate, limits.FULFILLMENT, params)
+
+        begin = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{since.microsecond // 1000:03d}Z"
+        first = [("filter", f"lastmodifieddate:[{begin}..]"), _BREAKDOWN, ("limit", _PAGE), ("offset", "0")]
+        found: dict[str, wire_orders.Order] = {}
+        try:
+            async for page in walk(fetch, first):
+                found.update((order.order_id, order) for order in page.orders)
+        except Rejected as refused:
+            if refused.vendor_code != _IN_THE_FUTURE:
+                raise
+        for order in sorted(found.values(), key=lambda order: (order.last_modified_date, order.order_id)):
+            if order.last_modified_date >= since:
+                yield mapping_orders.order(order, self._currency)
+
+    async def find(self, order_id: str) -> wire_orders.Order | None:
+        if not order_id:
+            return None
+        path = f"{_ORDER}/{segment(order_id)}"
+        return await self._api.read_known(path, wire_orders.Order.model_validate, limits.FULFILLMENT, [_BREAKDOWN])
+
+    async def read(self, order_id: str) -> ChannelOrder | None:
+        found = await self.find(order_id)
+        return None if found is None else mapping_orders.order(found, self._currency)
+
+    async def ship(self, order_id: str, carrier: str, tracking_number: str) -> ChannelOrder:
+        """One fulfilment for all that is not shipped. A fulfilment with this tracking number is this one."""
+        found = await self.find(order_id)
+        if found is None:
+            raise Rejected("eBay knows no such order", vendor_code="32100", missing=True)
+        number = mapping_orders.tracking(tracking_number)
+        path = f"{_ORDER}/{segment(order_id)}/shipping_fulfillment"
+        known = await self._api.read(path, wire_orders.Fulfillments.model_validate, limits.FULFILLMENT)
+        if any(number in (each.shipment_tracking_number, each.fulfillment_id) for each in known.fulfillments):
+            return mapping_orders.order(found, self._currency)
+        status = mapping_orders.status_of(found)
+        if status not in ("paid", "shipped"):
+            raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")
+        body = mapping_orders.shipment_body(found, carrier, tracking_number)
+        if not body["lineItems"]:
+            raise Rejected("the order was shipped already, under another tracking number", vendor_code="status")
+        await self._api.call("POST", path, nothing, limits.FULFILLMENT, body=body)
+        after = await begun(self.read(order_id))
+        if after is None:
+            raise OutcomeUnknown("eBay does not know the order that was just shipped")
+        return after

@@ -1,0 +1,185 @@
+"""Units on offer, 25 listings a call: read, write what differs, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.connectors.marketplaces.ebay import errors, mapping, wire
+from flipsync.connectors.marketplaces.ebay.api import EbayApi
+from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
+from flipsync.connectors.marketplaces.ebay.revisions import Revisions
+from flipsync.connectors.marketplaces.ebay.writing import Writer, begun, missing
+from flipsync.domain.channel import ListingState
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Retryable
+
+
+class Quantities:
+    """What does not change is not written: a listing has only so many revisions a day.
+
+    A listing that waits for its first unit goes on sale with it.
+    """
+
+    def __init__(self, api: EbayApi, listings: Listings, writer: Writer, revisions: Revisions) -> None:
+        self._api = api
+        self._listings = listings
+        self._writer = writer
+        self._revisions = revisions
+
+    async def set(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        """One outcome for each change, in their order. Raises only when nothing was written yet."""
+        outcomes: dict[int, QuantityOutcome] = {}
+        for part in _parts(changes):
+            try:
+                done = await self._set_part([changes[place] for place in part])
+            except ChannelError as error:
+                if not outcomes and not isinstance(error, OutcomeUnknown):
+                    raise
+                done = [QuantityOutcome(changes[place], None, error) for place in part]
+            outcomes.update(zip(part, done, strict=True))
+        return [outcomes[place] for place in range(len(changes))]
+
+    async def _set_part(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        skus = [change.external_id for change in changes]
+        items = await self._listings.items(skus)
+        offers = await self._listings.offers([sku for sku in skus if _item_of(items.get(sku)) is not None])
+        outcomes: dict[str, ListingState | ChannelError] = {}
+        rows: list[dict[str, Any]] = []
+        wanted = {change.external_id: change.quantity for change in changes}
+        for sku in skus:
+            item, offer = _item_of(items.get(sku)), offers.get(sku)
+            if item is None:
+                outcomes[sku] = _refusal(items.get(sku))
+            elif isinstance(offer, ChannelError):
+                outcomes[sku] = offer
+            elif mapping.listing_state(item, sku, offer).quantity == wanted[sku] == item.quantity:
+                outcomes[sku] = mapping.listing_state(item, sku, offer)
+            elif mapping.is_live(offer) and not self._revisions.left(listing_of(sku, item)):
+                outcomes[sku] = self._used_up(listing_of(sku, item))
+            else:
+                rows.append(_row(sku, wanted[sku], offer))
+        if rows:
+            outcomes |= await self._write(rows, items, offers, wanted)
+        return [_outcome(change, outcomes[change.external_id]) for change in changes]
+
+    async def _write(
+        self,
+        rows: Sequence[dict[str, Any]],
+        items: dict[str, wire.BulkItem],
+        offers: dict[str, wire.Offer | ChannelError | None],
+        wanted: dict[str, int],
+    ) -> dict[str, ListingState | ChannelError]:
+        refused = await self.send(rows)
+        outcomes: dict[str, ListingState | ChannelError] = {}
+        written: list[str] = []
+        for sku in (row["sku"] for row in rows):
+            offer, item = offers.get(sku), _item_of(items.get(sku))
+            assert item is not None and not isinstance(offer, ChannelError)
+            error = refused.get(sku)
+            if mapping.is_live(offer):
+                error = self._revisions.count(listing_of(sku, item), error)
+            try:
+                if error is None and wanted[sku] and mapping.listing_state(item, sku, offer).status == "draft":
+                    await begun(self._first_unit(item, offer))
+                    offers[sku] = await begun(self._listings.offer(sku))
+            except ChannelError as failed:
+                error = failed
+            if error is None:
+                written.append(sku)
+            else:
+                outcomes[sku] = error
+        if written:
+            outcomes |= await self._read_back(written, offers)
+        return outcomes
+
+    async def send(self, rows: Sequence[dict[str, Any]]) -> dict[str, ChannelError | None]:
+        """One bulk write of prices and quantities; the failure of each SKU, None where it was done."""
+        answer = await self._api.inventory(
+            "POST", "/bulk_update_price_quantity", wire.PriceQuantities.model_validate, {"requests": list(rows)}
+        )
+        sku_of = {each["offerId"]: row["sku"] for row in rows for each in row.get("offers", ())}
+        told: dict[str, ChannelError | None] = {}
+        for response in answer.responses:
+            sku = response.sku or sku_of.get(response.offer_id or "", "")
+            told[sku] = told.get(sku) or errors.of_item(response.status_code, response.errors)
+        silent = OutcomeUnknown("eBay did not say what became of it", hint="read back before trying again")
+        return {row["sku"]: told.get(row["sku"], silent) for row in rows}
+
+    async def _first_unit(self, item: wire.Item, offer: wire.Offer | None) -> None:
+        if item.groups:
+            await self._writer.put_group_on_sale(item.groups[0])
+        elif offer is not None:
+            await self._writer.put_on_sale(offer.offer_id)
+
+    async def _read_back(
+        self, skus: Sequence[str], offers: dict[str, wire.Offer | ChannelError | None]
+    ) -> dict[str, ListingState | ChannelError]:
+        """The items as they are now, with the offers as they were a moment ago: a quantity changes no price."""
+        try:
+            items = await self._listings.items(skus)
+        except ChannelError as error:
+            unread = OutcomeUnknown(f"written, but not read back: {error.message}", vendor_status=error.vendor_status)
+            return dict.fromkeys(skus, unread)
+        outcomes: dict[str, ListingState | ChannelError] = {}
+        for sku in skus:
+            item, offer = _item_of(items.get(sku)), offers.get(sku)
+            if item is None or isinstance(offer, ChannelError):
+                outcomes[sku] = OutcomeUnknown("eBay does not know the listing that was just written")
+            else:
+                if offer is not None and offer.available_quantity is not None:
+                    offer = offer.model_copy(update={"available_quantity": item.quantity})
+                outcomes[sku] = mapping.listing_state(item, sku, offer)
+        return outcomes
+
+    def _used_up(self, listing: str) -> ChannelError:
+        try:
+            self._revisions.require(listing)
+        except Retryable as later:
+            return later
+        raise AssertionError("asked only when none is left")
+
+
+def _parts(changes: Sequence[QuantityChange]) -> list[list[int]]:
+    """Places of the changes, 25 at a time; a SKU that comes twice goes into two parts (error 25734)."""
+    parts: list[list[int]] = []
+    skus: set[str] = set()
+    for place, change in enumerate(changes):
+        if not parts or len(parts[-1]) == BULK or change.external_id in skus:
+            parts.append([])
+            skus = set()
+        parts[-1].append(place)
+        skus.add(change.external_id)
+    return parts
+
+
+def _row(sku: str, quantity: int, offer: wire.Offer | ChannelError | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"sku": sku, "shipToLocationAvailability": {"quantity": quantity}}
+    if isinstance(offer, wire.Offer) and offer.available_quantity is not None:
+        # An offer with a quantity of its own would go on showing that one.
+        row["offers"] = [{"offerId": offer.offer_id, "availableQuantity": quantity}]
+    return row
+
+
+def _item_of(row: wire.BulkItem | None) -> wire.Item | None:
+    return row.inventory_item if row is not None and row.status_code < 300 else None
+
+
+def _refusal(row: wire.BulkItem | None) -> ChannelError:
+    if row is None:
+        return missing()
+    refused = errors.of_item(row.status_code, row.errors) or missing()
+    if isinstance(refused, OutcomeUnknown):  # only read so far
+        return Retryable(refused.message, vendor_code=refused.vendor_code, vendor_status=refused.vendor_status)
+    return refused
+
+
+def listing_of(sku: str, item: wire.Item) -> str:
+    """What is revised: the group's listing, or the SKU's own."""
+    return next(iter(item.groups), sku)
+
+
+def _outcome(change: QuantityChange, found: ListingState | ChannelError) -> QuantityOutcome:
+    if isinstance(found, ChannelError):
+        return QuantityOutcome(change, None, found)
+    return QuantityOutcome(change, found, None)

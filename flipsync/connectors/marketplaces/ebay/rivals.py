@@ -1,0 +1,109 @@
+"""Other sellers' fixed-price offers for our goods (Browse API): by barcode or catalogue number, else by title."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from flipsync.connectors.base import AccountConfig
+from flipsync.connectors.marketplaces.ebay import limits, wire
+from flipsync.connectors.marketplaces.ebay.api import EbayApi
+from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
+from flipsync.connectors.marketplaces.ebay.skus import spell
+from flipsync.connectors.request import Params
+from flipsync.domain.channel import RivalOffer
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
+
+_SEARCH = "/buy/browse/v1/item_summary/search"
+_MOST = "50"
+_WORD = re.compile(r"\w+")
+_QUERY = 100
+
+
+class Rivals:
+    """Leaves our own offers out: by the seller's name, told as the option `seller` or by eBay itself."""
+
+    def __init__(self, api: EbayApi, config: AccountConfig, listings: Listings) -> None:
+        self._api = api
+        self._listings = listings
+        self._currency = config.currency
+        self._seller = config.options.get("seller", "")
+
+    async def of(self, skus: Sequence[str]) -> AsyncIterator[RivalOffer]:
+        """The cheapest 50 of each SKU that is listed; nothing for SKUs eBay does not have."""
+        named = list(dict.fromkeys(skus))
+        for start in range(0, len(named), BULK):
+            ours = {spell(sku): sku for sku in named[start : start + BULK]}
+            for spelled, row in (await self._listings.items(list(ours))).items():
+                if row.inventory_item is not None and row.status_code < 300 and spelled in ours:
+                    for rival in await self._search(ours[spelled], row.inventory_item):
+                        yield rival
+
+    async def _search(self, sku: str, item: wire.Item) -> list[RivalOffer]:
+        what = _question(item)
+        if what is None:
+            return []
+        own = (await self.seller()).casefold()
+        params = [*what, ("filter", f"buyingOptions:{{FIXED_PRICE}},excludeSellers:{{{own}}}")]
+        params += [("sort", "price"), ("limit", _MOST)]
+        found = await self._api.read(
+            _SEARCH,
+            _summaries,
+            limits.BROWSE,
+            params,
+            application=True,
+            headers={"X-EBAY-C-MARKETPLACE-ID": self._api.site.id},
+        )
+        by_title = what[0][0] == "q"
+        return [
+            RivalOffer(
+                sku=sku,
+                seller=each.seller.username,
+                price=Money.parse(each.price.value, each.price.currency),
+                in_stock=True,
+                seen_at=utc_now(),
+            )
+            for each in found.item_summaries
+            if each.price is not None
+            and each.price.currency == self._currency
+            and each.seller.username
+            and each.seller.username.casefold() != own
+            and (not by_title or _same_goods(item.product.title, each.title))
+        ]
+
+    async def seller(self) -> str:
+        """Our own name on eBay. Raises Rejected where neither the account nor eBay says it."""
+        if not self._seller:
+            try:
+                user = await self._api.call(
+                    "GET", "/commerce/identity/v1/user/", wire.User.model_validate, limits.IDENTITY, other_host=True
+                )
+                self._seller = user.username
+            except Rejected as refused:
+                refused.hint = "give the seller's name as the option seller, so that our own offers are left out"
+                raise
+        if not self._seller:
+            raise Rejected("eBay does not say who the seller is", hint="give the name as the option seller")
+        return self._seller
+
+
+def _question(item: wire.Item) -> Params | None:
+    """How to ask for the same goods: eBay takes a barcode or a catalogue number, or else words."""
+    if item.product.epid:
+        return [("epid", item.product.epid)]
+    if item.barcode and item.barcode.isalnum():
+        return [("gtin", item.barcode)]
+    words = " ".join(_WORD.findall(item.product.title))
+    return [("q", words[:_QUERY])] if words else None
+
+
+def _same_goods(ours: str, theirs: str) -> bool:
+    """Whether their title has every word of ours: a title alone proves little, so none may be missing."""
+    return set(_WORD.findall(ours.casefold())) <= set(_WORD.findall(theirs.casefold()))
+
+
+def _summaries(data: Any) -> wire.ItemSummaries:
+    return wire.ItemSummaries() if data is None else wire.ItemSummaries.model_validate(data)

@@ -1,0 +1,308 @@
+"""eBay's own shapes, as far as they are read. Inventory items, offers and groups keep all their fields: they are
+replaced as a whole, so what is not written back is lost.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class Whole(Shape):
+    """A shape that remembers the fields it does not know."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+    def fields(self) -> dict[str, Any]:
+        """As it came, without what is empty."""
+        return self.model_dump(by_alias=True, mode="json", exclude_none=True, exclude_unset=True)
+
+
+class Amount(Shape):
+    value: str
+    currency: str
+    converted_from_value: str | None = None
+    converted_from_currency: str | None = None
+
+
+class ErrorParameter(Shape):
+    name: str = ""
+    value: str | None = None
+
+
+class Error(Shape):
+    error_id: int = 0
+    category: str = ""
+    message: str = ""
+    long_message: str = ""
+    parameters: tuple[ErrorParameter, ...] = ()
+
+
+class Errors(Shape):
+    errors: tuple[Error, ...] = ()
+
+
+class Token(Shape):
+    """RFC 6749, 5.1: these names are not in camel case."""
+
+    model_config = ConfigDict(alias_generator=None, extra="ignore", frozen=True)
+
+    access_token: str = Field(min_length=1)
+    expires_in: float | None = None
+    refresh_token: str | None = None
+    refresh_token_expires_in: float | None = None
+
+
+# Inventory
+
+
+class ShipToLocation(Whole):
+    quantity: int | None = None
+
+
+class Availability(Whole):
+    ship_to_location_availability: ShipToLocation = ShipToLocation()
+
+
+class Product(Whole):
+    title: str = ""
+    description: str = ""
+    aspects: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    image_urls: tuple[str, ...] = ()
+    ean: tuple[str, ...] = ()
+    upc: tuple[str, ...] = ()
+    isbn: tuple[str, ...] = ()
+    epid: str | None = None
+
+
+class Item(Whole):
+    """An inventory item. The SKU is missing where it was asked for by SKU."""
+
+    sku: str = ""
+    product: Product = Product()
+    availability: Availability = Availability()
+    group_ids: tuple[str, ...] = ()
+    inventory_item_group_keys: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return self.inventory_item_group_keys or self.group_ids
+
+    @property
+    def quantity(self) -> int | None:
+        return self.availability.ship_to_location_availability.quantity
+
+    @property
+    def barcode(self) -> str | None:
+        return next(iter((*self.product.upc, *self.product.ean, *self.product.isbn)), None)
+
+
+class Items(Shape):
+    inventory_items: tuple[Item, ...] = ()
+    next: str | None = None
+
+
+class BulkItem(Shape):
+    status_code: int
+    sku: str
+    inventory_item: Item | None = None
+    errors: tuple[Error, ...] = ()
+
+
+class BulkItems(Shape):
+    responses: tuple[BulkItem, ...]
+
+
+class PriceSummary(Whole):
+    price: Amount | None = None
+
+
+class ListingDetails(Whole):
+    listing_id: str = ""
+    listing_status: str = "ACTIVE"
+
+
+class Offer(Whole):
+    offer_id: str
+    sku: str = ""
+    marketplace_id: str = ""
+    format: str = "FIXED_PRICE"
+    status: str = "UNPUBLISHED"
+    available_quantity: int | None = None
+    listing_description: str | None = None
+    pricing_summary: PriceSummary = PriceSummary()
+    listing: ListingDetails | None = None
+
+
+class Offers(Shape):
+    offers: tuple[Offer, ...] = ()
+
+
+class OfferMade(Shape):
+    offer_id: str
+
+
+class Published(Shape):
+    listing_id: str = ""
+
+
+class PriceQuantity(Shape):
+    status_code: int
+    sku: str = ""
+    offer_id: str | None = None
+    errors: tuple[Error, ...] = ()
+
+
+class PriceQuantities(Shape):
+    responses: tuple[PriceQuantity, ...]
+
+
+class Specification(Shape):
+    name: str
+    values: tuple[str, ...] = ()
+
+
+class VariesBy(Whole):
+    specifications: tuple[Specification, ...] = ()
+
+
+class Group(Whole):
+    inventory_item_group_key: str = ""
+    variant_sku_s: tuple[str, ...] = Field(default=(), alias="variantSKUs")
+    varies_by: VariesBy = VariesBy()
+
+
+class Location(Shape):
+    merchant_location_key: str
+    merchant_location_status: str = "ENABLED"
+    name: str = ""
+
+
+class Locations(Shape):
+    locations: tuple[Location, ...] = ()
+
+
+# Account, taxonomy, identity, limits
+
+
+class Policy(Shape):
+    """A payment, fulfilment or return policy: each calls its id by its own name."""
+
+    name: str = ""
+    payment_policy_id: str | None = None
+    fulfillment_policy_id: str | None = None
+    return_policy_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.payment_policy_id or self.fulfillment_policy_id or self.return_policy_id or ""
+
+
+class Policies(Shape):
+    payment_policies: tuple[Policy, ...] = ()
+    fulfillment_policies: tuple[Policy, ...] = ()
+    return_policies: tuple[Policy, ...] = ()
+
+    @property
+    def all(self) -> tuple[Policy, ...]:
+        return (*self.payment_policies, *self.fulfillment_policies, *self.return_policies)
+
+
+class Privileges(Shape):
+    seller_registration_completed: bool = True
+
+
+class User(Shape):
+    username: str = ""
+
+
+class CategoryTree(Shape):
+    category_tree_id: str
+
+
+class Category(Shape):
+    category_id: str
+    category_name: str = ""
+
+
+class CategorySuggestion(Shape):
+    category: Category
+
+
+class CategorySuggestions(Shape):
+    category_suggestions: tuple[CategorySuggestion, ...] = ()
+
+
+class AspectConstraint(Shape):
+    aspect_required: bool = False
+    aspect_mode: str = "FREE_TEXT"
+    item_to_aspect_cardinality: str = "SINGLE"
+
+
+class AspectValue(Shape):
+    localized_value: str
+
+
+class Aspect(Shape):
+    localized_aspect_name: str
+    aspect_constraint: AspectConstraint = AspectConstraint()
+    aspect_values: tuple[AspectValue, ...] = ()
+
+
+class Aspects(Shape):
+    aspects: tuple[Aspect, ...] = ()
+
+
+class Rate(Shape):
+    limit: int | None = None
+    remaining: int | None = None
+    reset: AwareDatetime | None = None
+    time_window: int | None = None
+
+
+class Resource(Shape):
+    name: str = ""
+    rates: tuple[Rate, ...] = ()
+
+
+class RateLimit(Shape):
+    api_context: str = ""
+    api_name: str = ""
+    resources: tuple[Resource, ...] = ()
+
+
+class RateLimits(Shape):
+    rate_limits: tuple[RateLimit, ...] = ()
+
+
+# Browse
+
+
+class Seller(Shape):
+    username: str = ""
+
+
+class ItemSummary(Shape):
+    item_id: str = ""
+    title: str = ""
+    legacy_item_id: str = ""
+    price: Amount | None = None
+    seller: Seller = Seller()
+    item_end_date: datetime | None = None
+
+
+class ItemSummaries(Shape):
+    item_summaries: tuple[ItemSummary, ...] = ()
+    next: str | None = None

@@ -1,0 +1,107 @@
+"""eBay's own shapes of the Sell Fulfillment API, as far as they are read."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from flipsync.connectors.marketplaces.ebay.wire import Amount, Shape
+
+
+class Tax(Shape):
+    amount: Amount | None = None
+
+
+class LineItem(Shape):
+    line_item_id: str
+    legacy_item_id: str = ""
+    sku: str = ""
+    title: str = ""
+    quantity: int
+    line_item_cost: Amount
+    discounted_line_item_cost: Amount | None = None
+    line_item_fulfillment_status: str = "NOT_STARTED"
+    taxes: tuple[Tax, ...] = ()
+    ebay_collect_and_remit_taxes: tuple[Tax, ...] = ()
+
+
+class CancelStatus(Shape):
+    cancel_state: str = "NONE_REQUESTED"
+
+
+class PostalAddress(Shape):
+    address_line1: str = ""
+    address_line2: str = ""
+    city: str = ""
+    state_or_province: str = ""
+    postal_code: str = ""
+    country_code: str = ""
+
+
+class Phone(Shape):
+    phone_number: str = ""
+
+
+class Contact(Shape):
+    full_name: str = ""
+    company_name: str = ""
+    email: str = ""
+    primary_phone: Phone = Phone()
+    contact_address: PostalAddress = PostalAddress()
+
+
+class ShippingStep(Shape):
+    ship_to: Contact = Contact()
+
+
+class Instruction(Shape):
+    shipping_step: ShippingStep | None = None
+
+
+class PricingSummary(Shape):
+    total: Amount
+    delivery_cost: Amount | None = None
+    delivery_discount: Amount | None = None
+    tax: Amount | None = None
+
+
+class Refund(Shape):
+    refund_id: str = ""
+    refund_reference_id: str = ""
+    refund_status: str = "REFUNDED"
+    refund_date: AwareDatetime | None = None
+    amount: Amount | None = None
+
+
+class PaymentSummary(Shape):
+    refunds: tuple[Refund, ...] = ()
+
+
+class Order(Shape):
+    order_id: str
+    creation_date: AwareDatetime
+    last_modified_date: AwareDatetime
+    order_payment_status: str
+    order_fulfillment_status: str
+    cancel_status: CancelStatus = CancelStatus()
+    line_items: tuple[LineItem, ...]
+    pricing_summary: PricingSummary
+    payment_summary: PaymentSummary = PaymentSummary()
+    total_marketplace_fee: Amount | None = None
+    fulfillment_start_instructions: tuple[Instruction, ...] = ()
+    buyer_checkout_notes: str = ""
+    seller_id: str = ""
+
+
+class Orders(Shape):
+    orders: tuple[Order, ...] = ()
+    next: str | None = None
+    total: int | None = None
+
+
+class Fulfillment(Shape):
+    fulfillment_id: str = ""
+    shipment_tracking_number: str = ""
+
+
+class Fulfillments(Shape):
+    fulfillments: tuple[Fulfillment, ...] = ()

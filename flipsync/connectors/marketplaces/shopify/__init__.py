@@ -1,0 +1,1 @@
+"""Shopify: the Admin GraphQL API of a shop of one's own."""

@@ -1,0 +1,179 @@
+"""Documents sent to one shop, decoded: access tokens, cost limits, and failures that come with HTTP 200."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Limiter
+from flipsync.connectors.http import HttpCore
+from flipsync.connectors.marketplaces.shopify import errors, wire
+from flipsync.connectors.marketplaces.shopify.documents import API_VERSION, Document
+from flipsync.connectors.oauth import AccessTokens, Grant
+from flipsync.connectors.request import Form, Limit
+from flipsync.connectors.vault import Vault
+from flipsync.domain.errors import InvalidInput, Rejected, Retryable
+
+T = TypeVar("T")
+PayloadT = TypeVar("PayloadT", bound=wire.Payload)
+
+_PATH = f"/admin/api/{API_VERSION}/graphql.json"
+_TOKEN_PATH = "/admin/oauth/access_token"  # noqa: S105 - a path
+#: Points a second and in the bucket of the standard plan; every answer tells the shop's own.
+RESTORE_RATE, BUCKET_SIZE = 100.0, 2000
+_BUCKET = "graphql"
+
+
+class AdminApi:
+    """Credentials: a static `access_token`; or `client_id` and `client_secret`, with a `refresh_token` that rotates
+    (expiring offline token) or without (client credentials, for apps of the shop's own organisation)."""
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        vault: Vault,
+        transport: httpx2.AsyncBaseTransport | None,
+    ) -> None:
+        renewable = "client_id" in credentials and "client_secret" in credentials
+        if "access_token" not in credentials and not renewable:
+            raise InvalidInput(
+                "credentials are missing: give an access_token, or client_id and client_secret",
+                hint="client id and secret: Dev Dashboard, the app, Settings",
+            )
+        root = str(config.base_url).rstrip("/").removesuffix(_PATH).removesuffix("/admin")
+        self._url = root + _PATH
+        self._token_url = str(config.token_url) if config.token_url is not None else root + _TOKEN_PATH
+        self._limiter = limiter
+        self._bucket_key = f"{account_key}:{_BUCKET}"
+        self._costs: dict[str, float] = {}
+        #: the version that answered, which is another one when Shopify does not serve ours any more
+        self.served_version = API_VERSION
+        self._http = HttpCore(
+            config,
+            limiter,
+            account_key,
+            read_error=errors.read_error,
+            tokens=AccessTokens(vault, credentials, self._ask_for_token),
+            bearer=_token_header,
+            transport=transport,
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _ask_for_token(self, credentials: Mapping[str, SecretStr]) -> Grant:
+        if "client_id" not in credentials or "client_secret" not in credentials:
+            raise Rejected(
+                "the access token was refused",
+                hint="make a new access token for the app, and connect the shop again",
+                vendor_status=401,
+                auth=True,
+            )
+        fields = {name: credentials[name].get_secret_value() for name in ("client_id", "client_secret")}
+        refresh = credentials.get("refresh_token")
+        if refresh is not None:
+            fields |= {"grant_type": "refresh_token", "refresh_token": refresh.get_secret_value()}
+        else:
+            fields["grant_type"] = "client_credentials"
+        answer = await self._http.request(
+            "POST",
+            self._token_url,
+            decode=wire.TokenGrant.model_validate,
+            body=Form(fields),
+            signed=False,
+            # Asking for another token of the same client takes nothing away; a refresh token is used up.
+            reads=refresh is None,
+        )
+        grant = answer.value
+        return Grant(
+            SecretStr(grant.access_token),
+            grant.expires_in,
+            None if grant.refresh_token is None else SecretStr(grant.refresh_token),
+            grant.refresh_token_expires_in,
+        )
+
+    async def send(self, document: Document, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer's `data`, with its root field present. Raises the three failures."""
+        cost = self._costs.get(document.name, document.cost)
+        answer = await self._http.request(
+            "POST",
+            self._url,
+            decode=wire.Envelope.model_validate,
+            body={"query": document.text, "variables": dict(variables), "operationName": document.name},
+            limit=Limit(_BUCKET, RESTORE_RATE, BUCKET_SIZE, cost),
+            reads=not document.writes,
+        )
+        self.served_version = answer.headers.get("X-Shopify-API-Version") or API_VERSION
+        envelope = answer.value
+        await self._learn(document, envelope.extensions.cost)
+        failed = errors.failure(envelope, document.root, writes=document.writes, partial=document.partial)
+        if failed is not None:
+            failed.vendor_status = answer.status
+            raise failed
+        assert envelope.data is not None
+        return envelope.data
+
+    async def _learn(self, document: Document, cost: wire.Cost | None) -> None:
+        if cost is None:
+            return
+        if cost.requested_query_cost > 0:
+            self._costs[document.name] = cost.requested_query_cost
+        if (status := cost.throttle_status) is not None:
+            await self._limiter.learn(
+                self._bucket_key,
+                rate_per_second=status.restore_rate,
+                burst=int(status.maximum_available),
+                left=status.currently_available,
+            )
+
+    async def read(self, document: Document, decode: Callable[[Any], T], variables: Mapping[str, Any]) -> T:
+        """A query's root field, decoded; null is decoded too."""
+        data = await self.send(document, variables)
+        try:
+            return decode(data[document.root])
+        except ValueError as error:
+            raise Retryable(f"the answer cannot be used: {_first_line(error)}") from error
+
+    async def write(self, document: Document, model: type[PayloadT], variables: Mapping[str, Any]) -> PayloadT:
+        """A mutation's payload without userErrors. Raises the three failures."""
+        payload = await self.payload(document, model, variables)
+        refused = errors.refusal(payload.user_errors)
+        if refused is not None:
+            raise refused
+        return payload
+
+    async def payload(self, document: Document, model: type[PayloadT], variables: Mapping[str, Any]) -> PayloadT:
+        """A mutation's payload as it is, userErrors included. Raises the three failures."""
+        data = await self.send(document, variables)
+        try:
+            return model.model_validate(data[document.root])
+        except ValueError as error:
+            raise errors.unusable(f"the answer cannot be used: {_first_line(error)}", writes=True) from error
+
+    async def pages(
+        self, document: Document, decode: Callable[[Any], wire.Connection[T]], variables: Mapping[str, Any]
+    ) -> AsyncIterator[list[T]]:
+        """A connection at the root, page after page, until the last one or one that is shown again."""
+        after: str | None = None
+        seen: set[str | None] = set()
+        while after not in seen:
+            seen.add(after)
+            page = await self.read(document, decode, {**variables, "after": after})
+            yield page.nodes
+            if not page.page_info.has_next_page or page.page_info.end_cursor is None:
+                return
+            after = page.page_info.end_cursor
+
+
+def _token_header(token: SecretStr) -> Mapping[str, str]:
+    return {"X-Shopify-Access-Token": token.get_secret_value()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

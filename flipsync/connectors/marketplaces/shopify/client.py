@@ -1,0 +1,166 @@
+"""Connector for Shopify shops over the Admin GraphQL API. Credentials: see `AdminApi`.
+
+A listing is a variant ("gid://shopify/ProductVariant/…"), its group the product. Options: `location_id` (needed where
+the shop has several), `publication_id` (else the online store), `notify_customer` ("false": no mail to buyers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import (
+    AccountConfig,
+    Capabilities,
+    Limiter,
+    MarketplaceConnector,
+    QuantityChange,
+    QuantityOutcome,
+)
+from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
+from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.listings import Shelf
+from flipsync.connectors.marketplaces.shopify.probe import probe
+from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
+from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions
+from flipsync.connectors.vault import Vault
+from flipsync.domain.channel import (
+    ChannelInfo,
+    ChannelOrder,
+    ListingState,
+    Offer,
+    RivalOffer,
+    Vendor,
+    WebhookNotice,
+    WebhookSubscription,
+)
+from flipsync.domain.clock import require_utc
+from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
+
+
+class ShopifyConnector(MarketplaceConnector):
+    """One shop. A quantity is set on condition that it is still the one that was seen."""
+
+    vendor: ClassVar[Vendor] = "shopify"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional_stock=True,
+        create_once="lookup",
+        rival_offers=False,
+        webhooks=True,
+        bulk_quantity=MOST_AT_ONCE,
+        groups=True,
+    )
+    signs_with: ClassVar[str] = "client_secret"
+
+    def __init__(
+        self,
+        config: AccountConfig,
+        credentials: Mapping[str, SecretStr],
+        limiter: Limiter,
+        account_key: str,
+        *,
+        vault: Vault | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(config, credentials, limiter, account_key, vault=vault)
+        self._api = AdminApi(config, credentials, limiter, account_key, self.vault, transport)
+        self._places = ShopPlaces(self._api, config)
+        self._shelf = Shelf(self._api, self._places)
+        self._currency = config.currency
+        self._stock = Stock(self._api, self._places, self._shelf, config.currency)
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+    async def probe(self) -> ChannelInfo:
+        async with self.vault.open() as opened:
+            credentials = dict(opened.credentials)
+        return await probe(self._api, self._places, self.config, credentials)
+
+    # Listings
+
+    def _state(self, row: wire.Variant) -> ListingState:
+        self._stock.remember(row)
+        return mapping.listing(row, self._currency)
+
+    async def find_listing(self, sku: str) -> ListingState | None:
+        row = await self._shelf.find(sku)
+        return None if row is None else self._state(row)
+
+    async def read_listing(self, external_id: str) -> ListingState | None:
+        row = await self._shelf.read(external_id)
+        return None if row is None else self._state(row)
+
+    async def listings(self) -> AsyncIterator[ListingState]:
+        async for row in self._shelf.all():
+            yield self._state(row)
+
+    async def publish(self, offer: Offer, key: str) -> ListingState:
+        self._require_currency(offer.price)
+        return self._state(await self._shelf.publish(offer, key, self._stock.set_known))
+
+    def _require_currency(self, price: Money) -> None:
+        # The shop's prices are bare numbers: it could not tell euros from dollars.
+        if price.currency != self._currency:
+            raise Rejected(f"the shop sells in {self._currency}, not {price.currency}", vendor_code="currency")
+
+    async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
+        return self._state(await self._shelf.revise(external_id, offer))
+
+    async def end(self, external_id: str, key: str) -> None:
+        await self._shelf.end(external_id)
+
+    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+        self._require_currency(price)
+        return self._state(await self._shelf.update_variant(external_id, {"price": price.plain()}))
+
+    async def set_quantity(
+        self, external_id: str, quantity: int, key: str, expected_version: str | None = None
+    ) -> ListingState:
+        """The version is the quantity seen: that it went away and came back in between does no harm to a count."""
+        return self._state(await self._stock.set_one(external_id, quantity, key, expected_version))
+
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        """A state tells the quantity as the answer did, and the rest as it was last read."""
+        return await self._stock.set_many(changes)
+
+    # Orders
+
+    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        async for row in orders.changed_orders(self._api, require_utc(modified_after)):
+            yield order_mapping.order(row)
+
+    async def read_order(self, external_id: str) -> ChannelOrder | None:
+        row = await orders.read_order(self._api, external_id)
+        return None if row is None else order_mapping.order(row)
+
+    async def confirm_shipment(
+        self, order_external_id: str, carrier: str, tracking_number: str, key: str
+    ) -> ChannelOrder:
+        notify = self.config.options.get("notify_customer", "true").lower() != "false"
+        return order_mapping.order(
+            await orders.ship(self._api, order_external_id, carrier, tracking_number, notify=notify)
+        )
+
+    async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
+        return []  # a shop of one's own has no other sellers
+
+    # Webhooks
+
+    async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
+        """Shopify signs with the app's client secret, so `secret` is not sent. Call this on a schedule: a subscription
+        is deleted after eight failed deliveries in a row."""
+        return await ensure_subscriptions(self._api, callback_url)
+
+    @classmethod
+    def parse_webhook(
+        cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig
+    ) -> WebhookNotice:
+        """`secret` is the credential that `signs_with` names."""
+        return webhooks.parse(headers, body, secret.get_secret_value())

@@ -1,0 +1,260 @@
+"""The GraphQL documents sent to the Admin API, version 2026-10. Tests hold every one against the official schema.
+
+`cost` is what Shopify asks for a document at most (calculated query cost: an object 1, a connection as many as it is
+asked for, a mutation 10); it is replaced by what the shop's own answers say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+API_VERSION = "2026-10"
+
+#: Our own notes on products and variants are metafields of this namespace.
+NAMESPACE = "flipsync"
+PUBLISH_KEY, ENDED_KEY, IMAGES_KEY, ATTRIBUTES_KEY = "publish_key", "ended_key", "images", "attributes"
+
+LISTINGS_PAGE = 100
+SKU_PAGE = 10
+NODES_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Document:
+    """One operation. `root` is the field of the answer that counts; `partial` allows parts the app may not see."""
+
+    name: str
+    root: str
+    text: str
+    cost: float
+    writes: bool = False
+    partial: bool = False
+
+
+_LISTING = """
+fragment Listing on ProductVariant {
+  id sku title price barcode updatedAt
+  publishedOnPublication(publicationId: $publication) @include(if: $published)
+  publishKey: metafield(namespace: "flipsync", key: "publish_key") { value }
+  endedKey: metafield(namespace: "flipsync", key: "ended_key") { value }
+  inventoryItem {
+    id tracked
+    inventoryLevel(locationId: $location) { quantities(names: ["available"]) { name quantity updatedAt } }
+  }
+  product {
+    id title status hasOnlyDefaultVariant updatedAt
+    publishedOnPublication(publicationId: $publication) @include(if: $published)
+  }
+}
+"""
+_PLACE = "$location: ID!, $publication: ID!, $published: Boolean!"
+
+# Account
+
+ACCOUNT = Document(
+    "Account",
+    "shop",
+    """query Account {
+  shop { name currencyCode ianaTimezone myshopifyDomain }
+  currentAppInstallation { accessScopes { handle } }
+}""",
+    cost=3,
+)
+LOCATIONS = Document(
+    "Locations",
+    "locations",
+    "query Locations { locations(first: 100) { nodes { id name isActive } pageInfo { hasNextPage endCursor } } }",
+    cost=100,
+)
+PUBLICATIONS = Document(
+    "Publications",
+    "publications",
+    """query Publications {
+  publications(first: 25) {
+    nodes { id catalog { title } channels(first: 5) { nodes { name handle } } } pageInfo { hasNextPage endCursor }
+  }
+}""",
+    cost=175,
+)
+
+# Listings
+
+LISTINGS = Document(
+    "Listings",
+    "productVariants",
+    f"query Listings($first: Int!, $after: String, $query: String, {_PLACE}) {{"
+    """
+  productVariants(first: $first, after: $after, query: $query, sortKey: ID) {
+    nodes { ...Listing } pageInfo { hasNextPage endCursor }
+  }
+}""" + _LISTING,
+    cost=700,
+)
+READ_LISTING = Document(
+    "ReadListing",
+    "productVariant",
+    f"query ReadListing($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing }} }}" + _LISTING,
+    cost=7,
+)
+READ_LISTINGS = Document(
+    "ReadListings",
+    "nodes",
+    f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Listing }} }}" + _LISTING,
+    cost=700,
+)
+PRODUCT_BY_HANDLE = Document(
+    "ProductByHandle",
+    "productByIdentifier",
+    """query ProductByHandle($handle: String!, $after: String) {
+  productByIdentifier(identifier: { handle: $handle }) {
+    id variants(first: 100, after: $after) { nodes { id sku } pageInfo { hasNextPage endCursor } }
+  }
+}""",
+    cost=101,
+)
+SIBLINGS = Document(
+    "Siblings",
+    "product",
+    """query Siblings($id: ID!, $after: String, $publication: ID!) {
+  product(id: $id) {
+    id
+    variants(first: 100, after: $after) {
+      nodes { id publishedOnPublication(publicationId: $publication) } pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    cost=101,
+)
+PRODUCT_IMAGES = Document(
+    "ProductImages",
+    "product",
+    """query ProductImages($id: ID!) {
+  product(id: $id) { id images: metafield(namespace: "flipsync", key: "images") { value } }
+}""",
+    cost=2,
+)
+PRODUCT_SET = Document(
+    "SetProduct",
+    "productSet",
+    f"mutation SetProduct($identifier: ProductSetIdentifiers, $input: ProductSetInput!, {_PLACE}) {{"
+    """
+  productSet(identifier: $identifier, input: $input, synchronous: true) {
+    product { id variants(first: 1) { nodes { ...Listing } pageInfo { hasNextPage endCursor } } }
+    userErrors { field message code }
+  }
+}""" + _LISTING,
+    cost=19,
+    writes=True,
+)
+PRODUCT_UPDATE = Document(
+    "UpdateProduct",
+    "productUpdate",
+    """mutation UpdateProduct($product: ProductUpdateInput!) {
+  productUpdate(product: $product) { product { id status } userErrors { field message } }
+}""",
+    cost=12,
+    writes=True,
+)
+VARIANTS_CREATE = Document(
+    "CreateVariants",
+    "productVariantsBulkCreate",
+    f"mutation CreateVariants($product: ID!, $variants: [ProductVariantsBulkInput!]!, {_PLACE}) {{"
+    """
+  productVariantsBulkCreate(productId: $product, variants: $variants) {
+    productVariants { ...Listing } userErrors { field message code }
+  }
+}""" + _LISTING,
+    cost=18,
+    writes=True,
+)
+VARIANTS_UPDATE = Document(
+    "UpdateVariants",
+    "productVariantsBulkUpdate",
+    f"mutation UpdateVariants($product: ID!, $variants: [ProductVariantsBulkInput!]!, {_PLACE}) {{"
+    """
+  productVariantsBulkUpdate(productId: $product, variants: $variants) {
+    productVariants { ...Listing } userErrors { field message code }
+  }
+}""" + _LISTING,
+    cost=18,
+    writes=True,
+)
+PUBLISH = Document(
+    "Publish",
+    "publishablePublish",
+    """mutation Publish($id: ID!, $input: [PublicationInput!]!) {
+  publishablePublish(id: $id, input: $input) { userErrors { field message } }
+}""",
+    cost=11,
+    writes=True,
+)
+UNPUBLISH = Document(
+    "Unpublish",
+    "publishableUnpublish",
+    """mutation Unpublish($id: ID!, $input: [PublicationInput!]!) {
+  publishableUnpublish(id: $id, input: $input) { userErrors { field message } }
+}""",
+    cost=11,
+    writes=True,
+)
+
+# Stock
+
+SET_QUANTITIES = Document(
+    "SetQuantities",
+    "inventorySetQuantities",
+    """mutation SetQuantities($input: InventorySetQuantitiesInput!, $key: String!) {
+  inventorySetQuantities(input: $input) @idempotent(key: $key) {
+    inventoryAdjustmentGroup { changes(quantityNames: ["available"]) { quantityAfterChange item { id } } }
+    userErrors { field message code }
+  }
+}""",
+    cost=14,
+    writes=True,
+)
+ACTIVATE_STOCK = Document(
+    "ActivateStock",
+    "inventoryActivate",
+    """mutation ActivateStock($item: ID!, $location: ID!, $available: Int!, $key: String!) {
+  inventoryActivate(inventoryItemId: $item, locationId: $location, available: $available) @idempotent(key: $key) {
+    inventoryLevel { id } userErrors { field message }
+  }
+}""",
+    cost=12,
+    writes=True,
+)
+
+# Webhooks
+
+SUBSCRIPTIONS = Document(
+    "Subscriptions",
+    "webhookSubscriptions",
+    """query Subscriptions($after: String) {
+  webhookSubscriptions(first: 100, after: $after) {
+    nodes { id topic uri format filter includeFields } pageInfo { hasNextPage endCursor }
+  }
+}""",
+    cost=100,
+)
+SUBSCRIBE = Document(
+    "Subscribe",
+    "webhookSubscriptionCreate",
+    """mutation Subscribe($topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
+    webhookSubscription { id topic uri format filter includeFields } userErrors { field message }
+  }
+}""",
+    cost=12,
+    writes=True,
+)
+RESUBSCRIBE = Document(
+    "Resubscribe",
+    "webhookSubscriptionUpdate",
+    """mutation Resubscribe($id: ID!, $subscription: WebhookSubscriptionInput!) {
+  webhookSubscriptionUpdate(id: $id, webhookSubscription: $subscription) {
+    webhookSubscription { id topic uri format filter includeFields } userErrors { field message }
+  }
+}""",
+    cost=12,
+    writes=True,
+)

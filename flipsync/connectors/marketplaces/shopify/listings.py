@@ -1,0 +1,313 @@
+"""Listings of a shop: reading, publishing once, relisting, revising, ending.
+
+A listing is a variant. Goods that come in one form are a product with its default variant; a group is one product with
+options, to which variations are added one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
+from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
+from flipsync.domain.channel import Offer
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+
+#: Shopify pages through at most 25,000 of anything; then the walk begins anew behind the last id.
+_PAGES_AT_ONCE = 200
+#: Refusals that mean that what was to be made is there already.
+_HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
+
+SetQuantity = Callable[[wire.Variant, int, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A product and its variants."""
+
+    id: str
+    variants: list[wire.Sibling]
+
+
+@contextmanager
+def after_a_write(what: str) -> Iterator[None]:
+    """From here on something has been written: a failure must not say that nothing happened."""
+    try:
+        yield
+    except OutcomeUnknown:
+        raise
+    except ChannelError as error:
+        raise OutcomeUnknown(
+            f"{what} was done, but not the rest: {error.message}",
+            hint=error.hint or "read back before trying again",
+            vendor_code=error.vendor_code,
+            vendor_status=error.vendor_status,
+        ) from error
+
+
+class Shelf:
+    """The variants of one shop."""
+
+    def __init__(self, api: AdminApi, places: ShopPlaces) -> None:
+        self._api = api
+        self._places = places
+
+    # Reading
+
+    async def read(self, variant_id: str) -> wire.Variant | None:
+        if not mapping.is_gid(variant_id, "ProductVariant"):
+            return None
+        variables = {"id": variant_id, **await self._places.variables()}
+        return await self._api.read(documents.READ_LISTING, _variant_or_none, variables)
+
+    async def known(self, variant_id: str) -> wire.Variant:
+        """Raises Rejected(missing) for what the shop does not know."""
+        row = await self.read(variant_id)
+        if row is None:
+            raise Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
+        return row
+
+    async def read_many(self, variant_ids: Sequence[str]) -> dict[str, wire.Variant]:
+        """Those of them that are there, by id."""
+        found: dict[str, wire.Variant] = {}
+        for start in range(0, len(variant_ids), documents.NODES_PAGE):
+            part = list(variant_ids[start : start + documents.NODES_PAGE])
+            variables = {"ids": part, **await self._places.variables()}
+            for row in await self._api.read(documents.READ_LISTINGS, _variants_of_nodes, variables):
+                found[row.id] = row
+        return found
+
+    async def find(self, sku: str) -> wire.Variant | None:
+        """The oldest variant with exactly this SKU: Shopify lets several have one, and searches without case."""
+        wanted = sku.strip()
+        variables = {"first": documents.SKU_PAGE, "query": f"sku:{mapping.quoted(wanted)}"}
+        async for rows in self._pages(variables):
+            for row in rows:
+                if row.sku.strip() == wanted:
+                    return row
+        return None
+
+    async def all(self) -> AsyncIterator[wire.Variant]:
+        last = 0
+        while True:
+            variables: dict[str, Any] = {"first": documents.LISTINGS_PAGE, "query": f"id:>{last}" if last else None}
+            pages, highest, whole = 0, last, True
+            async for rows in self._pages(variables):
+                for row in rows:
+                    number = mapping.number_of(row.id)
+                    if number > last:
+                        highest = max(highest, number)
+                        yield row
+                pages += 1
+                if pages >= _PAGES_AT_ONCE:
+                    whole = False
+                    break
+            if whole or highest == last:
+                return
+            last = highest
+
+    async def _pages(self, variables: dict[str, Any]) -> AsyncIterator[list[wire.Variant]]:
+        decode = wire.Connection[wire.Variant].model_validate
+        given = {**variables, **await self._places.variables()}
+        async for rows in self._api.pages(documents.LISTINGS, decode, given):
+            yield rows
+
+    # Publishing
+
+    async def publish(self, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
+        """What the shop then shows. The product's handle is made of SKU or group, so that a second creation collides
+        with the first even before the search index knows it."""
+        existing = await self.find(offer.sku)
+        if existing is None:
+            existing = await self._create(offer, key)
+        return await self._on_sale(existing, offer, key, set_quantity)
+
+    async def _create(self, offer: Offer, key: str) -> wire.Variant:
+        try:
+            body = mapping.creation_input(offer, key, await self._places.location())
+        except ValueError as error:
+            raise Rejected(f"the offer does not fit its group: {error}", vendor_code="choices") from error
+        if offer.group is not None and (product := await self._by_handle(body["handle"])) is not None:
+            return await self._add_variation(product, offer, key)
+        variables = {"identifier": None, "input": body, **await self._places.variables()}
+        try:
+            made = await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, variables)
+        except Rejected as refused:
+            if refused.vendor_code != _HANDLE_TAKEN:
+                raise
+            product = await self._by_handle(body["handle"])
+            if product is None:
+                raise Retryable(refused.message, vendor_code=refused.vendor_code) from refused
+            return await self._add_variation(product, offer, key)
+        if made.product is None or not made.product.variants.nodes:
+            raise errors.unusable("the answer does not show the product that was made", writes=True)
+        return made.product.variants.nodes[0]
+
+    async def _by_handle(self, handle: str) -> _Family | None:
+        """The product with this handle; unlike the search, Shopify knows it at once."""
+        return await self._family(documents.PRODUCT_BY_HANDLE, {"handle": handle})
+
+    async def _family(self, document: documents.Document, variables: dict[str, Any]) -> _Family | None:
+        """A product with all of its variants; None when there is no such product."""
+        after: str | None = None
+        found: list[wire.Sibling] = []
+        while True:
+            part = await self._api.read(document, _siblings_or_none, {**variables, "after": after})
+            if part is None:
+                return None
+            found += part.variants.nodes
+            info = part.variants.page_info
+            if not info.has_next_page or info.end_cursor in (None, after):
+                return _Family(part.id, found)
+            after = info.end_cursor
+
+    async def _add_variation(self, product: _Family, offer: Offer, key: str) -> wire.Variant:
+        """The product's variant with the offer's SKU, or a new one of the offer's choices."""
+        for row in product.variants:
+            if row.sku.strip() == offer.sku.strip():
+                return await self.known(row.id)
+        if offer.group is None:
+            raise Rejected("the product's address is taken by other goods", vendor_code=_HANDLE_TAKEN)
+        variables = {
+            "product": product.id,
+            "variants": [mapping.variation_input(offer, key, await self._places.location())],
+            **await self._places.variables(),
+        }
+        try:
+            made = await self._api.write(documents.VARIANTS_CREATE, wire.VariantsPayload, variables)
+        except Rejected as refused:
+            if refused.vendor_code == _VARIANT_THERE:
+                refused.hint = "another SKU of the product has the same choices"
+            raise
+        return _only(made)
+
+    async def _on_sale(self, row: wire.Variant, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
+        """Finish a publishing that broke off, and put an ended listing on sale again; leave what is on sale, and what
+        the merchant keeps as a draft."""
+        status = mapping.status_of(row)
+        if status == "active":
+            return row
+        if status == "ended" and row.ended_key != key:
+            return await self._relist(row, offer, key, set_quantity)
+        if status == "draft" and row.publish_key and row.product.status != "DRAFT":
+            with after_a_write("the listing"):
+                await self._show(row.product.id)
+                return await self.known(row.id)
+        return row
+
+    async def _relist(self, row: wire.Variant, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
+        """Price, stock and text first; the last step is the one that buyers see."""
+        await self._update_variant(row, mapping.relisting_input(row.id, offer, key))
+        with after_a_write("the price"):
+            await set_quantity(row, offer.quantity, key)
+            if mapping.taken_out(row):
+                await self._show(row.id)
+            product = {"id": row.product.id, **mapping.product_text(offer), "status": "ACTIVE"}
+            await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, {"product": product})
+            await self._show(row.product.id)
+            return await self.known(row.id)
+
+    async def _show(self, thing_id: str) -> None:
+        """Show a product, or a variation of one, where it is sold."""
+        publication = await self._places.publication()
+        if publication is not None:
+            variables = {"id": thing_id, "input": [{"publicationId": publication}]}
+            await self._api.write(documents.PUBLISH, wire.Payload, variables)
+
+    # Changing
+
+    async def update_variant(self, variant_id: str, body: dict[str, Any]) -> wire.Variant:
+        row = await self.known(variant_id)
+        return await self._update_variant(row, {"id": row.id, **body})
+
+    async def _update_variant(self, row: wire.Variant, body: dict[str, Any]) -> wire.Variant:
+        variables = {"product": row.product.id, "variants": [body], **await self._places.variables()}
+        return _only(await self._api.write(documents.VARIANTS_UPDATE, wire.VariantsPayload, variables))
+
+    async def revise(self, variant_id: str, offer: Offer) -> wire.Variant:
+        """Text and images of the product, barcode and weight of the variant. Images go only when they changed."""
+        row = await self.known(variant_id)
+        product = await self._api.read(documents.PRODUCT_IMAGES, _images_or_none, {"id": row.product.id})
+        if product is None:
+            raise Rejected("the shop has no such product", vendor_code="not_found", missing=True)
+        body = mapping.product_text(offer)
+        if not body["descriptionHtml"]:
+            del body["descriptionHtml"]  # what the offer leaves open stays as the shop has it
+        images = mapping.images_of(offer)
+        remembered = mapping.images_note(images)
+        if images and product.images != remembered["value"]:
+            body |= {"files": mapping.files(images), "metafields": [*body.get("metafields", ()), remembered]}
+            given = {"identifier": {"id": product.id}, "input": body, **await self._places.variables()}
+            await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, given)
+        else:
+            given = {"product": {"id": product.id, **body}}
+            await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, given)
+        with after_a_write("the text"):
+            details = mapping.variant_details(offer)
+            if details:
+                return await self._update_variant(row, {"id": row.id, **details})
+            return await self.known(row.id)
+
+    async def end(self, variant_id: str) -> None:
+        """Archive the product, or take one variation of several out of the store."""
+        row = await self.read(variant_id)
+        if row is None or mapping.status_of(row) == "ended":
+            return
+        publication = await self._places.publication()
+        others = await self._others(row, publication)
+        if others and publication is None:
+            raise Rejected(
+                "one variation cannot be taken off sale without its product",
+                hint="give the app the scopes read_publications and write_publications",
+                vendor_code="publications",
+            )
+        try:
+            await self._update_variant(row, mapping.ended_input(row))
+            if others or (publication is not None and not row.product.has_only_default_variant):
+                variables = {"id": row.id, "input": [{"publicationId": publication}]}
+                await self._api.write(documents.UNPUBLISH, wire.Payload, variables)
+            if not others:
+                product = {"id": row.product.id, "status": "ARCHIVED"}
+                await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, {"product": product})
+        except Rejected as refused:
+            if not refused.missing:
+                raise
+
+    async def _others(self, row: wire.Variant, publication: str | None) -> bool:
+        """Whether the product has other variants on sale; all of them, where the app may not see what is published."""
+        if row.product.has_only_default_variant:
+            return False
+        variables = {"id": row.product.id, "publication": publication or NOWHERE}
+        product = await self._family(documents.SIBLINGS, variables)
+        variants = [] if product is None else product.variants
+        shown = [each for each in variants if publication is None or each.published_on_publication]
+        return any(each.id != row.id for each in shown)
+
+
+def _variant_or_none(data: Any) -> wire.Variant | None:
+    return None if data is None else wire.Variant.model_validate(data)
+
+
+def _siblings_or_none(data: Any) -> wire.Siblings | None:
+    return None if data is None else wire.Siblings.model_validate(data)
+
+
+def _images_or_none(data: Any) -> wire.ProductImages | None:
+    return None if data is None else wire.ProductImages.model_validate(data)
+
+
+def _variants_of_nodes(data: Any) -> list[wire.Variant]:
+    if not isinstance(data, list):
+        raise ValueError("a list was expected")
+    kinds = [row for row in data if isinstance(row, dict) and row.get("__typename") == "ProductVariant"]
+    return [wire.Variant.model_validate(row) for row in kinds]
+
+
+def _only(payload: wire.VariantsPayload) -> wire.Variant:
+    if not payload.product_variants:
+        raise errors.unusable("the answer does not show the variant that was written", writes=True)
+    return payload.product_variants[0]

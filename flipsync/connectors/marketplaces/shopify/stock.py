@@ -1,0 +1,216 @@
+"""Stock at the account's location: set one by compare and set, or up to 250 at once with an outcome for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
+from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
+from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.domain.errors import ChannelError, Rejected
+
+#: Shopify takes arrays of at most 250.
+MOST_AT_ONCE = 250
+_REASON = "correction"
+
+
+class Stock:
+    """Quantities of one shop. A variant is read before its first write: stock may not be counted, or not kept here."""
+
+    def __init__(self, api: AdminApi, places: ShopPlaces, shelf: Shelf, currency: str) -> None:
+        self._api = api
+        self._places = places
+        self._shelf = shelf
+        self._currency = currency
+        #: counted variants as last read; what an answer to a write does not repeat is taken from here
+        self._counted: dict[str, wire.Variant] = {}
+
+    def remember(self, row: wire.Variant) -> None:
+        if row.inventory_item.tracked and row.inventory_item.inventory_level is not None:
+            self._counted[row.id] = row
+        else:
+            self._counted.pop(row.id, None)
+
+    async def set_one(self, variant_id: str, quantity: int, key: str, expected_version: str | None) -> wire.Variant:
+        """Set and read back. Raises Rejected(vendor_code="version") when the quantity is not `expected_version`."""
+        row = self._counted.get(variant_id) or await self._shelf.known(variant_id)
+        await self.set_known(row, quantity, key, expected_version)
+        with after_a_write("the quantity"):
+            after = await self._shelf.known(variant_id)
+        self.remember(after)
+        return after
+
+    async def set_known(self, row: wire.Variant, quantity: int, key: str, expected_version: str | None = None) -> None:
+        expected = _expected(expected_version)
+        if row.inventory_item.inventory_level is None:
+            if expected not in (None, 0):
+                raise Rejected("the item is not stocked at our location", vendor_code="version")
+            await self._count(row)
+            await self._activate(row, quantity, key)
+            return
+        change = self._change(row, quantity, await self._places.location(), expected)
+        payload = await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, _input([change], key))
+        refused = errors.refusal(payload.user_errors)
+        if refused is not None:
+            self._counted.pop(row.id, None)
+            raise refused
+        if not row.inventory_item.tracked:
+            with after_a_write("the quantity"):
+                await self._count(row)
+
+    async def _count(self, row: wire.Variant) -> None:
+        if not row.inventory_item.tracked:
+            await self._shelf.update_variant(row.id, {"inventoryItem": {"tracked": True}})
+
+    async def _activate(self, row: wire.Variant, quantity: int, key: str) -> None:
+        item, location = row.inventory_item.id, await self._places.location()
+        variables = {
+            "item": item,
+            "location": location,
+            "available": quantity,
+            "key": mapping.idempotency_key("activate", item, location, str(quantity), key),
+        }
+        await self._api.write(documents.ACTIVATE_STOCK, wire.Payload, variables)
+
+    @staticmethod
+    def _change(row: wire.Variant, quantity: int, location: str, expected: int | None) -> dict[str, Any]:
+        # changeFromQuantity has to be there: null says that whatever is there may be overwritten.
+        return {
+            "inventoryItemId": row.inventory_item.id,
+            "locationId": location,
+            "quantity": quantity,
+            "changeFromQuantity": expected,
+        }
+
+    # Many at once
+
+    async def set_many(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        unknown = [c.external_id for c in changes if c.external_id not in self._counted]
+        ids = [one for one in dict.fromkeys(unknown) if mapping.is_gid(one, "ProductVariant")]
+        read = await self._shelf.read_many(ids)
+        for row in read.values():
+            self.remember(row)
+        outcomes: dict[int, QuantityOutcome] = {}
+        together: list[tuple[int, QuantityChange]] = []
+        taken: set[str] = set()
+        for place, change in enumerate(changes):
+            if change.external_id in self._counted and change.external_id not in taken:
+                taken.add(change.external_id)
+                together.append((place, change))
+            elif change.external_id not in self._counted and change.external_id not in read:
+                missing = Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
+                outcomes[place] = QuantityOutcome(change, None, missing)
+        for start in range(0, len(together), MOST_AT_ONCE):
+            outcomes |= await self._set_batch(together[start : start + MOST_AT_ONCE])
+        for place, change in enumerate(changes):
+            if place not in outcomes:  # not counted yet, or named a second time
+                outcomes[place] = await self._set_alone(change)
+        return [outcomes[place] for place in range(len(changes))]
+
+    async def _set_alone(self, change: QuantityChange) -> QuantityOutcome:
+        try:
+            row = await self.set_one(change.external_id, change.quantity, change.key, None)
+        except ChannelError as error:
+            return QuantityOutcome(change, None, error)
+        return QuantityOutcome(change, mapping.listing(row, self._currency), None)
+
+    async def _set_batch(self, batch: list[tuple[int, QuantityChange]]) -> dict[int, QuantityOutcome]:
+        """Shopify takes all of a call or none: what it names as wrong is left out, and the rest sent again."""
+        outcomes: dict[int, QuantityOutcome] = {}
+        left = batch
+        while left:
+            try:
+                payload = await self._send(left)
+            except ChannelError as failed:
+                return outcomes | {place: QuantityOutcome(change, None, failed) for place, change in left}
+            if not payload.user_errors:
+                return outcomes | await self._told(left, payload)
+            wrong: dict[int, list[wire.UserError]] = {}
+            for error in payload.user_errors:
+                wrong.setdefault(_place_of(error, len(left)), []).append(error)
+            everyone = -1 in wrong
+            for index, (place, change) in enumerate(left):
+                told = payload.user_errors if everyone else wrong.get(index)
+                if told:
+                    self._counted.pop(change.external_id, None)
+                    outcomes[place] = QuantityOutcome(change, None, errors.refusal(told))
+            left = [row for row in left if row[0] not in outcomes]
+        return outcomes
+
+    async def _send(self, batch: list[tuple[int, QuantityChange]]) -> wire.QuantitiesPayload:
+        location = await self._places.location()
+        rows = [self._change(self._counted[c.external_id], c.quantity, location, None) for _, c in batch]
+        variables = _input(rows, *(change.key for _, change in batch))
+        return await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, variables)
+
+    async def _told(
+        self, batch: list[tuple[int, QuantityChange]], payload: wire.QuantitiesPayload
+    ) -> dict[int, QuantityOutcome]:
+        """The quantities the answer tells; those it leaves out (nothing changed) are read."""
+        group = payload.inventory_adjustment_group
+        told = {
+            change.item.id: change.quantity_after_change
+            for change in (group.changes if group is not None else ())
+            if change.item is not None and change.quantity_after_change is not None
+        }
+        outcomes: dict[int, QuantityOutcome] = {}
+        silent: list[tuple[int, QuantityChange]] = []
+        for place, change in batch:
+            row = self._counted[change.external_id]
+            after = told.get(row.inventory_item.id)
+            if after is None:
+                silent.append((place, change))
+                continue
+            state = mapping.listing(row, self._currency).model_copy(
+                update={"quantity": after, "version": str(after), "modified_at": None}
+            )
+            outcomes[place] = QuantityOutcome(change, state, None)
+        return outcomes | await self._read_back(silent)
+
+    async def _read_back(self, batch: list[tuple[int, QuantityChange]]) -> dict[int, QuantityOutcome]:
+        if not batch:
+            return {}
+        try:
+            with after_a_write("the quantity"):
+                rows = await self._shelf.read_many([change.external_id for _, change in batch])
+        except ChannelError as failed:
+            return {place: QuantityOutcome(change, None, failed) for place, change in batch}
+        outcomes = {}
+        for place, change in batch:
+            row = rows.get(change.external_id)
+            if row is None:
+                gone = Rejected("the variant is gone", vendor_code="not_found", missing=True)
+                outcomes[place] = QuantityOutcome(change, None, gone)
+                continue
+            self.remember(row)
+            outcomes[place] = QuantityOutcome(change, mapping.listing(row, self._currency), None)
+        return outcomes
+
+
+def _expected(version: str | None) -> int | None:
+    if version is None:
+        return None
+    try:
+        return int(version)
+    except ValueError as error:
+        raise Rejected(f"{version!r} is not a version of this shop's", vendor_code="version") from error
+
+
+def _input(quantities: list[dict[str, Any]], *keys: str) -> dict[str, Any]:
+    body = {"name": "available", "reason": _REASON, "quantities": quantities}
+    # The key says which request this is: another quantity, or another choice of listings, is another request.
+    parts = [f"{row['inventoryItemId']}={row['quantity']}<{row['changeFromQuantity']}" for row in quantities]
+    return {"input": body, "key": mapping.idempotency_key("set", *keys, *parts)}
+
+
+def _place_of(error: wire.UserError, size: int) -> int:
+    """Which of the quantities an error is about ("input.quantities.3.…"); -1 for all of them."""
+    field = error.field or []
+    for part, following in pairwise(field):
+        if part == "quantities" and following.isdigit() and int(following) < size:
+            return int(following)
+    return -1

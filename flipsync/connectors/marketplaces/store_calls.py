@@ -1,0 +1,250 @@
+"""HTTP for one shop's class: calls by path, GraphQL, sessions, pages, and values between JSON and ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any, ClassVar, NoReturn, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Limiter
+from flipsync.connectors.http import HttpCore
+from flipsync.connectors.oauth import AccessTokens, Grant
+from flipsync.connectors.request import Params, VendorError
+from flipsync.connectors.vault import Vault
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.money import Money
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class StoreCalls:
+    """What a shop's class talks with. `config`, `credentials`, `limiter`, `account_key` and `vault` are the account's.
+
+    `access` names the ways in, each with the credentials it needs; the first that is complete is `way`. The way "login"
+    asks `login` for a session and sends it as a bearer token; sessions that end are renewed.
+    """
+
+    access: ClassVar[Mapping[str, tuple[str, ...]]] = {"token": ("token",)}
+    #: Whether the shop writes amounts in minor units (1990) or in major ones (19.9, "19.90").
+    minor_units: ClassVar[bool] = False
+    page_size: ClassVar[int] = 100
+    #: Where the GraphQL of the shop is, below base_url.
+    graphql_path: ClassVar[str] = "/graphql"
+
+    config: AccountConfig
+    credentials: Mapping[str, SecretStr]
+    limiter: Limiter
+    account_key: str
+    vault: Vault
+
+    def open_calls(self, transport: httpx2.AsyncBaseTransport | None) -> None:
+        """Raises InvalidInput when no way in has its credentials."""
+        found = [way for way, names in self.access.items() if all(name in self.credentials for name in names)]
+        if not found:
+            ways = " or ".join(" and ".join(names) for names in self.access.values())
+            raise InvalidInput(f"credentials are missing: {ways}")
+        self.way = found[0]
+        self.tokens = AccessTokens(self.vault, self.credentials, self.login) if self.way == "login" else None
+        self._root = str(self.config.base_url).rstrip("/").removesuffix(self.graphql_path)
+        self._http = HttpCore(
+            self.config,
+            self.limiter,
+            self.account_key,
+            sign=self._sign,
+            read_error=self.read_error,
+            tokens=self.tokens,
+            transport=transport,
+        )
+
+    async def close_calls(self) -> None:
+        await self._http.aclose()
+
+    # What a shop's class may say
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of every call; by default the credential `token` as a bearer token (RFC 6750)."""
+        if self.way != "token":
+            return {}
+        return {"Authorization": f"Bearer {self.credentials['token'].get_secret_value()}"}
+
+    async def login(self, credentials: Mapping[str, SecretStr]) -> Grant:
+        """A new session. Raises Rejected(auth=True) when the credentials are wrong."""
+        raise InvalidInput(f"{type(self).__name__} has no way to log in")
+
+    def read_error(self, status: int, body: Any) -> VendorError:
+        """What an error body says. By default the usual names are looked for."""
+        return usual_error(status, body)
+
+    # Calls
+
+    async def get(self, path: str, **params: Any) -> Any:
+        return await self._call("GET", path, params=params)
+
+    async def find(self, path: str, **params: Any) -> Any | None:
+        """None where the shop says there is no such thing."""
+        try:
+            return await self.get(path, **params)
+        except Rejected as refused:
+            if refused.missing:
+                return None
+            raise
+
+    async def send(self, method: str, path: str, body: Any = None, key: str | None = None, **params: Any) -> Any:
+        """A write. `key` is sent as Idempotency-Key, for shops that know it."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self._call(method, path, params=params, body=body, headers=headers)
+
+    async def open_door(self, path: str, body: Any) -> tuple[Any, httpx2.Headers]:
+        """A POST that asks for a session: without one, and changing nothing. A refusal is one of the account."""
+        try:
+            answer = await self._http.request(
+                "POST", self._root + path, decode=_as_it_is, body=body, signed=False, reads=True
+            )
+        except Rejected as refused:
+            refused.auth = True
+            raise
+        return answer.value, answer.headers
+
+    async def graphql(self, document: str, variables: Mapping[str, Any] | None = None, *, writes: bool = False) -> Row:
+        """The data of an answer without errors. Raises Rejected for errors with a code of their own; the server's own
+        failures are Retryable, and OutcomeUnknown where something may have been written."""
+        body = {"query": document, "variables": dict(variables or {})}
+        attempt = 1
+        while True:
+            token = None if self.tokens is None else await self.tokens.current()
+            answer = await self._call("POST", self.graphql_path, body=body, reads=not writes)
+            answer = answer if isinstance(answer, dict) else {}
+            data = answer.get("data")
+            if not answer.get("errors") and isinstance(data, dict):
+                return data
+            error = self.read_error(200, answer)
+            if not (error.expired and attempt == 1 and token is not None and await self._renewed(token)):
+                self._refuse(error, writes, done=isinstance(data, dict) and any(data.values()))
+            attempt = 2
+
+    async def _renewed(self, token: SecretStr) -> bool:
+        assert self.tokens is not None
+        try:
+            return await self.tokens.refused(token)
+        except OutcomeUnknown as unknown:
+            raise Retryable(f"no session: {unknown.message}", vendor_status=unknown.vendor_status) from unknown
+
+    @staticmethod
+    def _refuse(error: VendorError, writes: bool, done: bool) -> NoReturn:
+        message = error.message or "the answer has neither data nor errors"
+        if (writes and done) or error.code in ("", "INTERNAL_SERVER_ERROR"):
+            if writes:
+                raise OutcomeUnknown(message, hint="read back before trying again", vendor_code=error.code)
+            raise Retryable(message, vendor_code=error.code)
+        auth = error.auth or error.expired
+        raise Rejected(message, hint=error.hint, vendor_code=error.code, auth=auth, missing=error.missing)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        reads: bool = False,
+    ) -> Any:
+        sent = [
+            (name, str(value).lower() if isinstance(value, bool) else str(value))
+            for name, value in (params or {}).items()
+            if value is not None
+        ]
+        answer = await self._http.request(
+            method, self._root + path, decode=_as_it_is, params=sent, body=body, headers=headers, reads=reads
+        )
+        return answer.value
+
+    def _sign(self, method: str, url: str, params: Params) -> tuple[Mapping[str, str], Params]:
+        return self.headers(), ()
+
+    async def paged(self, fetch: Callable[[int], Awaitable[Sequence[Row]]]) -> AsyncIterator[Row]:
+        """Rows of a list that `fetch` reads from an offset on, `page_size` at a time; each row once.
+
+        Raises Retryable when a full page holds nothing new: a list that never ends is not a list.
+        """
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            rows = await fetch(offset)
+            fresh = [row for row in rows if str(row["id"]) not in seen]
+            seen.update(str(row["id"]) for row in fresh)
+            for row in fresh:
+                yield row
+            if len(rows) < self.page_size:
+                return
+            if not fresh:
+                raise Retryable("the shop shows the same page again")
+            # Overlap by one: a row that goes away ahead of us must not hide the next one.
+            offset += len(rows) - 1 if len(fresh) > 1 else len(rows)
+
+    # Values
+
+    def translated(self, translate: Callable[[Row], T], row: Row, *, written: bool = False) -> T:
+        """A row translated; one that cannot be used is a failed read, or after a write an unknown one."""
+        try:
+            return translate(row)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            what = f"the shop's answer cannot be used: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            if written:
+                raise OutcomeUnknown(what, hint="read back before trying again") from error
+            raise Retryable(what) from error
+
+    def money(self, value: Any) -> Money:
+        """An amount as the shop writes it, in the account's currency; half up. Raises ValueError."""
+        currency = self.config.currency
+        try:
+            if self.minor_units:
+                return Money(amount_minor=int(value), currency=currency)
+            return Money.round_decimal(Decimal(str(value)), currency, ROUND_HALF_UP)
+        except InvalidOperation as error:
+            raise ValueError(f"{value!r} is not an amount") from error
+
+    def amount(self, price: Money) -> int | float:
+        """A price as a JSON number. A float only on the wire: its shortest form has the price's own digits."""
+        if self.minor_units:
+            return price.amount_minor
+        value = price.decimal()
+        return int(value) if value == value.to_integral_value() else float(value)
+
+    @staticmethod
+    def moment(text: str | None) -> datetime:
+        """A time with a zone, as UTC. Raises ValueError."""
+        if not text:
+            raise ValueError("a time is missing")
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+    @staticmethod
+    def segment(text: str) -> str:
+        """One segment of a path. Raises Rejected for texts that an address cannot carry as one."""
+        if text in ("", ".", ".."):
+            raise Rejected(f"{text!r} cannot be part of an address", vendor_code="request", missing=True)
+        return quote(text, safe="")
+
+
+def _as_it_is(data: Any) -> Any:
+    return data
+
+
+def usual_error(status: int, body: Any) -> VendorError:
+    """Code and message from the names that most shops use."""
+    found = body if isinstance(body, dict) else {}
+    if isinstance(found.get("errors"), list) and found["errors"]:
+        found = found["errors"][0] if isinstance(found["errors"][0], dict) else {"message": found["errors"][0]}
+    if isinstance(found.get("error"), dict):
+        found = found["error"]
+    extensions = found.get("extensions")
+    code = extensions.get("code") if isinstance(extensions, dict) else found.get("code") or found.get("type")
+    words = next((found[name] for name in ("message", "detail", "error", "title") if found.get(name)), "")
+    return VendorError(code=str(code or ""), message=str(words), auth=status in (401, 403), missing=status == 404)

@@ -1,0 +1,1 @@
+"""Shops that are one class each on StoreConnector."""

@@ -1,0 +1,56 @@
+"""Opens the Shopify shop of a sandbox, and says how a seller reaches it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from flipsync.sandbox.shopify.access import READER_SCOPES, App, Tokens
+from flipsync.sandbox.shopify.hooks import Hooks
+from flipsync.sandbox.shopify.inventory import Inventory
+from flipsync.sandbox.shopify.orders import Orders
+from flipsync.sandbox.shopify.products import Products
+from flipsync.sandbox.shopify.root import mutation_root, query_root
+from flipsync.sandbox.shopify.server import ShopifyShop
+from flipsync.sandbox.shopify.shop import Shop
+
+if TYPE_CHECKING:
+    from flipsync.sandbox.app import Sandbox
+    from flipsync.sandbox.channels import Served
+
+PREFIX = "/shopify"
+
+
+def open_shopify(sandbox: Sandbox) -> Served:
+    """An app of the shop's own organisation, with client credentials; and the token of one that may only read."""
+    from flipsync.sandbox.channels import Served
+
+    shop = Shop(
+        sandbox.books,
+        sandbox.market.orders,
+        sandbox.faults,
+        sandbox.webhooks,
+        sandbox.config.currency,
+        sandbox.config.timezone,
+    )
+    app = App(
+        sandbox.once("shopify.client_id", lambda: secrets.token_hex(16)),
+        sandbox.once("shopify.client_secret", lambda: f"shpss_{secrets.token_hex(16)}"),
+    )
+    tokens = Tokens(sandbox.books, app)
+    reader = sandbox.once("shopify.reader", lambda: f"shpat_{secrets.token_hex(16)}")
+    tokens.keep(reader, READER_SCOPES)
+    products, orders = Products(shop), Orders(shop)
+    hooks = Hooks(shop, orders, app.client_secret)
+    server = ShopifyShop(
+        shop, tokens, query_root(shop, products, orders, hooks), mutation_root(products, Inventory(shop), orders, hooks)
+    )
+
+    def credentials(base_url: str) -> dict[str, dict[str, Any]]:
+        url = f"{base_url}{PREFIX}"
+        return {
+            "shopify": {"base_url": url, "client_id": app.client_id, "client_secret": app.client_secret},
+            "shopify_read_only": {"base_url": url, "access_token": reader},
+        }
+
+    return Served(PREFIX, server, credentials)

@@ -1,0 +1,62 @@
+"""What a channel should show for our goods: the offer of a variant, its product as one listing with choices. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.money import Money
+from flipsync.store.models import Product, Variant
+
+
+def title_of(variant: Variant, product: Product) -> str:
+    """The product's title and the variant's choices."""
+    suffix = " / ".join(str(value) for value in variant.options.values())
+    return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
+
+
+def group_of(product: Product, choices: Sequence[Mapping[str, Any]]) -> OfferGroup | None:
+    """The product as one listing with choices; None when it comes in one form, or some form is not fully described.
+
+    `choices` are the options of each of its variants, in the order they should be offered.
+    """
+    names = tuple(product.option_names[:3])
+    if len(choices) < 2 or not names or any(set(each) != set(names) for each in choices):
+        return None
+    values = {name: tuple(dict.fromkeys(str(each[name]) for each in choices)) for name in names}
+    return OfferGroup(
+        key=str(product.id),
+        title=product.title[:500],
+        description_html=product.description_html,
+        options=names,
+        images=tuple(product.images[:12]),
+        values=values,
+    )
+
+
+def offer_of(variant: Variant, product: Product, choices: Sequence[Mapping[str, Any]]) -> Offer | None:
+    """What a channel should show for a variant. Quantity 0: the inventory agent decides how much it may sell.
+
+    `choices` are the options of every variant of the product (see `group_of`).
+    """
+    if variant.price_minor is None:
+        return None
+    options = {str(name): str(value) for name, value in variant.options.items()}
+    group = group_of(product, choices)
+    images = ([variant.image] if variant.image else []) + [i for i in product.images if i != variant.image]
+    return Offer(
+        sku=variant.sku,
+        title=title_of(variant, product),
+        description_html=product.description_html,
+        price=Money(amount_minor=variant.price_minor, currency=variant.currency),
+        quantity=0,
+        barcode=variant.barcode,
+        brand=product.brand,
+        category=product.category,
+        images=tuple(images[:12]),
+        weight_grams=variant.weight_grams,
+        attributes=options,
+        group=group,
+        choices=tuple(options[name] for name in group.options) if group else (),
+    )

@@ -1,0 +1,157 @@
+"""Quantities in bulk: the feed is as Amazon's schema says, and each change gets its own verdict."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from amazon_models import models_at
+from jsonschema import Draft7Validator
+
+from flipsync.connectors.base import QuantityChange
+from flipsync.connectors.marketplaces.amazon import feeds
+from flipsync.connectors.marketplaces.amazon.feeds import Supply, feed_document, read_report, verdicts
+from flipsync.connectors.marketplaces.amazon.wire_work import FeedReport
+from flipsync.domain.channel import Offer
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.money import usd
+
+OWN = Supply("LAMP", own_stock=True, warehouses=())
+
+
+@pytest.fixture
+async def channel(open_channel: Any) -> Any:
+    opened = open_channel("amazon")
+    for number in range(3):
+        offer = Offer(sku=f"S{number}", title=f"Lamp {number}", price=usd("9.90"), quantity=5)
+        await opened.connector.publish(offer, f"k{number}")
+    return opened
+
+
+def changes(count: int = 40) -> list[QuantityChange]:
+    """The three listings, and SKUs that are none."""
+    return [QuantityChange(f"S{n}", n + 10, f"q{n}") for n in range(count)]
+
+
+def validators(contracts: Path) -> tuple[Draft7Validator, Draft7Validator, Draft7Validator]:
+    models = models_at(contracts)
+    names = ("listings-feed-schema-v2", "listings-feed-message-schema-v2", "listings-feed-processing-report-schema-v2")
+    envelope, message, report = (models.load(f"schemas/feeds/{name}.json") for name in names)
+    # The envelope points at the message's schema on Amazon's site.
+    envelope["properties"]["messages"] = {"type": "array", "minItems": 1}
+    return Draft7Validator(envelope), Draft7Validator(message), Draft7Validator(report)
+
+
+async def test_a_feed_sets_what_it_can_and_says_why_not(channel: Any, contracts: Path) -> None:
+    outcomes = await channel.connector.set_quantities(changes())
+    assert [outcome.state.quantity for outcome in outcomes[:3]] == [10, 11, 12]
+    assert {outcome.error.vendor_code for outcome in outcomes[3:]} == {"NOT_FOUND"}
+    assert [outcome.change for outcome in outcomes] == changes()
+    envelope, message, report = validators(contracts)
+    sent = [json.loads(r.content) for r in channel.tap.requests if r.method == "PUT" and "documents" in r.url.path]
+    assert len(sent) == 1 and list(envelope.iter_errors(sent[0])) == []
+    assert [error.message for row in sent[0]["messages"] for error in message.iter_errors(row)] == []
+    documents = channel.sandbox.server("/amazon").feeds._documents
+    answered = json.loads(gzip.decompress(list(documents.values())[-1]))
+    assert [error.message for error in report.iter_errors(answered)] == []
+    assert answered["summary"]["messagesAccepted"] == 3
+
+
+async def test_a_few_go_one_by_one(channel: Any) -> None:
+    outcomes = await channel.connector.set_quantities(changes(5))
+    assert [outcome.state.quantity if outcome.state else None for outcome in outcomes] == [10, 11, 12, None, None]
+    assert all(outcome.error.missing for outcome in outcomes[3:])
+    assert not [r for r in channel.tap.requests if "/feeds/" in r.url.path]
+
+
+async def test_two_changes_of_one_listing_end_with_the_last(channel: Any) -> None:
+    for count in (0, 40):
+        twice = [QuantityChange("S0", 1, "a"), QuantityChange("S0", 2, "b"), *changes(count)[3:]]
+        outcomes = await channel.connector.set_quantities(twice)
+        assert outcomes[1].state.quantity == 2 and outcomes[0].error is None
+        state = await channel.connector.read_listing("S0")
+        assert state.quantity == 2
+
+
+async def test_a_message_amazon_refuses_is_rejected_alone(channel: Any) -> None:
+    world = channel.sandbox.server("/amazon").world
+    listing = world.listing("S1")
+    listing.doc["attributes"]["fake_attribute"] = [{"value": 1}]
+    with world.books.transaction():
+        world.books.save_listing(listing)
+    outcomes = await channel.connector.set_quantities(changes())
+    assert [outcome.error is None for outcome in outcomes[:3]] == [True, False, True]
+    assert isinstance(outcomes[1].error, Rejected)
+    assert "fake_attribute" in outcomes[1].error.message and outcomes[1].error.vendor_code == "90000900"
+
+
+async def test_refused_before_it_was_taken_fails_as_a_whole(channel: Any) -> None:
+    channel.sandbox.faults.configure("amazon", {"rate_limited": 1.0, "retry_after_seconds": 9})
+    with pytest.raises(Retryable) as throttled:
+        await channel.connector.set_quantities(changes())
+    assert throttled.value.after == 9
+
+
+async def test_a_feed_whose_taking_is_unknown_is_unknown_for_each(channel: Any) -> None:
+    await channel.connector.set_quantities(changes())  # what supplies them is known now
+    channel.sandbox.faults.configure("amazon", {"error_after": 1.0})
+    outcomes = await channel.connector.set_quantities(changes())
+    assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[:3])
+
+
+@pytest.mark.parametrize("ending", ["FATAL", "CANCELLED", "DONE"])
+async def test_a_feed_that_ends_otherwise_is_unknown(channel: Any, ending: str) -> None:
+    passed = channel.tap.inner.handle_async_request
+
+    async def end(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET" and "/feeds/2021-06-30/feeds/" in request.url.path:
+            body = {"feedId": "1", "feedType": "X", "createdTime": "2026-03-02T14:00:00Z", "processingStatus": ending}
+            return httpx2.Response(200, json=body)
+        return await passed(request)
+
+    channel.tap.inner.handle_async_request = end
+    outcomes = await channel.connector.set_quantities(changes())
+    assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[:3])
+    assert ending in outcomes[0].error.message
+
+
+async def test_a_feed_is_not_waited_for_for_ever(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "_PATIENCE", 0.2)
+    monkeypatch.setattr(feeds, "_FIRST_LOOK", 0.05)
+    outcomes = await channel.connector.set_quantities(changes())
+    assert isinstance(outcomes[0].error, OutcomeUnknown) and "still being processed" in outcomes[0].error.message
+
+
+def test_a_document_of_the_greatest_feed_is_below_ten_mebibytes() -> None:
+    many = [QuantityChange(f"A-RATHER-LONG-SKU-{n:06d}", n, "") for n in range(feeds.MESSAGES)]
+    assert len(feed_document("SELLER", "en_US", many, [OWN] * len(many))) < 10 * 1024 * 1024
+
+
+def test_amazons_own_example_of_a_report(contracts: Path) -> None:
+    text = (contracts / "amazon/schemas/feeds/listings-feed-processing-report-schema-v2.example.json").read_bytes()
+    report = read_report(gzip.compress(text), gzipped=True)
+    against = verdicts(report, 5)
+    assert against[:3] == [None, None, None]
+    assert isinstance(against[3], Rejected) and against[3].vendor_code == "90220"
+    assert "batteries_required" in against[3].message and "supplier_declared_dg_hz_regulation" in against[3].message
+    assert isinstance(against[4], Rejected)
+
+
+def test_an_error_against_the_whole_feed_is_everyones() -> None:
+    told = {
+        "issues": [{"severity": "ERROR", "code": "4000001", "message": "not JSON"}],
+        "summary": {"messagesProcessed": 0, "messagesAccepted": 0},
+    }
+    against = verdicts(FeedReport.model_validate(told), 3)
+    assert [str(error) for error in against] == ["not JSON"] * 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"no json", b"\x1f\x8b broken"])
+def test_a_report_that_is_none_is_told(content: bytes) -> None:
+    for gzipped in (False, True):
+        with pytest.raises(ValueError):
+            read_report(content, gzipped=gzipped)

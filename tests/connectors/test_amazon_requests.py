@@ -1,0 +1,485 @@
+"""What goes to Amazon and what comes back: every request and answer validates against Amazon's own models."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from amazon_models import Models, models_at
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
+from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
+from flipsync.connectors.marketplaces.amazon.fees import FeeQuestion, estimate, estimate_one
+from flipsync.connectors.marketplaces.amazon.inventory import warehouse_stock
+from flipsync.connectors.marketplaces.amazon.operations import OPERATIONS
+from flipsync.connectors.marketplaces.amazon.pricing import competitive_summary, expected_prices
+from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.money import Money, usd
+
+START = datetime(2026, 3, 2, 14, tzinfo=UTC)
+#: Not the Selling Partner API's: Login, the queue, documents and schemas.
+ELSEWHERE = ("/amazon/auth/", "/amazon/queue", "/amazon/documents/", "/amazon/schemas/")
+
+
+def offer(sku: str = "LAMP-1", **changes: Any) -> Offer:
+    fields: dict[str, Any] = {
+        "sku": sku,
+        "title": "Brass lamp, 40 cm",
+        "description_html": "<p>Brass &amp; <b>glass</b>.</p>",
+        "price": usd("19.90"),
+        "quantity": 5,
+        "barcode": "4006381333931",
+        "brand": "Lumen",
+        "category": "Lighting",
+        "images": ("https://img.example/1.jpg", "https://img.example/2.jpg"),
+        "weight_grams": 1250,
+        "attributes": {"Colour": "Brass", "Voltage": "230"},
+    }
+    return Offer(**{**fields, **changes})
+
+
+@pytest.fixture
+def models(contracts: Path) -> Models:
+    return models_at(contracts)
+
+
+@pytest.fixture
+def channel(open_channel: Any) -> Any:
+    opened = open_channel("amazon")
+    opened.tap.keeps = True
+    return opened
+
+
+@pytest.fixture
+def world(channel: Any) -> Any:
+    """The Amazon behind the connector."""
+    return channel.sandbox.server("/amazon").world
+
+
+def bodies(channel: Any, method: str, part: str) -> list[Any]:
+    return [json.loads(r.content) for r in channel.tap.requests if r.method == method and part in str(r.url)]
+
+
+def judge_all(models: Models, tap: Any) -> set[str]:
+    """Every exchange so far is as the models say; returns the operations that were seen."""
+    seen: set[str] = set()
+    problems: list[str] = []
+    for request, answer in zip(tap.requests, tap.answers, strict=True):
+        if request.url.path.startswith(ELSEWHERE):
+            continue
+        name, found = models.judge(request, answer, prefix="/amazon")
+        seen.add(name)
+        problems += found
+    assert problems == []
+    return seen
+
+
+def shirt(sku: str, size: str, color: str) -> Offer:
+    group = OfferGroup(
+        key="SHIRT-9",
+        title="Linen shirt",
+        options=("Size", "Colour"),
+        values={"Size": ("S", "M"), "Colour": ("Blue", "White")},
+    )
+    return offer(
+        sku, title=f"Linen shirt {size} {color}", category="Shirt", barcode=None, group=group, choices=(size, color)
+    )
+
+
+async def test_everything_exchanged_is_as_the_models_say(channel: Any, world: Any, models: Models) -> None:
+    connector, api = channel.connector, channel.connector._api
+    await connector.probe()
+    made = await connector.publish(offer(), "k1")
+    await connector.publish(offer("LAMP-2"), "k2")  # the same barcode: offered on the same page
+    for size in ("S", "M"):
+        await connector.publish(shirt(f"SHIRT-{size}", size, "Blue"), f"k-{size}")
+    await connector.set_price(made.external_id, usd("24.50"), "k3")
+    await connector.set_quantity(made.external_id, 3, "k4")
+    await connector.revise(made.external_id, offer(title="Brass lamp, new"), "k5")
+    assert await connector.read_listing("NOBODY") is None
+    assert len([state async for state in connector.listings()]) == 4
+    order = channel.sell("LAMP-1")
+    assert len([found async for found in connector.orders(START)]) == 1
+    await connector.confirm_shipment(order, "Some Courier", "T-1", "k6")
+    assert await connector.read_order("111-0000000-9999999") is None
+    assert await connector.rivals(["LAMP-1", "NOBODY"])
+    assert (await expected_prices(api, ["LAMP-1", "NOBODY"]))["LAMP-1"].featured_offer_expected_price is not None
+    asin = (world.listing("LAMP-1")).doc["asin"]
+    assert [body.asin for body in await competitive_summary(api, [asin, "B000000000"])] == [asin]
+    await estimate(api, [FeeQuestion("LAMP-1", usd("20.00"), usd("0.00"))])
+    await estimate_one(api, FeeQuestion("LAMP-1", usd("20.00"), usd("4.00")))
+    world.store_with_amazon("LAMP-2", 12)
+    assert [stock.fulfillable async for stock in warehouse_stock(api)] == [12]
+    await connector.ensure_webhooks("", SecretStr(""))
+    changes = [QuantityChange(f"S{n}", n, f"q{n}") for n in range(40)] + [QuantityChange("LAMP-1", 7, "q")]
+    assert (await connector.set_quantities(changes))[-1].state.quantity == 7
+    await connector.end("LAMP-2", "k7")
+    await connector.end("LAMP-1", "k8")
+    seen = judge_all(models, channel.tap)
+    assert seen == set(OPERATIONS) - {"createRestrictedDataToken", "deleteSubscriptionById"}
+
+
+async def test_the_judge_itself_can_say_no(channel: Any, models: Models) -> None:
+    answer = httpx2.Response(200, json={"sku": "A", "status": "MAYBE", "submissionId": "1"})
+    path = "http://shop.test/listings/2021-08-01/items/S/A"
+    body = {"productType": "X", "patches": [{"op": "move", "path": "/a"}], "more": 1}
+    request = httpx2.Request("PATCH", f"{path}?marketplaceIds=M&mode=TRY&other=1", json=body)
+    problems = " ".join(models.judge(request, answer)[1])
+    for word in ("other is not declared", "'TRY'", "'move'", "'more'", "'MAYBE'"):
+        assert word in problems
+
+
+async def test_a_new_page_is_described_in_full(channel: Any) -> None:
+    await channel.connector.publish(offer(), "k1")
+    preview, sent = bodies(channel, "PUT", "/items/")
+    assert preview == sent and sent["requirements"] == "LISTING" and sent["productType"] == "LAMP"
+    told = sent["attributes"]
+    assert told["item_name"] == [
+        {"value": "Brass lamp, 40 cm", "language_tag": "en_US", "marketplace_id": "ATVPDKIKX0DER"}
+    ]
+    assert told["product_description"][0]["value"] == "Brass & glass ."
+    assert told["color"][0]["value"] == "Brass" and "voltage" not in told, "what the type has no name for stays out"
+    assert told["externally_assigned_product_identifier"][0]["type"] == "ean"
+    assert told["purchasable_offer"][0]["our_price"] == [{"schedule": [{"value_with_tax": 19.9}]}]
+    assert told["fulfillment_availability"] == [{"fulfillment_channel_code": "DEFAULT", "quantity": 5}]
+    assert told["other_product_image_locator_1"][0]["media_location"] == "https://img.example/2.jpg"
+    urls = [str(r.url) for r in channel.tap.requests if r.method == "PUT"]
+    assert ["VALIDATION_PREVIEW" in url for url in urls] == [True, False], "asked first, then sent"
+
+
+async def test_goods_in_the_catalogue_are_offered_on_their_page(channel: Any, world: Any) -> None:
+    world.add_to_catalogue("Something else", "Other", "HOME", "4006381333931")
+    page = world.add_to_catalogue("Lumen brass lamp, 40 cm", "Lumen", "LAMP", "4006381333931")
+    states = [await channel.connector.publish(offer(sku), sku) for sku in ("LAMP-NEW", "LAMP-USED")]
+    sent = bodies(channel, "PUT", "/items/")[-1]
+    assert sent["requirements"] == "LISTING_OFFER_ONLY" and sent["productType"] == "LAMP"
+    assert sent["attributes"]["merchant_suggested_asin"][0]["value"] == page.asin
+    assert "item_name" not in sent["attributes"], "the page's words are not ours"
+    assert [state.title for state in states] == ["Lumen brass lamp, 40 cm"] * 2, "two SKUs sell on one page"
+    with pytest.raises(Rejected) as refused:
+        await channel.connector.revise("LAMP-NEW", offer("LAMP-NEW", title="Mine"), "k3")
+    assert refused.value.vendor_code == "catalogue_page"
+
+
+async def test_goods_without_a_barcode_say_so(channel: Any) -> None:
+    await channel.connector.publish(offer(barcode=None), "k1")
+    told = bodies(channel, "PUT", "/items/")[-1]["attributes"]
+    assert told["supplier_declared_has_product_identifier_exemption"][0]["value"] is True
+    assert "externally_assigned_product_identifier" not in told
+
+
+async def test_variations_are_one_family(channel: Any) -> None:
+    connector = channel.connector
+    states = [await connector.publish(shirt(f"S-{size}", size, "Blue"), size) for size in ("S", "M")]
+    assert {state.group_external_id for state in states} == {"SHIRT-9-PARENT"}
+    sent = bodies(channel, "PUT", "/items/")
+    parents = [body for body in sent if body["requirements"] == "LISTING_PRODUCT_ONLY"]
+    assert len(parents) == 2, "the head is asked about and sent once"
+    assert parents[0]["attributes"]["parentage_level"][0]["value"] == "parent"
+    child = sent[-1]["attributes"]
+    assert child["variation_theme"] == [{"name": "COLOR/SIZE"}]
+    assert (child["size"][0]["value"], child["color"][0]["value"]) == ("M", "Blue")
+    assert child["child_parent_sku_relationship"][0]["parent_sku"] == "SHIRT-9-PARENT"
+    assert sorted([state.sku async for state in connector.listings()]) == ["S-M", "S-S"], "nobody can buy the head"
+    assert await connector.read_listing("SHIRT-9-PARENT") is None
+
+
+async def test_a_type_without_the_theme_sells_the_goods_apart(channel: Any) -> None:
+    group = OfferGroup(key="LAMP-G", title="Lamp", options=("Length",), values={"Length": ("1 m", "2 m")})
+    state = await channel.connector.publish(offer(barcode=None, group=group, choices=("1 m",)), "k1")
+    assert state.group_external_id is None and state.status == "active"
+
+
+async def test_what_amazon_has_against_a_listing_is_named(channel: Any) -> None:
+    with pytest.raises(Rejected) as refused:
+        await channel.connector.publish(offer(price=Money(amount_minor=100, currency="EUR")), "k1")
+    assert "purchasable_offer" in refused.value.message and refused.value.vendor_code == "90000900"
+    assert len(bodies(channel, "PUT", "/items/")) == 1, "asked, and not sent"
+    await channel.connector.publish(offer(), "k2")
+    with pytest.raises(Rejected, match="purchasable_offer"):
+        await channel.connector.set_price("LAMP-1", usd("0.00"), "k3")
+
+
+async def test_a_price_leaves_the_rest_of_the_offer(channel: Any, world: Any) -> None:
+    await channel.connector.publish(offer(), "k1")
+    listing = world.listing("LAMP-1")
+    business = {"marketplace_id": "ATVPDKIKX0DER", "currency": "USD", "audience": "B2B"}
+    business["our_price"] = [{"schedule": [{"value_with_tax": 18}]}]
+    listing.doc["attributes"]["purchasable_offer"][0]["minimum_seller_allowed_price"] = [{"schedule": []}]
+    listing.doc["attributes"]["purchasable_offer"].append(business)
+    with world.books.transaction():
+        world.books.save_listing(listing)
+    assert (await channel.connector.set_price("LAMP-1", usd("21.00"), "k2")).price == usd("21.00")
+    (body,) = bodies(channel, "PATCH", "/items/")
+    (patch,) = body["patches"]
+    assert (patch["op"], patch["path"]) == ("replace", "/attributes/purchasable_offer")
+    assert "minimum_seller_allowed_price" in patch["value"][0] and patch["value"][1] == business
+
+
+async def test_a_write_is_read_back_until_it_shows(channel: Any, world: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    world.settle_seconds = 0.4
+    before = len(channel.tap.requests)
+    assert (await connector.set_quantity("LAMP-1", 2, "k2")).quantity == 2
+    reads = [r for r in channel.tap.requests[before:] if r.method == "GET"]
+    assert len(reads) >= 3, "once before the write, and again until it showed"
+    world.settle_seconds = 30
+    assert (await connector.set_quantity("LAMP-1", 1, "k3")).quantity == 2, "what the channel says now"
+
+
+async def test_an_accepted_listing_that_does_not_show_is_unknown(channel: Any, world: Any) -> None:
+    world.settle_seconds = 30
+    with pytest.raises(OutcomeUnknown, match="accepted"):
+        await channel.connector.publish(offer(), "k1")
+    world.settle_seconds = 0.1
+    world._shown.clear()
+    again = await channel.connector.publish(offer(), "k1")
+    assert again.status == "active"
+    assert channel.sandbox.books.count("listing", "channel = 'amazon'", ()) == 1
+
+
+async def test_a_write_whose_reading_back_fails_is_unknown(channel: Any) -> None:
+    await channel.connector.publish(offer(), "k1")
+    passed = channel.tap.inner.handle_async_request
+
+    async def fail_after_patch(request: httpx2.Request) -> httpx2.Response:
+        answer = await passed(request)
+        if request.method == "PATCH":
+            channel.tap.down = {"GET"}
+        return answer
+
+    channel.tap.inner.handle_async_request = fail_after_patch
+    with pytest.raises(OutcomeUnknown, match="not read back"):
+        await channel.connector.set_quantity("LAMP-1", 1, "k2")
+
+
+async def test_amazons_own_pool_is_never_written(channel: Any, world: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    world.store_with_amazon("LAMP-1", 12)
+    state = await connector.read_listing("LAMP-1")
+    assert state.quantity is None and state.status == "active"
+    with pytest.raises(Rejected) as refused:
+        await connector.set_quantity("LAMP-1", 3, "k2")
+    assert refused.value.vendor_code == "fba"
+    many = [QuantityChange("LAMP-1", 3, "k3")] + [QuantityChange(f"N{n}", 1, f"k{n}") for n in range(50)]
+    assert (await connector.set_quantities(many))[0].error.vendor_code == "fba"
+    assert (await connector.set_price("LAMP-1", usd("30.00"), "k4")).price == usd("30.00")
+    listing = world.listing("LAMP-1")
+    assert (listing.doc["warehouse"], listing.quantity) == ("AMAZON_NA", 12)
+    await connector.end("LAMP-1", "k5")
+    ended = await connector.read_listing("LAMP-1")
+    assert ended.status == "ended" and world.listing("LAMP-1").doc["warehouse"] == "AMAZON_NA", "goods are not stranded"
+
+
+async def test_an_order_amazon_ships_is_not_ours(channel: Any, world: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    world.store_with_amazon("LAMP-1", 12)
+    order = await connector.read_order(channel.sell("LAMP-1"))
+    assert (order.status, order.holds_stock, order.vendor_status) == ("pending", False, "UNSHIPPED by AMAZON")
+    with pytest.raises(Rejected, match="ships this order itself"):
+        await connector.confirm_shipment(order.external_id, "UPS", "1Z", "k2")
+
+
+async def test_many_listings_page_after_page(channel: Any) -> None:
+    connector = channel.connector
+    for number in range(45):
+        await connector._publisher._submit(
+            f"S{number:02d}", await connector._publisher._listing_body(offer(f"S{number:02d}", barcode=None))
+        )
+    import asyncio
+
+    await asyncio.sleep(0.15)
+    assert len({state.sku async for state in connector.listings()}) == 45
+    pages = [r for r in channel.tap.requests if r.method == "GET" and r.url.path.endswith("/items/A3SANDBOXSELLER")]
+    assert len(pages) == 3
+
+
+async def test_orders_of_many_pages(channel: Any, models: Models) -> None:
+    connector = channel.connector
+    await connector.publish(offer(quantity=400), "k1")
+    ids = []
+    for _ in range(120):
+        ids.append(channel.sell("LAMP-1"))
+        await channel.sandbox.market.advance(1)
+    seen = [order async for order in connector.orders(START)]
+    assert {order.external_id for order in seen} >= set(ids)
+    assert [order.modified_at for order in seen] == sorted(order.modified_at for order in seen)
+    assert len([r for r in channel.tap.requests if "paginationToken" in str(r.url)]) == 1
+    judge_all(models, channel.tap)
+
+
+async def test_a_token_that_expired_is_renewed_once(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    channel.sandbox.server("/amazon").login.expire_all()
+    connector._api._seller._tokens._renewed_at = None  # a while ago
+    before = len(channel.tap.requests)
+    assert await connector.read_listing("LAMP-1") is not None
+    told = [
+        (r.url.path.rpartition("/")[2], a.status_code)
+        for r, a in zip(channel.tap.requests[before:], channel.tap.answers[before:], strict=True)
+    ]
+    assert told == [("LAMP-1", 403), ("token", 200), ("LAMP-1", 200)]
+
+
+async def test_a_missing_role_is_no_expired_token(open_channel: Any) -> None:
+    reader = open_channel("amazon", read_only=True)
+    writer = open_channel("amazon")
+    await writer.connector.publish(offer(), "k1")
+    with pytest.raises(Rejected) as refused:
+        await reader.connector.set_quantity("LAMP-1", 1, "k2")
+    assert refused.value.auth and refused.value.vendor_code == "Unauthorized" and "role" in refused.value.hint
+    assert len([r for r in reader.tap.requests if r.method == "PATCH"]) == 1
+
+
+async def test_a_withdrawn_authorization_is_an_auth_refusal(channel: Any) -> None:
+    credentials = {**channel.connector.credentials, "refresh_token": SecretStr("Atzr|withdrawn")}
+    connector = AmazonConnector(channel.connector.config, credentials, Unlimited(), "a", transport=channel.tap)
+    with pytest.raises(Rejected) as refused:
+        await connector.read_listing("X")
+    assert refused.value.auth and refused.value.vendor_code == "invalid_grant"
+    await connector.aclose()
+
+
+class Notes(Unlimited):
+    """A limiter that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.paused: dict[str, float] = {}
+        self.learned: dict[str, float | None] = {}
+        self.asked: dict[str, tuple[float, int]] = {}
+
+    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
+        self.asked[bucket] = (rate_per_second, burst)
+
+    async def pause(self, bucket: str, seconds: float) -> None:
+        self.paused[bucket] = max(seconds, self.paused.get(bucket, 0.0))
+
+    async def learn(self, bucket: str, *, rate_per_second: float | None = None, **_: Any) -> None:
+        self.learned[bucket] = rate_per_second
+
+
+async def test_every_operation_has_its_own_bucket_and_learns(channel: Any) -> None:
+    channel.sandbox.books.set_meta("amazon.usage_factor", "2")
+    notes = Notes()
+    own = channel.connector
+    connector = AmazonConnector(own.config, own.credentials, notes, "acc", transport=channel.tap)
+    await connector.read_listing("X")
+    assert notes.asked["acc:getListingsItem"] == (5.0, 10)
+    assert notes.learned == {}, "a 404 is answered by another machine"
+    await connector.probe()
+    assert notes.learned["acc:searchListingsItems"] == 10.0, "the account has twice the usual plan"
+    await connector.aclose()
+
+
+async def test_a_used_up_plan_is_waited_for(channel: Any) -> None:
+    channel.sandbox.books.set_meta("amazon.usage_factor", "1")
+    notes = Notes()
+    own = channel.connector
+    connector = AmazonConnector(own.config, own.credentials, notes, "acc", transport=channel.tap)
+    for _ in range(20):
+        assert [order async for order in connector.orders(START)] == []
+    with pytest.raises(Retryable) as throttled:
+        [order async for order in connector.orders(START)]
+    assert throttled.value.vendor_code == "QuotaExceeded"
+    assert throttled.value.after == pytest.approx(1 / 0.0056)
+    assert notes.paused["acc:searchOrders"] == pytest.approx(1 / 0.0056), "about three minutes"
+    await connector.aclose()
+
+
+async def test_orders_that_cannot_be_shipped(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(quantity=9), "k1")
+    order_id = channel.sell("LAMP-1", 2)
+    order = channel.sandbox.books.orders("channel = 'amazon'", ())[0]
+    with channel.sandbox.books.transaction():
+        channel.sandbox.market.orders.give_back(order, "cancellation")
+        order.status = "cancelled"
+        channel.sandbox.books.save_order(order)
+    read = await connector.read_order(order_id)
+    assert (read.status, read.holds_stock) == ("cancelled", False)
+    with pytest.raises(Rejected, match="CANCELLED"):
+        await connector.confirm_shipment(order_id, "UPS", "1Z", "k2")
+
+
+async def test_carriers_amazon_knows_and_others(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(quantity=9), "k1")
+    for carrier in ("ups", "Bike Courier"):
+        await connector.confirm_shipment(channel.sell("LAMP-1"), carrier, f"T-{carrier}", carrier)
+    known, other = (body["packageDetail"] for body in bodies(channel, "POST", "shipmentConfirmation"))
+    assert known["carrierCode"] == "UPS" and "carrierName" not in known
+    assert (other["carrierCode"], other["carrierName"]) == ("Other", "Bike Courier")
+
+
+async def test_options_are_checked() -> None:
+    keys = {name: SecretStr("x") for name in ("client_id", "client_secret", "refresh_token")}
+
+    def make(**options: str) -> AmazonConnector:
+        config = AccountConfig(vendor="amazon", base_url="http://a.test", currency="USD", options=options)  # type: ignore[arg-type]
+        return AmazonConnector(config, keys, Unlimited(), "a")
+
+    for options, word in (
+        ({}, "marketplace_id"),
+        ({"marketplace_id": "M"}, "seller_id"),
+        ({"marketplace_id": "M", "seller_id": "S", "region": "mars"}, "region"),
+    ):
+        with pytest.raises(InvalidInput, match=word):
+            make(**options)
+
+
+async def test_probe_tells_what_does_not_fit(channel: Any) -> None:
+    own = channel.connector
+    options = {**own.config.options, "marketplace_id": "A1PA6795UKMFR9"}
+    config = own.config.model_copy(update={"options": options, "currency": "EUR"})
+    connector = AmazonConnector(config, own.credentials, Unlimited(), "a", transport=channel.tap)
+    info = await connector.probe()
+    assert any("does not sell in marketplace" in note for note in info.notes)
+    await connector.aclose()
+
+
+async def test_fees_and_their_reasons(channel: Any) -> None:
+    api = channel.connector._api
+    await channel.connector.publish(offer(), "k1")
+    known, unknown = await estimate(
+        api,
+        [FeeQuestion("LAMP-1", usd("20.00"), usd("5.00")), FeeQuestion("NOBODY", usd("1.00"), usd("0.00"))],
+    )
+    assert known.total == usd("3.00") and known.parts == {"ReferralFee": usd("3.00")}
+    assert unknown.total is None and "not known" in unknown.reason
+
+
+async def test_the_order_list_is_complete_to_its_last(channel: Any) -> None:
+    """Nothing that changed after the first page was true is yielded: it comes with the next question."""
+    connector = channel.connector
+    await connector.publish(offer(quantity=400), "k1")
+    first = channel.sell("LAMP-1")
+    for _ in range(100):
+        channel.sell("LAMP-1")
+    await channel.sandbox.market.advance(60)
+    passed = channel.tap.inner.handle_async_request
+
+    async def change_between_pages(request: httpx2.Request) -> httpx2.Response:
+        answer = await passed(request)
+        if "searchOrders" not in str(request.url) and "/orders/2026-01-01/orders" in request.url.path:
+            channel.tap.inner.handle_async_request = passed
+            await channel.sandbox.market.advance(60)
+            order = channel.sandbox.books.orders("channel = 'amazon' ORDER BY id LIMIT 1", ())[0]
+            with channel.sandbox.books.transaction():
+                channel.sandbox.books.save_order(order)
+        return answer
+
+    channel.tap.inner.handle_async_request = change_between_pages
+    seen = [order async for order in connector.orders(START)]
+    last = seen[-1].modified_at
+    again = [order async for order in connector.orders(last)]
+    assert first in {order.external_id for order in again if order.modified_at > START + timedelta(seconds=60)}

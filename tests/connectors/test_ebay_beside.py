@@ -1,0 +1,216 @@
+"""What eBay has beside the common interface: offers to watchers, violations, and the seller's funds.
+
+The answers here are written from eBay's documents, and judged by them before the connector reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from ebay_documents import Documents
+from pydantic import SecretStr
+
+from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.marketplaces.ebay.client import EbayConnector
+from flipsync.connectors.marketplaces.ebay.finances import Movement
+from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
+from flipsync.domain.errors import OutcomeUnknown, Rejected
+from flipsync.domain.money import usd
+
+TOKEN = {"access_token": "t1", "expires_in": 7200, "token_type": "User Access Token"}
+Told = Callable[[httpx2.Request], httpx2.Response]
+
+
+class Judged(httpx2.AsyncBaseTransport):
+    """Answers as told; what is asked and what is answered must be in the documents."""
+
+    def __init__(self, documents: Documents, told: Told) -> None:
+        self.documents = documents
+        self.told = told
+        self.seen: list[httpx2.Request] = []
+        self.problems: list[str] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/oauth2/token"):
+            return httpx2.Response(200, json=TOKEN)
+        self.seen.append(request)
+        self.problems += self.documents.request(request)
+        answer = self.told(request)
+        self.problems += self.documents.answer(request.method, request.url.raw_path.decode(), answer)
+        return answer
+
+
+@pytest.fixture
+def judged(contracts: Path) -> Any:
+    def make(told: Told, base_url: str = "https://api.example") -> tuple[EbayConnector, Judged]:
+        transport = Judged(Documents(contracts, ""), told)
+        config = AccountConfig(vendor="ebay", base_url=base_url, currency="USD")  # type: ignore[arg-type]
+        keys = {name: SecretStr(name) for name in ("client_id", "client_secret", "refresh_token")}
+        return EbayConnector(config, keys, Unlimited(), "a", transport=transport), transport
+
+    return make
+
+
+async def test_listings_that_buyers_watch_page_after_page(judged: Any) -> None:
+    def told(request: httpx2.Request) -> httpx2.Response:
+        offset = int(request.url.params["offset"])
+        body: dict[str, Any] = {
+            "href": "https://api.example/x",
+            "limit": 200,
+            "offset": offset,
+            "total": 3,
+            "eligibleItems": [{"listingId": str(offset)}, {"listingId": "7"}],
+        }
+        if offset < 2:
+            body["next"] = f"https://api.example/x?limit=200&offset={offset + 1}"
+        return httpx2.Response(200, json=body)
+
+    ebay, transport = judged(told)
+    async with ebay:
+        assert await ebay.negotiation.listings_with_interest() == ["0", "7", "1", "2"]
+    assert transport.problems == []
+    assert {request.headers["X-EBAY-C-MARKETPLACE-ID"] for request in transport.seen} == {"EBAY_US"}
+
+
+async def test_nobody_watches(judged: Any) -> None:
+    ebay, transport = judged(lambda request: httpx2.Response(204))
+    async with ebay:
+        assert await ebay.negotiation.listings_with_interest() == []
+        assert await ebay.compliance.counts() == {}
+        assert await ebay.compliance.violations("HTTPS") == []
+        moments = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+        assert [each async for each in ebay.finances.movements(*moments)] == []
+    assert transport.problems == []
+
+
+async def test_an_offer_to_all_who_watch(judged: Any) -> None:
+    made = {
+        "allowCounterOffer": True,
+        "buyer": {"maskedUsername": "a***b"},
+        "creationDate": "2026-03-02T14:00:00.000Z",
+        "initiatedBy": "SELLER",
+        "lastModifiedDate": "2026-03-02T14:00:00.000Z",
+        "offerDuration": {"unit": "DAY", "value": 2},
+        "offeredItems": [{"listingId": "7", "price": {"currency": "USD", "value": "18.00"}, "quantity": 1}],
+        "offerId": "o1",
+        "offerStatus": "PENDING",
+        "offerType": "SELLER_INITIATED_OFFER",
+        "revision": "1",
+    }
+    ebay, transport = judged(lambda request: httpx2.Response(200, json={"offers": [made]}))
+    async with ebay:
+        sent = await ebay.negotiation.offer("7", usd("18.00"), message="Yours for less.", counter_offers=True)
+    assert sent == ["o1"] and transport.problems == []
+
+
+@pytest.mark.parametrize(
+    ("status", "category", "kind"), [(400, "REQUEST", Rejected), (500, "APPLICATION", OutcomeUnknown)]
+)
+async def test_an_offer_that_was_not_made(judged: Any, status: int, category: str, kind: Any) -> None:
+    body = {"errors": [{"errorId": 150020 if status == 400 else 150000, "category": category, "message": "No."}]}
+    ebay, _ = judged(lambda request: httpx2.Response(status, json=body))
+    async with ebay:
+        with pytest.raises(kind):
+            await ebay.negotiation.offer("7", usd("18.00"))
+
+
+async def test_violations_are_counted_and_listed(judged: Any) -> None:
+    summary = {
+        "violationSummaries": [{"complianceType": "RETURNS_POLICY", "marketplaceId": "EBAY_US", "listingCount": 2}]
+    }
+    listing = {
+        "complianceType": "RETURNS_POLICY",
+        "listingId": "7",
+        "sku": "fs.A_2FB",
+        "offerId": "1",
+        "violations": [
+            {
+                "reasonCode": "NON_COMPLIANT_RETURNS_POLICY",
+                "message": "Returns must be accepted.",
+                "complianceState": "OUT_OF_COMPLIANCE",
+            },
+            {
+                "reasonCode": "MISSING_ASPECTS",
+                "message": "Add Material.",
+                "complianceState": "AT_RISK",
+                "variation": {"sku": "V-1", "variationAspects": [{"name": "Size", "value": "S"}]},
+                "correctiveRecommendations": {
+                    "aspectRecommendations": [{"localizedAspectName": "Material", "suggestedValues": ["Brass"]}]
+                },
+            },
+        ],
+    }
+
+    def told(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("_summary"):
+            return httpx2.Response(200, json=summary)
+        body = {"total": 1, "limit": 100, "offset": 0, "href": "h", "listingViolations": [listing]}
+        return httpx2.Response(200, json=body)
+
+    ebay, transport = judged(told)
+    async with ebay:
+        assert await ebay.compliance.counts() == {"RETURNS_POLICY": 2}
+        first, second = await ebay.compliance.violations("RETURNS_POLICY")
+    assert (first.sku, first.listing_id, first.at_risk) == ("A/B", "7", False)
+    assert (second.sku, second.reason, second.at_risk) == ("V-1", "MISSING_ASPECTS", True)
+    assert second.specifics == ("Material",)
+    assert transport.problems == []
+
+
+async def test_funds_move_in_and_out_once_each(judged: Any) -> None:
+    def row(id: str, kind: str, entry: str, value: str, **more: Any) -> dict[str, Any]:
+        return {
+            "transactionId": id,
+            "transactionType": kind,
+            "transactionStatus": "PAYOUT",
+            "bookingEntry": entry,
+            "amount": {"value": value, "currency": "USD"},
+            "transactionDate": "2026-03-02T14:00:00.000Z",
+            "salesRecordReference": "0",
+            **more,
+        }
+
+    kept = {"value": "2.70", "currency": "USD"}
+    rows = [
+        row("1", "SALE", "CREDIT", "17.20", orderId="27-1", payoutId="p1", totalFeeAmount=kept),
+        row("1", "REFUND", "DEBIT", "5.00", orderId="27-1"),
+        row("1", "SALE", "CREDIT", "17.20"),
+        row("2", "NON_SALE_CHARGE", "DEBIT", "21.95", transactionMemo="Store subscription"),
+    ]  # fmt: skip
+
+    def told(request: httpx2.Request) -> httpx2.Response:
+        body = {"href": "h", "limit": 200, "offset": 0, "total": 4, "transactions": rows}
+        return httpx2.Response(200, json=body)
+
+    ebay, transport = judged(told, "https://api.ebay.com")
+    since, until = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
+    async with ebay:
+        found = [each async for each in ebay.finances.movements(since, until)]
+    assert found[0] == Movement(
+        id="1",
+        kind="SALE",
+        status="PAYOUT",
+        amount=usd("17.20"),
+        fees=usd("2.70"),
+        order_id="27-1",
+        payout_id="p1",
+        booked_at=datetime(2026, 3, 2, 14, tzinfo=UTC),
+    )
+    assert [(each.kind, each.amount) for each in found[1:]] == [
+        ("REFUND", -usd("5.00")),
+        ("NON_SALE_CHARGE", -usd("21.95")),
+    ]
+    (asked,) = transport.seen
+    assert asked.url.host == "apiz.ebay.com", "eBay has this API on another host"
+    assert asked.url.params["filter"] == "transactionDate:[2026-03-01T00:00:00.000Z..2026-03-03T00:00:00.000Z]"
+    assert transport.problems == []
+
+
+def test_they_share_the_connectors_calls(judged: Any) -> None:
+    ebay, _ = judged(lambda request: httpx2.Response(204))
+    assert isinstance(ebay.negotiation, Negotiation)

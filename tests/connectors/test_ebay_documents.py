@@ -1,0 +1,147 @@
+"""Everything the eBay connector asks, and the sandbox answers, is what eBay's own documents describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from ebay_documents import Documents
+from pydantic import SecretStr
+
+from flipsync.connectors.base import QuantityChange
+from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Rejected
+from flipsync.domain.money import usd
+
+OFFER = Offer(
+    sku="LAMP-1",
+    title="Lamp & shade",
+    description_html="<p>Brass.</p>",
+    price=usd("19.90"),
+    quantity=5,
+    barcode="4006381333931",
+    brand="Lumen",
+    category="Lighting",
+    images=("https://img.example/lamp.jpg",),
+    weight_grams=1250,
+    attributes={"Color": "Brass"},
+)
+SHIRT = OfferGroup(
+    key="SHIRT",
+    title="Shirt, plain",
+    description_html="<p>Cotton.</p>",
+    options=("Size", "Color"),
+    images=("https://img.example/shirt.jpg",),
+    values={"Size": ("S", "M"), "Color": ("Red", "Blue")},
+)
+
+
+def shirt(sku: str, *choices: str, quantity: int = 3) -> Offer:
+    return Offer(
+        sku=sku,
+        title=f"Shirt {' '.join(choices)}",
+        description_html="<p>Cotton.</p>",
+        price=usd("12.00"),
+        quantity=quantity,
+        brand="Weft",
+        images=("https://img.example/s.jpg",),
+        group=SHIRT,
+        choices=choices,
+    )
+
+
+class Judged(httpx2.AsyncBaseTransport):
+    """Passes calls on and has both directions judged."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, documents: Documents) -> None:
+        self.inner = inner
+        self.documents = documents
+        self.problems: list[str] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.problems += self.documents.request(request)
+        response = await self.inner.handle_async_request(request)
+        await response.aread()
+        path = request.url.raw_path.decode()
+        if not path.endswith("/oauth2/token"):
+            self.problems += self.documents.answer(request.method, path, response)
+        return response
+
+
+@pytest.fixture
+def judged(open_channel: Any, contracts: Path) -> Any:
+    """A channel whose every call is judged."""
+    channel = open_channel("ebay")
+    channel.judge = Judged(channel.tap.inner, Documents(contracts))
+    channel.tap.inner = channel.judge
+    return channel
+
+
+async def test_every_call_and_every_answer_is_in_the_documents(judged: Any) -> None:
+    connector = judged.connector
+    start = judged.sandbox.books.clock.now()
+    assert (await connector.probe()).can_write
+    made = await connector.publish(OFFER, "k1")
+    assert (made.status, made.quantity) == ("active", 5)
+    await connector.set_price(made.external_id, usd("21.00"), "k2")
+    await connector.set_quantities([QuantityChange("LAMP-1", 4, "k3"), QuantityChange("NOBODY", 4, "k3")])
+    revised = OFFER.model_copy(update={"title": "Lamp", "description_html": "<p>New.</p>"})
+    assert (await connector.revise("LAMP-1", revised, "k4")).title == "Lamp"
+    for sku, choices in (("SH-SR", ("S", "Red")), ("SH-MB", ("M", "Blue"))):
+        assert (await connector.publish(shirt(sku, *choices), "k5")).group_external_id == "SHIRT"
+    assert len([state async for state in connector.listings()]) == 3
+    order_id = judged.sell("LAMP-1", 2)
+    shipped = await connector.confirm_shipment(order_id, "ups", "1Z 999", "k6")
+    assert shipped.status == "shipped"
+    assert [order.external_id async for order in connector.orders(start)] == [order_id]
+    assert await connector.rivals(["LAMP-1", "SH-SR"])
+    await connector.end("SH-SR", "k7")
+    await connector.end("SH-MB", "k8")
+    await connector.end("LAMP-1", "k9")
+    assert (await connector.publish(OFFER, "k10")).status == "active"
+    assert await connector.ensure_webhooks("https://we.example/hook", SecretStr("s3cret"))
+    assert "\n".join(judged.judge.problems) == ""
+    assert judged.judge.documents.calls == {
+        "bulkGetInventoryItem", "bulkUpdatePriceQuantity", "createDestination", "createOffer",
+        "createOrReplaceInventoryItem", "createOrReplaceInventoryItemGroup", "createShippingFulfillment",
+        "createSubscription", "getCategorySuggestions", "getDefaultCategoryTreeId", "getDestinations",
+        "getFulfillmentPolicies", "getInventoryItem", "getInventoryItemGroup", "getInventoryItems",
+        "getInventoryLocations", "getItemAspectsForCategory", "getOffers", "getOrder", "getOrders",
+        "getPaymentPolicies", "getPrivileges", "getRateLimits", "getReturnPolicies", "getShippingFulfillments",
+        "getSubscriptions", "getTopics", "getUser", "publishOffer", "publishOfferByInventoryItemGroup", "search",
+        "updateConfig", "updateOffer", "withdrawOffer", "withdrawOfferByInventoryItemGroup",
+    }  # fmt: skip
+
+
+async def test_refusals_are_in_the_documents_too(judged: Any) -> None:
+    connector = judged.connector
+    for sku in ("NOBODY", "no such thing"):
+        assert await connector.read_listing(sku) is None
+    assert await connector.read_order("what") is None
+    with pytest.raises(Rejected, match="picture"):
+        await connector.publish(OFFER.model_copy(update={"images": ()}), "k1")
+    with pytest.raises(Rejected, match=r"requires item specifics .*: Brand"):
+        await connector.publish(OFFER.model_copy(update={"brand": None}), "k2")
+    empty = OFFER.model_copy(update={"quantity": 0})
+    assert (await connector.publish(empty, "k3")).status == "draft"
+    assert [order async for order in connector.orders(utc_now())] == []
+    assert judged.judge.problems == []
+
+
+async def test_the_judge_can_say_no(contracts: Path) -> None:
+    documents = Documents(contracts)
+    base = "http://shop.test/ebay/sell/inventory/v1"
+    wrong = httpx2.Request(
+        "PUT", f"{base}/inventory_item/A", params={"x": "1"}, json={"condition": "SHINY", "colour": 1}
+    )
+    found = " ".join(documents.request(wrong))
+    for part in ("no parameter x", "Content-Language is missing", "SHINY", "colour"):
+        assert part in found
+    assert documents.request(httpx2.Request("PATCH", f"{base}/offer/1"))
+    answered = httpx2.Response(200, json={"offers": [], "limit": 1, "size": 1, "total": "1", "href": ""})
+    assert documents.answer("GET", "/ebay/sell/inventory/v1/offer", answered)
+    refused = httpx2.Response(400, json={"errors": [{"errorId": 31, "category": "REQUEST"}]})
+    assert documents.answer("GET", "/ebay/sell/inventory/v1/offer", refused)
