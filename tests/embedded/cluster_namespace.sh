@@ -42,6 +42,7 @@ cd "$root"
 export RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=
 "$python" -m ray.scripts.scripts up "$folder/cluster.yaml" --yes --no-config-cache </dev/null >"$folder/up.log" 2>&1
 
+cd / # workers import from where their driver stands, too
 export RAY_AUTH_MODE=token RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
 "$HOME/flipsync-venv/bin/python" - <<'CHECK'
 import json, os, pathlib, subprocess, sys
@@ -69,6 +70,13 @@ stranger = subprocess.run(
 said["stranger"] = [stranger.returncode, stranger.stderr[-2000:]]
 print("SAID", json.dumps(said), flush=True)
 CHECK
+cd "$root"
 "$python" -m ray.scripts.scripts down "$folder/cluster.yaml" --yes </dev/null >"$folder/down.log" 2>&1
-left=$(for entry in /proc/[0-9]*; do tr '\0' ' ' <"$entry/cmdline" 2>/dev/null | grep -E 'raylet|gcs_server|^ray::' || true; done)
+for _ in {1..60}; do # the last of them go within moments
+    left=$(for entry in /proc/[0-9]*; do
+        tr '\0' ' ' 2>/dev/null <"$entry/cmdline" | grep -E 'raylet|gcs_server|^ray::' || true
+    done)
+    [[ -z $left ]] && break
+    sleep 0.5
+done
 echo "LEFT ${left:-nothing}"
