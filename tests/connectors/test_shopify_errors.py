@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.shopify import errors, wire
+from flipsync.connectors.marketplaces.shopify.budget import CostBudget
 from flipsync.connectors.marketplaces.shopify.client import ShopifyConnector
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import usd
@@ -235,11 +236,35 @@ async def test_the_bucket_is_learnt_and_the_cost_is_what_shopify_asks() -> None:
             self.learnt.append({"bucket": bucket, **figures})
 
     limiter = Limiter()
-    status = {"maximumAvailable": 20000.0, "currentlyAvailable": 19975, "restoreRate": 1000.0}
     payload = {"productVariantsBulkUpdate": {"productVariants": [ROW], "userErrors": []}}
-    cost = {"requestedQueryCost": 25, "actualQueryCost": 20, "throttleStatus": status}
-    async with connect(Shop({"data": payload, "extensions": {"cost": cost}}), limiter) as connector:
-        await connector.set_price(VARIANT, usd("21"), "k")
-        await connector.set_price(VARIANT, usd("22"), "k")
-    assert limiter.costs == [("a:graphql", 100.0, 2000, each) for each in (7.0, 18.0, 7.0, 25.0)]
+    status = {"maximumAvailable": 20000.0, "currentlyAvailable": 19975, "restoreRate": 1000.0}
+    shop = Shop({"data": payload, "extensions": {"cost": {"requestedQueryCost": 25, "actualQueryCost": 20}}})
+    shop.answer["extensions"]["cost"]["throttleStatus"] = status
+    async with connect(shop, limiter) as connector:
+        for price in ("21", "22"):
+            await connector.set_price(VARIANT, usd(price), "k")
+        status |= {"currentlyAvailable": 5, "restoreRate": 0.001}
+        await connector.set_price(VARIANT, usd("23"), "k")
+        await connector.set_price(VARIANT, usd("24"), "k")
+    writes = [each[3] for each in limiter.costs[1::2]]
+    assert writes == [18.0, 20.0, 20.0, 25.0], "as documented, as learnt, and the most when there is too little left"
+    assert limiter.costs[0] == ("a:graphql", 100.0, 2000, 7.0)
     assert limiter.learnt[0] == {"bucket": "a:graphql", "rate_per_second": 1000.0, "burst": 20000, "left": 19975}
+
+
+def test_the_most_is_charged_while_the_bucket_is_too_low_for_it() -> None:
+    now = [0.0]
+    budget = CostBudget(lambda: now[0])
+    kind = ("Orders", 10)
+    assert budget.cost(kind, 840.0) == 840.0, "nothing is known yet"
+    budget.learn(kind, wire.Cost.model_validate(throttle(840, 2000)["cost"] | {"actualQueryCost": 4}))
+    assert budget.cost(kind, 840.0) == 4.0
+    budget.learn(kind, wire.Cost.model_validate(throttle(840, 100)["cost"] | {"actualQueryCost": 40}))
+    assert budget.cost(kind, 840.0) == 840.0
+    now[0] = 7.4
+    assert budget.cost(kind, 840.0) == 22.0, "100 points a second have filled it again"
+    budget.learn(kind, wire.Cost.model_validate(throttle(840, 50)["cost"]))
+    assert budget.cost(kind, 840.0) == 840.0, "throttled"
+    budget.learn(kind, wire.Cost.model_validate({"requestedQueryCost": 840, "actualQueryCost": 0}))
+    now[0] = 99.0
+    assert budget.cost(("Publish", 0), 11.0) == 11.0

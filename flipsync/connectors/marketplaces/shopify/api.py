@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.shopify import errors, wire
+from flipsync.connectors.marketplaces.shopify.budget import CostBudget
 from flipsync.connectors.marketplaces.shopify.documents import API_VERSION, Document
 from flipsync.connectors.oauth import AccessTokens, Grant
 from flipsync.connectors.request import Form, Limit
@@ -51,8 +52,7 @@ class AdminApi:
         self._token_url = str(config.token_url) if config.token_url is not None else root + _TOKEN_PATH
         self._limiter = limiter
         self._bucket_key = f"{account_key}:{_BUCKET}"
-        #: what Shopify asked for a document, by its name and the size of what it asks for
-        self._costs: dict[tuple[str, int], float] = {}
+        self._budget = CostBudget()
         #: the version that answered, which is another one when Shopify does not serve ours any more
         self.served_version = API_VERSION
         self._http = HttpCore(
@@ -102,7 +102,7 @@ class AdminApi:
     async def send(self, document: Document, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The answer's `data`, with its root field present. Raises the three failures."""
         kind = (document.name, int(variables.get("first") or len(variables.get("ids") or ())))
-        cost = self._costs.get(kind, document.cost)
+        cost = self._budget.cost(kind, document.cost)
         answer = await self._http.request(
             "POST",
             self._url,
@@ -124,8 +124,7 @@ class AdminApi:
     async def _learn(self, kind: tuple[str, int], cost: wire.Cost | None) -> None:
         if cost is None:
             return
-        if cost.requested_query_cost > 0:
-            self._costs[kind] = cost.requested_query_cost
+        self._budget.learn(kind, cost)
         if (status := cost.throttle_status) is not None:
             await self._limiter.learn(
                 self._bucket_key,
