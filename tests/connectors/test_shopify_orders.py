@@ -208,7 +208,7 @@ async def test_an_order_with_many_lines_and_refunds_is_read_to_its_end(channel: 
     assert len(told.lines) == 91 and len({each.external_id for each in told.lines}) == 91
     assert len(told.refunds) == 13
     assert told.refunds[0].restocked == {"gid://shopify/LineItem/10000": 1}
-    assert names(channel).count("ReadOrder") == 3 and names(channel).count("ReadRefund") == 13
+    assert names(channel).count("ReadOrder") == 5 and names(channel).count("ReadRefund") == 13
     (listed,) = [each async for each in channel.connector.orders(START)]
     assert listed == told
 

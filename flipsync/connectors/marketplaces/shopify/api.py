@@ -51,7 +51,7 @@ class AdminApi:
         self._token_url = str(config.token_url) if config.token_url is not None else root + _TOKEN_PATH
         self._limiter = limiter
         self._bucket_key = f"{account_key}:{_BUCKET}"
-        #: what Shopify asked for a document, by its name and the size of what it asks for
+        #: what Shopify asked for a document of so many rows, where that is not what we counted
         self._costs: dict[tuple[str, int], float] = {}
         #: the version that answered, which is another one when Shopify does not serve ours any more
         self.served_version = API_VERSION

@@ -15,7 +15,7 @@ NAMESPACE = "flipsync"
 PUBLISH_KEY, ENDED_KEY, IMAGES_KEY, ATTRIBUTES_KEY = "publish_key", "ended_key", "images", "attributes"
 
 LISTINGS_PAGE = 100
-SKU_PAGE = 10
+SKU_PAGE = 3
 NODES_PAGE = 100
 
 

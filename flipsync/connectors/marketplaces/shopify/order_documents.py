@@ -38,7 +38,7 @@ def _order_fields(lines: int, refunds: int, refund_lines: int, after: str = "") 
 
 
 #: How many lines and refunds an order of the list is shown with; one that has more is read by itself.
-ORDER_REFUNDS_IN_LIST, ORDER_REFUNDS = 2, 10
+ORDER_REFUNDS_IN_LIST, ORDER_REFUNDS = 2, 5
 ORDERS = Document(
     "Orders",
     "orders",
@@ -54,9 +54,9 @@ ORDER = Document(
     "ReadOrder",
     "order",
     f"""query ReadOrder($id: ID!, $after: String) {{
-  order(id: $id) {{ {_order_fields(40, ORDER_REFUNDS, 15, ", after: $after")} }}
+  order(id: $id) {{ {_order_fields(20, ORDER_REFUNDS, 5, ", after: $after")} }}
 }}{_ORDER}""",
-    cost=738,
+    cost=273,
     partial=True,
 )
 ORDER_REFUND_IDS = Document(
