@@ -391,6 +391,23 @@ async def test_a_bulk_write_that_breaks_leaves_the_rest_known(open_channel: Any)
     assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[25:])
 
 
+async def test_a_long_title_is_shown_cut_and_read_back_whole(open_channel: Any) -> None:
+    channel = open_channel("ebay")
+    long = f"Lamp {'very ' * 20}old"
+    made = await channel.connector.publish(lamp(title=long), "k1")
+    assert made.title == long
+    (row,) = channel.sandbox.books.listings("channel = 'ebay'", ())
+    assert len(row.title) <= 80
+    other = f"Lamp {'very ' * 20}new"
+    assert (
+        await channel.connector.revise(made.external_id, lamp(title=other, description_html=""), "k2")
+    ).title == other
+    short = await channel.connector.revise(made.external_id, lamp(title="Lamp", description_html=""), "k3")
+    assert short.title == "Lamp"
+    (row,) = channel.sandbox.books.listings("channel = 'ebay'", ())
+    assert row.doc["offer"]["listingDescription"] == row.doc["item"]["product"]["description"] == "<p>Brass.</p>"
+
+
 # Groups
 
 
@@ -514,18 +531,28 @@ async def test_what_sort_of_rival_counts(open_channel: Any) -> None:
     assert asked["filter"] == "buyingOptions:{FIXED_PRICE},excludeSellers:{me}"
 
 
-async def test_without_a_name_our_own_offers_would_be_rivals() -> None:
+async def test_without_a_name_our_own_listing_is_left_out_by_its_number() -> None:
     item = {"statusCode": 200, "sku": "A", "inventoryItem": {"product": {"title": "Lamp", "ean": ["4006381333931"]}}}
+    ours = {"offerId": "1", "marketplaceId": "EBAY_US", "status": "PUBLISHED", "listing": {"listingId": "110"}}
+    price = {"value": "9.00", "currency": "USD"}
+    found = [
+        {"legacyItemId": number, "title": "Lamp", "price": price, "seller": {"username": name}}
+        for number, name in (("110", "us"), ("120", "them"))
+    ]
     server = Server(
         {
             ("POST", "/bulk_get_inventory_item"): {"responses": [item]},
             ("GET", "/user/"): failure(403, 1100, "Access denied"),
+            ("GET", "/offer"): {"offers": [ours]},
+            ("GET", "/item_summary/search"): {"itemSummaries": found},
         }
     )
     async with connector(server) as ebay:
-        with pytest.raises(Rejected) as refused:
-            await ebay.rivals(["A"])
-    assert "option seller" in refused.value.hint
+        assert [rival.seller for rival in await ebay.rivals(["A"])] == ["them"]
+        await ebay.rivals(["A"])
+    assert sum(request.url.path.endswith("/user/") for request in server.seen) == 1
+    asked = next(request for request in server.seen if "search" in request.url.path).url.params
+    assert (asked["gtin"], asked["filter"]) == ("4006381333931", "buyingOptions:{FIXED_PRICE}")
 
 
 async def test_shipping_finds_what_was_told_and_refuses_a_second_number(open_channel: Any) -> None:

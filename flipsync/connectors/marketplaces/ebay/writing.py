@@ -111,8 +111,10 @@ class Writer:
             raise missing()
         existing = await self._listings.offer(sku)
         written = False
-        text = mapping.description_of(offer.title, offer.description_html)
-        if existing is not None and offer.description_html and existing.listing_description != text:
+        before = "" if existing is None else existing.listing_description or ""
+        rest = offer.description_html or mapping.without_head(before, item.product.title)
+        text = mapping.description_of(offer.title, rest)
+        if existing is not None and (rest or before) and before != text:
             body = mapping.revised_offer(existing, {"listingDescription": text})
             path = f"/offer/{segment(existing.offer_id)}"
             await self._revise(sku, existing, "PUT", path, body)
