@@ -282,7 +282,7 @@ async def test_an_ad_rate_that_ebay_refuses(judged: Any) -> None:
     async with ebay:
         with pytest.raises(Rejected, match="not eligible"):
             await ebay.marketing.set_ad_rate("c1", "LAMP-1", Decimal("4.5"))
-        for wrong in ("1.9", "100.1", "4.55"):
+        for wrong in ("0.0", "100.1", "4.55"):
             with pytest.raises(Rejected, match="no ad rate"):
                 await ebay.marketing.set_ad_rate("c1", "LAMP-1", Decimal(wrong))
     assert transport.problems == []

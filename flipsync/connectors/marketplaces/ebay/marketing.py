@@ -1,7 +1,7 @@
 """Promoted listings paid by the sale (Sell Marketing API): the ad rate of a SKU in a running campaign.
 
-An ad rate is the share of a sale's price that eBay keeps when the buyer came by the ad: 2.0 to 100.0 per cent, with one
-decimal.
+An ad rate is the share of a sale's price that eBay keeps when the buyer came by the ad, in per cent with one decimal.
+eBay has a least rate of its own.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class Marketing:
     async def set_ad_rate(self, campaign_id: str, sku: str, percent: Decimal) -> Decimal | None:
         """Promote the SKU at that rate and return what eBay then says. Raises Rejected for a rate that is none."""
         rate = percent.quantize(_TENTH)
-        if rate != percent or not Decimal(2) <= rate <= Decimal(100):
-            raise Rejected(f"{percent} is no ad rate: 2.0 to 100.0 per cent, with one decimal", vendor_code="35007")
+        if rate != percent or not 0 < rate <= 100:
+            raise Rejected(f"{percent} is no ad rate: up to 100.0 per cent, with one decimal", vendor_code="35007")
         ads = await self._ads(campaign_id, sku)
         if ads is not None and ads.ads and ads.ads[0].bid_percentage == rate:
             return rate
