@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from flipsync.sandbox.ebay import bodies
+from flipsync.sandbox.ebay.ads import Ads
 from flipsync.sandbox.ebay.beside import Beside
 from flipsync.sandbox.ebay.catalog import Browse, Taxonomy
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
@@ -65,7 +66,7 @@ class EbayServer(ChannelServer):
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
-        self.beside = Beside(shop)
+        self.beside, self.ads = Beside(shop), Ads(shop)
         self.notification = Notification(shop, key)
         self._routes = [
             (method, re.compile(path), handler, scopes)
@@ -121,7 +122,7 @@ class EbayServer(ChannelServer):
             ("POST", f"{_NOTIFICATION}/destination", notes.create_destination, PUBLIC),
             ("PUT", f"{_NOTIFICATION}/destination/{_PART}", notes.update_destination, PUBLIC),
             ("GET", f"{_NOTIFICATION}/topic", notes.list_topics, PUBLIC),
-            ("GET", f"{_NOTIFICATION}/public_key/{_PART}", notes.public_key, PUBLIC),
+            ("GET", f"{_NOTIFICATION}/public_key/{_PART}", notes.deliveries.public_key, PUBLIC),
             ("GET", hook, notes.list_subscriptions, subscribe),
             ("POST", hook, notes.create_subscription, subscribe),
             ("PUT", f"{hook}/{_PART}", notes.update_subscription, subscribe),
@@ -131,12 +132,12 @@ class EbayServer(ChannelServer):
         ]
 
     def _more(self) -> list[tuple[str, str, Handler, Scopes]]:
-        beside = self.beside
+        beside, ads = self.beside, self.ads
         write, funds = frozenset({scope("sell.inventory")}), frozenset({scope("sell.finances")})
         negotiation, compliance, campaign = (
             f"/sell/{name}" for name in ("negotiation/v1", "compliance/v1", "marketing/v1/ad_campaign")
         )
-        ads, promote = _reads("sell.marketing"), frozenset({scope("sell.marketing")})
+        look, promote = _reads("sell.marketing"), frozenset({scope("sell.marketing")})
         by = "by_inventory_reference"
         return [
             ("GET", f"{negotiation}/find_eligible_items", beside.eligible, _reads("sell.inventory")),
@@ -144,10 +145,10 @@ class EbayServer(ChannelServer):
             ("GET", f"{compliance}/listing_violation_summary", beside.violation_counts, write),
             ("GET", f"{compliance}/listing_violation", beside.violations, write),
             ("GET", "/sell/finances/v1/transaction", beside.transactions, funds),
-            ("GET", campaign, beside.campaigns, ads),
-            ("GET", f"{campaign}/{_PART}/get_ads_{by}", beside.ads, ads),
-            ("POST", f"{campaign}/{_PART}/bulk_create_ads_{by}", beside.create_ads, promote),
-            ("POST", f"{campaign}/{_PART}/bulk_update_ads_bid_{by}", beside.update_ads, promote),
+            ("GET", campaign, ads.campaigns, look),
+            ("GET", f"{campaign}/{_PART}/get_ads_{by}", ads.ads, look),
+            ("POST", f"{campaign}/{_PART}/bulk_create_ads_{by}", ads.create_ads, promote),
+            ("POST", f"{campaign}/{_PART}/bulk_update_ads_bid_{by}", ads.update_ads, promote),
             (
                 "GET",
                 "/sell/analytics/v1/seller_standards_profile",

@@ -23,6 +23,22 @@ _WORD = re.compile(r"\w+")
 _QUERY = 100
 
 
+class _Seller(wire.Shape):
+    username: str = ""
+
+
+class _Summary(wire.Shape):
+    title: str = ""
+    legacy_item_id: str = ""
+    price: wire.Amount | None = None
+    seller: _Seller = _Seller()
+
+
+class _Summaries(wire.Shape):
+    item_summaries: tuple[_Summary, ...] = ()
+    next: str | None = None
+
+
 class Rivals:
     """Leaves our own offers out: by name (the option `seller`, else what eBay says), else by the listing's number."""
 
@@ -115,5 +131,5 @@ def _same_goods(ours: str, theirs: str) -> bool:
     return set(_WORD.findall(ours.casefold())) <= set(_WORD.findall(theirs.casefold()))
 
 
-def _summaries(data: Any) -> wire.ItemSummaries:
-    return wire.ItemSummaries() if data is None else wire.ItemSummaries.model_validate(data)
+def _summaries(data: Any) -> _Summaries:
+    return _Summaries() if data is None else _Summaries.model_validate(data)
