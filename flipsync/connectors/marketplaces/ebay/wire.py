@@ -153,10 +153,6 @@ class OfferMade(Shape):
     offer_id: str
 
 
-class Published(Shape):
-    listing_id: str = ""
-
-
 class PriceQuantity(Shape):
     status_code: int
     sku: str = ""
