@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS listing (
 CREATE INDEX IF NOT EXISTS listing_sku ON listing (channel, sku);
 CREATE INDEX IF NOT EXISTS listing_parent ON listing (json_extract(doc, '$.parent_id'));
 CREATE INDEX IF NOT EXISTS listing_modified ON listing (channel, modified_ms);
+CREATE INDEX IF NOT EXISTS listing_ebay_offer ON listing (json_extract(doc, '$.offer_id')) WHERE channel = 'ebay';
 
 -- Every listing ever made, also those deleted since: the proof that none was made twice.
 CREATE TABLE IF NOT EXISTS listing_created (

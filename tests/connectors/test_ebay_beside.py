@@ -1,12 +1,14 @@
-"""What eBay has beside the common interface: offers to watchers, violations, and the seller's funds.
+"""What eBay has beside the common interface: offers to watchers, violations, funds, ad rates, and the seller's rating.
 
 The answers here are written from eBay's documents, and judged by them before the connector reads them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.finances import Movement
-from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
 
@@ -211,6 +212,98 @@ async def test_funds_move_in_and_out_once_each(judged: Any) -> None:
     assert transport.problems == []
 
 
-def test_they_share_the_connectors_calls(judged: Any) -> None:
-    ebay, _ = judged(lambda request: httpx2.Response(204))
-    assert isinstance(ebay.negotiation, Negotiation)
+def ad(rate: str) -> dict[str, Any]:
+    return {
+        "adId": "a1",
+        "bidPercentage": rate,
+        "inventoryReferenceId": "LAMP-1",
+        "inventoryReferenceType": "INVENTORY_ITEM",
+        "listingId": "7",
+    }
+
+
+async def test_campaigns_whose_rates_are_set_by_hand(judged: Any) -> None:
+    def campaign(id: str, **funding: Any) -> dict[str, Any]:
+        return {
+            "campaignId": id,
+            "campaignName": f"C{id}",
+            "campaignStatus": "RUNNING",
+            "marketplaceId": "EBAY_US",
+            "fundingStrategy": {"fundingModel": "COST_PER_SALE", "bidPercentage": "5.0", **funding},
+        }
+
+    rows = [
+        campaign("1"),
+        campaign("2", adRateStrategy="DYNAMIC"),
+        campaign("3", fundingModel="COST_PER_CLICK"),
+        {**campaign("4"), "marketplaceId": "EBAY_GB"},
+    ]
+    body = {"campaigns": rows, "href": "h", "limit": 100, "offset": 0, "total": 4}
+    ebay, transport = judged(lambda request: httpx2.Response(200, json=body))
+    async with ebay:
+        (found,) = await ebay.marketing.campaigns()
+    assert (found.id, found.name, found.rate) == ("1", "C1", Decimal("5.0"))
+    assert transport.problems == []
+
+
+@pytest.mark.parametrize(
+    ("before", "verb"), [(None, "bulk_create_ads_by"), ("3.0", "bulk_update_ads_bid_by"), ("4.5", "")]
+)
+async def test_an_ad_rate_is_made_or_changed_and_read_back(judged: Any, before: str | None, verb: str) -> None:
+    now = before
+
+    def told(request: httpx2.Request) -> httpx2.Response:
+        nonlocal now
+        if request.method == "GET":
+            missing = {"errors": [{"errorId": 35012, "category": "REQUEST", "message": "none"}]}
+            return httpx2.Response(404, json=missing) if now is None else httpx2.Response(200, json={"ads": [ad(now)]})
+        now = json.loads(request.content)["requests"][0]["bidPercentage"]
+        made = {"inventoryReferenceId": "LAMP-1", "statusCode": 201, "ads": [{"adId": "a1", "href": "h"}]}
+        return httpx2.Response(200, json={"responses": [made]})
+
+    ebay, transport = judged(told)
+    async with ebay:
+        assert await ebay.marketing.ad_rate("c1", "LAMP-1") == (Decimal(before) if before else None)
+        assert await ebay.marketing.set_ad_rate("c1", "LAMP-1", Decimal("4.5")) == Decimal("4.5")
+    writes = [request.url.path.rsplit("/", 1)[1] for request in transport.seen if request.method == "POST"]
+    assert writes == ([f"{verb}_inventory_reference"] if verb else [])
+    assert transport.problems == []
+
+
+async def test_an_ad_rate_that_ebay_refuses(judged: Any) -> None:
+    def told(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json={"ads": []})
+        refused = {"errorId": 35072, "category": "BUSINESS", "message": "not eligible"}
+        row = {"inventoryReferenceId": "LAMP-1", "statusCode": 409, "ads": [], "errors": [refused]}
+        return httpx2.Response(200, json={"responses": [row]})
+
+    ebay, transport = judged(told)
+    async with ebay:
+        with pytest.raises(Rejected, match="not eligible"):
+            await ebay.marketing.set_ad_rate("c1", "LAMP-1", Decimal("4.5"))
+        for wrong in ("0.0", "100.1", "4.55"):
+            with pytest.raises(Rejected, match="no ad rate"):
+                await ebay.marketing.set_ad_rate("c1", "LAMP-1", Decimal(wrong))
+    assert transport.problems == []
+
+
+async def test_how_ebay_rates_the_seller(judged: Any) -> None:
+    def profile(cycle: str, level: str, *metrics: tuple[str, str]) -> dict[str, Any]:
+        return {
+            "cycle": {"cycleType": cycle, "evaluationDate": "2026-03-20T00:00:00.000Z", "evaluationMonth": "2026-03"},
+            "program": "PROGRAM_US",
+            "standardsLevel": level,
+            "metrics": [{"metricKey": key, "level": rated, "type": "FRACTION"} for key, rated in metrics],
+        }
+
+    rows = [
+        profile("CURRENT", "TOP_RATED", ("DEFECTIVE_TRANSACTION_RATE", "TOP_RATED")),
+        profile("PROJECTED", "BELOW_STANDARD", ("SHIPPING_MISS_RATE", "BELOW_STANDARD"), ("DEFECTS", "TOP_RATED")),
+    ]
+    ebay, transport = judged(lambda request: httpx2.Response(200, json={"standardsProfiles": rows}))
+    async with ebay:
+        now, soon = await ebay.seller_standards()
+    assert (now.level, now.projected, now.below) == ("TOP_RATED", False, ())
+    assert (soon.level, soon.projected, soon.below) == ("BELOW_STANDARD", True, ("SHIPPING_MISS_RATE",))
+    assert transport.problems == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,30 @@ async def test_the_judge_can_say_no(contracts: Path) -> None:
     assert documents.answer("GET", "/ebay/sell/inventory/v1/offer", answered)
     refused = httpx2.Response(400, json={"errors": [{"errorId": 31, "category": "REQUEST"}]})
     assert documents.answer("GET", "/ebay/sell/inventory/v1/offer", refused)
+
+
+async def test_what_stands_beside_the_interface_is_in_the_documents_too(judged: Any) -> None:
+    ebay = judged.connector
+    start = judged.sandbox.books.clock.now()
+    for number in range(6):
+        more = {"sku": f"L-{number}", "brand": None if number == 5 else "Lumen", "category": "88433", "barcode": None}
+        await ebay.publish(OFFER.model_copy(update=more), f"k{number}")
+    watched = await ebay.negotiation.listings_with_interest()
+    assert watched and await ebay.negotiation.offer(watched[0], usd("15.00"))
+    assert watched[0] not in await ebay.negotiation.listings_with_interest()
+    with pytest.raises(Rejected, match="no interested buyers"):
+        await ebay.negotiation.offer(watched[0], usd("15.00"))
+    assert await ebay.compliance.counts() == {"LISTING_POLICY": 1}
+    (violation,) = await ebay.compliance.violations("LISTING_POLICY")
+    assert (violation.sku, violation.specifics, violation.at_risk) == ("L-5", ("Brand",), True)
+    order_id = judged.sell("L-1", 2)
+    (sale,) = [each async for each in ebay.finances.movements(start, start + timedelta(days=1))]
+    assert (sale.kind, sale.order_id, sale.amount + sale.fees) == ("SALE", order_id, usd("39.80"))
+    (campaign,) = await ebay.marketing.campaigns()
+    assert await ebay.marketing.ad_rate(campaign.id, "L-1") is None
+    for rate in ("4.5", "6.0"):
+        assert await ebay.marketing.set_ad_rate(campaign.id, "L-1", Decimal(rate)) == Decimal(rate)
+    with pytest.raises(Rejected, match="Minimum"):
+        await ebay.marketing.set_ad_rate(campaign.id, "L-2", Decimal("1.0"))
+    assert [each.level for each in await ebay.seller_standards()] == ["ABOVE_STANDARD"]
+    assert "\n".join(judged.judge.problems) == ""

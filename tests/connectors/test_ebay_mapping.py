@@ -69,6 +69,21 @@ def test_a_long_title_is_cut_at_a_word_and_stands_whole_in_the_text() -> None:
     assert mapping.title_of("x" * 79 + " y") == "x" * 79
 
 
+def test_a_cut_title_is_read_whole_and_its_head_goes_with_it() -> None:
+    title, other = f"Lamp {'very ' * 20}old", f"Lamp {'very ' * 20}new"
+    assert mapping.title_of(title) == mapping.title_of(other)
+    item = wire.Item.model_validate(mapping.item_body(offer(title=title), TERMS))
+    assert mapping.listing_state(item, "A", None).title == title
+    for text, told in (("", "<p>Brass.</p>"), ("<p>Steel.</p>", "<p>Steel.</p>")):
+        revised = mapping.revised_item(item, offer(title=other, description_html=text))
+        assert revised["product"]["description"] == f"<p>{other}</p>{told}"
+        assert mapping.listing_state(wire.Item.model_validate(revised), "A", None).title == other
+    assert mapping.without_head("<p>Lamp</p><p>Brass.</p>", "Lamp") == "<p>Lamp</p><p>Brass.</p>", "the seller's own"
+    assert mapping.without_head("<p>Lamp</p>", "Lamp") == ""
+    bare = wire.Item.model_validate({"product": {"title": "Lamp"}})
+    assert "description" not in mapping.revised_item(bare, offer(title="Lamp", description_html=""))["product"]
+
+
 def test_a_text_is_never_empty_and_never_too_long_for_the_item() -> None:
     assert mapping.description_of("A & B", "") == "<p>A &amp; B</p>"
     long = mapping.item_body(offer(description_html="<b>word</b> " * 900), TERMS)["product"]["description"]

@@ -87,7 +87,7 @@ def test_keys_of_other_kinds_are_refused(vectors: dict[str, Any]) -> None:
 
 
 def signed(channel: Any, topic: str = "ORDER_CONFIRMATION", order: int = 42) -> tuple[dict[str, str], bytes]:
-    notification = channel.ebay.notification
+    notification = channel.ebay.notification.deliveries
     body = notification.render(topic, str(order))
     return {"X-EBAY-SIGNATURE": notification.signature(body)}, body
 

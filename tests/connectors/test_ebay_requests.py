@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.ebay import limits
+from flipsync.connectors.marketplaces.ebay.auth import TokenEndpoint, consent_url
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
 from flipsync.connectors.vault import MemoryVault
@@ -151,6 +153,26 @@ async def test_a_withdrawn_consent_asks_for_a_new_connection(open_channel: Any) 
     with pytest.raises(Rejected, match="refresh token is invalid") as refused:
         await fresh.find_listing("X")
     assert refused.value.auth and "connect the eBay account again" in refused.value.hint
+
+
+async def test_a_seller_consents_and_the_code_becomes_a_refresh_token(open_channel: Any) -> None:
+    channel = open_channel("ebay")
+    keyset = channel.ebay.tokens.keyset
+    address = urlsplit(consent_url(channel.connector.config, keyset.client_id, keyset.redirect_name, "s t"))
+    asked = dict(parse_qsl(address.query))
+    assert address.netloc == "auth.ebay.com" and asked["state"] == "s t" and asked["response_type"] == "code"
+    assert {
+        f"https://api.ebay.com/oauth/api_scope/sell.{name}" for name in ("inventory", "fulfillment", "account")
+    } <= set(asked["scope"].split())
+    endpoint = TokenEndpoint(channel.connector.config, Unlimited(), "a", channel.tap)
+    keys = {name: channel.connector.credentials[name] for name in ("client_id", "client_secret")}
+    grant = await endpoint.exchange(keys, channel.ebay.tokens.consent(), keyset.redirect_name)
+    assert grant.refresh_token is not None and grant.refresh_token.get_secret_value() == keyset.refresh_token
+    assert grant.refresh_expires_in == 47_304_000
+    with pytest.raises(Rejected) as refused:
+        await endpoint.exchange(keys, "used up", keyset.redirect_name)
+    assert refused.value.auth
+    await endpoint.aclose()
 
 
 async def test_public_data_is_asked_with_the_applications_token(open_channel: Any) -> None:
@@ -391,6 +413,23 @@ async def test_a_bulk_write_that_breaks_leaves_the_rest_known(open_channel: Any)
     assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[25:])
 
 
+async def test_a_long_title_is_shown_cut_and_read_back_whole(open_channel: Any) -> None:
+    channel = open_channel("ebay")
+    long = f"Lamp {'very ' * 20}old"
+    made = await channel.connector.publish(lamp(title=long), "k1")
+    assert made.title == long
+    (row,) = channel.sandbox.books.listings("channel = 'ebay'", ())
+    assert len(row.title) <= 80
+    other = f"Lamp {'very ' * 20}new"
+    assert (
+        await channel.connector.revise(made.external_id, lamp(title=other, description_html=""), "k2")
+    ).title == other
+    short = await channel.connector.revise(made.external_id, lamp(title="Lamp", description_html=""), "k3")
+    assert short.title == "Lamp"
+    (row,) = channel.sandbox.books.listings("channel = 'ebay'", ())
+    assert row.doc["offer"]["listingDescription"] == row.doc["item"]["product"]["description"] == "<p>Brass.</p>"
+
+
 # Groups
 
 
@@ -514,18 +553,28 @@ async def test_what_sort_of_rival_counts(open_channel: Any) -> None:
     assert asked["filter"] == "buyingOptions:{FIXED_PRICE},excludeSellers:{me}"
 
 
-async def test_without_a_name_our_own_offers_would_be_rivals() -> None:
+async def test_without_a_name_our_own_listing_is_left_out_by_its_number() -> None:
     item = {"statusCode": 200, "sku": "A", "inventoryItem": {"product": {"title": "Lamp", "ean": ["4006381333931"]}}}
+    ours = {"offerId": "1", "marketplaceId": "EBAY_US", "status": "PUBLISHED", "listing": {"listingId": "110"}}
+    price = {"value": "9.00", "currency": "USD"}
+    found = [
+        {"legacyItemId": number, "title": "Lamp", "price": price, "seller": {"username": name}}
+        for number, name in (("110", "us"), ("120", "them"))
+    ]
     server = Server(
         {
             ("POST", "/bulk_get_inventory_item"): {"responses": [item]},
             ("GET", "/user/"): failure(403, 1100, "Access denied"),
+            ("GET", "/offer"): {"offers": [ours]},
+            ("GET", "/item_summary/search"): {"itemSummaries": found},
         }
     )
     async with connector(server) as ebay:
-        with pytest.raises(Rejected) as refused:
-            await ebay.rivals(["A"])
-    assert "option seller" in refused.value.hint
+        assert [rival.seller for rival in await ebay.rivals(["A"])] == ["them"]
+        await ebay.rivals(["A"])
+    assert sum(request.url.path.endswith("/user/") for request in server.seen) == 1
+    asked = next(request for request in server.seen if "search" in request.url.path).url.params
+    assert (asked["gtin"], asked["filter"]) == ("4006381333931", "buyingOptions:{FIXED_PRICE}")
 
 
 async def test_shipping_finds_what_was_told_and_refuses_a_second_number(open_channel: Any) -> None:

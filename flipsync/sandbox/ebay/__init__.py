@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from flipsync.sandbox.channels import Served
-from flipsync.sandbox.ebay.notification import new_key
+from flipsync.sandbox.ebay.deliveries import new_key
 from flipsync.sandbox.ebay.server import EbayServer
 from flipsync.sandbox.ebay.tokens import Keyset
 

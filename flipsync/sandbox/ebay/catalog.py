@@ -158,7 +158,9 @@ class Browse:
         """Our rows of these goods: rivals sell what we sell."""
         words = set(_WORD.findall((query or "").casefold()))
         found = []
-        for listing in self.shop.books.listings("channel = 'ebay' AND status <> 'trash'", ()):
+        hint = f'%"{gtin}"%' if gtin is not None else f"%{max(words, key=len, default='')}%"
+        where = "channel = 'ebay' AND status <> 'trash' AND (CASE WHEN ? THEN doc ELSE lower(title) END) LIKE ?"
+        for listing in self.shop.books.listings(where, (gtin is not None, hint)):
             product = listing.doc["item"].get("product", {})
             codes = {code for name in ("ean", "upc", "isbn") for code in product.get(name, [])}
             fits = gtin in codes if gtin is not None else words <= set(_WORD.findall(listing.title.casefold()))

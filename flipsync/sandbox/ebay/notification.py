@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -14,18 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from flipsync.sandbox.books import Change
 from flipsync.sandbox.clock import rfc3339
 from flipsync.sandbox.ebay import bodies
+from flipsync.sandbox.ebay.deliveries import Deliveries, topic_of
 from flipsync.sandbox.ebay.problems import encode, refuse
 from flipsync.sandbox.ebay.shop import Shop
 from flipsync.sandbox.ebay.tokens import Granted, scope
 from flipsync.sandbox.exchange import Answer, Call
-from flipsync.sandbox.records import order_external_id
-from flipsync.sandbox.webhooks import HookStatus, Pending, Subscription
+from flipsync.sandbox.webhooks import HookStatus, Subscription
 
 _DOMAIN = "API_NOTIFICATION"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,80}")
@@ -39,13 +35,6 @@ TOPICS: dict[str, tuple[bool, str, str]] = {
     "ORDER_CONFIRMATION": (True, "SELL", "A buyer completed the checkout of one of the seller's listings"),
 }
 Challenge = Callable[[str, str], Awaitable[str]]
-
-
-def new_key() -> str:
-    """A key pair for signing, with its id."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return f"{uuid.UUID(bytes=secrets.token_bytes(16), version=4)}\n{pem.decode()}"
 
 
 async def ask(url: str, code: str) -> str:
@@ -65,58 +54,12 @@ class Notification:
     def __init__(self, shop: Shop, key: str) -> None:
         self.shop = shop
         self.books = shop.books
-        self.key_id, _, pem = key.partition("\n")
-        private = serialization.load_pem_private_key(pem.encode(), None)
-        assert isinstance(private, ec.EllipticCurvePrivateKey)
-        self.private = private
+        self.deliveries = Deliveries(shop, key)
         self.challenge: Challenge = ask
         webhooks = shop.webhooks
-        webhooks.render["ebay"] = self.render
+        webhooks.render["ebay"] = self.deliveries.render
         webhooks.topic["ebay"] = topic_of
-        webhooks.sign["ebay"] = self.sign
-
-    # Deliveries
-
-    def render(self, topic: str, resource_id: str) -> bytes:
-        order = self.books.order(int(resource_id))
-        moment = rfc3339(self.books.clock.now_ms())
-        order_id = order_external_id("ebay", int(resource_id))
-        lines = (
-            [] if order is None else [{"lineItemId": str(line.id), "quantity": line.quantity} for line in order.lines]
-        )
-        first, second = (uuid.uuid5(_NAMESPACE, f"{part}{topic}{resource_id}") for part in "ab")
-        return encode(
-            {
-                "metadata": {"topic": topic, "schemaVersion": "1.0", "deprecated": False},
-                "notification": {
-                    "notificationId": f"{first}_{second}",
-                    "eventDate": moment,
-                    "publishDate": moment,
-                    "publishAttemptCount": 1,
-                    "data": {
-                        "user": {"userId": "u8sAnDbOxQ", "username": self.shop.seller},
-                        "order": {"orderId": order_id, "orderLineItems": lines},
-                    },
-                },
-            }
-        )
-
-    def sign(self, hook: Subscription, pending: Pending, body: bytes) -> dict[str, str]:
-        return {"X-EBAY-SIGNATURE": self.signature(body)}
-
-    def signature(self, body: bytes) -> str:
-        made = self.private.sign(body, ec.ECDSA(hashes.SHA1()))  # noqa: S303 - as eBay's own test vectors
-        told = {"alg": "ecdsa", "kid": self.key_id, "signature": base64.b64encode(made).decode(), "digest": "SHA1"}
-        return base64.b64encode(encode(told)).decode()
-
-    def public_key(self, call: Call, key_id: str) -> Answer:
-        if key_id != self.key_id:
-            raise refuse(404, 195001, "The specified key id is invalid.", _DOMAIN)
-        pem = self.private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        # eBay writes it on one line
-        return Answer(200, encode({"algorithm": "ECDSA", "digest": "SHA1", "key": pem.decode().replace("\n", "")}))
+        webhooks.sign["ebay"] = self.deliveries.sign
 
     # Alert address and destinations
 
@@ -303,11 +246,6 @@ class Notification:
     def delete(self, call: Call, who: Granted, id: str) -> Answer:
         self.shop.webhooks.subscriptions.delete(self._hook(who, id).id)
         return Answer(204, b"")
-
-
-def topic_of(change: Change) -> str:
-    """Sellers hear of orders when they are placed, and of nothing else: changes are polled."""
-    return "ORDER_CONFIRMATION" if (change.resource, change.event) == ("order", "created") else ""
 
 
 def _limit(call: Call) -> int:

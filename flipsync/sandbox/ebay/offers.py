@@ -41,12 +41,7 @@ class Offers:
             view["availableQuantity"] = available
         if listing.status == LIVE:
             status = "ACTIVE" if listing.quantity else "OUT_OF_STOCK"
-            sold = sum(
-                line.quantity
-                for order in self.books.orders("channel = 'ebay' AND status <> 'cancelled'", ())
-                for line in order.lines
-                if line.listing_id == listing.id
-            )
+            sold = self.shop.sold(listing)
             view["listing"] = {"listingId": doc["listing_id"], "listingStatus": status, "soldQuantity": sold}
         return view
 
@@ -200,10 +195,7 @@ class Offers:
         return Answer(204 if before is not None else 201, b"")
 
     def _remove(self, listing: Listing) -> None:
-        sold = any(
-            line.listing_id == listing.id for order in self.books.orders("channel = 'ebay'", ()) for line in order.lines
-        )
-        if sold:
+        if self.shop.sold(listing):
             text = "A user error has occurred. A variation that has been sold cannot be removed from the listing."
             raise refuse(400, 25002, text, sku=listing.sku)
         listing.status = UNLISTED

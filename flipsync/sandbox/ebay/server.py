@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from flipsync.sandbox.ebay import bodies
+from flipsync.sandbox.ebay.ads import Ads
+from flipsync.sandbox.ebay.beside import Beside
 from flipsync.sandbox.ebay.catalog import Browse, Taxonomy
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
 from flipsync.sandbox.ebay.items import Items
@@ -56,8 +58,12 @@ class EbayServer(ChannelServer):
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
+        self.beside, self.ads = Beside(shop), Ads(shop)
         self.notification = Notification(shop, key)
-        self._routes = [(method, re.compile(path), handler, scopes) for method, path, handler, scopes in self._table()]
+        self._routes = [
+            (method, re.compile(path), handler, scopes)
+            for method, path, handler, scopes in [*self._table(), *self._more()]
+        ]
 
     def _table(self) -> list[tuple[str, str, Handler, Scopes]]:
         items, offers, settings, orders, notes = (
@@ -108,13 +114,39 @@ class EbayServer(ChannelServer):
             ("POST", f"{_NOTIFICATION}/destination", notes.create_destination, PUBLIC),
             ("PUT", f"{_NOTIFICATION}/destination/{_PART}", notes.update_destination, PUBLIC),
             ("GET", f"{_NOTIFICATION}/topic", notes.list_topics, PUBLIC),
-            ("GET", f"{_NOTIFICATION}/public_key/{_PART}", notes.public_key, PUBLIC),
+            ("GET", f"{_NOTIFICATION}/public_key/{_PART}", notes.deliveries.public_key, PUBLIC),
             ("GET", hook, notes.list_subscriptions, subscribe),
             ("POST", hook, notes.create_subscription, subscribe),
             ("PUT", f"{hook}/{_PART}", notes.update_subscription, subscribe),
             ("DELETE", f"{hook}/{_PART}", notes.delete, subscribe),
             ("POST", f"{hook}/{_PART}/enable", notes.enable, subscribe),
             ("POST", f"{hook}/{_PART}/disable", notes.disable, subscribe),
+        ]
+
+    def _more(self) -> list[tuple[str, str, Handler, Scopes]]:
+        beside, ads = self.beside, self.ads
+        write, funds = frozenset({scope("sell.inventory")}), frozenset({scope("sell.finances")})
+        negotiation, compliance, campaign = (
+            f"/sell/{name}" for name in ("negotiation/v1", "compliance/v1", "marketing/v1/ad_campaign")
+        )
+        look, promote = _reads("sell.marketing"), frozenset({scope("sell.marketing")})
+        by = "by_inventory_reference"
+        return [
+            ("GET", f"{negotiation}/find_eligible_items", beside.eligible, _reads("sell.inventory")),
+            ("POST", f"{negotiation}/send_offer_to_interested_buyers", beside.send_offer, write),
+            ("GET", f"{compliance}/listing_violation_summary", beside.violation_counts, write),
+            ("GET", f"{compliance}/listing_violation", beside.violations, write),
+            ("GET", "/sell/finances/v1/transaction", beside.transactions, funds),
+            ("GET", campaign, ads.campaigns, look),
+            ("GET", f"{campaign}/{_PART}/get_ads_{by}", ads.ads, look),
+            ("POST", f"{campaign}/{_PART}/bulk_create_ads_{by}", ads.create_ads, promote),
+            ("POST", f"{campaign}/{_PART}/bulk_update_ads_bid_{by}", ads.update_ads, promote),
+            (
+                "GET",
+                "/sell/analytics/v1/seller_standards_profile",
+                beside.standards,
+                frozenset({scope("sell.analytics.readonly")}),
+            ),
         ]
 
     # ChannelServer

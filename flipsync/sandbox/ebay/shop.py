@@ -39,6 +39,7 @@ class Shop:
         self.marketplace_id = marketplace_id
         self.seller = seller
         self.locale = "en_US"
+        self._indexed, self._group_of = "{}", dict[str, str]()
 
     # Inventory items
 
@@ -103,6 +104,13 @@ class Shop:
         if shown is not None:
             self.books.set_stock(listing, shown, "set by seller", cause)
 
+    def sold(self, listing: Listing) -> int:
+        """Units that left the shelf for buyers."""
+        row = self.books.db.execute(
+            "SELECT -coalesce(sum(delta), 0) FROM stock_change WHERE listing_id = ? AND cause = 'sale'", (listing.id,)
+        ).fetchone()
+        return int(row[0])
+
     # Groups
 
     def groups(self) -> dict[str, dict[str, Any]]:
@@ -117,7 +125,14 @@ class Shop:
         self.books.set_meta("ebay.groups", json.dumps(groups))
 
     def group_of(self, sku: str) -> str | None:
-        return next((key for key, group in self.groups().items() if sku in group["body"]["variantSKUs"]), None)
+        text = self.books.meta("ebay.groups") or "{}"
+        if text != self._indexed:
+            groups = json.loads(text)
+            self._indexed, self._group_of = (
+                text,
+                {member: key for key, group in groups.items() for member in group["body"]["variantSKUs"]},
+            )
+        return self._group_of.get(sku)
 
     # Revisions
 

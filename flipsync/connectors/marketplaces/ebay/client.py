@@ -30,6 +30,7 @@ from flipsync.connectors.marketplaces.ebay.compliance import Compliance
 from flipsync.connectors.marketplaces.ebay.finances import Finances
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
 from flipsync.connectors.marketplaces.ebay.mapping import amount, is_live, listing_state
+from flipsync.connectors.marketplaces.ebay.marketing import Marketing
 from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
 from flipsync.connectors.marketplaces.ebay.orders import Orders
 from flipsync.connectors.marketplaces.ebay.probe import probe
@@ -38,6 +39,7 @@ from flipsync.connectors.marketplaces.ebay.revisions import Revisions
 from flipsync.connectors.marketplaces.ebay.rivals import Rivals
 from flipsync.connectors.marketplaces.ebay.settings import SellerSettings
 from flipsync.connectors.marketplaces.ebay.skus import spell
+from flipsync.connectors.marketplaces.ebay.standards import Standard, seller_standards
 from flipsync.connectors.marketplaces.ebay.subscriptions import Notifications
 from flipsync.connectors.marketplaces.ebay.writing import Writer, missing
 from flipsync.connectors.vault import Vault
@@ -95,6 +97,7 @@ class EbayConnector(MarketplaceConnector):
         self.negotiation = Negotiation(self._api)
         self.compliance = Compliance(self._api)
         self.finances = Finances(self._api)
+        self.marketing = Marketing(self._api)
 
     async def aclose(self) -> None:
         await self._api.aclose()
@@ -181,6 +184,10 @@ class EbayConnector(MarketplaceConnector):
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return [rival async for rival in self._rivals.of(skus)]
+
+    async def seller_standards(self) -> list[Standard]:
+        """How eBay rates the seller."""
+        return await seller_standards(self._api)
 
     # Notifications
 

@@ -20,6 +20,7 @@ _TITLE = 80
 _PRODUCT_TEXT = 4000
 _PICTURES = 24
 _TAG = re.compile(r"<[^>]*>")
+_HEAD = re.compile(r"<p>([^<]*)</p>")
 #: ConditionEnum of the Sell Inventory API
 CONDITIONS = frozenset(
     "NEW LIKE_NEW NEW_OTHER NEW_WITH_DEFECTS MANUFACTURER_REFURBISHED CERTIFIED_REFURBISHED EXCELLENT_REFURBISHED"
@@ -44,7 +45,7 @@ def listing_state(item: wire.Item, sku: str, offer: wire.Offer | None) -> Listin
     return ListingState(
         external_id=sku,
         sku=unspell(sku),
-        title=item.product.title,
+        title=_whole_title(item.product.title, offer, item),
         status=_status(offer, quantity),
         price=None if price is None else Money.parse(price.value, price.currency),
         quantity=quantity,
@@ -94,6 +95,25 @@ def description_of(title: str, description_html: str) -> str:
     """The listing's text; never empty, since eBay publishes nothing without one."""
     head = f"<p>{html.escape(title)}</p>" if len(title) > _TITLE or not description_html.strip() else ""
     return head + description_html
+
+
+def without_head(text: str, title: str) -> str:
+    """The text without the title that `description_of` put before it. `title` is what eBay shows of it."""
+    found = _HEAD.match(text)
+    if found is None:
+        return text
+    head = html.unescape(found[1])
+    ours = title_of(head) == title and (len(head) > _TITLE or found.end() == len(text))
+    return text[found.end() :] if ours else text
+
+
+def _whole_title(title: str, offer: wire.Offer | None, item: wire.Item) -> str:
+    """The title before it was cut, where the text still has it."""
+    for text in (offer.listing_description if offer is not None else None, item.product.description):
+        found = _HEAD.match(text or "")
+        if found is not None and title_of(head := html.unescape(found[1])) == title:
+            return head
+    return title
 
 
 def _product_text(text: str) -> str:
@@ -175,9 +195,11 @@ def revised_item(item: wire.Item, offer: Offer) -> dict[str, Any]:
     """The whole item with what the offer says of the goods; what it leaves open, quantity above all, stays."""
     before = writable(item)
     product = before.get("product", {})
-    told = {name: value for name, value in product_body(offer).items() if value}
-    if not offer.description_html:
-        told.pop("description", None)
+    text = offer.description_html or without_head(item.product.description, item.product.title)
+    described = product_body(offer.model_copy(update={"description_html": text}))
+    told = {name: value for name, value in described.items() if value}
+    if not text and not item.product.description:
+        del told["description"]
     if "aspects" in told:
         told["aspects"] = {**product.get("aspects", {}), **told["aspects"]}
     body = {**before, "product": {**product, **told}}

@@ -76,5 +76,6 @@ class Revisions:
             after=(midnight - now).total_seconds(),
             hint="change this listing less often",
             vendor_code=refused.vendor_code if refused else "revisions",
-            vendor_status=refused.vendor_status if refused else None,
+            # one listing's limit, whatever status eBay gives it: the account and the channel are well
+            vendor_status=429,
         )

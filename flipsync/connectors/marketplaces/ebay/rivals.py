@@ -23,14 +23,31 @@ _WORD = re.compile(r"\w+")
 _QUERY = 100
 
 
+class _Seller(wire.Shape):
+    username: str = ""
+
+
+class _Summary(wire.Shape):
+    title: str = ""
+    legacy_item_id: str = ""
+    price: wire.Amount | None = None
+    seller: _Seller = _Seller()
+
+
+class _Summaries(wire.Shape):
+    item_summaries: tuple[_Summary, ...] = ()
+    next: str | None = None
+
+
 class Rivals:
-    """Leaves our own offers out: by the seller's name, told as the option `seller` or by eBay itself."""
+    """Leaves our own offers out: by name (the option `seller`, else what eBay says), else by the listing's number."""
 
     def __init__(self, api: EbayApi, config: AccountConfig, listings: Listings) -> None:
         self._api = api
         self._listings = listings
         self._currency = config.currency
         self._seller = config.options.get("seller", "")
+        self._nameless = False
 
     async def of(self, skus: Sequence[str]) -> AsyncIterator[RivalOffer]:
         """The cheapest 50 of each SKU that is listed; nothing for SKUs eBay does not have."""
@@ -39,16 +56,18 @@ class Rivals:
             ours = {spell(sku): sku for sku in named[start : start + BULK]}
             for spelled, row in (await self._listings.items(list(ours))).items():
                 if row.inventory_item is not None and row.status_code < 300 and spelled in ours:
-                    for rival in await self._search(ours[spelled], row.inventory_item):
+                    for rival in await self._search(ours[spelled], spelled, row.inventory_item):
                         yield rival
 
-    async def _search(self, sku: str, item: wire.Item) -> list[RivalOffer]:
+    async def _search(self, sku: str, spelled: str, item: wire.Item) -> list[RivalOffer]:
         what = _question(item)
         if what is None:
             return []
-        own = (await self.seller()).casefold()
-        params = [*what, ("filter", f"buyingOptions:{{FIXED_PRICE}},excludeSellers:{{{own}}}")]
-        params += [("sort", "price"), ("limit", _MOST)]
+        own = (await self._name()).casefold()
+        offer = None if own else await self._listings.offer(spelled)
+        number = "" if offer is None or offer.listing is None else offer.listing.listing_id
+        only = "buyingOptions:{FIXED_PRICE}" + (f",excludeSellers:{{{own}}}" if own else "")
+        params = [*what, ("filter", only), ("sort", "price"), ("limit", _MOST)]
         found = await self._api.read(
             _SEARCH,
             _summaries,
@@ -71,20 +90,27 @@ class Rivals:
             and each.price.currency == self._currency
             and each.seller.username
             and each.seller.username.casefold() != own
+            and (not number or each.legacy_item_id != number)
             and (not by_title or _same_goods(item.product.title, each.title))
         ]
+
+    async def _name(self) -> str:
+        """Our own name, or "" where this account's consent does not let eBay say it."""
+        if self._nameless:
+            return ""
+        try:
+            return await self.seller()
+        except Rejected:
+            self._nameless = True
+            return ""
 
     async def seller(self) -> str:
         """Our own name on eBay. Raises Rejected where neither the account nor eBay says it."""
         if not self._seller:
-            try:
-                user = await self._api.call(
-                    "GET", "/commerce/identity/v1/user/", wire.User.model_validate, limits.IDENTITY, other_host=True
-                )
-                self._seller = user.username
-            except Rejected as refused:
-                refused.hint = "give the seller's name as the option seller, so that our own offers are left out"
-                raise
+            user = await self._api.call(
+                "GET", "/commerce/identity/v1/user/", wire.User.model_validate, limits.IDENTITY, other_host=True
+            )
+            self._seller = user.username
         if not self._seller:
             raise Rejected("eBay does not say who the seller is", hint="give the name as the option seller")
         return self._seller
@@ -105,5 +131,5 @@ def _same_goods(ours: str, theirs: str) -> bool:
     return set(_WORD.findall(ours.casefold())) <= set(_WORD.findall(theirs.casefold()))
 
 
-def _summaries(data: Any) -> wire.ItemSummaries:
-    return wire.ItemSummaries() if data is None else wire.ItemSummaries.model_validate(data)
+def _summaries(data: Any) -> _Summaries:
+    return _Summaries() if data is None else _Summaries.model_validate(data)

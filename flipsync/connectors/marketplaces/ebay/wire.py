@@ -4,7 +4,6 @@ replaced as a whole, so what is not written back is lost.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -154,10 +153,6 @@ class OfferMade(Shape):
     offer_id: str
 
 
-class Published(Shape):
-    listing_id: str = ""
-
-
 class PriceQuantity(Shape):
     status_code: int
     sku: str = ""
@@ -285,24 +280,3 @@ class RateLimit(Shape):
 
 class RateLimits(Shape):
     rate_limits: tuple[RateLimit, ...] = ()
-
-
-# Browse
-
-
-class Seller(Shape):
-    username: str = ""
-
-
-class ItemSummary(Shape):
-    item_id: str = ""
-    title: str = ""
-    legacy_item_id: str = ""
-    price: Amount | None = None
-    seller: Seller = Seller()
-    item_end_date: datetime | None = None
-
-
-class ItemSummaries(Shape):
-    item_summaries: tuple[ItemSummary, ...] = ()
-    next: str | None = None

@@ -80,7 +80,7 @@ class Writer:
 
     async def put_on_sale(self, offer_id: str) -> None:
         path = f"/offer/{segment(offer_id)}/publish"
-        await self._api.inventory("POST", path, wire.Published.model_validate)
+        await self._api.inventory("POST", path, nothing)
 
     async def _publish_in_group(self, offer: Offer, group: OfferGroup, sku: str) -> None:
         key = mapping.group_key(group)
@@ -98,7 +98,7 @@ class Writer:
 
     async def put_group_on_sale(self, key: str) -> None:
         body = {"inventoryItemGroupKey": key, "marketplaceId": self._api.site.id}
-        await self._api.inventory("POST", "/offer/publish_by_inventory_item_group", wire.Published.model_validate, body)
+        await self._api.inventory("POST", "/offer/publish_by_inventory_item_group", nothing, body)
 
     async def revise(self, sku: str, offer: Offer) -> ListingState:
         """Only what differs is written: an item's texts and pictures, the listing's description, the group's.
@@ -111,8 +111,10 @@ class Writer:
             raise missing()
         existing = await self._listings.offer(sku)
         written = False
-        text = mapping.description_of(offer.title, offer.description_html)
-        if existing is not None and offer.description_html and existing.listing_description != text:
+        before = "" if existing is None else existing.listing_description or ""
+        rest = offer.description_html or mapping.without_head(before, item.product.title)
+        text = mapping.description_of(offer.title, rest)
+        if existing is not None and (rest or before) and before != text:
             body = mapping.revised_offer(existing, {"listingDescription": text})
             path = f"/offer/{segment(existing.offer_id)}"
             await self._revise(sku, existing, "PUT", path, body)

@@ -1,0 +1,267 @@
+"""What eBay has beside listings and orders: offers to watchers, violations, the seller's funds and rating."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from zlib import crc32
+
+from pydantic import Field
+
+from flipsync.sandbox.clock import milliseconds, rfc3339
+from flipsync.sandbox.ebay.bodies import Amount, Body, Text, parse
+from flipsync.sandbox.ebay.problems import encode, refuse
+from flipsync.sandbox.ebay.shop import LIVE, Shop
+from flipsync.sandbox.exchange import Answer, Call
+from flipsync.sandbox.records import Listing, Order, order_external_id
+
+_DATES = re.compile(r"transactionDate:\[([^\]]*?)\.\.([^\]]*)\]")
+
+
+class OfferedItem(Body):
+    listing_id: Text
+    price: Amount | None = None
+    discount_percentage: Text | None = None
+    quantity: Annotated[int, Field(strict=True, ge=1)] = 1
+
+
+class OffersBody(Body):
+    offered_items: Annotated[list[OfferedItem], Field(min_length=1)]
+    allow_counter_offer: bool = False
+    message: Annotated[str, Field(strict=True, max_length=2000)] = ""
+    offer_duration: dict[str, Any] | None = None
+
+
+class Beside:
+    """Small parts of five APIs; what they tell follows from the books."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.books = shop.books
+
+    def _live(self) -> list[Listing]:
+        return self.books.listings("channel = 'ebay' AND status = ? ORDER BY id", (LIVE,))
+
+    # Negotiation
+
+    def _watched(self) -> dict[str, Listing]:
+        """Every third listing has somebody who watches it; one that was offered has nobody left."""
+        offered = set(json.loads(self.books.meta("ebay.offered") or "[]"))
+        numbers = {str(listing.doc["listing_id"]): listing for listing in self._live() if listing.quantity}
+        return {
+            number: listing
+            for number, listing in numbers.items()
+            if crc32(listing.sku.encode()) % 3 == 0 and number not in offered
+        }
+
+    def eligible(self, call: Call) -> Answer:
+        self._marketplace(call, 150002)
+        limit, offset = _page(call, 200)
+        rows = list(self._watched())
+        if not rows:
+            return Answer(204, b"")
+        body: dict[str, Any] = {
+            "href": here(call),
+            "limit": limit,
+            "offset": offset,
+            "total": len(rows),
+            "eligibleItems": [{"listingId": number} for number in rows[offset : offset + limit]],
+        }
+        if offset + limit < len(rows):
+            body["next"] = f"{here(call)}?limit={limit}&offset={offset + limit}"
+        return Answer(200, encode(body))
+
+    def send_offer(self, call: Call) -> Answer:
+        self._marketplace(call, 150002)
+        body = parse(call, OffersBody, "API_NEGOTIATION")
+        if len(body.offered_items) > 1:
+            raise refuse(400, 150005, "Offer contains multiple listings.", "API_NEGOTIATION")
+        (item,) = body.offered_items
+        if (item.price is None) == (item.discount_percentage is None):
+            raise refuse(400, 150007, "Give either an offer price or a discount percentage.", "API_NEGOTIATION")
+        listing = self._watched().get(item.listing_id)
+        if listing is None:
+            text = f"Listing {item.listing_id} has no interested buyers."
+            raise refuse(409, 150020, text, "API_NEGOTIATION")
+        if item.price is not None and Decimal(item.price.value) * 100 >= (listing.price_minor or 0):
+            text = f"Invalid price for listing {item.listing_id}. Price value exceeds the listing price."
+            raise refuse(409, 150016, text, "API_NEGOTIATION")
+        offered = json.loads(self.books.meta("ebay.offered") or "[]")
+        self.books.set_meta("ebay.offered", json.dumps([*offered, item.listing_id]))
+        now = rfc3339(self.books.clock.now_ms())
+        made = {
+            "offerId": str(self.books.next_id()),
+            "offerType": "SELLER_INITIATED_OFFER",
+            "offerStatus": "PENDING",
+            "initiatedBy": "SELLER",
+            "revision": "1",
+            "allowCounterOffer": body.allow_counter_offer,
+            "buyer": {"maskedUsername": "a***e"},
+            "creationDate": now,
+            "lastModifiedDate": now,
+            "offerDuration": {"unit": "DAY", "value": 2},
+            "offeredItems": [item.sent()],
+        }
+        return Answer(200, encode({"offers": [made]}))
+
+    def _marketplace(self, call: Call, id: int) -> None:
+        given = call.headers.get("x-ebay-c-marketplace-id", "")
+        if given != self.shop.marketplace_id:
+            raise refuse(400, id, f"The marketplace value {given} is not supported.", "API_NEGOTIATION")
+
+    # Compliance: a listing without a brand will have to have one
+
+    def _unbranded(self) -> list[Listing]:
+        return [
+            listing
+            for listing in self._live()
+            if not listing.doc["item"].get("product", {}).get("aspects", {}).get("Brand")
+        ]
+
+    def violation_counts(self, call: Call) -> Answer:
+        self._marketplace(call, 850101)
+        count = len(self._unbranded())
+        if not count:
+            return Answer(204, b"")
+        row = {
+            "complianceType": "LISTING_POLICY",
+            "marketplaceId": self.shop.marketplace_id,
+            "listingCount": count,
+        }
+        return Answer(200, encode({"violationSummaries": [row]}))
+
+    def violations(self, call: Call) -> Answer:
+        self._marketplace(call, 850101)
+        kind = call.first("compliance_type")
+        if not kind:
+            raise refuse(400, 850111, "Compliance type is missing", "API_COMPLIANCE")
+        limit, offset = _page(call, 200)
+        found = self._unbranded() if kind == "LISTING_POLICY" else []
+        if not found:
+            return Answer(204, b"")
+        suggested = {"aspectRecommendations": [{"localizedAspectName": "Brand", "suggestedValues": []}]}
+        detail = {
+            "reasonCode": "MISSING_ASPECT",
+            "message": "Add the item specific Brand.",
+            "complianceState": "AT_RISK",
+            "correctiveRecommendations": suggested,
+        }
+        rows = [
+            {
+                "complianceType": kind,
+                "listingId": listing.doc["listing_id"],
+                "sku": listing.sku,
+                "offerId": listing.doc["offer_id"],
+                "violations": [detail],
+            }
+            for listing in found
+        ]
+        body: dict[str, Any] = {
+            "href": here(call),
+            "limit": limit,
+            "offset": offset,
+            "total": len(rows),
+            "listingViolations": rows[offset : offset + limit],
+        }
+        if offset + limit < len(rows):
+            body["next"] = f"{here(call)}?compliance_type={kind}&limit={limit}&offset={offset + limit}"
+        return Answer(200, encode(body))
+
+    # Finances
+
+    def transactions(self, call: Call) -> Answer:
+        found = _DATES.fullmatch(call.first("filter") or "transactionDate:[1970-01-01T00:00:00Z..]")
+        if found is None:
+            raise refuse(400, 135008, "The value of transaction date filter is invalid.", "API_FINANCES")
+        begin, end = (_moment(text) for text in found.groups())
+        limit, offset = _page(call, 1000)
+        rows = [
+            row
+            for order in self.books.orders("channel = 'ebay' ORDER BY placed_ms, id", ())
+            for row in self._movements(order)
+            if begin <= row[0] <= (end or self.books.clock.now_ms())
+        ]
+        rows.sort(key=lambda row: row[0], reverse=call.first("sort") != "transactionDate")
+        if not rows:
+            return Answer(204, b"")
+        body: dict[str, Any] = {
+            "href": here(call),
+            "limit": limit,
+            "offset": offset,
+            "total": len(rows),
+            "transactions": [row for _, row in rows[offset : offset + limit]],
+        }
+        if offset + limit < len(rows):
+            kept = "".join(f"&{name}={value}" for name, value in call.query if name not in ("limit", "offset"))
+            body["next"] = f"{here(call)}?limit={limit}&offset={offset + limit}{kept}"
+        return Answer(200, encode(body))
+
+    def _movements(self, order: Order) -> list[tuple[int, dict[str, Any]]]:
+        """The sale without eBay's fee, and what was given back."""
+        if order.status == "cancelled":
+            return []
+        id = order_external_id("ebay", order.id)
+
+        def row(moment: int, number: str, kind: str, entry: str, minor: int, fee: int) -> tuple[int, dict[str, Any]]:
+            return moment, {
+                "transactionId": number,
+                "transactionType": kind,
+                "transactionStatus": "FUNDS_AVAILABLE_FOR_PAYOUT",
+                "bookingEntry": entry,
+                "amount": self._amount(minor),
+                "totalFeeAmount": self._amount(fee),
+                "transactionDate": rfc3339(moment),
+                "orderId": id,
+                "salesRecordReference": "0",
+            }
+
+        sale = row(order.placed_ms, id, "SALE", "CREDIT", order.total_minor - order.fee_minor, order.fee_minor)
+        return [
+            sale,
+            *(
+                row(refund.created_ms, str(refund.id), "REFUND", "DEBIT", refund.amount_minor, 0)
+                for refund in order.refunds
+            ),
+        ]
+
+    def _amount(self, minor: int) -> dict[str, str]:
+        return {"value": f"{minor // 100}.{minor % 100:02d}", "currency": self.shop.currency}
+
+    # Analytics
+
+    def standards(self, call: Call) -> Answer:
+        now = self.books.clock.now()
+        profile = {
+            "program": "PROGRAM_US",
+            "standardsLevel": "ABOVE_STANDARD",
+            "defaultProgram": True,
+            "cycle": {
+                "cycleType": "CURRENT",
+                "evaluationDate": rfc3339(milliseconds(now)),
+                "evaluationMonth": f"{now:%Y-%m}",
+            },
+            "metrics": [{"metricKey": "DEFECTIVE_TRANSACTION_RATE", "level": "ABOVE_STANDARD", "type": "FRACTION"}],
+        }
+        return Answer(200, encode({"standardsProfiles": [profile]}))
+
+
+def _page(call: Call, most: int) -> tuple[int, int]:
+    limit, offset = call.first("limit") or "10", call.first("offset") or "0"
+    if not (limit.isdigit() and offset.isdigit() and 1 <= int(limit) <= most):
+        raise refuse(400, 135003, "The value of pagination is invalid.", "API_FINANCES")
+    return int(limit), int(offset)
+
+
+def _moment(text: str) -> int:
+    """0 for none."""
+    try:
+        return milliseconds(datetime.fromisoformat(text)) if text else 0
+    except ValueError as wrong:
+        raise refuse(400, 135008, "The value of transaction date filter is invalid.", "API_FINANCES") from wrong
+
+
+def here(call: Call) -> str:
+    return f"{call.origin}{call.full_path}"
