@@ -15,7 +15,7 @@ from amazon_models import Example, Models, Operation, models_at, path_parts
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.connectors.marketplaces.amazon import fees, mapping, wire, wire_market, wire_orders, wire_work
+from flipsync.connectors.marketplaces.amazon import fees, mapping, wire, wire_market, wire_money, wire_orders, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.operations import OPERATIONS
 from flipsync.connectors.vault import MemoryVault
@@ -52,6 +52,18 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "getSubscription": wire_work.SubscriptionAnswer.model_validate,
     "createSubscription": wire_work.SubscriptionAnswer.model_validate,
     "deleteSubscriptionById": lambda data: data,
+    "createReport": wire_work.CreatedReport.model_validate,
+    "getReport": wire_work.Report.model_validate,
+    "getReportDocument": wire_work.ReportDocument.model_validate,
+    "listTransactions": wire_money.TransactionPage.model_validate,
+    "getMessagingActionsForOrder": wire_work.MessagingActions.model_validate,
+    "createConfirmOrderDetails": lambda data: data,
+    "createConfirmDeliveryDetails": lambda data: data,
+    "createUnexpectedProblem": lambda data: data,
+    "getEligibleShipmentServices": wire_money.EligibleAnswer.model_validate,
+    "createShipment": wire_money.ShipmentAnswer.model_validate,
+    "getShipment": wire_money.ShipmentAnswer.model_validate,
+    "cancelShipment": wire_money.ShipmentAnswer.model_validate,
 }
 #: Two models have an operation of this name.
 _MODEL = {"getOrder": "orders_2026-01-01"}
@@ -132,7 +144,7 @@ async def test_every_example_of_the_operations_that_are_used(models: Models) -> 
 
 
 #: Static examples of the operations in OPERATIONS.
-EXAMPLES = 57
+EXAMPLES = 81
 
 
 def test_the_table_of_operations_is_that_of_the_models(models: Models) -> None:
