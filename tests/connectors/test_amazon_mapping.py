@@ -195,6 +195,21 @@ def test_a_shipment_names_every_item_of_the_order() -> None:
     }
 
 
+def test_a_rest_goes_in_a_package_of_its_own() -> None:
+    def row(number: str, left: int) -> dict[str, Any]:
+        done = {"quantityFulfilled": 2 - left, "quantityUnfulfilled": left}
+        return {"orderItemId": number, "quantityOrdered": 2, "product": {"sellerSku": "A"}, "fulfillment": done}
+
+    partly = order(
+        "PARTIALLY_SHIPPED",
+        orderItems=[row("1", 0), row("2", 1)],
+        packages=[{"packageReferenceId": "1", "trackingNumber": "T0"}],
+    )
+    detail = mapping.shipment_body(partly, "M", "UPS", "T1", datetime(2026, 3, 3, tzinfo=UTC))["packageDetail"]
+    assert detail["orderItems"] == [{"orderItemId": "2", "quantity": 1}]
+    assert detail["packageReferenceId"] == "2"
+
+
 # Rivals
 
 

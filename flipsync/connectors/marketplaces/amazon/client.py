@@ -34,6 +34,7 @@ from flipsync.connectors.marketplaces.amazon.listings import every_listing
 from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
 from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
+from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -46,7 +47,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, Unauthenticated
+from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unauthenticated
 from flipsync.domain.money import Money
 
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
@@ -94,7 +95,7 @@ class AmazonConnector(MarketplaceConnector):
             await self._queue.aclose()
 
     async def probe(self) -> ChannelInfo:
-        return await probe(self._api)
+        return await probe(self._api, access_ends(self.credentials))
 
     # Listings
 
@@ -118,6 +119,9 @@ class AmazonConnector(MarketplaceConnector):
         existing = await self.read_listing(offer.sku)
         if existing is not None and existing.status == "active":
             return existing
+        if existing is not None and existing.quantity is None:
+            # Supplied by Amazon's warehouses: a whole new listing would name our own units, and take it out of them.
+            return await self.set_price(offer.sku, offer.price, key)
         return await self._publisher.publish(offer)
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
@@ -219,8 +223,13 @@ class AmazonConnector(MarketplaceConnector):
 
     async def notices(self) -> AsyncIterator[WebhookNotice]:
         if self._queue is None:
-            self._queue = NotificationQueue(
-                self.config, self.credentials, self.limiter, self.account_key, self._transport
-            )
+            if self.config.notification_url is None and "queue_arn" not in self.config.options:
+                return  # no queue was set up: `probe` says so, and orders are polled
+            try:
+                self._queue = NotificationQueue(
+                    self.config, self.credentials, self.limiter, self.account_key, self._transport
+                )
+            except InvalidInput as error:
+                raise Rejected(error.message, hint=error.hint, vendor_code="queue") from error
         async for message in self._queue.messages():
             yield notifications.notice(message)

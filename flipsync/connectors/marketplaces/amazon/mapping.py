@@ -280,19 +280,24 @@ _CARRIERS = {name.casefold(): name for name in ("USPS", "UPS", "FedEx", "DHL", "
 def shipment_body(
     row: wire_orders.Order, marketplace_id: str, carrier: str, tracking_number: str, shipped_at: datetime
 ) -> dict[str, Any]:
-    """The whole order in one package. A second confirmation names the same package, and so corrects the first."""
+    """All that was not shipped yet in one package; a second confirmation names the same one, and so corrects it."""
+    partly = row.fulfillment.fulfillment_status == "PARTIALLY_SHIPPED"
+    units = {
+        item.order_item_id: item.fulfillment.quantity_unfulfilled
+        if partly and item.fulfillment
+        else item.quantity_ordered
+        for item in row.order_items
+    }
     code = _CARRIERS.get(carrier.strip().casefold())
     named = {"carrierCode": code} if code else {"carrierCode": "Other", "carrierName": carrier}
     return {
         "marketplaceId": row.sales_channel.marketplace_id or marketplace_id,
         "packageDetail": {
-            "packageReferenceId": "1",
+            "packageReferenceId": str(len(row.packages) + 1 if partly else 1),
             **named,
             "trackingNumber": tracking_number,
             "shipDate": shipped_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "orderItems": [
-                {"orderItemId": item.order_item_id, "quantity": item.quantity_ordered} for item in row.order_items
-            ],
+            "orderItems": [{"orderItemId": name, "quantity": count} for name, count in units.items() if count > 0],
         },
     }
 
