@@ -15,7 +15,16 @@ from amazon_models import Example, Models, Operation, models_at, path_parts
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.connectors.marketplaces.amazon import fees, mapping, wire, wire_market, wire_money, wire_orders, wire_work
+from flipsync.connectors.marketplaces.amazon import (
+    fees,
+    mapping,
+    order_mapping,
+    wire,
+    wire_market,
+    wire_money,
+    wire_orders,
+    wire_work,
+)
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.operations import OPERATIONS
 from flipsync.connectors.vault import MemoryVault
@@ -63,6 +72,9 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "getEligibleShipmentServices": wire_money.EligibleAnswer.model_validate,
     "createShipment": wire_money.ShipmentAnswer.model_validate,
     "getShipment": wire_money.ShipmentAnswer.model_validate,
+    "createFulfillmentOrder": lambda data: data,
+    "getFulfillmentOrder": wire_work.FulfillmentOrderAnswer.model_validate,
+    "cancelFulfillmentOrder": lambda data: data,
     "cancelShipment": wire_money.ShipmentAnswer.model_validate,
 }
 #: Two models have an operation of this name.
@@ -188,7 +200,7 @@ def test_the_invalid_example_names_attributes(models: Models) -> None:
 
 def test_the_order_examples(models: Models) -> None:
     pages = [wire_orders.OrderSearch.model_validate(example_of(models, "searchOrders", n)) for n in range(3)]
-    orders = [mapping.order(order, "USD") for page in pages for order in page.orders]
+    orders = [order_mapping.order(order, "USD") for page in pages for order in page.orders]
     assert [(o.status, o.holds_stock, str(o.total)) for o in orders] == [
         ("shipped", False, "19940 JPY"),
         ("shipped", True, "34.99 GBP"),
@@ -196,7 +208,7 @@ def test_the_order_examples(models: Models) -> None:
     ]
     assert [line.total.amount_minor for line in orders[0].lines] == [5980, 13960]
     assert pages[0].pagination.next_token
-    taxed = mapping.order(wire_orders.OrderAnswer.model_validate(example_of(models, "getOrder", 2)).order, "USD")
+    taxed = order_mapping.order(wire_orders.OrderAnswer.model_validate(example_of(models, "getOrder", 2)).order, "USD")
     assert (str(taxed.lines[0].total), str(taxed.tax), str(taxed.total)) == ("39.99 USD", "10.00 USD", "49.99 USD")
     assert (taxed.ship_to.city, taxed.ship_to.region, taxed.ship_to.company) == ("Seattle", "WA", "Test Store")
 

@@ -30,6 +30,7 @@ ELSEWHERE_TESTED = {
     *("deleteSubscriptionById", "createRestrictedDataToken", "createReport", "getReport", "getReportDocument"),
     *("listTransactions", "getMessagingActionsForOrder", "createConfirmOrderDetails", "createConfirmDeliveryDetails"),
     *("createUnexpectedProblem", "getEligibleShipmentServices", "createShipment", "getShipment", "cancelShipment"),
+    *("createFulfillmentOrder", "getFulfillmentOrder", "cancelFulfillmentOrder"),
 }
 #: Not the Selling Partner API's: Login, the queue, documents and schemas.
 ELSEWHERE = ("/amazon/auth/", "/amazon/queue", "/amazon/documents/", "/amazon/schemas/")

@@ -17,7 +17,7 @@ from amazon_models import Models, models_at
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.connectors.marketplaces.amazon import finances, labels, messaging, reports
+from flipsync.connectors.marketplaces.amazon import finances, labels, messaging, outbound, reports
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import Address
@@ -244,6 +244,47 @@ async def test_buying_without_an_answer_is_unknown(server: Server, api: SellerAp
         server.excused = ("is not one of",)
         with pytest.raises(OutcomeUnknown):
             await labels.buy(api, PARCEL, service)
+
+
+# Other channels' orders from Amazon's warehouses (this model has no static examples)
+
+
+async def test_an_order_is_sent_from_amazons_warehouse(server: Server, api: SellerApi) -> None:
+    server.give("createFulfillmentOrder", {})
+    placed = datetime(2026, 3, 2, 14, tzinfo=UTC)
+    await outbound.send(api, "shop-1001", {"LAMP-1": 2, "MUG": 1}, SENDER, placed)
+    (request,) = server.sent("createFulfillmentOrder")
+    body = json.loads(request.content)
+    assert [(row["sellerSku"], row["quantity"]) for row in body["items"]] == [("LAMP-1", 2), ("MUG", 1)]
+    assert (body["sellerFulfillmentOrderId"], body["fulfillmentPolicy"]) == ("shop-1001", "FillOrKill")
+    parcel = {"packageNumber": 1, "carrierCode": "UPS", "trackingNumber": "1Z999"}
+    shipment = {
+        "amazonShipmentId": "s",
+        "fulfillmentCenterId": "c",
+        "fulfillmentShipmentStatus": "SHIPPED",
+        "fulfillmentShipmentItem": [],
+        "fulfillmentShipmentPackage": [parcel],
+    }
+    order = {
+        **{name: body[name] for name in ("sellerFulfillmentOrderId", "marketplaceId", "displayableOrderId")},
+        **{name: body[name] for name in ("displayableOrderDate", "displayableOrderComment", "destinationAddress")},
+        "shippingSpeedCategory": "Standard",
+        "receivedDate": "2026-03-02T14:00:00Z",
+        "fulfillmentOrderStatus": "Complete",
+        "statusUpdatedDate": "2026-03-02T14:00:00Z",
+    }
+    result = {"fulfillmentOrder": order, "fulfillmentOrderItems": [], "fulfillmentShipments": [shipment]}
+    server.give("getFulfillmentOrder", {"payload": {**result, "returnItems": [], "returnAuthorizations": []}})
+    assert await outbound.read(api, "shop-1001") == outbound.Consignment("shop-1001", "Complete", (("UPS", "1Z999"),))
+    missing = {"errors": [{"code": "InvalidInput", "message": "not found"}]}
+    server.give("getFulfillmentOrder", missing, 404)
+    assert await outbound.read(api, "shop-1002") is None
+    server.give("cancelFulfillmentOrder", missing, 400)
+    with pytest.raises(Rejected):
+        await outbound.cancel(api, "shop-1001")
+    server.give("createFulfillmentOrder", missing, 500)
+    with pytest.raises(OutcomeUnknown):
+        await outbound.send(api, "shop-1003", {"MUG": 1}, SENDER, placed)
 
 
 # Messages

@@ -27,7 +27,15 @@ from flipsync.connectors.base import (
     QuantityChange,
     QuantityOutcome,
 )
-from flipsync.connectors.marketplaces.amazon import attributes, mapping, notifications, orders, pricing, wire
+from flipsync.connectors.marketplaces.amazon import (
+    attributes,
+    mapping,
+    notifications,
+    order_mapping,
+    orders,
+    pricing,
+    wire,
+)
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
 from flipsync.connectors.marketplaces.amazon.listings import every_listing
@@ -192,17 +200,17 @@ class AmazonConnector(MarketplaceConnector):
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Complete up to the last one yielded: ask again from its time, and rarely (0.0056 requests a second)."""
         async for order in orders.changed_orders(self._api, modified_after):
-            yield mapping.order(order, self.config.currency)
+            yield order_mapping.order(order, self.config.currency)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await orders.known_order(self._api, external_id)
-        return None if order is None else mapping.order(order, self.config.currency)
+        return None if order is None else order_mapping.order(order, self.config.currency)
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         order = await orders.confirm(self._api, order_external_id, carrier, tracking_number)
-        return mapping.order(order, self.config.currency)
+        return order_mapping.order(order, self.config.currency)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         usual = self.config.options.get("condition", "new").partition("_")[0]

@@ -32,6 +32,7 @@ _FEEDS = "/feeds/2021-06-30"
 _NOTES = "/notifications/v1"
 _REPORTS = "/reports/2021-06-30"
 _MESSAGING = "/messaging/v1/orders/{amazonOrderId}"
+_OUTBOUND = "/fba/outbound/2020-07-01/fulfillmentOrders"
 _PRICING = "/batches/products/pricing"
 
 OPERATIONS: dict[str, Operation] = {
@@ -62,6 +63,9 @@ OPERATIONS: dict[str, Operation] = {
         Operation("createShipment", "POST", "/mfn/v0/shipments", 2.0, 2),
         Operation("getShipment", "GET", "/mfn/v0/shipments/{shipmentId}", 1.0, 1),
         Operation("cancelShipment", "DELETE", "/mfn/v0/shipments/{shipmentId}", 1.0, 1),
+        Operation("createFulfillmentOrder", "POST", _OUTBOUND, 2.0, 30),
+        Operation("getFulfillmentOrder", "GET", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}", 2.0, 30),
+        Operation("cancelFulfillmentOrder", "PUT", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}/cancel", 2.0, 30),
         Operation("getListingOffersBatch", "POST", f"{_PRICING}/v0/listingOffers", 0.5, 1, True),
         Operation(
             "getFeaturedOfferExpectedPriceBatch",

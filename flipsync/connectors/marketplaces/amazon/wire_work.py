@@ -129,3 +129,26 @@ class ActionLinks(Wire):
 
 class MessagingActions(Wire):
     links: ActionLinks = Field(alias="_links")
+
+
+class FulfillmentPackage(Wire):
+    carrier_code: str
+    tracking_number: str = ""
+
+
+class FulfillmentShipment(Wire):
+    fulfillment_shipment_package: tuple[FulfillmentPackage, ...] = ()
+
+
+class FulfillmentOrder(Wire):
+    seller_fulfillment_order_id: str
+    fulfillment_order_status: str
+
+
+class FulfillmentOrderResult(Wire):
+    fulfillment_order: FulfillmentOrder
+    fulfillment_shipments: tuple[FulfillmentShipment, ...] = ()
+
+
+class FulfillmentOrderAnswer(Wire):
+    payload: FulfillmentOrderResult
