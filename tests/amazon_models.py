@@ -30,6 +30,11 @@ FILES = (
     "fbaInventory",
     "feeds_2021-06-30",
     "notifications",
+    "reports_2021-06-30",
+    "finances_2024-06-19",
+    "messaging",
+    "merchantFulfillmentV0",
+    "fulfillmentOutbound_2020-07-01",
 )
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 

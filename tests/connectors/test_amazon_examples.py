@@ -15,7 +15,16 @@ from amazon_models import Example, Models, Operation, models_at, path_parts
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.connectors.marketplaces.amazon import fees, mapping, wire, wire_market, wire_orders, wire_work
+from flipsync.connectors.marketplaces.amazon import (
+    fees,
+    mapping,
+    order_mapping,
+    wire,
+    wire_market,
+    wire_money,
+    wire_orders,
+    wire_work,
+)
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.operations import OPERATIONS
 from flipsync.connectors.vault import MemoryVault
@@ -52,6 +61,21 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "getSubscription": wire_work.SubscriptionAnswer.model_validate,
     "createSubscription": wire_work.SubscriptionAnswer.model_validate,
     "deleteSubscriptionById": lambda data: data,
+    "createReport": wire_work.CreatedReport.model_validate,
+    "getReport": wire_work.Report.model_validate,
+    "getReportDocument": wire_work.ReportDocument.model_validate,
+    "listTransactions": wire_money.TransactionPage.model_validate,
+    "getMessagingActionsForOrder": wire_work.MessagingActions.model_validate,
+    "createConfirmOrderDetails": lambda data: data,
+    "createConfirmDeliveryDetails": lambda data: data,
+    "createUnexpectedProblem": lambda data: data,
+    "getEligibleShipmentServices": wire_money.EligibleAnswer.model_validate,
+    "createShipment": wire_money.ShipmentAnswer.model_validate,
+    "getShipment": wire_money.ShipmentAnswer.model_validate,
+    "createFulfillmentOrder": lambda data: data,
+    "getFulfillmentOrder": wire_work.FulfillmentOrderAnswer.model_validate,
+    "cancelFulfillmentOrder": lambda data: data,
+    "cancelShipment": wire_money.ShipmentAnswer.model_validate,
 }
 #: Two models have an operation of this name.
 _MODEL = {"getOrder": "orders_2026-01-01"}
@@ -132,7 +156,7 @@ async def test_every_example_of_the_operations_that_are_used(models: Models) -> 
 
 
 #: Static examples of the operations in OPERATIONS.
-EXAMPLES = 57
+EXAMPLES = 81
 
 
 def test_the_table_of_operations_is_that_of_the_models(models: Models) -> None:
@@ -176,7 +200,7 @@ def test_the_invalid_example_names_attributes(models: Models) -> None:
 
 def test_the_order_examples(models: Models) -> None:
     pages = [wire_orders.OrderSearch.model_validate(example_of(models, "searchOrders", n)) for n in range(3)]
-    orders = [mapping.order(order, "USD") for page in pages for order in page.orders]
+    orders = [order_mapping.order(order, "USD") for page in pages for order in page.orders]
     assert [(o.status, o.holds_stock, str(o.total)) for o in orders] == [
         ("shipped", False, "19940 JPY"),
         ("shipped", True, "34.99 GBP"),
@@ -184,7 +208,7 @@ def test_the_order_examples(models: Models) -> None:
     ]
     assert [line.total.amount_minor for line in orders[0].lines] == [5980, 13960]
     assert pages[0].pagination.next_token
-    taxed = mapping.order(wire_orders.OrderAnswer.model_validate(example_of(models, "getOrder", 2)).order, "USD")
+    taxed = order_mapping.order(wire_orders.OrderAnswer.model_validate(example_of(models, "getOrder", 2)).order, "USD")
     assert (str(taxed.lines[0].total), str(taxed.tax), str(taxed.total)) == ("39.99 USD", "10.00 USD", "49.99 USD")
     assert (taxed.ship_to.city, taxed.ship_to.region, taxed.ship_to.company) == ("Seattle", "WA", "Test Store")
 

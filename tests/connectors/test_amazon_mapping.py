@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_market, wire_orders
+from flipsync.connectors.marketplaces.amazon import attributes, mapping, order_mapping, wire, wire_market, wire_orders
 from flipsync.connectors.marketplaces.amazon.attributes import Place
 from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.money import Money, usd
@@ -151,12 +151,12 @@ def order(status: str = "UNSHIPPED", by: str = "MERCHANT", **changes: Any) -> wi
     ],
 )
 def test_what_an_orders_status_means(status: str, by: str, ours: str, holds: bool) -> None:
-    found = mapping.order(order(status, by), "USD")
+    found = order_mapping.order(order(status, by), "USD")
     assert (found.status, found.holds_stock) == (ours, holds)
 
 
 def test_a_pending_order_has_no_amounts_yet() -> None:
-    found = mapping.order(order("PENDING"), "EUR")
+    found = order_mapping.order(order("PENDING"), "EUR")
     assert (found.currency, str(found.total), str(found.lines[0].total)) == ("EUR", "0.00 EUR", "0.00 EUR")
     assert found.lines[0].quantity == 2 and found.ship_to.name == ""
 
@@ -171,7 +171,7 @@ def test_tax_shipping_and_discounts_are_told_apart() -> None:
         "breakdowns": [{"type": kind, "subtotal": money(amount)} for kind, amount in parts],
     }
     row = {"orderItemId": "1", "quantityOrdered": 2, "product": {"sellerSku": "A"}, "proceeds": proceeds}
-    found = mapping.order(order(orderItems=[row], proceeds={"grandTotal": money("46.28")}), "USD")
+    found = order_mapping.order(order(orderItems=[row], proceeds={"grandTotal": money("46.28")}), "USD")
     assert (found.lines[0].total, found.tax, found.shipping) == (usd("38.00"), usd("3.28"), usd("5.00"))
     assert found.total == found.lines[0].total + found.tax + found.shipping == usd("46.28")
 
@@ -181,11 +181,11 @@ def test_tax_shipping_and_discounts_are_told_apart() -> None:
     [("111-0000000-0000001", True), ("S01-1234567-1234567", True), ("424242", False), ("../x", False), ("", False)],
 )
 def test_what_can_be_an_orders_id(text: str, good: bool) -> None:
-    assert mapping.is_order_id(text) == good
+    assert order_mapping.is_order_id(text) == good
 
 
 def test_a_shipment_names_every_item_of_the_order() -> None:
-    body = mapping.shipment_body(order(), "M", "FedEx", "T1", datetime(2026, 3, 3, tzinfo=UTC))
+    body = order_mapping.shipment_body(order(), "M", "FedEx", "T1", datetime(2026, 3, 3, tzinfo=UTC))
     assert body["packageDetail"] == {
         "packageReferenceId": "1",
         "carrierCode": "FedEx",
@@ -193,6 +193,21 @@ def test_a_shipment_names_every_item_of_the_order() -> None:
         "shipDate": "2026-03-03T00:00:00Z",
         "orderItems": [{"orderItemId": "1", "quantity": 2}],
     }
+
+
+def test_a_rest_goes_in_a_package_of_its_own() -> None:
+    def row(number: str, left: int) -> dict[str, Any]:
+        done = {"quantityFulfilled": 2 - left, "quantityUnfulfilled": left}
+        return {"orderItemId": number, "quantityOrdered": 2, "product": {"sellerSku": "A"}, "fulfillment": done}
+
+    partly = order(
+        "PARTIALLY_SHIPPED",
+        orderItems=[row("1", 0), row("2", 1)],
+        packages=[{"packageReferenceId": "1", "trackingNumber": "T0"}],
+    )
+    detail = order_mapping.shipment_body(partly, "M", "UPS", "T1", datetime(2026, 3, 3, tzinfo=UTC))["packageDetail"]
+    assert detail["orderItems"] == [{"orderItemId": "2", "quantity": 1}]
+    assert detail["packageReferenceId"] == "2"
 
 
 # Rivals

@@ -17,7 +17,7 @@ from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
 from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
 from flipsync.connectors.marketplaces.amazon.sigv4 import signed_headers
 from flipsync.domain.channel import Offer, WebhookNotice
-from flipsync.domain.errors import InvalidInput, Rejected, Retryable, Unauthenticated
+from flipsync.domain.errors import Rejected, Retryable, Unauthenticated
 from flipsync.domain.money import usd
 
 LAMP = Offer(sku="LAMP-1", title="Lamp", price=usd("19.90"), quantity=5, barcode="4006381333931")
@@ -122,9 +122,15 @@ async def test_without_a_queue_nothing_is_subscribed(channel: Any) -> None:
     connector = AmazonConnector(config, own.credentials, Unlimited(), "a", transport=channel.tap)
     with pytest.raises(Rejected, match="queue"):
         await connector.ensure_webhooks("", SecretStr(""))
-    with pytest.raises(InvalidInput, match="queue_arn"):
+    with pytest.raises(Rejected, match="queue_arn"):
         await everything(connector)
+    assert any("no queue" in note for note in (await connector.probe()).notes)
     await connector.aclose()
+    bare = AmazonConnector(
+        config.model_copy(update={"notification_url": None}), own.credentials, Unlimited(), "a", transport=channel.tap
+    )
+    assert await everything(bare) == []
+    await bare.aclose()
 
 
 # Notices

@@ -32,7 +32,8 @@ class Paced(Unlimited):
         now = asyncio.get_running_loop().time()
         full_at = max(now, self._full_at.get(bucket, now)) + cost / rate_per_second
         self._full_at[bucket] = full_at
-        await asyncio.sleep(max(0.0, full_at - now - burst / rate_per_second))
+        # Half a token is left: one request's delay on its way must not bring the next one too close.
+        await asyncio.sleep(max(0.0, full_at - now - (burst - 0.5) / rate_per_second))
 
 
 @dataclass

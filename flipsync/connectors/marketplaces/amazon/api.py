@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore
-from flipsync.connectors.marketplaces.amazon import mapping, tokens
+from flipsync.connectors.marketplaces.amazon import mapping, tokens, wire
 from flipsync.connectors.marketplaces.amazon.operations import OPERATIONS
 from flipsync.connectors.marketplaces.amazon.places import MARKETPLACES, TOKEN_URL, Region
 from flipsync.connectors.oauth import AccessTokens
@@ -76,12 +76,18 @@ class SellerApi:
         params: Params = (),
         body: Any = None,
         grantless: bool = False,
+        restricted: bool = False,
         reads: bool = False,
     ) -> T:
-        """Carry out an operation. `reads`: this use of it changes nothing; `grantless`: for the application itself."""
+        """Carry out an operation. `reads`: this use of it changes nothing; `grantless`: for the application itself.
+
+        `restricted`: the answer has what only a Restricted Data Token of this one resource shows.
+        """
         operation = OPERATIONS[name]
-        url = self._base + operation.path.format_map({key: _segment(value) for key, value in (path or {}).items()})
+        where = operation.path.format_map({key: _segment(value) for key, value in (path or {}).items()})
+        url = self._base + where
         http = self._application if grantless else self._seller
+        token = await self._restricted_token(operation.method, where) if restricted else None
         try:
             answer = await http.request(
                 operation.method,
@@ -89,6 +95,8 @@ class SellerApi:
                 decode=decode,
                 params=params,
                 body=body,
+                headers=tokens.token_header(token) if token else None,
+                signed=token is None,
                 limit=operation.limit,
                 reads=reads or operation.reads,
             )
@@ -99,6 +107,12 @@ class SellerApi:
                 await self._limiter.pause(f"{self._account_key}:{name}", refused.after)
             raise
         return answer.value
+
+    async def _restricted_token(self, method: str, path: str) -> SecretStr:
+        """https://developer-docs.amazon.com/sp-api/docs/tokens-api: good for an hour, asked for anew each time."""
+        body = {"restrictedResources": [{"method": method, "path": path}]}
+        answer = await self.call("createRestrictedDataToken", wire.RestrictedDataToken.model_validate, body=body)
+        return answer.restricted_data_token
 
     async def known(self, name: str, decode: Callable[[Any], T], **more: Any) -> T | None:
         """`call`, or None where Amazon says there is no such thing."""

@@ -27,13 +27,22 @@ from flipsync.connectors.base import (
     QuantityChange,
     QuantityOutcome,
 )
-from flipsync.connectors.marketplaces.amazon import attributes, mapping, notifications, orders, pricing, wire
+from flipsync.connectors.marketplaces.amazon import (
+    attributes,
+    mapping,
+    notifications,
+    order_mapping,
+    orders,
+    pricing,
+    wire,
+)
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
 from flipsync.connectors.marketplaces.amazon.listings import every_listing
 from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
 from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
+from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -46,7 +55,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, Unauthenticated
+from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unauthenticated
 from flipsync.domain.money import Money
 
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
@@ -94,7 +103,7 @@ class AmazonConnector(MarketplaceConnector):
             await self._queue.aclose()
 
     async def probe(self) -> ChannelInfo:
-        return await probe(self._api)
+        return await probe(self._api, access_ends(self.credentials))
 
     # Listings
 
@@ -118,6 +127,9 @@ class AmazonConnector(MarketplaceConnector):
         existing = await self.read_listing(offer.sku)
         if existing is not None and existing.status == "active":
             return existing
+        if existing is not None and existing.quantity is None:
+            # Supplied by Amazon's warehouses: a whole new listing would name our own units, and take it out of them.
+            return await self.set_price(offer.sku, offer.price, key)
         return await self._publisher.publish(offer)
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
@@ -188,17 +200,17 @@ class AmazonConnector(MarketplaceConnector):
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Complete up to the last one yielded: ask again from its time, and rarely (0.0056 requests a second)."""
         async for order in orders.changed_orders(self._api, modified_after):
-            yield mapping.order(order, self.config.currency)
+            yield order_mapping.order(order, self.config.currency)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await orders.known_order(self._api, external_id)
-        return None if order is None else mapping.order(order, self.config.currency)
+        return None if order is None else order_mapping.order(order, self.config.currency)
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         order = await orders.confirm(self._api, order_external_id, carrier, tracking_number)
-        return mapping.order(order, self.config.currency)
+        return order_mapping.order(order, self.config.currency)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         usual = self.config.options.get("condition", "new").partition("_")[0]
@@ -223,8 +235,13 @@ class AmazonConnector(MarketplaceConnector):
 
     async def notices(self) -> AsyncIterator[WebhookNotice]:
         if self._queue is None:
-            self._queue = NotificationQueue(
-                self.config, self.credentials, self.limiter, self.account_key, self._transport
-            )
+            if self.config.notification_url is None and "queue_arn" not in self.config.options:
+                return  # no queue was set up: `probe` says so, and orders are polled
+            try:
+                self._queue = NotificationQueue(
+                    self.config, self.credentials, self.limiter, self.account_key, self._transport
+                )
+            except InvalidInput as error:
+                raise Rejected(error.message, hint=error.hint, vendor_code="queue") from error
         async for message in self._queue.messages():
             yield notifications.notice(message)

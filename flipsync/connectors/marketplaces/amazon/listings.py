@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
+from flipsync.domain.errors import Rejected
 
 _PAGE = 20
 #: Amazon pages through no more results of one search than this.
@@ -28,8 +29,13 @@ async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
                 seen.add(item.sku)
                 yielded += 1
                 yield item
-        if walked < _WINDOW or not yielded or newest is None:
+        if walked < _WINDOW:
             return
+        if not yielded or newest is None:
+            raise Rejected(
+                f"more than {_WINDOW} listings were created at one moment: Amazon's search shows no further ones",
+                vendor_code="window",
+            )
         since = newest
 
 

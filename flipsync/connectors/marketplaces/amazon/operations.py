@@ -30,6 +30,9 @@ class Operation:
 _LISTINGS = "/listings/2021-08-01/items/{sellerId}"
 _FEEDS = "/feeds/2021-06-30"
 _NOTES = "/notifications/v1"
+_REPORTS = "/reports/2021-06-30"
+_MESSAGING = "/messaging/v1/orders/{amazonOrderId}"
+_OUTBOUND = "/fba/outbound/2020-07-01/fulfillmentOrders"
 _PRICING = "/batches/products/pricing"
 
 OPERATIONS: dict[str, Operation] = {
@@ -48,6 +51,21 @@ OPERATIONS: dict[str, Operation] = {
         Operation("getOrder", "GET", "/orders/2026-01-01/orders/{orderId}", 0.5, 30),
         Operation("confirmShipment", "POST", "/orders/v0/orders/{orderId}/shipmentConfirmation", 2.0, 10),
         Operation("createRestrictedDataToken", "POST", "/tokens/2021-03-01/restrictedDataToken", 1.0, 10, True),
+        Operation("createReport", "POST", f"{_REPORTS}/reports", 0.0167, 15),
+        Operation("getReport", "GET", f"{_REPORTS}/reports/{{reportId}}", 2.0, 15),
+        Operation("getReportDocument", "GET", f"{_REPORTS}/documents/{{reportDocumentId}}", 0.0167, 15),
+        Operation("listTransactions", "GET", "/finances/2024-06-19/transactions", 0.5, 10),
+        Operation("getMessagingActionsForOrder", "GET", _MESSAGING, 1.0, 5),
+        Operation("createConfirmOrderDetails", "POST", f"{_MESSAGING}/messages/confirmOrderDetails", 1.0, 5),
+        Operation("createConfirmDeliveryDetails", "POST", f"{_MESSAGING}/messages/confirmDeliveryDetails", 1.0, 5),
+        Operation("createUnexpectedProblem", "POST", f"{_MESSAGING}/messages/unexpectedProblem", 1.0, 5),
+        Operation("getEligibleShipmentServices", "POST", "/mfn/v0/eligibleShippingServices", 6.0, 12, True),
+        Operation("createShipment", "POST", "/mfn/v0/shipments", 2.0, 2),
+        Operation("getShipment", "GET", "/mfn/v0/shipments/{shipmentId}", 1.0, 1),
+        Operation("cancelShipment", "DELETE", "/mfn/v0/shipments/{shipmentId}", 1.0, 1),
+        Operation("createFulfillmentOrder", "POST", _OUTBOUND, 2.0, 30),
+        Operation("getFulfillmentOrder", "GET", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}", 2.0, 30),
+        Operation("cancelFulfillmentOrder", "PUT", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}/cancel", 2.0, 30),
         Operation("getListingOffersBatch", "POST", f"{_PRICING}/v0/listingOffers", 0.5, 1, True),
         Operation(
             "getFeaturedOfferExpectedPriceBatch",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from flipsync.connectors.marketplaces.amazon import mapping, wire_orders
+from flipsync.connectors.marketplaces.amazon import order_mapping, wire_orders
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.domain.clock import require_utc, utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
@@ -44,7 +44,7 @@ async def changed_orders(api: SellerApi, modified_after: datetime) -> AsyncItera
 
 
 async def known_order(api: SellerApi, external_id: str) -> wire_orders.Order | None:
-    if not mapping.is_order_id(external_id):
+    if not order_mapping.is_order_id(external_id):
         return None
     path = {"orderId": external_id}
     answer = await api.known("getOrder", wire_orders.OrderAnswer.model_validate, path=path, params=_DATA)
@@ -56,14 +56,14 @@ async def confirm(api: SellerApi, external_id: str, carrier: str, tracking_numbe
     order = await known_order(api, external_id)
     if order is None:
         raise Rejected("there is no such order", vendor_code="NotFound", vendor_status=404, missing=True)
-    if mapping.by_amazon(order):
+    if order_mapping.by_amazon(order):
         raise Rejected("Amazon ships this order itself", vendor_code="fulfilled_by_amazon")
     status = order.fulfillment.fulfillment_status
     if status not in ("UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"):
         raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")
-    if mapping.is_shipped_with(order, tracking_number):
+    if order_mapping.is_shipped_with(order, tracking_number):
         return order
-    body = mapping.shipment_body(order, api.marketplace_id, carrier, tracking_number, utc_now())
+    body = order_mapping.shipment_body(order, api.marketplace_id, carrier, tracking_number, utc_now())
     await api.call("confirmShipment", _nothing, path={"orderId": external_id}, body=body)
     try:
         return await known_order(api, external_id) or order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from flipsync.connectors.marketplaces.amazon import wire
@@ -15,7 +16,7 @@ _API_VERSION = "Listings Items 2021-08-01, Orders 2026-01-01"
 _QUESTION_SKU = "flipsync-permission-question"
 
 
-async def probe(api: SellerApi) -> ChannelInfo:
+async def probe(api: SellerApi, access_ends_at: datetime | None) -> ChannelInfo:
     """Name, currency, and whether listings may be written. Raises Rejected(auth) when the account refuses the token."""
     notes: list[str] = []
     answer = await api.call("getMarketplaceParticipations", wire.Participations.model_validate)
@@ -31,6 +32,8 @@ async def probe(api: SellerApi) -> ChannelInfo:
         if currency != api.config.currency:
             notes.append(f"the marketplace sells in {currency}, the account is set to {api.config.currency}")
     _check_region(api, notes)
+    if api.config.notification_url is None or "queue_arn" not in api.config.options:
+        notes.append("no queue is set for notifications: sales are seen when the order list is read, minutes later")
     can_read = await _can_read(api, notes)
     can_write = await _can_write(api, notes)
     return ChannelInfo(
@@ -40,6 +43,7 @@ async def probe(api: SellerApi) -> ChannelInfo:
         can_read=can_read,
         can_write=can_write,
         notes=tuple(notes),
+        access_ends_at=access_ends_at,
     )
 
 

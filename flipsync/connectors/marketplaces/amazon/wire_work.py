@@ -1,4 +1,4 @@
-"""Feeds, notifications and the queue on the wire (Feeds 2021-06-30, Notifications v1, Amazon SQS)."""
+"""Feeds, reports, messages, notifications and the queue on the wire."""
 
 from __future__ import annotations
 
@@ -101,3 +101,54 @@ class QueueError(BaseModel):
 
     type: str = Field(alias="__type")
     message: str = ""
+
+
+class CreatedReport(Wire):
+    report_id: str
+
+
+class Report(Wire):
+    report_id: str
+    processing_status: Literal["CANCELLED", "DONE", "FATAL", "IN_PROGRESS", "IN_QUEUE"]
+    report_document_id: str | None = None
+
+
+class ReportDocument(Wire):
+    report_document_id: str
+    url: str
+    compression_algorithm: Literal["GZIP"] | None = None
+
+
+class ActionLink(Wire):
+    name: str
+
+
+class ActionLinks(Wire):
+    actions: tuple[ActionLink, ...] = ()
+
+
+class MessagingActions(Wire):
+    links: ActionLinks = Field(alias="_links")
+
+
+class FulfillmentPackage(Wire):
+    carrier_code: str
+    tracking_number: str = ""
+
+
+class FulfillmentShipment(Wire):
+    fulfillment_shipment_package: tuple[FulfillmentPackage, ...] = ()
+
+
+class FulfillmentOrder(Wire):
+    seller_fulfillment_order_id: str
+    fulfillment_order_status: str
+
+
+class FulfillmentOrderResult(Wire):
+    fulfillment_order: FulfillmentOrder
+    fulfillment_shipments: tuple[FulfillmentShipment, ...] = ()
+
+
+class FulfillmentOrderAnswer(Wire):
+    payload: FulfillmentOrderResult

@@ -1,0 +1,67 @@
+"""What was paid and given back (Finances API 2024-06-19): Amazon's orders themselves do not tell of refunds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flipsync.connectors.marketplaces.amazon import wire_money
+from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.domain.channel import ChannelRefund
+from flipsync.domain.clock import require_utc
+from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One movement of money. `total` is what it adds to the seller's balance: negative for a refund."""
+
+    id: str
+    kind: str
+    order_id: str | None
+    total: Money
+    posted_at: datetime
+
+
+async def transactions(
+    api: SellerApi, *, since: datetime | None = None, order_id: str | None = None
+) -> AsyncIterator[Transaction]:
+    """Movements posted at or after `since`, or those of one order; one of the two is needed."""
+    if (since is None) == (order_id is None):
+        raise Rejected("ask for a time or for an order", vendor_code="request")
+    query = [("marketplaceId", api.marketplace_id)]
+    if since is not None:
+        query.append(("postedAfter", require_utc(since).isoformat().replace("+00:00", "Z")))
+    if order_id is not None:
+        query += [("relatedIdentifierName", "ORDER_ID"), ("relatedIdentifierValue", order_id)]
+    token: str | None = None
+    seen: set[str] = set()
+    while True:
+        params = [*query, *([("nextToken", token)] if token else [])]
+        page = await api.call("listTransactions", wire_money.TransactionPage.model_validate, params=params)
+        for row in page.payload.transactions:
+            yield transaction(row)
+        token = page.payload.next_token
+        if not token or token in seen:
+            return
+        seen.add(token)
+
+
+async def refunds_of(api: SellerApi, order_id: str) -> list[ChannelRefund]:
+    """What was given back for an order. Returned units are the seller's to put on sale again: none is restocked."""
+    found = [row async for row in transactions(api, order_id=order_id)]
+    return [
+        ChannelRefund(external_id=row.id, amount=-row.total, created_at=row.posted_at)
+        for row in found
+        if row.kind.casefold() == "refund" and row.total.amount_minor < 0
+    ]
+
+
+def transaction(row: wire_money.Transaction) -> Transaction:
+    """Raises ValueError for an amount its currency cannot have."""
+    orders = [each.related_identifier_value for each in row.related_identifiers if each.is_order]
+    posted = row.posted_date.astimezone(UTC)
+    identity = row.transaction_id or "|".join((*orders, row.transaction_type, posted.isoformat()))
+    return Transaction(identity, row.transaction_type, orders[0] if orders else None, row.total_amount.money(), posted)

@@ -1,0 +1,82 @@
+"""Transactions and bought labels on the wire (Finances 2024-06-19, Merchant Fulfillment v0)."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from flipsync.connectors.marketplaces.amazon.wire import Amount, Pascal, PascalPrice, Wire
+from flipsync.domain.money import Money
+
+
+class CurrencyAmount(Wire):
+    currency_code: str
+    currency_amount: Amount
+
+    def money(self) -> Money:
+        return Money.from_decimal(self.currency_amount, self.currency_code)
+
+
+class RelatedIdentifier(Wire):
+    related_identifier_name: str
+    related_identifier_value: str
+
+    @property
+    def is_order(self) -> bool:
+        return self.related_identifier_name == "ORDER_ID"
+
+
+class Transaction(Wire):
+    transaction_id: str = ""
+    transaction_type: str = ""
+    posted_date: AwareDatetime
+    total_amount: CurrencyAmount
+    related_identifiers: tuple[RelatedIdentifier, ...] = ()
+
+
+class TransactionList(Wire):
+    transactions: tuple[Transaction, ...] = ()
+    next_token: str | None = None
+
+
+class TransactionPage(Wire):
+    payload: TransactionList
+
+
+class ShippingService(Pascal):
+    shipping_service_name: str
+    carrier_name: str
+    shipping_service_id: str
+    shipping_service_offer_id: str = ""
+    latest_estimated_delivery_date: AwareDatetime | None = None
+    rate: PascalPrice
+
+
+class EligibleServices(Pascal):
+    shipping_service_list: tuple[ShippingService, ...]
+
+
+class EligibleAnswer(Wire):
+    payload: EligibleServices
+
+
+class FileContents(Pascal):
+    contents: str
+    file_type: str
+    checksum: str
+
+
+class Label(Pascal):
+    file_contents: FileContents
+
+
+class Shipment(Pascal):
+    shipment_id: str
+    amazon_order_id: str
+    shipping_service: ShippingService
+    label: Label
+    status: str
+    tracking_id: str = ""
+
+
+class ShipmentAnswer(Wire):
+    payload: Shipment
