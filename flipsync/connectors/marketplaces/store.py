@@ -115,7 +115,7 @@ class StoreConnector(StoreShape):
         await self.describe(row, offer)
         await self.write_price(row, offer.price)
         await self.write_quantity(row, offer.quantity)
-        await self.show(row, True)
+        await self.show(row, True, key)
         return await self._read_back(state.external_id)
 
     async def _first(self, sku: str, made: str) -> Row | None:
@@ -147,7 +147,7 @@ class StoreConnector(StoreShape):
     async def end(self, external_id: str, key: str) -> None:
         row = await self.row(external_id)
         if row is not None and self.translated(self.listing, row).status != "ended":
-            await self.show(row, False)
+            await self.show(row, False, key)
 
     async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
         self._require_currency(price)

@@ -86,10 +86,10 @@ class StoreCalls:
     async def get(self, path: str, **params: Any) -> Any:
         return await self._call("GET", path, params=params)
 
-    async def find(self, path: str, **params: Any) -> Any | None:
-        """None where the shop says there is no such thing."""
+    async def find(self, path: str, segment: str = "", **params: Any) -> Any | None:
+        """None where the shop says there is no such thing; `segment` is put behind `path`, whatever it holds."""
         try:
-            return await self.get(path, **params)
+            return await self.get(path + self.segment(segment) if segment else path, **params)
         except Rejected as refused:
             if refused.missing:
                 return None

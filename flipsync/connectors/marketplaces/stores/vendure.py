@@ -198,7 +198,7 @@ class VendureStore(VendureOrders):
         level = {"stockLocationId": row["place"], "stockOnHand": max(0, quantity + self._kept(row))}
         await self._update(row, stockLevels=[level], trackInventory="TRUE")
 
-    async def show(self, row: Row, on_sale: bool) -> None:
+    async def show(self, row: Row, on_sale: bool, key: str) -> None:
         """A product goes with the last of its variants, and comes back with the first."""
         if on_sale and not row["product"]["enabled"]:
             await self.products.show(row["product"]["id"], True)
