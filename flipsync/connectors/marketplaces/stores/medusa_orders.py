@@ -74,7 +74,7 @@ class MedusaOrders(StoreConnector):
             yield row
 
     async def order_row(self, external_id: str) -> Row | None:
-        found = await self.find("/admin/orders/", external_id, fields=_ORDER) if external_id else None
+        found = await self.find("/admin/orders/", external_id, fields=_ORDER)
         return None if found is None else found["order"]
 
     def order(self, row: Row) -> ChannelOrder:
