@@ -1,7 +1,8 @@
 """Medusa shops (v2) over the Admin API. Credentials: `api_key` (a secret key), or `email` and `password`.
 
 Options: `sales_channel_id`, `location_id`, `shipping_profile_id` (each needed where the shop has several), `watch_days`
-(default 30: how old an order may be whose payment, which leaves its updated_at alone, is still noticed).
+(default 30: how old an order may be whose payment, which leaves its updated_at alone, is still noticed). Not sent:
+brand, category and attributes.
 
 Longer than a hundred lines because Medusa keeps apart what others keep in one row (product, options, variant, prices,
 inventory item, level at a location) and has no state for a single variant: see medusa_orders.py for the other half.
@@ -70,9 +71,7 @@ class MedusaStore(MedusaOrders):
             await self.send("POST", "/admin/products/batch", {})  # changes nothing
         except Rejected as refused:
             notes = (f"the account may not change products ({refused.message})",)
-        return ChannelInfo(
-            name=store["name"], version="2", currency=currency, can_read=True, can_write=not notes, notes=notes
-        )
+        return ChannelInfo(name=store["name"], currency=currency, can_read=True, can_write=not notes, notes=notes)
 
     # Listings
 
