@@ -89,6 +89,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.routes: dict[str, Any] = {
+            "GET /admin/stores": {"stores": [{"default_location_id": None, "default_sales_channel_id": "sc_1"}]},
             "GET /admin/stock-locations": {"stock_locations": [{"id": "sloc_1", "name": "Home"}]},
             "GET /admin/product-variants": {"variants": [VARIANT]},
         }
@@ -148,9 +149,35 @@ async def test_places_must_be_said_where_there_are_several() -> None:
     with pytest.raises(Rejected, match=r"location_id.*Home \(sloc_1\), Attic \(sloc_2\)"):
         await shop.connector().read_listing("variant_1")
     assert await shop.connector({"location_id": "sloc_2"}).read_listing("variant_1") is not None
+    shop.routes["GET /admin/stores"] = {"stores": [{"default_location_id": "sloc_1"}]}
+    state = await shop.connector().read_listing("variant_1")
+    assert state is not None and state.quantity == 3
+    shop.routes["GET /admin/stores"] = {"stores": [{"default_location_id": None}]}
     shop.routes["GET /admin/stock-locations"] = {"stock_locations": []}
     with pytest.raises(Rejected, match="none"):
         await shop.connector().read_listing("variant_1")
+
+
+async def test_a_new_product_goes_to_the_default_channel_with_the_default_profile() -> None:
+    profiles = [{"id": "sp_2", "name": "Bulky", "type": "other"}, {"id": "sp_1", "name": "Main", "type": "default"}]
+    shop = Shop()
+    shop.routes["GET /admin/product-variants"] = {"variants": []}
+    shop.routes["GET /admin/shipping-profiles"] = {"shipping_profiles": profiles}
+    shop.routes["POST /admin/products"] = httpx2.Response(500)
+    images = ("https://img.example/lamp.jpg",)
+    wanted = Offer(sku="LAMP", title="Lamp", price=usd("5.00"), quantity=1, barcode="4006381333931", images=images)
+    with pytest.raises(OutcomeUnknown):
+        await shop.connector().publish(wanted, "k1")
+    ((_, body),) = shop.writes()
+    assert (body["status"], body["sales_channels"], body["shipping_profile_id"]) == ("draft", [{"id": "sc_1"}], "sp_1")
+    assert body["images"] == [{"url": "https://img.example/lamp.jpg"}]
+    (variant,) = body["variants"]
+    assert (variant["sku"], variant["barcode"], variant["prices"]) == (
+        "LAMP",
+        "4006381333931",
+        [{"currency_code": "usd", "amount": 5}],
+    )
+    assert variant["metadata"] == {"flipsync_key": "k1", "flipsync_state": "making"}
 
 
 @pytest.mark.parametrize(

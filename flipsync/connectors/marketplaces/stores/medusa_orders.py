@@ -31,32 +31,37 @@ class MedusaOrders(StoreConnector):
 
     # The shop's places
 
-    async def _one_of(self, option: str, path: str, name: str) -> str:
-        """The place an option names, or the shop's only one. Raises Rejected when it must be said."""
+    async def _place(self, option: str, path: str, name: str, default: str | None = None) -> str:
+        """The place an option names, else the shop's default or only one. Raises Rejected when it must be said."""
         if option not in self._settings:
-            chosen = self.config.options.get(option)
+            chosen = self.config.options.get(option) or default
             if chosen is None:
                 rows = (await self.get(path, limit=100))[name]
-                if len(rows) != 1:
+                main = [row for row in rows if row.get("type") == "default"]
+                if len(rows) != 1 and len(main) != 1:
                     known = ", ".join(f"{row['name']} ({row['id']})" for row in rows) or "none"
                     raise Rejected(f"say which with the option {option!r}: {known}", vendor_code=option)
-                chosen = str(rows[0]["id"])
+                chosen = str((rows if len(rows) == 1 else main)[0]["id"])
             self._settings[option] = chosen
         return self._settings[option]
 
-    async def _location(self) -> str:
-        return await self._one_of("location_id", "/admin/stock-locations", "stock_locations")
+    async def _default(self, option: str) -> str | None:
+        """What the store has settled on under that name, where neither the account nor an earlier call says it."""
+        if option in self._settings or option in self.config.options:
+            return None
+        store: Row = (await self.get("/admin/stores"))["stores"][0]
+        return store.get(f"default_{option}")
 
-    async def _profile(self) -> str:
-        return await self._one_of("shipping_profile_id", "/admin/shipping-profiles", "shipping_profiles")
+    async def _location(self) -> str:
+        default = await self._default("location_id")
+        return await self._place("location_id", "/admin/stock-locations", "stock_locations", default)
 
     async def _channel(self) -> str:
-        """The option's sales channel, the store's default one, or its only one."""
-        if "sales_channel_id" not in self._settings and "sales_channel_id" not in self.config.options:
-            default = (await self.get("/admin/stores"))["stores"][0]["default_sales_channel_id"]
-            if default:
-                self._settings["sales_channel_id"] = default
-        return await self._one_of("sales_channel_id", "/admin/sales-channels", "sales_channels")
+        default = await self._default("sales_channel_id")
+        return await self._place("sales_channel_id", "/admin/sales-channels", "sales_channels", default)
+
+    async def _profile(self) -> str:
+        return await self._place("shipping_profile_id", "/admin/shipping-profiles", "shipping_profiles")
 
     # Orders
 

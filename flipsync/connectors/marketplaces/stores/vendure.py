@@ -2,8 +2,8 @@
 
 Options: `channel` (the channel's token), `location` (stock location, by id or name; needed where there are several),
 `fulfillment_handler` (default manual-fulfillment), `watch_days` (default 30: how old an order may be whose shipments
-and refunds, which leave its updatedAt alone, are still noticed by polling). Not sent, for Vendure has no place for them:
-barcode, brand, weight, attributes; and images, which it takes as files alone.
+and refunds, which leave its updatedAt alone, are still noticed by polling). Not sent: barcode, brand, weight and
+attributes, for which Vendure has no place, and images, which it takes as files alone.
 
 Longer than a hundred lines because Vendure knows no goods without a product around them and no choice that is not an
 option made beforehand: see vendure_products.py. What is asked of it stands in vendure_documents.py.
