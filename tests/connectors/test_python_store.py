@@ -273,8 +273,11 @@ async def test_the_other_maker_takes_theirs_back(connector: MarketplaceConnector
 
 
 async def test_at_once_in_one_process_makes_one(connector: MarketplaceConnector, shop: CornerShop) -> None:
-    made = await asyncio.gather(*(connector.publish(offer(), f"k{n}") for n in range(5)))
-    assert len({state.external_id for state in made}) == 1 == len(shop.items)
+    skus = ["MUG", "CUP", "MUG", "MUG", "CUP"]
+    made = await asyncio.gather(*(connector.publish(offer(sku=sku), f"k{n}") for n, sku in enumerate(skus)))
+    assert [state.sku for state in made] == skus
+    assert len({state.external_id for state in made}) == 2 == len(shop.items)
+    assert connector._making == {}  # type: ignore[attr-defined]
 
 
 # Lists

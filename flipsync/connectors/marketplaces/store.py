@@ -63,7 +63,7 @@ class StoreConnector(StoreShape):
     ) -> None:
         MarketplaceConnector.__init__(self, config, credentials, limiter, account_key, vault=vault)
         self.open_calls(transport)
-        self._making: dict[str, asyncio.Lock] = {}
+        self._making: dict[str, tuple[asyncio.Lock, int]] = {}
 
     # What the house asks
 
@@ -258,13 +258,16 @@ class StoreConnector(StoreShape):
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
-        lock = self._making.setdefault(name, asyncio.Lock())
+        """One at a time for each name; a lock is forgotten with the last who wants it."""
+        lock, wanted = self._making.get(name, (asyncio.Lock(), 0))
+        self._making[name] = (lock, wanted + 1)
         try:
             async with lock:
                 yield
         finally:
-            if not lock.locked() and not getattr(lock, "_waiters", None):
-                self._making.pop(name, None)
+            lock, wanted = self._making.pop(name)
+            if wanted > 1:
+                self._making[name] = (lock, wanted - 1)
 
     def _require_currency(self, price: Money) -> None:
         if price.currency != self.config.currency:
