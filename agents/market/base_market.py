@@ -1,4 +1,4 @@
-"""BaseMarketAgent: how any channel is served; the base of every channel's agent and the agent of custom channels."""
+"""BaseMarketAgent: how any channel is served; the base of every channel's agent, and the agent of those without one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         ecosystem="market",
         reports_to="market",
         authority=Authority(auto_above=0.5),
-        vendors=frozenset({"custom"}),
+        vendors=frozenset({"custom", "medusa", "python", "vendure"}),
     )
 
     #: whether other sellers' offers for the same goods can be seen on this channel

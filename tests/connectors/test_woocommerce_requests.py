@@ -382,6 +382,37 @@ async def test_a_sku_that_is_taken_but_not_shown_is_tried_again() -> None:
     assert again.value.vendor_code == "product_invalid_sku"
 
 
+@pytest.mark.parametrize("row", [{"sku": "lamp-1"}, {"sku": "LAMP-1", "type": "variable"}])
+async def test_a_sku_that_something_else_has_is_a_refusal_that_names_it(row: dict[str, Any]) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json=[{"id": 12, "name": "Old lamp", **row}])
+        error = {"code": "product_invalid_sku", "message": "Invalid or duplicated SKU.", "data": {"status": 400}}
+        return httpx2.Response(400, json=error)
+
+    config = AccountConfig(vendor="woocommerce", base_url="https://shop.test/", currency="USD")
+    keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+    connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(answer))
+    with pytest.raises(Rejected) as refused:
+        await connector.publish(offer(weight_grams=None, category=None), "k1")
+    assert "product 12" in refused.value.hint and row["sku"] in refused.value.hint
+
+
+async def test_an_image_the_shop_could_not_fetch_is_explained() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json=[])
+        error = {"code": "woocommerce_product_image_upload_error", "message": "Error getting remote image."}
+        return httpx2.Response(400, json=error)
+
+    config = AccountConfig(vendor="woocommerce", base_url="https://shop.test/", currency="USD")
+    keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+    connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(answer))
+    with pytest.raises(Rejected) as refused:
+        await connector.publish(offer(weight_grams=None, category=None), "k1")
+    assert "address" in refused.value.hint
+
+
 async def test_another_currency_is_refused_before_it_is_sent(open_channel: Any) -> None:
     channel = open_channel("woocommerce")
     made = await channel.connector.publish(offer(), "k1")

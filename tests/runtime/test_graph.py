@@ -102,7 +102,7 @@ def test_events_are_routed_to_whom_they_concern() -> None:
     by_vendor = {each.agent: each.vendors for each in routing["ListingRequested"]}
     assert by_vendor == {
         "amazon": frozenset({"amazon"}),
-        "base_market": frozenset({"custom"}),
+        "base_market": frozenset({"custom", "medusa", "python", "vendure"}),
         "ebay": frozenset({"ebay"}),
         "shopify": frozenset({"shopify"}),
         "woocommerce": frozenset({"woocommerce"}),

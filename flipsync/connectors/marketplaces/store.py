@@ -63,12 +63,12 @@ class StoreConnector(StoreShape):
     ) -> None:
         MarketplaceConnector.__init__(self, config, credentials, limiter, account_key, vault=vault)
         self.open_calls(transport)
-        self._making: dict[str, asyncio.Lock] = {}
+        self._making: dict[str, tuple[asyncio.Lock, int]] = {}
 
     # What the house asks
 
     async def probe(self) -> ChannelInfo:
-        info = await self.about()
+        info = await self.reading(self.about())
         if info.currency == self.config.currency:
             return info
         note = f"the shop sells in {info.currency}, the account is set to {self.config.currency}"
@@ -79,11 +79,11 @@ class StoreConnector(StoreShape):
         return self.translated(self.listing, rows[0]) if rows else None
 
     async def read_listing(self, external_id: str) -> ListingState | None:
-        row = await self.row(external_id)
+        row = await self.reading(self.row(external_id))
         return None if row is None else self.translated(self.listing, row)
 
     async def listings(self) -> AsyncIterator[ListingState]:
-        async for row in self.rows():
+        async for row in self.each(self.rows()):
             yield self.translated(self.listing, row)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
@@ -94,7 +94,7 @@ class StoreConnector(StoreShape):
             if rows:
                 return await self._published(rows[0], offer, key)
             try:
-                made = await self.create(offer, key)
+                made = await self.writing(self.create(offer, key))
             except Rejected:
                 # Refused because somebody else has just made it? Then that one is the listing.
                 rows = await self._exact(offer.sku)
@@ -112,10 +112,10 @@ class StoreConnector(StoreShape):
         mine = self.key_of(row) == key
         if state.status == "active" or (state.status == "ended") == mine:
             return state  # on sale, somebody's draft, or an old repeat of the call that listed what has ended since
-        await self.describe(row, offer)
-        await self.write_price(row, offer.price)
-        await self.write_quantity(row, offer.quantity)
-        await self.show(row, True)
+        await self.writing(self.describe(row, offer))
+        await self.writing(self.write_price(row, offer.price))
+        await self.writing(self.write_quantity(row, offer.quantity))
+        await self.writing(self.show(row, True, key))
         return await self._read_back(state.external_id)
 
     async def _first(self, sku: str, made: str) -> Row | None:
@@ -128,37 +128,38 @@ class StoreConnector(StoreShape):
             rows = await self._exact(sku)
             own = [row for row in rows if self.listing(row).external_id == made]
             if not own:
-                return rows[0] if rows else await self.row(made)
-            if len(rows) == 1:
+                return rows[0] if rows else await self.reading(self.row(made))
+            live = [row for row in rows if self.listing(row).status != "ended"]
+            if len(live) < 2:
                 return own[0]
-            if own[0] is not rows[0] or not patient:
+            if own[0] is not live[0] or not patient:
                 break
             await asyncio.sleep(self.patience)
-        await self.discard(own[0])
-        rows = await self._exact(sku)
-        if not rows:
+        await self.writing(self.discard(own[0]))
+        others = [row for row in await self._exact(sku) if self.listing(row).external_id != made]
+        if not others or self.listing(others[0]).status == "ended":
             raise Retryable("made twice at the same moment, and taken back by both")
-        return rows[0]
+        return others[0]
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
-        await self.describe(await self._known(external_id), offer)
+        await self.writing(self.describe(await self._known(external_id), offer))
         return await self._read_back(external_id)
 
     async def end(self, external_id: str, key: str) -> None:
-        row = await self.row(external_id)
+        row = await self.reading(self.row(external_id))
         if row is not None and self.translated(self.listing, row).status != "ended":
-            await self.show(row, False)
+            await self.writing(self.show(row, False, key))
 
     async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
         self._require_currency(price)
-        await self.write_price(await self._known(external_id), price)
+        await self.writing(self.write_price(await self._known(external_id), price))
         return await self._read_back(external_id)
 
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: these shops have no conditional write (see `capabilities`)."""
-        await self.write_quantity(await self._known(external_id), quantity)
+        await self.writing(self.write_quantity(await self._known(external_id), quantity))
         return await self._read_back(external_id)
 
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
@@ -173,7 +174,7 @@ class StoreConnector(StoreShape):
         for _ in range(_WALKS):
             known = max((order.modified_at for order in found.values()), default=since)
             count, changed = 0, False
-            async for row in self.order_rows(since):
+            async for row in self.each(self.order_rows(since)):
                 order = self.translated(self.order, row)
                 count += 1
                 changed = changed or found.get(order.external_id) != order
@@ -186,13 +187,13 @@ class StoreConnector(StoreShape):
                 yield order
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
-        row = await self.order_row(external_id)
+        row = await self.reading(self.order_row(external_id))
         return None if row is None else self.translated(self.order, row)
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
-        row = await self.order_row(order_external_id)
+        row = await self.reading(self.order_row(order_external_id))
         if row is None:
             raise Rejected("there is no such order", vendor_code="not_found", missing=True)
         order = self.translated(self.order, row)
@@ -200,8 +201,8 @@ class StoreConnector(StoreShape):
             return order
         if order.status not in _CAN_SHIP:
             raise Rejected(f"the order is {order.vendor_status}: it cannot be shipped", vendor_code="status")
-        await self.ship(row, carrier, tracking_number, key)
-        told = await self._after(self.order_row(order_external_id))
+        await self.writing(self.ship(row, carrier, tracking_number, key))
+        told = await self._after(self.reading(self.order_row(order_external_id)))
         if told is None:
             raise OutcomeUnknown("the order is gone after it was shipped", hint="look at the shop")
         return self.translated(self.order, told, written=True)
@@ -224,17 +225,20 @@ class StoreConnector(StoreShape):
     # How its promises are kept
 
     async def _exact(self, sku: str) -> list[Row]:
-        rows = await self.rows_of_sku(sku)
-        return [row for row in rows if self.translated(self.listing, row).sku == sku]
+        """Rows of exactly this SKU: what is on sale before what ended, the oldest first."""
+        found = [(self.translated(self.listing, row), row) for row in await self.reading(self.rows_of_sku(sku))]
+        exact = [(state.status == "ended", row) for state, row in found if state.sku == sku]
+        return [row for _, row in sorted(exact, key=lambda pair: pair[0])]
 
     async def _known(self, external_id: str) -> Row:
-        row = await self.row(external_id)
+        row = await self.reading(self.row(external_id))
         if row is None:
             raise Rejected("there is no such listing", vendor_code="not_found", missing=True)
+        self.translated(self.listing, row)  # what cannot be read now could not be read back either
         return row
 
     async def _read_back(self, external_id: str) -> ListingState:
-        row = await self._after(self.row(external_id))
+        row = await self._after(self.reading(self.row(external_id)))
         if row is None:
             raise OutcomeUnknown("the listing is gone after the write", hint="look at the shop")
         return self.translated(self.listing, row, written=True)
@@ -254,13 +258,16 @@ class StoreConnector(StoreShape):
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
-        lock = self._making.setdefault(name, asyncio.Lock())
+        """One at a time for each name; a lock is forgotten with the last who wants it."""
+        lock, wanted = self._making.get(name, (asyncio.Lock(), 0))
+        self._making[name] = (lock, wanted + 1)
         try:
             async with lock:
                 yield
         finally:
-            if not lock.locked() and not getattr(lock, "_waiters", None):
-                self._making.pop(name, None)
+            lock, wanted = self._making.pop(name)
+            if wanted > 1:
+                self._making[name] = (lock, wanted - 1)
 
     def _require_currency(self, price: Money) -> None:
         if price.currency != self.config.currency:

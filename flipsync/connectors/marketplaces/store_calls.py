@@ -21,6 +21,8 @@ from flipsync.domain.money import Money
 
 T = TypeVar("T")
 Row = dict[str, Any]
+#: What using an answer raises when it is not what it should be.
+UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 class StoreCalls:
@@ -86,10 +88,10 @@ class StoreCalls:
     async def get(self, path: str, **params: Any) -> Any:
         return await self._call("GET", path, params=params)
 
-    async def find(self, path: str, **params: Any) -> Any | None:
-        """None where the shop says there is no such thing."""
+    async def find(self, path: str, segment: str | None = None, **params: Any) -> Any | None:
+        """None where the shop says there is no such thing; `segment` is put behind `path`, whatever it holds."""
         try:
-            return await self.get(path, **params)
+            return await self.get(path if segment is None else path + self.segment(segment), **params)
         except Rejected as refused:
             if refused.missing:
                 return None
@@ -194,11 +196,33 @@ class StoreCalls:
         """A row translated; one that cannot be used is a failed read, or after a write an unknown one."""
         try:
             return translate(row)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            what = f"the shop's answer cannot be used: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
-            if written:
-                raise OutcomeUnknown(what, hint="read back before trying again") from error
-            raise Retryable(what) from error
+        except UNUSABLE as error:
+            _cannot_use(error, written)
+
+    @staticmethod
+    async def reading(asking: Awaitable[T]) -> T:
+        """A read by a shop's class, whose answer may lack what the class takes from it."""
+        try:
+            return await asking
+        except UNUSABLE as error:
+            _cannot_use(error, False)
+
+    @staticmethod
+    async def each(rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
+        """A list read by a shop's class."""
+        try:
+            async for row in rows:
+                yield row
+        except UNUSABLE as error:
+            _cannot_use(error, False)
+
+    @staticmethod
+    async def writing(telling: Awaitable[T]) -> T:
+        """A write by a shop's class: when its answer lacks what the class takes from it, it may have been done."""
+        try:
+            return await telling
+        except UNUSABLE as error:
+            _cannot_use(error, True)
 
     def money(self, value: Any) -> Money:
         """An amount as the shop writes it, in the account's currency; half up. Raises ValueError."""
@@ -231,6 +255,14 @@ class StoreCalls:
         if text in ("", ".", ".."):
             raise Rejected(f"{text!r} cannot be part of an address", vendor_code="request", missing=True)
         return quote(text, safe="")
+
+
+def _cannot_use(error: Exception, written: bool) -> NoReturn:
+    words = (str(error).splitlines() or [""])[0][:200]
+    what = f"the shop's answer cannot be used: {type(error).__name__}: {words}"
+    if written:
+        raise OutcomeUnknown(what, hint="read back before trying again") from error
+    raise Retryable(what) from error
 
 
 def _as_it_is(data: Any) -> Any:

@@ -51,8 +51,8 @@ class StoreShape(StoreCalls, MarketplaceConnector):
     async def write_quantity(self, row: Row, quantity: int) -> None: ...
 
     @abstractmethod
-    async def show(self, row: Row, on_sale: bool) -> None:
-        """Put an ended listing on sale again, or take one off."""
+    async def show(self, row: Row, on_sale: bool, key: str) -> None:
+        """Put an ended or half-made listing on sale, or take one off."""
 
     @abstractmethod
     def order_rows(self, since: datetime) -> AsyncIterator[Row]:
@@ -79,4 +79,4 @@ class StoreShape(StoreCalls, MarketplaceConnector):
 
     async def discard(self, row: Row) -> None:
         """Undo `create`: somebody else made the same listing at the same moment, and theirs is older."""
-        await self.show(row, False)
+        await self.show(row, False, "")

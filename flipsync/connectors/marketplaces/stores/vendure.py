@@ -2,7 +2,8 @@
 
 Options: `channel` (the channel's token), `location` (stock location, by id or name; needed where there are several),
 `fulfillment_handler` (default manual-fulfillment), `watch_days` (default 30: how old an order may be whose shipments
-and refunds, which leave its updatedAt alone, are still noticed by polling). Images are not sent: Vendure takes files.
+and refunds, which leave its updatedAt alone, are still noticed by polling). Not sent: barcode, brand, weight and
+attributes, for which Vendure has no place, and images, which it takes as files alone.
 
 Longer than a hundred lines because Vendure knows no goods without a product around them and no choice that is not an
 option made beforehand: see vendure_products.py. What is asked of it stands in vendure_documents.py.
@@ -85,7 +86,6 @@ class VendureStore(VendureOrders):
             notes = (f"the account may not change products ({refused.message})",)
         return ChannelInfo(
             name=shop["code"],
-            version="3",
             currency=shop["defaultCurrencyCode"],
             can_read=True,
             can_write=not notes,
@@ -198,7 +198,7 @@ class VendureStore(VendureOrders):
         level = {"stockLocationId": row["place"], "stockOnHand": max(0, quantity + self._kept(row))}
         await self._update(row, stockLevels=[level], trackInventory="TRUE")
 
-    async def show(self, row: Row, on_sale: bool) -> None:
+    async def show(self, row: Row, on_sale: bool, key: str) -> None:
         """A product goes with the last of its variants, and comes back with the first."""
         if on_sale and not row["product"]["enabled"]:
             await self.products.show(row["product"]["id"], True)

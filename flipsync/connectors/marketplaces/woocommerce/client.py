@@ -138,12 +138,21 @@ class WooCommerceConnector(MarketplaceConnector):
             if refused.vendor_code == "product_invalid_sku":
                 existing = await self.find_listing(offer.sku)
                 if existing is None:
-                    # Taken, but not shown yet by the list.
-                    raise Retryable(refused.message, vendor_code=refused.vendor_code, vendor_status=400) from refused
+                    raise await self._taken(offer.sku, refused) from refused
                 return await self._relist(existing, offer, key)
             if refused.vendor_code == "woocommerce_rest_product_not_created":
                 refused.hint = "a product in the shop's bin may still have this SKU: restore it or delete it for good"
             raise
+
+    async def _taken(self, sku: str, refused: Rejected) -> Rejected | Retryable:
+        """Why a SKU that no listing has is refused: what has it is not for sale itself, or writes it in other letters
+        (the database compares without case). Otherwise it is taken but not shown yet by the list."""
+        params = [("sku", sku.strip()), ("status", "any"), ("per_page", "100")]
+        rows = await self._api.read_rows("/products", wire.Product.model_validate, params)
+        if not rows:
+            return Retryable(refused.message, vendor_code=refused.vendor_code, vendor_status=400)
+        refused.hint = f"product {rows[0].id} ({rows[0].name}, {rows[0].type}) has the SKU {rows[0].sku}: change one"
+        return refused
 
     async def _relist(self, existing: ListingState, offer: Offer, key: str) -> ListingState:
         """The listing that has the SKU already; one that was ended goes back on sale, unless this is an old repeat."""

@@ -345,6 +345,8 @@ def read_error(status: int, body: Any) -> VendorError:
         hint = "this machine's clock and the store's differ by more than 15 minutes"
     elif auth:
         hint = "the key or its secret was refused: make a new one in WooCommerce, Settings, Advanced, REST API"
+    elif "image" in found.code:
+        hint = "the shop fetches images itself, and could not have this one: check its address"
     return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing)
 
 
