@@ -33,6 +33,7 @@ from flipsync.services.quotes import WINDOW, proposal_for
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.database import Database
 from flipsync.store.models import Allocation, Effect, EventRecord, Listing, Product, StockItem, Tenant, Variant
+from flipsync.store.repositories import accounts as account_rows
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.unit_of_work import Routing, Store, UnitOfWork
 
@@ -71,7 +72,13 @@ class Shop:
         return self
 
     async def account(
-        self, vendor: Vendor = "custom", *, name: str = "", settle_seconds: float = 0.0, stock_mode: str = "escrow"
+        self,
+        vendor: Vendor = "custom",
+        *,
+        name: str = "",
+        settle_seconds: float = 0.0,
+        stock_mode: str = "escrow",
+        surveyed: bool = True,
     ) -> AccountRef:
         async with self.unit() as unit:
             account_id = await accounts.connect_account(
@@ -88,6 +95,8 @@ class Shop:
                 credentials={"token": "t", "consumer_key": "k", "consumer_secret": "s"},
                 stock_mode=stock_mode,  # type: ignore[arg-type]
             )
+            if surveyed:
+                await account_rows.mark_surveyed(unit.session, account_id, unit.now)
         return AccountRef(account_id, vendor)
 
     async def variant(

@@ -28,7 +28,7 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
             return await self._judge(event, ctx)
         if not (await ctx.services.profile()).settings.auto_list:
             return Decision.hold("the owner lists by hand (auto_list is off)")
-        if isinstance(event, ListingsSurveyed):  # not before: what is there already must not be listed twice
+        if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
             return await self._place(list(products), [event.account_id], ctx)
         accounts = [account.id for account in await ctx.services.accounts.connected()]
@@ -40,6 +40,9 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
         chosen = [account for account in await ctx.services.accounts.connected() if account.id in set(accounts)]
         if not chosen:
             return Decision.hold("no channel is connected")
+        chosen = [account for account in chosen if account.surveyed]
+        if not chosen:
+            return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
         proposals, alternatives = [], []
         for product_id in products:
             margins = await ctx.services.pricing.list_margins(

@@ -47,6 +47,7 @@ async def take_over(unit: UnitOfWork, account: AccountRef, seen: Sequence[Listin
                 why=match.why,
             )
         )
+    await account_rows.mark_surveyed(unit.session, account.id, unit.now)
     unit.emit(
         ListingsSurveyed(
             account_id=account.id,

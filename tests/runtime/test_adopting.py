@@ -11,7 +11,7 @@ from shop import Shop
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.commands import SurveyListings
-from flipsync.domain.events import ListingsSurveyed
+from flipsync.domain.events import ListingsSurveyed, ProductImported
 from flipsync.domain.ids import new_id
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
@@ -31,7 +31,7 @@ class OldShop:
         self.path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
 
     async def build(self) -> OldShop:
-        self.account: AccountRef = await self.shop.account()
+        self.account: AccountRef = await self.shop.account(surveyed=False)
         self.channel = ScriptedChannel()
         self.channels.by_account[str(self.account.id)] = self.channel
         self.same = await self.shop.variant(units=3, title="Brass desk lamp")
@@ -82,6 +82,10 @@ async def test_what_is_surely_ours_is_taken_over_and_the_rest_is_counted(old_sho
 
 
 async def test_only_what_is_not_there_is_listed_anew(old_shop: OldShop, hire: Any) -> None:
+    async with old_shop.shop.unit() as unit:
+        unit.emit(ProductImported(product_id=old_shop.same.product_id, created=True))
+    await old_shop.run("market")
+    assert await old_shop.statuses() == {}, "nothing is listed before somebody has looked"
     await old_shop.survey(hire)
     await old_shop.run("market")
     assert await old_shop.statuses() == {"same": "active", "alike": "recognised", "fresh": "requested"}

@@ -32,6 +32,8 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     status_reason: Mapped[str] = mapped_column(default="")
     stock_mode: Mapped[str] = mapped_column(default="escrow")
     orders_cursor: Mapped[datetime | None]
+    #: when it was first seen what the account offers; before that nothing new is listed on it
+    surveyed_at: Mapped[datetime | None]
     last_ok_at: Mapped[datetime | None]
     consecutive_failures: Mapped[int] = mapped_column(default=0)
 

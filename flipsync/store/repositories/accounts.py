@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +65,15 @@ async def find_accounts(
 
 async def update_account(session: AsyncSession, account_id: UUID, values: dict[str, Any]) -> None:
     await session.execute(update(MarketplaceAccount).where(MarketplaceAccount.id == account_id).values(values))
+
+
+async def mark_surveyed(session: AsyncSession, account_id: UUID, at: datetime) -> None:
+    """What the account offers has been looked at; the first time counts."""
+    await session.execute(
+        update(MarketplaceAccount)
+        .where(MarketplaceAccount.id == account_id, MarketplaceAccount.surveyed_at.is_(None))
+        .values(surveyed_at=at)
+    )
 
 
 async def account_of_webhook(session: AsyncSession, token: str) -> tuple[UUID, UUID] | None:

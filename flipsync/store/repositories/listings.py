@@ -37,6 +37,7 @@ class AccountRow:
     stock_mode: str
     currency: str
     consecutive_failures: int
+    surveyed: bool
 
 
 async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
@@ -50,6 +51,7 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
             account.stock_mode,
             func.coalesce(account.config["currency"].astext, ""),
             account.consecutive_failures,
+            account.surveyed_at.is_not(None),
         ).order_by(account.id)
     )
     return [AccountRow(*row) for row in rows]
