@@ -128,7 +128,7 @@ async def orders_of(trade: Trade) -> list[Order]:
 @pytest.mark.slow
 async def test_lost_answers_and_ignored_writes_end_as_they_should(trade: Trade, market: Sandbox) -> None:
     market.faults.configure(
-        "amazon", {"error_after": 0.3, "drop_after": 0.1, "ignored_write": 0.2, "error_before": 0.1}
+        "amazon", {"error_after": 0.1, "drop_after": 0.05, "ignored_write": 0.1, "error_before": 0.05}
     )
     await published(trade)
     for units in (1, 5, 2):
