@@ -25,6 +25,7 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         ecosystem="executive",
         reports_to=None,
         authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
+        pace=0.25,
     )
 
     async def decide(

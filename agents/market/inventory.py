@@ -7,7 +7,7 @@ from uuid import UUID
 from flipsync.domain.commands import AllocateStock, SetChannelQuantity
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, StockMoved
-from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Budget, Context
 from flipsync.services.desk import StockPicture
 
 InventoryEvent = StockMoved | ListingPublished | ListingVanished | QuantityDrifted
@@ -17,7 +17,12 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
     """Shares each item's units out over its listings: partitioned (escrow) or shown everywhere (pooled)."""
 
     spec = AgentSpec(
-        name="inventory", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.5), pace=0.1
+        name="inventory",
+        ecosystem="market",
+        reports_to="market",
+        authority=Authority(auto_above=0.5),
+        budget=Budget(effects_per_hour=2_000_000),  # every sale is told to every channel
+        pace=0.1,
     )
 
     async def decide(

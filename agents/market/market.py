@@ -18,7 +18,11 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
     """Places products where a sale earns most, and decides for its specialists when they are unsure."""
 
     spec = AgentSpec(
-        name="market", ecosystem="market", reports_to="executive", authority=Authority(auto_above=_ENDORSE_FROM)
+        name="market",
+        ecosystem="market",
+        reports_to="executive",
+        authority=Authority(auto_above=_ENDORSE_FROM),
+        pace=0.25,
     )
 
     async def decide(

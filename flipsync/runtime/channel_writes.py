@@ -29,6 +29,7 @@ from flipsync.services.webhooks import callback_url
 from flipsync.store.models import Listing, Order
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import stock as stock_rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 
@@ -59,7 +60,7 @@ class PooledGrants:
 
     async def _grant(self) -> dict[UUID, tuple[str, int]]:
         async with self._store.database.session(self._tenant_id) as session:
-            return await stock.grant_pooled(session, self._listing_ids)
+            return await stock_rows.grant_pooled(session, self._listing_ids)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from flipsync.domain.events import (
 from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.store.models import Order, OrderLine
+from flipsync.store.repositories import new_orders
 from flipsync.store.repositories import orders as repository
-from flipsync.store.repositories.orders import Goods, NewLine, SoldListing
+from flipsync.store.repositories.new_orders import Goods, NewLine
+from flipsync.store.repositories.orders import SoldListing
 from flipsync.store.unit_of_work import UnitOfWork
 
 #: business time in which all sales of a listing are one reason to look at its price; a price need not follow each sale
@@ -53,22 +55,21 @@ class IngestResult:
 async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder) -> IngestResult:
     """Bring our books in line with what the channel tells of one order. Safe to repeat and to run twice at once."""
     simple = not told.refunds
-    state = _first_state(told) if simple else "received"
-    new = await repository.create_order(unit, account.id, told, holds_stock=simple and told.holds_stock, state=state)
+    holds, state = (told.holds_stock, _first_state(told)) if simple else (False, "received")
+    new = await new_orders.create_order(unit, account.id, told, holds_stock=holds, state=state)
     if new is not None and simple:
         return await _fill(unit, account, new, told)
     order = await repository.lock_order(unit.session, account.id, told.external_id)
     assert order is not None, "just made or found"
     if new is not None:
         found = await _listings(unit, account, told)
-        await repository.insert_lines(unit, new, [_line(each, found(each)) for each in told.lines])
+        await new_orders.insert_lines(unit, new, [_line(each, found(each)) for each in told.lines])
     elif told.modified_at < order.modified_at:
         return IngestResult("stale", order.id)
     created = new is not None
     lines = list(await repository.lines_of(unit.session, order.id))
     items = await repository.stock_items_of_lines(unit.session, lines)
-    before = (order.status, order.holds_stock)
-    refunds_new = False
+    before, refunds_new = (order.status, order.holds_stock), False
     if told.holds_stock and not order.holds_stock:
         await _reserve_all(unit, lines, items)
     for refund in told.refunds:
@@ -112,9 +113,9 @@ async def _fill(unit: UnitOfWork, account: AccountRef, order_id: UUID, told: Cha
     """Lines and reservations of an order that nobody else can see yet, in as few statements as there can be."""
     if not told.holds_stock:
         known = await _listings(unit, account, told)
-        await repository.insert_lines(unit, order_id, [_line(each, known(each)) for each in told.lines])
+        await new_orders.insert_lines(unit, order_id, [_line(each, known(each)) for each in told.lines])
         return IngestResult("created", order_id)
-    goods = await repository.lock_goods(unit.session, account.id, *_named(told))
+    goods = await new_orders.lock_goods(unit.session, account.id, *_named(told))
     stocked = _finder(goods)
     found: Callable[[ChannelOrderLine], SoldListing | Goods | None] = stocked
     if not all(stocked(each) for each in told.lines):  # not our listing, or one without stock: its cost is still known
@@ -140,10 +141,10 @@ async def _fill(unit: UnitOfWork, account: AccountRef, order_id: UUID, told: Cha
                 }
             )
     sold = {listing.listing_id: listing for _, listing in pairs if listing is not None}
-    await repository.insert_lines(unit, order_id, [line for line, _ in pairs], list(sold.values()), movements)
+    await new_orders.insert_lines(unit, order_id, [line for line, _ in pairs], list(sold.values()), movements)
     short = sum(line.short for line, _ in pairs)
     if short:
-        await repository.set_state(unit, order_id, "received")
+        await new_orders.set_state(unit, order_id, "received")
     _tell_sold(unit, account, order_id, {line.listing_id for line, _ in pairs if line.listing_id}, short)
     return IngestResult("created", order_id, short)
 

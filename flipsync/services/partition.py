@@ -61,3 +61,13 @@ def proportional(units: int, weights: Mapping[UUID, float]) -> dict[UUID, int]:
 def pooled_quantity(available: int, reserve: int) -> int:
     """Units every pooled channel shows."""
     return max(0, available - reserve)
+
+
+def taken_by_sale(quantity: int, *, entitled: int, mode: str, free: int) -> tuple[int, int]:
+    """Units a sale takes out of its listing's share, and units there are for the buyer: from there and the free ones.
+
+    The listing's own entitlement is used first, because the channel has already taken them off its shelf. What neither
+    it nor the free units cover is short: another channel holds it.
+    """
+    from_share = min(quantity, entitled)
+    return from_share, max(0, min(quantity, free + (from_share if mode == "escrow" else 0)))

@@ -2,23 +2,23 @@
 
 Escrow partitions the free units over listings, so that no two channels can ever sell the same unit. Units taken from a
 channel become free only after the channel has let go of them (`let_go`), units given count at once (`grant`), so
-every crash in between leaves too little on offer, never too much. Pooled mode shows the same units everywhere.
+every crash in between leaves too little on offer, never too much. Pooled mode shows the same units everywhere: nothing
+is held back for anybody, and what may be shown is granted in one statement (`grant_pooled` of the repository).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import StockFreed, StockMoved
 from flipsync.domain.ids import new_id
+from flipsync.services.partition import taken_by_sale
 from flipsync.store.models import OrderLine, StockItem
 from flipsync.store.repositories import stock as ledger
-from flipsync.store.repositories.orders import Goods
+from flipsync.store.repositories.new_orders import Goods
 from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
@@ -43,10 +43,10 @@ def _free(item: StockItem) -> int:
     return item.on_hand - item.reserved - item.allocated
 
 
-def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
+def _tell_moved(unit: UnitOfWork, item_id: UUID, item: StockItem | Goods, kind: str, quantity: int) -> None:
     unit.emit(
         StockMoved(
-            stock_item_id=item.id,
+            stock_item_id=item_id,
             variant_id=item.variant_id,
             kind=kind,
             quantity=quantity,
@@ -54,6 +54,10 @@ def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
             reserved=item.reserved,
         )
     )
+
+
+def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
+    _tell_moved(unit, item.id, item, kind, quantity)
     if kind in _FREEING and quantity > 0:
         unit.emit(StockFreed(stock_item_id=item.id))
 
@@ -91,24 +95,13 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
     return booked
 
 
-def _taken(quantity: int, *, entitled: int, mode: str, free: int) -> tuple[int, int]:
-    """Units a sale takes out of its listing's share, and units there are for the buyer: from there and the free ones.
-
-    The listing's own entitlement is used first, because the channel has already taken them off its shelf. What neither
-    it nor the free units cover is short: another channel holds it.
-    """
-    from_channel = min(quantity, entitled)
-    return from_channel, max(0, min(quantity, free + (from_channel if mode == "escrow" else 0)))
-
-
 def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) -> int:
     """Set units aside for a line of an order that is just being made; returns how many exist for it.
 
-    `item` has the figures of the stock item, `listing` those of the listing that sold; both are locked, and the caller
-    writes them.
+    `item` has the stock item's figures, `listing` the seller's; both are locked, and the caller writes them.
     """
     free = item.on_hand - item.reserved - item.allocated
-    from_channel, taken = _taken(quantity, entitled=listing.entitled, mode=item.mode, free=free)
+    from_channel, taken = taken_by_sale(quantity, entitled=listing.entitled, mode=item.mode, free=free)
     listing.entitled -= from_channel
     listing.pending = min(listing.pending, listing.entitled)
     listing.target = max(0, listing.target - from_channel)
@@ -116,16 +109,7 @@ def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) ->
         item.allocated -= from_channel
     if taken:
         item.reserved += taken
-        unit.emit(
-            StockMoved(
-                stock_item_id=item.stock_item_id,
-                variant_id=item.variant_id,
-                kind="reserve",
-                quantity=taken,
-                on_hand=item.on_hand,
-                reserved=item.reserved,
-            )
-        )
+        _tell_moved(unit, item.stock_item_id, item, "reserve", taken)
     return taken
 
 
@@ -136,7 +120,7 @@ async def reserve(
     item = await _locked(unit, stock_item_id)
     allocation = await ledger.allocation_of(unit.session, sold_on) if sold_on is not None else None
     entitled = allocation.entitled if allocation is not None else 0
-    from_channel, can = _taken(quantity, entitled=entitled, mode=item.mode, free=_free(item))
+    from_channel, can = taken_by_sale(quantity, entitled=entitled, mode=item.mode, free=_free(item))
     if allocation is not None and from_channel:
         allocation.entitled -= from_channel
         allocation.pending = min(allocation.pending, allocation.entitled)
@@ -245,18 +229,8 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
     )
 
 
-async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
-    """Let live listings of pooled items show what they lack and is free: listing → (its id on the channel, units).
-
-    Nothing is held back for anybody: what one of them sells, all of them show less of a moment later. Listings of
-    partitioned items, and those off sale, are left out.
-    """
-    return await ledger.grant_pooled(session, listing_ids)
-
-
 async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
-    """Give the listing what it lacks and is free (escrow); returns what it may now show. New units are pending until
-    shown."""
+    """Give the listing what it lacks and is free (escrow); returns what it may now show. New units are pending."""
     state = await entitlement(unit, listing_id)
     if state is None:
         raise NotFound(f"listing {listing_id} has no stock")

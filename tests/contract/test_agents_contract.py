@@ -111,6 +111,7 @@ def test_says_what_it_takes_and_what_it_may_propose(agent: AgentClass) -> None:
     assert 0 <= agent.spec.authority.auto_above <= 1
     assert agent.spec.authority.max_stake.amount_minor > 0
     assert agent.spec.batch > 0 and agent.spec.budget.effects_per_hour > 0
+    assert 0 <= agent.spec.pace <= 1, "what is told to an agent is decided on within a second or so"
 
 
 @every_agent()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flipsync.domain.clock import ManualClock, ScaledClock, SystemClock, require_utc, utc_now
-from flipsync.domain.ids import new_id
+from flipsync.domain.ids import first_id_at, new_id
 
 MOMENTS = st.integers(946_684_800, 4_102_444_800).map(lambda second: datetime.fromtimestamp(second, UTC))
 
@@ -22,6 +22,13 @@ def test_ids_are_version_7_unique_and_sort_by_time() -> None:
     assert {each.version for each in ids} == {7}
     made = ids[-1].int >> 80
     assert abs(made - time.time() * 1000) < 5_000, "the first 48 bits are Unix milliseconds"
+
+
+def test_ids_made_before_and_after_a_time_lie_on_either_side_of_its_first_id() -> None:
+    before = new_id()
+    time.sleep(0.005)
+    bound = first_id_at(utc_now())
+    assert before < bound <= new_id()
 
 
 def test_a_time_without_zone_is_refused_and_others_become_utc() -> None:

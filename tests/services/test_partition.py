@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flipsync.services.partition import Claim, escrow_shares, pooled_quantity, proportional
+from flipsync.services.partition import Claim, escrow_shares, pooled_quantity, proportional, taken_by_sale
 
 IDS = st.lists(st.integers(1, 10**6).map(lambda number: UUID(int=number)), min_size=1, max_size=6, unique=True)
 WEIGHTS = st.floats(0, 1000, allow_nan=False)
@@ -77,3 +77,13 @@ def test_a_channel_with_nothing_gets_something_from_one_with_plenty() -> None:
 
 def test_pooled_channels_hold_the_reserve_back() -> None:
     assert [pooled_quantity(units, 2) for units in (5, 2, 0)] == [3, 0, 0]
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.sampled_from(["escrow", "pooled"]))
+def test_a_sale_uses_its_listings_share_first_and_takes_no_unit_that_is_not_there(
+    quantity: int, entitled: int, free: int, mode: str
+) -> None:
+    from_share, taken = taken_by_sale(quantity, entitled=entitled, mode=mode, free=free)
+    assert from_share == min(quantity, entitled)
+    there = free + from_share if mode == "escrow" else free
+    assert taken == min(quantity, there)

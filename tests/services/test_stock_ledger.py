@@ -28,6 +28,7 @@ from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store.models import Allocation, OrderLine, StockItem
+from flipsync.store.repositories import stock as ledger
 
 T = TypeVar("T")
 LISTINGS = 3
@@ -458,7 +459,7 @@ async def test_pooled_listings_all_show_the_same_units(database_urls: dict[str, 
     listings = [await shop.listing(await shop.account(stock_mode="pooled"), goods) for _ in range(2)]
     async with shop.unit() as unit:
         await stock.set_targets(unit, goods.stock_item_id, dict.fromkeys(listings, 5))
-        granted = await stock.grant_pooled(unit.session, listings)
+        granted = await ledger.grant_pooled(unit.session, listings)
     assert {listing: units for listing, (_, units) in granted.items()} == dict.fromkeys(listings, 5)
     item = await shop.item(goods)
     assert (item.on_hand, item.allocated) == (5, 0), "what is shown twice is promised to nobody"

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
-from flipsync.domain.ids import new_id
+from flipsync.domain.ids import first_id_at, new_id
 from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -214,6 +214,6 @@ async def effects_wanted_since(session: AsyncSession, agent: str, since: datetim
             .select_from(Effect)
             .join(Proposal, Proposal.id == Effect.proposal_id)
             .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-            .where(AgentDecision.agent == agent, Effect.created_at >= since)
+            .where(AgentDecision.agent == agent, Effect.id >= first_id_at(since))
         )
     ) or 0

@@ -120,7 +120,8 @@ _GRANT_POOLED = text(
 
 
 async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
-    """Entitle live listings of pooled items to what is free: listing id → (id on the channel, units)."""
+    """Entitle live listings of pooled items to their targets as far as units are free: listing id → (its id on the
+    channel, units). Listings of partitioned items, and those off sale, are left out."""
     rows = await session.execute(_GRANT_POOLED, {"listing_ids": list(listing_ids), "now": utc_now()})
     return {row[0]: (row[1], row[2]) for row in rows}
 
