@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from api_world import API, Business
 from websockets.asyncio.client import connect
 
+from flipsync.embedded.ray_head import RayFolders, head_environment
+from serve.ingress import ShortWay
 from serve.settings import ServeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +34,20 @@ sys.stdin.readline()
 ray_serve.shutdown()
 ray.shutdown()
 """
+
+
+def test_the_installed_serve_asks_for_our_middleware_on_a_replica() -> None:
+    from ray._common.utils import import_attr
+    from ray.serve._private import constants, http_util, replica
+
+    name = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+    folders = RayFolders(Path("/nowhere"), Path("/nowhere"), Path("/nowhere"))
+    path = head_environment(folders, None)[name]
+    assert hasattr(constants, name)
+    (ours,) = http_util.validate_http_proxy_callback_return(import_attr(path)())
+    assert ours.cls is ShortWay
+    started = inspect.getsource(replica.Replica._maybe_start_direct_ingress_servers)
+    assert "configure_http_middlewares" in started and "_direct_ingress_asgi" in started
 
 
 @pytest.mark.slow
