@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import json
 import secrets
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -13,10 +15,26 @@ from api_world import API, found_business
 from websockets.asyncio.client import connect
 from whole_system import WholeSystem
 
+from flipsync.embedded.ray_head import RayFolders, head_environment
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.security.tokens import AccessTokens
 from flipsync.system import keys_of, open_books
+from serve.ingress import ShortWay
+
+
+def test_the_installed_serve_asks_for_our_middleware_on_a_replica() -> None:
+    from ray._common.utils import import_attr
+    from ray.serve._private import constants, http_util, replica
+
+    name = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+    folders = RayFolders(Path("/nowhere"), Path("/nowhere"), Path("/nowhere"))
+    path = head_environment(folders, None)[name]
+    assert hasattr(constants, name)
+    (ours,) = http_util.validate_http_proxy_callback_return(import_attr(path)())
+    assert ours.cls is ShortWay
+    started = inspect.getsource(replica.Replica._maybe_start_direct_ingress_servers)
+    assert "configure_http_middlewares" in started and "_direct_ingress_asgi" in started
 
 
 @pytest.mark.slow
