@@ -47,7 +47,9 @@ async def test_kill_9_and_restart_keep_orders_keys_time_and_credentials(
         assert after["orders"] == before["orders"]
         assert after["market_time"] == before["market_time"]
         assert (await control.status())["seed"] == 3, "the market goes on with the seed it began with"
-        replay = await http.put(f"{again['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(again, "k"))
+        replay = await http.put(
+            f"{again['channels']['custom']['base_url']}/v1/listings/A", json=BODY, headers=auth(again, "k")
+        )
         assert replay.headers["Idempotent-Replay"] == "true"
         assert (await control.advance(2 * 86_400))["orders_placed"] > 0
     process.send_signal(signal.SIGTERM)
