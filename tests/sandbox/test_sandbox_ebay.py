@@ -25,7 +25,8 @@ from flipsync.domain.money import usd
 from flipsync.sandbox.buyers import Buyer
 from flipsync.sandbox.client import SandboxClient
 from flipsync.sandbox.ebay.server import EbayServer
-from flipsync.sandbox.ebay.tokens import scope
+from flipsync.sandbox.ebay.tokens import PUBLIC, Tokens, scope
+from flipsync.sandbox.exchange import Call
 from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
@@ -139,6 +140,13 @@ async def test_tokens_are_given_for_what_was_consented_to(seller: Seller) -> Non
     assert (await seller.token("authorization_code", code=code, redirect_uri=keys.redirect_name)).status_code == 400
     wrong = await seller.rig.http.post("/ebay/identity/v1/oauth2/token", data={"grant_type": "refresh_token"})
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
+
+
+async def test_a_token_outlives_the_process_that_gave_it(seller: Seller) -> None:
+    token = (await seller.token()).json()["access_token"]
+    again = Tokens(seller.server.tokens.keyset, seller.rig.sandbox.books)
+    call = Call("GET", "/", [], {"authorization": f"Bearer {token}"}, b"", "http", "shop.test", "/")
+    assert again.granted(call, one_of=PUBLIC).user
 
 
 async def test_the_gateway_looks_at_token_scope_and_quota(seller: Seller) -> None:

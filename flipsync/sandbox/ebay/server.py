@@ -54,7 +54,7 @@ class EbayServer(ChannelServer):
         super().__init__(market.books, faults)
         self.marketplace_id = _MARKETPLACES.get(market.orders.currency, "EBAY_US")
         shop = Shop(market, faults, webhooks, self.marketplace_id, seller)
-        self.tokens = Tokens(keyset)
+        self.tokens = Tokens(keyset, market.books)
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
 import secrets
 import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from flipsync.sandbox.books import Books
 from flipsync.sandbox.ebay.problems import access, encode
 from flipsync.sandbox.exchange import Answer, Call
 
@@ -66,13 +68,17 @@ class Granted:
 
 
 class Tokens:
-    """Gives out access tokens and knows them again. They are gone with the process, as expired ones are."""
+    """Gives out access tokens and knows them again, also after the process was killed."""
 
-    def __init__(self, keyset: Keyset) -> None:
+    def __init__(self, keyset: Keyset, books: Books) -> None:
         self.keyset = keyset
+        self._books = books
         self.lifetime = ACCESS_SECONDS
         self.revoked = False
-        self._given: dict[str, Granted] = {}
+        self._given = {
+            token: Granted(frozenset(scopes), until, user)
+            for token, scopes, until, user in json.loads(books.meta("ebay.tokens") or "[]")
+        }
         self._codes: set[str] = set()
 
     def consent(self) -> str:
@@ -143,6 +149,8 @@ class Tokens:
         self._given = {token: granted for token, granted in self._given.items() if granted.until > now}
         token = f"v^1.1#i^1#t^{secrets.token_urlsafe(32)}"
         self._given[token] = Granted(scopes, now + self.lifetime, user)
+        rows = [[token, sorted(each.scopes), each.until, each.user] for token, each in self._given.items()]
+        self._books.set_meta("ebay.tokens", json.dumps(rows))
         kind = "User Access Token" if user else "Application Access Token"
         body = {"access_token": token, "expires_in": self.lifetime, "token_type": kind, **(more or {})}
         return Answer(200, encode(body))
