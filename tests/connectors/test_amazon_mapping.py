@@ -96,11 +96,11 @@ def test_family_head_and_children() -> None:
         (403, "The access token you provided has expired.", "", True),
         (401, "Unauthorized", "The access token you provided has expired.", True),
         (403, "Access to requested resource is denied.", "", False),
-        (403, "Access to requested resource is denied.", "The access token you provided is revoked.", False),
+        (403, "Access to requested resource is denied.", "The access token you provided is revoked.", True),
         (400, "The access token you provided has expired.", "", False),
     ],
 )
-def test_only_an_expired_token_is_expired(status: int, message: str, details: str, expired: bool) -> None:
+def test_a_stale_token_is_told_from_a_missing_role(status: int, message: str, details: str, expired: bool) -> None:
     body = {"errors": [{"code": "Unauthorized", "message": message, "details": details}]}
     error = mapping.read_error(status, body)
     assert (error.code, error.expired) == ("Unauthorized", expired)

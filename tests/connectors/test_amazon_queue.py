@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from amazon_models import models_at
 from pydantic import SecretStr
@@ -113,6 +114,29 @@ async def test_subscriptions_are_made_once_and_follow_the_queue(channel: Any) ->
     assert {hook.url for hook in there} == {options["queue_arn"]}
     assert {hook.external_id for hook in there}.isdisjoint(again.values())
     await moved.aclose()
+
+
+async def test_a_refused_type_does_not_cost_the_others(channel: Any) -> None:
+    world = channel.sandbox.served[0].app.world
+    for name, _ in list(world.all("subscription")):
+        world.drop("subscription", name)
+    passed = channel.tap.inner.handle_async_request
+    refused = {"PRICING_HEALTH"}
+
+    async def without_role(request: httpx2.Request) -> httpx2.Response:
+        if any(topic in request.url.path for topic in refused):
+            denied = {"code": "Unauthorized", "message": "Access to requested resource is denied.", "details": ""}
+            return httpx2.Response(403, json={"errors": [denied]}, request=request)
+        return await passed(request)
+
+    channel.tap.inner.handle_async_request = without_role
+    hooks = await channel.connector.ensure_webhooks("", SecretStr(""))
+    assert {hook.topic for hook in hooks if not hook.active} == refused
+    assert {hook.topic for hook in hooks} == set(notifications.TYPES)
+    refused |= set(notifications.TYPES)
+    with pytest.raises(Rejected) as denied:
+        await channel.connector.ensure_webhooks("", SecretStr(""))
+    assert denied.value.auth
 
 
 async def test_without_a_queue_nothing_is_subscribed(channel: Any) -> None:
@@ -326,8 +350,6 @@ async def test_the_queues_own_address_is_understood(channel: Any) -> None:
 
 
 async def test_throttling_and_lost_answers_of_the_queue(channel: Any) -> None:
-    import httpx2
-
     own = channel.connector
     answers = [
         httpx2.Response(400, json={"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"}),
@@ -343,8 +365,6 @@ async def test_throttling_and_lost_answers_of_the_queue(channel: Any) -> None:
 
 
 async def test_a_late_receipt_is_no_failure(channel: Any) -> None:
-    import httpx2
-
     own = channel.connector
     message = {"MessageId": "m", "ReceiptHandle": "r", "Body": "{}"}
     answers = [

@@ -44,15 +44,24 @@ class Feeds:
         return f"{self.world.base_url()}/amazon/documents/{name}?X-Amz-Signature={secrets.token_hex(16)}"
 
     def get_document(self, call: Call, name: str) -> Answer:
+        body = {"feedDocumentId": name, "url": self.address_of(name)}
+        if (self.world.get("document", name) or {})["type"] == "report":
+            body["compressionAlgorithm"] = "GZIP"
+        return Answer(200, encode(body))
+
+    def address_of(self, name: str) -> str:
+        """A fresh address of a document that is there. Raises Refusal."""
         doc = self.world.get("document", name)
         if doc is None or name not in self._documents:
             raise refuse(404, "NotFound", "There is no such document.")
         address = self._address(name)
         self.world.put("document", name, {**doc, "key": address.rpartition("=")[2]})
-        body = {"feedDocumentId": name, "url": address}
-        if doc["type"] == "report":
-            body["compressionAlgorithm"] = "GZIP"
-        return Answer(200, encode(body))
+        return address
+
+    def keep(self, name: str, content: bytes) -> None:
+        """A report, packed."""
+        self._documents[name] = gzip.compress(content)
+        self.world.put("document", name, {"key": secrets.token_hex(16), "type": "report"})
 
     def document(self, call: Call) -> Answer:
         """Upload and download; the signature in the address is the permission."""
@@ -107,8 +116,7 @@ class Feeds:
         with self.world.books.transaction():
             report = self._report(number, self._documents.get(doc["input"], b""))
             name = f"amzn1.tortuga.4.na.{uuid4()}"
-            self._documents[name] = gzip.compress(encode(report))
-            self.world.put("document", name, {"key": secrets.token_hex(16), "type": "report"})
+            self.keep(name, encode(report))
             doc |= {
                 "processingStatus": "DONE",
                 "processingStartTime": started,

@@ -37,21 +37,27 @@ class Listings:
         identifiers, kind = call.first("identifiers"), call.first("identifiersType")
         if (identifiers is None) != (kind is None):
             raise invalid("identifiers and identifiersType belong together.")
-        where, params = "channel = 'amazon' AND status <> 'ended'", []
+        where = "channel = 'amazon' AND status <> 'ended'"
+        params: list[Any] = []
         after = call.first("createdAfter")
         if after is not None:
             where, params = f"{where} AND created_ms >= ?", [milliseconds(moment(after))]
-        found = self.world.books.listings(f"{where} ORDER BY created_ms, id", params)
+        books, size, start = self.world.books, int(call.first("pageSize") or 10), _offset(call.first("pageToken"))
         if identifiers is not None:
-            wanted = set(identifiers.split(","))
-            found = [listing for listing in found if self._is(listing, str(kind), wanted)]
-        size = int(call.first("pageSize") or 10)
-        start = _offset(call.first("pageToken"))
-        window = found[:_WINDOW]
-        page = [seen for row in window[start : start + size] if (seen := self.world.seen(row.sku)) is not None]
-        more = start + size < len(window)
+            wanted = identifiers.split(",")
+            if kind == "SKU":
+                where, params = f"{where} AND sku IN ({','.join('?' * len(wanted))})", [*params, *wanted]
+            found = books.listings(f"{where} ORDER BY created_ms, id", params)
+            chosen = [listing for listing in found if self._is(listing, str(kind), set(wanted))]
+            count, there = len(chosen), chosen[start : start + size]
+        else:
+            count = books.count("listing", where, params)
+            last = max(0, min(size, _WINDOW - start))
+            there = books.listings(f"{where} ORDER BY created_ms, id LIMIT {last} OFFSET {start}", params)
+        page = [seen for row in there if (seen := self.world.seen(row.sku)) is not None]
+        more = start + size < min(count, _WINDOW)
         body = {
-            "numberOfResults": len(found),
+            "numberOfResults": count,
             "pagination": {"nextToken": _token(start + size)} if more else {},
             "items": [self._view(listing, call) for listing in page],
         }
@@ -203,8 +209,7 @@ class Listings:
         suggested = self.world.item(str(first(attributes, "merchant_suggested_asin")))
         barcode = str(first(attributes, "externally_assigned_product_identifier") or "")
         known = self.world.by_barcode(barcode) if barcode else []
-        mine = [item for item in self.world.catalogue() if item.owner_sku == sku]
-        item = suggested or next(iter(known or mine), None)
+        item = suggested or next(iter(known), None) or self.world.described_by(sku)
         title = str(first(attributes, "item_name") or "")
         if item is None:
             brand = str(first(attributes, "brand"))

@@ -33,25 +33,27 @@ class Orders:
         size = int(call.first("maxResultsPerPage") or 100)
         if not 1 <= size <= 100:
             raise invalid("maxResultsPerPage is between 1 and 100.")
-        until, start = self._place(call.first("paginationToken"))
+        until, after = self._place(call.first("paginationToken"))
         found = self.world.books.orders(
-            f"channel = 'amazon' AND {column} >= ? AND modified_ms <= ? ORDER BY id", (from_ms, until)
+            f"channel = 'amazon' AND {column} >= ? AND modified_ms <= ? AND id > ? ORDER BY id LIMIT ?",
+            (from_ms, until, after, size + 1),
         )
         age = self.world.faults.stale_age("amazon")
-        seen = [self.world.books.order_as_of(row, age) if age else row for row in found[start : start + size]]
+        seen = [self.world.books.order_as_of(row, age) if age else row for row in found[:size]]
         body: dict[str, Any] = {"orders": [self._view(row, call) for row in seen if row is not None], "pagination": {}}
-        if start + size < len(found):
-            body["pagination"]["nextToken"] = base64.urlsafe_b64encode(f"{until}|{start + size}".encode()).decode()
+        if len(found) > size:
+            place = f"{until}|{found[size - 1].id}"
+            body["pagination"]["nextToken"] = base64.urlsafe_b64encode(place.encode()).decode()
         body["lastUpdatedBefore" if since is not None else "createdBefore"] = rfc3339(until)
         return Answer(200, encode(body))
 
     def _place(self, token: str | None) -> tuple[int, int]:
-        """Until when the search is true, and where its page starts."""
+        """Until when the search is true, and the order its page comes after."""
         if token is None:
             return self.world.books.clock.now_ms(), 0
         try:
-            until, _, start = base64.urlsafe_b64decode(token.encode()).decode().partition("|")
-            return int(until), int(start)
+            until, _, after = base64.urlsafe_b64decode(token.encode()).decode().partition("|")
+            return int(until), int(after)
         except ValueError:
             raise invalid("The pagination token is not valid.") from None
 

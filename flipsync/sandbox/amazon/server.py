@@ -20,6 +20,7 @@ from flipsync.sandbox.amazon.orders import Orders
 from flipsync.sandbox.amazon.parameters import PARAMETERS, check
 from flipsync.sandbox.amazon.plans import UsagePlans
 from flipsync.sandbox.amazon.queue import Queue
+from flipsync.sandbox.amazon.reports import Reports
 from flipsync.sandbox.amazon.world import SELLER, World, encode, refuse
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal
 from flipsync.sandbox.records import Channel
@@ -62,12 +63,14 @@ class SellingPartner(ChannelServer):
             "/documents/": self.feeds.document,
             "/schemas/": self.catalogue.schema,
         }
+        self.reports = Reports(world, self.feeds)
         self._operations = self._table(Account(world), Offers(world), Orders(world))
 
     def _table(self, account: Account, offers: Offers, orders: Orders) -> list[Operation]:
         listings, catalogue, feeds, notes = self.listings, self.catalogue, self.feeds, self.notifications
         items, types = r"/listings/2021-08-01/items/([^/]+)", "/definitions/2020-09-01/productTypes"
         batches, fees, docs = "/batches/products/pricing", "/products/fees/v0", "/feeds/2021-06-30"
+        reports = "/reports/2021-06-30"
         subscriptions = "/notifications/v1/subscriptions/([^/]+)"
 
         def op(
@@ -123,6 +126,9 @@ class SellingPartner(ChannelServer):
             op("createFeedDocument", "POST", f"{docs}/documents", 0.5, 15, feeds.create_document),
             op("getFeedDocument", "GET", f"{docs}/documents/([^/]+)", 0.0222, 10, feeds.get_document),
             op("createFeed", "POST", f"{docs}/feeds", 0.0083, 15, feeds.create, "w"),
+            op("createReport", "POST", f"{reports}/reports", 0.0167, 15, self.reports.create),
+            op("getReport", "GET", f"{reports}/reports/([^/]+)", 2, 15, self.reports.get),
+            op("getReportDocument", "GET", f"{reports}/documents/([^/]+)", 0.0167, 15, self.reports.get_document),
             op("getFeed", "GET", f"{docs}/feeds/([^/]+)", 2, 15, feeds.get),
             op("getDestinations", "GET", "/notifications/v1/destinations", 1, 5, notes.get_destinations, "g"),
             op("createDestination", "POST", "/notifications/v1/destinations", 1, 5, notes.create_destination, "wg"),

@@ -88,6 +88,11 @@ class World:
         digest = hashlib.sha256(f"{number}|{title}|{identifier}".encode()).hexdigest().upper()
         item = CatalogueItem(f"B0{digest[:8]}", title, brand, product_type, _gtin(identifier), owner_sku)
         self.save_item(item)
+        if item.identifier:
+            known = self.get("gtin", item.identifier) or {"asins": []}
+            self.put("gtin", item.identifier, {"asins": [*known["asins"], item.asin]})
+        if owner_sku:
+            self.put("owner", owner_sku, {"asin": item.asin})
         return item
 
     def save_item(self, item: CatalogueItem) -> None:
@@ -98,8 +103,13 @@ class World:
         return None if doc is None else CatalogueItem(**doc)
 
     def by_barcode(self, identifier: str) -> list[CatalogueItem]:
-        wanted = _gtin(identifier)
-        return [item for item in self.catalogue() if item.identifier and item.identifier == wanted]
+        known = self.get("gtin", _gtin(identifier)) or {"asins": []}
+        return [item for asin in known["asins"] if (item := self.item(asin)) is not None]
+
+    def described_by(self, sku: str) -> CatalogueItem | None:
+        """The page a listing of the seller's made."""
+        known = self.get("owner", sku)
+        return None if known is None else self.item(known["asin"])
 
     def catalogue(self) -> list[CatalogueItem]:
         return [CatalogueItem(**doc) for _, doc in self.all("asin")]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator
 
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.feeds import find_items
 from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
-from flipsync.domain.errors import Rejected
+from flipsync.connectors.marketplaces.amazon.reports import report
+from flipsync.domain.errors import Retryable
 
 _PAGE = 20
 #: Amazon pages through no more results of one search than this.
@@ -32,11 +36,26 @@ async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
         if walked < _WINDOW:
             return
         if not yielded or newest is None:
-            raise Rejected(
-                f"more than {_WINDOW} listings were created at one moment: Amazon's search shows no further ones",
-                vendor_code="window",
-            )
+            # More were created at one moment than a search shows: the rest is found by name.
+            left = [sku for sku in await _every_sku(api) if sku not in seen]
+            for start in range(0, len(left), _PAGE):
+                for item in (await find_items(api, left[start : start + _PAGE])).values():
+                    yield item
+            return
         since = newest
+
+
+async def _every_sku(api: SellerApi) -> list[str]:
+    """The SKUs of the report of all listings. Raises Retryable when it has no such column."""
+    content = await report(api, "GET_MERCHANT_LISTINGS_ALL_DATA")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", "replace")  # what Amazon writes for its western stores
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    if "seller-sku" not in (rows.fieldnames or ()):
+        raise Retryable("the report of all listings has no SKUs in it")
+    return [row["seller-sku"] for row in rows if row["seller-sku"]]
 
 
 async def _search(api: SellerApi, since: str | None) -> AsyncIterator[wire.Item]:

@@ -20,17 +20,18 @@ from flipsync.domain.money import Money
 
 #: The fulfilment channel of stock that is our own; every other one is a warehouse of Amazon's.
 OWN_STOCK = "DEFAULT"
-_EXPIRED = "access token you provided has expired"
+#: "… has expired", "… is revoked, malformed or invalid": a new token may help, where for a missing role none does.
+_STALE = "access token you provided"
 
 
 def read_error(status: int, body: Any) -> VendorError:
-    """An ErrorList. An expired token is told as 403 Unauthorized, and only its words tell it from a missing role."""
+    """An ErrorList. A stale token is told as 403 Unauthorized, and only its words tell it from a missing role."""
     try:
         error = wire.ErrorList.model_validate(body).errors[0]
     except ValueError:
         return VendorError()
     said = f"{error.message} {error.details}"
-    expired = status in (401, 403) and _EXPIRED in said.lower()
+    expired = status in (401, 403) and _STALE in said.lower()
     hint = ""
     if status == 403 and not expired:
         hint = "the application lacks the role for this operation, or the seller's authorization was withdrawn"

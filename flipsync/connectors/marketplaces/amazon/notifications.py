@@ -41,15 +41,27 @@ _MOMENT = TypeAdapter[AwareDatetime](AwareDatetime)
 
 
 async def ensure(api: SellerApi) -> list[WebhookSubscription]:
-    """Subscribe the account's queue to every type above; what is there already stays, what points elsewhere moves."""
+    """Subscribe the account's queue to every type above; what is there already stays, what points elsewhere moves.
+
+    A type that Amazon refuses comes back inactive. Raises Rejected when all are refused.
+    """
     arn = api.config.options.get("queue_arn", "").strip()
     if not arn:
         raise Rejected("no queue is set for notifications", hint="give the option 'queue_arn'", vendor_code="queue")
     destination = await _destination(api, arn)
     found = []
+    refusals = []
     for topic, version in TYPES.items():
-        subscription = await _subscription(api, topic, version, destination)
+        try:
+            subscription = await _subscription(api, topic, version, destination)
+        except Rejected as refused:
+            # Each type wants a role of its own: one that is missing must not cost the others.
+            refusals.append(refused)
+            found.append(WebhookSubscription(external_id="", topic=topic, url=arn, active=False))
+            continue
         found.append(WebhookSubscription(external_id=subscription.subscription_id, topic=topic, url=arn, active=True))
+    if len(refusals) == len(found):
+        raise refusals[0]
     return found
 
 
