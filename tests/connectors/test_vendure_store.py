@@ -20,7 +20,7 @@ from flipsync.domain.errors import Rejected
 from flipsync.embedded.ports import choose_port
 from flipsync.embedded.postgres import EmbeddedPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 BUY = """mutation ($id: ID!, $units: Int!) { done: addItemToOrder(productVariantId: $id, quantity: $units) {
   __typename ... on ErrorResult { errorCode } } }"""
