@@ -49,11 +49,14 @@ class AccessTokens:
         *,
         name: str = "access",
         now: Callable[[], datetime] = utc_now,
+        young: timedelta = _YOUNG,
     ) -> None:
+        """A token refused within `young` of being given is not replaced: see `refused`."""
         self._vault = vault
         self._ask = ask
         self._token_name, self._expiry_name = f"{name}_token", f"{name}_expires_at"
         self._now = now
+        self._young = young
         self._token, self._expires_at = self._stored(credentials)
         self._renewed_at: datetime | None = None
 
@@ -74,7 +77,7 @@ class AccessTokens:
         """
         if self._token is not None and self._token.get_secret_value() != token.get_secret_value():
             return True
-        if self._renewed_at is not None and self._now() - self._renewed_at < _YOUNG:
+        if self._renewed_at is not None and self._now() - self._renewed_at < self._young:
             return False
         await self._renew(token)
         return True

@@ -20,7 +20,7 @@ from flipsync.domain.money import usd
 from flipsync.embedded.ports import choose_port
 from flipsync.embedded.postgres import EmbeddedPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ADDRESS = {
     "first_name": "Avery",

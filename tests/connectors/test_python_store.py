@@ -140,6 +140,19 @@ def test_classes_that_will_not_do(module: Callable[[str], None], code: str, prob
     assert "t-1" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "keys", "named"),
+    [
+        ("vendure", {"username": "o"}, "api_key or username and password"),
+        ("medusa", {"password": "p"}, "api_key or email and password"),
+    ],
+)
+def test_shipped_stores_name_the_credentials_they_miss(vendor: Any, keys: dict[str, str], named: str) -> None:
+    config = AccountConfig(vendor=vendor, base_url="http://shop.test", currency="USD")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=f"missing: {named}"):
+        connect(config, {name: SecretStr(value) for name, value in keys.items()}, Unlimited(), "a")
+
+
 def test_missing_credentials_are_named(module: Callable[[str], None]) -> None:
     module(example())
     with pytest.raises(InvalidInput, match="missing: token"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -166,7 +167,16 @@ async def test_what_a_new_session_may_not_do_either_is_a_refusal() -> None:
     with pytest.raises(Rejected) as refused:
         await shop.connector().read_listing("7")
     assert refused.value.auth and refused.value.vendor_code == "FORBIDDEN"
-    assert shop.sessions == 1  # a session this young is not the reason
+    assert shop.sessions == 2  # it was tried with a new one, once
+
+
+async def test_a_session_that_the_shop_ends_at_once_is_replaced() -> None:
+    shop = Shop(productVariant={"productVariant": VARIANT})
+    connector = shop.connector()
+    state = await connector.read_listing("7")
+    shop.ended.add("s1")
+    seen = await asyncio.gather(*(connector.read_listing("7") for _ in range(5)))
+    assert seen == [state] * 5 and shop.sessions == 2
 
 
 async def test_a_wrong_password_is_never_shown() -> None:

@@ -17,10 +17,11 @@ from flipsync.connectors.marketplaces import connector_class
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import ChannelOrder, ListingState
 from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
 from flipsync.embedded.ports import choose_port
 from flipsync.embedded.postgres import EmbeddedPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 BUY = """mutation ($id: ID!, $units: Int!) { done: addItemToOrder(productVariantId: $id, quantity: $units) {
   __typename ... on ErrorResult { errorCode } } }"""
@@ -50,7 +51,8 @@ class Vendure:
         self.connector = self.connect()
 
     def connect(self, **changes: Any) -> MarketplaceConnector:
-        config = AccountConfig(vendor="vendure", base_url=self.url, currency="USD", options=changes.pop("options", {}))  # type: ignore[arg-type]
+        options, currency = changes.pop("options", {}), changes.pop("currency", "USD")
+        config = AccountConfig(vendor="vendure", base_url=self.url, currency=currency, options=options)  # type: ignore[arg-type]
         credentials = changes.pop("credentials", self.vault.credentials)
         vault = changes.pop("vault", self.vault)
         self.opened.append(connector_class("vendure")(config, credentials, Unlimited(), "a", vault=vault))
@@ -174,6 +176,29 @@ class TestVendure(StoreSuite):
             assert [each.restocked for each in told.refunds] == [{line: 1}] * units
             now = await shop.connector.read_listing(made.external_id)
             assert now is not None and now.quantity == 2 + units
+
+    async def test_a_channel_of_its_own_has_its_own_currency_and_price(self, shop: Vendure) -> None:
+        zone = (await shop.merchant("{ zones { items { id } } }"))["zones"]["items"][0]["id"]
+        create = """mutation ($input: CreateChannelInput!) { done: createChannel(input: $input) {
+          __typename ... on Channel { id token } ... on ErrorResult { errorCode message } } }"""
+        input_ = {"code": "eu", "token": "eu-token", "defaultLanguageCode": "en", "pricesIncludeTax": True}
+        input_ |= {"defaultCurrencyCode": "EUR", "defaultTaxZoneId": zone, "defaultShippingZoneId": zone}
+        channel = (await shop.merchant(create, input=input_))["done"]["id"]
+        there = shop.connect(options={"channel": "eu-token"}, currency="EUR")
+        with pytest.raises(Rejected, match="the channel has none"):
+            await there.probe()
+        assign = """mutation ($input: AssignStockLocationsToChannelInput!) {
+          assignStockLocationsToChannel(input: $input) { id } }"""
+        await shop.merchant(assign, input={"stockLocationIds": ["1"], "channelId": channel})
+        assert (await there.probe()).currency == "EUR"
+        price = Money(amount_minor=1750, currency="EUR")
+        made = await there.publish(offer(price=price), "k1")
+        assert (made.price, made.quantity, made.status) == (price, 5, "active")
+        higher = Money(amount_minor=1800, currency="EUR")
+        assert (await there.set_price(made.external_id, higher, "k2")).price == higher
+        assert [state async for state in there.listings()] == [await there.read_listing(made.external_id)]
+        wrong = shop.connect(options={"channel": "eu-token"})
+        assert "sells in EUR" in (await wrong.probe()).notes[0]
 
     async def test_several_locations_are_told_apart(self, shop: Vendure) -> None:
         create = 'mutation { createStockLocation(input: { name: "Attic" }) { id } }'

@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from flipsync.connectors.base import QuantityChange
-from flipsync.connectors.marketplaces.woocommerce import grouping, mapping, wire
+from flipsync.connectors.marketplaces.woocommerce import grouping, mapping, webhooks, wire
 from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
@@ -261,6 +262,18 @@ async def test_a_lost_answer_leaves_every_row_of_its_batch_unknown(shop: Any) ->
     assert isinstance(unknown.error, OutcomeUnknown) and isinstance(refused.error, Rejected)
     shop.sandbox.faults.configure("woo", {}, replace=True)
     assert (await shop.connector.read_listing(made.external_id)).quantity == 7
+
+
+async def test_a_notice_of_a_variation_names_it_with_its_parent(shop: Any) -> None:
+    made = await shop.connector.publish(tee(), "k1")
+    body = shop.sandbox.woo.render("product.updated", made.external_id.partition("/")[2])
+    headers = {
+        "X-WC-Webhook-Signature": webhooks.signature("s3cret", body),
+        "X-WC-Webhook-Topic": "product.updated",
+        "X-WC-Webhook-Delivery-ID": "1",
+    }
+    notice = shop.connector.parse_webhook(headers, body, SecretStr("s3cret"), shop.connector.config)
+    assert (notice.kind, notice.resource_id) == ("listing", made.external_id)
 
 
 @pytest.mark.parametrize(

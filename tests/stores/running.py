@@ -24,7 +24,7 @@ from flipsync.embedded.postgres import EmbeddedPostgres
 
 HERE = Path(__file__).resolve().parent
 USER, PASSWORD = "owner@shop.test", "owner-pass"
-_START_SECONDS = 120
+_START_SECONDS = 240
 
 
 def _folder(name: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import quote
@@ -52,7 +52,11 @@ class StoreCalls:
             ways = " or ".join(" and ".join(names) for names in self.access.values())
             raise InvalidInput(f"credentials are missing: {ways}")
         self.way = found[0]
-        self.tokens = AccessTokens(self.vault, self.credentials, self.login) if self.way == "login" else None
+        # A session may be ended by the shop at any moment, also a new one; a login is cheap, and made once a call.
+        soon = timedelta(0)
+        self.tokens = (
+            AccessTokens(self.vault, self.credentials, self.login, young=soon) if self.way == "login" else None
+        )
         self._root = str(self.config.base_url).rstrip("/").removesuffix(self.graphql_path)
         self._http = HttpCore(
             self.config,

@@ -98,7 +98,7 @@ class VendureStore(VendureOrders):
             wanted = self.config.options.get("location")
             found = [row for row in rows if wanted is None or wanted in (row["id"], row["name"])]
             if len(found) != 1:
-                names = ", ".join(row["name"] for row in rows)
+                names = ", ".join(row["name"] for row in rows) or "the channel has none, assign one to it"
                 raise Rejected(f"say which stock location with the option 'location': {names}", vendor_code="location")
             self._place = str(found[0]["id"])
         return self._place
