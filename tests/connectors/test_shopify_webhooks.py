@@ -59,7 +59,7 @@ def test_the_signature_is_shopifys_way() -> None:
         ("products/update", {"id": 6, "variants": []}, "listing", "gid://shopify/Product/6"),
         ("products/delete", {"id": 6}, "listing", "gid://shopify/Product/6"),
         ("inventory_levels/update", {"inventory_item_id": 8}, "listing", "gid://shopify/InventoryItem/8"),
-        ("app/uninstalled", {"id": 1, "name": "Shop"}, "other", "gid://shopify/Shop/1"),
+        ("app/uninstalled", {"id": 1, "name": "Shop"}, "listing", "gid://shopify/Shop/1"),
         ("themes/publish", {"id": 1}, "other", ""),
     ],
 )
@@ -67,7 +67,7 @@ def test_topics_are_about_orders_or_listings(topic: str, body: dict[str, Any], k
     notice = deliver(topic, body)
     assert (notice.kind, notice.topic, notice.resource_id) == (kind, topic, resource)
     assert notice.order is None, "an order is fetched: the body does not say what was restocked"
-    assert notice.deleted == (topic == "products/delete")
+    assert notice.deleted == (topic in ("products/delete", "app/uninstalled"))
 
 
 def test_times_are_utc_and_header_names_come_in_any_case() -> None:

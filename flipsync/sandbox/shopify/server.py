@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -65,14 +66,17 @@ class GraphCall(Call):
 class Bucket:
     """Points that the app may spend in this shop: a leaky bucket."""
 
-    def __init__(self, size: float = 2000.0, restore: float = 100.0) -> None:
+    def __init__(
+        self, size: float = 2000.0, restore: float = 100.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.size = size
         self.restore = restore
         self.left = size
-        self._at = time.monotonic()
+        self._clock = clock
+        self._at = clock()
 
     def fill(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self.left = min(self.size, self.left + (now - self._at) * self.restore)
         self._at = now
 

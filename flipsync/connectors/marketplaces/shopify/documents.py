@@ -31,12 +31,10 @@ class Document:
     partial: bool = False
 
 
-_LISTING = """
-fragment Listing on ProductVariant {
+_SHOWN = """
+fragment Shown on ProductVariant {
   id sku title price barcode updatedAt
   publishedOnPublication(publicationId: $publication) @include(if: $published)
-  publishKey: metafield(namespace: "flipsync", key: "publish_key") { value }
-  endedKey: metafield(namespace: "flipsync", key: "ended_key") { value }
   inventoryItem {
     id tracked
     inventoryLevel(locationId: $location) { quantities(names: ["available"]) { name quantity updatedAt } }
@@ -47,6 +45,17 @@ fragment Listing on ProductVariant {
   }
 }
 """
+#: With our own notes, which long lists can do without.
+_LISTING = (
+    """
+fragment Listing on ProductVariant {
+  ...Shown
+  publishKey: metafield(namespace: "flipsync", key: "publish_key") { value }
+  endedKey: metafield(namespace: "flipsync", key: "ended_key") { value }
+}
+"""
+    + _SHOWN
+)
 _PLACE = "$location: ID!, $publication: ID!, $published: Boolean!"
 
 # Account
@@ -85,10 +94,10 @@ LISTINGS = Document(
     f"query Listings($first: Int!, $after: String, $query: String, {_PLACE}) {{"
     """
   productVariants(first: $first, after: $after, query: $query, sortKey: ID) {
-    nodes { ...Listing } pageInfo { hasNextPage endCursor }
+    nodes { ...Shown } pageInfo { hasNextPage endCursor }
   }
-}""" + _LISTING,
-    cost=700,
+}""" + _SHOWN,
+    cost=500,
 )
 READ_LISTING = Document(
     "ReadListing",
@@ -99,8 +108,8 @@ READ_LISTING = Document(
 READ_LISTINGS = Document(
     "ReadListings",
     "nodes",
-    f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Listing }} }}" + _LISTING,
-    cost=700,
+    f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Shown }} }}" + _SHOWN,
+    cost=500,
 )
 PRODUCT_BY_HANDLE = Document(
     "ProductByHandle",

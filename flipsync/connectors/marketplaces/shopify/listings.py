@@ -82,7 +82,10 @@ class Shelf:
         return found
 
     async def find(self, sku: str) -> wire.Variant | None:
-        """The oldest variant with exactly this SKU: Shopify lets several have one, and searches without case."""
+        """The oldest variant with exactly this SKU: Shopify lets several have one, and searches without case.
+
+        Rows of lists come without our own notes on them.
+        """
         wanted = sku.strip()
         variables = {"first": documents.SKU_PAGE, "query": f"sku:{mapping.quoted(wanted)}"}
         async for rows in self._pages(variables):
@@ -121,10 +124,11 @@ class Shelf:
     async def publish(self, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
         """What the shop then shows. The product's handle is made of SKU or group, so that a second creation collides
         with the first even before the search index knows it."""
-        existing = await self.find(offer.sku)
-        if existing is None:
-            existing = await self._create(offer, key)
-        return await self._on_sale(existing, offer, key, set_quantity)
+        found = await self.find(offer.sku)
+        if found is not None and mapping.status_of(found) == "active":
+            return found
+        row = await self._create(offer, key) if found is None else await self.known(found.id)
+        return await self._on_sale(row, offer, key, set_quantity)
 
     async def _create(self, offer: Offer, key: str) -> wire.Variant:
         try:

@@ -29,13 +29,14 @@ TOPICS = {
     "INVENTORY_LEVELS_UPDATE": "inventory_levels/update",
     "APP_UNINSTALLED": "app/uninstalled",
 }
-_KINDS: dict[str, tuple[Literal["order", "listing", "other"], str, str]] = {
+_KINDS: dict[str, tuple[Literal["order", "listing"], str, str]] = {
     # resource of the topic: what it is about, the field with its number, and what that is the id of
     "orders": ("order", "id", "Order"),
     "refunds": ("order", "order_id", "Order"),
     "products": ("listing", "id", "Product"),
     "inventory_levels": ("listing", "inventory_item_id", "InventoryItem"),
-    "app": ("other", "id", "Shop"),
+    # None of the shop can be reached any more: looking at its listings finds that out.
+    "app": ("listing", "id", "Shop"),
 }
 
 
@@ -78,7 +79,7 @@ def parse(headers: Mapping[str, str], body: bytes, secret: str) -> WebhookNotice
         topic=topic,
         resource_id=resource_id,
         dedup_key=f"{topic}:{number}:{digest}",
-        deleted=event == "delete",
+        deleted=event in ("delete", "uninstalled"),
         modified_at=_moment(data.get("updated_at")),
     )
 
