@@ -141,8 +141,8 @@ class MarketplaceConnector(ABC):
 
     vendor: ClassVar[Vendor]
     capabilities: ClassVar[Capabilities]
-    #: credentials a person must give; others may exist, and are renewed or optional
-    needs: ClassVar[tuple[str, ...]]
+    #: credentials that every account has; others are renewed, optional, or one of several ways in
+    needs: ClassVar[tuple[str, ...]] = ()
     #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
     signs_with: ClassVar[str] = "webhook_secret"
 

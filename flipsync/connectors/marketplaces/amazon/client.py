@@ -77,6 +77,7 @@ class AmazonConnector(MarketplaceConnector):
         bulk_quantity=MESSAGES,
         groups=True,
     )
+    needs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "refresh_token")
 
     def __init__(
         self,

@@ -73,6 +73,7 @@ class EbayConnector(MarketplaceConnector):
     )
     #: eBay's public keys, the same for all accounts of a process
     keys: ClassVar[notifications.Keys] = notifications.Keys()
+    needs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "refresh_token")
 
     def __init__(
         self,
