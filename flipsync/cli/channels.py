@@ -43,8 +43,8 @@ def _config(vendor: str, base_url: str | None, currency: str, choices: list[str]
     """An AccountConfig, or InvalidInput that says which option is wrong."""
     marketplaces = importlib.import_module("flipsync.connectors.marketplaces")
     base = importlib.import_module("flipsync.connectors.base")
-    if vendor not in marketplaces.CONNECTORS:
-        raise InvalidInput(f"{vendor!r} is not a vendor", hint=f"one of: {', '.join(sorted(marketplaces.CONNECTORS))}")
+    if vendor not in marketplaces.vendors():
+        raise InvalidInput(f"{vendor!r} is not a vendor", hint=f"one of: {', '.join(marketplaces.vendors())}")
     if base_url is None:
         raise InvalidInput("the channel's address is missing", hint="give it with --base-url")
     options = {}

@@ -10,6 +10,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces import connect
+from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import ChannelInfo, Vendor
 from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
@@ -34,6 +35,13 @@ class ConnectRequest(BaseModel):
     vendor: Vendor
     name: str = Field(min_length=1, max_length=100, examples=["my shop"])
     base_url: AnyHttpUrl = Field(examples=["https://shop.example.com"])
+    token_url: AnyHttpUrl | None = Field(default=None, description="where access tokens come from, if not the vendor's")
+    notification_url: AnyHttpUrl | None = Field(
+        default=None, description="where notifications are fetched or managed, if apart from base_url"
+    )
+    options: Annotated[dict[str, str], Field(max_length=20)] = Field(
+        default_factory=dict, description="the vendor's own settings", examples=[{"marketplace_id": "ATVPDKIKX0DER"}]
+    )
     currency: Currency
     credentials: Secrets = Field(examples=[{"consumer_key": "ck_…", "consumer_secret": "cs_…"}])
     stock_mode: accounts.StockMode = "escrow"
@@ -57,6 +65,7 @@ class AccountView(View):
     vendor: str
     name: str
     base_url: str
+    options: dict[str, str]
     currency: Currency
     status: accounts.AccountStatus
     status_reason: str
@@ -105,10 +114,14 @@ async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDe
     config = AccountConfig(
         vendor=form.vendor,
         base_url=form.base_url,
+        token_url=form.token_url,
+        notification_url=form.notification_url,
+        options=form.options,
         currency=form.currency,
         requests_per_second=form.requests_per_second,
     )
-    async with connect(config, form.credentials, backend.limits, f"new:{user.tenant_id}") as connector:
+    vault = MemoryVault(form.credentials)
+    async with connect(config, form.credentials, backend.limits, f"new:{user.tenant_id}", vault) as connector:
         await connector.probe()
 
     async def work(unit: UnitOfWork) -> AccountView:
@@ -118,7 +131,8 @@ async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDe
             vendor=form.vendor,
             name=form.name,
             config=config,
-            credentials={name: secret.get_secret_value() for name, secret in form.credentials.items()},
+            # what the trial renewed is the only good one
+            credentials={name: secret.get_secret_value() for name, secret in vault.credentials.items()},
             stock_mode=form.stock_mode,
         )
         return _view(await accounts.get_account(unit.session, account_id))
@@ -185,6 +199,7 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         vendor=account.vendor,
         name=account.name,
         base_url=str(account.config.base_url),
+        options=account.config.options,
         currency=account.config.currency,
         status=account.status,
         status_reason=account.status_reason,

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import pytest
 from api_world import API, Business
 
+from flipsync.connectors.base import AccountConfig
 from flipsync.domain.ids import new_id
 from flipsync.services.accounts import load_account
 from serve.backend import Backend
@@ -92,3 +94,22 @@ async def test_accounts_are_filtered(client: httpx2.AsyncClient, beta: Business)
     assert [account["id"] for account in own.json()["items"]] == [str(beta.ids["account_id"])]
     none = await client.get(url, params={"vendor": "woocommerce"}, headers=beta.headers())
     assert none.json() == {"items": []}
+
+
+@pytest.mark.parametrize("vendor", ["amazon", "ebay", "shopify", "woocommerce"])
+async def test_every_vendor_is_connected_the_same_way(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, start_sandbox: Callable[..., Any], vendor: str
+) -> None:
+    sandbox = await start_sandbox()
+    told = sandbox.channels[vendor]
+    where = {name: value for name, value in told.items() if name in AccountConfig.model_fields}
+    secrets = {name: value for name, value in told.items() if name not in where}
+    form = {"vendor": vendor, "name": f"{vendor} {new_id().hex}", "currency": "USD", "credentials": secrets, **where}
+    connected = await client.post(f"{API}/marketplace/accounts", headers=alpha.headers(**_key()), json=form)
+    assert connected.status_code == 201, connected.text
+    assert connected.json()["options"] == where.get("options", {})
+    assert not any(secret in connected.text for secret in secrets.values() if len(secret) > 8)
+    probed = await client.post(
+        f"{API}/marketplace/accounts/{connected.json()['id']}/probe", headers=alpha.headers(**_key())
+    )
+    assert probed.status_code == 200 and probed.json()["healthy"], probed.text

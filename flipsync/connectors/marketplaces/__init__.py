@@ -32,6 +32,11 @@ STORES: dict[Vendor, tuple[str, str]] = {
 }
 
 
+def vendors() -> list[str]:
+    """Everything that can be connected."""
+    return sorted(CONNECTORS | STORES)
+
+
 def connector_class(vendor: Vendor) -> type[MarketplaceConnector]:
     """The connector of a vendor; needed without an account to parse webhooks."""
     module, name = (CONNECTORS | STORES)[vendor]
