@@ -9,7 +9,7 @@ from flipsync.sandbox.amazon.lwa import Application, Login
 from flipsync.sandbox.amazon.queue import Queue
 from flipsync.sandbox.amazon.server import SellingPartner
 from flipsync.sandbox.amazon.world import MARKETPLACE, QUEUE_ARN, SELLER, World
-from flipsync.sandbox.channels import Served
+from flipsync.sandbox.served import Served
 
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from flipsync.sandbox.channels import Served
 from flipsync.sandbox.ebay.deliveries import new_key
 from flipsync.sandbox.ebay.server import EbayServer
 from flipsync.sandbox.ebay.tokens import Keyset
+from flipsync.sandbox.served import Served
 
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from flipsync.sandbox.served import Served
 from flipsync.sandbox.shopify.access import READER_SCOPES, App, Tokens
 from flipsync.sandbox.shopify.hooks import Hooks
 from flipsync.sandbox.shopify.inventory import Inventory
@@ -17,15 +18,12 @@ from flipsync.sandbox.shopify.variants import Variants
 
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
-    from flipsync.sandbox.channels import Served
 
 PREFIX = "/shopify"
 
 
 def open_shopify(sandbox: Sandbox) -> Served:
     """An app of the shop's own organisation, with client credentials; and the token of one that may only read."""
-    from flipsync.sandbox.channels import Served
-
     shop = Shop(
         sandbox.books,
         sandbox.market.orders,
