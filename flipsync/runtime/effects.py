@@ -111,6 +111,7 @@ class EffectWorker:
                 if not begun:
                     await self.begin()
                     begun = True
+                self._mailbox.heard()
                 await self._start_some()
                 await self._mailbox.wait(self._due)
             except asyncio.CancelledError:

@@ -55,6 +55,10 @@ class Mailbox:
         """Wake the sleeper from inside the process."""
         self._event.set()
 
+    def heard(self) -> None:
+        """What was rung for so far is about to be looked for: it was committed before it was told."""
+        self._event.clear()
+
     async def wait(self, seconds: float | None = None) -> None:
         """Sleep until rung, at most `seconds` and at most the time between two looks."""
         if self._task is None:

@@ -60,6 +60,7 @@ class AgentRunner:
                 if not self._epoch:
                     await self.begin()
                 await self._keep_pace()
+                self._mailbox.heard()
                 await self.step()
                 if self._due != 0.0:
                     await self._mailbox.wait(self._due)

@@ -259,6 +259,9 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
+    def heard(self) -> None:
+        self._rung.clear()
+
     async def wait(self, seconds: float | None = None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), seconds)
