@@ -303,7 +303,20 @@ def _remove(path: Path) -> None:
 def _import_ray() -> Any:
     import ray
 
+    _leave_stdout_alone()
     return ray
+
+
+def _leave_stdout_alone() -> None:
+    """Ray's warnings go to stderr: it prints them to stdout, into the middle of an answer in JSON."""
+    worker: Any = sys.modules["ray._private.worker"]
+    print_logs = worker.print_worker_logs
+    if print_logs.__module__ == worker.__name__:
+
+        def to_stderr(data: Any, _: Any, *more: Any, **named: Any) -> None:
+            print_logs(data, sys.stderr, *more, **named)
+
+        worker.print_worker_logs = to_stderr
 
 
 def _restore_sigterm(handler: Any) -> None:

@@ -226,6 +226,20 @@ def test_a_short_folder_of_somebody_else_is_refused(home: Path):
         short.rmdir()
 
 
+def test_what_ray_warns_of_stays_out_of_stdout(python):
+    code = (
+        "import sys\n"
+        "from flipsync.embedded import ray_head\n"
+        "for _ in range(2):\n"
+        "    ray_head._import_ray()\n"
+        "warning = {'lines': ['slow'], 'pid': 'raylet', 'ip': None, 'job': None, 'is_err': False}\n"
+        "sys.modules['ray._private.worker'].print_to_stdstream(warning, ignore_prefix=False)\n"
+    )
+    child = python(code, stderr=subprocess.PIPE)
+    said, warned = child.communicate(timeout=60)
+    assert child.returncode == 0 and said == "" and "slow" in warned
+
+
 def test_serve_listens_on_loopback_unless_asked():
     assert serve_options(8000)["http_options"] == {"host": "127.0.0.1", "port": 8000}
     assert serve_options(80, "0.0.0.0")["http_options"]["host"] == "0.0.0.0"
