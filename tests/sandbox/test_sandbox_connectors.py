@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import AnyHttpUrl, SecretStr
 
-from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimited
-from flipsync.connectors.marketplaces.custom.client import CustomConnector
-from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
+from flipsync.connectors.base import AccountConfig, MarketplaceConnector
+from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import Offer
 from flipsync.domain.clock import utc_now
 from flipsync.domain.money import usd
+from flipsync.runtime.mailbox import Limits
 from flipsync.sandbox.client import SandboxClient
 
 
@@ -27,19 +28,22 @@ class Bench:
     channel: Any
 
 
-@pytest.fixture(params=["woo", "custom"])
-async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> AsyncIterator[Bench]:
+#: What the sandbox calls each vendor's channel.
+CHANNELS: dict[Any, str] = {"woocommerce": "woo", "custom": "custom", "shopify": "shopify"}
+
+
+@pytest.fixture(params=sorted(CHANNELS))
+async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any], redis_url: str) -> AsyncIterator[Bench]:
     info, _ = serve("--seed", "5")
-    woo = request.param == "woo"
-    known = info["woocommerce" if woo else "custom"]
-    config = AccountConfig(
-        vendor="woocommerce" if woo else "custom", base_url=AnyHttpUrl(known["base_url"]), currency="USD"
-    )
+    known = info["channels"][request.param]
+    config = AccountConfig(vendor=request.param, base_url=AnyHttpUrl(known["base_url"]), currency="USD")
     secrets = {name: SecretStr(value) for name, value in known.items() if name != "base_url"}
-    kind: type[MarketplaceConnector] = WooCommerceConnector if woo else CustomConnector
-    connector = kind(config, secrets, Unlimited(), "test")
+    # Keeps to the pace that the vendor allows, and learns it from the answers.
+    limits = Limits(redis_url)
+    connector = connector_class(request.param)(config, secrets, limits, f"test-{uuid4()}")
     async with SandboxClient(info["base_url"], info["control_token"]) as control, connector:
-        yield Bench(control, connector, request.param)
+        yield Bench(control, connector, CHANNELS[request.param])
+    await limits.aclose()
 
 
 async def test_a_sale_a_shipment_and_a_refund_read_back_as_they_happened(bench: Bench) -> None:
@@ -100,8 +104,9 @@ async def test_webhooks_are_understood(bench: Bench, listener: Any) -> None:
     sold = await control.place_order(bench.channel, "S", 1)
     await control.flush_webhooks()
     await asyncio.sleep(0.1)
+    signed_with = connector.credentials.get(connector.signs_with, secret)
     notices = [
-        connector.parse_webhook(headers, body, secret, connector.config) for headers, body in listener.deliveries()
+        connector.parse_webhook(headers, body, signed_with, connector.config) for headers, body in listener.deliveries()
     ]
     assert {notice.kind for notice in notices} == {"order", "listing"}
     assert sold["id"] in {notice.resource_id for notice in notices if notice.kind == "order"}
