@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimited
+from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnector, Unlimited
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import Offer
 from flipsync.domain.clock import utc_now
 from flipsync.domain.money import usd
+from flipsync.runtime.mailbox import Limits
 from flipsync.sandbox.client import SandboxClient
 
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
@@ -43,17 +45,24 @@ class Bench:
     channel: Any
 
 
-@pytest.fixture(params=["woo", "custom", "amazon"])
-async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> AsyncIterator[Bench]:
+#: What the sandbox calls each vendor's channel.
+CHANNELS: dict[Any, str] = {"woocommerce": "woo", "custom": "custom", "shopify": "shopify", "amazon": "amazon"}
+
+
+@pytest.fixture(params=sorted(CHANNELS))
+async def bench(request: pytest.FixtureRequest, serve: Callable[..., Any], redis_url: str) -> AsyncIterator[Bench]:
     info, _ = serve("--seed", "5")
-    vendor = {"woo": "woocommerce"}.get(request.param, request.param)
-    known = dict(info["channels"][vendor])
+    known = dict(info["channels"][request.param])
     where = {name: known.pop(name) for name in _ADDRESSES if name in known}
-    config = AccountConfig.model_validate({"vendor": vendor, "currency": "USD", **where})
+    config = AccountConfig.model_validate({"vendor": request.param, "currency": "USD", **where})
     secrets = {name: SecretStr(value) for name, value in known.items()}
-    connector = connector_class(config.vendor)(config, secrets, Paced(), "test")
+    # Keeps to the pace that the vendor allows, and learns it from the answers.
+    shared = Limits(redis_url)
+    limiter: Limiter = Paced() if request.param == "amazon" else shared
+    connector = connector_class(config.vendor)(config, secrets, limiter, f"test-{uuid4()}")
     async with SandboxClient(info["base_url"], info["control_token"]) as control, connector:
-        yield Bench(control, connector, request.param)
+        yield Bench(control, connector, CHANNELS[request.param])
+    await shared.aclose()
 
 
 async def test_a_sale_a_shipment_and_a_refund_read_back_as_they_happened(bench: Bench) -> None:
@@ -115,8 +124,10 @@ async def test_webhooks_are_understood(bench: Bench, listener: Any) -> None:
     await control.flush_webhooks()
     await asyncio.sleep(0.1)
     if connector.capabilities.webhooks:
+        signed_with = connector.credentials.get(connector.signs_with, secret)
         notices = [
-            connector.parse_webhook(headers, body, secret, connector.config) for headers, body in listener.deliveries()
+            connector.parse_webhook(headers, body, signed_with, connector.config)
+            for headers, body in listener.deliveries()
         ]
     else:
         notices = [notice async for notice in connector.notices()]

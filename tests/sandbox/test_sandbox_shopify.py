@@ -364,3 +364,46 @@ def test_a_shop_is_kept_over_a_restart(tmp_path: Any) -> None:
         known.append(sandbox.credentials()["shopify"])
         sandbox.books.close()
     assert known[0] == known[1] and known[0]["base_url"] == "http://shop.test/shopify"
+
+
+# Faults
+
+
+async def test_queries_are_no_writes_though_they_are_posted(shopify: Any) -> None:
+    item = await item_of(shopify)
+    shopify.sandbox.books.db.execute("DELETE FROM write_log")
+    shopify.sandbox.faults.configure("shopify", {"error_after": 1.0})
+    assert (await shopify.post({"query": "{ shop { name } }"})).status_code == 200
+    written = await shopify.post({"query": SET, "variables": {"input": setting(quantity(item, 5, None)), "key": "k"}})
+    assert written.status_code == 502 and set(written.json()) == {"errors"}
+    rows = shopify.sandbox.books.db.execute("SELECT status, fault FROM write_log").fetchall()
+    assert rows == [(200, "error_after")]
+    assert shopify.sandbox.books.listing_by_sku("shopify", "A").quantity == 5
+
+
+async def test_a_stale_read_shows_an_older_state_of_listings_and_orders(shopify: Any) -> None:
+    faults = shopify.sandbox.faults
+    faults.configure("shopify", {"stale_read": 1.0, "stale_seconds": 50.0})
+    item = await item_of(shopify)
+    await shopify.ask(SET, {"input": setting(quantity(item, 5, None)), "key": "k"})
+    order = shopify.sandbox.market.place("shopify", "A", 1, BUYER)
+    query = '{ productVariants(first: 5, query: "sku:A") { nodes { id } } orders(first: 5) { nodes { id } } }'
+    # How old each answer is, is drawn; the last of these is from long before there was anything.
+    seen = [(await shopify.ask(query))["data"] for _ in range(3)]
+    assert seen[-1]["productVariants"]["nodes"] == seen[-1]["orders"]["nodes"] == []
+    faults.configure("shopify", {}, replace=True)
+    now = (await shopify.ask(query))["data"]
+    assert now["orders"]["nodes"] == [{"id": f"gid://shopify/Order/{order.id}"}]
+
+
+async def test_a_swallowed_write_changes_nothing_but_may_claim_to(shopify: Any) -> None:
+    item = await item_of(shopify)
+    shopify.sandbox.faults.configure("shopify", {"ignored_write": 1.0})
+    after = set()
+    for turn in range(12):
+        answer = await shopify.ask(SET, {"input": setting(quantity(item, 5, None)), "key": f"k{turn}"})
+        payload = answer["data"]["inventorySetQuantities"]
+        assert payload["userErrors"] == []
+        after.add(payload["inventoryAdjustmentGroup"]["changes"][0]["quantityAfterChange"])
+    assert after == {5, 9}
+    assert shopify.sandbox.books.listing_by_sku("shopify", "A").quantity == 9
