@@ -43,7 +43,9 @@ class MedusaStore(MedusaOrders):
     """
 
     vendor: ClassVar[Vendor] = "medusa"
-    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(update={"groups": True})
+    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(
+        update={"groups": True, "bulk_quantity": 100}
+    )
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"api_key": ("api_key",), "login": ("email", "password")}
 
     def headers(self) -> Mapping[str, str]:
@@ -86,6 +88,10 @@ class MedusaStore(MedusaOrders):
     async def row(self, external_id: str) -> Row | None:
         rows = await self._variants(id=external_id) if external_id else []
         return rows[0] if rows else None
+
+    async def rows_of_ids(self, external_ids: Sequence[str]) -> Sequence[Row]:
+        wanted = {f"id[{place}]": external_id for place, external_id in enumerate(external_ids)}
+        return await self._variants(**wanted)
 
     def rows(self) -> AsyncIterator[Row]:
         return self.paged(lambda offset: self._variants(offset=offset, order="id"))
@@ -227,17 +233,32 @@ class MedusaStore(MedusaOrders):
         await self._change(row, prices=[*others, self._price(price)])
 
     async def write_quantity(self, row: Row, quantity: int) -> None:
-        """What is reserved is added, so that a sale between reading and writing is not lost."""
+        level, known = self._wanted(row, quantity)
+        path = f"/admin/inventory-items/{level.pop('inventory_item_id')}/location-levels"
+        if known:
+            await self.send("POST", f"{path}/{level.pop('location_id')}", level)
+        else:
+            await self.send("POST", path, level)
+
+    async def write_quantities(self, changes: Sequence[tuple[Row, int]]) -> None:
+        levels = [self._wanted(row, quantity) for row, quantity in changes]
+        body = {
+            "create": [level for level, known in levels if not known],
+            "update": [level for level, known in levels if known],
+        }
+        await self.send("POST", "/admin/inventory-items/location-levels/batch", body)
+
+    @staticmethod
+    def _wanted(row: Row, quantity: int) -> tuple[Row, bool]:
+        """The level to write, and whether there is one. What is reserved is added, so that a sale between reading and
+        writing is not lost."""
         linked, level = _level(row)
         if linked is None:
             raise Rejected("the variant's stock is not counted", vendor_code="inventory")
         units = quantity * int(linked.get("required_quantity") or 1)
-        path = f"/admin/inventory-items/{linked['inventory_item_id']}/location-levels"
-        if level is None:
-            await self.send("POST", path, {"location_id": row["place"], "stocked_quantity": units})
-        else:
-            reserved = int(level["reserved_quantity"])
-            await self.send("POST", f"{path}/{row['place']}", {"stocked_quantity": units + reserved})
+        reserved = 0 if level is None else int(level["reserved_quantity"])
+        place = {"inventory_item_id": linked["inventory_item_id"], "location_id": row["place"]}
+        return {**place, "stocked_quantity": units + reserved}, level is not None
 
     async def show(self, row: Row, on_sale: bool, key: str) -> None:
         product, metadata = f"/admin/products/{row['product_id']}", row["metadata"] or {}
