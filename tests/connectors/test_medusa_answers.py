@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.stores.medusa import MedusaStore
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import Offer, OfferGroup
@@ -209,9 +209,12 @@ async def test_kits_count_in_kits() -> None:
     state = await shop.connector().set_quantity("variant_1", 4, "k")
     assert state.quantity == 1
     (written,) = shop.writes()
-    assert written == (
-        "POST /admin/inventory-items/iitem_1/location-levels/sloc_1",
-        {"stocked_quantity": 10},
+    assert written == ("POST /admin/inventory-items/iitem_1/location-levels/sloc_1", {"stocked_quantity": 10})
+    await shop.connector().set_quantities([QuantityChange("variant_1", 4, "k")])
+    level = {"inventory_item_id": "iitem_1", "location_id": "sloc_1", "stocked_quantity": 10}
+    assert shop.writes()[-1] == (
+        "POST /admin/inventory-items/location-levels/batch",
+        {"create": [], "update": [level]},
     )
 
 

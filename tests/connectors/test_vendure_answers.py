@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.stores.vendure import VendureStore
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
@@ -218,12 +218,54 @@ async def test_a_quantity_is_set_above_what_is_sold_already() -> None:
         updateProductVariants={"updateProductVariants": [{"id": "7"}]}, productVariant={"productVariant": VARIANT}
     )
     await shop.connector().set_quantity("7", 4, "k")
-    (written,) = [variables["input"] for document, variables, _ in shop.seen if "updateProductVariants" in document]
-    assert written == {
-        "id": "7",
-        "stockLevels": [{"stockLocationId": "1", "stockOnHand": 6}],
-        "trackInventory": "TRUE",
-    }
+    (written,) = [variables["inputs"] for document, variables, _ in shop.seen if "updateProductVariants" in document]
+    assert written == [
+        {"id": "7", "stockLevels": [{"stockLocationId": "1", "stockOnHand": 6}], "trackInventory": "TRUE"}
+    ]
+
+
+async def test_many_quantities_are_one_call_and_a_refused_one_is_found() -> None:
+    stock = {str(n): 5 for n in range(120)}
+
+    def rows(variables: dict[str, Any]) -> Answer:
+        found = [each for each in variables["options"]["filter"]["id"]["in"] if each in stock]
+        return {"productVariants": {"items": [row(each) for each in found]}}
+
+    def row(number: str) -> dict[str, Any]:
+        return {**VARIANT, "id": number, "stockLevels": [{**VARIANT["stockLevels"][0], "stockOnHand": stock[number]}]}
+
+    def update(variables: dict[str, Any]) -> Answer:
+        if any(each["id"] == "110" for each in variables["inputs"]):
+            return error("USER_INPUT_ERROR", "not this one")
+        stock.update({each["id"]: each["stockLevels"][0]["stockOnHand"] for each in variables["inputs"]})
+        return UPDATED
+
+    shop = Shop(
+        updateProductVariants=update,
+        productVariants=rows,
+        productVariant=lambda variables: {"productVariant": row(variables["id"]) if variables["id"] in stock else None},
+    )
+    ids = [*map(str, range(120)), "424242", "nonsense"]
+    changes = [QuantityChange(each, place, "k") for place, each in enumerate(ids)]
+    outcomes = await shop.connector().set_quantities(changes)
+    assert [outcome.change for outcome in outcomes] == changes
+    for outcome in outcomes:
+        if outcome.change.external_id in ("110", "424242", "nonsense"):
+            assert isinstance(outcome.error, Rejected)
+            assert outcome.error.missing == (outcome.change.external_id != "110")
+        else:
+            assert outcome.state is not None and outcome.state.quantity == outcome.change.quantity
+    writes = [variables["inputs"] for document, variables, _ in shop.seen if "updateProductVariants" in document]
+    assert [len(each) for each in writes] == [100, 20, *[1] * 20]
+
+
+async def test_a_lost_answer_leaves_every_row_unknown() -> None:
+    shop = Shop(
+        updateProductVariants=httpx2.Response(502),
+        productVariants={"productVariants": {"items": [VARIANT]}},
+    )
+    (outcome,) = await shop.connector().set_quantities([QuantityChange("7", 1, "k")])
+    assert isinstance(outcome.error, OutcomeUnknown)
 
 
 async def test_a_channel_of_another_currency_takes_no_price() -> None:

@@ -144,6 +144,19 @@ class StoreSuite:
         with pytest.raises(Rejected, match="sells in USD"):
             await connector.set_price(made.external_id, euros, "k7")
 
+    async def test_many_quantities_at_once(self, shop: RealShop) -> None:
+        made = [await shop.connector.publish(offer(), "k1") for _ in range(4)]
+        await shop.buy(made[0], 2)
+        changes = [QuantityChange(each.external_id, 10 + place, "k2") for place, each in enumerate(made)]
+        changes.insert(2, QuantityChange("424242", 1, "k2"))
+        outcomes = await shop.connector.set_quantities(changes)
+        assert [outcome.change for outcome in outcomes] == changes
+        missing = outcomes.pop(2).error
+        assert isinstance(missing, Rejected) and missing.missing
+        assert [outcome.state and outcome.state.quantity for outcome in outcomes] == [10, 11, 12, 13]
+        for outcome in outcomes:
+            assert await shop.connector.read_listing(outcome.change.external_id) == outcome.state
+
     async def test_ended_and_listed_again(self, shop: RealShop) -> None:
         connector, wanted = shop.connector, offer()
         made = await connector.publish(wanted, "k1")

@@ -16,7 +16,15 @@ from typing import ClassVar, TypeVar
 import httpx2
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector
+from flipsync.connectors.base import (
+    AccountConfig,
+    Capabilities,
+    Limiter,
+    MarketplaceConnector,
+    QuantityChange,
+    QuantityOutcome,
+)
+from flipsync.connectors.marketplaces.store_bulk import set_many
 from flipsync.connectors.marketplaces.store_calls import Row
 from flipsync.connectors.marketplaces.store_shape import StoreShape
 from flipsync.connectors.vault import Vault
@@ -161,6 +169,11 @@ class StoreConnector(StoreShape):
         """`expected_version` is not heeded: these shops have no conditional write (see `capabilities`)."""
         await self.writing(self.write_quantity(await self._known(external_id), quantity))
         return await self._read_back(external_id)
+
+    async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+        if self.capabilities.bulk_quantity == 1:
+            return await super().set_quantities(changes)
+        return await set_many(self, changes)
 
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Complete up to the last one yielded: ask again from its time.

@@ -77,6 +77,16 @@ class StoreShape(StoreCalls, MarketplaceConnector):
         """The `key` the listing was made with, where the shop can keep it; "" where it cannot."""
         return ""
 
+    async def rows_of_ids(self, external_ids: Sequence[str]) -> Sequence[Row]:
+        """Those listings that there are, in any order; `capabilities.bulk_quantity` at most."""
+        rows = [await self.row(external_id) for external_id in external_ids]
+        return [row for row in rows if row is not None]
+
+    async def write_quantities(self, changes: Sequence[tuple[Row, int]]) -> None:
+        """Many quantities in one call, all of them or none. Override it, and say how many in `capabilities`."""
+        for row, quantity in changes:
+            await self.write_quantity(row, quantity)
+
     async def discard(self, row: Row) -> None:
         """Undo `create`: somebody else made the same listing at the same moment, and theirs is older."""
         await self.show(row, False, "")

@@ -11,9 +11,7 @@ inventory item, level at a location) and has no state for a single variant: see 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -22,6 +20,15 @@ from pydantic import SecretStr
 from flipsync.connectors.base import Capabilities
 from flipsync.connectors.marketplaces.store import Row, StoreConnector
 from flipsync.connectors.marketplaces.stores.medusa_orders import MedusaOrders
+from flipsync.connectors.marketplaces.stores.medusa_rows import (
+    ALONE,
+    handle,
+    kept,
+    level_of,
+    on_offer,
+    same,
+    values_of,
+)
 from flipsync.connectors.oauth import Grant
 from flipsync.domain.channel import ChannelInfo, ListingState, ListingStatus, Offer, OfferGroup, Vendor
 from flipsync.domain.errors import Rejected
@@ -43,7 +50,9 @@ class MedusaStore(MedusaOrders):
     """
 
     vendor: ClassVar[Vendor] = "medusa"
-    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(update={"groups": True})
+    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(
+        update={"groups": True, "bulk_quantity": 100}
+    )
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"api_key": ("api_key",), "login": ("email", "password")}
 
     def headers(self) -> Mapping[str, str]:
@@ -87,6 +96,10 @@ class MedusaStore(MedusaOrders):
         rows = await self._variants(id=external_id) if external_id else []
         return rows[0] if rows else None
 
+    async def rows_of_ids(self, external_ids: Sequence[str]) -> Sequence[Row]:
+        wanted = {f"id[{place}]": external_id for place, external_id in enumerate(external_ids)}
+        return await self._variants(**wanted)
+
     def rows(self) -> AsyncIterator[Row]:
         return self.paged(lambda offset: self._variants(offset=offset, order="id"))
 
@@ -96,7 +109,7 @@ class MedusaStore(MedusaOrders):
     def listing(self, row: Row) -> ListingState:
         product, state = row["product"], (row["metadata"] or {}).get(STATE)
         status: ListingStatus = "active" if product["status"] == "published" else "draft"
-        grouped = any(option["option"]["title"] != _ALONE for option in row["options"])
+        grouped = any(option["option"]["title"] != ALONE for option in row["options"])
         prices = [price for price in row["prices"] if self._is_own(price)]
         return ListingState(
             external_id=row["id"],
@@ -104,7 +117,7 @@ class MedusaStore(MedusaOrders):
             title=f"{product['title']} - {row['title']}" if grouped else product["title"],
             status="ended" if state == "ended" else "draft" if state == "making" else status,
             price=self.money(prices[0]["amount"]) if prices else None,
-            quantity=_on_offer(row) if row["manage_inventory"] else None,
+            quantity=on_offer(row) if row["manage_inventory"] else None,
             modified_at=self.moment(row["updated_at"]),
             group_external_id=product["id"] if grouped else None,
             barcode=row["barcode"],
@@ -124,7 +137,7 @@ class MedusaStore(MedusaOrders):
         variant: Row = {
             "title": " / ".join(offer.choices) if group else offer.title,
             "sku": offer.sku,
-            "options": dict(zip(group.options, offer.choices, strict=True)) if group else {_ALONE: _ALONE},
+            "options": dict(zip(group.options, offer.choices, strict=True)) if group else {ALONE: ALONE},
             "prices": [self._price(offer.price)],
             "manage_inventory": True,
             "metadata": {KEY: key, STATE: "making"},
@@ -145,14 +158,14 @@ class MedusaStore(MedusaOrders):
 
     async def _make_product(self, offer: Offer, variants: list[Row]) -> Row:
         group = offer.group
-        options: list[Row] = [{"title": _ALONE, "values": [_ALONE]}]
+        options: list[Row] = [{"title": ALONE, "values": [ALONE]}]
         if group:
-            options = [{"title": name, "values": _values(group, offer, name)} for name in group.options]
+            options = [{"title": name, "values": values_of(group, offer, name)} for name in group.options]
         images = group.images if group and group.images else offer.images
         body = {
             "title": group.title if group else offer.title,
             "description": group.description_html if group else offer.description_html,
-            "handle": _handle(offer),
+            "handle": handle(offer),
             "status": "draft",
             "options": options,
             "variants": variants,
@@ -174,9 +187,9 @@ class MedusaStore(MedusaOrders):
                 if found is None:
                     raise
         for option in found["options"]:
-            name = next((each for each in group.options if _same(each, option["title"])), None)
+            name = next((each for each in group.options if same(each, option["title"])), None)
             known = [value["value"] for value in option["values"]]
-            missing = [value for value in _values(group, offer, name) if value not in known] if name else []
+            missing = [value for value in values_of(group, offer, name) if value not in known] if name else []
             if missing:
                 await self._add_values(found["id"], option, missing)
         return found
@@ -194,7 +207,7 @@ class MedusaStore(MedusaOrders):
             await self.send("POST", f"{path}/{option['id']}", {"title": option["title"], "values": values})
 
     async def _found(self, offer: Offer, group: OfferGroup) -> Row | None:
-        rows = (await self.get("/admin/products", handle=_handle(offer), fields=_PRODUCT))["products"]
+        rows = (await self.get("/admin/products", handle=handle(offer), fields=_PRODUCT))["products"]
         if not rows:
             titled = (await self.get("/admin/products", title=group.title, fields=_PRODUCT))["products"]
             wanted = {name.casefold() for name in group.options}
@@ -202,7 +215,7 @@ class MedusaStore(MedusaOrders):
         return rows[0] if len(rows) == 1 else None
 
     async def describe(self, row: Row, offer: Offer) -> None:
-        group, alone = offer.group, row["options"][0]["option"]["title"] == _ALONE
+        group, alone = offer.group, row["options"][0]["option"]["title"] == ALONE
         if group is not None or alone:
             text = group.description_html if group else offer.description_html
             images = group.images if group else offer.images
@@ -223,21 +236,36 @@ class MedusaStore(MedusaOrders):
 
     async def write_price(self, row: Row, price: Money) -> None:
         """Prices that are left out of the list are taken away: the other currencies' go along."""
-        others = [_kept(each) for each in row["prices"] if not self._is_own(each)]
+        others = [kept(each) for each in row["prices"] if not self._is_own(each)]
         await self._change(row, prices=[*others, self._price(price)])
 
     async def write_quantity(self, row: Row, quantity: int) -> None:
-        """What is reserved is added, so that a sale between reading and writing is not lost."""
-        linked, level = _level(row)
+        level, known = self._wanted(row, quantity)
+        path = f"/admin/inventory-items/{level.pop('inventory_item_id')}/location-levels"
+        if known:
+            await self.send("POST", f"{path}/{level.pop('location_id')}", level)
+        else:
+            await self.send("POST", path, level)
+
+    async def write_quantities(self, changes: Sequence[tuple[Row, int]]) -> None:
+        levels = [self._wanted(row, quantity) for row, quantity in changes]
+        body = {
+            "create": [level for level, known in levels if not known],
+            "update": [level for level, known in levels if known],
+        }
+        await self.send("POST", "/admin/inventory-items/location-levels/batch", body)
+
+    @staticmethod
+    def _wanted(row: Row, quantity: int) -> tuple[Row, bool]:
+        """The level to write, and whether there is one. What is reserved is added, so that a sale between reading and
+        writing is not lost."""
+        linked, level = level_of(row)
         if linked is None:
             raise Rejected("the variant's stock is not counted", vendor_code="inventory")
         units = quantity * int(linked.get("required_quantity") or 1)
-        path = f"/admin/inventory-items/{linked['inventory_item_id']}/location-levels"
-        if level is None:
-            await self.send("POST", path, {"location_id": row["place"], "stocked_quantity": units})
-        else:
-            reserved = int(level["reserved_quantity"])
-            await self.send("POST", f"{path}/{row['place']}", {"stocked_quantity": units + reserved})
+        reserved = 0 if level is None else int(level["reserved_quantity"])
+        place = {"inventory_item_id": linked["inventory_item_id"], "location_id": row["place"]}
+        return {**place, "stocked_quantity": units + reserved}, level is not None
 
     async def show(self, row: Row, on_sale: bool, key: str) -> None:
         product, metadata = f"/admin/products/{row['product_id']}", row["metadata"] or {}
@@ -247,10 +275,10 @@ class MedusaStore(MedusaOrders):
             changes: Row = {"metadata": {**metadata, KEY: key, STATE: "", PRICES: ""}}
             if metadata.get(PRICES):
                 now = (await self.row(row["id"])) or row
-                changes["prices"] = [*map(_kept, now["prices"]), *json.loads(metadata[PRICES])]
+                changes["prices"] = [*map(kept, now["prices"]), *json.loads(metadata[PRICES])]
             await self._change(row, **changes)
             return
-        others = [_kept(each) for each in row["prices"] if not self._is_own(each)]
+        others = [kept(each) for each in row["prices"] if not self._is_own(each)]
         aside = json.dumps([{name: each[name] for name in each if name != "id"} for each in others])
         await self._change(row, metadata={**metadata, STATE: "ended", PRICES: aside if others else ""}, prices=[])
         siblings = (await self.get(product, fields=_PRODUCT))["product"]["variants"]
@@ -259,45 +287,3 @@ class MedusaStore(MedusaOrders):
 
     async def discard(self, row: Row) -> None:
         await self.send("DELETE", f"/admin/products/{row['product_id']}/variants/{row['id']}")
-
-
-#: The option that Medusa demands of goods that come in one form.
-_ALONE = "Default"
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
-
-
-def _values(group: OfferGroup, offer: Offer, name: str) -> list[str]:
-    chosen = dict(zip(group.options, offer.choices, strict=True))[name]
-    return list(dict.fromkeys([*group.values.get(name, ()), chosen]))
-
-
-def _handle(offer: Offer) -> str:
-    """The product's address in the shop, with a mark of our own name for it: made once, and found again."""
-    name = f"group {offer.group.key}" if offer.group else offer.sku
-    plain = re.sub(r"[^a-z0-9]+", "-", (offer.group.title if offer.group else offer.title).lower()).strip("-")[:60]
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:10]}".lstrip("-")
-
-
-def _level(row: Row) -> tuple[Row | None, Row | None]:
-    """The inventory item a variant is counted by, and its level at the account's location."""
-    for linked in row["inventory_items"] or []:
-        levels = (linked.get("inventory") or {}).get("location_levels") or []
-        return linked, next((level for level in levels if level["location_id"] == row["place"]), None)
-    return None, None
-
-
-def _on_offer(row: Row) -> int:
-    linked, level = _level(row)
-    if linked is None or level is None:
-        return 0
-    free = int(level["stocked_quantity"]) - int(level["reserved_quantity"])
-    return free // int(linked.get("required_quantity") or 1)
-
-
-def _kept(price: Row) -> Row:
-    """A price as it must be sent to stay as it is."""
-    names = ("id", "currency_code", "amount", "min_quantity", "max_quantity", "rules")
-    return {name: price[name] for name in names if price.get(name) not in (None, {})}

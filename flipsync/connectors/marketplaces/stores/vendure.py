@@ -38,7 +38,9 @@ class VendureStore(VendureOrders):
     """One channel of a shop. Units on offer are those at one location: on hand, less allocated, less the threshold."""
 
     vendor: ClassVar[Vendor] = "vendure"
-    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(update={"groups": True})
+    capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(
+        update={"groups": True, "bulk_quantity": 100}
+    )
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"api_key": ("api_key",), "login": ("username", "password")}
     minor_units: ClassVar[bool] = True
     graphql_path: ClassVar[str] = "/admin-api"
@@ -124,6 +126,9 @@ class VendureStore(VendureOrders):
         rows = await self._seen([(await self.graphql(documents.VARIANT, {"id": external_id}))["productVariant"]])
         return rows[0] if rows else None
 
+    async def rows_of_ids(self, external_ids: Sequence[str]) -> Sequence[Row]:
+        return await self._variants(0, {"id": {"in": [each for each in external_ids if ID.fullmatch(each)]}})
+
     def rows(self) -> AsyncIterator[Row]:
         return self.paged(self._variants)
 
@@ -194,9 +199,21 @@ class VendureStore(VendureOrders):
             raise Rejected(f"the channel sells in {shop['defaultCurrencyCode']}", vendor_code="currency")
 
     async def write_quantity(self, row: Row, quantity: int) -> None:
+        await self.write_quantities([(row, quantity)])
+
+    async def write_quantities(self, changes: Sequence[tuple[Row, int]]) -> None:
         """What is allocated is added, so that a sale between reading and writing is not lost."""
-        level = {"stockLocationId": row["place"], "stockOnHand": max(0, quantity + self._kept(row))}
-        await self._update(row, stockLevels=[level], trackInventory="TRUE")
+        inputs = [
+            {
+                "id": row["id"],
+                "stockLevels": [
+                    {"stockLocationId": row["place"], "stockOnHand": max(0, quantity + self._kept(row))},
+                ],
+                "trackInventory": "TRUE",
+            }
+            for row, quantity in changes
+        ]
+        await self.graphql(documents.UPDATE_VARIANTS, {"inputs": inputs}, writes=True)
 
     async def show(self, row: Row, on_sale: bool, key: str) -> None:
         """A product goes with the last of its variants, and comes back with the first."""

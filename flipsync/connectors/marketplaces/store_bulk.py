@@ -1,0 +1,68 @@
+"""Many quantities in one call, for shops whose class can read and write many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+
+if TYPE_CHECKING:
+    from flipsync.connectors.marketplaces.store import StoreConnector
+
+
+async def set_many(store: StoreConnector, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+    """One outcome for each change, in their order. A batch that is refused is tried row by row: such shops refuse the
+    whole of it for one."""
+    size = store.capabilities.bulk_quantity
+    outcomes: list[QuantityOutcome] = []
+    for start in range(0, len(changes), size):
+        part = changes[start : start + size]
+        twice = len({change.external_id for change in part}) < len(part)
+        outcomes += await (_one_by_one(store, part) if twice else _batch(store, part))
+    return outcomes
+
+
+async def _one_by_one(store: StoreConnector, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+    outcomes = []
+    for change in changes:
+        try:
+            state = await store.set_quantity(change.external_id, change.quantity, change.key)
+        except ChannelError as error:
+            outcomes.append(QuantityOutcome(change, None, error))
+        else:
+            outcomes.append(QuantityOutcome(change, state, None))
+    return outcomes
+
+
+async def _batch(store: StoreConnector, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
+    ids = [change.external_id for change in changes]
+    try:
+        before = {store.translated(store.listing, row).external_id: row for row in await _rows(store, ids)}
+        known = [(before[change.external_id], change.quantity) for change in changes if change.external_id in before]
+        if known:
+            await store.writing(store.write_quantities(known))
+    except Rejected:
+        return await _one_by_one(store, changes)
+    except (Retryable, OutcomeUnknown) as error:
+        return [QuantityOutcome(change, None, error) for change in changes]
+    try:
+        after = [store.translated(store.listing, row, written=True) for row in await _rows(store, list(before))]
+    except ChannelError as error:
+        unread = OutcomeUnknown(f"written, but not read back: {error.message}", hint="read back before trying again")
+        after, lost = [], unread
+    else:
+        lost = OutcomeUnknown("the listing is gone after the write", hint="look at the shop")
+    states = {state.external_id: state for state in after}
+    missing = Rejected("there is no such listing", vendor_code="not_found", missing=True)
+    return [
+        QuantityOutcome(change, state, None)
+        if (state := states.get(change.external_id)) is not None
+        else QuantityOutcome(change, None, lost if change.external_id in before else missing)
+        for change in changes
+    ]
+
+
+async def _rows(store: StoreConnector, ids: Sequence[str]) -> Sequence[dict[str, object]]:
+    return await store.reading(store.rows_of_ids(ids)) if ids else []
