@@ -57,6 +57,8 @@ FAULTS = {
 }
 #: what the channels' owners would have to wait for before a listing is stuck, in seconds
 _LISTING_LIMIT, _QUIET_LIMIT = 180.0, 120.0
+#: goods that are not on sale this long after the last that were will not be, in seconds
+_HELD_BACK = 20.0
 Tell = Callable[[str, float, str], None]
 _NAMES: dict[str, str] = {"woocommerce": "Own shop", "custom": "Marketplace"}
 
@@ -186,8 +188,10 @@ class Demo:
     async def _await_listed(self, tenant_id: UUID, imported: ImportOutcome) -> None:
         wanted = imported.variants_created * len(self._accounts)
         deadline = time.monotonic() + _LISTING_LIMIT
+        moved, before = time.monotonic(), -1
 
         async def listed() -> bool:
+            nonlocal moved, before
             async with self._store.reader(tenant_id) as session:
                 counts = await session.execute(select(Listing.status, func.count()).group_by(Listing.status))
                 rows = {row[0]: row[1] for row in counts}
@@ -206,7 +210,11 @@ class Demo:
             self._tell(
                 "list", active / max(1, wanted), f"{active} of {wanted} listings on {len(self._accounts)} channels"
             )
-            settled = not waiting and not pending and sum(rows.values()) > 0 and not rows.get("requested")
+            if active != before:
+                moved, before = time.monotonic(), active
+            # a channel's agent may hold goods back (eBay shows none without a picture): they wait for their owner
+            held_back = rows.get("requested") and (not active or time.monotonic() - moved < _HELD_BACK)
+            settled = not waiting and not pending and sum(rows.values()) > 0 and not held_back
             return settled or time.monotonic() > deadline
 
         await self._until(listed, 0.5)
