@@ -285,6 +285,32 @@ async def test_the_other_maker_takes_theirs_back(connector: MarketplaceConnector
     assert (made.external_id, made.status) == ("1", "active")
 
 
+async def test_of_three_made_at_once_all_makers_find_the_same(
+    connector: MarketplaceConnector, shop: CornerShop
+) -> None:
+    """The third saw nobody and stays; the first gives way to it; and we, the second, must not be told of the first."""
+    looks = 0
+
+    def meanwhile(request: httpx2.Request) -> None:
+        nonlocal looks
+        if request.method == "POST":
+            mine = shop.items.pop("1")
+            shop.items["1"] = {**mine, "id": "1", "name": "First"}
+            shop.items["2"] = {**mine, "id": "2"}
+            shop.items["3"] = {**mine, "id": "3", "name": "Third"}
+        elif request.method == "GET" and len(shop.items) == 3:
+            looks += 1
+            shop.items["1"]["shown"] = looks < 3
+
+    def told(request: httpx2.Request) -> httpx2.Response | None:
+        meanwhile(request)
+        return httpx2.Response(201, json=shop.items["2"]) if request.method == "POST" else None
+
+    shop.after = told
+    assert (await connector.publish(offer(), "k1")).title == "Third"
+    assert [row["name"] for row in shop.items.values() if row["shown"]] == ["Third"]
+
+
 async def test_at_once_in_one_process_makes_one(connector: MarketplaceConnector, shop: CornerShop) -> None:
     skus = ["MUG", "CUP", "MUG", "MUG", "CUP"]
     made = await asyncio.gather(*(connector.publish(offer(sku=sku), f"k{n}") for n, sku in enumerate(skus)))

@@ -44,6 +44,8 @@ from flipsync.domain.money import Money
 
 T = TypeVar("T")
 _WALKS = 3
+#: How often whoever has taken its own listing back looks for the one that stays.
+_LOOKS = 4
 #: Orders in these states can leave the house.
 _CAN_SHIP = frozenset({"paid", "shipped"})
 
@@ -144,8 +146,14 @@ class StoreConnector(StoreShape):
                 break
             await asyncio.sleep(self.patience)
         await self.writing(self.discard(own[0]))
-        others = [row for row in await self._exact(sku) if self.listing(row).external_id != made]
-        if not others or self.listing(others[0]).status == "ended":
+        for _ in range(_LOOKS):
+            rows = await self._exact(sku)
+            states = [(self.listing(row), row) for row in rows]
+            others = [row for state, row in states if state.external_id != made and state.status != "ended"]
+            if len(others) < 2:
+                break
+            await asyncio.sleep(self.patience)  # they settle it between them, as we did
+        if not others:
             raise Retryable("made twice at the same moment, and taken back by both")
         return others[0]
 
