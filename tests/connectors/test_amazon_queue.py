@@ -117,7 +117,7 @@ async def test_subscriptions_are_made_once_and_follow_the_queue(channel: Any) ->
 
 
 async def test_a_refused_type_does_not_cost_the_others(channel: Any) -> None:
-    world = channel.sandbox.served[0].app.world
+    world = channel.sandbox.server("/amazon").world
     for name, _ in list(world.all("subscription")):
         world.drop("subscription", name)
     passed = channel.tap.inner.handle_async_request
