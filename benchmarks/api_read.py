@@ -23,8 +23,8 @@ from benchmarks.bare_ray import await_answer
 from benchmarks.installation import fetch, running, temporary_home
 from benchmarks.load import LoadResult, hammer, http_request
 from benchmarks.measuring import Report, saying, spread
-from benchmarks.processes import processor_time, spent, tree
-from benchmarks.trading import EMAIL, PASSWORD, open_business, settle
+from benchmarks.processes import processor_time, spent
+from benchmarks.trading import EMAIL, PASSWORD, open_business, processes, settle
 from flipsync.embedded.ports import choose_port
 from flipsync.system import System
 
@@ -154,10 +154,10 @@ def measure(*, seconds: float, repeats: int, width: int, skus: int) -> dict[str,
         processor: dict[str, dict[str, float]] = {}
         for turn in range(repeats):
             for name, (url, headers) in paths.items():
-                before = processor_time(tree())
+                before = processor_time(processes(system))
                 with saying(f"{name}, turn {turn + 1}"):
                     warm, result = asyncio.run(_load(url, width, seconds, headers))
-                used = spent(before, processor_time(tree()))
+                used = spent(before, processor_time(processes(system)))
                 answers = len(warm.latencies) + len(result.latencies)
                 processor[name] = {who: 1000 * took / answers for who, took in used.items() if took > 0}
                 rates[name].append(result.per_second)

@@ -112,12 +112,12 @@ async def _phase(
     """Run one phase of placing until all of it is through; what it took, by order and by process."""
     before = set(business.accepted)
     names = agent_names(business)
-    processor = processor_time(processes(business), names)
+    processor = processor_time(processes(business.system), names)
     began = time.time()
     placed = await place()
     placed.require(200)
     await settle(business)
-    used = spent(processor, processor_time(processes(business), names))
+    used = spent(processor, processor_time(processes(business.system), names))
     mine = set(business.accepted) - before
     ways = await asyncio.to_thread(journeys, business, mine)
     if len(ways) != len(mine):

@@ -168,9 +168,9 @@ def agent_names(business: Business) -> dict[int, str]:
     return {int(row["pid"]): f"agent {row['agent']}" for row in rows}
 
 
-def processes(business: Business) -> set[int]:
+def processes(system: System) -> set[int]:
     """Ours and those of the system, which may run elsewhere."""
-    return tree() | tree(live_state(business.system.home).process.pid)
+    return tree() | tree(live_state(system.home).process.pid)
 
 
 def orders_taken(business: Business) -> int:

@@ -162,22 +162,14 @@ def list_channels(tenant: Tenant = None, home: Home = None, as_json: AsJson = Fa
     if not found:
         out.print("no channel is connected: `flipsync channels connect --help`")
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "vendor", "status", "address", "stock", "last answer", "id"):
-        table.add_column(title, overflow="fold")
     for channel in found:
+        colour = {"connected": "green", "paused": "yellow"}.get(channel.status, "dim")
         state = channel.status + (f": {channel.status_reason}" if channel.status_reason else "")
-        last = "" if channel.last_ok_at is None else channel.last_ok_at.isoformat(timespec="seconds")
-        table.add_row(
-            escape(channel.name),
-            channel.vendor,
-            escape(state),
-            str(channel.config.base_url),
-            channel.stock_mode,
-            last,
-            str(channel.id),
+        last = "never" if channel.last_ok_at is None else channel.last_ok_at.isoformat(timespec="seconds")
+        out.print(
+            f"[bold]{escape(channel.name)}[/]  {channel.vendor}  [{colour}]{escape(state)}[/]  {channel.stock_mode}"
         )
-    out.print(table)
+        out.print(f"  [dim]{channel.config.base_url}  orders looked at {last}  {channel.id}[/]")
 
 
 @channels_app.command("probe")
