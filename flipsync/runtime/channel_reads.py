@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
-from flipsync.domain.clock import Clock, ScaledClock
+from flipsync.domain.clock import ScaledClock
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
 from flipsync.services import adopting, orders, stock, webhooks
 from flipsync.services.accounts import ConnectedAccount
@@ -26,8 +27,8 @@ FIRST_PULL = timedelta(days=30)
 _RIVALS_A_CALL = 50
 #: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
 _OVERLAP = 5.0
-#: how often a vendor with a queue is asked for its list of orders all the same
-_LIST_BESIDE_QUEUE = timedelta(minutes=15)
+#: how often a vendor with a queue is asked for its list of orders all the same; real seconds, as its limits are
+_LIST_BESIDE_QUEUE = 900.0
 
 
 async def pull_orders(
@@ -85,12 +86,12 @@ class SharedPull:
         self._pull = pull
         self._running: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
-        self._listed_at: datetime | None = None
+        self._listed_at = float("-inf")
 
-    def list_is_due(self, clock: Clock) -> bool:
+    def list_is_due(self) -> bool:
         """Whether the whole list, which a queue spares us, was not asked for lately; counts as asked for then."""
-        now = clock.now()
-        if self._listed_at is not None and now - self._listed_at < _LIST_BESIDE_QUEUE:
+        now = time.monotonic()
+        if now - self._listed_at < _LIST_BESIDE_QUEUE:
             return False
         self._listed_at = now
         return True

@@ -378,7 +378,7 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
 
 async def _pull_orders(job: Job) -> str:
     found = await job.pulls.fresh(job.cause)
-    if job.connector.has_queue and job.pulls.list_is_due(job.store.clock):
+    if job.connector.has_queue and job.pulls.list_is_due():
         # what the queue lost is still in the list
         found += await channel_reads.pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
     return f"{found} orders new or changed"
