@@ -79,6 +79,7 @@ class Shop:
         settle_seconds: float = 0.0,
         stock_mode: str = "escrow",
         surveyed: bool = True,
+        queue: str | None = None,
     ) -> AccountRef:
         async with self.unit() as unit:
             account_id = await accounts.connect_account(
@@ -91,6 +92,7 @@ class Shop:
                     base_url="http://127.0.0.1:9/",  # type: ignore[arg-type]
                     currency="USD",
                     settle_seconds=settle_seconds,
+                    notification_url=queue,  # type: ignore[arg-type]
                 ),
                 credentials={"token": "t", "consumer_key": "k", "consumer_secret": "s"},
                 stock_mode=stock_mode,  # type: ignore[arg-type]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agents.market.base_market import BaseMarketAgent, ChannelCommand, ChannelEvent
-from flipsync.domain.commands import EnsureWebhooks, PublishListing, PullOrders, VerifyListings
+from flipsync.domain.commands import EnsureWebhooks, PublishListing, PullOrders, SurveyListings, VerifyListings
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 
-#: Amazon lets the order list be read 0.0056 times a second: once in three minutes. Sales are notified before, so it is
+#: Amazon lets the order list be read 0.0056 times a second: once in three minutes. Where no queue tells of sales, it is
 #: asked for in one minute of these.
 _ORDERS_EVERY = 5
 #: Amazon calls nobody: notifications go to the account's queue, whatever address is given.
@@ -28,7 +28,11 @@ class AmazonAgent(BaseMarketAgent):
 
     async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ChannelCheckDue) and not event.rivals and ctx.now.minute % _ORDERS_EVERY:
-            return Decision.hold("Amazon lets its orders be listed once in three minutes; sales are notified")
+            account = await ctx.services.accounts.get(event.account_id)
+            if account is None or not account.queued:
+                return Decision.hold(
+                    "Amazon lets its orders be listed once in three minutes; name a queue to hear sooner"
+                )
         return await super().decide(event, ctx)
 
     async def publish(self, event: ListingRequested, ctx: Context) -> Decision[ChannelCommand]:
@@ -57,9 +61,10 @@ class AmazonAgent(BaseMarketAgent):
         )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
-        """Subscribe the account's queue, wherever we are, and fetch the orders."""
+        """See what is offered already, subscribe the account's queue, wherever we are, and fetch the orders."""
         return Decision.propose(
+            SurveyListings(account_id=event.account_id),
             EnsureWebhooks(account_id=event.account_id, callback_url=_NO_ADDRESS),
             PullOrders(account_id=event.account_id),
-            why="a new account: subscribe its queue to notifications and fetch its orders",
+            why="a new account: see what it offers, subscribe its queue to notifications and fetch its orders",
         )

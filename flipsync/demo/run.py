@@ -312,13 +312,16 @@ class Demo:
 
 
 async def _open_work(session: Any) -> int:
-    """Agents' tasks and writes to channels that are not finished; periodic reads do not count."""
+    """Agents' tasks and writes to channels that are not finished; what is looked at again and again does not count."""
     tasks = await session.scalar(
         select(func.count()).select_from(AgentTask).where(AgentTask.state.in_(["pending", "leased"]))
     )
     effects = await session.scalar(
         select(func.count())
         .select_from(Effect)
-        .where(Effect.finished_at.is_(None), Effect.command.not_in(["PullOrders", "PullRivals", "VerifyListings"]))
+        .where(
+            Effect.finished_at.is_(None),
+            Effect.command.not_in(["PullOrders", "PullRivals", "VerifyListings", "EnsureWebhooks"]),
+        )
     )
     return (tasks or 0) + (effects or 0)

@@ -163,6 +163,7 @@ class SurveyListings(AccountCommand):
 
     scope: ClassVar[Literal["external", "read", "internal"]] = "read"
     supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_ORDER  # nothing is listed before: newer looks must not overtake it
 
 
 # -- internal ---------------------------------------------------------------------------------------------------------

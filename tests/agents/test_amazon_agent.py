@@ -8,7 +8,14 @@ import pytest
 from shop import Shop
 
 from agents.market.amazon import AmazonAgent
-from flipsync.domain.commands import EnsureWebhooks, PublishListing, PullOrders, PullRivals, VerifyListings
+from flipsync.domain.commands import (
+    EnsureWebhooks,
+    PublishListing,
+    PullOrders,
+    PullRivals,
+    SurveyListings,
+    VerifyListings,
+)
 from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
@@ -21,8 +28,8 @@ async def account(shop: Shop) -> AccountRef:
     return await shop.account("amazon")
 
 
-async def test_orders_are_asked_for_in_one_minute_of_five(shop: Shop, account: AccountRef) -> None:
-    async def kinds(minute: int, *, rivals: bool = False) -> set[type]:
+async def test_orders_are_asked_for_in_one_minute_of_five_unless_a_queue_tells(shop: Shop, account: AccountRef) -> None:
+    async def kinds(minute: int, *, rivals: bool = False, account: AccountRef = account) -> set[type]:
         event = ChannelCheckDue(account_id=account.id, vendor="amazon", rivals=rivals)
         async with shop.store.reader(shop.tenant_id) as session:
             now = datetime(2026, 3, 2, 14, minute, 30, tzinfo=UTC)
@@ -33,12 +40,14 @@ async def test_orders_are_asked_for_in_one_minute_of_five(shop: Shop, account: A
     asked = [await kinds(minute) for minute in range(10)]
     assert asked == [{PullOrders}, set(), set(), set(), set()] * 2
     assert await kinds(3, rivals=True) == {PullOrders, PullRivals}
+    queued = await shop.account("amazon", queue="http://127.0.0.1:9/queue")
+    assert [await kinds(minute, account=queued) for minute in range(3)] == [{PullOrders}] * 3
 
 
 async def test_notifications_are_subscribed_without_a_public_address(shop: Shop, account: AccountRef) -> None:
     agent = AmazonAgent()
     welcome = await shop.decide(agent, AccountConnected(account_id=account.id, vendor="amazon"))
-    assert [type(command) for command in welcome.proposals] == [EnsureWebhooks, PullOrders]
+    assert [type(command) for command in welcome.proposals] == [SurveyListings, EnsureWebhooks, PullOrders]
     check = await shop.decide(agent, ListingCheckDue(account_id=account.id, vendor="amazon"))
     assert [type(command) for command in check.proposals] == [VerifyListings, EnsureWebhooks]
     gone = await shop.decide(agent, ListingCheckDue(account_id=new_id(), vendor="amazon"))

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from shop import Shop
 
+from agents import ROSTER
 from agents.market.base_market import BaseMarketAgent
 from agents.market.shopify import ShopifyAgent
 from agents.market.woocommerce import WooCommerceAgent
@@ -65,6 +66,13 @@ async def test_looks_for_orders_and_where_there_are_rivals_for_them(shop: Shop) 
         due = ChannelCheckDue(account_id=account.id, vendor="custom", rivals=rivals)
         decision = await shop.decide(agent(), due)
         assert {type(command) for command in decision.proposals} == looks
+
+
+@pytest.mark.parametrize("agent", [each for each in ROSTER if issubclass(each, BaseMarketAgent)])
+async def test_every_channel_is_looked_at_before_anything_is_listed(shop: Shop, agent: type[BaseMarketAgent]) -> None:
+    account = await shop.account()
+    welcome = await shop.decide(agent(), AccountConnected(account_id=account.id, vendor="custom"))
+    assert SurveyListings(account_id=account.id) in welcome.proposals
 
 
 async def test_webhooks_are_asked_for_where_we_can_be_reached(shop: Shop) -> None:

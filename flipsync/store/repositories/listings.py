@@ -38,6 +38,8 @@ class AccountRow:
     currency: str
     consecutive_failures: int
     surveyed: bool
+    #: the vendor's notices are fetched from a queue of the account's
+    queued: bool
 
 
 async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
@@ -52,6 +54,7 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
             func.coalesce(account.config["currency"].astext, ""),
             account.consecutive_failures,
             account.surveyed_at.is_not(None),
+            account.config["notification_url"].astext.is_not(None),
         ).order_by(account.id)
     )
     return [AccountRow(*row) for row in rows]
