@@ -26,6 +26,7 @@ from flipsync.services import stock
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import new_orders
 from flipsync.store.repositories import orders as repository
+from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.new_orders import Goods, NewLine
 from flipsync.store.repositories.orders import SoldListing
 from flipsync.store.unit_of_work import UnitOfWork
@@ -113,7 +114,12 @@ async def _fill(unit: UnitOfWork, account: AccountRef, order_id: UUID, told: Cha
     """Lines and reservations of an order that nobody else can see yet, in as few statements as there can be."""
     if not told.holds_stock:
         known = await _listings(unit, account, told)
-        await new_orders.insert_lines(unit, order_id, [_line(each, known(each)) for each in told.lines])
+        lines = [_line(each, known(each)) for each in told.lines]
+        await new_orders.insert_lines(unit, order_id, lines)
+        if told.status in _OVER:  # sold and cancelled before we heard of it: its units may be back on the shelf
+            for line in lines:
+                if line.listing_id is not None:
+                    await ledger.note_given_back(unit.session, line.listing_id, line.quantity)
         return IngestResult("created", order_id)
     goods = await new_orders.lock_goods(unit.session, account.id, *_named(told))
     stocked = _finder(goods)

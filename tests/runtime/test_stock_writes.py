@@ -205,18 +205,24 @@ async def test_a_fence_that_the_channel_ignores_shows_nothing_new(plain: Stall, 
     assert shelf(plain) == 2
 
 
+@pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("target", [1, 5])
 async def test_units_put_back_on_an_emptied_shelf_and_sold_again_are_not_offered_once_more(
-    plain: Stall, hire: Hire, target: int
+    plain: Stall, hire: Hire, target: int, told: bool
 ) -> None:
-    """Between emptying the shelf and filling it: a cancellation is told, the sale of what it put back is not yet."""
+    """Between emptying the shelf and filling it: a cancellation is told, the sale of what it put back is not yet.
+
+    The sale that is cancelled was told before, or is heard of only now that it is over.
+    """
     cancelled = plain.channel.sell(plain.external_id, 2)
     assert cancelled is not None
-    assert await _pull(plain) == 1
+    cancelled.visible_at = 0.0 if told else float("inf")
+    assert await _pull(plain) == told
     sold: list[Any] = []
 
     def cancel_and_sell_again() -> None:
         plain.channel.cancel(cancelled)
+        cancelled.visible_at = 0.0
         sold.append(plain.channel.sell(plain.external_id, 2))
         sold[0].visible_at = float("inf")
 

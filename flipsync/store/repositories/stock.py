@@ -150,6 +150,16 @@ async def is_live(session: AsyncSession, listing_id: UUID) -> bool:
     return status not in ("ended", "vanished", "refused")
 
 
+async def note_given_back(session: AsyncSession, listing_id: UUID, units: int) -> None:
+    """The channel put units back on its shelf that were never taken out of the listing's share."""
+    await session.execute(
+        update(Allocation)
+        .where(Allocation.listing_id == listing_id)
+        .values(given_back=Allocation.given_back + units)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def ensure_allocation(unit: UnitOfWork, listing_id: UUID, stock_item_id: UUID) -> None:
     await unit.session.execute(
         insert(Allocation)
