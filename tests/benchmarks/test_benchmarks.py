@@ -64,9 +64,8 @@ def test_agent_hop_is_timed_by_the_database_and_beside_a_raw_call(whole_system: 
 
 
 @pytest.mark.slow
-@pytest.mark.whole_system(2)
-def test_every_order_placed_is_shown_by_the_other_channel(whole_system: WholeSystem) -> None:
-    result = run("orders_per_hour", whole_system)
+def test_every_order_placed_is_shown_by_the_other_channel() -> None:
+    result = run("orders_per_hour")
     assert result["steady"]["orders"] == 20
     assert result["burst"]["orders"] == 40
     assert set(result["burst"]["by_channel"]) == {"custom", "woo"}
@@ -77,9 +76,8 @@ def test_every_order_placed_is_shown_by_the_other_channel(whole_system: WholeSys
 
 
 @pytest.mark.slow
-@pytest.mark.whole_system(2)
-def test_api_reads_are_compared_with_a_noop_under_the_same_load(whole_system: WholeSystem) -> None:
-    result = run("api_read", whole_system)
+def test_api_reads_are_compared_with_a_noop_under_the_same_load() -> None:
+    result = run("api_read")
     assert result["per_second"]["generator"]["median"] > result["per_second"]["noop_uvicorn"]["median"]
     assert result["share_of_noop"]["order_serve"]["median"] > 0
     used = result["processor_ms_per_request"]["order_serve"]
