@@ -106,7 +106,10 @@ class CostChanged(Event):
 
 
 class StockMoved(Event):
-    """The ledger of a stock item changed; figures are after the movement, in units."""
+    """The ledger of a stock item changed; figures are after the movement, in units.
+
+    `kind` is the movement's, or "short" (sold, and not there) and "forgo" (a buyer no longer waits for them).
+    """
 
     urgency: ClassVar[Urgency] = "urgent"
 

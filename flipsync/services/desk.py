@@ -65,7 +65,7 @@ class StockDesk:
             return None
         item, rows = found
         on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
-        available = max(0, on_shelf - item.reserved)
+        available = max(0, on_shelf - item.reserved - item.owed)
         selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
         if item.mode == "pooled":
             shares = {row.listing_id: pooled_quantity(available, settings.pooled_reserve) for row in selling}

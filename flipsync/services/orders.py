@@ -274,7 +274,10 @@ async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUI
 
 async def _give_back_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
     for line in _by_item(lines, items):
+        if line.short and line.listing_id in items:  # of all lines first: what is given back is then nobody's
+            await stock.forgo(unit, line, items[line.listing_id], line.short)
         line.short = 0
+    for line in _by_item(lines, items):
         if line.listing_id in items:
             await stock.release(unit, line, items[line.listing_id], line.reserved, given_back_to=line.listing_id)
 
@@ -288,7 +291,8 @@ async def _restock(
             continue
         item = items[line.listing_id]
         never_had = min(line.short, units)  # the buyer gives up what we could not deliver before what lies ready
-        line.short -= never_had
+        if never_had:
+            await stock.forgo(unit, line, item, never_had)
         units -= never_had
         returned = await stock.take_back(unit, line, item, units, given_back_to=line.listing_id)
         await stock.release(unit, line, item, units - returned, given_back_to=line.listing_id)

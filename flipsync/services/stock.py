@@ -4,6 +4,8 @@ Escrow partitions the free units over listings, so that no two channels can ever
 channel become free only after the channel has let go of them (`let_go`), units given count at once (`grant`), so
 every crash in between leaves too little on offer, never too much. Pooled mode shows the same units everywhere: nothing
 is held back for anybody, and what may be shown is granted in one statement (`grant_pooled` of the repository).
+
+Where a buyer waits for units that were not there, whatever gets free is his: no channel is granted it.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Entitlement:
     entitled: int
     pending: int
     target: int
+    #: units that nobody has and no buyer waits for
     free: int
     #: units that the channel ever put back on its shelf
     given_back: int
@@ -110,6 +113,8 @@ def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) ->
     if taken:
         item.reserved += taken
         _tell_moved(unit, item.stock_item_id, item, "reserve", taken)
+    if taken < quantity:
+        _tell_moved(unit, item.stock_item_id, item, "short", quantity - taken)
     return taken
 
 
@@ -126,6 +131,8 @@ async def reserve(
         allocation.pending = min(allocation.pending, allocation.entitled)
         allocation.target = max(0, allocation.target - from_channel)
         await unit.session.flush()
+    if can < quantity and sold_on is not None:
+        _tell(unit, item, "short", quantity - can)
     if can <= 0:
         return 0
     moved = await ledger.move(
@@ -141,6 +148,13 @@ async def reserve(
     line.reserved += can
     _tell(unit, item, "reserve", can)
     return can
+
+
+async def forgo(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int) -> None:
+    """The buyer no longer waits for units that were not there: whatever gets free can be offered again."""
+    item = await _locked(unit, stock_item_id)
+    line.short -= quantity
+    _tell(unit, item, "forgo", quantity)
 
 
 async def release(
@@ -224,7 +238,7 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
         entitled=allocation.entitled,
         pending=allocation.pending,
         target=allocation.target,
-        free=_free(item),
+        free=max(0, _free(item) - await ledger.owed(unit.session, item.id)),
         given_back=allocation.given_back,
     )
 
@@ -301,7 +315,9 @@ async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | No
         return
     allocation = await ledger.allocation_of(unit.session, listing_id)
     if allocation is not None and await ledger.is_live(unit.session, listing_id):  # else nobody sells them there: free
-        allocation.entitled += quantity
-        allocation.target += quantity
+        # a sale told before the cancellation that made room for it: these are no longer on the channel's shelf
+        still_there = quantity - min(quantity, await ledger.owed_by(unit.session, listing_id))
+        allocation.entitled += still_there
+        allocation.target += still_there
         allocation.given_back += quantity
         await ledger.refresh(unit.session, item)

@@ -141,6 +141,12 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"“{label('product', event.product_id)}” was {'imported' if event.created else 'changed by a file'}"
         case e.CostChanged():
             return f"the unit cost of {label('variant', event.variant_id)} is {event.cost}"
+        case e.StockMoved(kind="short"):
+            return f"{units(event.quantity)} of the {label('stock_item', event.stock_item_id)} sold that are not there"
+        case e.StockMoved(kind="forgo"):
+            return (
+                f"no buyer waits for {units(event.quantity)} of the {label('stock_item', event.stock_item_id)} any more"
+            )
         case e.StockMoved():
             counted = f"{event.kind} {units(abs(event.quantity))}"
             return (

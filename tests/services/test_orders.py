@@ -24,8 +24,10 @@ from flipsync.domain.events import (
 )
 from flipsync.domain.ids import new_id
 from flipsync.services import orders, stock
+from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, IngestResult
 from flipsync.store.models import Order, OrderLine, Shipment
+from flipsync.store.repositories import stock as stock_rows
 
 
 @pytest.fixture
@@ -266,7 +268,8 @@ async def test_lines_of_one_order_share_what_one_listing_has_and_what_is_free(sh
     assert (item.on_hand, item.reserved, item.allocated) == (5, 5, 0)
     assert (await shop.share(listing)).entitled == 0
     moved = await shop.events(StockMoved)
-    assert [(each["quantity"], each["reserved"]) for each in moved[-3:]] == [(2, 2), (2, 4), (1, 5)]
+    told_of = [(each["kind"], each["quantity"], each["reserved"]) for each in moved[-4:]]
+    assert told_of == [("reserve", 2, 2), ("reserve", 2, 4), ("reserve", 1, 5), ("short", 1, 5)]
     order = (await shop.rows("SELECT state, holds_stock FROM customer_order"))[0]
     assert (order.state, order.holds_stock) == ("received", True)
 
@@ -360,3 +363,67 @@ async def test_nothing_is_handed_over_before_it_is_ready_nor_for_an_order_that_i
     with pytest.raises(NotFound):
         async with shop.unit() as unit:
             await orders.confirm_shipped(unit, account, new_id())
+
+
+# -- units that were sold before they were there -----------------------------------------------------------------------
+
+
+async def test_a_sale_told_before_the_cancellation_that_made_room_for_it_gets_that_unit(shop: Shop) -> None:
+    """The last unit is sold, cancelled and sold again; the channel tells the second sale before the cancellation."""
+    account, goods = await shop.account(), await shop.variant(units=1)
+    listing = await shop.listing(account, goods, units=1)
+    name = f"order-{new_id()}"
+    await tell(shop, account, shop.order({goods.sku: 1}, external_id=name))
+    second = await tell(shop, account, shop.order({goods.sku: 1}, minute=2))
+    assert second.short_units == 1
+    gone = shop.order({goods.sku: 1}, external_id=name, status="cancelled", holds_stock=False, minute=1)
+    await tell(shop, account, gone)
+    assert await figures(shop, goods, listing) == (1, 0, 0), "the channel's shelf is empty: nothing to sell there"
+    async with shop.unit() as unit:
+        state = await stock.entitlement(unit, listing)
+        assert state is not None
+        assert state.free == 0, "it belongs to the second buyer"
+        await stock.set_targets(unit, goods.stock_item_id, {listing: 1})
+        assert await stock.grant(unit, listing) == 0
+    async with shop.unit() as unit:
+        assert await orders.reserve_missing(unit, second.order_id) == 0
+    assert await figures(shop, goods, listing) == (1, 1, 0)
+
+
+async def test_no_channel_is_given_units_that_a_buyer_waits_for(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=4, mode="pooled")
+    listing = await shop.listing(account, goods)
+    short = await tell(shop, account, shop.order({goods.sku: 6}))
+    assert short.short_units == 2
+    async with shop.unit() as unit:
+        await stock.receive(unit, goods.variant_id, 5, key=f"in:{new_id()}", mode="pooled")
+        await stock.set_targets(unit, goods.stock_item_id, {listing: 5})
+    async with shop.store.database.session(shop.tenant_id) as session:
+        granted = await stock_rows.grant_pooled(session, [listing])
+    assert [units for _, units in granted.values()] == [3]
+    async with shop.store.reader(shop.tenant_id) as session:
+        picture = await Services(session, shop.tenant_id, utc_now()).stock.picture(goods.stock_item_id)
+    assert picture is not None
+    assert picture.available == 3
+
+
+async def test_whoever_shares_units_out_hears_of_a_sale_that_nothing_covers_and_of_its_end(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=1)
+    await shop.listing(account, goods)
+    other = await shop.listing(await shop.account(), goods, units=1)
+    name = f"order-{new_id()}"
+    told = await tell(shop, account, shop.order({goods.sku: 1}, external_id=name))
+    assert told.short_units == 1
+    moves = [(event["kind"], event["quantity"]) for event in await shop.events(StockMoved)]
+    assert moves[-1] == ("short", 1)
+    async with shop.store.reader(shop.tenant_id) as session:
+        picture = await Services(session, shop.tenant_id, utc_now()).stock.picture(goods.stock_item_id)
+    assert picture is not None
+    assert picture.changed()[other] == 0, "the other channel lets go of its unit for the buyer who paid"
+    await tell(
+        shop,
+        account,
+        shop.order({goods.sku: 1}, external_id=name, status="cancelled", holds_stock=False, minute=1),
+    )
+    moves = [(event["kind"], event["quantity"]) for event in await shop.events(StockMoved)]
+    assert moves[-1] == ("forgo", 1)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -54,6 +54,7 @@ class OrderLine(TenantOwned, Base):
         same_tenant("listing_id", "listing", ondelete="SET NULL (listing_id)"),
         UniqueConstraint("order_id", "external_id"),
         CheckConstraint("reserved >= 0 AND short >= 0 AND shipped >= 0 AND returned >= 0", name="not_negative"),
+        Index("ix_order_line_short", "listing_id", postgresql_where=text("short > 0")),
     )
 
     order_id: Mapped[UUID] = mapped_column(index=True)

@@ -38,12 +38,17 @@ class ItemRow:
     reserved: int
     allocated: int
     pending_count: int | None
+    #: units that buyers wait for and nothing is set aside for
+    owed: int = 0
 
 
 # What a listing sold bears on its share of a partitioned item; pooled channels show the same units whatever they sold.
 _ITEMS = text(
     """
-    SELECT i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated, i.pending_count,
+    SELECT i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated, i.pending_count, (
+               SELECT coalesce(sum(w.short), 0)::bigint
+                 FROM allocation x JOIN order_line w ON w.listing_id = x.listing_id
+                WHERE x.stock_item_id = i.id AND w.short > 0) AS owed,
            l.id AS listing_id, l.account_id, m.vendor, m.status AS account_status, l.status AS listing_status,
            a.entitled, a.pending, a.target, l.quantity_shown,
            CASE WHEN i.mode = 'escrow' THEN (
@@ -65,8 +70,8 @@ async def items(
     """Stock items with their listings in a stable order. Ids of something else find nothing."""
     found: dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]] = {}
     for row in await session.execute(_ITEMS, {"ids": list(ids), "since": since}):
-        item, shares = found.get(row[0]) or (ItemRow(*row[:7]), ())
-        found[row[0]] = (item, (*shares, ShareRow(*row[7:])) if row[7] is not None else shares)
+        item, shares = found.get(row[0]) or (ItemRow(*row[:8]), ())
+        found[row[0]] = (item, (*shares, ShareRow(*row[8:])) if row[8] is not None else shares)
     return found
 
 

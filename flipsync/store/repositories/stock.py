@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
-from sqlalchemy import exists, select, text, update
+from sqlalchemy import exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Allocation, Effect, Listing, StockItem, StockMovement
+from flipsync.store.models import Allocation, Effect, Listing, OrderLine, StockItem, StockMovement
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -103,7 +103,9 @@ async def set_targets(session: AsyncSession, targets: Mapping[UUID, int]) -> Non
 _GRANT_POOLED = text(
     """
     WITH items AS MATERIALIZED (
-        SELECT i.id, i.on_hand - i.reserved - i.allocated AS free
+        SELECT i.id, i.on_hand - i.reserved - i.allocated - (
+                   SELECT coalesce(sum(s.short), 0) FROM allocation x JOIN order_line s ON s.listing_id = x.listing_id
+                    WHERE x.stock_item_id = i.id AND s.short > 0) AS free
           FROM stock_item i
          WHERE i.mode = 'pooled'
            AND i.id IN (SELECT stock_item_id FROM allocation WHERE listing_id = ANY(:listing_ids))
@@ -124,6 +126,26 @@ async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> 
     channel, units). Listings of partitioned items, and those off sale, are left out."""
     rows = await session.execute(_GRANT_POOLED, {"listing_ids": list(listing_ids), "now": utc_now()})
     return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def owed(session: AsyncSession, stock_item_id: UUID) -> int:
+    """Units that buyers wait for and nothing is set aside for yet: whatever gets free is theirs first."""
+    found = await session.scalar(
+        select(func.coalesce(func.sum(OrderLine.short), 0))
+        .join(Allocation, Allocation.listing_id == OrderLine.listing_id)
+        .where(Allocation.stock_item_id == stock_item_id, OrderLine.short > 0)
+    )
+    return int(found or 0)
+
+
+async def owed_by(session: AsyncSession, listing_id: UUID) -> int:
+    """Units the listing's channel sold beyond its share."""
+    found = await session.scalar(
+        select(func.coalesce(func.sum(OrderLine.short), 0)).where(
+            OrderLine.listing_id == listing_id, OrderLine.short > 0
+        )
+    )
+    return int(found or 0)
 
 
 async def allocation_of(session: AsyncSession, listing_id: UUID) -> Allocation | None:
