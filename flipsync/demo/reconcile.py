@@ -112,6 +112,7 @@ async def reconcile(store: Store, tenant_id: UUID, truth: dict[str, Any]) -> Rec
         if order is not None and bool(order["holds_stock"]) != bool(holds):
             problems.append(f"order {external} of {channel} is {order['status']} there, holds_stock={holds} here")
     oversold = sum(short for _, _, short, _ in lines)
+    problems += [f"{sku}: {short} units sold that are not there" for sku, _, short, _ in lines if short]
     mismatches = 0
     held_here = {sku: reserved + short + shipped for sku, reserved, short, shipped in lines}
     for sku, shelf in shelves.items():

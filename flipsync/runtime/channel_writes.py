@@ -239,7 +239,8 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
         assert state is not None
-        if state.pending or seen.quantity != state.entitled:  # an earlier try, or a sale, that is not in the books
+        # an earlier try, or a sale, that is not in the books
+        if unsettled := state.pending > 0 or job.effect.uncertain or seen.quantity != state.entitled:
             await asyncio.sleep(job.account.config.settle_seconds)
             await job.pulls.fresh(job.cause)
         async with job.store.unit(tenant, job.cause) as unit:
@@ -257,6 +258,8 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
             after = await _read_back(job, external_id)
             if after.version == seen.version:
                 raise OutcomeUnknown("the channel took the quantity and did not change it")
+        elif unsettled and (await _read_back(job, external_id)).version != seen.version:
+            continue  # what a dead worker had sent has arrived since
         if (surplus := state.entitled - wanted) > 0:
             async with job.store.unit(tenant, job.cause) as unit:  # a sale or a return may have been booked meanwhile
                 now = await stock.entitlement(unit, listing_id)
