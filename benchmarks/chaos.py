@@ -1,0 +1,369 @@
+"""Kill -9 at every step between the database and the channels: nothing is done twice, nothing is lost.
+
+    python -m benchmarks.chaos [--quick] [--json] [--runs 1000] [--seed 1]
+
+A run is one piece of a reseller's day (offer, sell, reprice, ship, restock, rename, end) done by all agents and an
+effect worker in one process that is killed at a step drawn from all steps of that piece: before or after a write to
+the database, a commit, or a request to a channel, or while the request is under way. The life after it may be killed
+as well, recovery included. In the end the channels' own books are compared with ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import io
+import re
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from benchmarks.crash_lives import Life, Runtime, until_quiet
+from benchmarks.installation import ROSTER, temporary_home
+from benchmarks.measuring import Report, saying
+from flipsync.demo.reconcile import reconcile
+from flipsync.domain.channel import Vendor
+from flipsync.domain.events import ChannelCheckDue
+from flipsync.domain.ids import new_id
+from flipsync.domain.money import Money
+from flipsync.embedded.ports import choose_port
+from flipsync.runtime.assembly import load_roster
+from flipsync.sandbox.client import SandboxClient
+from flipsync.security.passwords import Passwords
+from flipsync.security.secrets import SecretBox, parse_keys
+from flipsync.services import accounts, identity, orders, stock
+from flipsync.services.catalogue import read_catalogue
+from flipsync.services.catalogue_import import import_catalogue
+from flipsync.services.orders import AccountRef
+from flipsync.services.product_edits import PriceTerms, ProductEdit, edit_product, set_price_terms, version_of
+from flipsync.services.reading_catalogue import variant_view
+from flipsync.services.report import business_report
+from flipsync.store.models import Effect, Order, Product, Shipment, StockItem, Variant
+from flipsync.store.unit_of_work import Store
+from flipsync.system import SandboxProcess, System
+
+VENDORS: tuple[Vendor, ...] = ("custom", "woocommerce")
+#: how often the life that recovers is killed too
+AGAIN = 0.35
+#: pieces of goods worked through in one business before its books are compared
+BATCH = 12
+_REQUEST = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /")
+#: the steps of each piece of a day when nothing is killed
+Traces = dict[str, tuple[str, ...]]
+
+
+@dataclass
+class Trade:
+    """One business on a market of its own, and the goods in hand."""
+
+    store: Store
+    tenant_id: UUID
+    accounts: list[AccountRef]
+    market: SandboxClient
+    sku: str = ""
+
+    async def variant(self) -> Variant:
+        async with self.store.reader(self.tenant_id) as session:
+            return (await session.scalars(select(Variant).where(Variant.sku == self.sku))).one()
+
+
+# -- the pieces of a day: what people and buyers do, after which the runtime has to bring everything in line -----------
+
+
+async def offer(trade: Trade) -> None:
+    sheet = io.StringIO()
+    rows = [["sku", "title", "price", "cost", "quantity"], [trade.sku, f"Thing {trade.sku}", "39.90", "12.50", "4"]]
+    csv.writer(sheet).writerows(rows)
+    catalogue = read_catalogue(sheet.getvalue().encode(), currency="USD")
+    await import_catalogue(trade.store, trade.tenant_id, catalogue, file_name=trade.sku)
+
+
+async def sell(trade: Trade) -> None:
+    for channel in ("custom", "woo"):
+        await trade.market.place_order(channel, trade.sku)
+    async with trade.store.unit(trade.tenant_id) as unit:
+        for account in trade.accounts:
+            unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
+
+
+async def reprice(trade: Trade) -> None:
+    variant = await trade.variant()
+    floor = Money(amount_minor=4190, currency="USD")
+    async with trade.store.unit(trade.tenant_id) as unit:
+        await set_price_terms(unit, variant.id, PriceTerms(floor=floor), version_of(variant_view(variant)))
+
+
+async def ship(trade: Trade) -> None:
+    async with trade.store.reader(trade.tenant_id) as session:
+        ready = await session.execute(
+            select(Order.id, Order.account_id)
+            .outerjoin(Shipment, Shipment.order_id == Order.id)
+            .where(Order.state == "ready", Shipment.id.is_(None))
+        )
+        found = ready.all()
+    by_id = {account.id: account for account in trade.accounts}
+    for order_id, account_id in found:
+        async with trade.store.unit(trade.tenant_id) as unit:
+            number = f"9400{order_id.int % 10**18:018d}"
+            await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
+
+
+async def restock(trade: Trade) -> None:
+    variant = await trade.variant()
+    async with trade.store.unit(trade.tenant_id) as unit:
+        await stock.receive(unit, variant.id, 3, key=f"more:{trade.sku}", mode="escrow")
+
+
+async def rename(trade: Trade) -> None:
+    await _edit(trade, ProductEdit(title=f"Better thing {trade.sku}"))
+
+
+async def end(trade: Trade) -> None:
+    await _edit(trade, ProductEdit(published=False))
+
+
+async def _edit(trade: Trade, edit: ProductEdit) -> None:
+    variant = await trade.variant()
+    async with trade.store.unit(trade.tenant_id) as unit:
+        version = await unit.session.scalar(select(Product.version).where(Product.id == variant.product_id))
+        await edit_product(unit, variant.product_id, edit, version or 0)
+
+
+PIECES: dict[str, Callable[[Trade], Awaitable[None]]] = {
+    piece.__name__: piece for piece in (offer, sell, reprice, ship, restock, rename, end)
+}
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """What was done to the runtime and what came of it."""
+
+    runs: int = 0
+    kills: int = 0
+    again: int = 0
+    by_piece: Counter[str] = field(default_factory=Counter)
+    by_step: Counter[str] = field(default_factory=Counter)
+    never_quiet: int = 0
+    units_lost: int = 0
+    orders: int = 0
+    orders_lost: int = 0
+    doubled: int = 0
+    oversold: int = 0
+    mismatched: int = 0
+    effects: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        failed = self.effects["unknown"] + self.effects["rejected"]
+        lost = self.orders_lost + self.units_lost + self.never_quiet + self.mismatched
+        return not (self.doubled or self.oversold or lost or failed or self.problems)
+
+
+class Business:
+    """Runs pieces of a day in one business and compares its books at the end. No event loop may be running."""
+
+    def __init__(self, runtime: Runtime, app_url: str, dice: Random, tally: Tally, traces: Traces) -> None:
+        self._runtime, self._app_url, self._dice, self._tally, self._traces = runtime, app_url, dice, tally, traces
+        self._sandbox = SandboxProcess.start(("--mode", "real", "--speed", "1", "--seed", str(dice.randint(1, 10**6))))
+        self._tenant_id, self._accounts = self._do(self._open)
+        self._received = 0
+        until_quiet(runtime, lambda: None, dice)
+
+    def close(self) -> None:
+        self._sandbox.stop()
+
+    def goods(self, number: int, *, kill: bool, most: int) -> int:
+        """One piece of goods through its whole life, each piece one run; returns how many runs it was."""
+        sku = f"K-{number:06d}"
+        for done, (name, piece) in enumerate(PIECES.items()):
+            if done == most:
+                return done
+
+            async def happen(trade: Trade, piece: Callable[[Trade], Awaitable[None]] = piece) -> None:
+                trade.sku = sku
+                await piece(trade)
+
+            self._do(happen)
+            self._received += {"offer": 4, "restock": 3}.get(name, 0)
+            first = True
+
+            def kills(name: str = name) -> int | None:
+                nonlocal first
+                if not kill or (not first and self._dice.random() >= AGAIN):
+                    return None
+                first = False
+                return self._step(self._traces[name])
+
+            lives = until_quiet(self._runtime, kills, self._dice)
+            self._traces.setdefault(name, lives[-1].passed)
+            self._count(name, lives)
+        return len(PIECES)
+
+    def _step(self, passed: tuple[str, ...]) -> int:
+        """Half of the kills fall on the edges of requests, of which there are far fewer than of statements."""
+        outward = [index for index, name in enumerate(passed) if _REQUEST.search(name)]
+        if outward and self._dice.random() < 0.5:
+            return self._dice.choice(outward)
+        return self._dice.randrange(len(passed))
+
+    def _count(self, name: str, lives: list[Life]) -> None:
+        killed = [life.killed_at for life in lives if life.killed_at is not None]
+        self._tally.runs += bool(killed)
+        self._tally.by_piece[name] += bool(killed)
+        self._tally.kills += len(killed)
+        self._tally.again += max(0, len(killed) - 1)
+        self._tally.by_step.update(killed)
+        self._tally.never_quiet += not lives[-1].quiet
+
+    def compare(self) -> None:
+        """Our books against the channels' own."""
+        self._do(self._compare)
+
+    def _do(self, what: Callable[[Trade], Awaitable[Any]]) -> Any:
+        async def with_trade() -> Any:
+            store = self._runtime.store()
+            market = SandboxClient(self._sandbox.base_url, self._sandbox.control_token)
+            try:
+                trade = Trade(store, getattr(self, "_tenant_id", UUID(int=0)), getattr(self, "_accounts", []), market)
+                return await what(trade)
+            finally:
+                await market.aclose()
+                await store.aclose()
+
+        return asyncio.run(with_trade())
+
+    async def _open(self, trade: Trade) -> tuple[UUID, list[AccountRef]]:
+        await trade.market.open_for_business(open=False, traffic=0.001)
+        passwords = Passwords()
+        app = Store(type(trade.store.database)(self._app_url, pool_size=1), trade.store.routing)
+        tenant_id, _ = await identity.create_tenant_with_owner(
+            app,
+            passwords,
+            tenant_name="Chaos",
+            email=f"chaos-{new_id()}@benchmark.invalid",
+            password=f"only for this run {new_id()}",
+            currency="USD",
+        )
+        passwords.close()
+        await app.aclose()
+        connected = []
+        for vendor in VENDORS:
+            config, credentials = self._sandbox.account(
+                vendor, currency="USD", timeout_seconds=3.0, settle_seconds=0.05, requests_per_second=1000, burst=1000
+            )
+            async with trade.store.unit(tenant_id) as unit:
+                account_id = await accounts.connect_account(
+                    unit, self._runtime.box, vendor=vendor, name=vendor, config=config, credentials=credentials
+                )
+            connected.append(AccountRef(account_id, vendor))
+        return tenant_id, connected
+
+    async def _compare(self, trade: Trade) -> None:
+        truth = await trade.market.books()
+        found = await reconcile(trade.store, trade.tenant_id, truth)
+        tally = self._tally
+        tally.orders += found.orders_placed
+        tally.orders_lost += found.orders_placed - found.orders_ingested
+        tally.doubled += found.orders_duplicated
+        tally.oversold += found.oversold_units
+        tally.mismatched += found.stock_mismatches + found.price_floor_breaches
+        tally.problems += found.problems
+        async with trade.store.reader(trade.tenant_id) as session:
+            report = await business_report(session)
+            on_hand = await session.scalar(select(func.sum(StockItem.on_hand)))
+            states = await session.execute(select(Effect.state, func.count()).group_by(Effect.state))
+            tally.effects.update({row[0]: row[1] for row in states})
+        tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
+        sold = sum(sku["units_held"] for sku in truth["skus"].values())
+        reserved = await self._reserved(trade)
+        tally.units_lost += abs(self._received - sold - (int(on_hand or 0) - reserved))
+
+    @staticmethod
+    async def _reserved(trade: Trade) -> int:
+        """Units sold that have not left the shelf."""
+        async with trade.store.reader(trade.tenant_id) as session:
+            return int(await session.scalar(select(func.sum(StockItem.reserved))) or 0)
+
+
+def measure(runtime: Runtime, app_url: str, runs: int, seed: int) -> Tally:
+    """Kill `runs` times (and sometimes again), in businesses one after the other."""
+    dice, tally = Random(seed), Tally()
+    traces: Traces = {}
+    number, told = 0, time.monotonic()
+    while tally.runs < runs:
+        business = Business(runtime, app_url, dice, tally, traces)
+        try:
+            if not traces:
+                business.goods(number, kill=False, most=len(PIECES))
+            for _ in range(BATCH):
+                number += 1
+                if tally.runs < runs:
+                    business.goods(number, kill=True, most=runs - tally.runs)
+                if time.monotonic() - told > 5:
+                    told = time.monotonic()
+                    print(f"  {tally.runs} of {runs} runs", file=sys.stderr, flush=True)
+            business.compare()
+        finally:
+            business.close()
+    return tally
+
+
+def measure_alone(home: Path, runs: int, seed: int) -> Tally:
+    """On books of its own."""
+    with System(home, port=choose_port()) as system:
+        system.start_books()
+        assert system.keys is not None
+        runtime = Runtime(
+            system.environment["FLIPSYNC_WORKER_DATABASE_URL"],
+            tuple(load_roster(ROSTER)),
+            SecretBox(parse_keys(system.keys.secret)),
+            secrets.token_bytes(32),
+        )
+        return measure(runtime, system.environment["FLIPSYNC_APP_DATABASE_URL"], runs, seed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="40 runs: only show that it works")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    report = Report("chaos")
+    runs = 40 if options.quick else options.runs
+    with temporary_home() as home, saying(f"{runs} runs"):
+        tally = measure_alone(home, runs, options.seed)
+    report.result = {"seed": options.seed, "clean": tally.clean} | {
+        name: dict(value) if isinstance(value, Counter) else value for name, value in vars(tally).items()
+    }
+    report.row("runs, each killed at a step of its own", str(tally.runs), f"{tally.again} killed again in recovery")
+    report.row("different steps", str(len(tally.by_step)), ", ".join(name for name, _ in tally.by_step.most_common(3)))
+    report.row("done twice on a channel or in our books", str(tally.doubled), "0 allowed")
+    report.row("orders lost", str(tally.orders_lost), f"of {tally.orders}")
+    report.row("units oversold or unaccounted for", str(tally.oversold + tally.units_lost), "0 allowed")
+    report.row("listings that differ from our books", str(tally.mismatched), "0 allowed")
+    report.row("effects unknown or refused", str(tally.effects["unknown"] + tally.effects["rejected"]), "0 allowed")
+    report.row("runs that never became quiet", str(tally.never_quiet), "0 allowed")
+    # three over n: what zero failures leave open at 95 % confidence (Hanley and Lippman-Hand, 1983)
+    report.row("failure rate at most, 95 %", f"{3 / max(1, tally.runs):.4%}" if tally.clean else "not clean", "")
+    report.notes += tally.problems[:20]
+    report.finish(as_json=options.json)
+    return 0 if tally.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

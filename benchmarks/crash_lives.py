@@ -1,0 +1,139 @@
+"""A whole runtime in one process, forked to work until all is quiet or until it is killed on the way.
+
+All agents and an effect worker, without Ray: what is tried here is what they do between the database and the channels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from sqlalchemy import text
+
+from benchmarks.crash_steps import Steps
+from flipsync.connectors.base import Unlimited
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.effects import CARRIED_OUT, EffectWorker
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import AgentClass, Graph
+from flipsync.runtime.runner import AgentRunner
+from flipsync.security.secrets import SecretBox
+from flipsync.services.pricing.firewall import Firewall
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import Store
+
+#: nothing may take longer than this to become quiet, in seconds
+PATIENCE = 30.0
+_OPEN = text(
+    """
+    SELECT coalesce((SELECT array_agg(DISTINCT agent) FROM agent_task
+                      WHERE state IN ('pending', 'leased') AND not_before <= now()), '{}'),
+           (SELECT count(*) FROM agent_task WHERE state IN ('pending', 'leased')),
+           (SELECT count(*) FROM effect WHERE finished_at IS NULL)
+    """
+)
+
+
+@dataclass(frozen=True)
+class Life:
+    """What became of one life: `killed_at` names the step (None: it ended by itself), `quiet` whether nothing is open,
+    `passed` the steps of one that ended by itself."""
+
+    killed_at: str | None
+    quiet: bool
+    passed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a life needs to begin."""
+
+    database_url: str
+    roster: tuple[AgentClass, ...]
+    box: SecretBox
+    firewall_key: bytes
+
+    def graph(self) -> Graph:
+        return Graph(self.roster, CARRIED_OUT)
+
+    def store(self) -> Store:
+        return Store(Database(self.database_url, pool_size=4, max_overflow=4, name="chaos"), self.graph().routing())
+
+    def live(self, kill_at: int | None, dice: Random) -> Life:
+        """Fork, work, and say what became of it. The caller must have no event loop running."""
+        linger = dice.random() * 0.012
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            code = 1
+            try:
+                steps = Steps(kill_at, lambda name: _tell(writer, name), linger)
+                code = 0 if asyncio.run(self._work(steps)) else 3
+                _tell(writer, "\n".join(steps.passed))
+            finally:
+                os._exit(code)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            told = pipe.read().strip()
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            return Life(told or "unknown", quiet=False)
+        if not told:
+            raise RuntimeError(f"a life ended by an error of its own (exit code {os.WEXITSTATUS(status)})")
+        return Life(None, os.WEXITSTATUS(status) == 0, tuple(told.splitlines()))
+
+    async def _work(self, steps: Steps) -> bool:
+        graph, store = self.graph(), self.store()
+        firewall = Firewall(self.firewall_key, clock=store.clock)
+        governance = [agent() for agent in graph.agents.values() if agent.spec.ecosystem == "governance"]
+        path = DecisionPath(graph, Gate(firewall, governance))
+        runners = {name: AgentRunner(agent(), store, path) for name, agent in graph.agents.items()}
+        worker = EffectWorker(store, self.box, Unlimited(), firewall, slot="chaos-0")
+        steps.watch_database(store.database)
+        steps.watch_requests()
+        await worker.begin()
+        begun: set[str] = set()
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < deadline:
+                done = await worker.step()
+                due, tasks, effects = await _open(store)
+                if not tasks and not effects:
+                    return True
+                for name in due:
+                    if name not in begun:
+                        await runners[name].begin()
+                        begun.add(name)
+                    done += await runners[name].step()
+                if not done:
+                    await asyncio.sleep(0.01)
+            return False
+        finally:
+            await worker.aclose()
+            await store.aclose()
+
+
+async def _open(store: Store) -> tuple[list[str], int, int]:
+    async with store.database.unbound() as session:
+        row = (await session.execute(_OPEN)).one()
+        return list(row[0]), row[1], row[2]
+
+
+def _tell(pipe: int, words: str) -> None:
+    with os.fdopen(os.dup(pipe), "w") as end:
+        end.write(words)
+
+
+def until_quiet(runtime: Runtime, kills: Callable[[], int | None], dice: Random) -> list[Life]:
+    """Lives one after the other, each killed where `kills` says, until one ends by itself."""
+    lives = [runtime.live(kills(), dice)]
+    while lives[-1].killed_at is not None:
+        lives.append(runtime.live(kills(), dice))
+    return lives

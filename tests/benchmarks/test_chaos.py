@@ -1,0 +1,53 @@
+"""A slice of the crash benchmark, and proof that it would notice a worker that does not look before it writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agents import ROSTER
+from benchmarks.chaos import PIECES, measure
+from benchmarks.crash_lives import Runtime
+from flipsync.security.secrets import SecretBox
+from flipsync.store.repositories import effects as effect_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def urls(make_database: Callable[[], dict[str, str]]) -> dict[str, str]:
+    return make_database()
+
+
+def runtime(urls: dict[str, str]) -> Runtime:
+    return Runtime(urls["worker"], tuple(ROSTER), SecretBox(secrets.token_bytes(32)), secrets.token_bytes(32))
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_any_step_nothing_is_done_twice_and_nothing_is_lost(urls: dict[str, str]) -> None:
+    tally = measure(runtime(urls), urls["app"], 200, seed=7)
+    assert tally.problems == []
+    assert tally.clean
+    assert tally.runs == 200
+    assert set(tally.by_piece) == set(PIECES)
+    assert tally.again > 20
+    assert any(step.startswith("during ") for step in tally.by_step)
+    assert tally.orders > 20
+
+
+def test_a_worker_that_never_looks_before_it_writes_is_found_out(
+    urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = effect_rows.claim
+
+    async def careless(*arguments: Any, **options: Any) -> Any:
+        claimed = await claim(*arguments, **options)
+        fresh = [dataclasses.replace(effect, uncertain=False, attempts=1) for effect in claimed.effects]
+        return dataclasses.replace(claimed, effects=fresh)
+
+    monkeypatch.setattr(effect_rows, "claim", careless)
+    assert not measure(runtime(urls), urls["app"], 100, seed=7).clean
