@@ -8,7 +8,8 @@ Reads never raise `OutcomeUnknown`. No method retries by itself: retrying is the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
@@ -33,8 +34,15 @@ if TYPE_CHECKING:
     import httpx2
 
 
+#: Whether the work in hand leaves a share of every bucket to what is more urgent; set by whoever knows what it does.
+leaves_reserve: ContextVar[bool] = ContextVar("flipsync_leaves_reserve", default=False)
+
+
 class Limiter(Protocol):
-    """Shared by all workers of an account: waits until a request is allowed, and learns from refusals."""
+    """Shared by all workers of an account: waits until a request is allowed, and learns from refusals.
+
+    Work that `leaves_reserve` never takes the last tokens of a bucket.
+    """
 
     async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
         """Wait for `cost` tokens of `bucket` (never more than `burst`: what costs more waits for a full bucket)."""
@@ -114,8 +122,13 @@ class Capabilities(BaseModel):
     rival_offers: bool
     webhooks: bool = Field(description="the vendor calls us; otherwise notices are fetched, or orders are polled")
     bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
+    bulk_at_once: int = Field(default=4, ge=1, description="such calls that are worth having under way at once")
     webhook_keys: bool = Field(default=False, description="webhooks are checked with a fetched key: verify_webhook")
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
+
+
+#: told the vendor's name for work that it has taken and not done yet
+Taken = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +201,12 @@ class MarketplaceConnector(ABC):
     async def read_listing(self, external_id: str) -> ListingState | None:
         """The listing as the channel shows it now, or None when the channel does not know it."""
 
+    async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        """Those of the listings that the channel knows, as it shows them now. A vendor that tells many in one answer
+        overrides this."""
+        found = [await self.read_listing(external_id) for external_id in dict.fromkeys(external_ids)]
+        return {state.external_id: state for state in found if state is not None}
+
     @abstractmethod
     def listings(self) -> AsyncIterator[ListingState]:
         """Every listing of the account, page after page."""
@@ -228,6 +247,18 @@ class MarketplaceConnector(ABC):
             else:
                 outcomes.append(QuantityOutcome(change, state, None))
         return outcomes
+
+    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
+        """`set_quantities` for a caller that remembers: `taken` is called when the vendor has taken changes to work
+        them off in its own time, which may outlive this process (see `finished`)."""
+        return await self.set_quantities(changes)
+
+    async def finished(self, taken: str) -> None:
+        """Returns once what the vendor took under this name is worked off, whatever came of it.
+
+        Raises OutcomeUnknown while it is not, or when that cannot be asked.
+        """
+        return
 
     @abstractmethod
     def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,16 +20,19 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from flipsync.connectors.base import Limiter, MarketplaceConnector
+from flipsync.connectors.base import Limiter, MarketplaceConnector, leaves_reserve
 from flipsync.connectors.http import current_traceparent
 from flipsync.connectors.marketplaces import connect
 from flipsync.domain import commands as c
 from flipsync.domain.clock import utc_now
+from flipsync.domain.commands import PRIORITY_LAST_UNIT
 from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFound, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime.bulk_writes import BulkWrites, Desk, Lot, divide
 from flipsync.runtime.channel_writes import Done, Job, PooledGrants
+from flipsync.runtime.leases import Leases
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
 from flipsync.security.secrets import SecretBox
@@ -45,6 +49,8 @@ from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 log = structlog.get_logger()
 
 LEASE_SECONDS = 90.0
+#: places of a worker that only urgent effects take, once the others are full
+URGENT_WIDTH = 8
 MAX_ATTEMPTS = 12
 PATIENCE_HOURS = 24.0
 BREAKER_FAILURES = 5
@@ -95,8 +101,25 @@ class EffectWorker:
         self._owner = f"{slot}:{new_id()}"
         self._width = width
         self._links: dict[UUID, _Link] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Lot] = {}
         self._receipts = Receipts(store)
+        self._leases = Leases(store, LEASE_SECONDS)
+        self._bulk = BulkWrites(
+            store,
+            self._leases,
+            Desk(
+                owner=self._owner,
+                lease_seconds=LEASE_SECONDS,
+                link=self._link,
+                waits=self._must_wait,
+                alone=self._begin_alone,
+                confirm=self._confirm,
+                fail=self._fail,
+                give_back=self._give_back,
+                note_failure=self._note_failure,
+                note_success=self._note_success,
+            ),
+        )
         #: seconds until something is due that the last claim could not take
         self._due: float | None = 0.0
         #: something is due and waits until one of those under way has ended
@@ -127,10 +150,12 @@ class EffectWorker:
     async def step(self) -> int:
         """Claim a batch and carry all of it out; returns how many. For tests and tools without a mailbox."""
         started = await self._start_some()
-        await asyncio.gather(*self._running)
+        while self._running:
+            await asyncio.gather(*self._running)
         return started
 
     async def aclose(self) -> None:
+        self._leases.close()
         for task in self._running:
             task.cancel()
         for link in self._links.values():
@@ -139,19 +164,50 @@ class EffectWorker:
     async def _start_some(self) -> int:
         """Claim as many as there is room for and begin them; returns how many."""
         self._more = True  # whatever ends from here on may make room for what this claim leaves
-        room = self._width - len(self._running)
+        lots = list(self._running.values())
+        room, up_to = self._width - sum(lot.weight for lot in lots if not lot.urgent), effect_rows.LEAST_URGENT
+        if room <= 0:  # what is urgent has places of its own
+            room, up_to = URGENT_WIDTH - sum(lot.urgent for lot in lots), PRIORITY_LAST_UNIT
         if room <= 0:
             self._due = None
             return 0
         async with self._store.database.unbound() as session:
-            claim = await effect_rows.claim(session, owner=self._owner, limit=room, lease_seconds=LEASE_SECONDS)
+            claim = await effect_rows.claim(
+                session,
+                owner=self._owner,
+                limit=room,
+                lease_seconds=LEASE_SECONDS,
+                up_to=up_to,
+                held=self._held(lots),
+                busy=Counter(lot.account_id for lot in lots),
+            )
         self._due, self._more = claim.due, claim.more
         pooled = self._pooled(claim.effects)
-        for effect in claim.effects:
-            task = asyncio.create_task(self._safely(effect, pooled[effect.tenant_id]), name=f"effect {effect.id}")
-            self._running.add(task)
-            task.add_done_callback(self._one_less)
+        alone, together = divide(claim.effects)
+        for effect in alone:
+            self._begin_alone(effect, pooled[effect.tenant_id])
+        for group in together:
+            lot = Lot(group[0].account_id, weight=len(group), bulk=True)
+            self._begin(lot, self._bulk.carry_out(lot, group, pooled[group[0].tenant_id]))
         return len(claim.effects)
+
+    def _held(self, lots: Sequence[Lot]) -> list[UUID]:
+        """Accounts that have as many bulk calls under way as are worth having."""
+        calls = Counter(lot.account_id for lot in lots if lot.bulk)
+        links = {account_id: self._links.get(account_id) for account_id in calls}
+        return [
+            account_id
+            for account_id, link in links.items()
+            if calls[account_id] >= (1 if link is None else link.connector.capabilities.bulk_at_once)
+        ]
+
+    def _begin_alone(self, effect: ClaimedEffect, pooled: PooledGrants) -> None:
+        self._begin(Lot(effect.account_id, urgent=effect.urgent), self._safely(effect, pooled))
+
+    def _begin(self, lot: Lot, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running[task] = lot
+        task.add_done_callback(self._one_less)
 
     def _pooled(self, claimed: Sequence[ClaimedEffect]) -> dict[UUID, PooledGrants]:
         listings: dict[UUID, list[UUID]] = {effect.tenant_id: [] for effect in claimed}
@@ -161,7 +217,7 @@ class EffectWorker:
         return {tenant_id: PooledGrants(self._store, tenant_id, ids) for tenant_id, ids in listings.items()}
 
     def _one_less(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             log.error("effect left to its lease", error=repr(task.exception()))
         if self._more and self._mailbox is not None:
@@ -170,14 +226,18 @@ class EffectWorker:
     async def _safely(self, effect: ClaimedEffect, pooled: PooledGrants) -> None:
         """Carry out; when the database goes away meanwhile, give the effect back as uncertain once it is back."""
         try:
-            await self._carry_out(effect, pooled)
-            return
+            with self._leases.kept([effect]):
+                await self._carry_out(effect, pooled)
         except (OperationalError, DBAPIError, OSError) as error:
             log.warning("effect interrupted by the database", effect=str(effect.id), error=str(error).splitlines()[0])
+            await self._give_back([effect])
+
+    async def _give_back(self, effects: Sequence[ClaimedEffect]) -> None:
         while True:
             try:
                 async with self._store.database.unbound() as session:
-                    await effect_rows.put_back(session, effect, 0.1, uncertain=True)
+                    for effect in effects:
+                        await effect_rows.put_back(session, effect, 0.1, uncertain=True)
                 self._look_again(0.1)
                 return
             except (OperationalError, DBAPIError, OSError):
@@ -188,6 +248,7 @@ class EffectWorker:
     async def _carry_out(self, effect: ClaimedEffect, pooled: PooledGrants) -> None:
         started_at = utc_now()
         current_traceparent.set(effect.traceparent or None)
+        leaves_reserve.set(not effect.urgent)
         try:
             command = c.Command.from_store(effect.command, effect.payload)
         except (KeyError, ValidationError) as error:

@@ -12,12 +12,15 @@ import orjson
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from flipsync.connectors.base import leaves_reserve
 from flipsync.domain.clock import utc_now
 
 _PREFIX = "flipsync:wake:"
 #: without any message a sleeper looks after this long; with Redis away, after the short one
 LOOK_SECONDS = 20.0
 LOOK_WITHOUT_REDIS = 0.5
+#: what of a bucket is left to urgent work
+_RESERVE = 0.2
 
 
 class RedisWaker:
@@ -92,6 +95,9 @@ class Mailbox:
 class Limits:
     """Token buckets in Redis, shared by all workers: one script, so that taking a token is atomic (see `_TAKE`).
 
+    Work that leaves a reserve (`connectors.base.leaves_reserve`) waits while there is no more than that in the bucket:
+    a fifth of what it holds, and never more than it gets in ten seconds. What is urgent takes it without waiting.
+
     With Redis away each process falls back to its own pace of a tenth of the rate: slower, never faster than allowed.
     """
 
@@ -102,9 +108,10 @@ class Limits:
         self._local: dict[str, float] = {}
 
     async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
+        share = _RESERVE if leaves_reserve.get() else 0.0
         while True:
             try:
-                reply = await self._take(keys=[f"flipsync:limit:{bucket}"], args=[rate_per_second, burst, cost])
+                reply = await self._take(keys=[f"flipsync:limit:{bucket}"], args=[rate_per_second, burst, cost, share])
                 wait = float(reply)
             except (RedisError, OSError):
                 wait = self._alone(bucket, rate_per_second / cost)
@@ -145,7 +152,8 @@ class Limits:
 
 
 # Token bucket: tokens refill at ARGV[1] a second up to ARGV[2]; answers 0 when ARGV[3] were taken, else the seconds to
-# wait. What a vendor's answers taught (see _LEARN) goes before what its documents say, until it is an hour old.
+# wait. ARGV[4] is the share of the bucket that has to stay in it; a call that needs the whole bucket leaves nothing.
+# What a vendor's answers taught (see _LEARN) goes before what its documents say, until it is an hour old.
 _TAKE = """
 redis.replicate_commands()
 local pause = redis.call('PTTL', KEYS[1] .. ':pause')
@@ -160,8 +168,9 @@ end
 local cost = math.min(tonumber(ARGV[3]), burst)
 local tokens, at = tonumber(state[1]) or burst, tonumber(state[2]) or now
 tokens = math.min(burst, tokens + (now - at) * rate)
+local keep = math.min(math.floor(tonumber(ARGV[4]) * burst), math.ceil(10 * rate), burst - cost)
 local wait = 0
-if tokens >= cost then tokens = tokens - cost else wait = (cost - tokens) / rate end
+if tokens >= cost + keep then tokens = tokens - cost else wait = (cost + keep - tokens) / rate end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
 redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 3600000)
 return tostring(wait)

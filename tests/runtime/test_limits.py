@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from flipsync.connectors.base import leaves_reserve
 from flipsync.runtime.mailbox import Limits
 
 
@@ -64,3 +65,42 @@ async def test_a_pause_holds_everybody(limits: Limits, redis_url: str) -> None:
     await other.acquire(bucket, 1000, 1000)
     assert time.monotonic() - began >= 0.25
     await other.aclose()
+
+
+async def lesser_at_once(limits: Limits, bucket: str, rate: float, burst: int, cost: float = 1.0) -> int:
+    async def take() -> int:
+        leaves_reserve.set(True)
+        return await taken_at_once(limits, bucket, rate, burst, cost)
+
+    return await asyncio.create_task(take())
+
+
+async def test_lesser_work_leaves_a_share_that_urgent_work_takes_without_waiting(limits: Limits) -> None:
+    bucket = f"b{uuid4()}"
+    assert await lesser_at_once(limits, bucket, 0.5, 20) == 16
+    assert await taken_at_once(limits, bucket, 0.5, 20) == 4
+    assert await lesser_at_once(limits, bucket, 0.5, 20) == 0
+
+
+async def test_the_share_is_small_in_a_days_quota_and_none_in_a_bucket_of_one(limits: Limits) -> None:
+    quota = f"b{uuid4()}"
+    assert await lesser_at_once(limits, quota, 0.01, 90) == 89, "ten seconds' worth at most"
+    assert await lesser_at_once(limits, f"b{uuid4()}", 0.01, 1) == 1
+    assert await lesser_at_once(limits, f"b{uuid4()}", 0.01, 20, cost=50) == 1, (
+        "a full bucket is all there is to wait for"
+    )
+
+
+async def test_urgent_work_passes_those_who_wait(limits: Limits) -> None:
+    bucket, order = f"b{uuid4()}", []
+
+    async def work(name: str, *, lesser: bool) -> None:
+        leaves_reserve.set(lesser)
+        await limits.acquire(bucket, 20.0, 10)
+        order.append(name)
+
+    await taken_at_once(limits, bucket, 20.0, 10)
+    waiting = [asyncio.create_task(work(f"lesser {n}", lesser=True)) for n in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*waiting, asyncio.create_task(work("urgent", lesser=False)))
+    assert order[0] == "urgent"

@@ -92,6 +92,14 @@ class StoreConnector(StoreShape):
         row = await self.reading(self.row(external_id))
         return None if row is None else self.translated(self.listing, row)
 
+    async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        found: list[ListingState] = []
+        asked, size = list(dict.fromkeys(external_ids)), self.capabilities.bulk_quantity
+        for start in range(0, len(asked), size):
+            rows = await self.reading(self.rows_of_ids(asked[start : start + size]))
+            found += [self.translated(self.listing, row) for row in rows]
+        return {state.external_id: state for state in found}
+
     async def listings(self) -> AsyncIterator[ListingState]:
         async for row in self.each(self.rows()):
             yield self.translated(self.listing, row)

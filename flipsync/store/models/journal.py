@@ -124,7 +124,8 @@ class Effect(TenantParent, Base):
         same_tenant("proposal_id", "proposal"),
         UniqueConstraint("tenant_id", "key"),
         Index(
-            "ix_effect_claim",
+            "ix_effect_turn",
+            "account_id",
             "priority",
             "id",
             postgresql_where=text("finished_at IS NULL"),
@@ -147,6 +148,8 @@ class Effect(TenantParent, Base):
     lease_owner: Mapped[str] = mapped_column(default="")
     lease_until: Mapped[datetime | None]
     epoch: Mapped[int] = mapped_column(default=0)
+    #: leased to go out in one call with others: an urgent effect of the same listing does not wait for it
+    bulk: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     correlation_id: Mapped[UUID]
     traceparent: Mapped[str] = mapped_column(default="")
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)

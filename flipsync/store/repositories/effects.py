@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,15 +13,23 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
+from flipsync.domain.commands import PRIORITY_LAST_UNIT, SetChannelQuantity
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Effect
 
 _CLAIM_LOCK = 0x666C6566
+SET_QUANTITY = SetChannelQuantity.type_name()
+#: no command is less urgent
+LEAST_URGENT = 32_767
+#: what statements about claims ask
+URGENCY = {"urgent": PRIORITY_LAST_UNIT, "set_quantity": SET_QUANTITY}
 _TAKE_TURN = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClaimedEffect:
+    """An effect that is leased to us. `taken` is the vendor's name for the work of an earlier attempt that it took."""
+
     id: UUID
     tenant_id: UUID
     account_id: UUID
@@ -36,64 +44,123 @@ class ClaimedEffect:
     correlation_id: UUID
     traceparent: str
     created_at: datetime
+    priority: int
+    taken: str
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it goes before everything and never behind a bulk call: the last unit was sold."""
+        return self.priority <= PRIORITY_LAST_UNIT
 
 
+# Accounts take turns: of one account the most urgent first, of several whoever has least under way. So a tenant's queue
+# of any length delays nobody else's, and its length costs nothing: each account's next ones are read off the index.
+# What is urgent for anybody goes before all of it.
+# One effect a subject at a time: a listing's writes never overtake each other. Only what is urgent passes one that is
+# on its way in a bulk call (see runtime.bulk_writes). `uncertain` says that an earlier attempt may have happened (its
+# worker died, or the answer never came): the handler reads back before it writes.
 # The last conditions repeat: somebody may have superseded the row since it was looked at.
-# One effect a subject at a time: a listing's writes never overtake each other. `uncertain` says that an earlier attempt
-# may have happened (its worker died, or the answer never came): the handler reads back before it writes.
 _CLAIM = text(
     """
-    WITH candidates AS (
-        SELECT e.id, e.subject_kind, e.subject_id, e.priority, e.state, e.attempts
-        FROM effect e
-        WHERE e.finished_at IS NULL AND e.not_before <= now()
-          AND (e.state <> 'leased' OR e.lease_until < now())
-          AND NOT EXISTS (
-              SELECT 1 FROM effect b
-              WHERE b.tenant_id = e.tenant_id AND b.subject_kind = e.subject_kind AND b.subject_id = e.subject_id
-                AND b.state = 'leased' AND b.finished_at IS NULL AND b.lease_until >= now() AND b.id <> e.id)
-        ORDER BY e.priority, e.id LIMIT 4 * :limit
+    WITH RECURSIVE account AS (
+        SELECT (SELECT account_id FROM effect WHERE finished_at IS NULL ORDER BY account_id LIMIT 1) AS id
+        UNION ALL
+        SELECT (SELECT account_id FROM effect WHERE finished_at IS NULL AND account_id > account.id
+                 ORDER BY account_id LIMIT 1)
+          FROM account WHERE account.id IS NOT NULL
+    ), candidates AS (
+        SELECT waiting.*, account.id AS account_id
+          FROM account CROSS JOIN LATERAL (
+            SELECT e.id, e.subject_kind, e.subject_id, e.priority, e.state
+              FROM effect e
+             WHERE e.account_id = account.id AND e.priority <= :up_to
+               AND e.finished_at IS NULL AND e.not_before <= now()
+               AND (e.state <> 'leased' OR e.lease_until < now())
+               AND NOT (e.account_id = ANY(CAST(:held AS uuid[])) AND e.command = :set_quantity
+                        AND e.priority > :urgent)
+               AND NOT EXISTS (
+                   SELECT 1 FROM effect b
+                    WHERE b.tenant_id = e.tenant_id AND b.subject_kind = e.subject_kind
+                      AND b.subject_id = e.subject_id AND b.state = 'leased' AND b.finished_at IS NULL
+                      AND b.lease_until >= now() AND b.id <> e.id
+                      AND NOT (b.bulk AND e.priority <= :urgent))
+             ORDER BY e.priority, e.id LIMIT 4 * :limit) AS waiting
     ), next AS (
-        SELECT DISTINCT ON (subject_kind, subject_id) id, priority, state
+        SELECT DISTINCT ON (subject_kind, subject_id) id, priority, state, account_id
         FROM candidates ORDER BY subject_kind, subject_id, priority, id
-    ), chosen AS (SELECT * FROM next ORDER BY priority, id LIMIT :limit),
-    taken AS (
+    ), turns AS (
+        SELECT id, priority, state,
+               coalesce((CAST(:busy AS json) ->> CAST(account_id AS text))::int, 0)
+               + row_number() OVER (PARTITION BY account_id ORDER BY priority, id) AS turn
+          FROM next
+    ), chosen AS (
+        SELECT * FROM turns
+         ORDER BY priority > :urgent, turn, priority, id LIMIT :limit
+    ), taken AS (
         UPDATE effect e
            SET state = 'leased', lease_owner = :owner, lease_until = now() + make_interval(secs => :lease),
-               epoch = e.epoch + 1, attempts = e.attempts + 1
+               epoch = e.epoch + 1, attempts = e.attempts + 1, bulk = false
           FROM chosen
          WHERE e.id = chosen.id AND e.finished_at IS NULL AND (e.state <> 'leased' OR e.lease_until < now())
         RETURNING e.id, e.tenant_id, e.account_id, e.command, e.payload, e.key, e.subject_kind, e.subject_id,
                   e.attempts, e.epoch, chosen.state <> 'pending' AS uncertain, e.correlation_id, e.traceparent,
-                  e.created_at, e.priority
+                  e.created_at, e.priority, coalesce(e.result ->> 'taken', '') AS taken_as
     )
     SELECT taken.*, NULL::float8 AS due, NULL::boolean AS more FROM taken
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-           extract(epoch FROM min(at) FILTER (WHERE at > now()) - now())::float8, coalesce(bool_or(at <= now()), false)
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           extract(epoch FROM min(at) FILTER (WHERE at > now()) - now())::float8,
+           (SELECT count(*) FROM taken) >= :limit OR coalesce(bool_or(at <= now()), false)
       FROM (SELECT greatest(not_before, lease_until) AS at FROM effect
-             WHERE finished_at IS NULL AND id NOT IN (SELECT id FROM taken)) AS others
+             WHERE finished_at IS NULL AND id NOT IN (SELECT id FROM taken)
+               AND (SELECT count(*) FROM taken) < :limit) AS others
     """
 )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Effects leased to a worker. Of the others: the seconds until the next is due (None: none is to come), and
-    whether some are due already and wait for room or for their subject."""
+    """Effects leased to a worker. Of the others: the seconds until the next is due (None: none is to come, or there
+    was no room for it), and whether some are due already and wait for room or for their subject."""
 
     effects: list[ClaimedEffect]
     due: float | None
     more: bool
 
 
-async def claim(session: AsyncSession, *, owner: str, limit: int, lease_seconds: float) -> Claim:
-    """The most urgent effects, one a subject, leased to `owner`."""
+async def take_turn(session: AsyncSession) -> None:
+    """One claim at a time, until the transaction ends."""
     await session.execute(_TAKE_TURN, {"lock": _CLAIM_LOCK})
-    rows = await session.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
-    *found, last = rows.all()
+
+
+async def claim(
+    session: AsyncSession,
+    *,
+    owner: str,
+    limit: int,
+    lease_seconds: float,
+    up_to: int = LEAST_URGENT,
+    held: Collection[UUID] = (),
+    busy: Mapping[UUID, int] | None = None,
+) -> Claim:
+    """The most urgent effects, one a subject, leased to `owner`.
+
+    `up_to` is the least urgent priority that is wanted; accounts `held` have enough bulk calls under way, so that their
+    other quantities wait; `busy` is how much each account has under way already.
+    """
+    await take_turn(session)
+    values = {
+        **URGENCY,
+        "owner": owner,
+        "limit": limit,
+        "lease": lease_seconds,
+        "up_to": up_to,
+        "held": list(held),
+        "busy": orjson.dumps({str(account): count for account, count in (busy or {}).items()}).decode(),
+    }
+    *found, last = (await session.execute(_CLAIM, values)).all()
     found.sort(key=lambda row: (row.priority, row.id))
-    return Claim([ClaimedEffect(*row[:14]) for row in found], last.due, last.more)
+    return Claim([ClaimedEffect(*row[:16]) for row in found], last.due, last.more)
 
 
 async def release_earlier_lives(session: AsyncSession, slot: str, owner: str) -> int:
@@ -138,7 +205,8 @@ _FINISH = text(
                outcome text, detail text, vendor_code text, started_at timestamptz, listing_id uuid, quantity bigint)
     ), ours AS (
         UPDATE effect e
-           SET state = told.state, lease_until = NULL, result = told.result,
+           SET state = told.state, lease_until = NULL,
+               result = CASE WHEN told.state = 'unknown' THEN e.result ELSE '{}' END || told.result,
                not_before = coalesce(:now + make_interval(secs => told.retry_in), e.not_before),
                finished_at = CASE WHEN told.retry_in IS NULL THEN :now END
           FROM told

@@ -26,6 +26,7 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    Taken,
 )
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
@@ -75,6 +76,7 @@ class AmazonConnector(MarketplaceConnector):
         rival_offers=True,
         webhooks=False,
         bulk_quantity=MESSAGES,
+        bulk_at_once=1,
         groups=True,
     )
     needs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "refresh_token")
@@ -168,9 +170,23 @@ class AmazonConnector(MarketplaceConnector):
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A few go one by one, since that is quickest; many go as a feed."""
+        return await self._set_many(changes, None)
+
+    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
+        return await self._set_many(changes, taken)
+
+    async def finished(self, taken: str) -> None:
+        await QuantityFeed(self._api).finished(taken)
+
+    async def _set_many(self, changes: Sequence[QuantityChange], taken: Taken | None) -> list[QuantityOutcome]:
         if len(changes) < FEED_FROM:
             return await self._one_by_one(changes)
-        return await QuantityFeed(self._api).set(changes, await self._supplies_of([c.external_id for c in changes]))
+        supplies = await self._supplies_of([change.external_id for change in changes])
+        return await QuantityFeed(self._api).set(changes, supplies, taken)
+
+    async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        found = await find_items(self._api, external_ids)
+        return {sku: self._state(item) for sku, item in found.items()}
 
     async def _one_by_one(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         gate = asyncio.Semaphore(_AT_ONCE)

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.domain.channel import ListingState
@@ -106,8 +106,11 @@ class QuantityFeed:
     def __init__(self, api: SellerApi) -> None:
         self._api = api
 
-    async def set(self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply]) -> list[QuantityOutcome]:
-        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list.
+    async def set(
+        self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply], taken: Taken | None = None
+    ) -> list[QuantityOutcome]:
+        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list; `taken` is told the
+        id of each feed.
 
         Raises Rejected or Retryable only before a feed was taken.
         """
@@ -128,7 +131,8 @@ class QuantityFeed:
         for start in range(0, len(unique), MESSAGES):
             part = unique[start : start + MESSAGES]
             try:
-                errors = await self._send([changes[i] for i in part], [supplies[changes[i].external_id] for i in part])
+                asked = [changes[i] for i in part]
+                errors = await self._send(asked, [supplies[change.external_id] for change in asked], taken)
             except (Rejected, Retryable) as error:
                 if start == 0:
                     raise
@@ -158,7 +162,9 @@ class QuantityFeed:
             return error
         return {sku: mapping.listing(item, self._api.marketplace_id) for sku, item in items.items()}
 
-    async def _send(self, changes: Sequence[QuantityChange], supplies: Sequence[Supply]) -> list[ChannelError | None]:
+    async def _send(
+        self, changes: Sequence[QuantityChange], supplies: Sequence[Supply], taken: Taken | None
+    ) -> list[ChannelError | None]:
         content = feed_document(self._api.seller_id, self._api.language, changes, supplies)
         document = await self._api.call(
             "createFeedDocument", wire_work.CreatedDocument.model_validate, body={"contentType": _MEDIA_TYPE}
@@ -171,13 +177,38 @@ class QuantityFeed:
         }
         try:
             feed = await self._api.call("createFeed", wire_work.CreatedFeed.model_validate, body=body)
+            if taken is not None:
+                await taken(feed.feed_id)
             report = await self._report(feed.feed_id)
         except OutcomeUnknown as unknown:
             return [unknown] * len(changes)
         return verdicts(report, len(changes))
 
+    async def finished(self, feed_id: str) -> None:
+        """Returns once the feed is processed, or was given up by Amazon. Raises OutcomeUnknown while it is not."""
+        await self._end_of(feed_id)
+
     async def _report(self, feed_id: str) -> wire_work.FeedReport:
-        """Wait for the feed to be processed. Raises OutcomeUnknown once it was taken and nothing certain is heard."""
+        """What came of the feed. Raises OutcomeUnknown once it was taken and nothing certain is heard."""
+        feed = await self._end_of(feed_id)
+        if feed is None or feed.processing_status != "DONE" or feed.result_feed_document_id is None:
+            how = "is not known any more" if feed is None else f"ended {feed.processing_status}"
+            raise OutcomeUnknown(f"feed {feed_id} {how}", hint="read the listings back")
+        waited = 0.0
+        while True:
+            try:
+                return await self._download(feed.result_feed_document_id)
+            except Retryable as later:
+                pause = max(later.after or 0.0, _FIRST_LOOK)
+                waited += pause
+                if waited > _PATIENCE:
+                    raise OutcomeUnknown(f"the report of feed {feed_id} cannot be had: {later}") from later
+                await asyncio.sleep(pause)
+            except Rejected as refused:
+                raise OutcomeUnknown(f"feed {feed_id} was taken, its result was refused: {refused}") from refused
+
+    async def _end_of(self, feed_id: str) -> wire_work.Feed | None:
+        """The feed once Amazon is done with it; None when it knows of none. Raises OutcomeUnknown after a while."""
         pause, waited = _FIRST_LOOK, 0.0
         while waited < _PATIENCE:
             await asyncio.sleep(pause)
@@ -185,16 +216,13 @@ class QuantityFeed:
             pause = min(pause * 1.6, _LONGEST_PAUSE)
             try:
                 feed = await self._api.call("getFeed", wire_work.Feed.model_validate, path={"feedId": feed_id})
-                if feed.processing_status in ("IN_QUEUE", "IN_PROGRESS"):
-                    continue
-                if feed.processing_status != "DONE" or feed.result_feed_document_id is None:
-                    raise OutcomeUnknown(
-                        f"feed {feed_id} ended {feed.processing_status}", hint="read the listings back"
-                    )
-                return await self._download(feed.result_feed_document_id)
+                if feed.processing_status not in ("IN_QUEUE", "IN_PROGRESS"):
+                    return feed
             except Retryable:
                 continue
             except Rejected as refused:
+                if refused.missing:
+                    return None
                 raise OutcomeUnknown(f"feed {feed_id} was taken, its result was refused: {refused}") from refused
         raise OutcomeUnknown(f"feed {feed_id} is still being processed", hint="read the listings back")
 

@@ -116,6 +116,9 @@ class EbayConnector(MarketplaceConnector):
     async def read_listing(self, external_id: str) -> ListingState | None:
         return await self._listings.state(external_id)
 
+    async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        return await self._listings.states(external_ids)
+
     def listings(self) -> AsyncIterator[ListingState]:
         return self._listings.all()
 
@@ -124,12 +127,14 @@ class EbayConnector(MarketplaceConnector):
         sale with its first one. The offer's `group` becomes one listing with choices.
         """
         self._require_currency(offer.price)
+        self._listings.forget(spell(offer.sku))
         return await self._writer.publish(offer, spell(offer.sku))
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
         return await self._writer.revise(external_id, offer)
 
     async def end(self, external_id: str, key: str) -> None:
+        self._listings.forget()  # of a listing with choices, what becomes of the others
         await self._writer.end(external_id)
 
     async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:

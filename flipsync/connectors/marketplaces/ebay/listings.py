@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from flipsync.connectors.marketplaces.ebay import limits, mapping, wire
 from flipsync.connectors.marketplaces.ebay.api import INVENTORY, EbayApi, segment
@@ -13,9 +14,11 @@ from flipsync.connectors.request import Params
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError
 
+T = TypeVar("T")
 BULK = 25
 _PAGE = "100"
 _AT_ONCE = 10
+_REMEMBERED_SECONDS = 3600.0
 
 
 class Listings:
@@ -23,6 +26,9 @@ class Listings:
 
     def __init__(self, api: EbayApi) -> None:
         self._api = api
+        #: what was seen lately, and when (monotonic seconds)
+        self._items: dict[str, tuple[wire.Item, float]] = {}
+        self._live: dict[str, tuple[wire.Offer, float]] = {}
 
     async def item(self, sku: str) -> wire.Item | None:
         if not sku:
@@ -44,23 +50,65 @@ class Listings:
         item = await self.item(sku)
         return None if item is None else mapping.listing_state(item, sku, await self.offer(sku))
 
+    async def states(self, skus: Sequence[str]) -> dict[str, ListingState]:
+        """Those that there are. Raises what reading an offer raises."""
+        found: dict[str, ListingState] = {}
+        asked = [sku for sku in dict.fromkeys(skus) if sku]
+        for start in range(0, len(asked), BULK):
+            rows = await self.items(asked[start : start + BULK])
+            items = {sku: row.inventory_item for sku, row in rows.items() if row.status_code < 300}
+            offers = await self.offers([sku for sku, item in items.items() if item is not None])
+            for sku, offer in offers.items():
+                if isinstance(offer, ChannelError):
+                    raise offer
+                item = items[sku]
+                assert item is not None
+                found[sku] = mapping.listing_state(item, sku, offer)
+        return found
+
     async def items(self, skus: Sequence[str]) -> dict[str, wire.BulkItem]:
         """Up to 25 inventory items in one call, each found or refused by itself."""
         body = {"requests": [{"sku": sku} for sku in skus]}
         found = await self._api.inventory(
             "POST", "/bulk_get_inventory_item", wire.BulkItems.model_validate, body, reads=True
         )
+        for row in found.responses:
+            if row.status_code < 300 and row.inventory_item is not None:
+                self._items[row.sku] = (row.inventory_item, time.monotonic())
         return {row.sku: row for row in found.responses}
+
+    def remembered(self, sku: str) -> wire.Item | None:
+        """The item as it was within the last hour. Its quantity may have moved since."""
+        return _fresh(self._items.get(sku))
+
+    def forget(self, sku: str | None = None) -> None:
+        """It is about to change, or what was seen of it proved wrong; all of them when none is named."""
+        if sku is None:
+            self._items.clear()
+            self._live.clear()
+        else:
+            self._items.pop(sku, None)
+            self._live.pop(sku, None)
+
+    async def known_offers(self, skus: Sequence[str]) -> dict[str, wire.Offer | ChannelError | None]:
+        """The offers of many SKUs. Those that were live within the last hour and have no quantity of their own are not
+        asked for again: a quantity is the item's then, whatever else has changed."""
+        known = {sku: offer for sku in skus if (offer := _fresh(self._live.get(sku))) is not None}
+        return known | await self.offers([sku for sku in skus if sku not in known])
 
     async def offers(self, skus: Sequence[str]) -> dict[str, wire.Offer | ChannelError | None]:
         """The offers of many SKUs, a few calls at a time: eBay has no bulk call for them."""
         found: dict[str, wire.Offer | ChannelError | None] = {}
 
         async def ask(sku: str) -> None:
+            self._live.pop(sku, None)
             try:
-                found[sku] = await self.offer(sku)
+                found[sku] = offer = await self.offer(sku)
             except ChannelError as error:
                 found[sku] = error
+            else:
+                if offer is not None and offer.available_quantity is None and mapping.is_live(offer):
+                    self._live[sku] = (offer, time.monotonic())
 
         for start in range(0, len(skus), _AT_ONCE):
             await asyncio.gather(*(ask(sku) for sku in skus[start : start + _AT_ONCE]))
@@ -81,7 +129,12 @@ class Listings:
                 offer = offers[item.sku]
                 if isinstance(offer, ChannelError):
                     raise offer
+                self._items[item.sku] = (item, time.monotonic())
                 yield mapping.listing_state(item, item.sku, offer)
+
+
+def _fresh(seen: tuple[T, float] | None) -> T | None:
+    return seen[0] if seen is not None and seen[1] > time.monotonic() - _REMEMBERED_SECONDS else None
 
 
 def _items(data: Any) -> wire.Items:

@@ -1,8 +1,8 @@
-"""Units on offer, 25 listings a call: read, write what differs, read back."""
+"""Units on offer, 25 listings a call: read what is not remembered, write what differs, read back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
@@ -41,16 +41,15 @@ class Quantities:
         return [outcomes[place] for place in range(len(changes))]
 
     async def _set_part(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
-        skus = [change.external_id for change in changes]
-        items = await self._listings.items(skus)
-        offers = await self._listings.offers([sku for sku in skus if _item_of(items.get(sku)) is not None])
+        wanted = {change.external_id: change.quantity for change in changes}
+        items = await self._items(wanted)
+        offers = await self._listings.known_offers([sku for sku, item in items.items() if isinstance(item, wire.Item)])
         outcomes: dict[str, ListingState | ChannelError] = {}
         rows: list[dict[str, Any]] = []
-        wanted = {change.external_id: change.quantity for change in changes}
-        for sku in skus:
-            item, offer = _item_of(items.get(sku)), offers.get(sku)
-            if item is None:
-                outcomes[sku] = _refusal(items.get(sku))
+        for sku, item in items.items():
+            offer = offers.get(sku)
+            if isinstance(item, ChannelError):
+                outcomes[sku] = item
             elif isinstance(offer, ChannelError):
                 outcomes[sku] = offer
             elif mapping.listing_state(item, sku, offer).quantity == wanted[sku] == item.quantity:
@@ -61,12 +60,29 @@ class Quantities:
                 rows.append(_row(sku, wanted[sku], offer))
         if rows:
             outcomes |= await self._write(rows, items, offers, wanted)
+        for sku, outcome in outcomes.items():
+            if isinstance(outcome, ChannelError):
+                self._listings.forget(sku)
         return [_outcome(change, outcomes[change.external_id]) for change in changes]
+
+    async def _items(self, wanted: Mapping[str, int]) -> dict[str, wire.Item | ChannelError]:
+        """Each item, or why there is none. One that showed another quantity lately is to be written anyhow: it is not
+        read again."""
+        items: dict[str, wire.Item | ChannelError] = {}
+        unread: list[str] = []
+        for sku, quantity in wanted.items():
+            item = self._listings.remembered(sku)
+            if item is not None and item.quantity not in (None, quantity):
+                items[sku] = item
+            else:
+                unread.append(sku)
+        found = await self._listings.items(unread) if unread else {}
+        return items | {sku: _item_of(found.get(sku)) or _refusal(found.get(sku)) for sku in unread}
 
     async def _write(
         self,
         rows: Sequence[dict[str, Any]],
-        items: dict[str, wire.BulkItem],
+        items: Mapping[str, wire.Item | ChannelError],
         offers: dict[str, wire.Offer | ChannelError | None],
         wanted: dict[str, int],
     ) -> dict[str, ListingState | ChannelError]:
@@ -74,8 +90,8 @@ class Quantities:
         outcomes: dict[str, ListingState | ChannelError] = {}
         written: list[str] = []
         for sku in (row["sku"] for row in rows):
-            offer, item = offers.get(sku), _item_of(items.get(sku))
-            assert item is not None and not isinstance(offer, ChannelError)
+            offer, item = offers.get(sku), items[sku]
+            assert isinstance(item, wire.Item) and not isinstance(offer, ChannelError)
             error = refused.get(sku)
             if mapping.is_live(offer):
                 error = self._revisions.count(listing_of(sku, item), error)

@@ -113,6 +113,9 @@ class WooCommerceConnector(MarketplaceConnector):
         variation = await self._api.read_known(path, wire.Variation.model_validate)
         return None if variation is None else mapping.variation_listing(variation, product, self._currency)
 
+    async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        return await stock.read_listings(self._api, external_ids, self._currency)
+
     async def listings(self) -> AsyncIterator[ListingState]:
         async for page in self._api.pages("/products", wire.Product.model_validate, [("status", "any")]):
             for product in page.rows:

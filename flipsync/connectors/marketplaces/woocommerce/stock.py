@@ -39,6 +39,30 @@ async def set_quantities(api: ShopApi, changes: Sequence[QuantityChange], curren
     return [outcomes[place] for place in range(len(changes))]
 
 
+async def read_listings(api: ShopApi, external_ids: Sequence[str], currency: str) -> dict[str, ListingState]:
+    """Those of the listings that the shop knows, 100 a call; variations parent by parent."""
+    shelves: dict[int | None, list[int]] = {}
+    for external_id in dict.fromkeys(external_ids):
+        try:
+            product_id, variation_id = mapping.split_id(external_id)
+        except ValueError:
+            continue
+        shelves.setdefault(None if variation_id is None else product_id, []).append(variation_id or product_id)
+    found: list[ListingState] = []
+    for parent_id, ids in shelves.items():
+        try:
+            path, listing = await _shelf(api, parent_id, currency)
+        except Rejected as refused:
+            if refused.missing:
+                continue
+            raise
+        for start in range(0, len(ids), BATCH):
+            named = ",".join(map(str, ids[start : start + BATCH]))
+            params = [("include", named), ("per_page", str(BATCH)), ("status", "any")]
+            found += await api.read_rows(path.removesuffix("/batch"), listing, params)
+    return {state.external_id: state for state in found}
+
+
 async def _shelf(api: ShopApi, parent_id: int | None, currency: str) -> tuple[str, Callable[[Any], ListingState]]:
     """Where a batch goes, and how its rows are read. The parent is read before the write, not after it."""
     if parent_id is None:
