@@ -28,12 +28,13 @@ from flipsync.services import accounts, stock
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
-from flipsync.services.pricing.proposal import Deny
+from flipsync.services.pricing.proposal import Ask, Deny
 from flipsync.services.quotes import WINDOW, proposal_for
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.database import Database
 from flipsync.store.models import Allocation, Effect, EventRecord, Listing, Product, StockItem, Tenant, Variant
 from flipsync.store.repositories import accounts as account_rows
+from flipsync.store.repositories import price_brakes
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.unit_of_work import Routing, Store, UnitOfWork
 
@@ -235,8 +236,10 @@ class Shop:
         async with self.store.reader(self.tenant_id) as session:
             now = self.store.clock.now()
             row = (await pricing_rows.rows(session, since=now - WINDOW, listing_ids=[listing_id]))[0]
-            verdict = self.firewall.check(proposal_for(row, dollars(minor), PricingChoices(), now))
-        assert not isinstance(verdict, Deny), verdict.reasons
+            size = await price_brakes.catalogue_size(session, row.currency)
+            hour = await price_brakes.hour_of_moves(session, listing_id, row.currency, now, size)
+            verdict = self.firewall.check(proposal_for(row, dollars(minor), PricingChoices(), now, hour))
+        assert not isinstance(verdict, Ask | Deny), verdict.reasons
         return ChangePrice(
             account_id=account.id,
             listing_id=listing_id,

@@ -1,11 +1,13 @@
 """The gate: every proposal that would leave the house is judged here, and the answer is kept with its reason.
 
-Prices go through the price firewall, which alone can sign them. Everything else is judged by the account's state and by
-the governance agents' `review`. Reads pass.
+Prices go through the price firewall, which alone can sign them; one transaction of a tenant at a time, so that its
+global brakes count right whoever judges. What a brake holds waits for a person. Everything else is judged by the
+account's state and by the governance agents' `review`. Reads pass.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -15,11 +17,14 @@ from flipsync.domain.decisions import Verdict
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, Context
 from flipsync.services.pricing.firewall import Firewall
-from flipsync.services.pricing.proposal import Clamp, Deny
+from flipsync.services.pricing.proposal import Ask, Clamp, Deny
 from flipsync.services.quotes import WINDOW, proposal_for
 from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import price_brakes as brakes
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.unit_of_work import UnitOfWork
+
+_COUNT_SECONDS = 60.0
 
 
 class Gate:
@@ -28,6 +33,7 @@ class Gate:
     def __init__(self, firewall: Firewall, reviewers: Sequence[Agent[Any]] = ()) -> None:
         self._firewall = firewall
         self._reviewers = reviewers
+        self._sizes: dict[tuple[UUID, str], tuple[float, brakes.CatalogueSize]] = {}
 
     async def judge(
         self, unit: UnitOfWork, ctx: Context, agent: str, command: Command, *, approved: bool = False
@@ -48,26 +54,44 @@ class Gate:
                 continue
             return opinion
         if isinstance(command, ChangePrice):
+            await brakes.hold(unit.session, unit.tenant_id)  # before any row of ours is locked
             await unit.flush()  # of one batch, a second price for the listing is a rival too
             rival = await decision_rows.open_effect(unit.session, "ChangePrice", "listing", command.listing_id)
             if rival is not None and (rival.sent or rival.agent != agent):
                 return Verdict.deny("one-price-at-a-time", f"{rival.agent} is changing this price already")
-            return await self._price(unit, ctx, command, command.listing_id, command.price)
+            return await self._price(unit, ctx, command, command.listing_id, command.price, released=approved)
         if isinstance(command, PublishListing):
-            return await self._price(unit, ctx, command, command.listing_id, command.offer.price)
+            await brakes.hold(unit.session, unit.tenant_id)
+            price = command.offer.price
+            return await self._price(unit, ctx, command, command.listing_id, price, released=approved)
         return Verdict.proceed("open", "no rule is against it")
 
     async def _price(
-        self, unit: UnitOfWork, ctx: Context, command: ChangePrice | PublishListing, listing_id: UUID, price: Money
+        self,
+        unit: UnitOfWork,
+        ctx: Context,
+        command: ChangePrice | PublishListing,
+        listing_id: UUID,
+        price: Money,
+        *,
+        released: bool = False,
     ) -> Verdict:
         choices = (await ctx.services.profile()).settings.pricing
         rows = await pricing_rows.rows(unit.session, since=ctx.now - WINDOW, listing_ids=[listing_id], market=False)
         if not rows:
             return Verdict.deny("listing", "the listing does not exist")
-        verdict = self._firewall.check(proposal_for(rows[0], price, choices, ctx.now))
-        if isinstance(verdict, Deny):
-            return Verdict.deny("price-firewall", " ".join(reason.words for reason in verdict.reasons))
+        row = rows[0]
+        size = await self._catalogue_size(unit, row.currency)
+        hour = await brakes.hour_of_moves(unit.session, listing_id, row.currency, ctx.now, size)
+        proposal = proposal_for(row, price, choices, ctx.now, hour, released=released)
+        verdict = self._firewall.check(proposal)
+        if isinstance(verdict, Ask | Deny):
+            words = " ".join(reason.words for reason in verdict.reasons)
+            return Verdict(answer=verdict.verdict, rule="price-firewall", reason=words)
         allowed = verdict.to if isinstance(verdict, Clamp) else price
+        if proposal.current is not None and allowed != proposal.current:
+            sha256 = verdict.certificate.sha256
+            await brakes.record(unit, listing_id, proposal.current, allowed, proposal.quantity, sha256, ctx.now)
         changes: dict[str, Any] = {"certificate": verdict.certificate.model_dump(mode="json")}
         if isinstance(command, ChangePrice):
             changes["price"] = allowed
@@ -78,3 +102,11 @@ class Gate:
             why = " ".join(reason.words for reason in verdict.reasons)
             return Verdict.mutate("price-firewall", f"{price} became {allowed}: {why}", signed)
         return Verdict(answer="proceed", rule="price-firewall", reason="within all bounds; signed", command=signed)
+
+    async def _catalogue_size(self, unit: UnitOfWork, currency: str) -> brakes.CatalogueSize:
+        """Counted now and then: a catalogue of many thousands does not change its size between two prices."""
+        counted_at, size = self._sizes.get((unit.tenant_id, currency), (0.0, brakes.CatalogueSize(0, 0)))
+        if not size.listings or time.monotonic() - counted_at > _COUNT_SECONDS:
+            size = await brakes.catalogue_size(unit.session, currency)
+            self._sizes[unit.tenant_id, currency] = (time.monotonic(), size)
+        return size

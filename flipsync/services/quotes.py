@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -22,11 +23,13 @@ from flipsync.services.pricing.fees import (
     shopify_us,
     stripe_us,
 )
+from flipsync.services.pricing.marketplace_limits import market_limits
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
 from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.repositories.price_brakes import HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
 WINDOW = timedelta(days=14)
@@ -86,14 +89,25 @@ def ceiling_of(row: PriceRow, choices: PricingChoices) -> int | None:
     return None if row.list_minor is None else row.list_minor * choices.default_ceiling_bps // 10_000
 
 
-def proposal_for(row: PriceRow, price: Money, choices: PricingChoices, now: datetime) -> PriceProposal:
-    """What the firewall has to know to judge `price` for this listing."""
+def proposal_for(
+    row: PriceRow,
+    price: Money,
+    choices: PricingChoices,
+    now: datetime,
+    hour: HourOfMoves,
+    *,
+    released: bool = False,
+) -> PriceProposal:
+    """What the firewall has to know to judge `price` for this listing. `row` holds the price changes of `WINDOW`."""
 
     def money(minor: int | None) -> Money | None:
         return None if minor is None else Money(amount_minor=minor, currency=row.variant_currency)
 
     here = row.currency
-    day = [change for change in row.changes if change[0] >= now - _DAY and change[1] is not None]
+    here_money = partial(Money, currency=here)
+    moves = [(at, old, new) for at, old, new in row.changes if at >= now - WINDOW and old is not None]
+    day = [abs(new - old) for at, old, new in moves if at >= now - _DAY]
+    lowest, highest = market_limits(row.vendor, here)
     return PriceProposal(
         listing_id=row.listing_id,
         channel_currency=here,
@@ -112,7 +126,16 @@ def proposal_for(row: PriceRow, price: Money, choices: PricingChoices, now: date
         max_step_up_bps=choices.max_step_up_bps,
         max_step_down_bps=choices.max_step_down_bps,
         changes_24h=len(day),
-        moved_24h=Money(amount_minor=sum(abs(new - (old or 0)) for _, old, new in day), currency=here),
+        moved_24h=here_money(amount_minor=sum(day)),
+        travel_14d=here_money(amount_minor=sum(abs(new - old) for _, old, new in moves)),
+        start_14d=here_money(amount_minor=moves[0][1] if moves else row.current_minor or price.amount_minor),
+        market_floor=lowest,
+        market_ceiling=highest,
+        catalogue_listings=hour.size.listings,
+        catalogue_value=here_money(amount_minor=hour.size.value_minor),
+        catalogue_moved_1h=hour.others_moved,
+        at_risk_1h=here_money(amount_minor=hour.at_risk_minor),
+        released=released,
         quantity=max(row.entitled, 1),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from flipsync.services import accounts
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.certificate import Certificate
+from flipsync.store.models import SignedMove
 
 from agents import ROSTER  # isort: skip
 
@@ -120,6 +123,49 @@ async def test_another_agents_price_on_its_way_is_not_overtaken(shop: Shop) -> N
     assert (verdict.answer, verdict.rule) == ("deny", "one-price-at-a-time")
     assert "pricing" in verdict.reason
     assert (await judge(shop, here.price(3050), agent="pricing")).answer == "proceed", "its own it may replace"
+
+
+async def test_a_catalogue_that_moves_too_fast_waits_for_a_person(shop: Shop) -> None:
+    """The counts are those of moves signed within the hour, by whomever; a person's consent releases the brake."""
+    here = await OnSale(shop).build()
+    await signed_by_others(shop, here, risk=50_000)
+    held = await judge(shop, here.price(3100))
+    assert (held.answer, held.rule) == ("ask", "price-firewall")
+    assert "500.00 USD of revenue at risk" in held.reason and "Approve" in held.reason
+    released = await judge(shop, here.price(3100), approved=True)
+    assert released.answer == "proceed"
+    await signed_by_others(shop, here, risk=0, ago=timedelta(hours=1))
+    assert (await judge(shop, here.price(2999))).answer == "proceed", "the same price is no move"
+
+
+async def test_an_hour_later_the_brake_lets_go(shop: Shop) -> None:
+    here = await OnSale(shop).build()
+    await signed_by_others(shop, here, risk=50_000, ago=timedelta(minutes=61))
+    assert (await judge(shop, here.price(3100))).answer == "proceed"
+
+
+async def test_two_who_judge_at_once_do_not_both_get_the_last_room(shop: Shop) -> None:
+    """3 units from 29.99 to 31.00 put 3.03 at risk: there is room for one such move, whoever asks first."""
+    here, there = await OnSale(shop).build(), await OnSale(shop).build()
+    await signed_by_others(shop, here, risk=50_000 - 303 - 200)
+    verdicts = await asyncio.gather(judge(shop, here.price(3100)), judge(shop, there.price(3100)))
+    assert sorted(verdict.answer for verdict in verdicts) == ["ask", "proceed"]
+
+
+async def signed_by_others(shop: Shop, here: OnSale, *, risk: int, ago: timedelta = timedelta(0)) -> None:
+    async with shop.unit() as unit:
+        unit.session.add(
+            SignedMove(
+                tenant_id=shop.tenant_id,
+                listing_id=here.listing,
+                currency="USD",
+                from_minor=1,
+                to_minor=2,
+                risk_minor=risk,
+                certificate_sha256="x",
+                at=unit.now - ago,
+            )
+        )
 
 
 async def test_reads_pass_and_unknown_or_disconnected_accounts_do_not(shop: Shop) -> None:

@@ -18,9 +18,12 @@ from flipsync.services.quotes import WINDOW, ceiling_of, fee_schedule, proposal_
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.models import PriceChange
 from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
 CHOICES = PricingChoices()
+#: an hour in which nothing moved
+STILL = HourOfMoves(CatalogueSize(1, 2999), 0, 0)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ async def row_of(shop: Shop, listing: Any) -> PriceRow:
 async def test_what_is_unknown_reaches_the_firewall_as_unknown(shop: Shop) -> None:
     goods = await shop.variant(price=None, cost=None)
     row = await row_of(shop, await shop.listing(await shop.account(), goods))
-    proposal = proposal_for(row, dollars(3000), CHOICES, utc_now())
+    proposal = proposal_for(row, dollars(3000), CHOICES, utc_now(), STILL)
     assert (proposal.unit_cost, proposal.cost_as_of, proposal.ceiling, proposal.floor) == (None, None, None, None)
 
 
@@ -70,7 +73,7 @@ async def test_the_moves_of_a_day_are_counted_and_the_first_price_is_no_move(sho
                     at=now - timedelta(hours=hours),
                 )
             )
-    proposal = proposal_for(await row_of(shop, listing), dollars(2900), CHOICES, now)
+    proposal = proposal_for(await row_of(shop, listing), dollars(2900), CHOICES, now, STILL)
     assert (proposal.changes_24h, proposal.moved_24h) == (2, dollars(300))
 
 

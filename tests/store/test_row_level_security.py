@@ -110,6 +110,16 @@ async def furnish(shop: Shop) -> None:
                     in_stock=True,
                     seen_at=now,
                 ),
+                m.SignedMove(
+                    **tenant,
+                    listing_id=listing,
+                    currency="USD",
+                    from_minor=1,
+                    to_minor=2,
+                    risk_minor=1,
+                    certificate_sha256=marker,
+                    at=now,
+                ),
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
                 ),

@@ -18,12 +18,13 @@ from flipsync.services.pricing.fees import (
 )
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.policy import PricingPolicy
-from flipsync.services.pricing.proposal import Allow, Clamp, Deny, PriceProposal, PriceVerdict, Reason
+from flipsync.services.pricing.proposal import Allow, Ask, Clamp, Deny, PriceProposal, PriceVerdict, Reason
 from flipsync.services.pricing.quote import Because, PolicySettings, PricePeriod, Quote, QuoteRequest
 from flipsync.services.pricing.rules import FirewallLimits
 
 __all__ = [
     "Allow",
+    "Ask",
     "Because",
     "Certificate",
     "CertificateRefused",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flipsync.services.pricing.batch_economics import BLANK, BatchEconomics, Bools, Ints
 from flipsync.services.pricing.fees import BPS, FeeSchedule
@@ -19,6 +20,7 @@ from flipsync.services.pricing.rules import (
     MAX_COST_LEAD,
     MAX_STEP_DOWN_BPS,
     MAX_STEP_UP_BPS,
+    MAX_SUM,
     MAX_TAX_BPS,
     FirewallLimits,
     Rule,
@@ -50,6 +52,15 @@ class ProposalArrays:
     step_down_bps: Ints
     changes_24h: Ints
     moved_24h: Ints
+    travel_14d: Ints
+    start_14d: Ints
+    market_floor: Ints
+    market_ceiling: Ints
+    catalogue_listings: Ints
+    catalogue_value: Ints
+    catalogue_moved_1h: Ints
+    at_risk_1h: Ints
+    released: Bools
     quantity: Ints
     one_currency: Bools
 
@@ -88,6 +99,15 @@ class ProposalArrays:
             step_down_bps=counts("max_step_down_bps"),
             changes_24h=counts("changes_24h"),
             moved_24h=amounts("moved_24h"),
+            travel_14d=amounts("travel_14d"),
+            start_14d=amounts("start_14d"),
+            market_floor=amounts("market_floor"),
+            market_ceiling=amounts("market_ceiling"),
+            catalogue_listings=counts("catalogue_listings"),
+            catalogue_value=amounts("catalogue_value"),
+            catalogue_moved_1h=counts("catalogue_moved_1h"),
+            at_risk_1h=amounts("at_risk_1h"),
+            released=np.array([p.released for p in proposals], dtype=np.bool_),
             quantity=counts("quantity"),
             one_currency=np.array([one_currency(p) for p in proposals], dtype=np.bool_),
         )
@@ -170,10 +190,13 @@ def _check(p: ProposalArrays, fees: FeeSchedule | None, limits: FirewallLimits, 
     move_low = np.where(first, 1, known - left)
     move_high = np.where(first, limits.max_amount_minor, known + left)
 
-    low = np.maximum(np.maximum(floor, step_low), move_low)
-    high = np.minimum(np.minimum(ceiling, step_high), move_high)
+    market_low, market_high = p.market_floor[sound], np.minimum(p.market_ceiling[sound], limits.max_amount_minor)
+
+    low = np.maximum(np.maximum(floor, market_low), np.maximum(step_low, move_low))
+    high = np.minimum(np.minimum(ceiling, market_high), np.minimum(step_high, move_high))
     over = np.where(wanted < floor, Rule.OWNER_FLOOR.mask, 0)
     over |= np.where(wanted > ceiling, Rule.CEILING.mask, 0)
+    over |= np.where((wanted < market_low) | (wanted > market_high), Rule.MARKET_LIMITS.mask, 0)
     over |= np.where((wanted < step_low) | (wanted > step_high), Rule.STEP.mask, 0)
     over |= np.where((wanted < move_low) | (wanted > move_high), Rule.DAILY_MOVE.mask, 0)
     no_room = low > high
@@ -186,10 +209,48 @@ def _check(p: ProposalArrays, fees: FeeSchedule | None, limits: FirewallLimits, 
         no_room[rows] = to[rows] == BLANK
     over |= np.where(no_room, Rule.NO_ROOM.mask, 0)
     unchanged = (over != 0) & ~first & (to == current)
+    nothing = refused | no_room | unchanged
+    rows = np.flatnonzero(~nothing & ~first & (to != current))
+    held = _holds(p, sound[rows], limits, units, rows, to[rows])
+    over[rows] |= held
+    nothing[rows] |= held != 0
 
     crossed[sound] = np.where(refused, bits, over)
-    price[sound] = np.where(refused | no_room | unchanged, BLANK, to)
+    price[sound] = np.where(nothing, BLANK, to)
     return price, crossed
+
+
+def _holds(
+    p: ProposalArrays,
+    where: NDArray[np.intp],
+    limits: FirewallLimits,
+    units: BatchEconomics,
+    rows: NDArray[np.intp],
+    to: Ints,
+) -> Ints:
+    """What `firewall._holds` finds; `where` are the rows in `p`, `rows` the same ones in `units`."""
+    current, start, travel = p.current[where], p.start_14d[where], p.travel_14d[where]
+    step = np.abs(to - current)
+    idle = travel - np.abs(current - start)
+    idle_then = travel + step - np.abs(to - start)
+    round_again = (idle_then > idle) & (idle_then > start * limits.max_cycle_bps // BPS)
+    suspects = np.flatnonzero(round_again)
+    if suspects.size:
+        at, price = where[suspects], current[suspects]
+        low = np.maximum(_or(p.floor[at], 1), p.market_floor[at])
+        high = np.minimum(p.ceiling[at], p.market_ceiling[at])
+        sound = (low <= price) & (price <= high) & (units.rows(rows[suspects]).surplus(price) >= 0)
+        round_again[suspects] = sound
+    bits = np.where(round_again, Rule.NO_CYCLE.mask, 0)
+    bits |= np.where(p.changes_24h[where] >= limits.max_changes_per_day, Rule.CHANGE_COUNT.mask, 0)
+    asked = ~p.released[where]
+    share = p.catalogue_listings[where] * limits.brake_share_bps // BPS
+    moved = p.catalogue_moved_1h[where] + 1
+    bits |= np.where(asked & (moved > np.maximum(share, limits.brake_free_moves)), Rule.SHARE_BRAKE.mask, 0)
+    share = p.catalogue_value[where] * limits.brake_risk_bps // BPS
+    at_risk = p.at_risk_1h[where] + step * p.quantity[where]
+    bits |= np.where(asked & (at_risk > np.maximum(share, limits.brake_free_risk_minor)), Rule.RISK_BRAKE.mask, 0)
+    return bits
 
 
 def _denials(p: ProposalArrays, fees: FeeSchedule | None, limits: FirewallLimits, now: datetime) -> Ints:
@@ -202,7 +263,7 @@ def _denials(p: ProposalArrays, fees: FeeSchedule | None, limits: FirewallLimits
     bits = np.where(price_possible, 0, Rule.PRICE_RANGE.mask)
 
     impossible = (existing & ~current_possible) | (cost > most) | (floor > most) | (ceiling > most)
-    for amount in (p.shipping_cost, p.shipping_charged, p.min_margin, p.moved_24h):
+    for amount in (p.shipping_cost, p.shipping_charged, p.min_margin, p.moved_24h, p.travel_14d, p.start_14d):
         impossible |= (amount != BLANK) & ~_within(amount, 0, most)
     bits |= np.where(impossible, Rule.AMOUNT_RANGE.mask, 0)
     bits |= np.where(p.one_currency, 0, Rule.CURRENCY.mask)
@@ -224,14 +285,23 @@ def _denials(p: ProposalArrays, fees: FeeSchedule | None, limits: FirewallLimits
     bits |= np.where(no_margin, Rule.MARGIN_SET.mask, 0)
     disorder = (ceiling <= 0) | (has_floor & ((floor <= 0) | (p.one_currency & (floor > ceiling))))
     bits |= np.where(disorder, Rule.BOUNDS_SET.mask, 0)
+    market_known = _within(p.market_floor, 1, most) & (p.market_ceiling >= p.market_floor)
+    bits |= np.where(market_known & (p.market_ceiling <= MAX_SUM), 0, Rule.MARKET_KNOWN.mask)
     bits |= np.where(_within(p.quantity, 0, limits.max_quantity), 0, Rule.QUANTITY.mask)
 
     step_set = _within(p.step_up_bps, 1, MAX_STEP_UP_BPS) & _within(p.step_down_bps, 1, MAX_STEP_DOWN_BPS)
     bits |= np.where(existing & ~step_set, Rule.STEP_SET.mask, 0)
-    velocity_known = (p.changes_24h >= 0) & (p.moved_24h != BLANK)
+    velocity_known = (p.changes_24h >= 0) & (p.moved_24h != BLANK) & (p.travel_14d != BLANK) & (p.start_14d > 0)
     bits |= np.where(existing & ~velocity_known, Rule.VELOCITY_KNOWN.mask, 0)
     often = existing & velocity_known & (p.changes_24h >= limits.max_changes_per_day) & (price != current)
     bits |= np.where(often, Rule.CHANGE_COUNT.mask, 0)
+    brakes_known = (
+        _within(p.catalogue_listings, 1, MAX_SUM)
+        & _within(p.catalogue_moved_1h, 0, MAX_SUM)
+        & _within(p.catalogue_value, 1, MAX_SUM)
+        & _within(p.at_risk_1h, 0, MAX_SUM)
+    )
+    bits |= np.where(existing & ~brakes_known, Rule.BRAKES_KNOWN.mask, 0)
 
     comparable = existing & p.one_currency & current_possible & price_possible
     # amounts outside the range are left out of the comparison, so that no product can overflow

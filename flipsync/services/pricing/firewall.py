@@ -1,8 +1,10 @@
 """The price firewall: the only thing that can permit a price. Pure: no I/O, the time comes from the clock it is given.
 
 Order of judgement: every fact must be known, possible and in one currency, or the proposal is denied with all the
-reasons at once; then the price is moved into [floor, ceiling] within the step and the daily move, and up to the first
-price that earns the margin after all fees; where those leave no price, or none but the current one, it is denied.
+reasons at once; then the price is moved into the owner's and the marketplace's bounds within the step and the daily
+move, and up to the first price that earns the margin after all fees; where those leave no price, or none but the
+current one, it is denied. Last, the move that is left must not go round in circles, nor the catalogue too fast: a
+brake asks.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from uuid import UUID
 from flipsync.domain.clock import Clock, SystemClock
 from flipsync.domain.money import Money
 from flipsync.services.pricing.certificate import Certificate, Seal, timestamp
+from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import BPS, FeeTerm
-from flipsync.services.pricing.proposal import Allow, Clamp, Deny, PriceProposal, PriceVerdict
+from flipsync.services.pricing.proposal import Allow, Ask, Clamp, Deny, PriceProposal, PriceVerdict
 from flipsync.services.pricing.rules import (
     MAX_COST_LEAD,
     MAX_STEP_DOWN_BPS,
     MAX_STEP_UP_BPS,
+    MAX_SUM,
     MAX_TAX_BPS,
     RULE_VERSIONS,
     RULES,
@@ -54,7 +58,8 @@ class Firewall:
         price, crossed = judge(proposal, self.limits, now)
         reasons = tuple(explain(rule, proposal, self.limits, now) for rule in crossed)
         if price is None:
-            return Deny(reasons=reasons)
+            answers = {RULES[rule].answer for rule in crossed}
+            return Ask(reasons=reasons) if "ask" in answers and "deny" not in answers else Deny(reasons=reasons)
         to = Money(amount_minor=price, currency=proposal.channel_currency)
         certificate = self._certify(proposal, to, crossed, now)
         if not crossed:
@@ -76,7 +81,7 @@ class Firewall:
     def _certify(self, proposal: PriceProposal, to: Money, crossed: Sequence[Rule], now: datetime) -> Certificate:
         return self._seal.sign(
             {
-                "schema": 1,
+                "schema": 2,
                 "listing_id": str(proposal.listing_id),
                 "price": to.model_dump(),
                 "verdict": "clamp" if crossed else "allow",
@@ -119,6 +124,10 @@ def judge(proposal: PriceProposal, limits: FirewallLimits, now: datetime) -> tup
         return None, sorted({*crossed, Rule.NO_ROOM})
     if crossed and proposal.current is not None and to == proposal.current.amount_minor:
         return None, sorted(crossed)
+    if proposal.current is not None and to != proposal.current.amount_minor:
+        held = list(_holds(proposal, limits, economics, to))
+        if held:
+            return None, sorted({*crossed, *held})
     return to, sorted(crossed)
 
 
@@ -135,6 +144,7 @@ def _bounds(proposal: PriceProposal, limits: FirewallLimits) -> Iterator[tuple[R
     highest = limits.max_amount_minor
     yield Rule.OWNER_FLOOR, _minor(proposal.floor) or 1, highest
     yield Rule.CEILING, 1, _minor(proposal.ceiling) or 1
+    yield Rule.MARKET_LIMITS, _minor(proposal.market_floor) or 1, min(_minor(proposal.market_ceiling) or 1, highest)
     current = _minor(proposal.current)
     if current is None:
         return
@@ -142,6 +152,33 @@ def _bounds(proposal: PriceProposal, limits: FirewallLimits) -> Iterator[tuple[R
     yield Rule.STEP, -(-current * (BPS - down) // BPS), current * (BPS + up) // BPS
     left = max(0, current * limits.max_daily_move_bps // BPS - (_minor(proposal.moved_24h) or 0))
     yield Rule.DAILY_MOVE, current - left, current + left
+
+
+def _holds(proposal: PriceProposal, limits: FirewallLimits, economics: UnitEconomics, to: int) -> Iterator[Rule]:
+    """The rules on what moves add up to: of this listing in 14 days, of the catalogue in an hour."""
+    current = _minor(proposal.current) or 0
+    step = abs(to - current)
+    if (proposal.changes_24h or 0) >= limits.max_changes_per_day:  # the price stays, but is not allowed to
+        yield Rule.CHANGE_COUNT
+    start, travel = _minor(proposal.start_14d) or 0, _minor(proposal.travel_14d) or 0
+    idle = travel - abs(current - start)
+    idle_then = travel + step - abs(to - start)
+    if idle_then > idle and idle_then > start * limits.max_cycle_bps // BPS:
+        low = max(_minor(proposal.floor) or 1, _minor(proposal.market_floor) or 1)
+        high = min(_minor(proposal.ceiling) or 0, _minor(proposal.market_ceiling) or 0)
+        # a price that breaks its own bounds where it stands may always be brought back
+        if low <= current <= high and economics.surplus(current) >= 0:
+            yield Rule.NO_CYCLE
+    if proposal.released:
+        return
+    moved = (proposal.catalogue_moved_1h or 0) + 1
+    share = (proposal.catalogue_listings or 0) * limits.brake_share_bps // BPS
+    if moved > max(limits.brake_free_moves, share):
+        yield Rule.SHARE_BRAKE
+    at_risk = (_minor(proposal.at_risk_1h) or 0) + step * proposal.quantity
+    share = (_minor(proposal.catalogue_value) or 0) * limits.brake_risk_bps // BPS
+    if at_risk > max(limits.brake_free_risk_minor, share):
+        yield Rule.RISK_BRAKE
 
 
 def _denials(
@@ -152,6 +189,8 @@ def _denials(
     price, current, cost = _minor(proposal.proposed), _minor(proposal.current), _minor(proposal.unit_cost)
     floor, ceiling, shipping = _minor(proposal.floor), _minor(proposal.ceiling), _minor(proposal.shipping_cost)
     margin, moved = _minor(proposal.min_margin), _minor(proposal.moved_24h)
+    start, travel = _minor(proposal.start_14d), _minor(proposal.travel_14d)
+    market_low, market_high = _minor(proposal.market_floor), _minor(proposal.market_ceiling)
     assert price is not None
     same_currency = one_currency(proposal)
     current_possible = _within(current, 1, most)
@@ -163,7 +202,7 @@ def _denials(
         or any(amount is not None and amount > most for amount in (cost, floor, ceiling))
         or any(
             amount is not None and not 0 <= amount <= most
-            for amount in (shipping, _minor(proposal.shipping_charged), margin, moved)
+            for amount in (shipping, _minor(proposal.shipping_charged), margin, moved, travel, start)
         )
     ):
         yield Rule.AMOUNT_RANGE
@@ -184,6 +223,8 @@ def _denials(
         yield Rule.MARGIN_SET
     if ceiling is None or ceiling <= 0 or (floor is not None and (floor <= 0 or (same_currency and floor > ceiling))):
         yield Rule.BOUNDS_SET
+    if not (_within(market_low, 1, most) and _within(market_high, market_low or 1, MAX_SUM)):
+        yield Rule.MARKET_KNOWN
     if not 0 <= proposal.quantity <= limits.max_quantity:
         yield Rule.QUANTITY
     if current is None:
@@ -194,10 +235,17 @@ def _denials(
     ):
         yield Rule.STEP_SET
     changes = proposal.changes_24h
-    if changes is None or changes < 0 or moved is None:
+    if changes is None or changes < 0 or moved is None or travel is None or start is None or start <= 0:
         yield Rule.VELOCITY_KNOWN
     elif changes >= limits.max_changes_per_day and price != current:
         yield Rule.CHANGE_COUNT
+    if not (
+        _within(proposal.catalogue_listings, 1, MAX_SUM)
+        and _within(proposal.catalogue_moved_1h, 0, MAX_SUM)
+        and _within(_minor(proposal.catalogue_value), 1, MAX_SUM)
+        and _within(_minor(proposal.at_risk_1h), 0, MAX_SUM)
+    ):
+        yield Rule.BRAKES_KNOWN
     if same_currency and current_possible and 1 <= price <= most:
         larger, smaller = max(price, current), min(price, current)
         if larger >= limits.slip_factor * smaller:
@@ -208,18 +256,7 @@ def _denials(
 
 def one_currency(proposal: PriceProposal) -> bool:
     """Whether every amount and the fees are in the currency of the channel."""
-    amounts = (
-        proposal.proposed,
-        proposal.current,
-        proposal.unit_cost,
-        proposal.shipping_cost,
-        proposal.shipping_charged,
-        proposal.floor,
-        proposal.ceiling,
-        proposal.min_margin,
-        proposal.moved_24h,
-    )
     currency = proposal.channel_currency
-    return all(amount is None or amount.currency == currency for amount in amounts) and (
+    return all(amount.currency == currency for amount in proposal.amounts()) and (
         proposal.fees is None or proposal.fees.currency == currency
     )

@@ -24,6 +24,11 @@ class PriceProposal(PricingValue):
     `current` None is a first listing. `cost_as_of` is when the cost was last known to be true: the purchase, or the
     last cost review of stock in hand. `tax_bps` is the highest tax added on top at checkout; fees on the total are
     taken on it. `shipping_charged` None counts as nothing charged, the careful reading. `quantity` is units on offer.
+
+    What the history-dependent rules judge by: `changes_24h` and `moved_24h`; `travel_14d`, the sum of all moves of 14
+    days, and `start_14d`, the price they began at. What the brakes judge by, over all listings of the tenant in this
+    currency: how many there are, their prices times units on offer, how many *others* were moved within the hour, and
+    the moves times units on offer of that hour. `released`: a person has agreed to go beyond the brakes.
     """
 
     listing_id: UUID
@@ -44,7 +49,25 @@ class PriceProposal(PricingValue):
     max_step_down_bps: int | None = None
     changes_24h: int | None = None
     moved_24h: Money | None = Field(default=None, description="sum of the absolute price moves of the last 24 h")
+    travel_14d: Money | None = None
+    start_14d: Money | None = None
+    market_floor: Money | None = Field(default=None, description="lowest price the marketplace takes")
+    market_ceiling: Money | None = Field(default=None, description="highest price the marketplace takes")
+    catalogue_listings: int | None = None
+    catalogue_value: Money | None = None
+    catalogue_moved_1h: int | None = None
+    at_risk_1h: Money | None = None
+    released: bool = False
     quantity: int = 1
+
+    def amounts(self) -> tuple[Money, ...]:
+        """Every amount that is known."""
+        held = (
+            *(self.proposed, self.current, self.unit_cost, self.shipping_cost, self.shipping_charged, self.floor),
+            *(self.ceiling, self.min_margin, self.moved_24h, self.travel_14d, self.start_14d, self.market_floor),
+            *(self.market_ceiling, self.catalogue_value, self.at_risk_1h),
+        )
+        return tuple(amount for amount in held if amount is not None)
 
     def economics(self, terms: Sequence[FeeTerm]) -> UnitEconomics:
         """The unit's economics under these fee terms; for a proposal whose facts were found to be known."""
@@ -89,6 +112,13 @@ class Clamp(PricingValue):
     certificate: Certificate
 
 
+class Ask(PricingValue):
+    """Nothing may be sent until a person agrees: a global brake spoke. Then the proposal comes again, `released`."""
+
+    verdict: Literal["ask"] = "ask"
+    reasons: tuple[Reason, ...]
+
+
 class Deny(PricingValue):
     """Nothing may be sent."""
 
@@ -96,4 +126,4 @@ class Deny(PricingValue):
     reasons: tuple[Reason, ...]
 
 
-PriceVerdict = Allow | Clamp | Deny
+PriceVerdict = Allow | Clamp | Ask | Deny

@@ -36,8 +36,7 @@ def _amount_range(p: PriceProposal, limits: FirewallLimits, now: datetime) -> st
 
 
 def _currency(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
-    amounts = (p.proposed, p.current, p.unit_cost, p.shipping_cost, p.shipping_charged, p.floor, p.ceiling)
-    held = {amount.currency for amount in (*amounts, p.min_margin, p.moved_24h) if amount is not None}
+    held = {amount.currency for amount in p.amounts()}
     if p.fees is not None:
         held.add(p.fees.currency)
     others = ", ".join(sorted(held - {p.channel_currency}))
@@ -85,12 +84,23 @@ def _bounds_set(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
     return f"The floor {p.floor} is above the ceiling {p.ceiling}. Correct one of them."
 
 
+def _market_known(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    return "The lowest and highest price this marketplace takes are not known, or not in order. Add its limits."
+
+
 def _step_set(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
     return "The largest single move is not set, or is not possible. Set how far one move may go up and down."
 
 
 def _velocity_known(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
-    return "It is not known how often and how far this price moved in the last 24 hours. Read its history first."
+    return (
+        "It is not known how often and how far this price moved in the last 24 hours and 14 days. "
+        "Read its history first."
+    )
+
+
+def _brakes_known(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    return "It is not known how much of the catalogue moved within the hour. Count its listings and moves first."
 
 
 def _quantity(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
@@ -142,6 +152,10 @@ def _ceiling(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
     return f"{p.proposed} is above the ceiling of {p.ceiling} set for this listing."
 
 
+def _market_limits(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    return f"{p.proposed} is not within what the marketplace takes, {p.market_floor} to {p.market_ceiling}."
+
+
 def _step(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
     up, down = percent(p.max_step_up_bps or 0), percent(p.max_step_down_bps or 0)
     return f"From {p.current} to {p.proposed} is more than one move may be ({up} up, {down} down)."
@@ -156,8 +170,35 @@ def _daily_move(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
 
 def _no_room(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
     return (
-        "Floor, ceiling, margin, step and daily move leave no price. Approve a larger step, change floor or ceiling, "
-        "or take the listing off sale."
+        "Floor, ceiling, marketplace, margin, step and daily move leave no price. Approve a larger step, change floor "
+        "or ceiling, or take the listing off sale."
+    )
+
+
+def _no_cycle(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    start = p.start_14d or p.proposed
+    most = Money(amount_minor=start.amount_minor * limits.max_cycle_bps // BPS, currency=p.channel_currency)
+    return (
+        f"In 14 days this price moved {p.travel_14d} to come from {start} to {p.current}; a move to {p.proposed} makes "
+        f"the travel that led nowhere more than {most}. It goes round in circles: find the two rules, or the rival, "
+        "that drag it, and hold the price until then."
+    )
+
+
+def _share_brake(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    return (
+        f"{p.catalogue_moved_1h} of {p.catalogue_listings} listings in {p.channel_currency} moved within the hour "
+        f"already; {percent(limits.brake_share_bps)} (or {limits.brake_free_moves}) is the limit. Look at why so many "
+        "move at once, then approve, or wait an hour."
+    )
+
+
+def _risk_brake(p: PriceProposal, limits: FirewallLimits, now: datetime) -> str:
+    free = Money(amount_minor=limits.brake_free_risk_minor, currency=p.channel_currency)
+    return (
+        f"Moves of this hour put {p.at_risk_1h} of revenue at risk (step times units on offer), and this one adds "
+        f"{p.quantity} units; {percent(limits.brake_risk_bps)} of {p.catalogue_value} on offer (or {free}) is the "
+        "limit. Approve it, or wait an hour."
     )
 
 
@@ -171,8 +212,10 @@ _WORDS: dict[Rule, Callable[[PriceProposal, FirewallLimits, datetime], str]] = {
     Rule.SHIPPING_KNOWN: _shipping_known,
     Rule.MARGIN_SET: _margin_set,
     Rule.BOUNDS_SET: _bounds_set,
+    Rule.MARKET_KNOWN: _market_known,
     Rule.STEP_SET: _step_set,
     Rule.VELOCITY_KNOWN: _velocity_known,
+    Rule.BRAKES_KNOWN: _brakes_known,
     Rule.QUANTITY: _quantity,
     Rule.MINOR_UNIT: _minor_unit,
     Rule.JUMP: _jump,
@@ -181,7 +224,11 @@ _WORDS: dict[Rule, Callable[[PriceProposal, FirewallLimits, datetime], str]] = {
     Rule.NET_FLOOR: _net_floor,
     Rule.OWNER_FLOOR: _owner_floor,
     Rule.CEILING: _ceiling,
+    Rule.MARKET_LIMITS: _market_limits,
     Rule.STEP: _step,
     Rule.DAILY_MOVE: _daily_move,
     Rule.NO_ROOM: _no_room,
+    Rule.NO_CYCLE: _no_cycle,
+    Rule.SHARE_BRAKE: _share_brake,
+    Rule.RISK_BRAKE: _risk_brake,
 }

@@ -2,7 +2,14 @@
 
 from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
-from flipsync.store.models.channels import Listing, MarketplaceAccount, PriceChange, RivalOfferSeen, WebhookDelivery
+from flipsync.store.models.channels import (
+    Listing,
+    MarketplaceAccount,
+    PriceChange,
+    RivalOfferSeen,
+    SignedMove,
+    WebhookDelivery,
+)
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -40,6 +47,7 @@ __all__ = [
     "Refund",
     "RivalOfferSeen",
     "Shipment",
+    "SignedMove",
     "StockItem",
     "StockMovement",
     "Tenant",

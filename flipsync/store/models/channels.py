@@ -89,6 +89,27 @@ class PriceChange(TenantOwned, Base):
     at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class SignedMove(TenantOwned, Base):
+    """A price move the firewall signed, whether or not it reached its channel: what the global brakes count.
+
+    `risk_minor` is the step times the units on offer.
+    """
+
+    __tablename__ = "signed_move"
+    __table_args__ = (
+        same_tenant("listing_id", "listing"),
+        Index("ix_signed_move_tenant_id_currency_at", "tenant_id", "currency", "at"),
+    )
+
+    listing_id: Mapped[UUID]
+    currency: Mapped[str] = mapped_column(String(3))
+    from_minor: Mapped[int]
+    to_minor: Mapped[int]
+    risk_minor: Mapped[int]
+    certificate_sha256: Mapped[str]
+    at: Mapped[datetime]
+
+
 class RivalOfferSeen(TenantOwned, Base):
     """The latest offer of one rival for one listing."""
 

@@ -19,6 +19,7 @@ from flipsync.domain.ids import new_id
 from flipsync.domain.money import MAX_MINOR, Money, usd
 from flipsync.services.pricing import (
     Allow,
+    Ask,
     Certificate,
     CertificateRefused,
     Clamp,
@@ -60,6 +61,14 @@ def proposal(**changes: Any) -> PriceProposal:
         "max_step_down_bps": 2_000,
         "changes_24h": 0,
         "moved_24h": usd("0.00"),
+        "travel_14d": usd("0.00"),
+        "start_14d": usd("19.99"),
+        "market_floor": usd("0.01"),
+        "market_ceiling": usd("100000.00"),
+        "catalogue_listings": 100,
+        "catalogue_value": usd("5000.00"),
+        "catalogue_moved_1h": 0,
+        "at_risk_1h": usd("0.00"),
         "quantity": 1,
     }
     return PriceProposal(**{**values, **changes})
@@ -112,6 +121,17 @@ def test_a_sound_move_is_allowed_and_signed() -> None:
         ({"moved_24h": None}, "velocity-known"),
         ({"changes_24h": 24}, "change-count"),
         ({"quantity": -1}, "quantity"),
+        ({"travel_14d": None}, "velocity-known"),
+        ({"start_14d": usd("0.00")}, "velocity-known"),
+        ({"travel_14d": usd("-1.00")}, "amount-range"),
+        ({"market_floor": None}, "market-known"),
+        ({"market_ceiling": None}, "market-known"),
+        ({"market_floor": usd("2.00"), "market_ceiling": usd("1.00")}, "market-known"),
+        ({"catalogue_listings": 0}, "brakes-known"),
+        ({"catalogue_moved_1h": None}, "brakes-known"),
+        ({"catalogue_value": None}, "brakes-known"),
+        ({"at_risk_1h": usd("-1.00")}, "brakes-known"),
+        ({"at_risk_1h": Money.parse("1.00", "EUR")}, "currency"),
         ({"current": usd("0.00")}, "amount-range"),
         ({"proposed": usd("0.00")}, "price-range"),
         ({"proposed": usd("-18.99")}, "price-range"),
@@ -141,6 +161,8 @@ def test_all_reasons_are_told_at_once_and_say_what_to_do() -> None:
         ({"proposed": usd("17.00"), "floor": usd("18.50")}, "18.50", {"owner-floor"}),
         ({"proposed": usd("23.00"), "ceiling": usd("22.00")}, "22.00", {"ceiling"}),
         ({"proposed": usd("17.00"), "moved_24h": usd("5.00")}, "19.00", {"daily-move"}),
+        ({"proposed": usd("21.00"), "market_ceiling": usd("20.50")}, "20.50", {"market-limits"}),
+        ({"proposed": usd("18.00"), "market_floor": usd("18.25")}, "18.25", {"market-limits"}),
     ],
 )
 def test_a_price_across_a_bound_is_moved_to_it(changes: dict[str, Any], to: str, rules: set[str]) -> None:
@@ -240,6 +262,74 @@ def test_the_book_spiral_stops_at_the_ceiling() -> None:
     assert ours == usd("80.00")
 
 
+def held_by_a_brake(given_: PriceProposal) -> set[str]:
+    verdict = firewall().check(given_)
+    assert isinstance(verdict, Ask), verdict
+    return {reason.rule for reason in verdict.reasons}
+
+
+def test_a_price_that_two_rules_drag_round_comes_to_rest() -> None:
+    """12 <-> 17: one rule climbs while stock is low, another resets; each step alone is small and legitimate."""
+    price, start, travel, wanted, turns = usd("12.00"), usd("12.00"), usd("0.00"), usd("17.00"), 0
+    for _ in range(200):
+        verdict = firewall().check(
+            proposal(
+                current=price,
+                proposed=wanted,
+                floor=usd("11.00"),
+                unit_cost=usd("3.00"),
+                travel_14d=travel,
+                start_14d=start,
+            )
+        )
+        if isinstance(verdict, Deny):
+            assert [reason.rule for reason in verdict.reasons][-1] == "no-cycle"
+            assert "goes round in circles" in verdict.reasons[-1].words
+            break
+        to = verdict.to if isinstance(verdict, Clamp) else verdict.price  # type: ignore[union-attr]
+        travel, price = travel + Money(amount_minor=abs((to - price).amount_minor), currency="USD"), to
+        if price == wanted:
+            wanted, turns = (usd("12.00") if wanted == usd("17.00") else usd("17.00")), turns + 1
+    else:
+        raise AssertionError("it went round for ever")
+    assert turns <= 3
+    assert travel.amount_minor - abs((price - start).amount_minor) <= start.amount_minor * 3 // 2
+
+
+def test_a_price_going_one_way_is_no_circle_however_far_it_travels() -> None:
+    marked_down = proposal(current=usd("20.00"), proposed=usd("19.00"), travel_14d=usd("40.00"), start_14d=usd("60.00"))
+    assert isinstance(firewall().check(marked_down), Allow)
+    assert denied_for(marked_down.model_copy(update={"proposed": usd("21.00"), "travel_14d": usd("130.00")})) == {
+        "no-cycle"
+    }
+
+
+def test_a_price_below_its_own_floor_may_be_brought_back_although_it_went_round() -> None:
+    dizzy = {"travel_14d": usd("60.00"), "start_14d": usd("15.00")}
+    assert denied_for(proposal(**dizzy)) == {"no-cycle"}
+    sunk = proposal(current=usd("13.50"), proposed=usd("14.00"), floor=usd("14.00"), unit_cost=usd("3.00"), **dizzy)
+    assert isinstance(firewall().check(sunk), Allow)
+
+
+def test_a_brake_asks_a_person_who_may_release_it() -> None:
+    many = proposal(catalogue_moved_1h=30)
+    risky = proposal(at_risk_1h=usd("499.50"), quantity=1)
+    assert held_by_a_brake(many) == {"share-brake"}
+    assert held_by_a_brake(risky) == {"risk-brake"}
+    assert isinstance(firewall().check(proposal(catalogue_moved_1h=29)), Allow)
+    assert isinstance(firewall().check(proposal(at_risk_1h=usd("499.00"), quantity=1)), Allow)
+    for each in (many, risky):
+        released = each.model_copy(update={"released": True})
+        assert isinstance(firewall().check(released), Allow)
+        assert isinstance(firewall().check(released.model_copy(update={"unit_cost": None})), Deny), "brakes alone"
+    assert isinstance(firewall().check(many.model_copy(update={"unit_cost": None})), Deny), "nothing to ask about"
+
+
+def test_a_brake_never_stops_a_first_price_or_the_same_price() -> None:
+    assert isinstance(firewall().check(first_listing(catalogue_moved_1h=99)), Allow)
+    assert isinstance(firewall().check(proposal(proposed=usd("19.99"), catalogue_moved_1h=99)), Allow)
+
+
 def test_yen_have_no_cents() -> None:
     def yen(amount: int) -> Money:
         return Money(amount_minor=amount, currency="JPY")
@@ -264,6 +354,12 @@ def test_yen_have_no_cents() -> None:
         ceiling=yen(4000),
         min_margin=yen(100),
         moved_24h=yen(0),
+        travel_14d=yen(0),
+        start_14d=yen(2000),
+        market_floor=yen(1),
+        market_ceiling=yen(10**8),
+        catalogue_value=yen(500_000),
+        at_risk_1h=yen(0),
     )
     assert isinstance(firewall().check(sound), Allow)
     assert "minor-unit" in denied_for(sound.model_copy(update={"proposed": yen(200_000)}))
@@ -363,6 +459,17 @@ def test_a_certificate_survives_storage() -> None:
 amounts = st.integers(-100, 12_000).map(lambda minor: Money(amount_minor=minor, currency="USD"))
 
 
+def net_at(given_: PriceProposal, price: Money) -> int:
+    """Net profit beyond the margin asked, in cents; below zero also where the marketplace does not take the price."""
+    assert given_.unit_cost and given_.shipping_cost and given_.fees and given_.market_floor
+    assert given_.min_margin is not None
+    if price < given_.market_floor:
+        return -1
+    net = net_profit(price, given_.unit_cost, given_.shipping_cost, given_.fees, NOW, tax_bps=given_.tax_bps or 0).net
+    share = -(-price.amount_minor * (given_.min_margin_bps or 0) // 10_000)
+    return net.amount_minor - max(share, given_.min_margin.amount_minor)
+
+
 @given(
     st.builds(
         proposal,
@@ -376,6 +483,13 @@ amounts = st.integers(-100, 12_000).map(lambda minor: Money(amount_minor=minor, 
         max_step_up_bps=st.integers(1, 5_000),
         max_step_down_bps=st.integers(1, 5_000),
         moved_24h=st.integers(0, 400).map(lambda minor: Money(amount_minor=minor, currency="USD")),
+        travel_14d=st.integers(0, 6_000).map(lambda minor: Money(amount_minor=minor, currency="USD")),
+        start_14d=st.integers(1, 6_000).map(lambda minor: Money(amount_minor=minor, currency="USD")),
+        market_floor=st.integers(1, 500).map(lambda minor: Money(amount_minor=minor, currency="USD")),
+        catalogue_moved_1h=st.integers(0, 40),
+        at_risk_1h=st.integers(0, 60_000).map(lambda minor: Money(amount_minor=minor, currency="USD")),
+        quantity=st.integers(0, 40),
+        released=st.booleans(),
         tax_bps=st.integers(0, 2_000),
         fees=st.sampled_from([stripe_us(), stripe_us(international=True)]),
     )
@@ -383,8 +497,9 @@ amounts = st.integers(-100, 12_000).map(lambda minor: Money(amount_minor=minor, 
 @settings(max_examples=1_000, deadline=None)
 def test_nothing_that_leaves_breaks_a_promise(given_: PriceProposal) -> None:
     verdict = firewall().check(given_)
-    if isinstance(verdict, Deny):
+    if isinstance(verdict, Ask | Deny):
         assert verdict.reasons
+        assert isinstance(verdict, Deny) or not given_.released
         return
     price = verdict.to if isinstance(verdict, Clamp) else verdict.price
     assert given_.unit_cost is not None and given_.shipping_cost is not None and given_.fees is not None
@@ -399,5 +514,15 @@ def test_nothing_that_leaves_breaks_a_promise(given_: PriceProposal) -> None:
         assert (now - price.amount_minor) * 10_000 <= now * (given_.max_step_down_bps or 0)
         moved = abs(price.amount_minor - now)
         assert moved == 0 or (moved + given_.moved_24h.amount_minor) * 10 <= now * 3
+        assert given_.travel_14d is not None and given_.start_14d is not None and given_.at_risk_1h is not None
+        start, travel = given_.start_14d.amount_minor, given_.travel_14d.amount_minor
+        idle = travel + moved - abs(price.amount_minor - start)
+        inside = (given_.floor or usd("0.01")) <= given_.current <= given_.ceiling
+        if inside and idle > travel - abs(now - start) and net_at(given_, given_.current) >= 0:
+            assert idle * 2 <= start * 3
+        if moved and not given_.released:
+            assert (given_.catalogue_moved_1h or 0) + 1 <= 30
+            assert given_.at_risk_1h.amount_minor + moved * given_.quantity <= 50_000
+    assert given_.market_floor is not None and price >= given_.market_floor
     again = given_.model_copy(update={"proposed": price})
     assert isinstance(firewall().check(again), Allow), "what the firewall gave back passes it unchanged"

@@ -1,0 +1,36 @@
+"""`flipsync bench`: benchmarks that prove something, each one command. They come with the source, not the package."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+
+from flipsync.domain.errors import NotFound
+
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks with seeds and intervals; JSON on demand.")
+Quick = Annotated[bool, typer.Option("--quick", help="only show that it runs")]
+Json = Annotated[bool, typer.Option("--json", help="print the JSON")]
+
+
+def run_benchmark(name: str, *options: str) -> None:
+    """Run `benchmarks.NAME` with these options; its exit code is ours."""
+    try:
+        module: Any = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        raise NotFound(
+            f"the benchmark {name} is not here", hint="Benchmarks come with the source: run it in a checkout."
+        ) from error
+    raise typer.Exit(module.main(list(options)))
+
+
+@bench_app.command()
+def firewall(quick: Quick = False, as_json: Json = False) -> None:
+    """Hostile prices by the million, famous failures replayed, legitimate moves, speed."""
+    run_benchmark("firewall", *["--quick"] * quick, *["--json"] * as_json)
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Keeps `firewall` a command of its own while it is the only one."""
