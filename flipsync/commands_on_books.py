@@ -132,6 +132,7 @@ def connect_channel(
                 config=config,
                 credentials=kept,
                 stock_mode=stock_mode,
+                seller_id=report.channel.seller_id,
             )
         return account_id, report
 

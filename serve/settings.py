@@ -9,9 +9,11 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.secrets import parse_keys
 from flipsync.security.tokens import MIN_KEY_BYTES
+from flipsync.settings import installed_applications
 
 
 class ServeSettings(BaseSettings):
@@ -31,6 +33,16 @@ class ServeSettings(BaseSettings):
     log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
     trusted_proxies: int = Field(
         default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"
+    )
+    public_url: str = Field(
+        default="", description="where browsers and vendors find this API; empty: only this machine"
+    )
+    return_origins: tuple[str, ...] = Field(
+        default=(),
+        description="where browsers may be sent after a consent, beside this API itself: https://app.example.com",
+    )
+    applications: dict[Vendor, dict[str, SecretStr]] = Field(
+        default_factory=installed_applications, description="the installation's own applications at vendors"
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")

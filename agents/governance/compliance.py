@@ -37,9 +37,7 @@ class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
         evidence.append(Evidence(kind="effect", id=event.effect_id, note=event.detail))
         if event.auth and account.status == "connected":
             return Decision.propose(
-                PauseAccount(
-                    account_id=event.account_id, reason=f"the channel refuses our credentials: {event.detail}"
-                ),
+                PauseAccount(account_id=event.account_id, reason=f"{PauseAccount.REFUSED}: {event.detail}"),
                 why="every further write would be refused too, and may lock the account",
                 evidence=evidence,
             )

@@ -3,6 +3,7 @@
 from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
 from flipsync.store.models.channels import Listing, MarketplaceAccount, PriceChange, RivalOfferSeen, WebhookDelivery
+from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -24,6 +25,8 @@ __all__ = [
     "Allocation",
     "Approval",
     "Base",
+    "ConsentRequest",
+    "CredentialEnd",
     "Effect",
     "EventRecord",
     "IdempotencyRecord",
