@@ -16,6 +16,7 @@ from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
 from flipsync.services import consents
 from flipsync.services.accounts import StockMode
+from flipsync.services.consent_wish import Wish
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, PublicUrlDep, may
@@ -64,10 +65,10 @@ class StartConsentRequest(BaseModel):
         default="", max_length=1000, description="where the browser goes afterwards: a path, or an allowed address"
     )
 
-    def wish(self) -> consents.Wish:
+    def wish(self) -> Wish:
         place = ("base_url", "token_url", "notification_url", "options", "currency", "requests_per_second")
         told = {name: value for name in place if (value := getattr(self, name)) is not None}
-        return consents.Wish(
+        return Wish(
             vendor=self.vendor,
             name=self.name,
             place=told,
