@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import urlencode
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.consent import Consent, ConsentForged, Credentials
@@ -48,9 +49,8 @@ class ShopifyConsent(Consent):
 
 
 def signature(parameters: Mapping[str, str], secret: bytes) -> str:
-    """HMAC-SHA256 over name=value of every parameter but the signature, sorted and joined with &; hexadecimal."""
-    text = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+    """HMAC-SHA256, hexadecimal, over the query of every parameter but the signature, sorted by name."""
+    return hmac.new(secret, urlencode(sorted(parameters.items())).encode(), hashlib.sha256).hexdigest()
 
 
 CONSENT = ShopifyConsent()
