@@ -369,14 +369,18 @@ async def _check_told(session: AsyncSession, taken: _Taken, seller_id: str) -> N
 
 async def _end(session: AsyncSession, request_id: UUID, status: Status, error: FlipSyncError) -> None:
     detail = f"{error.message}: {_CUT_OFF}" if status == "unknown" else error.message
-    values = {"status": status, "detail": detail[:500], "hint": (error.hint or _AGAIN)[:500], "sealed": b""}
+    values = {"status": status, "detail": detail[:500], "hint": _hint(error, status)[:500], "sealed": b""}
     await rows.update_request(session, request_id, values | {"answered_at": utc_now()})
+
+
+def _hint(error: FlipSyncError, status: Status) -> str:
+    return _AGAIN if status == "unknown" else error.hint or _AGAIN
 
 
 def _refused(error: FlipSyncError, vendor: str, status: Status = "failed", return_to: str = "") -> Landed:
     title = "Not connected" if status != "unknown" else "Nobody can tell"
     words = f"{error.message}: {_CUT_OFF}" if status == "unknown" else error.message
-    return Landed(title, words, error.hint or _AGAIN, vendor, status, return_to, error=error)
+    return Landed(title, words, _hint(error, status), vendor, status, return_to, error=error)
 
 
 def _arrived(row: ConsentRequest) -> Landed:
