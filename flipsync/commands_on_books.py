@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,13 +26,18 @@ from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
 from flipsync.services.channel_probe import ProbeReport
+from flipsync.services.consent_wish import Wish
+from flipsync.services.consents import Consents, ConsentView, owner
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
+from flipsync.settings import installed_applications
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Routing, Store
-from flipsync.system import keys_of, open_books, open_worker_books
+from flipsync.system import keys_of, live_state, open_books, open_worker_books
 
 T = TypeVar("T")
+#: how often it is looked whether a seller has answered
+_LOOK_SECONDS = 1.0
 
 
 def import_file(
@@ -132,6 +139,7 @@ def connect_channel(
                 config=config,
                 credentials=kept,
                 stock_mode=stock_mode,
+                seller_id=report.channel.seller_id,
             )
         return account_id, report
 
@@ -146,6 +154,43 @@ def list_channels(home: Path, tenant: str | None) -> list[AccountSummary]:
             return await accounts.list_accounts(session)
 
     return _in_books(home, {}, tenant, work)
+
+
+def ask_consent(
+    home: Path,
+    routing: Routing,
+    wish: Wish,
+    *,
+    channel: str | None,
+    tenant: str | None,
+    started: Callable[[ConsentView, str], None],
+    waiting: Callable[[ConsentView], None],
+) -> ConsentView:
+    """Ask a seller for access to a new channel, or to `channel` again, and wait for what they say: how it ended.
+
+    `started` is told the address to open, `waiting` each second how far it is. Raises Unavailable when no API runs that
+    the vendor could send the seller back to.
+    """
+    public_url = os.environ.get("FLIPSYNC_PUBLIC_URL") or live_state(home).url("api")
+
+    async def work(store: Store, tenant_id: UUID) -> ConsentView:
+        consents = Consents(store, _box(home), Unlimited(), applications=installed_applications())
+        async with store.unit(tenant_id) as unit:
+            wanted = wish
+            if channel is not None:
+                account = _channel(await accounts.list_accounts(unit.session), channel)
+                wanted = replace(wish, account_id=account.id)
+            owner_id = await owner(unit.session)
+            view = await consents.start(unit, wanted, user_id=owner_id, public_url=public_url)
+        started(view, await consents.url(tenant_id, view.id))
+        while view.status in ("waiting", "redeeming"):
+            await asyncio.sleep(_LOOK_SECONDS)
+            async with store.reader(tenant_id) as session:
+                view = await consents.look(session, view.id)
+            waiting(view)
+        return view
+
+    return _in_books(home, routing, tenant, work)
 
 
 def probe_channel(home: Path, channel: str, tenant: str | None) -> ProbeReport:

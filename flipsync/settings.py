@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flipsync.connectors.marketplaces import CONSENTS, consent_of
+from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.secrets import parse_keys
 
@@ -52,6 +56,30 @@ class RuntimeSettings(BaseSettings):
 
     def firewall_key_bytes(self) -> bytes:
         return base64.urlsafe_b64decode(self.firewall_key.get_secret_value())
+
+
+def installed_applications(environ: Mapping[str, str] | None = None) -> dict[Vendor, dict[str, SecretStr]]:
+    """The installation's own applications at vendors, for everybody here to connect accounts with.
+
+    FLIPSYNC_<VENDOR>_<NAME>: what the vendor's consent needs of an application (client_id, client_secret, …), when its
+    secret ends (client_secret_expires_at), and endpoints where they are not the vendor's (base_url, authorize_url,
+    token_url).
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[Vendor, dict[str, SecretStr]] = {}
+    for vendor in CONSENTS:
+        consent = consent_of(vendor)
+        names = (
+            *(consent.app if consent else ()),
+            "client_secret_expires_at",
+            "base_url",
+            "authorize_url",
+            "token_url",
+        )
+        told = {name: environ.get(f"FLIPSYNC_{vendor}_{name}".upper(), "") for name in names}
+        if any(told.values()):
+            found[vendor] = {name: SecretStr(value) for name, value in told.items() if value}
+    return found
 
 
 def from_environment() -> RuntimeSettings:

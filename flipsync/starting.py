@@ -16,6 +16,7 @@ from flipsync.embedded.ports import remembered_port
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.mailbox import RedisWaker
+from flipsync.sandbox.client import SandboxClient
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.services import accounts, identity
@@ -93,6 +94,8 @@ async def connect_sandbox(system: System, say: Say, channels: Sequence[Vendor]) 
                 await accounts.connect_account(
                     unit, box, vendor=vendor, name=name, config=config, credentials=credentials
                 )
+        async with SandboxClient(system.sandbox.base_url, system.sandbox.control_token) as market:
+            await market.register("ebay", f"{system.api_url}/api/v1/oauth/callback/ebay")
     finally:
         await store.aclose()
 

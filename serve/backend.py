@@ -18,6 +18,7 @@ from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.consents import Consents
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
 from flipsync.store.pipeline import TenantReader
@@ -48,6 +49,13 @@ class Backend:
         self.tokens = AccessTokens(settings.jwt_key_bytes())
         self.passwords = Passwords()
         self.sign_in_limit = SignInLimit(self.redis)
+        self.consents = Consents(
+            self.store,
+            self.box,
+            self.limits,
+            applications=settings.applications,
+            return_origins=settings.return_origins,
+        )
         self.webhook_addresses = WebhookAddresses(self.store, self.box, self.connector)
 
     def reader(self, user: Claims) -> TenantReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Request, Security
@@ -74,6 +74,19 @@ async def client_address(request: Request, backend: BackendDep) -> str:
 ClientAddressDep = Annotated[str, Depends(client_address)]
 
 
+async def public_url(request: Request, backend: BackendDep) -> str:
+    """Where browsers and vendors find this API. What a caller says it is called is believed only of this machine."""
+    if backend.settings.public_url:
+        return backend.settings.public_url.rstrip("/")
+    host = request.url.hostname or ""
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return f"{request.url.scheme}://{request.url.netloc}"
+    raise InvalidInput("this API does not know its own address", hint="set FLIPSYNC_PUBLIC_URL where it is started")
+
+
+PublicUrlDep = Annotated[str, Depends(public_url)]
+
+
 async def reader(connection: HTTPConnection, backend: BackendDep) -> TenantReader:
     """For questions as the signed-in user, who is declared before it."""
     return backend.reader(connection.state.claims)
@@ -101,24 +114,31 @@ class OnlyOnce:
     body: bytes
 
     async def run(
-        self, user: Claims, work: Callable[[UnitOfWork], Awaitable[BaseModel]], *, status: int = 200
+        self,
+        user: Claims,
+        work: Callable[[UnitOfWork], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+        reveal: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]] | None = None,
     ) -> Response:
-        """`work` and the record of its answer are one transaction. Raises KeyReused and what `work` raises."""
+        """`work` and the record of its answer are one transaction. Raises KeyReused and what `work` raises.
+
+        `reveal` adds to the answer what must not be kept with the record.
+        """
 
         async def answer(unit: UnitOfWork) -> dict[str, Any]:
             return (await work(unit)).model_dump(mode="json")
 
-        return _answered(
-            await run_once(
-                self.backend.store,
-                user.tenant_id,
-                key=self.key,
-                request=self._fingerprint(user, self.body),
-                work=answer,
-                status=status,
-                cause=self.cause,
-            )
+        done = await run_once(
+            self.backend.store,
+            user.tenant_id,
+            key=self.key,
+            request=self._fingerprint(user, self.body),
+            work=answer,
+            status=status,
+            cause=self.cause,
         )
+        return _answered(done if reveal is None else replace(done, body=done.body | await reveal(done.body)))
 
     async def run_long(self, user: Claims, content: bytes, work: Callable[[], Awaitable[BaseModel]]) -> Response:
         """For work in many transactions; `content` stands for the body. Raises KeyReused and what `work` raises."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.secrets import parse_keys
 from flipsync.security.tokens import MIN_KEY_BYTES
+from flipsync.settings import installed_applications
 
 
 class ServeSettings(BaseSettings):
@@ -32,6 +35,13 @@ class ServeSettings(BaseSettings):
     trusted_proxies: int = Field(
         default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"
     )
+    public_url: str = Field(default="", description="where browsers and vendors find us; empty: only on this machine")
+    return_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="where browsers may be sent after a consent, beside here; separated by commas"
+    )
+    applications: dict[Vendor, dict[str, SecretStr]] = Field(
+        default_factory=installed_applications, description="the installation's own applications at vendors"
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
     websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)
@@ -42,6 +52,11 @@ class ServeSettings(BaseSettings):
         if len(_decode(value.get_secret_value())) < MIN_KEY_BYTES:
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
         return value
+
+    @field_validator("return_origins", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
     @field_validator("secret_key")
     @classmethod

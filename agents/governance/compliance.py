@@ -6,7 +6,7 @@ import re
 
 from flipsync.domain.commands import Command, PauseAccount, PublishListing, ResumeAccount, ReviseListing
 from flipsync.domain.decisions import Decision, Evidence, Verdict
-from flipsync.domain.events import AccountHealthChanged, EffectFailed
+from flipsync.domain.events import AccountHealthChanged, CredentialsExpiring, CredentialsRenewed, EffectFailed
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
 #: goods no marketplace we serve admits (Amazon "Restricted products", eBay "Prohibited and restricted items")
@@ -18,28 +18,33 @@ _CLAIMS = re.compile(r"\b(cures?|heals|fda[- ]approved|clinically proven|covid)\
 _CONTACT = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\bwhats ?app\b|https?://", re.I)
 
 
-class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
+AccountFact = EffectFailed | AccountHealthChanged | CredentialsExpiring | CredentialsRenewed
+
+
+class ComplianceAgent(Agent[AccountFact]):
     """Judges every listing on its way out, and pauses an account that refuses our credentials."""
 
     spec = AgentSpec(
         name="compliance", ecosystem="governance", reports_to="executive", authority=Authority(auto_above=0.5)
     )
 
-    async def decide(
-        self, event: EffectFailed | AccountHealthChanged, ctx: Context
-    ) -> Decision[PauseAccount | ResumeAccount]:
+    async def decide(self, event: AccountFact, ctx: Context) -> Decision[PauseAccount | ResumeAccount]:
         evidence = [Evidence(kind="account", id=event.account_id)]
         account = await ctx.services.accounts.get(event.account_id)
         if account is None or account.status == "disconnected":
             return Decision.hold("the account is not connected", evidence=evidence)
         if isinstance(event, AccountHealthChanged):
             return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+        if isinstance(event, CredentialsExpiring):
+            # a pause would only come early: until it ends it works, and only a person can renew it
+            when = f"ends on {event.ends_at:%Y-%m-%d}" if event.days else "has ended"
+            return Decision.hold(f"the {event.credential} {when}: the owner has to renew it", evidence=evidence)
+        if isinstance(event, CredentialsRenewed):
+            return Decision.hold(f"the {event.credential} was renewed", evidence=evidence)
         evidence.append(Evidence(kind="effect", id=event.effect_id, note=event.detail))
         if event.auth and account.status == "connected":
             return Decision.propose(
-                PauseAccount(
-                    account_id=event.account_id, reason=f"the channel refuses our credentials: {event.detail}"
-                ),
+                PauseAccount(account_id=event.account_id, reason=f"{PauseAccount.REFUSED}: {event.detail}"),
                 why="every further write would be refused too, and may lock the account",
                 evidence=evidence,
             )

@@ -54,6 +54,7 @@ class AccessTokens:
         """A token refused within `young` of being given is not replaced: see `refused`."""
         self._vault = vault
         self._ask = ask
+        self._name = name
         self._token_name, self._expiry_name = f"{name}_token", f"{name}_expires_at"
         self._now = now
         self._young = young
@@ -93,19 +94,41 @@ class AccessTokens:
             if token is None or not fresh or not self._lasts(until):
                 grant = await self._ask(opened.credentials)
                 token, until = grant.access_token, _after(self._now(), grant.expires_in)
-                changes: dict[str, SecretStr | None] = {
-                    self._token_name: token,
-                    self._expiry_name: None if until is None else SecretStr(until.isoformat()),
-                }
-                if grant.refresh_token is not None:
-                    changes["refresh_token"] = grant.refresh_token
-                if grant.refresh_expires_in is not None:
-                    ends = self._now() + timedelta(seconds=grant.refresh_expires_in)
-                    changes["refresh_expires_at"] = SecretStr(ends.isoformat())
-                await opened.save(changes)
+                await opened.save(as_stored(grant, self._now(), self._name))
                 self._renewed_at = self._now()
             self._token, self._expires_at = token, until
         return token
+
+
+def as_stored(grant: Grant, now: datetime, name: str = "access") -> dict[str, SecretStr | None]:
+    """The credentials that a grant changes, its access token by `name`; None forgets one."""
+    until = _after(now, grant.expires_in)
+    changes: dict[str, SecretStr | None] = {
+        f"{name}_token": grant.access_token,
+        f"{name}_expires_at": None if until is None else SecretStr(until.isoformat()),
+    }
+    if grant.refresh_token is not None:
+        changes["refresh_token"] = grant.refresh_token
+    ends = _after(now, grant.refresh_expires_in)
+    if ends is not None:
+        changes["refresh_expires_at"] = SecretStr(ends.isoformat())
+    return changes
+
+
+def lasting_ends(credentials: Mapping[str, str]) -> dict[str, datetime]:
+    """When each credential ends that we cannot renew by ourselves, as far as it is known; names without _expires_at.
+
+    An access token is renewed where there is something to renew it with.
+    """
+    renewable = "refresh_token" in credentials or "client_secret" in credentials
+    found = {}
+    for name, value in credentials.items():
+        credential = name.removesuffix("_expires_at")
+        if credential == name or (credential != "refresh" and renewable and f"{credential}_token" in credentials):
+            continue
+        if (ends := _moment(SecretStr(value))) is not None:
+            found[credential] = ends
+    return found
 
 
 def access_ends(credentials: Mapping[str, SecretStr]) -> datetime | None:

@@ -143,6 +143,7 @@ class ChannelInfo(ChannelValue):
     can_write: bool
     notes: tuple[str, ...] = ()
     access_ends_at: AwareDatetime | None = Field(default=None, description="connect again before then, where known")
+    seller_id: str = Field(default="", description="who sells there, as the vendor itself said just now; else empty")
 
 
 class WebhookSubscription(ChannelValue):

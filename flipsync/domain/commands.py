@@ -265,6 +265,9 @@ class ExpireApproval(InternalCommand):
 class PauseAccount(InternalCommand):
     """Stop writing to an account whose credentials or health are gone; reads go on."""
 
+    #: how the reason begins when it is the credentials: new ones end such a pause
+    REFUSED: ClassVar[str] = "the channel refuses our credentials"
+
     account_id: UUID
     reason: str
 

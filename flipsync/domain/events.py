@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.money import Money
@@ -276,6 +276,20 @@ class AccountHealthChanged(AccountEvent):
 
     healthy: bool
     cause: str
+
+
+class CredentialsExpiring(AccountEvent):
+    """A credential of an account ends soon; `days` is the threshold that was passed (0: it has ended)."""
+
+    credential: str
+    ends_at: AwareDatetime
+    days: int
+
+
+class CredentialsRenewed(AccountEvent):
+    """A credential that was warned of lasts again: the account was authorized anew, or given new keys."""
+
+    credential: str
 
 
 # -- the business -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
+from flipsync.services import consents, credential_ends
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
@@ -81,6 +82,8 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="hourly"), "hourly"))
             if "daily" in due:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
+                await credential_ends.warn(unit)
+                await consents.forget_old(unit)
             for event, rhythm in facts:
                 key = f"due:{event.type_name()}:{rhythm}:{event.subject()[1]}:{due[rhythm]}:{self.seconds(rhythm):g}"
                 unit.emit(event, dedup_key=key)

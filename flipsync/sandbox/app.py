@@ -23,6 +23,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import Buyer
 from flipsync.sandbox.channels import OPENERS
 from flipsync.sandbox.clock import MarketClock, Mode, milliseconds, rfc3339
+from flipsync.sandbox.consent import Redirects
 from flipsync.sandbox.custom import CustomChannel
 from flipsync.sandbox.faults import Faults
 from flipsync.sandbox.market import Market
@@ -82,6 +83,7 @@ class Sandbox:
         self.woo = WooCommerceShop(shop, [self.shop_key, self.shop_reader])
         tokens = {self.custom_token: True, self.custom_reader: False}
         self.custom = CustomChannel(self.market, self.faults, self.webhooks, tokens)
+        self._redirects: dict[str, Redirects] = {}
         self.served = [opener(self) for opener in OPENERS]
         self.base_url = base_url
 
@@ -92,6 +94,10 @@ class Sandbox:
             stored = make()
             self.books.set_meta(name, stored)
         return stored
+
+    def redirects(self, vendor: str) -> Redirects:
+        """Where that vendor's applications may have people sent."""
+        return self._redirects.setdefault(vendor, Redirects(self.books, vendor))
 
     def _key(self, name: str, permissions: Any) -> ApiKey:
         text = self.once(name, lambda: f"ck_{secrets.token_hex(20)} cs_{secrets.token_hex(20)}")
@@ -172,6 +178,11 @@ class BusinessInput(_Input):
     webhook_interval_seconds: float | None = Field(default=None, ge=0)
 
 
+class RedirectInput(_Input):
+    vendor: str
+    url: str = Field(min_length=8, max_length=500)
+
+
 class Control:
     """The control plane: for whoever runs the sandbox, not for the seller."""
 
@@ -187,6 +198,7 @@ class Control:
             ("POST", "/webhooks/flush", self.flush),
             ("GET", "/books", self.books),
             ("GET", "/credentials", self.credentials),
+            ("POST", "/redirects", self.redirects),
             ("POST", "/open-for-business", self.business),
         ]
         return [Route(path, self._guarded(handler), methods=[method]) for method, path, handler in table]
@@ -263,6 +275,12 @@ class Control:
 
     async def credentials(self, request: Request) -> JSONResponse:
         return JSONResponse(self.sandbox.credentials())
+
+    async def redirects(self, request: Request) -> JSONResponse:
+        """What a developer enters in a vendor's portal: where its consent page may send people."""
+        body = RedirectInput.model_validate_json(await request.body())
+        self.sandbox.redirects(body.vendor).register(body.url)
+        return JSONResponse({"vendor": body.vendor, "registered": body.url})
 
     async def business(self, request: Request) -> JSONResponse:
         body = BusinessInput.model_validate_json(await request.body())

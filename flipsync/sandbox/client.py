@@ -35,6 +35,10 @@ class SandboxClient:
     async def aclose(self) -> None:
         await self._http.aclose()
 
+    async def register(self, vendor: str, url: str) -> None:
+        """Where a vendor's consent page may send people; what a developer enters in the vendor's portal."""
+        await self._call("POST", "/redirects", {"vendor": vendor, "url": url})
+
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             response = await self._http.request(method, path, json=body)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from pydantic import SecretStr
 
+from flipsync.connectors.oauth import lasting_ends
+from flipsync.domain.channel import Vendor
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts
+from flipsync.services import accounts, credential_ends
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
@@ -65,3 +68,5 @@ class _OpenAccount:
                 kept[name] = value.get_secret_value()
         sealed = accounts.seal_credentials(self._box, row.tenant_id, row.id, kept)
         await rows.update_account(self._unit.session, row.id, {"credentials_encrypted": sealed})
+        if lasting_ends(kept).keys() & {name.removesuffix("_expires_at") for name in changes}:
+            await credential_ends.record(self._unit, row.id, cast(Vendor, row.vendor), kept)

@@ -14,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.domain.channel import Vendor
+from flipsync.domain.commands import PauseAccount
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import AccountConnected, AccountHealthChanged
 from flipsync.domain.ids import new_id
 from flipsync.security.secrets import SecretBox
+from flipsync.services import credential_ends
+from flipsync.services.credential_ends import CredentialTerm
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.unit_of_work import UnitOfWork
@@ -62,6 +65,8 @@ class AccountSummary:
     consecutive_failures: int
     created_at: datetime
     updated_at: datetime
+    #: when credentials end that only a person can renew, soonest first
+    ends: tuple[CredentialTerm, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For a machine to read; config included, which holds no secrets."""
@@ -79,6 +84,7 @@ class AccountSummary:
             "last_ok_at": last_ok,
             "consecutive_failures": self.consecutive_failures,
             "created_at": created,
+            "ends": [end.as_dict() for end in self.ends],
         }
 
 
@@ -91,10 +97,12 @@ async def connect_account(
     config: AccountConfig,
     credentials: Mapping[str, str],
     stock_mode: StockMode = "escrow",
+    seller_id: str = "",
 ) -> UUID:
     """Put an account in the books and announce it. Makes its webhook secret unless `credentials` bring one.
 
-    Raises InvalidInput when vendor and config disagree, Conflict when the name is taken.
+    `seller_id` is who the vendor says sells there (ChannelInfo); see `replace_credentials`. Raises InvalidInput when
+    vendor and config disagree, Conflict when the name is taken.
     """
     if config.vendor != vendor:
         raise InvalidInput(f"the configuration is for {config.vendor}, the account for {vendor}")
@@ -102,6 +110,7 @@ async def connect_account(
     if not name:
         raise InvalidInput("an account needs a name")
     account_id = new_id()
+    complete = credential_ends.with_known_ends(vendor, credentials)
     inserted = await rows.insert_account(
         unit.session,
         {
@@ -110,14 +119,16 @@ async def connect_account(
             "vendor": vendor,
             "name": name,
             "config": config.model_dump(mode="json"),
-            "credentials_encrypted": seal_credentials(box, unit.tenant_id, account_id, credentials),
+            "credentials_encrypted": seal_credentials(box, unit.tenant_id, account_id, complete),
             "webhook_token": _new_token(),
             "status": "connected",
             "stock_mode": stock_mode,
+            "seller_id": seller_id,
         },
     )
     if not inserted:
         raise Conflict(f"there is an account named {name!r} already", hint="choose another name")
+    await credential_ends.record(unit, account_id, vendor, complete)
     unit.emit(AccountConnected(account_id=account_id, vendor=vendor))
     return account_id
 
@@ -149,28 +160,58 @@ async def get_account(session: AsyncSession, account_id: UUID) -> AccountSummary
     row = await rows.get_account(session, account_id)
     if row is None:
         raise NotFound(f"no account {account_id}")
-    return _summary(row)
+    return _summary(row, await credential_ends.of_account(session, account_id))
 
 
 async def list_accounts(
     session: AsyncSession, *, vendor: Vendor | None = None, status: AccountStatus | None = None
 ) -> list[AccountSummary]:
     """The tenant's accounts in the order they were connected."""
-    return [_summary(row) for row in await rows.find_accounts(session, vendor=vendor, status=status)]
+    found = await rows.find_accounts(session, vendor=vendor, status=status)
+    ends = await credential_ends.by_account(session) if found else {}
+    return [_summary(row, ends.get(row.id, ())) for row in found]
+
+
+class AnotherSeller(Conflict):
+    """The keys are somebody else's: the listings and orders in the books belong to the seller who was there before."""
+
+    code = "another-seller"
 
 
 async def replace_credentials(
-    unit: UnitOfWork, box: SecretBox, account_id: UUID, credentials: Mapping[str, str]
+    unit: UnitOfWork,
+    box: SecretBox,
+    account_id: UUID,
+    credentials: Mapping[str, str],
+    *,
+    config: AccountConfig | None = None,
+    seller_id: str = "",
 ) -> None:
-    """New keys for an account, its webhook secret kept unless given. Raises NotFound, Conflict when disconnected."""
+    """New keys for an account, its webhook secret kept unless given; waits for whoever is renewing the old ones.
+
+    A pause that the old keys were the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when
+    `seller_id` is known and is not the account's.
+    """
+    await rows.lock_credentials(unit.session, account_id)
     row = await usable(unit, account_id)
+    if seller_id and row.seller_id and seller_id != row.seller_id:
+        raise AnotherSeller(
+            f"{row.name!r} belongs to seller {row.seller_id}, the new access to {seller_id}",
+            hint="sign in at the vendor as the seller who was connected first, or connect a second account",
+        )
     kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=credentials_purpose(row.id))
-    merged = {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}
-    await rows.update_account(
-        unit.session,
-        account_id,
-        {"credentials_encrypted": seal_credentials(box, unit.tenant_id, account_id, merged), "consecutive_failures": 0},
-    )
+    vendor = cast(Vendor, row.vendor)
+    merged = credential_ends.with_known_ends(vendor, {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}, kept)
+    sealed = seal_credentials(box, unit.tenant_id, account_id, merged)
+    changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0}
+    if seller_id:
+        changes["seller_id"] = seller_id
+    if config is not None:
+        changes["config"] = config.model_dump(mode="json")
+    await rows.update_account(unit.session, account_id, changes)
+    await credential_ends.record(unit, account_id, vendor, merged)
+    if row.status == "paused" and row.status_reason.startswith(PauseAccount.REFUSED):
+        await resume_account(unit, account_id)
 
 
 async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
@@ -214,6 +255,7 @@ async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) ->
             "webhook_token": _new_token(),
         },
     )
+    await credential_ends.forget(unit, account_id)
     unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
     return True
 
@@ -244,7 +286,7 @@ def credentials_purpose(account_id: UUID) -> str:
     return f"marketplace-account:{account_id}"
 
 
-def _summary(row: MarketplaceAccount) -> AccountSummary:
+def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...] = ()) -> AccountSummary:
     return AccountSummary(
         id=row.id,
         vendor=cast(Vendor, row.vendor),
@@ -258,4 +300,5 @@ def _summary(row: MarketplaceAccount) -> AccountSummary:
         consecutive_failures=row.consecutive_failures,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        ends=ends,
     )

@@ -173,6 +173,11 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
         case e.AccountHealthChanged():
             health = "well again" if event.healthy else "unwell"
             return f"{label('account', event.account_id)} is {health}: {event.cause}"
+        case e.CredentialsExpiring():
+            when = f"on {event.ends_at:%Y-%m-%d}" if event.days else "now"
+            return f"{spaced(event.credential)} of {label('account', event.account_id)} ends {when}"
+        case e.CredentialsRenewed():
+            return f"{spaced(event.credential)} of {label('account', event.account_id)} was renewed"
         case e.CycleStarted():
             return f"the {event.cycle} review was due"
         case e.RepricingDue():

@@ -60,6 +60,14 @@ class ReasonRequest(BaseModel):
     reason: str = Field(min_length=1, max_length=500, examples=["stocktaking"])
 
 
+class TermView(View):
+    """Something of the account's access that ends unless a person renews it: POST /oauth/consents, or new keys."""
+
+    what: str = Field(examples=["consent"])
+    ends_at: Moment
+    warned_days: int | None = Field(description="the last warning: 30, 7 or 1 days before, 0 when it has ended")
+
+
 class AccountView(View):
     id: UUID
     vendor: str
@@ -75,6 +83,7 @@ class AccountView(View):
     consecutive_failures: int
     created_at: Moment
     updated_at: Moment
+    ends: list[TermView] = Field(description="what ends that only a person can renew, soonest first")
 
 
 class AccountList(BaseModel):
@@ -122,7 +131,7 @@ async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDe
     )
     vault = MemoryVault(form.credentials)
     async with connect(config, form.credentials, backend.limits, f"new:{user.tenant_id}", vault) as connector:
-        await connector.probe()
+        channel = await connector.probe()
 
     async def work(unit: UnitOfWork) -> AccountView:
         account_id = await accounts.connect_account(
@@ -134,6 +143,7 @@ async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDe
             # what the trial renewed is the only good one
             credentials={name: secret.get_secret_value() for name, secret in vault.credentials.items()},
             stock_mode=form.stock_mode,
+            seller_id=channel.seller_id,
         )
         return _view(await accounts.get_account(unit.session, account_id))
 
@@ -209,4 +219,5 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         consecutive_failures=account.consecutive_failures,
         created_at=account.created_at,
         updated_at=account.updated_at,
+        ends=[TermView(what=end.what, ends_at=end.ends_at, warned_days=end.warned_days) for end in account.ends],
     )

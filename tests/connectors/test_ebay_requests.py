@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
@@ -14,7 +13,6 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.ebay import limits
-from flipsync.connectors.marketplaces.ebay.auth import TokenEndpoint, consent_url
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
 from flipsync.connectors.vault import MemoryVault
@@ -153,26 +151,6 @@ async def test_a_withdrawn_consent_asks_for_a_new_connection(open_channel: Any) 
     with pytest.raises(Rejected, match="refresh token is invalid") as refused:
         await fresh.find_listing("X")
     assert refused.value.auth and "connect the eBay account again" in refused.value.hint
-
-
-async def test_a_seller_consents_and_the_code_becomes_a_refresh_token(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    keyset = channel.ebay.tokens.keyset
-    address = urlsplit(consent_url(channel.connector.config, keyset.client_id, keyset.redirect_name, "s t"))
-    asked = dict(parse_qsl(address.query))
-    assert address.netloc == "auth.ebay.com" and asked["state"] == "s t" and asked["response_type"] == "code"
-    assert {
-        f"https://api.ebay.com/oauth/api_scope/sell.{name}" for name in ("inventory", "fulfillment", "account")
-    } <= set(asked["scope"].split())
-    endpoint = TokenEndpoint(channel.connector.config, Unlimited(), "a", channel.tap)
-    keys = {name: channel.connector.credentials[name] for name in ("client_id", "client_secret")}
-    grant = await endpoint.exchange(keys, channel.ebay.tokens.consent(), keyset.redirect_name)
-    assert grant.refresh_token is not None and grant.refresh_token.get_secret_value() == keyset.refresh_token
-    assert grant.refresh_expires_in == 47_304_000
-    with pytest.raises(Rejected) as refused:
-        await endpoint.exchange(keys, "used up", keyset.redirect_name)
-    assert refused.value.auth
-    await endpoint.aclose()
 
 
 async def test_public_data_is_asked_with_the_applications_token(open_channel: Any) -> None:

@@ -54,6 +54,8 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
             values[name] = 0.8
         elif hint in (int, int | None):
             values[name] = 1
+        elif name == "ends_at":
+            values[name] = utc_now()
         elif hint is str:
             values[name] = {"tracking_number": "1Z", "kind": "receive", "outcome": "rejected"}.get(name, "something")
         elif field.is_required():

@@ -135,7 +135,8 @@ async def test_tokens_are_given_for_what_was_consented_to(seller: Seller) -> Non
     keys = seller.server.tokens.keyset
     code = seller.server.tokens.consent()
     connected = await seller.token("authorization_code", code=code, redirect_uri=keys.redirect_name)
-    assert connected.json()["refresh_token"] == keys.refresh_token
+    assert connected.json()["refresh_token"] != keys.refresh_token, "each consent has its own"
+    assert (await seller.token(refresh_token=connected.json()["refresh_token"])).status_code == 200
     assert connected.json()["refresh_token_expires_in"] == 47_304_000
     assert (await seller.token("authorization_code", code=code, redirect_uri=keys.redirect_name)).status_code == 400
     wrong = await seller.rig.http.post("/ebay/identity/v1/oauth2/token", data={"grant_type": "refresh_token"})

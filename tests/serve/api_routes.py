@@ -36,8 +36,9 @@ class Route:
 
     def url(self, business: Business) -> str:
         """The path with this business's ids in it. Raises KeyError for a parameter the test data has no id for."""
-        values = {name: str(business.ids[name]) for name in self.parameters if name not in ("name", "token")}
-        return self.path.format(**values, name="market", token="no-such-address")
+        spoken = {"name": "market", "token": "no-such-address", "vendor": "ebay"}
+        values = {name: str(business.ids[name]) for name in self.parameters if name not in spoken}
+        return self.path.format(**values, **spoken)
 
     def request(self, business: Business) -> dict[str, Any]:
         """Body and headers a valid request has, apart from who sends it."""
@@ -67,6 +68,13 @@ class Route:
             "POST /marketplace/accounts/{account_id}/pause": {"reason": "test"},
             "POST /marketplace/accounts/{account_id}/disconnect": {"reason": "test"},
             "POST /webhooks/{token}": {},
+            "POST /oauth/consents": {
+                "vendor": "woocommerce",
+                "name": f"consent {new_id().hex}",
+                "base_url": "http://127.0.0.1:9/",
+                "currency": "USD",
+            },
+            "POST /oauth/keys/{vendor}": {},
         }
         return bodies.get(f"{self.method} {self.path.removeprefix(API)}")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from flipsync.connectors.base import AccountConfig
+from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund
 from flipsync.domain.clock import utc_now
 from flipsync.domain.events import OfferChanged
@@ -18,7 +18,9 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import accounts, identity, stock
+from flipsync.services import accounts, credential_ends, identity, stock
+from flipsync.services.consent_wish import Wish
+from flipsync.services.consents import Consents
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store import models as m
 from flipsync.store.database import Database
@@ -71,6 +73,17 @@ async def found_business(
             name=f"{marker} shop",
             config=AccountConfig(vendor="custom", base_url="http://127.0.0.1:9/", currency="USD"),
             credentials={"token": f"{marker}-credential", "webhook_secret": f"{marker}-webhook-secret"},
+        )
+        wish = Wish(
+            vendor="woocommerce",
+            name=f"{marker} web shop",
+            place={"base_url": "https://shop.example.com", "currency": "USD"},
+        )
+        consents = Consents(store, box, Unlimited(), applications={})
+        started = await consents.start(unit, wish, user_id=owner_id, public_url="http://api.test")
+        business.ids["consent_id"] = started.id
+        await credential_ends.record(
+            unit, business.ids["account_id"], "custom", {"refresh_expires_at": "2099-01-01T00:00:00+00:00"}
         )
     async with store.unit(tenant_id) as unit:
         await _stock_and_list(unit, business)

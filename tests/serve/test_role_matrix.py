@@ -38,6 +38,8 @@ def test_only_these_routes_are_open() -> None:
         "POST /auth/logout",
         "GET /webhooks/{token}",
         "POST /webhooks/{token}",
+        "GET /oauth/callback/{vendor}",
+        "POST /oauth/keys/{vendor}",
         "GET /monitoring/health",
         "GET /monitoring/ready",
         "GET /monitoring/metrics",

@@ -100,6 +100,21 @@ async def furnish(shop: Shop) -> None:
                 m.IdempotencyRecord(**tenant, key=marker, fingerprint="f"),
                 m.ImportRun(**tenant, file_name=marker, format="generic"),
                 m.Shipment(**tenant, order_id=order.order_id, carrier="UPS", tracking_number=marker),
+                m.ConsentRequest(
+                    **tenant,
+                    user_id=user.id,
+                    vendor="ebay",
+                    account_id=account.id,
+                    name=marker,
+                    config={},
+                    stock_mode="escrow",
+                    state_hash=marker,
+                    sealed=b"",
+                    redirect_uri="",
+                    delivery_uri="",
+                    expires_at=later,
+                ),
+                m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
                 m.RivalOfferSeen(
                     **tenant,
@@ -327,6 +342,7 @@ async def test_functions_with_the_owners_rights_are_few_and_only_the_app_may_cal
         "sign_in_candidate": (True, False),
         "refresh_token_tenant": (True, False),
         "webhook_account": (True, False),
+        "consent_request_tenant": (True, False),
     }
     assert all(row.pinned for row in rows), "a caller's search_path must not decide what they run"
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnector
+from flipsync.connectors.consent import Consent
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import Vendor
 
@@ -30,6 +31,9 @@ STORES: dict[Vendor, tuple[str, str]] = {
     "python": ("flipsync.connectors.marketplaces.own_class", "OwnClass"),
     "vendure": ("flipsync.connectors.marketplaces.stores.vendure", "VendureStore"),
 }
+
+#: Vendors whose sellers consent in a browser, in <vendor>/consent.py; the others are connected with keys.
+CONSENTS: tuple[Vendor, ...] = ("amazon", "ebay", "shopify", "woocommerce")
 
 
 def vendors() -> list[str]:
@@ -53,3 +57,11 @@ def connect(
 ) -> MarketplaceConnector:
     """An open connector for one account. Raises InvalidInput when a credential is missing or ca_file unreadable."""
     return connector_class(config.vendor)(config, credentials, limiter, account_key, vault=vault)
+
+
+def consent_of(vendor: Vendor) -> Consent | None:
+    """How sellers of a vendor consent in a browser; None where they do not."""
+    if vendor not in CONSENTS:
+        return None
+    found: Consent = importlib.import_module(f"flipsync.connectors.marketplaces.{vendor}.consent").CONSENT
+    return found

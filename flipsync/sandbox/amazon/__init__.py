@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from flipsync.sandbox.amazon.authorization import Authorization, application_id
 from flipsync.sandbox.amazon.lwa import Application, Login
 from flipsync.sandbox.amazon.queue import Queue
 from flipsync.sandbox.amazon.server import SellingPartner
@@ -24,7 +25,9 @@ def open_amazon(sandbox: Sandbox) -> Served:
     applications.append(_application(sandbox, "amazon.reader", can_write=False))
     key_id = sandbox.once("amazon.key_id", lambda: f"AKIA{secrets.token_hex(8).upper()}")
     secret = sandbox.once("amazon.secret_key", lambda: secrets.token_urlsafe(30))
-    server = SellingPartner(world, Login(world, applications), Queue(world, key_id, secret))
+    login = Login(world, applications)
+    authorization = Authorization(login, sandbox.redirects("amazon"))
+    server = SellingPartner(world, login, Queue(world, key_id, secret), authorization)
     tell_others = sandbox.books.on_change
 
     def on_change(change: Any) -> None:
@@ -47,6 +50,7 @@ def open_amazon(sandbox: Sandbox) -> Served:
         return {
             name: {
                 **where,
+                "application_id": application_id(application),
                 "client_id": application.client_id,
                 "client_secret": application.client_secret,
                 "refresh_token": application.refresh_token,

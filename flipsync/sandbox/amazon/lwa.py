@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from flipsync.sandbox.amazon.world import World, encode, refuse
+from flipsync.sandbox.consent import Codes
 from flipsync.sandbox.exchange import Answer, Call, Refusal
 
 LIFETIME_SECONDS = 3600
@@ -32,6 +33,8 @@ class Login:
     def __init__(self, world: World, applications: list[Application]) -> None:
         self.world = world
         self.applications = {application.client_id: application for application in applications}
+        #: of Seller Central's page, where it is served
+        self.codes: Codes | None = None
 
     def answer(self, call: Call) -> Answer:
         if call.method != "POST":
@@ -43,14 +46,39 @@ class Login:
             raise _refuse(401, "invalid_client", "Client authentication failed")
         grant = form.get("grant_type")
         if grant == "refresh_token":
-            if not hmac.compare_digest(application.refresh_token.encode(), form.get("refresh_token", "").encode()):
+            given_token = form.get("refresh_token", "")
+            if not self._authorized(application, given_token):
                 raise _refuse(400, "invalid_grant", "The request has an invalid grant parameter : refresh_token")
-            return self._grant(application, "", {"refresh_token": application.refresh_token})
+            return self._grant(application, "", {"refresh_token": given_token})
+        if grant == "authorization_code":
+            return self._exchange(application, form)
         if grant == "client_credentials":
             if form.get("scope") != NOTIFICATIONS:
                 raise _refuse(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
             return self._grant(application, NOTIFICATIONS, {"scope": NOTIFICATIONS})
         raise _refuse(400, "unsupported_grant_type", "The authorization grant type is not supported")
+
+    def _authorized(self, application: Application, token: str) -> bool:
+        """The first authorization of an application, or a later one."""
+        if hmac.compare_digest(application.refresh_token.encode(), token.encode()):
+            return True
+        doc = self.world.get("authorization", _digest(token))
+        return doc is not None and bool(doc["client_id"] == application.client_id)
+
+    def _exchange(self, application: Application, form: dict[str, str]) -> Answer:
+        code = None
+        if self.codes is not None:
+            code = self.codes.redeem(
+                form.get("code", ""),
+                application.client_id,
+                form.get("redirect_uri", ""),
+                form.get("code_verifier", ""),
+            )
+        if code is None:
+            raise _refuse(400, "invalid_grant", "The request has an invalid grant parameter : code")
+        token = f"Atzr|{secrets.token_urlsafe(48)}"
+        self.world.put("authorization", _digest(token), {"client_id": application.client_id, "seller": code.seller})
+        return self._grant(application, "", {"refresh_token": token})
 
     def _grant(self, application: Application, scope: str, more: dict[str, str]) -> Answer:
         token = f"Atza|{secrets.token_urlsafe(48)}"

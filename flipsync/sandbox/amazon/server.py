@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from flipsync.sandbox.amazon.account import Account
+from flipsync.sandbox.amazon.authorization import PAGE, Authorization
 from flipsync.sandbox.amazon.catalogue import Catalogue
 from flipsync.sandbox.amazon.feeds import Feeds
 from flipsync.sandbox.amazon.listings import Listings
@@ -47,7 +48,7 @@ class SellingPartner(ChannelServer):
 
     channel: ClassVar[Channel] = "amazon"
 
-    def __init__(self, world: World, login: Login, queue: Queue) -> None:
+    def __init__(self, world: World, login: Login, queue: Queue, authorization: Authorization) -> None:
         super().__init__(world.books, world.faults)
         self.world = world
         self.login = login
@@ -59,6 +60,7 @@ class SellingPartner(ChannelServer):
         self.feeds = Feeds(world, self.listings, self.notifications)
         self._desks: dict[str, Desk] = {
             "/auth/o2/token": login.answer,
+            PAGE: authorization.answer,
             "/queue": queue.answer,
             "/documents/": self.feeds.document,
             "/schemas/": self.catalogue.schema,

@@ -26,7 +26,8 @@ def open_ebay(sandbox: Sandbox) -> Served:
         reader_token=once("ebay.reader", lambda: f"v^1.1#i^1#r^0#{secrets.token_hex(32)}"),
         redirect_name=once("ebay.ru_name", lambda: f"FlipSync-{secrets.token_hex(4)}"),
     )
-    server = EbayServer(sandbox.market, sandbox.faults, sandbox.webhooks, keyset, once("ebay.key", new_key), SELLER)
+    key, redirects = once("ebay.key", new_key), sandbox.redirects("ebay")
+    server = EbayServer(sandbox.market, sandbox.faults, sandbox.webhooks, keyset, key, SELLER, redirects)
 
     def credentials(base_url: str) -> dict[str, dict[str, Any]]:
         row = {
@@ -34,6 +35,7 @@ def open_ebay(sandbox: Sandbox) -> Served:
             "options": {"marketplace_id": server.marketplace_id, "alert_email": "alerts@example.com"},
             "client_id": keyset.client_id,
             "client_secret": keyset.client_secret,
+            "redirect_name": keyset.redirect_name,
         }
         return {
             "ebay": {**row, "refresh_token": keyset.refresh_token},

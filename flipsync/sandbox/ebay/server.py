@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+from flipsync.sandbox.consent import Redirects
 from flipsync.sandbox.ebay import bodies
 from flipsync.sandbox.ebay.ads import Ads
+from flipsync.sandbox.ebay.authorize import PAGE, Page
 from flipsync.sandbox.ebay.beside import Beside
 from flipsync.sandbox.ebay.catalog import Browse, Taxonomy
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
@@ -30,7 +32,8 @@ _MARKETPLACES = {"USD": "EBAY_US", "GBP": "EBAY_GB", "EUR": "EBAY_DE", "CAD": "E
 TOKEN_PATH = "/identity/v1/oauth2/token"  # noqa: S105 - a path
 _INVENTORY, _NOTIFICATION = "/sell/inventory/v1", "/commerce/notification/v1"
 _BULK_UPDATE = f"{_INVENTORY}/bulk_update_price_quantity"
-_QUESTIONS = frozenset({TOKEN_PATH, f"{_INVENTORY}/bulk_get_inventory_item"})
+_QUESTIONS = frozenset({TOKEN_PATH, PAGE, f"{_INVENTORY}/bulk_get_inventory_item"})
+_IDENTITY = "/commerce/identity/v1/user/"
 _PART = "([^/]+)"
 _CONTENT = re.compile(rf"{_INVENTORY}/(inventory_item|inventory_item_group|offer)/[^/]+|{_BULK_UPDATE}")
 _TRIED = re.compile(rf"{_NOTIFICATION}/destination(/[^/]+)?")
@@ -49,12 +52,20 @@ class EbayServer(ChannelServer):
     channel: ClassVar[Channel] = "ebay"
 
     def __init__(
-        self, market: Market, faults: Faults, webhooks: Webhooks, keyset: Keyset, key: str, seller: str
+        self,
+        market: Market,
+        faults: Faults,
+        webhooks: Webhooks,
+        keyset: Keyset,
+        key: str,
+        seller: str,
+        redirects: Redirects,
     ) -> None:
         super().__init__(market.books, faults)
         self.marketplace_id = _MARKETPLACES.get(market.orders.currency, "EBAY_US")
         shop = Shop(market, faults, webhooks, self.marketplace_id, seller)
         self.tokens = Tokens(keyset, market.books)
+        self.page = Page(self.tokens, redirects, seller)
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
@@ -102,7 +113,7 @@ class EbayServer(ChannelServer):
             ("GET", f"{policy}/fulfillment_policy", settings.fulfillment, account),
             ("GET", f"{policy}/return_policy", settings.returns, account),
             ("GET", f"{policy}/privilege", settings.privilege, account),
-            ("GET", "/commerce/identity/v1/user/", settings.user, frozenset({scope("commerce.identity.readonly")})),
+            ("GET", _IDENTITY, settings.user, frozenset({scope("commerce.identity.readonly")})),
             ("GET", "/commerce/taxonomy/v1/get_default_category_tree_id", self.taxonomy.default_tree, PUBLIC),
             ("GET", f"{tree}/{_PART}/get_category_suggestions", self.taxonomy.suggestions, PUBLIC),
             ("GET", f"{tree}/{_PART}/get_item_aspects_for_category", self.taxonomy.aspects, PUBLIC),
@@ -174,6 +185,10 @@ class EbayServer(ChannelServer):
         rows = [{"sku": row.sku, "statusCode": 200, "errors": [], "warnings": []} for row in body.requests]
         return Answer(200, encode({"responses": rows}))
 
+    async def exchange(self, call: Call) -> Answer:
+        """The consent page is another machine of eBay's: the faults of the APIs are not its own."""
+        return self._transact(call) if call.path == PAGE else await super().exchange(call)
+
     async def prepare(self, call: Call) -> Call:
         if call.path != TOKEN_PATH:
             self.quotas.count(call.path)
@@ -185,6 +200,8 @@ class EbayServer(ChannelServer):
     def answer(self, call: Call) -> Answer:
         if call.path == TOKEN_PATH:
             return self.tokens.answer(call)
+        if call.path == PAGE:
+            return self.page.answer(call)
         known = False
         for method, pattern, handler, scopes in self._routes:
             match = pattern.fullmatch(call.path)
@@ -194,7 +211,7 @@ class EbayServer(ChannelServer):
             if method == call.method:
                 who = self.tokens.granted(call, one_of=scopes)
                 arguments: list[Any] = [unquote(part) for part in match.groups()]
-                if call.path.startswith(f"{_NOTIFICATION}/subscription"):
+                if call.path.startswith((f"{_NOTIFICATION}/subscription", _IDENTITY)):
                     arguments.insert(0, who)
                 return handler(call, *arguments)
         if known:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flipsync.sandbox.ebay.problems import encode, refuse
 from flipsync.sandbox.ebay.shop import Shop
+from flipsync.sandbox.ebay.tokens import Granted
 from flipsync.sandbox.exchange import Answer, Call
 
 POLICIES = {"payment": "6100000001", "fulfillment": "6200000001", "return": "6300000001"}
@@ -78,13 +79,13 @@ class Settings:
         }
         return Answer(200, encode({"total": 1, "limit": 100, "offset": 0, "locations": [place]}))
 
-    def user(self, call: Call) -> Answer:
+    def user(self, call: Call, who: Granted) -> Answer:
         return Answer(
             200,
             encode(
                 {
-                    "userId": "u8sAnDbOxQ",
-                    "username": self.shop.seller,
+                    "userId": f"u8{who.seller}" if who.seller else "u8sAnDbOxQ",
+                    "username": who.seller or self.shop.seller,
                     "accountType": "BUSINESS",
                     "registrationMarketplaceId": self.shop.marketplace_id,
                     "status": "CONFIRMED",

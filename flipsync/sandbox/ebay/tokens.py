@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from flipsync.sandbox.books import Books
+from flipsync.sandbox.consent import Codes
 from flipsync.sandbox.ebay.problems import access, encode
 from flipsync.sandbox.exchange import Answer, Call
 
@@ -41,6 +42,9 @@ _WRITE = frozenset(
 )
 ACCESS_SECONDS = 7200
 REFRESH_SECONDS = 47_304_000  # 18 months
+CODE_SECONDS = 299.0
+#: what a consent page may be asked for
+KNOWN_SCOPES = PUBLIC | _READ | _WRITE
 
 
 def scope(name: str) -> str:
@@ -60,11 +64,12 @@ class Keyset:
 
 @dataclass(frozen=True)
 class Granted:
-    """An access token: what it may do, until when, and whether a user stands behind it."""
+    """An access token: what it may do, until when, and whether a user stands behind it; `seller` "" is the first."""
 
     scopes: frozenset[str]
     until: float
     user: bool
+    seller: str = ""
 
 
 class Tokens:
@@ -76,16 +81,16 @@ class Tokens:
         self.lifetime = ACCESS_SECONDS
         self.revoked = False
         self._given = {
-            token: Granted(frozenset(scopes), until, user)
-            for token, scopes, until, user in json.loads(books.meta("ebay.tokens") or "[]")
+            token: Granted(frozenset(scopes), until, user, *more)
+            for token, scopes, until, user, *more in json.loads(books.meta("ebay.tokens") or "[]")
         }
-        self._codes: set[str] = set()
+        #: refresh tokens of later consents: (scopes, seller)
+        self._consents: dict[str, tuple[list[str], str]] = json.loads(books.meta("ebay.consents") or "{}")
+        self._codes = Codes(CODE_SECONDS, "v^1.1#i^1#")
 
-    def consent(self) -> str:
+    def consent(self, scopes: frozenset[str] = PUBLIC | _READ | _WRITE, seller: str = "") -> str:
         """A seller consents on eBay's page: the code that the application is sent."""
-        code = f"v^1.1#i^1#{secrets.token_hex(12)}"
-        self._codes.add(code)
-        return code
+        return self._codes.give(self.keyset.client_id, self.keyset.redirect_name, scopes=sorted(scopes), seller=seller)
 
     def expire(self) -> None:
         """Every access token ends now."""
@@ -104,16 +109,18 @@ class Tokens:
                 return _scope_error()
             return self._give(PUBLIC, user=False)
         if grant == "authorization_code":
-            code = fields.get("code", "")
-            if code not in self._codes or fields.get("redirect_uri") != self.keyset.redirect_name:
+            code = self._codes.redeem(fields.get("code", ""), self.keyset.client_id, fields.get("redirect_uri", ""))
+            if code is None:
                 return _error(
                     400,
                     "invalid_grant",
                     "the provided authorization grant code is invalid or was issued to another client",
                 )
-            self._codes.discard(code)
-            more = {"refresh_token": self.keyset.refresh_token, "refresh_token_expires_in": REFRESH_SECONDS}
-            return self._give(PUBLIC | _READ | _WRITE, user=True, more=more)
+            token = f"v^1.1#i^1#r^1#{secrets.token_hex(32)}"
+            self._consents[token] = (list(code.scopes), code.seller)
+            self._books.set_meta("ebay.consents", json.dumps(self._consents))
+            more = {"refresh_token": token, "refresh_token_expires_in": REFRESH_SECONDS}
+            return self._give(frozenset(code.scopes), user=True, more=more, seller=code.seller)
         if grant == "refresh_token":
             return self._refresh(fields.get("refresh_token", ""), asked)
         return _error(
@@ -121,11 +128,12 @@ class Tokens:
         )
 
     def _refresh(self, token: str, asked: frozenset[str]) -> Answer:
+        scopes, seller = self._consents.get(token, ([], ""))
         may = {
             self.keyset.refresh_token: PUBLIC | _READ | _WRITE,
             self.keyset.reader_token: PUBLIC | _READ,
-        }.get(token)
-        if may is None or self.revoked:
+        }.get(token) or frozenset(scopes)
+        if not may or self.revoked:
             return _error(
                 400,
                 "invalid_grant",
@@ -133,7 +141,7 @@ class Tokens:
             )
         if not asked <= may:
             return _scope_error()
-        return self._give(asked or may, user=True)
+        return self._give(asked or may, user=True, seller=seller)
 
     def _is_application(self, call: Call) -> bool:
         kind, _, text = call.headers.get("authorization", "").partition(" ")
@@ -144,12 +152,14 @@ class Tokens:
         pair = f"{self.keyset.client_id}:{self.keyset.client_secret}".encode()
         return kind.lower() == "basic" and hmac.compare_digest(given, pair)
 
-    def _give(self, scopes: frozenset[str], *, user: bool, more: dict[str, object] | None = None) -> Answer:
+    def _give(
+        self, scopes: frozenset[str], *, user: bool, more: dict[str, object] | None = None, seller: str = ""
+    ) -> Answer:
         now = time.time()
         self._given = {token: granted for token, granted in self._given.items() if granted.until > now}
         token = f"v^1.1#i^1#t^{secrets.token_urlsafe(32)}"
-        self._given[token] = Granted(scopes, now + self.lifetime, user)
-        rows = [[token, sorted(each.scopes), each.until, each.user] for token, each in self._given.items()]
+        self._given[token] = Granted(scopes, now + self.lifetime, user, seller)
+        rows = [[token, sorted(each.scopes), each.until, each.user, each.seller] for token, each in self._given.items()]
         self._books.set_meta("ebay.tokens", json.dumps(rows))
         kind = "User Access Token" if user else "Application Access Token"
         body = {"access_token": token, "expires_in": self.lifetime, "token_type": kind, **(more or {})}

@@ -13,6 +13,7 @@ from typing import Any
 from graphql import GraphQLError, GraphQLResolveInfo, get_named_type
 
 from flipsync.sandbox.books import Books
+from flipsync.sandbox.consent import Codes
 
 SCOPES = (
     *("read_products", "write_products", "read_inventory", "write_inventory", "read_locations", "read_orders"),
@@ -53,6 +54,7 @@ FIELD_SCOPES: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 
 #: Lifetimes in seconds: client credentials 24 h; expiring offline tokens 1 h, their refresh tokens 90 days.
+CODE_SECONDS = 300.0
 CLIENT_SECONDS, OFFLINE_SECONDS, REFRESH_SECONDS = 86_399, 3_600, 7_776_000
 
 
@@ -68,6 +70,7 @@ class Tokens:
     def __init__(self, books: Books, app: App) -> None:
         self.books = books
         self.app = app
+        self.codes = Codes(CODE_SECONDS)
         books.db.execute(
             "CREATE TABLE IF NOT EXISTS shopify_token (token TEXT PRIMARY KEY, kind TEXT NOT NULL,"
             " scopes TEXT NOT NULL, until_s REAL, replaces TEXT NOT NULL) WITHOUT ROWID"
@@ -126,7 +129,9 @@ class Tokens:
         proved = hmac.compare_digest(fields.get("client_secret", "").encode(), self.app.client_secret.encode())
         if not (known and proved):
             return 401, {"error": "invalid_client", "error_description": "The client ID or secret is wrong"}
-        kind = fields.get("grant_type", "")
+        kind = fields.get("grant_type", "authorization_code" if "code" in fields else "")
+        if kind == "authorization_code":
+            return self._exchange(fields)
         if kind == "client_credentials":
             access = f"shpat_{secrets.token_hex(16)}"
             self._save(access, "access", SCOPES, time.time() + CLIENT_SECONDS, "")
@@ -139,6 +144,18 @@ class Tokens:
             return 400, {"error": "invalid_grant", "error_description": "The refresh token is invalid or expired"}
         self._used(found[1])
         return 200, self._offline(found[0], given)
+
+    def _exchange(self, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """For a merchant's consent: an offline token, which expires where that was asked for."""
+        code = self.codes.redeem(fields.get("code", ""), self.app.client_id, None)
+        if code is None:
+            words = "The authorization code was not found or was already used"
+            return 400, {"error": "invalid_request", "error_description": words}
+        if fields.get("expiring") == "1":
+            return 200, self._offline(code.scopes, "")
+        access = f"shpat_{secrets.token_hex(16)}"
+        self.keep(access, code.scopes)
+        return 200, {"access_token": access, "scope": ",".join(code.scopes)}
 
 
 def allowed(scopes: tuple[str, ...], needed: tuple[str, ...]) -> bool:

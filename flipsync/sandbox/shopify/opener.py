@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flipsync.sandbox.served import Served
 from flipsync.sandbox.shopify.access import READER_SCOPES, App, Tokens
 from flipsync.sandbox.shopify.hooks import Hooks
+from flipsync.sandbox.shopify.install import Install
 from flipsync.sandbox.shopify.inventory import Inventory
 from flipsync.sandbox.shopify.orders import Orders
 from flipsync.sandbox.shopify.products import Products
@@ -44,13 +45,13 @@ def open_shopify(sandbox: Sandbox) -> Served:
     hooks = Hooks(shop, orders, app.client_secret)
     queries = query_root(shop, products, orders, hooks)
     mutations = mutation_root(products, variants, Inventory(shop), orders, hooks)
-    server = ShopifyShop(shop, tokens, queries, mutations)
+    server = ShopifyShop(shop, tokens, queries, mutations, Install(shop, tokens, sandbox.redirects("shopify")))
 
     def credentials(base_url: str) -> dict[str, dict[str, Any]]:
-        url = f"{base_url}{PREFIX}"
+        where = {"base_url": f"{base_url}{PREFIX}", "options": {"shop_domain": shop.domain}}
         return {
-            "shopify": {"base_url": url, "client_id": app.client_id, "client_secret": app.client_secret},
-            "shopify_read_only": {"base_url": url, "access_token": reader},
+            "shopify": {**where, "client_id": app.client_id, "client_secret": app.client_secret},
+            "shopify_read_only": {**where, "access_token": reader},
         }
 
     return Served(PREFIX, server, credentials)

@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal, parse_object
 from flipsync.sandbox.records import Channel
 from flipsync.sandbox.shopify.access import Tokens, check_access
+from flipsync.sandbox.shopify.install import INSTALL_PATH, Install
 from flipsync.sandbox.shopify.schema import QueryCost, actual_cost, served_schema
 from flipsync.sandbox.shopify.shop import InputRefused, Row, Shop
 
@@ -93,10 +94,11 @@ class ShopifyShop(ChannelServer):
 
     channel: ClassVar[Channel] = "shopify"
 
-    def __init__(self, shop: Shop, tokens: Tokens, queries: Row, mutations: Row) -> None:
+    def __init__(self, shop: Shop, tokens: Tokens, queries: Row, mutations: Row, install: Install) -> None:
         super().__init__(shop.books, shop.faults)
         self.shop = shop
         self.tokens = tokens
+        self.install = install
         self.bucket = Bucket()
         self._queries = queries
         self._mutations = mutations
@@ -137,6 +139,8 @@ class ShopifyShop(ChannelServer):
 
     async def exchange(self, call: Call) -> Answer:
         """The pace is that of documents: the token endpoint knows none."""
+        if call.path == INSTALL_PATH:
+            return self._transact(call)
         if call.path != TOKEN_PATH:
             return await super().exchange(call)
         return await self._fail_afterwards(call, self._transact(call))
@@ -147,13 +151,16 @@ class ShopifyShop(ChannelServer):
             return None
         plain = {row.name: getattr(call, row.name) for row in fields(Call)}
         if call.path == TOKEN_PATH:
-            return GraphCall(**plain, changes=_form(call).get("grant_type") == "refresh_token")
+            form = _form(call)
+            return GraphCall(**plain, changes=form.get("grant_type") == "refresh_token" or "code" in form)
         return _understood(plain, call.body)
 
     # Requests
 
     def answer(self, call: Call) -> Answer:
         assert isinstance(call, GraphCall)
+        if call.path == INSTALL_PATH:
+            return self.install.answer(call)
         if call.method != "POST" or call.path not in (TOKEN_PATH, GRAPHQL_PATH):
             raise Refusal(_json(404, {"errors": "Not Found"}))
         if call.path == TOKEN_PATH:

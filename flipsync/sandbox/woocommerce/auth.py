@@ -6,9 +6,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
+import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote
@@ -27,6 +28,8 @@ _NEEDED = (
     "oauth_signature_method",
 )
 
+Permissions = Literal["read", "write", "read_write"]
+
 
 @dataclass(frozen=True)
 class ApiKey:
@@ -34,7 +37,7 @@ class ApiKey:
 
     consumer_key: str
     consumer_secret: str
-    permissions: Literal["read", "write", "read_write"]
+    permissions: Permissions
 
 
 class KeyAuthentication:
@@ -42,7 +45,26 @@ class KeyAuthentication:
 
     def __init__(self, books: Books, keys: list[ApiKey]) -> None:
         self._books = books
-        self._keys: Mapping[str, ApiKey] = {key.consumer_key: key for key in keys}
+        self._keys = {key.consumer_key: key for key in (*keys, *self._granted())}
+
+    def _granted(self) -> list[ApiKey]:
+        """Keys that were made for applications."""
+        return [ApiKey(*row) for row in json.loads(self._books.meta("woo.granted") or "[]")]
+
+    def grant(self, permissions: Permissions) -> ApiKey:
+        """A new key for an application."""
+        key = ApiKey(f"ck_{secrets.token_hex(20)}", f"cs_{secrets.token_hex(20)}", permissions)
+        self._remember([*self._granted(), key])
+        return key
+
+    def revoke(self, key: ApiKey) -> None:
+        self._remember([each for each in self._granted() if each != key])
+        del self._keys[key.consumer_key]
+
+    def _remember(self, keys: list[ApiKey]) -> None:
+        rows = [[key.consumer_key, key.consumer_secret, key.permissions] for key in keys]
+        self._books.set_meta("woo.granted", json.dumps(rows))
+        self._keys |= {key.consumer_key: key for key in keys}
 
     def check(self, call: Call) -> None:
         key = (self._basic(call) if call.scheme == "https" else None) or self._oauth(call)

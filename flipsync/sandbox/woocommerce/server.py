@@ -14,6 +14,7 @@ from flipsync.sandbox.records import Channel, Listing
 from flipsync.sandbox.woocommerce import wire
 from flipsync.sandbox.woocommerce.about import About
 from flipsync.sandbox.woocommerce.auth import ApiKey, KeyAuthentication
+from flipsync.sandbox.woocommerce.grants import PAGE, Grants
 from flipsync.sandbox.woocommerce.hooks import Hooks
 from flipsync.sandbox.woocommerce.orders import Orders
 from flipsync.sandbox.woocommerce.products import Products
@@ -37,6 +38,7 @@ class WooCommerceShop(ChannelServer):
         super().__init__(shop.books, shop.faults)
         self.shop = shop
         self.authentication = KeyAuthentication(shop.books, keys)
+        self.grants = Grants(self.authentication)
         self.about = About(shop)
         self.products = Products(shop, Terms(shop))
         self.variations = Variations(self.products)
@@ -114,6 +116,8 @@ class WooCommerceShop(ChannelServer):
     async def prepare(self, call: Call) -> Call:
         """A request is a visit; then who calls; then the shop's unguarded reading of stock."""
         self.shop.webhooks.visit("woo")
+        if call.path == PAGE:
+            raise Refusal(await self.grants.answer(call))
         if not call.path.startswith(_API) or call.path.rstrip("/") == _API:
             return call
         self.authentication.check(call)  # signatures cover the method that was sent

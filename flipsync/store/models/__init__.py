@@ -10,6 +10,7 @@ from flipsync.store.models.channels import (
     SignedMove,
     WebhookDelivery,
 )
+from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -31,6 +32,8 @@ __all__ = [
     "Allocation",
     "Approval",
     "Base",
+    "ConsentRequest",
+    "CredentialEnd",
     "Effect",
     "EventRecord",
     "IdempotencyRecord",

@@ -31,6 +31,8 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     status: Mapped[str] = mapped_column(default="connected")
     status_reason: Mapped[str] = mapped_column(default="")
     stock_mode: Mapped[str] = mapped_column(default="escrow")
+    #: who sells there, as the vendor says; "" where it says nothing, or the address alone tells
+    seller_id: Mapped[str] = mapped_column(default="", server_default="")
     orders_cursor: Mapped[datetime | None]
     #: when it was first seen what the account offers; before that nothing new is listed on it
     surveyed_at: Mapped[datetime | None]

@@ -59,6 +59,12 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User | None:
     return (await session.execute(select(User).where(User.id == user_id))).scalar_one_or_none()
 
 
+async def an_owner(session: AsyncSession) -> UUID | None:
+    """The tenant's first owner who is not disabled."""
+    query = select(User.id).where(User.role == "owner", User.disabled_at.is_(None)).order_by(User.id).limit(1)
+    return (await session.execute(query)).scalar()
+
+
 async def update_user(session: AsyncSession, user_id: UUID, values: dict[str, Any]) -> bool:
     """False when there is no such user."""
     changed = await session.execute(update(User).where(User.id == user_id).values(values).returning(User.id))

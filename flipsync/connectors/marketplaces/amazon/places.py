@@ -53,3 +53,31 @@ MARKETPLACES: dict[str, Marketplace] = {
     "A39IBJ37TRP1C6": Marketplace("AU", "fe", "en_AU"),
     "A1VC38T7YXB528": Marketplace("JP", "fe", "ja_JP"),
 }
+
+#: Seller Central, where sellers authorize applications, by country.
+#: Source: https://developer-docs.amazon.com/sp-api/docs/seller-central-urls
+SELLER_CENTRAL: dict[str, str] = {
+    "CA": "sellercentral.amazon.ca",
+    "US": "sellercentral.amazon.com",
+    "MX": "sellercentral.amazon.com.mx",
+    "BR": "sellercentral.amazon.com.br",
+    "IE": "sellercentral.amazon.ie",
+    "ES": "sellercentral-europe.amazon.com",
+    "GB": "sellercentral-europe.amazon.com",
+    "FR": "sellercentral-europe.amazon.com",
+    "BE": "sellercentral.amazon.com.be",
+    "NL": "sellercentral.amazon.nl",
+    "DE": "sellercentral-europe.amazon.com",
+    "IT": "sellercentral-europe.amazon.com",
+    "SE": "sellercentral.amazon.se",
+    "ZA": "sellercentral.amazon.co.za",
+    "PL": "sellercentral.amazon.pl",
+    "EG": "sellercentral.amazon.eg",
+    "TR": "sellercentral.amazon.com.tr",
+    "SA": "sellercentral.amazon.sa",
+    "AE": "sellercentral.amazon.ae",
+    "IN": "sellercentral.amazon.in",
+    "SG": "sellercentral.amazon.sg",
+    "AU": "sellercentral.amazon.com.au",
+    "JP": "sellercentral.amazon.co.jp",
+}

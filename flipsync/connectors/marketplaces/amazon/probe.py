@@ -44,6 +44,8 @@ async def probe(api: SellerApi, access_ends_at: datetime | None) -> ChannelInfo:
         can_write=can_write,
         notes=tuple(notes),
         access_ends_at=access_ends_at,
+        # a token of somebody else may not read this seller's listings
+        seller_id=api.seller_id if can_read else "",
     )
 
 

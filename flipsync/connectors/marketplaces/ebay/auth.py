@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 import httpx2
 from pydantic import SecretStr
@@ -21,7 +20,6 @@ from flipsync.connectors.oauth import Grant
 from flipsync.connectors.request import Form
 
 _SCOPE = "https://api.ebay.com/oauth/api_scope"
-_AUTHORIZE = "https://auth.ebay.com/oauth2/authorize"
 #: What a seller is asked to consent to when the account is connected.
 SCOPES = (
     _SCOPE,
@@ -34,18 +32,6 @@ SCOPES = (
     f"{_SCOPE}/commerce.identity.readonly",
     f"{_SCOPE}/commerce.notification.subscription",
 )
-
-
-def consent_url(config: AccountConfig, client_id: str, redirect_name: str, state: str) -> str:
-    """Where a seller consents; `redirect_name` is the RuName of the application. Option: `authorize_url`."""
-    query = {
-        "client_id": client_id,
-        "redirect_uri": redirect_name,
-        "response_type": "code",
-        "scope": config.options.get("scopes") or " ".join(SCOPES),
-        "state": state,
-    }
-    return f"{config.options.get('authorize_url', _AUTHORIZE)}?{urlencode(query)}"
 
 
 class TokenEndpoint:
@@ -74,11 +60,6 @@ class TokenEndpoint:
         grant = await self._ask(credentials, {"grant_type": "client_credentials", "scope": _SCOPE})
         # Whatever comes beside it must not take the place of the seller's refresh token.
         return Grant(grant.access_token, grant.expires_in)
-
-    async def exchange(self, credentials: Mapping[str, SecretStr], code: str, redirect_name: str) -> Grant:
-        """The first grant, for the code that eBay sends along when a seller has consented (see `consent_url`)."""
-        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_name}
-        return await self._ask(credentials, fields)
 
     async def _ask(self, credentials: Mapping[str, SecretStr], fields: Mapping[str, str]) -> Grant:
         pair = f"{credentials['client_id'].get_secret_value()}:{credentials['client_secret'].get_secret_value()}"

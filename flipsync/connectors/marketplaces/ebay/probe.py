@@ -35,9 +35,10 @@ async def probe(
     for kind in KINDS:
         await _may(settings.policy(kind), "", notes)
     await _may(settings.location(), "", notes)
-    name = api.site.id
+    name, seller_id = api.site.id, ""
     try:
-        name = await rivals.seller()
+        user = await rivals.account()
+        name, seller_id = user.username or name, user.user_id or user.username
     except Rejected as refused:
         notes.append(f"eBay does not say who the seller is ({refused.message})")
     await _quotas(api, notes)
@@ -51,6 +52,7 @@ async def probe(
         can_write=can_write,
         notes=tuple(notes),
         access_ends_at=ends,
+        seller_id=seller_id,
     )
 
 

@@ -107,13 +107,16 @@ class Rivals:
     async def seller(self) -> str:
         """Our own name on eBay. Raises Rejected where neither the account nor eBay says it."""
         if not self._seller:
-            user = await self._api.call(
-                "GET", "/commerce/identity/v1/user/", wire.User.model_validate, limits.IDENTITY, other_host=True
-            )
-            self._seller = user.username
+            self._seller = (await self.account()).username
         if not self._seller:
             raise Rejected("eBay does not say who the seller is", hint="give the name as the option seller")
         return self._seller
+
+    async def account(self) -> wire.User:
+        """The account behind the consent. Its `user_id` stays when the name is changed."""
+        return await self._api.call(
+            "GET", "/commerce/identity/v1/user/", wire.User.model_validate, limits.IDENTITY, other_host=True
+        )
 
 
 def _question(item: wire.Item) -> Params | None:

@@ -220,6 +220,7 @@ class Privileges(Shape):
 
 
 class User(Shape):
+    user_id: str = ""
     username: str = ""
 
 

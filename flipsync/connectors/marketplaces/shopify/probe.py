@@ -45,6 +45,7 @@ async def probe(api: AdminApi, places: ShopPlaces, config: AccountConfig) -> Cha
         can_read=can_read,
         can_write=can_read and not missing_scopes(scopes, WRITE_SCOPES),
         notes=tuple(notes),
+        seller_id=account.shop.myshopify_domain,
     )
 
 
