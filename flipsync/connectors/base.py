@@ -188,6 +188,10 @@ class MarketplaceConnector(ABC):
     async def read_listing(self, external_id: str) -> ListingState | None:
         """The listing as the channel shows it now, or None when the channel does not know it."""
 
+    async def read_whole(self, external_id: str) -> ListingState | None:
+        """The same with all of its words and pictures, where `read_listing` leaves some out to be quick."""
+        return await self.read_listing(external_id)
+
     @abstractmethod
     def listings(self) -> AsyncIterator[ListingState]:
         """Every listing of the account, page after page."""

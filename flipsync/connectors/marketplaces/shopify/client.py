@@ -99,6 +99,10 @@ class ShopifyConnector(MarketplaceConnector):
         row = await self._shelf.read(external_id)
         return None if row is None else self._state(row)
 
+    async def read_whole(self, external_id: str) -> ListingState | None:
+        row = await self._shelf.read(external_id, whole=True)
+        return None if row is None else self._state(row)
+
     async def listings(self) -> AsyncIterator[ListingState]:
         async for row in self._shelf.all():
             yield self._state(row)
