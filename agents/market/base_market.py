@@ -8,6 +8,8 @@ from flipsync.domain.commands import (
     Command,
     EndListing,
     EnsureWebhooks,
+    KeepEdit,
+    OfferEdit,
     PublishListing,
     PullOrders,
     PullRivals,
@@ -20,20 +22,30 @@ from flipsync.domain.events import (
     AccountConnected,
     ChannelCheckDue,
     ListingCheckDue,
+    ListingEdited,
     ListingOutdated,
     ListingRecognised,
     ListingRequested,
 )
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.edit_settling import settle
 
 ChannelEvent = (
-    ListingRequested | ListingOutdated | ListingRecognised | ChannelCheckDue | ListingCheckDue | AccountConnected
+    ListingRequested
+    | ListingOutdated
+    | ListingRecognised
+    | ListingEdited
+    | ChannelCheckDue
+    | ListingCheckDue
+    | AccountConnected
 )
 ChannelCommand = (
     PublishListing
     | ReviseListing
     | EndListing
     | AdoptListing
+    | KeepEdit
+    | OfferEdit
     | PullOrders
     | PullRivals
     | VerifyListings
@@ -69,6 +81,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return await self.welcome(event, ctx)
         if isinstance(event, ListingRecognised):
             return await self.recognise(event, ctx)
+        if isinstance(event, ListingEdited):
+            return await self.settle_edit(event, ctx)
         commands: list[Command] = [PullOrders(account_id=event.account_id)]
         if event.rivals and self.sees_rivals:
             commands.append(PullRivals(account_id=event.account_id))
@@ -111,11 +125,13 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return Decision.propose(end, why=end.reason, confidence=0.95, evidence=evidence)
         if found.offer is None:
             return Decision.hold("the variant has no price: set one", evidence=evidence)
-        if not found.differs:
+        if not found.differs and not event.again:
             return Decision.hold("the channel was told all of it already", evidence=evidence)
         return Decision.propose(
             ReviseListing(account_id=found.account_id, listing_id=event.listing_id, offer=found.offer),
-            why="the product was edited since the channel was told",
+            why="the channel is to show our words again"
+            if event.again
+            else "the product was edited since the channel was told",
             confidence=0.95,
             evidence=evidence,
         )
@@ -133,6 +149,11 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             confidence=event.confidence,
             evidence=evidence,
         )
+
+    async def settle_edit(self, event: ListingEdited, ctx: Context) -> Decision[ChannelCommand]:
+        """A listing was edited on the channel: the owner says, once for all or each time, whose words it bears."""
+        winner = (await ctx.services.profile()).settings.listings.hand_edits
+        return settle(event, await ctx.services.listings.outdated(event.listing_id), winner)
 
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
         """Compare the channel with our books, and see to webhooks that may have gone."""

@@ -22,7 +22,7 @@ class PricingAgent(Agent[OfferChanged | CostChanged]):
             quote = await ctx.services.pricing.quote(event.listing_id)
             quotes = [quote] if quote else []
         if not quotes:
-            return Decision.hold("the listing is not on sale")
+            return Decision.hold("the listing is not on sale, or its price was set by hand and stays")
         moves = [quote for quote in quotes if quote.quote.best != quote.quote.current]
         if not moves:
             first = quotes[0]

@@ -207,6 +207,10 @@ class MarketplaceConnector(ABC):
         found = [await self.read_listing(external_id) for external_id in dict.fromkeys(external_ids)]
         return {state.external_id: state for state in found if state is not None}
 
+    async def read_whole(self, external_id: str) -> ListingState | None:
+        """The same with all of its words and pictures, where `read_listing` leaves some out to be quick."""
+        return await self.read_listing(external_id)
+
     @abstractmethod
     def listings(self) -> AsyncIterator[ListingState]:
         """Every listing of the account, page after page."""

@@ -54,6 +54,19 @@ class Offer(ChannelValue):
     choices: tuple[str, ...] = Field(default=(), description="this variation's choices, in the group's options' order")
 
 
+class ListingText(ChannelValue):
+    """What buyers read and see of a listing, in the form the channel keeps it in. None: the channel did not tell.
+
+    `of_group` says that these are the words of the listing with choices that the article is one of.
+    """
+
+    title: str | None = None
+    description_html: str | None = None
+    images: tuple[str, ...] | None = None
+    specifics: dict[str, str] | None = Field(default=None, description="item specifics by name")
+    of_group: bool = False
+
+
 class ListingState(ChannelValue):
     """What the channel says it shows now. `version` is opaque and present only where writes can be conditional."""
 
@@ -67,6 +80,7 @@ class ListingState(ChannelValue):
     modified_at: AwareDatetime | None = None
     group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")
     barcode: str | None = None
+    text: ListingText | None = Field(default=None, description="without anything in it where the words are others'")
 
 
 class Address(ChannelValue):

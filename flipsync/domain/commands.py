@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from flipsync.domain.channel import Offer, Vendor
+from flipsync.domain.channel import ListingText, Offer, Vendor
 from flipsync.domain.events import Message
 from flipsync.domain.money import Money
 
@@ -194,6 +194,25 @@ class AdoptListing(InternalCommand):
 
     def subject(self) -> tuple[str, UUID]:
         return ("listing", self.listing_id)
+
+
+class KeepEdit(InternalCommand):
+    """What somebody wrote into a listing on the channel is what our books want it to say from now on."""
+
+    listing_id: UUID
+    account_id: UUID
+    vendor: Vendor
+    listings: tuple[UUID, ...] = Field(description="all that show these words")
+    theirs: ListingText
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("listing", self.listing_id)
+
+
+class OfferEdit(KeepEdit):
+    """The same when the owner says so; when he says no, our words are written to the channel again."""
+
+    owner_decides: ClassVar[str] = "only you can say whose words the listing should bear"
 
 
 class AllocateStock(InternalCommand):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import ListingText, Vendor
 from flipsync.domain.money import Money
 
 Urgency = Literal["urgent", "normal", "bulk"]
@@ -201,9 +201,33 @@ class ListingVanished(ListingEvent):
 
 
 class ListingOutdated(ListingEvent):
-    """The words, pictures or particulars behind a live listing were edited, or its product was withdrawn."""
+    """The words, pictures or particulars behind a live listing were edited, or its product was withdrawn.
+
+    `again`: the channel shows other words than it was told, and is to be told once more.
+    """
 
     urgency: ClassVar[Urgency] = "bulk"
+
+    again: bool = False
+
+
+EditedField = Literal["title", "description_html", "images", "specifics", "price"]
+
+
+class ListingEdited(ListingEvent):
+    """Somebody edited a listing on the channel itself. `ours` is what the channel was told, `theirs` what it shows.
+
+    `listings` are all that show the same words, since they are choices of one listing. Of a price, `note` says what
+    becomes of it.
+    """
+
+    fields: tuple[EditedField, ...]
+    ours: ListingText
+    theirs: ListingText
+    listings: tuple[UUID, ...]
+    price_ours: Money | None = None
+    price_theirs: Money | None = None
+    note: str = ""
 
 
 class OfferChanged(ListingEvent):

@@ -12,7 +12,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
 from flipsync.domain.clock import ScaledClock
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
-from flipsync.services import adopting, orders, stock, webhooks
+from flipsync.services import adopting, hand_edits, orders, stock, webhooks
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
@@ -148,23 +148,31 @@ async def verify_listings(
     """Compare what the channel shows with our books; returns how many listings drifted.
 
     A difference counts only when it is still there after outstanding orders were booked and the listing was read again:
-    a sale that nobody told us yet looks just like drift.
+    a sale that nobody told us yet looks just like drift. Words that were edited on the channel count too.
     """
     async with store.reader(tenant_id) as session:
         ours = {row.external_id: row for row in await listing_rows.active_of_account(session, account.id)}
     seen = {state.external_id: state async for state in connector.listings() if state.external_id in ours}
-    suspects = await _suspects(store, tenant_id, account.id, ours, seen)
+    suspects, unmarked = await _suspects(store, tenant_id, account.id, ours, seen)
+    if unmarked:
+        async with store.unit(tenant_id, cause) as unit:
+            await hand_edits.remember(unit, unmarked)
     if not suspects:
         return 0
     await asyncio.sleep(settle_seconds)
     await pull_orders(store, tenant_id, account, connector, cause)
     drifted = 0
+    looks: list[tuple[Listing, ListingState]] = []
     for suspect in suspects:
         assert suspect.external_id is not None
-        again = await connector.read_listing(suspect.external_id)
+        again = await connector.read_whole(suspect.external_id)
         async with store.reader(tenant_id) as session:
             row = await listing_rows.get(session, suspect.id)
-        if row is None or row.status != "active" or not (what := await _differs(store, tenant_id, row, again)):
+        if row is None or row.status != "active":
+            continue
+        if again is not None:
+            looks.append((suspect, again))
+        if not (what := await _differs(store, tenant_id, row, again)):
             continue
         drifted += 1
         who = {"listing_id": row.id, "account_id": account.id, "vendor": account.vendor}
@@ -175,14 +183,14 @@ async def verify_listings(
                 unit.emit(ListingVanished(**who))
             elif what == "price":
                 assert again is not None and again.price is not None
-                await listing_rows.set_price_seen(unit, row.id, again.price.amount_minor)
-                unit.emit(OfferChanged(**who, cause="drift"))
+                await hand_edits.price_edited(unit, account, row, again.price)
             else:
                 assert again is not None
                 state = await stock.entitlement(unit, row.id)
                 await listing_rows.set_quantity_shown(unit, row.id, again.quantity)
                 unit.emit(QuantityDrifted(**who, expected=state.entitled if state else 0, seen=again.quantity))
-    return drifted
+    async with store.unit(tenant_id, cause) as unit:
+        return drifted + await hand_edits.notice(unit, account, looks)
 
 
 async def survey_listings(
@@ -204,16 +212,21 @@ async def _suspects(
     account_id: UUID,
     ours: Mapping[str | None, Listing],
     seen: Mapping[str, ListingState],
-) -> list[Listing]:
-    """Listings that look different at first sight: three reads for the whole account, and no lock on any stock item."""
+) -> tuple[list[Listing], list[tuple[Listing, ListingState]]]:
+    """Listings that look different at first sight, and those whose words were never marked: three reads for the whole
+    account, and no lock on any stock item."""
     async with store.reader(tenant_id) as session:
         busy = await listing_rows.with_open_effects(session)
         shares = await stock_rows.shares_of_account(session, account_id)
-    return [
-        row
-        for key, row in ours.items()
-        if _difference(row, seen.get(key or ""), shares.get(row.id), busy=row.id in busy)
-    ]
+    suspects, unmarked = [], []
+    for key, row in ours.items():
+        state = seen.get(key or "")
+        words = hand_edits.glance(row.shown, state) if state is not None and row.id not in busy else ""
+        if words == "look" or _difference(row, state, shares.get(row.id), busy=row.id in busy):
+            suspects.append(row)
+        elif words and state is not None:
+            unmarked.append((row, state))
+    return suspects, unmarked
 
 
 async def _differs(store: Store, tenant_id: UUID, row: Listing, seen: ListingState | None) -> str:

@@ -19,7 +19,7 @@ from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet, 
 from flipsync.domain.money import Money
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.receipts import Book
-from flipsync.services import orders, stock
+from flipsync.services import hand_edits, orders, stock
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.certificate import Certificate, CertificateRefused
@@ -114,6 +114,7 @@ async def publish(job: Job, command: c.PublishListing) -> Done:
         seen = await _read_back(job, found.external_id)
         if seen.price != command.offer.price:
             raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.offer.price}")
+    whole = await _whole(job, seen)
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.record_price(
@@ -131,6 +132,7 @@ async def publish(job: Job, command: c.PublishListing) -> Done:
             price_minor=command.offer.price.amount_minor,
             quantity=seen.quantity,
         )
+        await hand_edits.remember_written(unit, listing.id, whole)
         unit.emit(
             ListingPublished(listing_id=listing.id, account_id=job.account.id, vendor=job.account.vendor),
             dedup_key=f"published:{listing.id}:{job.effect.id}",
@@ -160,9 +162,11 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
         )
     elif unmoved and title != listing.title:
         raise OutcomeUnknown(f"the channel shows “{seen.title}” instead of “{title}”")
+    whole = await _whole(job, seen)
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_title(unit, listing.id, title)
+        await hand_edits.remember_written(unit, listing.id, whole)
 
     return Done(told, book)
 
@@ -379,6 +383,13 @@ async def _read_back(job: Job, external_id: str) -> ListingState:
         await _vanished(job)
         raise Rejected("the channel does not know the listing any more", missing=True)
     return seen
+
+
+async def _whole(job: Job, seen: ListingState) -> ListingState:
+    """With the pictures, where the quick read leaves them out."""
+    if seen.text is None or seen.text.title is None or seen.text.images is not None:
+        return seen
+    return await job.connector.read_whole(seen.external_id) or seen
 
 
 async def _vanished(job: Job) -> None:

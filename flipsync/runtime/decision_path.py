@@ -22,7 +22,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, orders, stock
+from flipsync.services import accounts, adopting, hand_edits, orders, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -181,6 +181,8 @@ class DecisionPath:
                 await self._list_on_channel(unit, ctx, command)
             case c.AdoptListing():
                 await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
+            case c.KeepEdit():
+                await hand_edits.keep_theirs(unit, command)
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
             case c.ReserveStock():
@@ -239,6 +241,12 @@ class DecisionPath:
             elif proposal_row.command == c.AdoptListing.type_name():
                 refused = c.AdoptListing.model_validate(proposal_row.payload)
                 await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
+            elif proposal_row.command == c.OfferEdit.type_name():
+                edit = c.OfferEdit.model_validate(proposal_row.payload)
+                if row.refused:
+                    await hand_edits.keep_ours(unit, edit)
+                elif not row.superseded:  # else the newer question is about what the channel shows now
+                    await hand_edits.ask_again(unit, edit)
 
     async def expire(self, unit: UnitOfWork, decision_id: UUID) -> None:
         """Close a question whose time is over and stop what waited for it. Raises Conflict while it can be answered."""

@@ -9,6 +9,7 @@ from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import ListingPublished, ListingRecognised, ListingRequested, ListingsSurveyed
 from flipsync.services.adoption import Match, OwnGoods, Survey, survey
+from flipsync.services.hand_edits import remember_written
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import accounts as account_rows
@@ -73,6 +74,7 @@ async def _enter(unit: UnitOfWork, account: AccountRef, match: Match, status: st
         status=status,
     )
     if listing_id is not None:
+        await remember_written(unit, listing_id, match.listing)
         item = await ledger.ensure_item(unit, match.variant_id, mode=row.stock_mode)
         await ledger.ensure_allocation(unit, listing_id, item.id)
     return listing_id

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
-from flipsync.services.offers import offer_of
+from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.partition import Claim, escrow_shares, pooled_quantity
 from flipsync.services.quotes import PricingDesk
 from flipsync.services.tenant_settings import TenantProfile, profile
+from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import inventory as inventory_rows
@@ -95,6 +97,11 @@ class StockDesk:
         return await inventory_rows.short_orders(self._services.session, stock_item_id)
 
 
+def _offer(listing: Listing, variant: Variant, product: Product, choices: Sequence[Mapping[str, Any]]) -> Offer | None:
+    offer = offer_of(variant, product, choices)
+    return None if offer is None else with_overrides(offer, listing.overrides)
+
+
 class ListingDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -113,7 +120,7 @@ class ListingDesk:
         return [
             RequestedOffer(listing.id, offer, "" if offer else "no price: set one for the variant")
             for listing, variant, product in rows
-            for offer in [offer_of(variant, product, choices)]
+            for offer in [_offer(listing, variant, product, choices)]
         ]
 
     async def outdated(self, listing_id: UUID) -> OutdatedListing | None:
@@ -128,7 +135,7 @@ class ListingDesk:
             account_id=listing.account_id,
             status=listing.status,
             published=product.published,
-            offer=offer_of(variant, product, choices),
+            offer=_offer(listing, variant, product, choices),
             told=Offer.model_validate(told) if told is not None else None,
         )
 

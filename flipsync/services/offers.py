@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.channel import ListingText, Offer, OfferGroup
 from flipsync.domain.money import Money
 from flipsync.store.models import Product, Variant
 
@@ -14,6 +14,22 @@ def title_of(variant: Variant, product: Product) -> str:
     """The product's title and the variant's choices."""
     suffix = " / ".join(str(value) for value in variant.options.values())
     return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
+
+
+def with_overrides(offer: Offer, overrides: Mapping[str, Any]) -> Offer:
+    """The offer with what was written on the channel by hand and is to stand (`Listing.overrides`)."""
+    kept = {name: value for name, value in overrides.items() if name != "price_minor"}
+    if not kept:
+        return offer
+    text = ListingText.model_validate(kept)
+    words: dict[str, Any] = {
+        name: value for name in ("title", "description_html", "images") if (value := getattr(text, name)) is not None
+    }
+    changes: dict[str, Any] = {"attributes": text.specifics} if text.specifics is not None else {}
+    if text.of_group and offer.group is not None:
+        changes["group"] = offer.group.model_copy(update=words)
+        words.pop("title", None)
+    return offer.model_copy(update={**words, **changes})
 
 
 def group_of(product: Product, choices: Sequence[Mapping[str, Any]]) -> OfferGroup | None:

@@ -140,6 +140,14 @@ def proposal_for(
     )
 
 
+def _stays(row: PriceRow, choices: PricingChoices, now: datetime) -> bool:
+    """Whether the price was set by hand on the channel and may stand: not once it is below the firewall's floor."""
+    price = row.by_hand_minor
+    if price is None or price != row.current_minor:
+        return False
+    return price >= proposal_for(row, Money(amount_minor=price, currency=row.currency), choices, now).lowest(now)
+
+
 def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteRequest | None:
     """What the policy looks at; None for a listing that has no price yet."""
     if row.current_minor is None or row.published_at is None:
@@ -275,7 +283,9 @@ class PricingDesk:
         choices = (await self._profile()).settings.pricing
         quotes = []
         for row in rows:
-            request = request_for(row, choices, self._now) if row.status == "active" else None
+            if row.status != "active" or _stays(row, choices, self._now):
+                continue
+            request = request_for(row, choices, self._now)
             if request is not None:
                 quote = self._policy.quote(request)
                 quotes.append(ListingQuote(row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled))

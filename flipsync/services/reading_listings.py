@@ -13,7 +13,7 @@ from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut,
 from flipsync.store.reading import Reader, Rows, contains
 from flipsync.store.repositories import reading_selling as rows
 
-Status = Literal["requested", "active", "refused", "ended", "vanished"]
+Status = Literal["requested", "active", "refused", "ended", "vanished", "recognised"]
 
 
 class ListingView(View):
@@ -34,6 +34,7 @@ class ListingView(View):
     quantity_shown: int | None
     entitled: int | None = Field(description="units the ledger lets it sell")
     published_at: Moment | None
+    overrides: dict[str, Any] = Field(description="what was written on the channel by hand and is to stand, by field")
     version: int
     created_at: Moment
     updated_at: Moment
@@ -137,6 +138,7 @@ def _view(row: Any) -> ListingView:
         quantity_shown=row.quantity_shown,
         entitled=row.entitled,
         published_at=row.published_at,
+        overrides={name: value for name, value in row.overrides.items() if name != "of_group"},
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,11 +38,20 @@ class StockChoices(BaseModel):
     demand_window_days: int = Field(default=14, ge=1, le=365)
 
 
+class ListingChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hand_edits: Literal["ask", "ours", "theirs"] = Field(
+        default="ask", description="who wins when a listing was edited on its channel"
+    )
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pricing: PricingChoices = PricingChoices()
     stock: StockChoices = StockChoices()
+    listings: ListingChoices = ListingChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")

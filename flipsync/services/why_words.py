@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
 _FIELDS = {
@@ -103,6 +104,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"compare the listings of {label('account', command.account_id)} with the channel"
         case c.ListOnChannel():
             return f"list “{label('product', command.product_id)}” on {label('account', command.account_id)}"
+        case c.KeepEdit():
+            return f"let {label('listing', command.listing_id)} say what was written on the channel"
         case c.AllocateStock():
             shares = ", ".join(f"{label('listing', listing)}: {share}" for listing, share in command.shares.items())
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
@@ -222,8 +225,14 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the channel refused {listing}: {event.reason}"
         case e.ListingVanished():
             return f"the channel no longer knew {listing}"
+        case e.ListingOutdated(again=True):
+            return f"{listing} was to be told our words again"
         case e.ListingOutdated():
             return f"the product behind {listing} was edited or withdrawn"
+        case e.ListingEdited(fields=("price",)):
+            return f"the price of {listing} was set to {event.price_theirs} on the channel: {event.note}"
+        case e.ListingEdited():
+            return f"{listing} was edited on the channel: {edit_words(event)}"
         case e.OfferChanged():
             return f"the market around {listing} moved: {_CAUSES[event.cause]}"
         case e.PriceSet():

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from flipsync.security.tokens import Claims
+from flipsync.services import hand_edits
 from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import ReaderDep, etag, may
+from serve.deps import BackendDep, CauseDep, ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/listings", tags=["listings"])
@@ -40,6 +41,21 @@ async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response:
     listing = await reading.get_listing(reader, listing_id)
     response.headers["ETag"] = etag(listing.version)
     return listing
+
+
+@router.delete(
+    "/{listing_id}/overrides",
+    summary="Follow the product again",
+    status_code=204,
+    response_class=Response,
+    responses=problems(401, 403, 404, 409),
+)
+async def drop_overrides(
+    listing_id: UUID, user: Annotated[Claims, may("catalogue:write")], backend: BackendDep, cause: CauseDep
+) -> None:
+    """What was written on the channel by hand and let stand gives way to our own words. 409 when there is nothing."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await hand_edits.drop_overrides(unit, listing_id)
 
 
 @router.get("/{listing_id}/rivals", summary="Other sellers' offers", responses=problems(401, 403, 404))

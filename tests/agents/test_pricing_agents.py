@@ -69,7 +69,7 @@ async def test_a_listing_that_is_not_on_sale_has_no_price_to_move(shop: Shop) ->
     account, goods = await shop.account(), await shop.variant(units=1)
     listing = await shop.listing(account, goods, price=None, status="requested")
     changed = OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale")
-    assert (await shop.decide(PricingAgent(), changed)).rationale == "the listing is not on sale"
+    assert (await shop.decide(PricingAgent(), changed)).rationale.startswith("the listing is not on sale")
 
 
 async def test_the_batch_proposes_only_sure_moves_and_counts_the_rest(shop: Shop) -> None:

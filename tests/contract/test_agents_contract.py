@@ -14,7 +14,7 @@ from shop import Shop, dollars, open_store
 import agents
 from agents import ROSTER
 from flipsync.domain import events as e
-from flipsync.domain.channel import RivalOffer
+from flipsync.domain.channel import ListingText, RivalOffer
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.commands import Command
 from flipsync.domain.decisions import Decision
@@ -40,12 +40,18 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
         if name not in event.model_fields:
             continue
         field = event.model_fields[name]
-        if name in wanted:
+        if name == "listings":
+            values[name] = (ids.get("listing_id", new_id()),)
+        elif name == "fields":
+            values[name] = ("title",)
+        elif name in wanted:
             values[name] = wanted[name]
         elif name in ids:
             values[name] = ids[name]
         elif name.endswith("_id") and hint is not str:
             values[name] = new_id()
+        elif hint is ListingText:
+            values[name] = ListingText(title=f"Lamp, {name}")
         elif hint is Money:
             values[name] = dollars(1200)
         elif hint is bool:

@@ -18,6 +18,7 @@ from flipsync.domain.channel import (
     ChannelOrderLine,
     ListingState,
     ListingStatus,
+    ListingText,
     Offer,
     OrderStatus,
     RivalOffer,
@@ -51,6 +52,10 @@ class Shelf:
     status: ListingStatus = "active"
     version: int = 1
     group: str | None = None
+    #: what the channel tells of the listing's words beside the title; None: nothing
+    description: str | None = None
+    images: tuple[str, ...] | None = None
+    specifics: dict[str, str] | None = None
 
 
 @dataclass
@@ -98,6 +103,8 @@ class ScriptedChannel(MarketplaceConnector):
         self.order_delay: Callable[[], float] = lambda: 0.0
         #: notices that wait in the vendor's queue; None where it has none
         self.queue: list[WebhookNotice] | None = None
+        #: the form the channel keeps titles in
+        self.spell: Callable[[str], str] = lambda title: title
         self._script: dict[str, list[Step]] = defaultdict(list)
         self._published: dict[str, str] = {}
 
@@ -169,6 +176,13 @@ class ScriptedChannel(MarketplaceConnector):
             quantity=shelf.quantity,
             version=str(shelf.version) if self.capabilities.conditional_stock else None,
             group_external_id=shelf.group,
+            text=ListingText(
+                title=shelf.title,
+                description_html=shelf.description,
+                images=shelf.images,
+                specifics=shelf.specifics,
+                of_group=shelf.group is not None,
+            ),
         )
 
     def _shown(self, external_id: str) -> ListingState:
@@ -212,7 +226,11 @@ class ScriptedChannel(MarketplaceConnector):
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
         step = self._begin("revise", offer, key)
         if not step.ignored:
-            self.shelves[external_id].title = offer.title
+            shelf = self.shelves[external_id]
+            shelf.title = self.spell(offer.title)
+            if shelf.description is not None:
+                shelf.description, shelf.images = offer.description_html, offer.images
+                shelf.specifics = dict(offer.attributes)
         self._end(step)
         return self._shown(external_id)
 

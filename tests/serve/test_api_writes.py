@@ -216,3 +216,16 @@ async def test_a_file_that_is_no_catalogue_is_refused(
         f"{API}/products/imports", headers=beta.headers(**_key()), files={"file": ("x.csv", content)}
     )
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:flipsync:error:invalid-input")
+
+
+async def test_what_was_written_on_a_channel_can_give_way_to_our_words(
+    client: httpx2.AsyncClient, store: Store, beta: Business
+) -> None:
+    url = f"{API}/listings/{beta.ids['listing_id']}"
+    async with store.unit(beta.tenant_id) as unit:
+        (await unit.session.get_one(m.Listing, beta.ids["listing_id"])).overrides = {"title": "Chipped"}
+    assert (await client.get(url, headers=beta.headers())).json()["overrides"] == {"title": "Chipped"}
+    assert (await client.delete(f"{url}/overrides", headers=beta.headers())).status_code == 204
+    assert (await client.get(url, headers=beta.headers())).json()["overrides"] == {}
+    again = await client.delete(f"{url}/overrides", headers=beta.headers())
+    assert (again.status_code, again.json()["hint"]) == (409, "it follows its product already")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from flipsync.domain.money import Currency, Money
 from flipsync.services.pricing.certificate import Certificate
 from flipsync.services.pricing.economics import UnitEconomics
-from flipsync.services.pricing.fees import FeeSchedule, FeeTerm
+from flipsync.services.pricing.fees import MAX_AMOUNT, FeeSchedule, FeeTerm
 
 
 class PricingValue(BaseModel):
@@ -80,6 +81,14 @@ class PriceProposal(PricingValue):
             min_margin=_minor(self.min_margin),
             margin_bps=self.min_margin_bps or 0,
         )
+
+    def lowest(self, at: datetime) -> int:
+        """The lowest price the firewall would let through at that time: the owner's or the net-profit floor, in minor
+        units. MAX_AMOUNT when no price earns enough."""
+        owners = self.floor.amount_minor if self.floor else 1
+        if self.fees is None:
+            return owners
+        return self.economics(self.fees.terms(at)).floor_price(owners) or MAX_AMOUNT
 
 
 def _minor(amount: Money | None) -> int:

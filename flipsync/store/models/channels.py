@@ -69,6 +69,10 @@ class Listing(TenantParent, Timestamped, Base):
     price_changed_at: Mapped[datetime | None]
     quantity_shown: Mapped[int | None]
     published_at: Mapped[datetime | None]
+    #: marks of the words the channel showed after our last write, to tell a hand edit by (services.hand_edits)
+    shown: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    #: what somebody wrote on the channel and the owner let stand: a ListingText, or `price_minor`
+    overrides: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     version: Mapped[int] = mapped_column(default=1)
 
 

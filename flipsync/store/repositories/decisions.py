@@ -39,15 +39,27 @@ class DecisionRow:
     stake_currency: str | None
     correlation_id: UUID
     proposals: tuple[ProposalRow, ...]
-    #: a person has said yes to it
-    approved: bool
+    #: what became of the question to a person: open, approved, refused, expired, superseded; None: there was none
+    answer: str | None
+
+    @property
+    def approved(self) -> bool:
+        return self.answer == "approved"
+
+    @property
+    def refused(self) -> bool:
+        return self.answer == "refused"
+
+    @property
+    def superseded(self) -> bool:
+        return self.answer == "superseded"
 
 
 _LOCK = text("SELECT id FROM agent_decision WHERE id = :id FOR UPDATE")
 _READ = text(
     """
     SELECT d.id, d.agent, d.event_id, d.state, d.rationale, d.confidence, d.stake_minor, d.stake_currency,
-           d.correlation_id, coalesce(a.state = 'approved', false) AS approved,
+           d.correlation_id, a.state AS answer,
            p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict
       FROM agent_decision d
       LEFT JOIN approval a ON a.decision_id = d.id
@@ -77,7 +89,7 @@ async def get_all(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, De
             row.stake_currency,
             row.correlation_id,
             proposals,
-            row.approved,
+            row.answer,
         )
     return found
 

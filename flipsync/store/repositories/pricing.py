@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import (
@@ -59,6 +59,8 @@ class PriceRow:
     published_at: datetime | None
     price_changed_at: datetime | None
     variant_currency: str
+    #: the price somebody set on the channel, where the owner lets it stand
+    by_hand_minor: int | None
     rivals: list[RivalRow] = field(default_factory=list)
     sales: list[SaleRow] = field(default_factory=list)
     #: (when, old, new) of the window asked for, oldest first
@@ -88,6 +90,7 @@ async def rows(
             Listing.published_at,
             Listing.price_changed_at,
             Variant.currency,
+            cast(Listing.overrides["price_minor"].astext, BigInteger),
         )
         .join(Variant, Variant.id == Listing.variant_id)
         .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)

@@ -13,6 +13,7 @@ from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import (
     ListingState,
     ListingStatus,
+    ListingText,
     RivalOffer,
 )
 from flipsync.domain.errors import Rejected
@@ -51,6 +52,9 @@ def read_limits(headers: httpx2.Headers) -> tuple[float | None, int | None, floa
 
 
 # Listings
+
+_PICTURE, _OTHER_PICTURE = "main_product_image_locator", "other_product_image_locator_"
+_NO_SPECIFICS = frozenset({"item_name", "product_description"})
 
 
 def errors_of(issues: Iterable[wire.Issue]) -> list[wire.Issue]:
@@ -122,6 +126,30 @@ def listing(item: wire.Item, marketplace_id: str) -> ListingState:
         modified_at=summary.last_updated_date.astimezone(UTC) if summary else None,
         group_external_id=parents[0] if parents else None,
         barcode=_first(item.attributes, "externally_assigned_product_identifier") or None,
+        text=_text(item),
+    )
+
+
+def _text(item: wire.Item) -> ListingText:
+    """What the seller said of the goods; nothing where others described the page, whose words are not ours to keep."""
+    said = item.attributes
+    if "item_name" not in said:
+        return ListingText()
+    return ListingText(
+        title=_first(said, "item_name"),
+        description_html=_first(said, "product_description"),
+        images=tuple(
+            str(row["media_location"])
+            for name in sorted(said, key=lambda name: (not name.startswith("main_"), name))
+            if name.endswith(_PICTURE) or _OTHER_PICTURE in name
+            for row in _rows(said, name)
+            if row.get("media_location")
+        ),
+        specifics={
+            name: ", ".join(str(row["value"]) for row in _rows(said, name) if row.get("value"))
+            for name in said
+            if name not in _NO_SPECIFICS and any("language_tag" in row for row in _rows(said, name))
+        },
     )
 
 

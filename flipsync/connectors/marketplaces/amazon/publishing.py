@@ -132,7 +132,10 @@ class Publisher:
             del changes["brand"]  # what the offer leaves open stays as it is
 
         def applied(after: wire.Item | None) -> bool:
-            return after is not None and self.state(after).title == offer.title
+            told = after.attributes if after is not None else {}
+            return all(told.get(name) == value for name, value in changes.items()) and (
+                after is not None and self.state(after).title == offer.title
+            )
 
         return await self.change(item, changes, applied)
 

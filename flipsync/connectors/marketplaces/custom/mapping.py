@@ -17,6 +17,7 @@ from flipsync.domain.channel import (
     ChannelOrderLine,
     ChannelRefund,
     ListingState,
+    ListingText,
     Offer,
     RivalOffer,
     WebhookNotice,
@@ -60,6 +61,9 @@ def listing(row: wire.Listing) -> ListingState:
         quantity=row.quantity,
         version=str(row.stock_version),
         modified_at=row.modified_at.astimezone(UTC),
+        text=ListingText(
+            title=row.title, description_html=row.description_html, images=row.images, specifics=row.attributes
+        ),
     )
 
 

@@ -38,6 +38,9 @@ class Listing(Wire):
     quantity: int
     stock_version: str | int
     modified_at: AwareDatetime
+    description_html: str | None = None
+    images: tuple[str, ...] | None = None
+    attributes: dict[str, str] | None = None
 
 
 class ListingPage(Wire):

@@ -13,7 +13,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.ebay import wire
 from flipsync.connectors.marketplaces.ebay.settings import Terms
 from flipsync.connectors.marketplaces.ebay.skus import spell, unspell
-from flipsync.domain.channel import ListingState, ListingStatus, Offer, OfferGroup
+from flipsync.domain.channel import ListingState, ListingStatus, ListingText, Offer, OfferGroup
 from flipsync.domain.money import Money
 
 _TITLE = 80
@@ -51,6 +51,18 @@ def listing_state(item: wire.Item, sku: str, offer: wire.Offer | None) -> Listin
         quantity=quantity,
         group_external_id=next(iter(item.groups), None),
         barcode=item.barcode,
+        text=_text(item, offer),
+    )
+
+
+def _text(item: wire.Item, offer: wire.Offer | None) -> ListingText:
+    """The text without the title that `description_of` put before it: it would be put there again."""
+    shown = None if offer is None else offer.listing_description
+    return ListingText(
+        title=_whole_title(item.product.title, offer, item),
+        description_html=without_head(item.product.description if shown is None else shown, item.product.title),
+        images=item.product.image_urls,
+        specifics={name: ", ".join(values) for name, values in item.product.aspects.items()},
     )
 
 

@@ -103,6 +103,10 @@ class ShopifyConnector(MarketplaceConnector):
         asked = [one for one in dict.fromkeys(external_ids) if mapping.is_gid(one, "ProductVariant")]
         return {row.id: self._state(row) for row in (await self._shelf.read_many(asked)).values()}
 
+    async def read_whole(self, external_id: str) -> ListingState | None:
+        row = await self._shelf.read(external_id, whole=True)
+        return None if row is None else self._state(row)
+
     async def listings(self) -> AsyncIterator[ListingState]:
         async for row in self._shelf.all():
             yield self._state(row)

@@ -40,7 +40,7 @@ fragment Shown on ProductVariant {
     inventoryLevel(locationId: $location) { quantities(names: ["available"]) { name quantity updatedAt } }
   }
   product {
-    id title status hasOnlyDefaultVariant updatedAt
+    id title descriptionHtml status hasOnlyDefaultVariant updatedAt
     publishedOnPublication(publicationId: $publication) @include(if: $published)
   }
 }
@@ -104,6 +104,18 @@ READ_LISTING = Document(
     "productVariant",
     f"query ReadListing($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing }} }}" + _LISTING,
     cost=7,
+)
+#: With the pictures, which cost more than all the rest: only to see whether somebody changed them. Ten of them do.
+READ_WHOLE = Document(
+    "ReadWhole",
+    "productVariant",
+    f"query ReadWhole($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing product {{ ...Pictures }} }} }}"
+    """
+fragment Pictures on Product {
+  media(first: 10) { nodes { id ... on MediaImage { image { url } } } pageInfo { hasNextPage endCursor } }
+}
+""" + _LISTING,
+    cost=28,
 )
 READ_LISTINGS = Document(
     "ReadListings",

@@ -58,11 +58,13 @@ class Shelf:
 
     # Reading
 
-    async def read(self, variant_id: str) -> wire.Variant | None:
+    async def read(self, variant_id: str, *, whole: bool = False) -> wire.Variant | None:
+        """`whole` brings the pictures too."""
         if not mapping.is_gid(variant_id, "ProductVariant"):
             return None
         variables = {"id": variant_id, **await self._places.variables()}
-        return await self._api.read(documents.READ_LISTING, _variant_or_none, variables)
+        document = documents.READ_WHOLE if whole else documents.READ_LISTING
+        return await self._api.read(document, _variant_or_none, variables)
 
     async def known(self, variant_id: str) -> wire.Variant:
         """Raises Rejected(missing) for what the shop does not know."""

@@ -22,6 +22,7 @@ from flipsync.connectors.marketplaces.shopify.documents import (
 from flipsync.domain.channel import (
     ListingState,
     ListingStatus,
+    ListingText,
     Offer,
 )
 from flipsync.domain.money import Money
@@ -125,7 +126,21 @@ def listing(row: wire.Variant, currency: str) -> ListingState:
         modified_at=max(moments).astimezone(UTC),
         group_external_id=None if row.product.has_only_default_variant else row.product.id,
         barcode=row.barcode or None,
+        text=ListingText(
+            title=row.product.title,
+            description_html=row.product.description_html,
+            images=pictures(row.product),
+            of_group=not row.product.has_only_default_variant,
+        ),
     )
+
+
+def pictures(product: wire.Product) -> tuple[str, ...] | None:
+    """Addresses without the version that Shopify puts behind them; None while some are being processed, or were not
+    asked for."""
+    if product.media is None or any(each.image is None for each in product.media.nodes if "/MediaImage/" in each.id):
+        return None
+    return tuple(each.image.url.partition("?")[0] for each in product.media.nodes if each.image is not None)
 
 
 def note(key: str, value: str, kind: str = "single_line_text_field") -> dict[str, str]:

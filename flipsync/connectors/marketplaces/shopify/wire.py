@@ -186,9 +186,22 @@ class InventoryItem(Wire):
     inventory_level: Level | None = None
 
 
+class Picture(Wire):
+    url: str
+
+
+class Medium(Wire):
+    """A picture has no address until Shopify has processed it; what is no picture never has one."""
+
+    id: str
+    image: Picture | None = None
+
+
 class Product(Wire):
     id: str
     title: str
+    description_html: str | None = None
+    media: Connection[Medium] | None = None
     status: str
     has_only_default_variant: bool
     updated_at: AwareDatetime

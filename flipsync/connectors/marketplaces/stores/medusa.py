@@ -30,7 +30,7 @@ from flipsync.connectors.marketplaces.stores.medusa_rows import (
     values_of,
 )
 from flipsync.connectors.oauth import Grant
-from flipsync.domain.channel import ChannelInfo, ListingState, ListingStatus, Offer, OfferGroup, Vendor
+from flipsync.domain.channel import ChannelInfo, ListingState, ListingStatus, ListingText, Offer, OfferGroup, Vendor
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
@@ -121,6 +121,9 @@ class MedusaStore(MedusaOrders):
             modified_at=self.moment(row["updated_at"]),
             group_external_id=product["id"] if grouped else None,
             barcode=row["barcode"],
+            text=ListingText(
+                title=product["title"], description_html=product.get("description") or "", of_group=grouped
+            ),
         )
 
     def _is_own(self, price: Row) -> bool:

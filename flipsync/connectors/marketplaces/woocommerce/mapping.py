@@ -18,6 +18,7 @@ from flipsync.domain.channel import (
     ChannelRefund,
     ListingState,
     ListingStatus,
+    ListingText,
     Offer,
     OrderStatus,
 )
@@ -100,6 +101,18 @@ def product_listing(row: wire.Product, currency: str) -> ListingState:
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
         barcode=row.global_unique_id or None,
+        text=_text(row, of_group=False),
+    )
+
+
+def _text(row: wire.Product, *, of_group: bool) -> ListingText:
+    """What a product says; attributes that make its variations are no specifics of one."""
+    return ListingText(
+        title=row.name,
+        description_html=row.description,
+        images=None if row.images is None else tuple(image.src for image in row.images),
+        specifics={each.name: ", ".join(each.options) for each in row.attributes if not each.variation},
+        of_group=of_group,
     )
 
 
@@ -126,6 +139,7 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
         modified_at=row.date_modified_gmt,
         group_external_id=str(parent.id),
         barcode=row.global_unique_id or None,
+        text=_text(parent, of_group=True),
     )
 
 

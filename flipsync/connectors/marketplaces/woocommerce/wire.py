@@ -80,12 +80,18 @@ class AttributeValue(Wire):
     option: Text = ""
 
 
+class Image(Wire):
+    src: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
+
+
 class Product(Wire):
     """A product, or a variation as the SKU filter shows it."""
 
     id: int
     parent_id: int = 0
     name: Text = ""
+    description: str | None = None
+    images: list[Image] | None = None
     type: str = "simple"
     status: str = "publish"
     sku: str = ""

@@ -1,0 +1,283 @@
+"""A listing edited on its channel: noticed once, told, and settled as the owner says; never a false alarm."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from scripted_channel import Channels
+from shop import Shop, dollars
+from sqlalchemy import text
+from stall import Stall, drain
+
+from agents import ROSTER
+from agents.governance.compliance import ComplianceAgent
+from flipsync.connectors.base import Unlimited
+from flipsync.domain import commands as c
+from flipsync.domain.channel import Offer
+from flipsync.domain.events import CycleStarted, ListingEdited, OfferChanged
+from flipsync.domain.ids import new_id
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.runner import AgentRunner
+from flipsync.services import hand_edits
+from flipsync.services.approvals import answer_approval
+from flipsync.services.desk import Services
+from flipsync.services.listings import tell_outdated
+from flipsync.store.unit_of_work import Store
+
+GRAPH = Graph(ROSTER)
+
+
+class Desk:
+    """A stall whose channel tells all of a listing's words, and the agents that look after it."""
+
+    def __init__(self, stall: Stall, worker: EffectWorker) -> None:
+        self.stall, self.worker = stall, worker
+        self.shop, self.shelf = stall.shop, stall.channel.shelves[stall.external_id]
+
+    async def told(self, title: str, **more: Any) -> None:
+        """The channel is told these words, as an agent would."""
+        self.shelf.description = self.shelf.description or ""
+        offer = Offer(sku=self.stall.goods.sku, title=title, price=dollars(2999), quantity=0, **more)
+        command = c.ReviseListing(account_id=self.stall.account.id, listing_id=self.stall.listing, offer=offer)
+        await self.shop.enqueue(command, self.stall.account)
+        await drain(self.worker, self.shop)
+
+    async def verify(self) -> str:
+        effect = await self.shop.enqueue(c.VerifyListings(account_id=self.stall.account.id), self.stall.account)
+        await drain(self.worker, self.shop)
+        (row,) = await self.shop.rows("SELECT detail FROM receipt WHERE effect_id = :effect", effect=effect)
+        return str(row.detail)
+
+    async def run(self, *agents: str) -> None:
+        path = DecisionPath(GRAPH, Gate(self.shop.firewall, [ComplianceAgent()]))
+        for agent in agents:
+            runner = AgentRunner(GRAPH.agents[agent](), self.shop.store, path)
+            await runner.begin()
+            while await runner.step():
+                continue
+
+    async def questions(self, state: str = "open") -> list[Any]:
+        return await self.shop.rows(
+            "SELECT id, question FROM approval WHERE tenant_id = :tenant AND state = :state", state=state
+        )
+
+    async def answer(self, *, yes: bool) -> None:
+        (asked,) = await self.questions()
+        async with self.shop.unit() as unit:
+            await answer_approval(unit, asked.id, approved=yes, by=new_id())
+        await self.run("executive", "base_market")
+        await drain(self.worker, self.shop)
+
+
+@pytest.fixture
+async def open_desk(queues: Store, channels: Channels) -> AsyncIterator[Callable[..., Any]]:
+    workers: list[EffectWorker] = []
+
+    async def make(**settings: Any) -> Desk:
+        shop = await Shop(queues).found(**settings)
+        workers.append(EffectWorker(shop.store, shop.box, Unlimited(), shop.firewall, slot="effects-0", width=8))
+        return Desk(await Stall(shop, channels).open(), workers[-1])
+
+    yield make
+    for worker in workers:
+        await worker.aclose()
+
+
+async def test_what_the_channel_makes_of_our_words_is_no_edit(open_desk: Any) -> None:
+    desk = await open_desk()
+    desk.stall.channel.spell = str.upper
+    await desk.told("A teapot", description_html="<p>Blue</p>", attributes={"Colour": "blue"})
+    assert desk.shelf.title == "A TEAPOT"
+    assert await desk.verify() == "0 listings drifted"
+    desk.shelf.description = "<p>Blue</p>\n "
+    assert await desk.verify() == "0 listings drifted", "white space is nobody's edit"
+    assert await desk.shop.events(ListingEdited) == []
+
+
+async def test_every_kind_of_edit_is_told_once_with_both_versions(open_desk: Any) -> None:
+    desk = await open_desk()
+    images = ("https://img.example/1.jpg",)
+    await desk.told("A teapot", description_html="<p>Blue</p>", images=images, attributes={"Colour": "blue"})
+    desk.shelf.title, desk.shelf.description = "A chipped teapot", "<p>Blue, chipped</p>"
+    desk.shelf.images, desk.shelf.specifics = (), {"Colour": "navy"}
+    assert await desk.verify() == "1 listings drifted"
+    assert await desk.verify() == "0 listings drifted"
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert edit["fields"] == ["title", "description_html", "images", "specifics"]
+    assert (edit["ours"]["title"], edit["theirs"]["title"]) == ("A teapot", "A chipped teapot")
+    assert (edit["ours"]["images"], edit["theirs"]["images"]) == (list(images), [])
+    assert edit["theirs"]["specifics"] == {"Colour": "navy"}
+
+
+async def test_words_that_were_there_before_us_are_marked_and_nobody_is_asked_about_them(open_desk: Any) -> None:
+    desk = await open_desk()
+    desk.shelf.description = "Old words"
+    assert await desk.verify() == "0 listings drifted"
+    desk.shelf.description = "Other old words"
+    assert await desk.verify() == "1 listings drifted"
+    await desk.run("base_market")
+    assert await desk.questions() == []
+
+
+async def test_the_owner_lets_the_channel_win_and_the_product_no_longer_overwrites_it(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot", description_html="<p>Blue</p>")
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    (asked,) = await desk.questions()
+    assert "“A chipped teapot” instead of “A teapot”" in asked.question
+    assert "Yes: our books take over" in asked.question and "No: our words are written" in asked.question
+    await desk.answer(yes=True)
+    row = await desk.stall.row()
+    assert (row.title, row.overrides["title"]) == ("A chipped teapot", "A chipped teapot")
+    assert await desk.verify() == "0 listings drifted"
+    await _edit_product(desk, "A better teapot")
+    assert desk.shelf.title == "A chipped teapot"
+
+
+async def _edit_product(desk: Desk, description: str) -> None:
+    async with desk.shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE product SET title = :title, description_html = :title WHERE id = :id"),
+            {"title": description, "id": desk.stall.goods.product_id},
+        )
+        await tell_outdated(unit, [desk.stall.goods.product_id])
+    await desk.run("base_market")
+    await drain(desk.worker, desk.shop)
+    assert desk.shelf.description == description, "what was not edited by hand follows the product"
+
+
+async def test_the_owner_lets_ours_win_and_the_channel_is_told_again(open_desk: Any) -> None:
+    desk = await open_desk()
+    title = f"Goods {desk.stall.goods.sku}"
+    await desk.told(title)
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    await desk.answer(yes=False)
+    assert desk.shelf.title == title
+    assert (await desk.stall.row()).overrides == {}
+    assert await desk.verify() == "0 listings drifted"
+    desk.shelf.title = "A chipped teapot"
+    assert await desk.verify() == "1 listings drifted", "the same edit, made again, is told again"
+
+
+@pytest.mark.parametrize(("winner", "shown"), [("ours", "Goods"), ("theirs", "A chipped teapot")])
+async def test_an_owner_who_has_said_it_once_is_not_asked(open_desk: Any, winner: str, shown: str) -> None:
+    desk = await open_desk(listings={"hand_edits": winner})
+    await desk.told(f"Goods {desk.stall.goods.sku}")
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    await drain(desk.worker, desk.shop)
+    assert desk.shelf.title.startswith(shown)
+    assert await desk.questions() == []
+    assert await desk.verify() == "0 listings drifted"
+
+
+async def test_a_question_nobody_answered_changes_nothing_and_comes_again(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot")
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    async with desk.shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE approval SET expires_at = :then"), {"then": unit.now - timedelta(hours=1)}
+        )
+    async with desk.shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=desk.shop.tenant_id, cycle="pulse"))
+    await desk.run("executive")
+    assert len(await desk.questions("expired")) == 1
+    assert desk.shelf.title == "A chipped teapot"
+    assert await desk.verify() == "1 listings drifted"
+
+
+async def test_choices_of_one_listing_are_asked_about_once_and_keep_the_groups_words(open_desk: Any) -> None:
+    desk = await open_desk()
+    other = await desk.shop.variant(units=1)
+    second = await desk.shop.listing(desk.stall.account, other, units=1)
+    desk.stall.channel.put(other.sku, 1)
+    shelves = (desk.shelf, desk.stall.channel.shelves[f"x-{other.sku}"])
+    for shelf in shelves:
+        shelf.title, shelf.group = "Teapots", "77"
+    assert await desk.verify() == "0 listings drifted"
+    for shelf in shelves:
+        shelf.title = "Chipped teapots"
+    assert await desk.verify() == "1 listings drifted"
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert {UUID(each) for each in edit["listings"]} == {desk.stall.listing, second}
+    assert edit["theirs"]["of_group"]
+
+
+async def test_while_we_write_ourselves_nothing_counts_as_an_edit(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot")
+    state = await desk.stall.channel.read_listing(desk.stall.external_id)
+    assert state is not None and state.text is not None
+    changed = state.model_copy(update={"text": state.text.model_copy(update={"title": "Ours, on its way"})})
+    before = await desk.stall.row()
+    await desk.told("A better teapot")  # written between the reading and the noticing
+    async with desk.shop.unit() as unit:
+        assert await hand_edits.notice(unit, desk.stall.account, [(before, changed)]) == 0
+    assert await desk.shop.events(ListingEdited) == []
+
+
+@pytest.mark.parametrize(
+    ("winner", "price", "stays"), [("ask", 3500, False), ("theirs", 3500, True), ("theirs", 1001, False)]
+)
+async def test_a_price_set_by_hand_stays_only_where_the_owner_and_the_firewall_let_it(
+    open_desk: Any, winner: str, price: int, stays: bool
+) -> None:
+    desk = await open_desk(listings={"hand_edits": winner})
+    desk.shelf.price = dollars(price)
+    assert await desk.verify() == "1 listings drifted"
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert (edit["price_ours"]["amount_minor"], edit["price_theirs"]["amount_minor"]) == (2999, price)
+    assert ("below the floor" in edit["note"]) == (price == 1001)
+    assert len(await desk.shop.events(OfferChanged)) == (0 if stays else 1)
+    await desk.run("base_market", "pricing")
+    (quote,) = [await _quote(desk)]
+    assert (quote is None) == stays
+    if price == 1001:
+        assert quote.quote.action == "blocked", "one step does not reach the floor: that is for a person"
+
+
+async def _quote(desk: Desk) -> Any:
+    async with desk.shop.store.reader(desk.shop.tenant_id) as session:
+        services = Services(session, desk.shop.tenant_id, desk.shop.store.clock.now())
+        return await services.pricing.quote(desk.stall.listing)
+
+
+async def test_a_list_that_tells_less_is_looked_behind_when_the_listing_was_modified(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot", description_html="<p>Blue</p>", images=("https://img.example/1.jpg",))
+    whole = await desk.stall.channel.read_listing(desk.stall.external_id)
+    assert whole is not None and whole.text is not None
+    less = whole.model_copy(update={"text": whole.text.model_copy(update={"images": None})})
+    shown = hand_edits.shown_by(whole)
+    assert hand_edits.glance(shown, less) == ""
+    later = less.model_copy(update={"modified_at": desk.shop.store.clock.now()})
+    assert hand_edits.glance(shown, later) == "look"
+
+
+async def test_an_override_can_be_dropped_again(open_desk: Any) -> None:
+    desk = await open_desk(listings={"hand_edits": "theirs"})
+    title = f"Goods {desk.stall.goods.sku}"
+    await desk.told(title)
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    async with desk.shop.unit() as unit:
+        await hand_edits.drop_overrides(unit, desk.stall.listing)
+    await desk.run("base_market")
+    await drain(desk.worker, desk.shop)
+    assert desk.shelf.title == title
