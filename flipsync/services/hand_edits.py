@@ -18,7 +18,7 @@ from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import EditedField, ListingEdited, ListingOutdated, OfferChanged
 from flipsync.domain.money import Money
 from flipsync.services.orders import AccountRef
-from flipsync.services.quotes import WINDOW, proposal_for
+from flipsync.services.quotes import WINDOW, lowest_price
 from flipsync.services.tenant_settings import profile
 from flipsync.store.models import Listing
 from flipsync.store.repositories import effects as effect_rows
@@ -177,7 +177,7 @@ async def price_edited(unit: UnitOfWork, account: AccountRef, row: Listing, pric
     keep, note = False, "the pricing policy goes on from it"
     if settings.listings.hand_edits == "theirs":
         (known,) = await pricing_rows.rows(unit.session, since=unit.now - WINDOW, listing_ids=[row.id], market=False)
-        lowest = proposal_for(known, price, settings.pricing, unit.now).lowest(unit.now)
+        lowest = lowest_price(known, settings.pricing, unit.now)
         keep = price.amount_minor >= lowest
         note = "it stays, as the owner wants it"
         if not keep:

@@ -29,7 +29,7 @@ from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
 from flipsync.store.repositories import pricing as pricing_rows
-from flipsync.store.repositories.price_brakes import HourOfMoves
+from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
 WINDOW = timedelta(days=14)
@@ -145,7 +145,13 @@ def _stays(row: PriceRow, choices: PricingChoices, now: datetime) -> bool:
     price = row.by_hand_minor
     if price is None or price != row.current_minor:
         return False
-    return price >= proposal_for(row, Money(amount_minor=price, currency=row.currency), choices, now).lowest(now)
+    return price >= lowest_price(row, choices, now)
+
+
+def lowest_price(row: PriceRow, choices: PricingChoices, now: datetime) -> int:
+    """The lowest price of the listing that the firewall would let through: minor units of the listing's currency."""
+    nothing_moved = HourOfMoves(CatalogueSize(1, 0), 0, 0)  # brakes look at moves, not at floors
+    return proposal_for(row, Money(amount_minor=1, currency=row.currency), choices, now, nothing_moved).lowest(now)
 
 
 def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteRequest | None:
