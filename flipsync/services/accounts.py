@@ -204,6 +204,7 @@ async def replace_credentials(
     merged = credential_ends.with_known_ends(vendor, {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}, kept)
     sealed = seal_credentials(box, unit.tenant_id, account_id, merged)
     changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0}
+    changes |= {"renewal_id": None, "renewal_began_at": None}
     if seller_id:
         changes["seller_id"] = seller_id
     if config is not None:
