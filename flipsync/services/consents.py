@@ -131,6 +131,7 @@ class Consents:
         vendor, config, name, stored = await self._subject(unit, wish)
         consent, installed = known(vendor), self._applications.get(vendor, {})
         credentials, config = with_application(consent, stored, wish.credentials, config, installed)
+        await forget_old(unit)
         now, request_id, state = utc_now(), new_id(), secrets.token_urlsafe(32)
         base = public_url.rstrip("/")
         values: dict[str, Any] = {
