@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,7 +31,8 @@ from flipsync.services.account_vault import AccountVault
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store
 
-BOX = SecretBox(os.urandom(32))
+KEY = os.urandom(32)
+BOX = SecretBox(KEY)
 CONFIG = AccountConfig(vendor="custom", base_url="http://127.0.0.1:9/", currency="USD")
 
 
@@ -198,6 +200,41 @@ async def test_new_keys_wait_for_a_renewal_and_are_not_overwritten_by_it(account
     answer.set()
     await asyncio.gather(renewal, again)
     assert (await account.stored())["refresh_token"].get_secret_value() == "from the seller"
+
+
+_KILLED = """
+import asyncio, base64, os, signal, sys
+from uuid import UUID
+from pydantic import SecretStr
+from flipsync.connectors.oauth import AccessTokens, Grant
+from flipsync.security.secrets import SecretBox
+from flipsync.services.account_vault import AccountVault
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import Store
+
+async def ask(credentials):
+    assert credentials["refresh_token"].get_secret_value() == "r0"  # the vendor gives r1 for it, and forgets r0
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    store = Store(Database(os.environ["BOOKS"], pool_size=1), {})
+    box = SecretBox(base64.b64decode(os.environ["KEY"]))
+    await AccessTokens(AccountVault(store, box, UUID(sys.argv[1]), UUID(sys.argv[2])), {}, ask).current()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_in_between_leaves_the_same_note(
+    account: Account, database_urls: dict[str, str]
+) -> None:
+    environment = os.environ | {"BOOKS": database_urls["worker"], "KEY": base64.b64encode(KEY).decode()}
+    command = [sys.executable, "-c", _KILLED, str(account.tenant_id), str(account.id)]
+    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    account.endpoint.newest = "r1"
+    with pytest.raises(Rejected, match="was cut off before its answer was saved"):
+        await asyncio.wait_for((await account.tokens()).current(), 20)
 
 
 _WORKER = """
