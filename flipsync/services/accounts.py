@@ -60,6 +60,7 @@ class AccountSummary:
     status: AccountStatus
     status_reason: str
     stock_mode: StockMode
+    seller_id: str
     orders_cursor: datetime | None
     last_ok_at: datetime | None
     consecutive_failures: int
@@ -79,6 +80,7 @@ class AccountSummary:
             "status": self.status,
             "status_reason": self.status_reason,
             "stock_mode": self.stock_mode,
+            "seller_id": self.seller_id,
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "orders_cursor": cursor,
             "last_ok_at": last_ok,
@@ -296,6 +298,7 @@ def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...] = ()) -> 
         status=cast(AccountStatus, row.status),
         status_reason=row.status_reason,
         stock_mode=cast(StockMode, row.stock_mode),
+        seller_id=row.seller_id,
         orders_cursor=row.orders_cursor,
         last_ok_at=row.last_ok_at,
         consecutive_failures=row.consecutive_failures,

@@ -78,6 +78,7 @@ class AccountView(View):
     status: accounts.AccountStatus
     status_reason: str
     stock_mode: accounts.StockMode
+    seller_id: str = Field(description="who sells there, as the vendor says; empty where it says nothing")
     orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")
     last_ok_at: Moment | None
     consecutive_failures: int
@@ -214,6 +215,7 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         status=account.status,
         status_reason=account.status_reason,
         stock_mode=account.stock_mode,
+        seller_id=account.seller_id,
         orders_cursor=account.orders_cursor,
         last_ok_at=account.last_ok_at,
         consecutive_failures=account.consecutive_failures,

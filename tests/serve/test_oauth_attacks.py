@@ -182,7 +182,7 @@ async def test_what_shopify_did_not_sign_is_not_believed(
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"user_id": "somebody"}, 400), ({"key_permissions": "read"}, 502), ({"consumer_key": ""}, 422)],
+    [({"user_id": "somebody"}, 400), ({"key_permissions": "read"}, 403), ({"consumer_key": ""}, 422)],
 )
 async def test_keys_that_are_not_what_was_asked_for_are_refused(
     change: dict[str, str], status: int, seller: Seller, market: Any
@@ -235,8 +235,9 @@ async def test_who_started_it_must_still_be_allowed_to(seller: Seller, market: A
     async with backend.store.unit(tenant_id) as unit:
         await disable_user(unit, second.id)
     page = await seller.land(back)
-    assert page.status_code == 502 and "may not connect accounts" in page.text
-    assert (await seller.status(started["id"]))["account_id"] is None
+    assert page.status_code == 403 and "may not connect accounts" in page.text
+    done = await seller.status(started["id"])
+    assert (done["status"], done["account_id"]) == ("denied", None)
 
 
 async def test_a_token_endpoint_that_does_not_answer_leaves_nobody_in_doubt_about_the_doubt(
