@@ -188,11 +188,13 @@ async def replace_credentials(
     *,
     config: AccountConfig | None = None,
     seller_id: str = "",
+    keep_others: bool = False,
 ) -> None:
     """New keys for an account, its webhook secret kept unless given; waits for whoever is renewing the old ones.
 
-    A pause that the old keys were the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when
-    `seller_id` is known and is not the account's.
+    With `keep_others` only those given change, as when an application gets a new secret. A pause that the old keys were
+    the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when `seller_id` is known and is not
+    the account's.
     """
     await rows.lock_credentials(unit.session, account_id)
     row = await usable(unit, account_id)
@@ -203,7 +205,9 @@ async def replace_credentials(
         )
     kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=credentials_purpose(row.id))
     vendor = cast(Vendor, row.vendor)
-    merged = credential_ends.with_known_ends(vendor, {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}, kept)
+    before = kept if keep_others else {WEBHOOK_SECRET: kept[WEBHOOK_SECRET]}
+    changed = credential_ends.with_new_keys(before, credentials)
+    merged = credential_ends.with_known_ends(vendor, changed, kept)
     sealed = seal_credentials(box, unit.tenant_id, account_id, merged)
     changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0}
     changes |= {"renewal_id": None, "renewal_began_at": None}

@@ -52,6 +52,9 @@ class CredentialsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     credentials: Secrets
+    keep_others: bool = Field(
+        default=False, description="those not named stay: an application has a new secret, and the consent is good"
+    )
 
 
 class ReasonRequest(BaseModel):
@@ -173,7 +176,7 @@ async def put_credentials(
 ) -> AccountView:
     async with backend.store.unit(user.tenant_id, cause) as unit:
         given = {name: secret.get_secret_value() for name, secret in form.credentials.items()}
-        await accounts.replace_credentials(unit, backend.box, account_id, given)
+        await accounts.replace_credentials(unit, backend.box, account_id, given, keep_others=form.keep_others)
         return _view(await accounts.get_account(unit.session, account_id))
 
 

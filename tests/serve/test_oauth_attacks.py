@@ -303,6 +303,16 @@ def test_the_installations_application_is_shown_to_the_vendor() -> None:
     assert with_application(consent, {}, own, _ebay(base_url="https://else.example"), INSTALLED)[0] == own
 
 
+def test_an_application_that_got_another_secret_is_used_with_it() -> None:
+    consent = consent_of("ebay")
+    assert consent is not None
+    before = {"client_id": "our client_id", "client_secret": "the old one", "redirect_name": "x", "more": "kept"}
+    keys, _ = with_application(consent, before | {"client_secret_expires_at": "2026-01-01"}, {}, _ebay(), INSTALLED)
+    assert keys == before | {"client_secret": "our client_secret", "redirect_name": "our redirect_name"}
+    theirs = before | {"client_id": "another application"}
+    assert with_application(consent, theirs, {}, _ebay(), INSTALLED)[0] == theirs
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -106,6 +106,25 @@ async def test_new_keys_close_the_warning_and_a_disconnected_account_has_none(
         assert await credential_ends.warn(unit) == 0
 
 
+async def test_a_new_secret_of_the_application_leaves_the_consent_alone(
+    store: Store, tenant: tuple[UUID, UUID]
+) -> None:
+    config = AccountConfig(vendor="amazon", base_url="https://sellingpartnerapi-na.amazon.com", currency="USD")
+    day = "2027-01-01T00:00:00+00:00"
+    keys = {"client_id": "c", "client_secret": "s", "refresh_token": "r", "client_secret_expires_at": day}
+    async with store.unit(tenant[0]) as unit:
+        account_id = await accounts.connect_account(
+            unit, BOX, vendor="amazon", name="amazon", config=config, credentials=keys | {"refresh_expires_at": day}
+        )
+        for changes in ({"client_secret": "s"}, {"client_secret": "new"}):
+            await accounts.replace_credentials(unit, BOX, account_id, changes, keep_others=True)
+            ends = {end.what: end.ends_at for end in (await accounts.get_account(unit.session, account_id)).ends}
+            assert ends["consent"].isoformat() == day
+            assert (ends["client secret"].isoformat() == day) is (changes["client_secret"] == "s")
+        stored = (await accounts.load_account(unit.session, BOX, account_id)).credentials
+    assert stored["refresh_token"].get_secret_value() == "r" and stored["client_secret"].get_secret_value() == "new"
+
+
 async def test_the_daily_look_warns_and_clears_up(
     store: Store, database_urls: dict[str, str], tenant: tuple[UUID, UUID]
 ) -> None:
