@@ -90,6 +90,12 @@ def test_woocommerce() -> None:
     }
 
 
+def test_woocommerce_posts_keys_over_https_only() -> None:
+    with pytest.raises(InvalidInput, match="only over https") as refused:
+        page("woocommerce", delivery_uri="http://us.example/api/v1/oauth/keys/woocommerce")
+    assert "FLIPSYNC_PUBLIC_URL" in refused.value.hint
+
+
 @pytest.mark.parametrize("vendor", CONSENTS)
 def test_every_page_says_nothing_secret_and_can_be_another_servers(vendor: Vendor) -> None:
     url = known(vendor).url(asked(vendor, options={"authorize_url": "http://127.0.0.1:9/page?x=1"}))

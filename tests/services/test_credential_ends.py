@@ -133,13 +133,15 @@ async def test_the_daily_look_warns_and_clears_up(
     wish = Wish("woocommerce", "shop", {"base_url": "https://shop.example.com", "currency": "USD"})
     async with store.unit(tenant_id) as unit:
         consents = Consents(store, BOX, Unlimited(), applications={})
-        old, late, young = [
-            await consents.start(unit, wish, user_id=owner_id, public_url="https://us.example") for _ in range(3)
+        old, late, broken, young = [
+            await consents.start(unit, wish, user_id=owner_id, public_url="https://us.example") for _ in range(4)
         ]
-        for consent, age in ((old, "8 days"), (late, "1 hour")):
+        for consent, age in ((old, "8 days"), (late, "1 hour"), (broken, "1 hour")):
             change = f"UPDATE consent_request SET created_at = created_at - interval '{age}',"
             change += f" expires_at = expires_at - interval '{age}' WHERE id = :id"
             await unit.session.execute(text(change), {"id": consent.id})
+        cut_off = "UPDATE consent_request SET status = 'redeeming', answered_at = expires_at WHERE id = :id"
+        await unit.session.execute(text(cut_off), {"id": broken.id})
     clock = ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
     worker = Store(Database(database_urls["worker"]), {}, clock=clock)
     scheduler = Scheduler(worker, Cadence())
@@ -149,7 +151,8 @@ async def test_the_daily_look_warns_and_clears_up(
     assert await told(store, tenant_id) == [("CredentialsExpiring", 30)]
     async with store.reader(tenant_id) as session:
         rows = {row.id: row.sealed for row in (await session.execute(select(m.ConsentRequest))).scalars()}
-    assert set(rows) == {late.id, young.id} and rows[late.id] == b"" and rows[young.id] != b""
+    assert set(rows) == {late.id, broken.id, young.id}
+    assert rows[late.id] == rows[broken.id] == b"" and rows[young.id] != b""
 
 
 NOW = "2026-03-02T00:00:00+00:00"
