@@ -68,6 +68,8 @@ def installed_applications(environ: Mapping[str, str] | None = None) -> dict[Ven
     environ = os.environ if environ is None else environ
     found: dict[Vendor, dict[str, SecretStr]] = {}
     for vendor in CONSENTS:
+        if not any(name.startswith(f"FLIPSYNC_{vendor.upper()}_") for name in environ):
+            continue  # its modules need not be loaded
         consent = consent_of(vendor)
         names = (
             *(consent.app if consent else ()),

@@ -145,8 +145,9 @@ def connect(
 ) -> None:
     """Try the channel, and when it can be read, put it in the books: the agents take it from there.
 
-    With --browser it prints an address, and waits until the seller has granted access there. The application at the
-    vendor is the one given as credentials, or this installation's own.
+    With --browser it prints an address, and waits until the seller has granted access there (--json: one object with
+    the address, one with the end). The application at the vendor is the one given as credentials, or this
+    installation's own.
     """
     if stock_mode not in ("escrow", "pooled"):
         raise InvalidInput(f"{stock_mode!r} is not a stock mode", hint="escrow or pooled")

@@ -47,6 +47,7 @@ class ConsentDenied(Rejected):
     """The seller, or the vendor for them, said no. The message is for people."""
 
     code = "consent-denied"
+    status = 403
 
 
 class ConsentForged(InvalidInput):

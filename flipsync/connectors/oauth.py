@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
-from flipsync.connectors.vault import Vault
+from flipsync.connectors.vault import OpenVault, Vault
 from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Rejected
 
 #: A token this close to its end is renewed first: a request must not outlive its token.
 MARGIN = timedelta(minutes=2)
@@ -87,17 +88,32 @@ class AccessTokens:
         return until is None or until - self._now() > MARGIN
 
     async def _renew(self, stale: SecretStr | None) -> SecretStr:
-        async with self._vault.open() as opened:
+        async with self._vault.renewing() as opened:
             # Another process may have been here first.
             token, until = self._stored(opened.credentials)
             fresh = stale is None or (token is not None and token.get_secret_value() != stale.get_secret_value())
             if token is None or not fresh or not self._lasts(until):
-                grant = await self._ask(opened.credentials)
+                grant = await self._granted(opened)
                 token, until = grant.access_token, _after(self._now(), grant.expires_in)
                 await opened.save(as_stored(grant, self._now(), self._name))
                 self._renewed_at = self._now()
             self._token, self._expires_at = token, until
         return token
+
+    async def _granted(self, opened: OpenVault) -> Grant:
+        try:
+            return await self._ask(opened.credentials)
+        except Rejected as refused:
+            if not refused.auth or opened.cut_off is None:
+                raise
+            raise Rejected(
+                f"{refused.message}; a renewal of {opened.cut_off:%Y-%m-%d %H:%M} UTC was cut off before its answer was"
+                " saved: the vendor may have replaced the refresh token, and nobody has the new one",
+                hint="connect the account again: the vendor replaces what it gave before",
+                vendor_code=refused.vendor_code,
+                vendor_status=refused.vendor_status,
+                auth=True,
+            ) from refused
 
 
 def as_stored(grant: Grant, now: datetime, name: str = "access") -> dict[str, SecretStr | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from pydantic import SecretStr
 
 from flipsync.connectors.oauth import lasting_ends
 from flipsync.domain.channel import Vendor
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import ChannelError, Rejected, Retryable
+from flipsync.domain.ids import new_id
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts, credential_ends
 from flipsync.store.repositories import accounts as rows
@@ -48,6 +52,27 @@ class AccountVault:
             account = await accounts.load_account(unit.session, self._box, self._account_id)
             yield _OpenAccount(unit, self._box, account.id, account.credentials)
 
+    @asynccontextmanager
+    async def renewing(self) -> AsyncIterator[_OpenAccount]:
+        """As `open`. The note is struck in the transaction that saves the answer, or when nothing was given out; after
+        OutcomeUnknown, and when the process dies, it stays."""
+        renewal_id, account_id = new_id(), self._account_id
+        async with self._store.unit(self._tenant_id) as unit:
+            await rows.begin_renewal(unit.session, account_id, renewal_id, utc_now())
+        failed: ChannelError | None = None
+        async with self._store.unit(self._tenant_id) as unit:
+            await rows.lock_credentials(unit.session, account_id)
+            account = await accounts.load_account(unit.session, self._box, account_id)
+            cut_off = await rows.renewal_cut_off(unit.session, account_id, renewal_id)
+            opened = _OpenAccount(unit, self._box, account.id, account.credentials, cut_off)
+            try:
+                yield opened
+            except (Rejected, Retryable) as error:
+                failed = error
+            await rows.end_renewal(unit.session, account_id, None if opened.saved else renewal_id)
+        if failed is not None:
+            raise failed
+
 
 @dataclass
 class _OpenAccount:
@@ -55,8 +80,11 @@ class _OpenAccount:
     _box: SecretBox
     _account_id: UUID
     credentials: dict[str, SecretStr]
+    cut_off: datetime | None = None
+    saved: bool = False
 
     async def save(self, changes: Mapping[str, SecretStr | None]) -> None:
+        self.saved = True
         # Read again: a person may have entered new keys while the vendor was asked.
         row = await accounts.usable(self._unit, self._account_id)
         kept = self._box.open(

@@ -60,6 +60,7 @@ class AccountSummary:
     status: AccountStatus
     status_reason: str
     stock_mode: StockMode
+    seller_id: str
     orders_cursor: datetime | None
     last_ok_at: datetime | None
     consecutive_failures: int
@@ -79,6 +80,7 @@ class AccountSummary:
             "status": self.status,
             "status_reason": self.status_reason,
             "stock_mode": self.stock_mode,
+            "seller_id": self.seller_id,
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "orders_cursor": cursor,
             "last_ok_at": last_ok,
@@ -186,11 +188,13 @@ async def replace_credentials(
     *,
     config: AccountConfig | None = None,
     seller_id: str = "",
+    keep_others: bool = False,
 ) -> None:
     """New keys for an account, its webhook secret kept unless given; waits for whoever is renewing the old ones.
 
-    A pause that the old keys were the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when
-    `seller_id` is known and is not the account's.
+    With `keep_others` only those given change, as when an application gets a new secret. A pause that the old keys were
+    the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when `seller_id` is known and is not
+    the account's.
     """
     await rows.lock_credentials(unit.session, account_id)
     row = await usable(unit, account_id)
@@ -201,9 +205,12 @@ async def replace_credentials(
         )
     kept = box.open(row.credentials_encrypted, tenant_id=row.tenant_id, purpose=credentials_purpose(row.id))
     vendor = cast(Vendor, row.vendor)
-    merged = credential_ends.with_known_ends(vendor, {WEBHOOK_SECRET: kept[WEBHOOK_SECRET], **credentials}, kept)
+    before = kept if keep_others else {WEBHOOK_SECRET: kept[WEBHOOK_SECRET]}
+    changed = credential_ends.with_new_keys(before, credentials)
+    merged = credential_ends.with_known_ends(vendor, changed, kept)
     sealed = seal_credentials(box, unit.tenant_id, account_id, merged)
     changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0}
+    changes |= {"renewal_id": None, "renewal_began_at": None}
     if seller_id:
         changes["seller_id"] = seller_id
     if config is not None:
@@ -295,6 +302,7 @@ def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...] = ()) -> 
         status=cast(AccountStatus, row.status),
         status_reason=row.status_reason,
         stock_mode=cast(StockMode, row.stock_mode),
+        seller_id=row.seller_id,
         orders_cursor=row.orders_cursor,
         last_ok_at=row.last_ok_at,
         consecutive_failures=row.consecutive_failures,

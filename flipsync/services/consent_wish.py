@@ -16,12 +16,12 @@ from flipsync.connectors.marketplaces import consent_of
 from flipsync.domain.channel import Vendor
 from flipsync.domain.errors import InvalidInput
 from flipsync.services.accounts import StockMode
+from flipsync.services.credential_ends import TERM, with_new_keys
 
 #: an installation's own applications: vendor → its keys, and endpoints where they are not the vendor's
 Applications = Mapping[Vendor, Mapping[str, SecretStr]]
 
 _ENDPOINTS = ("base_url", "token_url", "authorize_url")
-_TERM = "client_secret_expires_at"
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,13 @@ def with_application(
     The installation's is made known to the vendor alone, or to the endpoints the installation names: not to those
     that a request names, whose owner could keep its secret. Raises InvalidInput.
     """
-    own = _with_new_keys(stored, {name: value for name, value in given.items() if value})
+    own = with_new_keys(stored, {name: value for name, value in given.items() if value})
     missing = consent.missing(own)
-    if not missing:
-        return own, config
     installed = {name: value.get_secret_value() for name, value in installation.items()}
+    # the same application may have got another secret since
+    same = bool(consent.app) and not given and own.get("client_id") == installed.get("client_id")
+    if not missing and not same:
+        return own, config
     if consent.missing(installed) or any(name in given for name in consent.app):
         variables = " ".join(f"FLIPSYNC_{consent.vendor.upper()}_{name.upper()}" for name in missing)
         raise InvalidInput(
@@ -106,15 +108,7 @@ def with_application(
     if "token_url" in installed:
         changes["token_url"] = installed["token_url"]
     application = {k: v for k, v in installed.items() if k not in _ENDPOINTS}
-    return _with_new_keys(own, application), AccountConfig.model_validate({**config.model_dump(mode="json"), **changes})
-
-
-def _with_new_keys(before: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
-    """The term of one secret is not that of another."""
-    merged = {**before, **keys}
-    if _TERM not in keys and merged.get("client_secret") != before.get("client_secret"):
-        merged.pop(_TERM, None)
-    return merged
+    return with_new_keys(own, application), AccountConfig.model_validate({**config.model_dump(mode="json"), **changes})
 
 
 def check_return(wanted: str, origins: Collection[str]) -> None:
@@ -137,7 +131,7 @@ def without_tokens(credentials: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in credentials.items()
-        if name == _TERM or not name.endswith(("_token", "_expires_at"))
+        if name == TERM or not name.endswith(("_token", "_expires_at"))
     }
 
 

@@ -131,6 +131,7 @@ class Consents:
         vendor, config, name, stored = await self._subject(unit, wish)
         consent, installed = known(vendor), self._applications.get(vendor, {})
         credentials, config = with_application(consent, stored, wish.credentials, config, installed)
+        await forget_old(unit)
         now, request_id, state = utc_now(), new_id(), secrets.token_urlsafe(32)
         base = public_url.rstrip("/")
         values: dict[str, Any] = {
@@ -240,10 +241,9 @@ class Consents:
                 await self._check_user(unit.session, row.user_id)
                 keys = consent.delivered(body, str(row.id)) if body is not None else None
                 consented = None if keys is not None else consent.read(query, asked.app, config)
-            except Rejected as error:
-                status: Status = "denied" if isinstance(error, ConsentDenied) else "failed"
-                await _end(unit.session, row.id, status, error)
-                return _refused(error, vendor, status, row.return_to)
+            except ConsentDenied as error:
+                await _end(unit.session, row.id, "denied", error)
+                return _refused(error, vendor, "denied", row.return_to)
             await rows.update_request(unit.session, row.id, {"status": "redeeming", "answered_at": now})
             return _Taken(
                 id=row.id,
@@ -263,7 +263,9 @@ class Consents:
     async def _check_user(self, session: AsyncSession, user_id: UUID) -> None:
         user = await user_rows.get_user(session, user_id)
         if user is None or user.disabled_at is not None or not allows(as_role(user.role), "accounts:write"):
-            raise Rejected("whoever started this may not connect accounts any more")
+            raise ConsentDenied(
+                "whoever started this may not connect accounts any more", hint="ask an owner to start it"
+            )
 
     async def _complete(self, taken: _Taken) -> Landed:
         try:

@@ -26,6 +26,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 #: days before the end at which it is told; 0: it has ended
 THRESHOLDS = (0, 1, 7, 30)
+#: when the application's secret ends
+TERM = "client_secret_expires_at"
 _NAMES = {"refresh": "consent", "access": "access token"}
 
 
@@ -53,13 +55,21 @@ def with_known_ends(
     for name, value in credentials.items():
         if name.endswith("_expires_at") and value:
             complete[name] = _date(name, value).isoformat()
-    consent, name = consent_of(vendor), "client_secret_expires_at"
+    consent = consent_of(vendor)
     secret = complete.get("client_secret")
-    if consent is None or consent.secret_lasts is None or not secret or complete.get(name):
+    if consent is None or consent.secret_lasts is None or not secret or complete.get(TERM):
         return complete
-    same = before is not None and before.get("client_secret") == secret and before.get(name)
-    complete[name] = same or (utc_now() + consent.secret_lasts).isoformat()
+    same = before is not None and before.get("client_secret") == secret and before.get(TERM)
+    complete[TERM] = same or (utc_now() + consent.secret_lasts).isoformat()
     return complete
+
+
+def with_new_keys(before: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
+    """The credentials with some of them changed. The term of one secret is not that of another."""
+    merged = {**before, **keys}
+    if TERM not in keys and merged.get("client_secret") != before.get("client_secret"):
+        merged.pop(TERM, None)
+    return merged
 
 
 async def record(unit: UnitOfWork, account_id: UUID, vendor: Vendor, credentials: Mapping[str, str]) -> None:

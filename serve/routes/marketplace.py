@@ -52,6 +52,9 @@ class CredentialsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     credentials: Secrets
+    keep_others: bool = Field(
+        default=False, description="those not named stay: an application has a new secret, and the consent is good"
+    )
 
 
 class ReasonRequest(BaseModel):
@@ -78,6 +81,7 @@ class AccountView(View):
     status: accounts.AccountStatus
     status_reason: str
     stock_mode: accounts.StockMode
+    seller_id: str = Field(description="who sells there, as the vendor says; empty where it says nothing")
     orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")
     last_ok_at: Moment | None
     consecutive_failures: int
@@ -172,7 +176,7 @@ async def put_credentials(
 ) -> AccountView:
     async with backend.store.unit(user.tenant_id, cause) as unit:
         given = {name: secret.get_secret_value() for name, secret in form.credentials.items()}
-        await accounts.replace_credentials(unit, backend.box, account_id, given)
+        await accounts.replace_credentials(unit, backend.box, account_id, given, keep_others=form.keep_others)
         return _view(await accounts.get_account(unit.session, account_id))
 
 
@@ -214,6 +218,7 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         status=account.status,
         status_reason=account.status_reason,
         stock_mode=account.stock_mode,
+        seller_id=account.seller_id,
         orders_cursor=account.orders_cursor,
         last_ok_at=account.last_ok_at,
         consecutive_failures=account.consecutive_failures,

@@ -136,7 +136,7 @@ async def get_consent(consent_id: UUID, user: Reader, backend: BackendDep) -> Co
     "/callback/{vendor}",
     summary="Come back from the vendor",
     response_class=HTMLResponse,
-    responses={**problems(400, 404, 409, 502), **_PAGE, 303: {"description": "To `return_to` of the consent"}},
+    responses={**problems(400, 403, 404, 409, 502), **_PAGE, 303: {"description": "To `return_to` of the consent"}},
 )
 async def callback(
     vendor: Vendor,
@@ -155,7 +155,7 @@ async def callback(
     return HTMLResponse(_page(landed), status_code=200 if landed.error is None else landed.error.status)
 
 
-@router.post("/keys/{vendor}", summary="Deliver keys", status_code=200, responses=problems(400, 404, 409, 502))
+@router.post("/keys/{vendor}", summary="Deliver keys", status_code=200, responses=problems(400, 403, 404, 409, 502))
 async def keys(
     vendor: Vendor,
     backend: BackendDep,

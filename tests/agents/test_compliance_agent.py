@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from shop import Shop, dollars
 
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.channel import Offer
 from flipsync.domain.commands import ChangePrice, PauseAccount, PublishListing, ReviseListing
-from flipsync.domain.events import AccountHealthChanged, EffectFailed
+from flipsync.domain.events import AccountHealthChanged, CredentialsExpiring, CredentialsRenewed, EffectFailed
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
 from flipsync.services import accounts
@@ -45,6 +47,17 @@ async def test_other_failures_are_noted(shop: Shop) -> None:
     assert (await shop.decide(ComplianceAgent(), failed(account, auth=False))).is_hold
     health = AccountHealthChanged(account_id=account.id, vendor="custom", healthy=False, cause="slow answers")
     assert "slow answers" in (await shop.decide(ComplianceAgent(), health)).rationale
+
+
+@pytest.mark.parametrize(("days", "said"), [(7, "ends on 2027-05-31"), (0, "has ended")])
+async def test_an_access_that_ends_is_for_the_owner_to_renew(shop: Shop, days: int, said: str) -> None:
+    account = await shop.account()
+    ends_at = datetime(2027, 5, 31, tzinfo=UTC)
+    soon = CredentialsExpiring(account_id=account.id, vendor="custom", credential="consent", ends_at=ends_at, days=days)
+    decision = await shop.decide(ComplianceAgent(), soon)
+    assert decision.is_hold and said in decision.rationale and "owner" in decision.rationale
+    renewed = CredentialsRenewed(account_id=account.id, vendor="custom", credential="consent")
+    assert "renewed" in (await shop.decide(ComplianceAgent(), renewed)).rationale
 
 
 def offer(title: str = "A teapot", description: str = "") -> Offer:

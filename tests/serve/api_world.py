@@ -80,7 +80,7 @@ async def found_business(
             place={"base_url": "https://shop.example.com", "currency": "USD"},
         )
         consents = Consents(store, box, Unlimited(), applications={})
-        started = await consents.start(unit, wish, user_id=owner_id, public_url="http://api.test")
+        started = await consents.start(unit, wish, user_id=owner_id, public_url="https://api.test")
         business.ids["consent_id"] = started.id
         await credential_ends.record(
             unit, business.ids["account_id"], "custom", {"refresh_expires_at": "2099-01-01T00:00:00+00:00"}

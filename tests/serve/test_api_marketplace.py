@@ -64,6 +64,10 @@ async def test_an_account_from_connecting_to_disconnecting(
     after = await stored()
     assert after.credentials["token"].get_secret_value() == "revoked"
     assert after.webhook_secret == before.webhook_secret, "the channel still signs with it"
+    added = {"credentials": {"client_secret": "a new one"}, "keep_others": True}
+    assert (await client.put(f"{account}/credentials", headers=alpha.headers(), json=added)).status_code == 200
+    both = (await stored()).credentials
+    assert [both[name].get_secret_value() for name in ("token", "client_secret")] == ["revoked", "a new one"]
     refused = await client.post(f"{account}/probe", headers=alpha.headers())
     assert (refused.status_code, refused.json()["type"]) == (502, "urn:flipsync:error:channel-rejected")
 

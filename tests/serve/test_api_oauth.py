@@ -57,6 +57,8 @@ async def test_a_seller_says_yes_and_the_account_works(
     assert done["status"] == "connected"
     account = await seller.account(done["account_id"])
     assert (account["vendor"], account["status"]) == (vendor, "connected")
+    sellers = {"amazon": "A3SANDBOXSELLER", "ebay": "u8sAnDbOxQ", "shopify": "sandbox-shop.myshopify.com"}
+    assert account["seller_id"] == sellers.get(vendor, "")
     probed = await seller.http.post(
         f"{seller.api_url}{API}/marketplace/accounts/{done['account_id']}/probe", headers=seller.business.headers()
     )
@@ -78,6 +80,7 @@ async def test_a_seller_says_yes_and_the_account_works(
 async def test_a_seller_says_no(vendor: str, seller: Seller, market: Any) -> None:
     started = await seller.start(form_of(market.channels[vendor], vendor))
     page = await seller.land(await seller.decide(started["url"], "deny"))
+    assert page.status_code == 403
     assert "the access was not granted" in page.text and "Not connected" in page.text
     done = await seller.status(started["id"])
     assert (done["status"], done["detail"], done["account_id"]) == ("denied", "the access was not granted", None)

@@ -182,7 +182,7 @@ async def test_what_shopify_did_not_sign_is_not_believed(
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"user_id": "somebody"}, 400), ({"key_permissions": "read"}, 502), ({"consumer_key": ""}, 422)],
+    [({"user_id": "somebody"}, 400), ({"key_permissions": "read"}, 403), ({"consumer_key": ""}, 422)],
 )
 async def test_keys_that_are_not_what_was_asked_for_are_refused(
     change: dict[str, str], status: int, seller: Seller, market: Any
@@ -235,8 +235,9 @@ async def test_who_started_it_must_still_be_allowed_to(seller: Seller, market: A
     async with backend.store.unit(tenant_id) as unit:
         await disable_user(unit, second.id)
     page = await seller.land(back)
-    assert page.status_code == 502 and "may not connect accounts" in page.text
-    assert (await seller.status(started["id"]))["account_id"] is None
+    assert page.status_code == 403 and "may not connect accounts" in page.text
+    done = await seller.status(started["id"])
+    assert (done["status"], done["account_id"]) == ("denied", None)
 
 
 async def test_a_token_endpoint_that_does_not_answer_leaves_nobody_in_doubt_about_the_doubt(
@@ -300,6 +301,16 @@ def test_the_installations_application_is_shown_to_the_vendor() -> None:
     assert keys["client_secret"] == "our client_secret" and config == _ebay()
     own = dict.fromkeys(INSTALLED, "own")
     assert with_application(consent, {}, own, _ebay(base_url="https://else.example"), INSTALLED)[0] == own
+
+
+def test_an_application_that_got_another_secret_is_used_with_it() -> None:
+    consent = consent_of("ebay")
+    assert consent is not None
+    before = {"client_id": "our client_id", "client_secret": "the old one", "redirect_name": "x", "more": "kept"}
+    keys, _ = with_application(consent, before | {"client_secret_expires_at": "2026-01-01"}, {}, _ebay(), INSTALLED)
+    assert keys == before | {"client_secret": "our client_secret", "redirect_name": "our redirect_name"}
+    theirs = before | {"client_id": "another application"}
+    assert with_application(consent, theirs, {}, _ebay(), INSTALLED)[0] == theirs
 
 
 @pytest.mark.parametrize(

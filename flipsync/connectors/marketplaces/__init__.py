@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnector
-from flipsync.connectors.consent import Consent
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import Vendor
+
+if TYPE_CHECKING:
+    from flipsync.connectors.consent import Consent
 
 #: Where each vendor's class is; imported when first asked for, since every process pays for every import.
 CONNECTORS: dict[Vendor, tuple[str, str]] = {

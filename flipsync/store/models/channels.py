@@ -33,6 +33,9 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     stock_mode: Mapped[str] = mapped_column(default="escrow")
     #: who sells there, as the vendor says; "" where it says nothing, or the address alone tells
     seller_id: Mapped[str] = mapped_column(default="", server_default="")
+    #: a renewal of its tokens that began and has not ended: under way, or cut off (see services.account_vault)
+    renewal_id: Mapped[UUID | None]
+    renewal_began_at: Mapped[datetime | None]
     orders_cursor: Mapped[datetime | None]
     #: when it was first seen what the account offers; before that nothing new is listed on it
     surveyed_at: Mapped[datetime | None]

@@ -51,6 +51,31 @@ async def lock_credentials(session: AsyncSession, account_id: UUID) -> None:
     )
 
 
+async def begin_renewal(session: AsyncSession, account_id: UUID, renewal_id: UUID, at: datetime) -> None:
+    """Note that the vendor is going to be asked, unless an earlier renewal is on record that has not ended."""
+    await session.execute(
+        update(MarketplaceAccount)
+        .where(MarketplaceAccount.id == account_id, MarketplaceAccount.renewal_id.is_(None))
+        .values(renewal_id=renewal_id, renewal_began_at=at)
+    )
+
+
+async def end_renewal(session: AsyncSession, account_id: UUID, renewal_id: UUID | None) -> None:
+    """Strike the note of that renewal; with None whichever there is."""
+    which = [MarketplaceAccount.id == account_id]
+    if renewal_id is not None:
+        which.append(MarketplaceAccount.renewal_id == renewal_id)
+    await session.execute(update(MarketplaceAccount).where(*which).values(renewal_id=None, renewal_began_at=None))
+
+
+async def renewal_cut_off(session: AsyncSession, account_id: UUID, own: UUID) -> datetime | None:
+    """When a renewal began that is on record and is not one's own."""
+    query = select(MarketplaceAccount.renewal_began_at).where(
+        MarketplaceAccount.id == account_id, MarketplaceAccount.renewal_id != own
+    )
+    return (await session.execute(query)).scalar_one_or_none()
+
+
 async def find_accounts(
     session: AsyncSession, *, vendor: str | None = None, status: str | None = None
 ) -> Sequence[MarketplaceAccount]:

@@ -49,9 +49,9 @@ async def delete_requests_before(session: AsyncSession, moment: datetime) -> int
 
 
 async def forget_secrets(session: AsyncSession, now: datetime) -> None:
-    """Requests that nobody answered in time keep no secrets."""
-    stale = (ConsentRequest.expires_at < now, ConsentRequest.status == "waiting", ConsentRequest.sealed != b"")
-    await session.execute(update(ConsentRequest).where(*stale).values(sealed=b""))
+    """Requests that nobody answered in time, or whose answer was cut off, keep no secrets."""
+    stale = ConsentRequest.expires_at < now, ConsentRequest.status.in_(("waiting", "redeeming"))
+    await session.execute(update(ConsentRequest).where(*stale, ConsentRequest.sealed != b"").values(sealed=b""))
 
 
 async def ends_of(session: AsyncSession, account_id: UUID) -> Sequence[CredentialEnd]:

@@ -18,6 +18,8 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.errors import InvalidInput
 
 _APP_NAME = "FlipSync"
+#: a shop on this machine may be a sandbox, which does not insist
+_HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class _Keys(BaseModel):
@@ -39,6 +41,12 @@ class WooCommerceConsent(Consent):
         return True  # there is no application whose secret could be lost
 
     def page_query(self, asked: Asked) -> dict[str, str]:
+        """Raises InvalidInput for an address of ours that the shop would refuse to post keys to."""
+        if not asked.delivery_uri.startswith("https://") and asked.config.base_url.host not in _HERE:
+            raise InvalidInput(
+                "the shop posts its keys to this API, and does so only over https",
+                hint="set FLIPSYNC_PUBLIC_URL to the https address of this API",
+            )
         return {
             "app_name": _APP_NAME,
             "scope": "read_write",

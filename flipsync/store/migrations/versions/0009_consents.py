@@ -33,6 +33,8 @@ def _owned(table: str) -> tuple[sa.Column[Any] | sa.Constraint, ...]:
 
 def upgrade() -> None:
     op.add_column("marketplace_account", sa.Column("seller_id", sa.String(), nullable=False, server_default=""))
+    op.add_column("marketplace_account", sa.Column("renewal_id", sa.Uuid(), nullable=True))
+    op.add_column("marketplace_account", sa.Column("renewal_began_at", _WHEN, nullable=True))
     op.create_table(
         "consent_request",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -98,4 +100,5 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION consent_request_tenant(text)")
     op.drop_table("credential_end")
     op.drop_table("consent_request")
-    op.drop_column("marketplace_account", "seller_id")
+    for column in ("renewal_began_at", "renewal_id", "seller_id"):
+        op.drop_column("marketplace_account", column)
