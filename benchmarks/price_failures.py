@@ -16,7 +16,8 @@ from benchmarks.price_oracle import Fee, spare
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
-from flipsync.services.pricing import Allow, Clamp, Firewall, PriceProposal, stripe_us
+from flipsync.services.fees import stripe_us
+from flipsync.services.pricing import Allow, Clamp, Firewall, PriceProposal
 
 BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
 KEY = b"a key for replays, long enough.."

@@ -17,6 +17,7 @@ from flipsync.domain.clock import ManualClock
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import MAX_MINOR, Money, usd
+from flipsync.services.fees import stripe_us
 from flipsync.services.pricing import (
     Allow,
     Ask,
@@ -29,7 +30,6 @@ from flipsync.services.pricing import (
     FirewallLimits,
     PriceProposal,
     net_profit,
-    stripe_us,
 )
 from flipsync.services.pricing.rules import RULE_VERSIONS, RULES, Rule
 
