@@ -1,18 +1,20 @@
 """The fees of one order by the tables, what the vendor pays out, and what is given back with a refund.
 
 Rounding: a fee charged on each unit (Amazon's referral fee) is rounded for one unit and taken as often as there are
-units; a fee on the order is rounded once; a fee on fees (tax on fees) is rounded for each fee it is taken on.
+units; one on each line (eBay's final value fee, by the line's category) for each line; one on the order once; a fee on
+fees (tax on fees) for each fee it is taken on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from flipsync.domain.errors import InvalidInput
 from flipsync.services.fees.profile import HOME, FeeProfile
-from flipsync.services.fees.tariff import BY_ORDER, Tariff, choose, missing, rows_of
-from flipsync.services.pricing.fees import divide
+from flipsync.services.fees.tariff import BY_ORDER, Ladder, Tariff, choose, missing, rows_of
+from flipsync.services.pricing.fees import PPM, divide
 
 #: vendors that pay the tax the buyer paid out to us; marketplaces keep it and pay it to the state themselves
 _TAX_IS_OURS_TO_PAY = frozenset({"shopify", "woocommerce", "custom", "vendure", "medusa", "python"})
@@ -96,6 +98,8 @@ def predict(sale: Sale) -> Prediction:
         for row in rows_of(sale.vendor, sale.country)
         if row.holds(sale.at) and row.per in BY_ORDER and row.currency == sale.currency
     ]
+    if not rows and sale.profile.commission_bps is not None:
+        rows = [_commission(sale)]
     if not rows:
         raise InvalidInput(
             f"the fees of {sale.vendor} in {sale.country or sale.currency} are not known on {sale.at:%Y-%m-%d}",
@@ -106,15 +110,16 @@ def predict(sale: Sale) -> Prediction:
     fees: list[PredictedFee] = []
     for index, item in enumerate(sale.items):
         scopes = tuple(filter(None, (item.category or profile.category, profile.plan, item.size or profile.size)))
-        by_unit = [row for row in rows if row.per == "unit"]
+        by_unit = [row for row in rows if row.per in ("unit", "line")]
         chosen = choose(by_unit, flags, scopes)
         if unknown := missing(chosen, flags):
             raise InvalidInput(
                 f"{unknown[0]} of this item is not known", hint="Set its size tier: " + ", ".join(scopes)
             )
         for kind, row in chosen.items():
-            each = row.fee(_base(row, item.goods, item.shipping, item.tax), share_of=item.units, ad_rate_ppm=ad_rate)
-            fees.append(PredictedFee(kind, each * item.units, row, index))
+            times = item.units if row.per == "unit" else 1
+            each = row.fee(_base(row, item.goods, item.shipping, item.tax), share_of=times, ad_rate_ppm=ad_rate)
+            fees.append(PredictedFee(kind, each * times, row, index))
     goods, shipping = sum(item.goods for item in sale.items), sum(item.shipping for item in sale.items)
     tax = sum(item.tax for item in sale.items)
     scopes = tuple(filter(None, (_category(sale), profile.plan, profile.size)))
@@ -127,6 +132,30 @@ def predict(sale: Sale) -> Prediction:
     for row in sorted(on_fees, key=lambda each: each.kind == "tax_on_fees"):
         fees.append(PredictedFee(row.kind, sum(row.fee(fee.amount) for fee in fees), row))
     return Prediction(sale, goods + shipping, tax, tuple(fees))
+
+
+def _commission(sale: Sale) -> Tariff:
+    """The fee of a channel without a table, as its owner tells it: a share of goods and shipping, and an amount."""
+    return Tariff(
+        vendor=sale.vendor,
+        country=sale.country,
+        currency=sale.currency,
+        kind="commission",
+        scope="",
+        when=frozenset(),
+        rate=Ladder(((None, (sale.profile.commission_bps or 0) * 100),)),
+        fixed=Ladder(((None, sale.profile.commission_fixed_minor * PPM),)),
+        least=None,
+        most=None,
+        basis="item+shipping",
+        per="order",
+        rounding="half_up",
+        on_refund="returned" if sale.profile.commission_returned else "kept",
+        since=sale.at,
+        until=None,
+        confidence="confirmed",
+        source="the owner's setting",
+    )
 
 
 def _category(sale: Sale) -> str:
@@ -153,28 +182,32 @@ class Refunded:
         return -self.amount - sum(fee.amount for fee in self.fees)
 
 
-def predict_refund(prediction: Prediction, refunded: int, *, at: datetime | None = None) -> Refunded:
+def predict_refund(
+    prediction: Prediction, refunded: int, *, units: Mapping[int, int] | None = None, at: datetime | None = None
+) -> Refunded:
     """The refund of `refunded` minor units (goods and shipping) of an order; tax follows in proportion.
 
-    A fee that is given back comes back in proportion; a fixed fee kept by the vendor does not come back.
+    `units` are the units given back by item, where whole units were: their fees come back as they were charged. Without
+    them a fee comes back in proportion to the money. What the vendor keeps does not come back.
     """
     if not 0 <= refunded <= prediction.gross or not prediction.gross:
         raise InvalidInput(f"{refunded} cannot be refunded of an order of {prediction.gross} minor units")
-    sale = prediction.sale
-    back = [
-        PredictedFee(fee.kind, -divide(fee.amount * refunded, prediction.gross, "half_up"), fee.tariff, fee.item)
-        for fee in prediction.fees
-        if fee.tariff.on_refund == "returned"
-    ]
-    profile = sale.profile
+    sale, profile = prediction.sale, prediction.sale.profile
     rows = [row for row in rows_of(sale.vendor, sale.country) if row.per == "refund" and row.holds(at or sale.at)]
-    charged = []
-    for kind, row in choose(rows, profile.flags | sale.flags, (profile.category, profile.plan)).items():
-        if row.basis == "referral":
-            for fee in back:
-                if fee.kind == "referral" and fee.amount:
-                    charged.append(PredictedFee(kind, row.fee(-fee.amount), row, fee.item))
-        else:
-            charged.append(PredictedFee(kind, row.fee(refunded), row))
+    of_refund = choose(rows, profile.flags | sale.flags, (profile.category, profile.plan))
+    fees: list[PredictedFee] = []
+    for fee in prediction.fees:
+        if fee.tariff.on_refund != "returned":
+            continue
+        sold = sale.items[fee.item].units if fee.item is not None and fee.tariff.per == "unit" else 1
+        gone = units.get(fee.item or 0, 0) if units is not None and fee.tariff.per == "unit" else None
+        back = divide(fee.amount * refunded, prediction.gross, "half_up") if gone is None else fee.amount // sold * gone
+        if back:
+            fees.append(PredictedFee(fee.kind, -back, fee.tariff, fee.item))
+        for kind, row in of_refund.items():
+            if row.basis == fee.kind and back:
+                times = gone or 1
+                fees.append(PredictedFee(kind, row.fee(back, share_of=times) * times, row, fee.item))
+    fees += [PredictedFee(kind, row.fee(refunded), row) for kind, row in of_refund.items() if row.basis == "item"]
     tax = divide(prediction.tax * refunded, prediction.gross, "half_up")
-    return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), (*back, *charged))
+    return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), tuple(fees))

@@ -26,6 +26,11 @@ class FeeProfile(BaseModel):
     category: str = "most"
     size: str = Field(default="", description="size tier, where the channel ships for us")
     flags: frozenset[str] = frozenset()
+    commission_bps: int | None = Field(
+        default=None, ge=0, lt=10_000, description="of goods and shipping, where the vendor publishes no fees"
+    )
+    commission_fixed_minor: int = Field(default=0, ge=0)
+    commission_returned: bool = Field(default=True, description="whether a refund gives it back")
     ad_rate_bps: int = Field(default=0, ge=0, lt=10_000, description="of campaigns that take a share of the sale")
 
 

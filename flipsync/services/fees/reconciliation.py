@@ -22,6 +22,7 @@ Named = Literal[
     "unknown_line",
 ]
 
+_PROCEEDS = ("goods", "shipping", "tax")
 #: what the vendors call it in settlements: Amazon's finances and flat files, eBay's Finances API, Stripe's and
 #: Shopify's balance transactions, PayPal's transaction search; to the kinds of ours it covers (empty: all fees)
 VENDOR_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -53,6 +54,7 @@ VENDOR_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "REGULATORY_OPERATING_FEE": ("regulatory_operating",),
         "VAT": ("tax_on_fees",),
     },
+    "custom": {"order": _PROCEEDS, "commission": ("commission",)},
     "shopify": {"charge": ("goods", "shipping", "tax"), "fee": (), "transaction_fee": ("third_party_transaction",)},
     "woocommerce": {
         "charge": ("goods", "shipping", "tax"),
@@ -61,7 +63,6 @@ VENDOR_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "tax": ("tax_on_fees",),
     },
 }
-_PROCEEDS = ("goods", "shipping", "tax")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import fees as benchmark
+from benchmarks import settlements
 from flipsync.services.fees import Sale, SettledLine, SoldItem, default_profile, predict, predict_refund, reconcile
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -88,3 +94,37 @@ def test_named_differences_always_add_up(lines: list[SettledLine], refunded: boo
     assert told.unexplained == 0
     assert told.settled == sum(line.amount for line in lines)
     assert told.predicted == AMAZON.payout + (refund.payout if refund else 0)
+
+
+# --- the benchmark's generator, which knows nothing of ours -----------------------------------------------------------
+
+
+def test_the_settlement_generator_imports_nothing_of_ours() -> None:
+    tree = ast.parse(Path(settlements.__file__).read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert imported <= {"__future__", "random", "dataclasses", "datetime", "decimal"}
+
+
+@pytest.mark.parametrize("channel", settlements.CHANNELS)
+def test_payouts_are_predicted_within_a_cent(channel: str) -> None:
+    rng = random.Random(channel)
+    for _ in range(300):
+        found = benchmark.compare(settlements.order(rng, channel))
+        assert abs(found.settled - found.predicted) <= 1, found.differences
+        assert found.unexplained == 0
+        assert {each.named for each in found.differences} <= {"rounding"}
+
+
+@pytest.mark.parametrize("fault", settlements.FAULTS)
+def test_faults_are_found_under_their_name(fault: str) -> None:
+    told = benchmark.faulty(15, seed=4)["by_fault"][fault]
+    assert told["share"] == 1.0, told["named_instead"]
+
+
+@pytest.mark.slow
+def test_the_fees_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["--quick", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["fee_types"] >= 40 and told["clean"]["unexplained"] == 0
+    assert set(told["clean"]["by_channel"]) == set(settlements.CHANNELS)
