@@ -4,7 +4,7 @@ Columns of `tariffs/*.csv`: `scope` is the category, plan or size the row is for
 row of their own), `when` the conditions it needs. `rate` is percent of `basis`, `fixed`, `least` and `most` are major
 units. Brackets: "8<=10;15" is 8 % of all of it up to 10, 15 % of all of it above; "15<=200+10" is 15 % of the portion
 up to 200 and 10 % of the rest. `per` is unit, line, order or refund for what an order costs by itself, and month,
-event, payout or parcel for the rest. `confidence`: confirmed (read on the vendor's own page), secondary (read on another's
+event, payout or parcel for the rest. `confidence`: confirmed (read on the vendor's page), secondary (read on another's
 page that quotes it), recalled (as published, but no page was at hand to check it against).
 """
 
