@@ -157,8 +157,9 @@ def _may_move(row: Row, fees: tuple[Fee, ...], current: int, to: int) -> bool:
     )
     if (row["changes_24h"] or 0) >= 24:
         return False
-    at_home = lowest <= current <= highest and spare(row, fees, current) >= 0
-    if at_home and after > before and after > Decimal(start) * Decimal("1.5"):
+    too_low = current < lowest or spare(row, fees, current) < 0
+    brought_back = (to > current and too_low) or (to < current and current > highest)
+    if not brought_back and after > before and after > Decimal(start) * Decimal("1.5"):
         return False
     if row["released"]:
         return True
