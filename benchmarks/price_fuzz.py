@@ -91,7 +91,7 @@ def hostile(size: int, seed: int) -> ProposalArrays:
         market_ceiling=spoiled(np.where(rng.random(size) < 0.9, 10**11, current)),
         catalogue_listings=spoiled(listings, 0.005),
         catalogue_value=spoiled(value, 0.005),
-        catalogue_moved_1h=spoiled(share_of(listings, 0.0, 0.4), 0.005),
+        catalogue_moved_1h=spoiled(share_of(listings, 0.0, 0.7), 0.005),
         at_risk_1h=spoiled(share_of(np.maximum(value // 20, 50_000), 0.0, 1.05), 0.005),
         released=rng.random(size) < 0.05,
         quantity=spoiled(rng.integers(0, 9, size)),
@@ -165,7 +165,7 @@ def _broken_promises(r: ProposalArrays, price: Ints) -> dict[str, NDArray[np.boo
         "a day's changes": moves & (r.changes_24h >= 24),
         "decimal slip": larger >= 10 * smaller,
         "circles": moves & at_home & (idle > idle_before) & (idle * 10_000 > start * 15_000) & (idle > 0),
-        "share of the catalogue": held & (moved > 20) & (moved * 10_000 > r.catalogue_listings * 3_000),
+        "share of the catalogue": held & (moved > 20) & (moved * 10_000 > r.catalogue_listings * 5_000),
         "revenue at risk": held & (risk > 50_000) & (risk > r.catalogue_value // 20),
     }
 

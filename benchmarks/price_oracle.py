@@ -164,7 +164,7 @@ def _may_move(row: Row, fees: tuple[Fee, ...], current: int, to: int) -> bool:
     if row["released"]:
         return True
     moved, listings = (row["catalogue_moved_1h"] or 0) + 1, row["catalogue_listings"] or 0
-    if moved > 20 and moved > Decimal(listings) * Decimal("0.3"):
+    if moved > 20 and moved > Decimal(listings) * Decimal("0.5"):
         return False
     risk = (row["at_risk_1h"] or 0) + abs(to - current) * (row["quantity"] or 0)
     return risk <= 50_000 or risk <= Decimal(row["catalogue_value"] or 0) * Decimal("0.05")

@@ -175,6 +175,7 @@ class Refunded:
     """What a refund changes: fees given back (negative) and fees of the refund itself. Minor units."""
 
     amount: int
+    before_tax: int
     fees: tuple[PredictedFee, ...]
 
     @property
@@ -210,4 +211,4 @@ def predict_refund(
                 fees.append(PredictedFee(kind, row.fee(back, share_of=times) * times, row, fee.item))
     fees += [PredictedFee(kind, row.fee(refunded), row) for kind, row in of_refund.items() if row.basis == "item"]
     tax = divide(prediction.tax * refunded, prediction.gross, "half_up")
-    return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), tuple(fees))
+    return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), refunded, tuple(fees))

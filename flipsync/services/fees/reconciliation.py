@@ -23,6 +23,8 @@ Named = Literal[
 ]
 
 _PROCEEDS = ("goods", "shipping", "tax")
+#: lines of a settlement that tells no more than these, whichever vendor's
+PROCEEDS, ALL_FEES = "proceeds", "all fees"
 #: what the vendors call it in settlements: Amazon's finances and flat files, eBay's Finances API, Stripe's and
 #: Shopify's balance transactions, PayPal's transaction search; to the kinds of ours it covers (empty: all fees)
 VENDOR_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -105,7 +107,7 @@ class Reconciled:
 def reconcile(prediction: Prediction, lines: Iterable[SettledLine], refund: Refunded | None = None) -> Reconciled:
     """Compare an order's prediction, and its refund's, with the lines the vendor settled for it."""
     sale = prediction.sale
-    names = VENDOR_NAMES.get(sale.vendor, {})
+    names = {PROCEEDS: _PROCEEDS, ALL_FEES: ()} | VENDOR_NAMES.get(sale.vendor, {})
     settled_of: dict[tuple[bool, tuple[str, ...]], int] = {}
     unknown: list[SettledLine] = []
     for line in lines:
