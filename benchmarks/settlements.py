@@ -103,8 +103,10 @@ def settle_amazon(order: Order) -> None:
             order.settle("Principal", -line.unit_price * back, refund=True)
             order.settle("Shipping", -cents(line.shipping * back / line.units), refund=True)
             order.settle("Commission", each * back, refund=True)
-            # the lesser of 5 dollars and a fifth of the referral fee, of each item given back
-            order.settle("RefundCommission", -min(Decimal(5), cents(each / 5)) * back, refund=True)
+            if media:  # no administration fee, and with all of the price the closing fee comes back too
+                order.settle("VariableClosingFee", Decimal("1.80") * back, refund=True)
+            else:  # the lesser of 5 dollars and a fifth of the referral fee, of each unit given back
+                order.settle("RefundCommission", -min(Decimal(5), cents(each / 5)) * back, refund=True)
 
 
 # -- eBay: ebay.com, Selling fees; seller updates of 2023, 2024 and 2025 -----------------------------------------------

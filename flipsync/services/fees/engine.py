@@ -194,21 +194,26 @@ def predict_refund(
     if not 0 <= refunded <= prediction.gross or not prediction.gross:
         raise InvalidInput(f"{refunded} cannot be refunded of an order of {prediction.gross} minor units")
     sale, profile = prediction.sale, prediction.sale.profile
-    rows = [row for row in rows_of(sale.vendor, sale.country) if row.per == "refund" and row.holds(at or sale.at)]
-    of_refund = choose(rows, profile.flags | sale.flags, (profile.category, profile.plan))
+    rows = [
+        row
+        for row in rows_of(sale.vendor, sale.country)
+        if row.per in ("refund", "refund_line") and row.holds(at or sale.at)
+    ]
+    flags = profile.flags | sale.flags
     fees: list[PredictedFee] = []
     for fee in prediction.fees:
-        if fee.tariff.on_refund != "returned":
+        whole = units is not None or refunded == prediction.gross
+        if fee.tariff.on_refund == "kept" or (fee.tariff.on_refund == "returned_in_full" and not whole):
             continue
         sold = sale.items[fee.item].units if fee.item is not None and fee.tariff.per == "unit" else 1
         gone = units.get(fee.item or 0, 0) if units is not None and fee.tariff.per == "unit" else None
         back = divide(fee.amount * refunded, prediction.gross, "half_up") if gone is None else fee.amount // sold * gone
         if back:
             fees.append(PredictedFee(fee.kind, -back, fee.tariff, fee.item))
-        for kind, row in of_refund.items():
+        item = sale.items[fee.item] if fee.item is not None else sale.items[0]
+        for kind, row in choose(rows, flags, (item.category or profile.category, profile.plan)).items():
             if row.basis == fee.kind and back:
-                times = gone or 1
+                times = (gone or 1) if row.per == "refund" else 1
                 fees.append(PredictedFee(kind, row.fee(back, share_of=times) * times, row, fee.item))
-    fees += [PredictedFee(kind, row.fee(refunded), row) for kind, row in of_refund.items() if row.basis == "item"]
     tax = divide(prediction.tax * refunded, prediction.gross, "half_up")
     return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), refunded, tuple(fees))

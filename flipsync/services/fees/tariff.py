@@ -4,8 +4,9 @@ Columns of `tariffs/*.csv`: `scope` is the category, plan or size the row is for
 row of their own), `when` the conditions it needs. `rate` is percent of `basis`, `fixed`, `least` and `most` are major
 units. Brackets: "8<=10;15" is 8 % of all of it up to 10, 15 % of all of it above; "15<=200+10" is 15 % of the portion
 up to 200 and 10 % of the rest. `per` is unit, line, order or refund for what an order costs by itself, and month,
-event, payout or parcel for the rest. `confidence`: confirmed (read on the vendor's page), secondary (read on another's
-page that quotes it), recalled (as published, but no page was at hand to check it against).
+event, payout or parcel for the rest; the limits of a refund_line are for a line, not for each unit of it.
+`confidence`: confirmed (read on the vendor's page), secondary (read on another's page that quotes it), recalled (as
+published, but no page was at hand to check it against).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from flipsync.services.pricing.fees import PPM, Rounding, divide
 
 Basis = Literal["item", "item+shipping", "total", "referral", "fees"]
 Confidence = Literal["confirmed", "secondary", "recalled"]
-OnRefund = Literal["returned", "kept"]
+#: a fee that comes back only with the whole price is kept where a part of it is refunded
+OnRefund = Literal["returned", "returned_in_full", "kept"]
 #: what an order costs by itself; everything else is charged when something happens
 BY_ORDER = ("unit", "line", "order")
 #: kinds without which the fees of an account that sells so are not known

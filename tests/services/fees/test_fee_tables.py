@@ -135,6 +135,37 @@ def test_the_administration_fee_is_five_dollars_at_most_and_half_of_it_for_half(
         predict_refund(half, 10_001)
 
 
+def test_media_pay_no_administration_fee_and_get_the_closing_fee_back_with_all_of_the_price() -> None:
+    """sellercentral.amazon.com, refund administration fee: none for media; below 100 % the closing fee is kept."""
+    book = predict(sale("amazon", SoldItem(goods=2_000, category="media")))
+    assert {fee.kind: fee.amount for fee in predict_refund(book, 2_000).fees if fee.amount} == {
+        "referral": -300,
+        "closing": -180,
+    }
+    assert {fee.kind: fee.amount for fee in predict_refund(book, 1_000).fees if fee.amount} == {"referral": -150}
+
+
+def test_what_the_vendors_page_works_out_for_two_items() -> None:
+    """sellercentral.amazon.nl: 345 euros are capped at 5, 57 euros pay 1.71."""
+    order = predict(
+        sale(
+            "amazon",
+            SoldItem(goods=30_000, shipping=4_500),
+            SoldItem(goods=5_000, shipping=700),
+            currency="EUR",
+        )
+    )
+    charged = [fee.amount for fee in predict_refund(order, 40_200).fees if fee.kind == "refund_administration"]
+    assert charged == [500, 171]
+
+
+def test_the_limit_is_for_a_line_in_europe_and_for_a_unit_in_america() -> None:
+    for currency, most in (("USD", 1_000), ("EUR", 500)):
+        two = predict(sale("amazon", SoldItem(goods=60_000, units=2), currency=currency))
+        fees = predict_refund(two, 60_000, units={0: 2}).fees
+        assert [fee.amount for fee in fees if fee.kind == "refund_administration"] == [most]
+
+
 def test_what_is_not_known_is_not_free() -> None:
     with pytest.raises(InvalidInput, match="not known"):
         predict(sale("amazon", SoldItem(goods=1_000), currency="JPY"))

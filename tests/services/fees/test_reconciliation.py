@@ -64,7 +64,7 @@ def test_a_refund_whose_fee_was_kept() -> None:
     back = (
         SettledLine("Principal", -10_500, refund=True),
         SettledLine("Commission", 1_500, refund=True),
-        SettledLine("RefundCommission", -300, refund=True),
+        SettledLine("VariableClosingFee", 180, refund=True),
     )
     assert reconcile(AMAZON, (*SETTLED, *back), refund).differences == ()
     kept = reconcile(AMAZON, (*SETTLED, back[0], back[2]), refund)
