@@ -16,7 +16,8 @@ from benchmarks.price_oracle import Fee, spare
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
-from flipsync.services.pricing import Allow, Clamp, Firewall, PriceProposal, stripe_us
+from flipsync.services.fees import stripe_us
+from flipsync.services.pricing import Allow, Clamp, Firewall, PriceProposal
 
 BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
 KEY = b"a key for replays, long enough.."
@@ -253,7 +254,7 @@ def legitimate(kind: str, rng: random.Random) -> tuple[Seller, int, dict[str, An
         hour = {
             "catalogue_listings": 500,
             "catalogue_value": money(500 * 3_000 * 4),
-            "catalogue_moved_1h": int(500 * 0.2 * busy),
+            "catalogue_moved_1h": int(500 * 0.4 * busy),
             "at_risk_1h": money(int(6_000_000 * 0.02 * busy)),
             "quantity": rng.randrange(1, 12),
         }

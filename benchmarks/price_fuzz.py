@@ -91,7 +91,7 @@ def hostile(size: int, seed: int) -> ProposalArrays:
         market_ceiling=spoiled(np.where(rng.random(size) < 0.9, 10**11, current)),
         catalogue_listings=spoiled(listings, 0.005),
         catalogue_value=spoiled(value, 0.005),
-        catalogue_moved_1h=spoiled(share_of(listings, 0.0, 0.4), 0.005),
+        catalogue_moved_1h=spoiled(share_of(listings, 0.0, 0.7), 0.005),
         at_risk_1h=spoiled(share_of(np.maximum(value // 20, 50_000), 0.0, 1.05), 0.005),
         released=rng.random(size) < 0.05,
         quantity=spoiled(rng.integers(0, 9, size)),
@@ -129,13 +129,7 @@ def _broken_promises(r: ProposalArrays, price: Ints) -> dict[str, NDArray[np.boo
     on_sale = r.current != BLANK
     current = np.where(on_sale, r.current, price)
     charged = np.where(r.shipping_charged == BLANK, 0, r.shipping_charged)
-    gross = price + charged
-    tax = (gross * r.tax_bps + 5_000) // 10_000
-    commission, rest = np.divmod(gross * 131_250, 1_000_000)
-    commission += (rest > 500_000) | ((rest == 500_000) & (commission % 2 == 1))
-    promotion = np.minimum(-(-price * 250 // 10_000), 400)
-    payment = ((gross + tax) * 29_000 + 500_000) // 1_000_000 + 30
-    net = gross - r.unit_cost - r.shipping_cost - np.maximum(commission, 30) - promotion - payment
+    net = _net(r, price, charged)
     margin = np.where(r.min_margin == BLANK, 0, r.min_margin)
     share = np.where(r.margin_bps == BLANK, 0, r.margin_bps)
     floor = np.where(r.floor == BLANK, 1, r.floor)
@@ -146,9 +140,11 @@ def _broken_promises(r: ProposalArrays, price: Ints) -> dict[str, NDArray[np.boo
     start = np.where(moves, r.start_14d, 1)
     idle_before = np.where(moves, r.travel_14d - np.abs(current - start), 0)
     idle = np.where(moves, r.travel_14d + np.abs(step) - np.abs(price - start), 0)
-    # below its own floor a price may come back however it travelled: only prices at home are held to it
-    at_home = (current >= np.maximum(floor, r.market_floor)) & (current <= np.minimum(r.ceiling, r.market_ceiling))
-    at_home &= current >= price  # a move up may be such a return; its own cases are with the oracle
+    # a price outside its own bounds may come back to them however it travelled; all others are held to it
+    net_now = _net(r, current, charged)
+    too_low = (current < np.maximum(floor, r.market_floor)) | (net_now < margin) | (net_now * 10_000 < current * share)
+    too_high = current > np.minimum(r.ceiling, r.market_ceiling)
+    at_home = ~np.where(price > current, too_low, too_high)
     risk = np.where(moves, r.at_risk_1h + np.abs(step) * r.quantity, 0)
     held = moves & ~r.released
     moved = np.where(moves, r.catalogue_moved_1h + 1, 0)
@@ -169,9 +165,21 @@ def _broken_promises(r: ProposalArrays, price: Ints) -> dict[str, NDArray[np.boo
         "a day's changes": moves & (r.changes_24h >= 24),
         "decimal slip": larger >= 10 * smaller,
         "circles": moves & at_home & (idle > idle_before) & (idle * 10_000 > start * 15_000) & (idle > 0),
-        "share of the catalogue": held & (moved > 20) & (moved * 10_000 > r.catalogue_listings * 3_000),
+        "share of the catalogue": held & (moved > 20) & (moved * 10_000 > r.catalogue_listings * 5_000),
         "revenue at risk": held & (risk > 50_000) & (risk > r.catalogue_value // 20),
     }
+
+
+def _net(r: ProposalArrays, price: Ints, charged: Ints) -> Ints:
+    """What a sale at `price` leaves under MARKETPLACE's fees."""
+    gross = price + charged
+    tax = (gross * r.tax_bps + 5_000) // 10_000
+    commission, rest = np.divmod(gross * 131_250, 1_000_000)
+    commission += (rest > 500_000) | ((rest == 500_000) & (commission % 2 == 1))
+    promotion = np.minimum(-(-price * 250 // 10_000), 400)
+    payment = ((gross + tax) * 29_000 + 500_000) // 1_000_000 + 30
+    net: Ints = gross - r.unit_cost - r.shipping_cost - np.maximum(commission, 30) - promotion - payment
+    return net
 
 
 def disagreements(rows: ProposalArrays, verdicts: BatchVerdicts, chosen: NDArray[np.intp]) -> list[int]:

@@ -157,13 +157,14 @@ def _may_move(row: Row, fees: tuple[Fee, ...], current: int, to: int) -> bool:
     )
     if (row["changes_24h"] or 0) >= 24:
         return False
-    at_home = lowest <= current <= highest and spare(row, fees, current) >= 0
-    if at_home and after > before and after > Decimal(start) * Decimal("1.5"):
+    too_low = current < lowest or spare(row, fees, current) < 0
+    brought_back = (to > current and too_low) or (to < current and current > highest)
+    if not brought_back and after > before and after > Decimal(start) * Decimal("1.5"):
         return False
     if row["released"]:
         return True
     moved, listings = (row["catalogue_moved_1h"] or 0) + 1, row["catalogue_listings"] or 0
-    if moved > 20 and moved > Decimal(listings) * Decimal("0.3"):
+    if moved > 20 and moved > Decimal(listings) * Decimal("0.5"):
         return False
     risk = (row["at_risk_1h"] or 0) + abs(to - current) * (row["quantity"] or 0)
     return risk <= 50_000 or risk <= Decimal(row["catalogue_value"] or 0) * Decimal("0.05")

@@ -31,6 +31,7 @@ def firewall(quick: Quick = False, as_json: Json = False) -> None:
     run_benchmark("firewall", *["--quick"] * quick, *["--json"] * as_json)
 
 
-@bench_app.callback()
-def bench() -> None:
-    """Keeps `firewall` a command of its own while it is the only one."""
+@bench_app.command()
+def fees(quick: Quick = False, as_json: Json = False) -> None:
+    """Predicted payouts against settlements written by somebody else; faults found by name."""
+    run_benchmark("fees", *["--quick"] * quick, *["--json"] * as_json)

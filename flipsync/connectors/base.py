@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
+from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -158,6 +159,14 @@ class MarketplaceConnector(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
     signs_with: ClassVar[str] = "webhook_secret"
+    #: with one, no price is sent that was not signed a moment ago; whoever works with certificates sets it
+    price_guard: PriceGuard | None = None
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name in PRICED:
+            if name in cls.__dict__:
+                setattr(cls, name, guarded(cls.__dict__[name]))
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
+from flipsync.connectors.signed_prices import permit
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
@@ -108,10 +109,10 @@ async def publish(job: Job, command: c.PublishListing) -> Done:
         found = await job.connector.find_listing(command.offer.sku)
     if found is None or found.status == "ended":
         found = await job.connector.publish(command.offer, job.effect.key)
-    seen = await _read_back(job, found.external_id)
+    seen = await _read_written(job, found.external_id)
     if seen.price != command.offer.price:
         await job.connector.set_price(found.external_id, command.offer.price, f"{job.effect.key}:price")
-        seen = await _read_back(job, found.external_id)
+        seen = await _read_written(job, found.external_id)
         if seen.price != command.offer.price:
             raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.offer.price}")
     whole = await _whole(job, seen)
@@ -150,7 +151,7 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     before = await _read_back(job, external_id)
     # one key a try: a channel that remembers keys would answer the first one's again without writing
     await job.connector.revise(external_id, command.offer, f"{job.effect.key}:{job.effect.epoch}")
-    seen = await _read_back(job, external_id)
+    seen = await _read_written(job, external_id)
     title = command.offer.title
     # channels may keep a form of their own: what did not move was not taken
     unmoved = seen.title == before.title != title
@@ -174,11 +175,13 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
 async def change_price(job: Job, command: c.ChangePrice) -> Done:
     listing, external_id = await job.live_listing(command.listing_id)
     shown = None if listing.price_minor is None else Money(amount_minor=listing.price_minor, currency=listing.currency)
-    certificate = _certified(job, command.certificate, command.listing_id, command.price, current=shown)
     seen = await job.connector.read_listing(external_id) if job.effect.uncertain else None
-    if seen is None or seen.price != command.price:
+    if seen is not None and seen.price == command.price:  # it was sent in time, whatever time it is now
+        certificate = _certified(job, command.certificate, command.listing_id, command.price, sent=True)
+    else:
+        certificate = _certified(job, command.certificate, command.listing_id, command.price, current=shown)
         await job.connector.set_price(external_id, command.price, job.effect.key)
-        seen = await _read_back(job, external_id)
+        seen = await _read_written(job, external_id)
         if seen.price != command.price:
             raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.price}")
 
@@ -392,6 +395,15 @@ async def _whole(job: Job, seen: ListingState) -> ListingState:
     return await job.connector.read_whole(seen.external_id) or seen
 
 
+async def _read_written(job: Job, external_id: str) -> ListingState:
+    """Read back after a write: where that cannot be done now, the write is not undone by it. Nobody may take it for one
+    that never happened, and let something else take its place."""
+    try:
+        return await _read_back(job, external_id)
+    except Retryable as error:
+        raise OutcomeUnknown(f"written, and not yet read back: {error.message}") from error
+
+
 async def _vanished(job: Job) -> None:
     if job.effect.subject_kind != "listing":
         return
@@ -407,15 +419,28 @@ async def _vanished(job: Job) -> None:
 
 
 def _certified(
-    job: Job, raw: dict[str, object] | None, listing_id: UUID, price: Money, *, current: Money | None = None
+    job: Job,
+    raw: dict[str, object] | None,
+    listing_id: UUID,
+    price: Money,
+    *,
+    current: Money | None = None,
+    sent: bool = False,
 ) -> Certificate:
-    """The firewall's signature, checked at the last moment: unsigned, altered or stale prices never leave."""
+    """The firewall's signature, checked at the last moment: unsigned, altered or stale prices never leave.
+
+    `sent`: the channel shows the price already, so its certificate need not be fresh any more.
+    """
     certificate = Certificate.model_validate(raw) if raw is not None else None
     try:
-        job.firewall.verify(certificate, listing_id, price, job.store.clock.now(), current=current)
-    except CertificateRefused as error:
+        now = certificate.issued_at if certificate is not None and sent else job.store.clock.now()
+        job.firewall.verify(certificate, listing_id, price, now, current=current)
+    except (CertificateRefused, KeyError, ValueError) as error:
+        if not isinstance(error, CertificateRefused):
+            raise Rejected(f"the certificate cannot be read: {error}", vendor_code="certificate") from error
         raise Rejected(error.message, vendor_code="certificate", hint=error.hint) from error
     assert certificate is not None
+    permit(price, certificate.valid_until, certificate.sha256)
     return certificate
 
 

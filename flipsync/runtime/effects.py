@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from flipsync.connectors.base import Limiter, MarketplaceConnector, leaves_reserve
 from flipsync.connectors.http import current_traceparent
 from flipsync.connectors.marketplaces import connect
+from flipsync.connectors.signed_prices import PriceGuard
 from flipsync.domain import commands as c
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import PRIORITY_LAST_UNIT
@@ -381,7 +382,9 @@ class EffectWorker:
 
     def _connect(self, account: ConnectedAccount) -> MarketplaceConnector:
         vault = AccountVault(self._store, self._box, account.tenant_id, account.id)
-        return connect(account.config, account.credentials, self._limiter, str(account.id), vault)
+        connector = connect(account.config, account.credentials, self._limiter, str(account.id), vault)
+        connector.price_guard = PriceGuard(self._store.clock)
+        return connector
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)

@@ -14,14 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.money import Money
+from flipsync.services.fees.schedules import published_schedule
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import (
     FeeSchedule,
-    amazon_us,
-    ebay_us,
     percentage_plus_fixed,
-    shopify_us,
-    stripe_us,
 )
 from flipsync.services.pricing.marketplace_limits import market_limits
 from flipsync.services.pricing.policy import PricingPolicy
@@ -59,20 +56,12 @@ class ListMargin:
     net: Money | None
 
 
-#: fees the vendors themselves publish, by vendor and currency
-_PUBLISHED: dict[tuple[str, str], Callable[[], FeeSchedule]] = {
-    ("amazon", "USD"): amazon_us,
-    ("ebay", "USD"): ebay_us,
-    ("shopify", "USD"): shopify_us,
-    ("woocommerce", "USD"): stripe_us,
-}
-
-
 def fee_schedule(vendor: str, currency: str, choices: PricingChoices) -> FeeSchedule | None:
-    """The fees of an account; None where nobody has said what they are."""
-    published = _PUBLISHED.get((vendor, currency))
-    if published is not None:
-        return published()
+    """All fees of an account's orders: the vendor's published ones, for how the owner says the account sells."""
+    profile = choices.fees.get(vendor)
+    published = published_schedule(vendor, currency, profile)
+    if published is not None or profile is not None:
+        return published  # None: the owner told how it sells, and the tables do not know that
     return percentage_plus_fixed(
         cast(Vendor, vendor),
         Decimal(choices.marketplace_fee_bps),

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
+from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
 
 
@@ -27,6 +28,9 @@ class PricingChoices(BaseModel):
     )
     max_step_up_bps: int = Field(default=1_000, gt=0)
     max_step_down_bps: int = Field(default=800, gt=0)
+    fees: dict[str, FeeProfile] = Field(
+        default_factory=dict, description="how accounts of a vendor sell, as far as its published fees depend on it"
+    )
     marketplace_fee_bps: int = Field(default=1_200, ge=0, lt=10_000, description="custom channel's share of the price")
     marketplace_fee_fixed_minor: int = Field(default=0, ge=0)
 

@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from flipsync.domain.money import Money
 from flipsync.security.tokens import Claims
+from flipsync.services import landed, stock
 from flipsync.services import reading_stock as reading
-from flipsync.services import stock
 from flipsync.services.reading_catalogue import get_variant
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.reading import SessionReader
@@ -48,6 +49,9 @@ class ReceiptRequest(BaseModel):
     quantity: int = Field(ge=1, le=stock.MAX_UNITS, examples=[24])
     mode: Literal["escrow", "pooled"] = Field(
         default="escrow", description="for goods that are new here: each channel its own units, or all the same ones"
+    )
+    landed_cost: Money | None = Field(
+        default=None, description="what all of them cost together, freight and duty included; the unit cost follows"
     )
     note: str = Field(default="", max_length=500)
 
@@ -107,7 +111,11 @@ async def receive(form: ReceiptRequest, user: Writer, once: OnlyOnceDep) -> Resp
     async def work(unit: UnitOfWork) -> Booked:
         await get_variant(SessionReader(unit.session), form.variant_id)
         key = f"receive:{once.key}"
-        item_id = await stock.receive(unit, form.variant_id, form.quantity, key=key, mode=form.mode, note=form.note)
+        told = {"key": key, "mode": form.mode, "note": form.note}
+        if form.landed_cost is None:
+            item_id = await stock.receive(unit, form.variant_id, form.quantity, **told)
+        else:
+            item_id = await landed.receive(unit, form.variant_id, form.quantity, form.landed_cost, **told)
         return Booked(booked=form.quantity, item=await reading.get_stock_item(SessionReader(unit.session), item_id))
 
     return await once.run(user, work, status=201)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_orders as reading
+from flipsync.services.order_profit import OrderProfit, order_profit
 from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import ReaderDep, may
 from serve.errors import problems
@@ -18,6 +19,9 @@ from serve.errors import problems
 router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 
 User = Annotated[Claims, may("orders:read")]
+
+
+Profits = Annotated[Claims, may("pricing:read")]
 
 
 class OrderQuery(PageRequest, reading.OrderFilter):
@@ -36,3 +40,9 @@ async def list_orders(
 async def get_order(order_id: UUID, user: User, reader: ReaderDep) -> reading.OrderView:
     """The buyer's address is null for roles that may not see customers."""
     return await reading.get_order(reader, order_id, with_customer=allows(user.role, "customers:read"))
+
+
+@router.get("/{order_id}/profit", summary="What one order earns", responses=problems(401, 403, 404))
+async def get_order_profit(order_id: UUID, user: Profits, reader: ReaderDep) -> OrderProfit:
+    """Every fee by the tables with its source, the net, and the difference to what the channel says, by name."""
+    return await order_profit(reader, order_id)

@@ -192,6 +192,35 @@ async def test_an_expired_signature_is_refused(stall: Stall, hire: Hire, monkeyp
     assert stall.channel.calls == []
 
 
+async def test_a_price_that_was_sent_in_time_is_booked_however_late_its_worker_comes_back(
+    stall: Stall, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effect = await stall.price(3100)
+    stall.channel.script("set_price", Step(OutcomeUnknown("no answer"), applied=True))
+    await hire().step()
+    assert (await stall.shop.effect(effect)).state == "unknown"
+
+    class Later:
+        def now(self) -> Any:
+            return utc_now() + timedelta(hours=1)
+
+    monkeypatch.setattr(stall.shop.store, "clock", Later())
+    await drain(hire(), stall.shop)
+    assert (await stall.shop.effect(effect)).state == "confirmed"
+    assert (await stall.row()).price_minor == 3100 and len(stall.channel.made("set_price")) == 1
+
+
+async def test_a_price_that_was_written_and_cannot_be_read_back_is_unknown(stall: Stall, hire: Hire) -> None:
+    """It has happened: a newer price must not take its place as if it had not."""
+    effect = await stall.price(3100)
+    stall.channel.script("read_listing", Step(Retryable("busy")))
+    await hire().step()
+    assert (await stall.shop.effect(effect)).state == "unknown"
+    await drain(hire(), stall.shop)
+    assert (await stall.shop.effect(effect)).state == "confirmed"
+    assert len(stall.channel.made("set_price")) == 1, "it was there already"
+
+
 # -- claiming ---------------------------------------------------------------------------------------------------------
 
 

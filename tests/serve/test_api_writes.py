@@ -64,6 +64,22 @@ async def test_a_failed_request_may_be_tried_again_with_its_key(client: httpx2.A
     assert (fine.status_code, fine.json()["booked"]) == (200, 3)
 
 
+async def test_goods_that_arrive_with_their_cost_change_the_unit_cost(
+    client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    url, variant = f"{API}/inventory/receipts", str(alpha.ids["variant_id"])
+    landed = {"amount_minor": 3_001, "currency": "USD"}
+    form = {"variant_id": variant, "quantity": 3, "landed_cost": landed}
+    answer = await client.post(url, headers=alpha.headers(**_key()), json=form)
+    assert (answer.status_code, answer.json()["booked"]) == (201, 3)
+    told = (await client.get(f"{API}/products/{alpha.ids['product_id']}", headers=alpha.headers())).json()
+    costs = {each["id"]: each["cost"] for each in told["variants"]}
+    assert costs[variant] == {"amount_minor": 1_001, "currency": "USD"}
+    euros = form | {"landed_cost": {"amount_minor": 3_001, "currency": "EUR"}}
+    refused = await client.post(url, headers=alpha.headers(**_key()), json=euros)
+    assert refused.status_code == 422 and "currency" in refused.json()["detail"] + refused.json().get("hint", "")
+
+
 async def test_a_missing_key_is_asked_for(client: httpx2.AsyncClient, alpha: Business) -> None:
     answer = await client.post(
         f"{API}/inventory/receipts",

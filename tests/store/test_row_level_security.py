@@ -125,6 +125,15 @@ async def furnish(shop: Shop) -> None:
                     in_stock=True,
                     seen_at=now,
                 ),
+                m.StockReceipt(
+                    **tenant,
+                    stock_item_id=goods.stock_item_id,
+                    key=marker,
+                    units=1,
+                    landed_minor=1,
+                    currency="USD",
+                    at=now,
+                ),
                 m.SignedMove(
                     **tenant,
                     listing_id=listing,

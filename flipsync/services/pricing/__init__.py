@@ -6,15 +6,12 @@ Pure, no I/O. The array versions live in `batch`, which is the only part that ne
 from flipsync.services.pricing.certificate import Certificate, CertificateRefused, Seal
 from flipsync.services.pricing.economics import NetProfit, UnitEconomics, floor_price, net_profit
 from flipsync.services.pricing.fees import (
+    FeeBracket,
     FeeBreakdown,
     FeeRule,
     FeeSchedule,
     Sale,
-    amazon_us,
-    ebay_us,
     percentage_plus_fixed,
-    shopify_us,
-    stripe_us,
 )
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.policy import PricingPolicy
@@ -30,6 +27,7 @@ __all__ = [
     "CertificateRefused",
     "Clamp",
     "Deny",
+    "FeeBracket",
     "FeeBreakdown",
     "FeeRule",
     "FeeSchedule",
@@ -47,11 +45,7 @@ __all__ = [
     "Sale",
     "Seal",
     "UnitEconomics",
-    "amazon_us",
-    "ebay_us",
     "floor_price",
     "net_profit",
     "percentage_plus_fixed",
-    "shopify_us",
-    "stripe_us",
 ]

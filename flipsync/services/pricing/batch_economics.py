@@ -34,6 +34,24 @@ def divide(numerator: Ints, denominator: int, rounding: Rounding) -> Ints:
     return rounded
 
 
+def _fee(term: FeeTerm, base: Ints) -> Ints:
+    """A term's fee before its minimum and maximum; equal to `fees.term_fee`."""
+    if not term.brackets:
+        return divide(base * term.ppm, PPM, term.rounding) + term.fixed
+    share, fixed = np.zeros_like(base), np.zeros_like(base)
+    begin = 0
+    for index, (upto, ppm, amount) in enumerate(term.brackets):
+        here = base > begin if index else np.ones(base.shape, dtype=np.bool_)
+        if term.portions:
+            end = base if upto is None else np.minimum(base, upto)
+            share += np.where(here, (end - begin) * ppm, 0)
+        else:
+            share = np.where(here, base * ppm, share)
+        fixed = np.where(here, amount, fixed)
+        begin = upto or 0
+    return divide(share, PPM, term.rounding) + fixed
+
+
 @dataclass(frozen=True, slots=True)
 class BatchEconomics:
     """`UnitEconomics` of many units under the same fee terms; all arrays broadcast together."""
@@ -65,7 +83,7 @@ class BatchEconomics:
         net = gross - self.unit_cost - self.shipping_cost
         for term in self.terms:
             base = price if term.basis == "item" else gross if term.basis == "item+shipping" else total
-            fee = divide(base * term.ppm, PPM, term.rounding) + term.fixed
+            fee = _fee(term, base)
             if term.minimum is not None:
                 fee = np.maximum(fee, term.minimum)
             if term.maximum is not None:

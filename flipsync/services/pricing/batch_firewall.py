@@ -239,8 +239,8 @@ def _holds(
         at, price = where[suspects], current[suspects]
         low = np.maximum(_or(p.floor[at], 1), p.market_floor[at])
         high = np.minimum(p.ceiling[at], p.market_ceiling[at])
-        sound = (low <= price) & (price <= high) & (units.rows(rows[suspects]).surplus(price) >= 0)
-        round_again[suspects] = sound
+        below = (price < low) | (units.rows(rows[suspects]).surplus(price) < 0)
+        round_again[suspects] = ~np.where(to[suspects] > price, below, price > high)
     bits = np.where(round_again, Rule.NO_CYCLE.mask, 0)
     bits |= np.where(p.changes_24h[where] >= limits.max_changes_per_day, Rule.CHANGE_COUNT.mask, 0)
     asked = ~p.released[where]

@@ -92,8 +92,8 @@ class UnitEconomics:
 
 
 def open_rate(terms: Sequence[FeeTerm]) -> tuple[int, int]:
-    """Sum of the rates (ppm) of the rules without minimum and maximum, and their number."""
-    rates = [term.ppm for term in terms if term.minimum is None and term.maximum is None]
+    """Sum of the least rates (ppm) of the rules without minimum and maximum, and their number."""
+    rates = [term.least_ppm for term in terms if term.minimum is None and term.maximum is None]
     return sum(rates), len(rates)
 
 

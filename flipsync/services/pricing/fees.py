@@ -7,8 +7,9 @@ https://support.stripe.com/questions/rounding-rules-for-stripe-fees).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -48,6 +49,15 @@ class FeeTerm(NamedTuple):
     maximum: int | None
     basis: Basis
     rounding: Rounding
+    #: (base up to and with, ppm, fixed) in rising order, the last without end; with them `ppm` and `fixed` are not used
+    brackets: tuple[tuple[int | None, int, int], ...] = ()
+    #: each bracket's rate is for its own portion of the base, not for all of it
+    portions: bool = False
+
+    @property
+    def least_ppm(self) -> int:
+        """What every further minor unit of the base costs at least."""
+        return min((ppm for _, ppm, _ in self.brackets), default=self.ppm)
 
 
 def divide(numerator: int, denominator: int, rounding: Rounding) -> int:
@@ -69,7 +79,8 @@ def term_fee(term: FeeTerm, item: int, shipping: int, tax: int) -> int:
         base += shipping
     if term.basis == "total":
         base += tax
-    fee = divide(base * term.ppm, PPM, term.rounding) + term.fixed
+    share, fixed = (base * term.ppm, term.fixed) if not term.brackets else _bracketed(term, base)
+    fee = divide(share, PPM, term.rounding) + fixed
     if term.minimum is not None and fee < term.minimum:
         fee = term.minimum
     if term.maximum is not None and fee > term.maximum:
@@ -77,11 +88,33 @@ def term_fee(term: FeeTerm, item: int, shipping: int, tax: int) -> int:
     return fee
 
 
+def _bracketed(term: FeeTerm, base: int) -> tuple[int, int]:
+    """Share in ppm of a minor unit, and the fixed part."""
+    share, begin = 0, 0
+    for upto, ppm, fixed in term.brackets:
+        inside = upto is None or base <= upto
+        share += ((base if inside or upto is None else upto) - begin) * ppm
+        if inside:
+            return (share if term.portions else base * ppm), fixed
+        begin = upto or 0
+    raise AssertionError("the last bracket has no end")
+
+
+class FeeBracket(FeeValue):
+    """`rate_bps` and `fixed` for a base of at most `upto` (None: without end)."""
+
+    upto: Money | None
+    rate_bps: RateBps = Decimal(0)
+    fixed: Money | None = None
+
+
 class FeeRule(FeeValue):
     """One fee of a channel or payment processor, from `valid_from` on.
 
     `rate_bps` is basis points of the `basis` (290 = 2.9 %). A later rule of the same kind replaces an earlier one.
     VAT contained in the price can be told as a rule of its own: 20 % VAT takes 1666.67 bps of the item.
+    `brackets` take the place of rate and fixed amount: the one the base falls into is for all of it or, with
+    `portions`, each is for its own portion. A fee must not fall as the price rises (floor prices depend on it).
     """
 
     kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
@@ -91,6 +124,8 @@ class FeeRule(FeeValue):
     maximum: Money | None = None
     basis: Basis = "item"
     rounding: Rounding = "half_up"
+    brackets: tuple[FeeBracket, ...] = ()
+    portions: bool = False
     valid_from: AwareDatetime
     valid_until: AwareDatetime | None = None
     source: str = Field(min_length=1, description="document or account setting the numbers come from")
@@ -104,6 +139,16 @@ class FeeRule(FeeValue):
                 raise ValueError("the amount is too large for a fee")
         if self.minimum is not None and self.maximum is not None and self.maximum < self.minimum:
             raise ValueError("the maximum fee is below the minimum fee")
+        ends = [bracket.upto.amount_minor for bracket in self.brackets if bracket.upto is not None]
+        if self.brackets and (self.brackets[-1].upto is not None or len(ends) != len(self.brackets) - 1):
+            raise ValueError("the last bracket, and only the last, has no end")
+        if ends != sorted(set(ends)):
+            raise ValueError("brackets come in rising order")
+        levels = [(each.rate_bps, each.fixed.amount_minor if each.fixed else 0) for each in self.brackets]
+        if any(after[1] < before[1] for before, after in pairwise(levels)) or (
+            not self.portions and any(after[0] < before[0] for before, after in pairwise(levels))
+        ):
+            raise ValueError("a fee must not fall as the price rises: give the higher rate, or portions")
         if self.valid_until is not None and self.valid_until <= self.valid_from:
             raise ValueError("valid_until must be after valid_from")
         return self
@@ -116,6 +161,15 @@ class FeeRule(FeeValue):
             maximum=None if self.maximum is None else self.maximum.amount_minor,
             basis=self.basis,
             rounding=self.rounding,
+            brackets=tuple(
+                (
+                    None if each.upto is None else each.upto.amount_minor,
+                    int(each.rate_bps * 100),
+                    each.fixed.amount_minor if each.fixed else 0,
+                )
+                for each in self.brackets
+            ),
+            portions=self.portions,
         )
 
 
@@ -164,7 +218,8 @@ class FeeSchedule(FeeValue):
     def _coherent(self) -> Self:
         seen: set[tuple[str, datetime]] = set()
         for rule in self.rules:
-            for amount in (rule.fixed, rule.minimum, rule.maximum):
+            bracketed = (amount for each in rule.brackets for amount in (each.upto, each.fixed))
+            for amount in (rule.fixed, rule.minimum, rule.maximum, *bracketed):
                 if amount is not None and amount.currency != self.currency:
                     raise ValueError(f"rule {rule.kind} is in {amount.currency}, the schedule in {self.currency}")
             if (rule.kind, rule.valid_from) in seen:
@@ -204,99 +259,6 @@ class FeeSchedule(FeeValue):
             for rule in rules
         )
         return FeeBreakdown(lines=lines, total=Money.total((line.amount for line in lines), self.currency))
-
-
-_STRIPE_SOURCE = "https://stripe.com/pricing (United States, online cards)"
-_STRIPE_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def stripe_us(*, international: bool = False) -> FeeSchedule:
-    """A WooCommerce shop paid through Stripe's US standard pricing: 2.9 % + 30¢ of all the card is charged.
-
-    `international` adds the 1.5 % for cards issued abroad, for shops that sell there.
-    """
-    rules = [
-        FeeRule(
-            kind="payment_processing",
-            rate_bps=Decimal(290),
-            fixed=Money(amount_minor=30, currency="USD"),
-            basis="total",
-            valid_from=_STRIPE_SINCE,
-            source=_STRIPE_SOURCE,
-        )
-    ]
-    if international:
-        rules.append(
-            FeeRule(
-                kind="international_card",
-                rate_bps=Decimal(150),
-                basis="total",
-                valid_from=_STRIPE_SINCE,
-                source=_STRIPE_SOURCE,
-            )
-        )
-    return FeeSchedule(vendor="woocommerce", currency="USD", rules=tuple(rules))
-
-
-def amazon_us() -> FeeSchedule:
-    """Selling on Amazon.com: the referral fee of most categories, 15 % of price and shipping, at least 30¢ an item.
-
-    Some categories cost less (electronics 8 %) and a few more (jewellery 20 %). The monthly plan is no fee of a sale.
-    """
-    rule = FeeRule(
-        kind="referral",
-        rate_bps=Decimal(1500),
-        minimum=Money(amount_minor=30, currency="USD"),
-        basis="item+shipping",
-        valid_from=datetime(2020, 1, 1, tzinfo=UTC),
-        source="https://sell.amazon.com/pricing (referral fees, United States, most categories)",
-    )
-    return FeeSchedule(vendor="amazon", currency="USD", rules=(rule,))
-
-
-_EBAY_SOURCE = (
-    "https://www.ebay.com/help/selling/fees-credits-invoices/selling-fees?id=4364 (no store, most categories)"
-)
-
-
-def ebay_us() -> FeeSchedule:
-    """eBay.com without a store: a share of all the buyer pays, tax included, and a fee for each order.
-
-    The order fee is 40 cents, and 30 for orders of up to 10 dollars: the higher one is taken for all.
-    """
-    rates = (("1325", datetime(2023, 2, 15, tzinfo=UTC)), ("1360", datetime(2025, 2, 14, tzinfo=UTC)))
-    rules = tuple(
-        FeeRule(
-            kind="final_value",
-            rate_bps=Decimal(rate),
-            fixed=Money(amount_minor=40, currency="USD"),
-            basis="total",
-            valid_from=since,
-            source=_EBAY_SOURCE,
-        )
-        for rate, since in rates
-    )
-    return FeeSchedule(vendor="ebay", currency="USD", rules=rules)
-
-
-_SHOPIFY_SOURCE = "https://www.shopify.com/pricing (United States, Shopify Payments, online cards, 2026-08)"
-_SHOPIFY_RATES = {"basic": Decimal(290), "grow": Decimal(270), "advanced": Decimal(250)}
-
-
-def shopify_us(plan: Literal["basic", "grow", "advanced"] = "basic") -> FeeSchedule:
-    """A Shopify shop paid through Shopify Payments in the US: the plan's rate and 30¢ of all the card is charged.
-
-    The basic plan's rate is the highest, so it never makes a sale look better than it is.
-    """
-    rule = FeeRule(
-        kind="payment_processing",
-        rate_bps=_SHOPIFY_RATES[plan],
-        fixed=Money(amount_minor=30, currency="USD"),
-        basis="total",
-        valid_from=_STRIPE_SINCE,
-        source=_SHOPIFY_SOURCE,
-    )
-    return FeeSchedule(vendor="shopify", currency="USD", rules=(rule,))
 
 
 def percentage_plus_fixed(

@@ -166,8 +166,9 @@ def _holds(proposal: PriceProposal, limits: FirewallLimits, economics: UnitEcono
     if idle_then > idle and idle_then > start * limits.max_cycle_bps // BPS:
         low = max(_minor(proposal.floor) or 1, _minor(proposal.market_floor) or 1)
         high = min(_minor(proposal.ceiling) or 0, _minor(proposal.market_ceiling) or 0)
-        # a price that breaks its own bounds where it stands may always be brought back
-        if low <= current <= high and economics.surplus(current) >= 0:
+        # a price that breaks its own bounds where it stands may always be brought back to them
+        back = (current < low or economics.surplus(current) < 0) if to > current else current > high
+        if not back:
             yield Rule.NO_CYCLE
     if proposal.released:
         return

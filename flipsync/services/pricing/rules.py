@@ -122,7 +122,7 @@ class FirewallLimits(BaseModel):
     max_changes_per_day: int = Field(default=24, ge=1)
     max_daily_move_bps: int = Field(default=3_000, ge=1, le=BPS)
     max_cycle_bps: int = Field(default=15_000, ge=0, le=100 * BPS)
-    brake_share_bps: int = Field(default=3_000, ge=0, le=BPS)
+    brake_share_bps: int = Field(default=5_000, ge=0, le=BPS)
     brake_free_moves: int = Field(default=20, ge=0)
     brake_risk_bps: int = Field(default=500, ge=0, le=BPS)
     brake_free_risk_minor: int = Field(default=50_000, ge=0, le=MAX_SUM)

@@ -23,7 +23,7 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.orders import Order, OrderLine, Refund, Shipment
-from flipsync.store.models.stock import Allocation, StockItem, StockMovement
+from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
     "AgentDecision",
@@ -53,6 +53,7 @@ __all__ = [
     "SignedMove",
     "StockItem",
     "StockMovement",
+    "StockReceipt",
     "Tenant",
     "User",
     "Variant",

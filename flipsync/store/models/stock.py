@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -63,6 +63,25 @@ class StockMovement(TenantOwned, Base):
     key: Mapped[str]
     note: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class StockReceipt(TenantOwned, Base):
+    """Units that came in, and what all of them cost landed. `key` is that of the movement that booked them."""
+
+    __tablename__ = "stock_receipt"
+    __table_args__ = (
+        same_tenant("stock_item_id", "stock_item"),
+        UniqueConstraint("tenant_id", "key"),
+        Index("ix_stock_receipt_stock_item_id_at", "stock_item_id", "at"),
+        CheckConstraint("units > 0 AND landed_minor > 0", name="positive"),
+    )
+
+    stock_item_id: Mapped[UUID]
+    key: Mapped[str]
+    units: Mapped[int]
+    landed_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    at: Mapped[datetime]
 
 
 class Allocation(TenantOwned, Timestamped, Base):

@@ -19,6 +19,7 @@ from flipsync.store.models import (
     Refund,
     RivalOfferSeen,
     Shipment,
+    Tenant,
     Variant,
 )
 from flipsync.store.reading import Question, where
@@ -100,6 +101,10 @@ LINES = Question(
 )
 REFUNDS = Question(
     lambda _: select(*Refund.__table__.c).where(Refund.order_id == bindparam("order_id")).order_by(Refund.id)
+)
+#: order_id; of the tenant whose order it is
+SETTINGS = Question(
+    lambda _: select(Tenant.settings).join(Order, Order.tenant_id == Tenant.id).where(Order.id == bindparam("order_id"))
 )
 SHIPMENT = Question(lambda _: select(*Shipment.__table__.c).where(Shipment.order_id == bindparam("order_id")))
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks.price_fuzz import LIMITS, MARKETPLACE, NOW, Audit, disagreements, hostile
 from flipsync.domain.money import Money
-from flipsync.services.pricing import FeeSchedule, PriceProposal, UnitEconomics, stripe_us
+from flipsync.services.fees import stripe_us
+from flipsync.services.pricing import FeeSchedule, PriceProposal, UnitEconomics
 from flipsync.services.pricing.batch_economics import BLANK, BatchEconomics
 from flipsync.services.pricing.batch_firewall import BatchVerdicts, ProposalArrays, check_batch
 from flipsync.services.pricing.fees import FeeTerm
@@ -87,6 +88,14 @@ def test_batch_and_scalar_judge_alike(given_: list[PriceProposal]) -> None:
             maximum=st.none() | st.integers(100, 400),
             basis=st.sampled_from(["item", "item+shipping", "total"]),
             rounding=st.sampled_from(["half_up", "half_even", "up", "down"]),
+            brackets=st.sampled_from(
+                [
+                    (),
+                    ((1_000, 80_000, 30), (None, 150_000, 40)),
+                    ((250, 50_000, 0), (900, 90_000, 0), (None, 90_000, 9)),
+                ]
+            ),
+            portions=st.booleans(),
         ),
         min_size=1,
         max_size=4,

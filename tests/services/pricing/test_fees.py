@@ -13,18 +13,15 @@ from pydantic import ValidationError
 from flipsync.domain.channel import ChannelOrder, ChannelOrderLine
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import CurrencyMismatchError, Money, usd
+from flipsync.services.fees import FeeProfile, default_profile, published_schedule, stripe_us
 from flipsync.services.pricing import (
     FeeRule,
     FeeSchedule,
     Sale,
     UnitEconomics,
-    amazon_us,
-    ebay_us,
     floor_price,
     net_profit,
     percentage_plus_fixed,
-    shopify_us,
-    stripe_us,
 )
 from flipsync.services.pricing.fees import FeeTerm, divide, term_fee
 
@@ -34,6 +31,12 @@ ZERO = usd("0.00")
 
 def sale(item: str, shipping: str = "0.00", tax: str = "0.00") -> Sale:
     return Sale(item=usd(item), shipping=usd(shipping), tax=usd(tax))
+
+
+def published(vendor: str, profile: FeeProfile | None = None) -> FeeSchedule:
+    schedule = published_schedule(vendor, "USD", profile)
+    assert schedule is not None
+    return schedule
 
 
 @pytest.mark.parametrize(
@@ -59,19 +62,23 @@ def test_stripe_charges_on_the_whole_card_amount(amounts: tuple[str, ...], fee: 
     ],
 )
 def test_amazon_takes_a_share_of_price_and_shipping(amounts: tuple[str, ...], fee: str) -> None:
-    assert amazon_us().fees(sale(*amounts), NOW).total == usd(fee)
+    assert published("amazon").fees(sale(*amounts), NOW).total == usd(fee)
 
 
 def test_shopify_charges_by_plan_and_the_basic_one_is_assumed() -> None:
-    fees = [shopify_us(plan).fees(sale("100.00", "5.00"), NOW).total for plan in ("basic", "grow", "advanced")]
+    usual = default_profile("shopify")
+    fees = [
+        published("shopify", usual.model_copy(update={"plan": plan})).fees(sale("100.00", "5.00"), NOW).total
+        for plan in ("basic", "grow", "advanced")
+    ]
     assert fees == [usd("3.35"), usd("3.14"), usd("2.93")]  # 2.625 rounds up
-    assert shopify_us() == shopify_us("basic") and shopify_us().vendor == "shopify"
+    assert published("shopify") == published("shopify", usual) and published("shopify").vendor == "shopify"
 
 
 def test_international_cards_are_a_line_of_their_own() -> None:
     breakdown = stripe_us(international=True).fees(sale("100.00"), NOW)
     assert {line.kind: str(line.amount) for line in breakdown.lines} == {
-        "payment_processing": "3.20 USD",
+        "card_processing": "3.20 USD",
         "international_card": "1.50 USD",
     }
     assert breakdown.total == usd("4.70")
@@ -174,6 +181,28 @@ def test_rounding_agrees_with_decimal(numerator: int, rounding: str) -> None:
     assert divide(numerator, 10_000, rounding) == expected  # type: ignore[arg-type]
 
 
+def rising(told: list[tuple[int, int, int]]) -> tuple[tuple[int | None, int, int], ...]:
+    """Brackets whose ends, rates and fixed amounts only rise, the last without end."""
+    ends = sorted({end for end, _, _ in told})
+    steps = zip(ends, sorted(ppm for _, ppm, _ in told), sorted(fixed for *_, fixed in told), strict=False)
+    *before, last = list(steps)
+    return (*before, (None, *last[1:]))
+
+
+bracketed = st.lists(
+    st.tuples(st.integers(1, 3_000), st.integers(0, 350_000), st.integers(0, 60)), min_size=1, max_size=3
+).map(rising)
+plain_terms = st.builds(
+    FeeTerm,
+    ppm=st.integers(0, 350_000),
+    fixed=st.integers(0, 60),
+    minimum=st.none() | st.integers(0, 80),
+    maximum=st.none() | st.integers(100, 400),
+    basis=st.sampled_from(["item", "item+shipping", "total"]),
+    rounding=st.sampled_from(["half_up", "half_even", "up", "down"]),
+    brackets=st.just(()),
+    portions=st.just(False),
+)
 terms = st.builds(
     FeeTerm,
     ppm=st.integers(0, 350_000),
@@ -182,6 +211,8 @@ terms = st.builds(
     maximum=st.none() | st.integers(100, 400),
     basis=st.sampled_from(["item", "item+shipping", "total"]),
     rounding=st.sampled_from(["half_up", "half_even", "up", "down"]),
+    brackets=st.just(()) | bracketed,
+    portions=st.booleans(),
 )
 economics = st.builds(
     UnitEconomics,
@@ -240,7 +271,7 @@ def test_vat_inside_the_price_can_be_told_as_a_rule() -> None:
     assert table.fees(sale("120.00"), NOW).total == usd("20.00")
 
 
-@given(st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 10**6), terms)
+@given(st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 10**6), plain_terms)
 def test_a_term_is_the_decimal_formula(item: int, shipping: int, tax: int, term: FeeTerm) -> None:
     base = {"item": item, "item+shipping": item + shipping, "total": item + shipping + tax}[term.basis]
     exact = Decimal(base) * term.ppm / 1_000_000
@@ -251,8 +282,43 @@ def test_a_term_is_the_decimal_formula(item: int, shipping: int, tax: int, term:
     assert term_fee(term, item, shipping, tax) == fee
 
 
+brackets = st.lists(
+    st.tuples(st.integers(1, 9_000), st.integers(0, 300_000), st.integers(0, 90)), min_size=1, max_size=3
+)
+
+
+@given(st.integers(0, 12_000), brackets, st.booleans())
+def test_brackets_are_the_sum_of_their_portions_or_the_one_they_fall_into(
+    base: int, told: list[tuple[int, int, int]], portions: bool
+) -> None:
+    ends = sorted({upto for upto, _, _ in told})
+    steps = [(end, ppm, fixed) for end, (_, ppm, fixed) in zip(ends, told, strict=False)]
+    steps = [*steps[:-1], (None, *steps[-1][1:])]  # type: ignore[list-item]
+    term = FeeTerm(0, 0, None, None, "item", "down", tuple(steps), portions)
+    share, fixed = Decimal(0), 0
+    for cent in range(1, base + 1) if portions else [base]:
+        _, ppm, fixed = next(step for step in steps if step[0] is None or cent <= step[0])
+        share += Decimal(ppm) * (1 if portions else base)
+    if not base:
+        fixed = steps[0][2]
+    assert term_fee(term, base, 0, 0) == int(share / 1_000_000) + fixed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [{"upto": usd("10.00"), "rate_bps": "800"}],
+        [{"upto": None, "rate_bps": "800"}, {"upto": None, "rate_bps": "900"}],
+        [{"upto": usd("10.00"), "rate_bps": "900"}, {"upto": None, "rate_bps": "800"}],
+    ],
+)
+def test_brackets_that_make_no_sense_are_refused(wrong: list[dict[str, object]]) -> None:
+    with pytest.raises(ValueError, match=r"bracket|fall"):
+        rule(brackets=wrong)
+
+
 def test_ebay_takes_its_share_of_all_the_buyer_pays() -> None:
     before, after = datetime(2024, 6, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC)
     sold = Sale(item=usd("100.00"), shipping=usd("10.00"), tax=usd("8.00"))
-    assert ebay_us().fees(sold, before).total == usd("16.04")  # 13.25 % of 118 is 15.635
-    assert ebay_us().fees(sold, after).total == usd("16.45")  # 13.6 % of 118 is 16.048
+    assert published("ebay").fees(sold, before).total == usd("16.04")  # 13.25 % of 118 is 15.635
+    assert published("ebay").fees(sold, after).total == usd("16.45")  # 13.6 % of 118 is 16.048

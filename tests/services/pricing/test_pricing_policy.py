@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.money import CurrencyMismatchError, Money, usd
+from flipsync.services.fees import stripe_us
 from flipsync.services.pricing import (
     Because,
     PolicySettings,
@@ -24,7 +25,6 @@ from flipsync.services.pricing import (
     floor_price,
     net_profit,
     percentage_plus_fixed,
-    stripe_us,
 )
 from flipsync.services.pricing.demand import DemandPrior, learn, sold_in_time
 
