@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
@@ -23,6 +23,7 @@ from flipsync.domain.channel import (
     Offer,
     RivalOffer,
     Vendor,
+    WarehouseUnits,
     WebhookNotice,
     WebhookSubscription,
 )
@@ -275,6 +276,10 @@ class MarketplaceConnector(ABC):
         """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
         return None
 
+    def warehouse(self) -> AsyncIterator[WarehouseUnits]:
+        """What warehouses of the channel's hold of our goods; nothing where it has none. Read, never written."""
+        return _nothing()
+
     @property
     def has_queue(self) -> bool:
         """Whether facts wait in a queue of the vendor's (see `notices`): then its lists are asked for rarely."""
@@ -288,6 +293,6 @@ class MarketplaceConnector(ABC):
         return _nothing()
 
 
-async def _nothing() -> AsyncIterator[WebhookNotice]:
+async def _nothing() -> AsyncIterator[Any]:
     return
     yield

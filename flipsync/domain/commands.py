@@ -166,6 +166,14 @@ class SurveyListings(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_ORDER  # nothing is listed before: newer looks must not overtake it
 
 
+class PullWarehouse(AccountCommand):
+    """Fetch what the channel's own warehouses hold of our goods, and bring that pool of our ledger in line."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 

@@ -141,6 +141,19 @@ class QuantityDrifted(ListingEvent):
     seen: int | None
 
 
+class WarehouseReconciled(AccountEvent):
+    """A channel's own warehouse reports other units than our books had; the books follow. Units that nobody bought."""
+
+    stock_item_id: UUID
+    variant_id: UUID
+    expected: int
+    reported: int
+    inbound: int
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id)
+
+
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 

@@ -179,7 +179,8 @@ async def verify_listings(
         async with store.unit(tenant_id, cause) as unit:
             if what == "vanished":
                 await listing_rows.set_status(unit, row.id, "vanished", "the channel does not know it")
-                await stock.let_go(unit, row.id, 0)
+                if row.pool == "own":
+                    await stock.let_go(unit, row.id, 0)
                 unit.emit(ListingVanished(**who))
             elif what == "price":
                 assert again is not None and again.price is not None

@@ -104,6 +104,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"compare the listings of {label('account', command.account_id)} with the channel"
         case c.ListOnChannel():
             return f"list “{label('product', command.product_id)}” on {label('account', command.account_id)}"
+        case c.PullWarehouse():
+            return f"compare our books with the warehouses of {label('account', command.account_id)}"
         case c.KeepEdit():
             return f"let {label('listing', command.listing_id)} say what was written on the channel"
         case c.AllocateStock():
@@ -149,6 +151,11 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return (
                 f"{label('stock_item', event.stock_item_id)} moved ({counted}): "
                 f"{event.on_hand} on hand, {event.reserved} reserved"
+            )
+        case e.WarehouseReconciled():
+            return (
+                f"the channel's warehouses reported {event.reported} to sell of the "
+                f"{label('stock_item', event.stock_item_id)} where our books had {event.expected}"
             )
         case e.StockFreed():
             return f"units of the {label('stock_item', event.stock_item_id)} became free"

@@ -125,7 +125,7 @@ async def test_everything_exchanged_is_as_the_models_say(channel: Any, world: An
     await estimate(api, [FeeQuestion("LAMP-1", usd("20.00"), usd("0.00"))])
     await estimate_one(api, FeeQuestion("LAMP-1", usd("20.00"), usd("4.00")))
     world.store_with_amazon("LAMP-2", 12)
-    assert [stock.fulfillable async for stock in warehouse_stock(api)] == [12]
+    assert [stock.available async for stock in warehouse_stock(api)] == [12]
     await connector.ensure_webhooks("", SecretStr(""))
     changes = [QuantityChange(f"S{n}", n, f"q{n}") for n in range(40)] + [QuantityChange("LAMP-1", 7, "q")]
     assert (await connector.set_quantities(changes))[-1].state.quantity == 7
@@ -298,7 +298,8 @@ async def test_an_order_amazon_ships_is_not_ours(channel: Any, world: Any) -> No
     await connector.publish(offer(), "k1")
     world.store_with_amazon("LAMP-1", 12)
     order = await connector.read_order(channel.sell("LAMP-1"))
-    assert (order.status, order.holds_stock, order.vendor_status) == ("pending", False, "UNSHIPPED by AMAZON")
+    assert (order.status, order.holds_stock, order.vendor_status) == ("paid", True, "UNSHIPPED by AMAZON")
+    assert order.fulfilled_by == "channel"
     with pytest.raises(Rejected, match="ships this order itself"):
         await connector.confirm_shipment(order.external_id, "UPS", "1Z", "k2")
 

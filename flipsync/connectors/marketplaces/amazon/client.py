@@ -38,6 +38,7 @@ from flipsync.connectors.marketplaces.amazon import (
 )
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
+from flipsync.connectors.marketplaces.amazon.inventory import warehouse_stock
 from flipsync.connectors.marketplaces.amazon.listings import every_listing
 from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
@@ -51,6 +52,7 @@ from flipsync.domain.channel import (
     Offer,
     RivalOffer,
     Vendor,
+    WarehouseUnits,
     WebhookNotice,
     WebhookSubscription,
 )
@@ -195,6 +197,9 @@ class AmazonConnector(MarketplaceConnector):
         for item in read.values():
             self._state(item)
         return known | {sku: self._supplies[sku][0] for sku in read}
+
+    def warehouse(self) -> AsyncIterator[WarehouseUnits]:
+        return warehouse_stock(self._api)
 
     # Orders and rivals
 
