@@ -7,6 +7,7 @@ from flipsync.domain.commands import (
     EnsureWebhooks,
     PublishListing,
     PullOrders,
+    PullRefunds,
     PullWarehouse,
     SurveyListings,
     VerifyListings,
@@ -64,8 +65,9 @@ class AmazonAgent(BaseMarketAgent):
         return Decision.propose(
             VerifyListings(account_id=event.account_id),
             PullWarehouse(account_id=event.account_id),
+            PullRefunds(account_id=event.account_id),
             EnsureWebhooks(account_id=event.account_id, callback_url=_NO_ADDRESS),
-            why="time to compare Amazon and its warehouses with us and to see that its notifications are on",
+            why="time to compare Amazon, its warehouses and refunds with us, and to see that its notifications are on",
         )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:

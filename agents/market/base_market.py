@@ -12,6 +12,7 @@ from flipsync.domain.commands import (
     OfferEdit,
     PublishListing,
     PullOrders,
+    PullRefunds,
     PullRivals,
     PullWarehouse,
     ReviseListing,
@@ -52,6 +53,7 @@ ChannelCommand = (
     | PullOrders
     | PullRivals
     | PullWarehouse
+    | PullRefunds
     | VerifyListings
     | SurveyListings
     | EnsureWebhooks

@@ -276,6 +276,10 @@ class MarketplaceConnector(ABC):
         """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
         return None
 
+    def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        """Orders of which money was given back at or after `since`, where neither lists nor notices tell of that."""
+        return _nothing()
+
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         """What warehouses of the channel's hold of our goods; nothing where it has none. Read, never written."""
         return _nothing()

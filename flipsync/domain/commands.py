@@ -174,6 +174,14 @@ class PullWarehouse(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_BULK
 
 
+class PullRefunds(AccountCommand):
+    """Fetch what was given back to buyers, from channels whose orders do not tell."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,8 @@ async def pull_orders(
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
     changed = 0
     for order in told:
-        if known.get(order.external_id) == (order.modified_at, order.vendor_status, len(order.refunds)):
+        at, status, refunds = known.get(order.external_id, (None, "", 0))
+        if (at, status) == (order.modified_at, order.vendor_status) and refunds >= len(order.refunds):
             continue
         async with store.unit(tenant_id, cause) as unit:
             result = await orders.ingest_order(unit, account, order)
@@ -62,6 +63,18 @@ async def pull_orders(
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
+    return changed
+
+
+async def pull_refunds(
+    store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
+) -> int:
+    """Book what was given back lately, as orders that say so; returns for how many that was news."""
+    changed = 0
+    async for order in connector.refunded(store.clock.now() - FIRST_PULL):
+        async with store.unit(tenant_id, cause) as unit:
+            result = await orders.ingest_order(unit, account, order)
+        changed += result.outcome in ("created", "changed")
     return changed
 
 

@@ -401,6 +401,11 @@ async def _survey_listings(job: Job) -> str:
     return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
 
 
+async def _pull_refunds(job: Job) -> str:
+    found = await channel_reads.pull_refunds(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"{found} orders with new refunds"
+
+
 async def _pull_warehouse(job: Job) -> str:
     await _pull_orders(job)  # what the warehouse sold and nobody booked yet would look like a loss
     units = [each async for each in job.connector.warehouse()]
@@ -415,6 +420,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.VerifyListings: _verify_listings,
     c.SurveyListings: _survey_listings,
     c.PullWarehouse: _pull_warehouse,
+    c.PullRefunds: _pull_refunds,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

@@ -104,6 +104,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"compare the listings of {label('account', command.account_id)} with the channel"
         case c.ListOnChannel():
             return f"list “{label('product', command.product_id)}” on {label('account', command.account_id)}"
+        case c.PullRefunds():
+            return f"fetch what was given back on {label('account', command.account_id)}"
         case c.PullWarehouse():
             return f"compare our books with the warehouses of {label('account', command.account_id)}"
         case c.KeepEdit():

@@ -12,6 +12,7 @@ from flipsync.domain.commands import (
     EnsureWebhooks,
     PublishListing,
     PullOrders,
+    PullRefunds,
     PullRivals,
     PullWarehouse,
     SurveyListings,
@@ -55,7 +56,12 @@ async def test_notifications_are_subscribed_without_a_public_address(shop: Shop,
         PullOrders,
     ]
     check = await shop.decide(agent, ListingCheckDue(account_id=account.id, vendor="amazon"))
-    assert [type(command) for command in check.proposals] == [VerifyListings, PullWarehouse, EnsureWebhooks]
+    assert [type(command) for command in check.proposals] == [
+        VerifyListings,
+        PullWarehouse,
+        PullRefunds,
+        EnsureWebhooks,
+    ]
     gone = await shop.decide(agent, ListingCheckDue(account_id=new_id(), vendor="amazon"))
     assert [type(command) for command in gone.proposals] == [VerifyListings]
 

@@ -29,7 +29,7 @@ START = datetime(2026, 3, 2, 14, tzinfo=UTC)
 #: Tested with the queue, and with the services that the connector's interface does not need.
 ELSEWHERE_TESTED = {
     *("deleteSubscriptionById", "createRestrictedDataToken", "createReport", "getReport", "getReportDocument"),
-    *("listTransactions", "getMessagingActionsForOrder", "createConfirmOrderDetails", "createConfirmDeliveryDetails"),
+    *("getMessagingActionsForOrder", "createConfirmOrderDetails", "createConfirmDeliveryDetails"),
     *("createUnexpectedProblem", "getEligibleShipmentServices", "createShipment", "getShipment", "cancelShipment"),
     *("createFulfillmentOrder", "getFulfillmentOrder", "cancelFulfillmentOrder"),
 }
@@ -102,6 +102,17 @@ def shirt(sku: str, size: str, color: str) -> Offer:
     )
 
 
+def give_back(channel: Any, order_id: str) -> None:
+    """The buyer's money for one line of an order."""
+    books = channel.sandbox.books
+    with books.transaction():
+        (order,) = [each for each in books.orders("channel = 'amazon'", ()) if order_id.endswith(f"{each.id:07d}")]
+        line = order.lines[0]
+        refunded = {line.id: (1, line.total_minor)}
+        channel.sandbox.market.orders.refund(order, refunded, line.total_minor, "", restock=False)
+        books.save_order(order)
+
+
 async def test_everything_exchanged_is_as_the_models_say(channel: Any, world: Any, models: Models) -> None:
     connector, api = channel.connector, channel.connector._api
     await connector.probe()
@@ -117,6 +128,10 @@ async def test_everything_exchanged_is_as_the_models_say(channel: Any, world: An
     order = channel.sell("LAMP-1")
     assert len([found async for found in connector.orders(START)]) == 1
     await connector.confirm_shipment(order, "Some Courier", "T-1", "k6")
+    give_back(channel, order)
+    (refunded,) = [found async for found in connector.refunded(START)]
+    assert (refunded.external_id, refunded.status) == (order, "shipped"), "the order itself does not tell"
+    assert [(str(refund.amount), refund.restocked) for refund in refunded.refunds] == [("24.50 USD", {})]
     assert await connector.read_order("111-0000000-9999999") is None
     assert await connector.rivals(["LAMP-1", "NOBODY"])
     assert (await expected_prices(api, ["LAMP-1", "NOBODY"]))["LAMP-1"].featured_offer_expected_price is not None

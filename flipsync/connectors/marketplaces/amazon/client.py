@@ -29,6 +29,7 @@ from flipsync.connectors.base import (
 )
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
+    finances,
     mapping,
     notifications,
     order_mapping,
@@ -211,6 +212,13 @@ class AmazonConnector(MarketplaceConnector):
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await orders.known_order(self._api, external_id)
         return None if order is None else order_mapping.order(order, self.config.currency)
+
+    async def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        """Amazon's orders do not tell of refunds: they are found in its list of payments."""
+        for order_id, refunds in (await finances.refunds(self._api, since)).items():
+            order = await self.read_order(order_id)
+            if order is not None:
+                yield order.model_copy(update={"refunds": tuple(refunds)})
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
