@@ -8,7 +8,7 @@ Reads never raise `OutcomeUnknown`. No method retries by itself: retrying is the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -22,6 +22,7 @@ from flipsync.domain.channel import (
     ListingState,
     Offer,
     RivalOffer,
+    TakenIn,
     Vendor,
     WarehouseUnits,
     WebhookNotice,
@@ -196,6 +197,10 @@ class MarketplaceConnector(ABC):
     @abstractmethod
     def listings(self) -> AsyncIterator[ListingState]:
         """Every listing of the account, page after page."""
+
+    async def take_in(self, known: Collection[str]) -> TakenIn:
+        """Bring within reach what was listed by other means and `listings` does not show. `known`: SKUs it shows."""
+        return TakenIn()
 
     @abstractmethod
     async def publish(self, offer: Offer, key: str) -> ListingState:

@@ -85,6 +85,13 @@ class ListingState(ChannelValue):
     catalogue_id: str | None = Field(default=None, description="the channel's page of the article (Amazon: ASIN)")
 
 
+class TakenIn(ChannelValue):
+    """Listings of an account that its API did not show before, and those that stay out of reach with the reason."""
+
+    states: tuple[ListingState, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict, description="the channel's id of a listing → why")
+
+
 class Address(ChannelValue):
     name: str = ""
     company: str = ""

@@ -9,8 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
-from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
+from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn
 from flipsync.domain.clock import ScaledClock
+from flipsync.domain.errors import Rejected
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
 from flipsync.services import adopting, hand_edits, orders, stock, webhooks
 from flipsync.services.accounts import ConnectedAccount
@@ -25,6 +26,7 @@ from flipsync.store.unit_of_work import Cause, Store
 #: how far back the first pull looks
 FIRST_PULL = timedelta(days=30)
 _RIVALS_A_CALL = 50
+_LEFT_OUT_TOLD = 5
 #: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
 _OVERLAP = 5.0
 #: how often a vendor with a queue is asked for its list of orders all the same; real seconds, as its limits are
@@ -212,12 +214,21 @@ async def survey_listings(
 ) -> str:
     """Read all the account offers, and take over what is ours (services.adopting); says what was found."""
     seen = [state async for state in connector.listings()]
+    try:
+        taken = await connector.take_in({state.sku for state in seen})
+    except Rejected as refused:  # what can be seen is looked at all the same
+        taken = TakenIn(left_out={"listings made elsewhere": refused.message})
+    seen += taken.states
     async with store.unit(tenant_id, cause) as unit:
         found = await adopting.take_over(unit, account, seen)
-    return (
+    told = (
         f"{len(seen)} listings: {len(found.sure)} ours, {len(found.doubtful)} perhaps ours, "
         f"{len(found.unknown)} of other goods"
     )
+    if not taken.left_out:
+        return told
+    first = "; ".join(f"{listing}: {why}" for listing, why in list(taken.left_out.items())[:_LEFT_OUT_TOLD])
+    return f"{told}; {len(taken.left_out)} out of reach ({first})"
 
 
 async def _suspects(
