@@ -210,6 +210,12 @@ class ListingVanished(ListingEvent):
     """The channel no longer knows a listing that we did not end."""
 
 
+class ListingUnwanted(ListingEvent):
+    """The owner wants a listing taken off sale, whatever its product does elsewhere."""
+
+    reason: str
+
+
 class ListingOutdated(ListingEvent):
     """The words, pictures or particulars behind a live listing were edited, or its product was withdrawn.
 

@@ -223,6 +223,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the channel refused {listing}: {event.reason}"
         case e.ListingVanished():
             return f"the channel no longer knew {listing}"
+        case e.ListingUnwanted():
+            return f"the owner wanted {listing} off sale: {event.reason}"
         case e.ListingOutdated(again=True):
             return f"{listing} was to be told our words again"
         case e.ListingOutdated():

@@ -319,6 +319,17 @@ async def test_an_order_amazon_ships_is_not_ours(channel: Any, world: Any) -> No
         await connector.confirm_shipment(order.external_id, "UPS", "1Z", "k2")
 
 
+async def test_missing_attributes_are_named_before_amazon_is_asked(channel: Any, world: Any) -> None:
+    backpack = offer("PACK-1", title="Canvas backpack", category="Backpack", barcode=None)
+    with pytest.raises(
+        Rejected, match=r"product type BACKPACK requires what the product has not: Capacity \(capacity\)"
+    ):
+        await channel.connector.publish(backpack, "k1")
+    assert bodies(channel, "PUT", "PACK-1") == [] and world.listing("PACK-1") is None
+    whole = backpack.model_copy(update={"attributes": {"Capacity": "20 litres"}})
+    assert (await channel.connector.publish(whole, "k2")).status == "active"
+
+
 async def test_many_listings_page_after_page(channel: Any) -> None:
     connector = channel.connector
     for number in range(45):

@@ -1,8 +1,8 @@
 """Connector for eBay sellers over the Sell APIs. Credentials: `client_id`, `client_secret`, `refresh_token`.
 
 Options: `marketplace_id` (EBAY_US), `migrate` (yes: listings made by hand come under the Inventory API),
-`category_id`, `payment_policy_id`, `fulfillment_policy_id`, `return_policy_id`, `merchant_location_key`, `condition` (NEW), `seller`,
-`alert_email`, `scopes`. What is not given is asked of eBay.
+`category_id`, `payment_policy_id`, `fulfillment_policy_id`, `return_policy_id`, `merchant_location_key`,
+`condition` (NEW), `seller`, `alert_email`, `scopes`. What is not given is asked of eBay.
 
 A listing's external id is its SKU as eBay spells it (see skus.py). Order lines and bulk calls name the SKU; the listing
 number changes with every relisting, and the offer's id when an offer is made anew.
