@@ -55,6 +55,8 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
             )
         if not order.holds_stock:
             return Decision.hold(f"the channel says {order.status}: nothing to ship", evidence=evidence)
+        if order.pool != "own":
+            return Decision.hold("the channel ships it from its own warehouse", evidence=evidence)
         if order.short_units:
             return Decision.hold(
                 f"{order.short_units} units do not exist: waiting for stock, or for the owner to cancel",

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from agents.market.base_market import BaseMarketAgent, ChannelCommand, ChannelEvent
-from flipsync.domain.commands import EnsureWebhooks, PublishListing, PullOrders, SurveyListings, VerifyListings
+from flipsync.domain.commands import (
+    EnsureWebhooks,
+    PublishListing,
+    PullOrders,
+    PullRefunds,
+    PullWarehouse,
+    SurveyListings,
+    VerifyListings,
+)
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingRequested
 from flipsync.runtime.agent import AgentSpec, Authority, Context
@@ -56,14 +64,17 @@ class AmazonAgent(BaseMarketAgent):
             return await super().check_listings(event, ctx)
         return Decision.propose(
             VerifyListings(account_id=event.account_id),
+            PullWarehouse(account_id=event.account_id),
+            PullRefunds(account_id=event.account_id),
             EnsureWebhooks(account_id=event.account_id, callback_url=_NO_ADDRESS),
-            why="time to compare Amazon with us and to see that its notifications are on",
+            why="time to compare Amazon, its warehouses and refunds with us, and to see that its notifications are on",
         )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
         """See what is offered already, subscribe the account's queue, wherever we are, and fetch the orders."""
         return Decision.propose(
             SurveyListings(account_id=event.account_id),
+            PullWarehouse(account_id=event.account_id),
             EnsureWebhooks(account_id=event.account_id, callback_url=_NO_ADDRESS),
             PullOrders(account_id=event.account_id),
             why="a new account: see what it offers, subscribe its queue to notifications and fetch its orders",

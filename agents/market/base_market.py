@@ -12,7 +12,9 @@ from flipsync.domain.commands import (
     OfferEdit,
     PublishListing,
     PullOrders,
+    PullRefunds,
     PullRivals,
+    PullWarehouse,
     ReviseListing,
     SurveyListings,
     VerifyListings,
@@ -26,6 +28,7 @@ from flipsync.domain.events import (
     ListingOutdated,
     ListingRecognised,
     ListingRequested,
+    WarehouseReconciled,
 )
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.edit_settling import settle
@@ -38,6 +41,7 @@ ChannelEvent = (
     | ChannelCheckDue
     | ListingCheckDue
     | AccountConnected
+    | WarehouseReconciled
 )
 ChannelCommand = (
     PublishListing
@@ -48,6 +52,8 @@ ChannelCommand = (
     | OfferEdit
     | PullOrders
     | PullRivals
+    | PullWarehouse
+    | PullRefunds
     | VerifyListings
     | SurveyListings
     | EnsureWebhooks
@@ -83,6 +89,11 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return await self.recognise(event, ctx)
         if isinstance(event, ListingEdited):
             return await self.settle_edit(event, ctx)
+        if isinstance(event, WarehouseReconciled):
+            evidence = [Evidence(kind="stock_item", id=event.stock_item_id, note=f"{event.inbound} units on their way")]
+            return Decision.hold(
+                f"{event.reported} units reported, {event.expected} expected: booked", evidence=evidence
+            )
         commands: list[Command] = [PullOrders(account_id=event.account_id)]
         if event.rivals and self.sees_rivals:
             commands.append(PullRivals(account_id=event.account_id))

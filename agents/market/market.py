@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flipsync.domain.commands import EndorseDecision, ListOnChannel, OverruleDecision
+from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
+from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
@@ -14,7 +14,7 @@ from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 _ENDORSE_FROM = 0.4
 
 
-class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated]):
+class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | DecisionEscalated]):
     """Places products where a sale earns most, and decides for its specialists when they are unsure."""
 
     spec = AgentSpec(
@@ -26,10 +26,17 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
     )
 
     async def decide(
-        self, event: ProductImported | ListingsSurveyed | DecisionEscalated, ctx: Context
-    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+        self, event: ProductImported | ListingsSurveyed | ListingUnwanted | DecisionEscalated, ctx: Context
+    ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         if isinstance(event, DecisionEscalated):
             return await self._judge(event, ctx)
+        if isinstance(event, ListingUnwanted):
+            found = await ctx.services.listings.outdated(event.listing_id)
+            if found is None or found.status != "active":
+                return Decision.hold("the listing is not on sale")
+            end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=event.reason)
+            listing = Evidence(kind="listing", id=event.listing_id)
+            return Decision.propose(end, why=f"the owner wants it: {event.reason}", evidence=[listing])
         if not (await ctx.services.profile()).settings.auto_list:
             return Decision.hold("the owner lists by hand (auto_list is off)")
         if isinstance(event, ListingsSurveyed):
@@ -40,7 +47,7 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
 
     async def _place(
         self, products: list[UUID], accounts: list[UUID], ctx: Context
-    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+    ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         chosen = [account for account in await ctx.services.accounts.connected() if account.id in set(accounts)]
         if not chosen:
             return Decision.hold("no channel is connected")
@@ -82,7 +89,7 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | DecisionEscalated])
 
     async def _judge(
         self, event: DecisionEscalated, ctx: Context
-    ) -> Decision[ListOnChannel | EndorseDecision | OverruleDecision]:
+    ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         row = await ctx.services.decisions.get(event.decision_id)
         if row is None or row.state != "escalated":
             return Decision.hold("the decision is no longer open")

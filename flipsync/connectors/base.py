@@ -8,7 +8,7 @@ Reads never raise `OutcomeUnknown`. No method retries by itself: retrying is the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,9 @@ from flipsync.domain.channel import (
     ListingState,
     Offer,
     RivalOffer,
+    TakenIn,
     Vendor,
+    WarehouseUnits,
     WebhookNotice,
     WebhookSubscription,
 )
@@ -224,6 +226,10 @@ class MarketplaceConnector(ABC):
     def listings(self) -> AsyncIterator[ListingState]:
         """Every listing of the account, page after page."""
 
+    async def take_in(self, known: Collection[str]) -> TakenIn:
+        """Bring within reach what was listed by other means and `listings` does not show. `known`: SKUs it shows."""
+        return TakenIn()
+
     @abstractmethod
     async def publish(self, offer: Offer, key: str) -> ListingState:
         """Create the listing once: repeating with the same `key` (or SKU) finds the first one instead of doubling."""
@@ -315,6 +321,14 @@ class MarketplaceConnector(ABC):
         """What the vendor wants to read when it tries `callback_url` with GET; None when it never does."""
         return None
 
+    def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        """Orders of which money was given back at or after `since`, where neither lists nor notices tell of that."""
+        return _nothing()
+
+    def warehouse(self) -> AsyncIterator[WarehouseUnits]:
+        """What warehouses of the channel's hold of our goods; nothing where it has none. Read, never written."""
+        return _nothing()
+
     @property
     def has_queue(self) -> bool:
         """Whether facts wait in a queue of the vendor's (see `notices`): then its lists are asked for rarely."""
@@ -328,6 +342,6 @@ class MarketplaceConnector(ABC):
         return _nothing()
 
 
-async def _nothing() -> AsyncIterator[WebhookNotice]:
+async def _nothing() -> AsyncIterator[Any]:
     return
     yield

@@ -81,6 +81,15 @@ class ListingState(ChannelValue):
     group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")
     barcode: str | None = None
     text: ListingText | None = Field(default=None, description="without anything in it where the words are others'")
+    fulfilled_by: Literal["seller", "channel"] = Field(default="seller", description="whose warehouse supplies it")
+    catalogue_id: str | None = Field(default=None, description="the channel's page of the article (Amazon: ASIN)")
+
+
+class TakenIn(ChannelValue):
+    """Listings of an account that its API did not show before, and those that stay out of reach with the reason."""
+
+    states: tuple[ListingState, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict, description="the channel's id of a listing → why")
 
 
 class Address(ChannelValue):
@@ -134,6 +143,19 @@ class ChannelOrder(ChannelValue):
     refunds: tuple[ChannelRefund, ...] = ()
     ship_to: Address = Address()
     buyer_note: str = ""
+    fulfilled_by: Literal["seller", "channel"] = Field(
+        default="seller", description="channel: packed and shipped from a warehouse of the channel's"
+    )
+
+
+class WarehouseUnits(ChannelValue):
+    """Units of one SKU in warehouses of the channel's: those buyers can have now, sold ones, and those on their way."""
+
+    sku: str
+    catalogue_id: str | None = None
+    available: int = Field(ge=0)
+    sold: int = Field(default=0, ge=0, description="set aside for buyers and not shipped yet")
+    inbound: int = Field(default=0, ge=0)
 
 
 class RivalOffer(ChannelValue):

@@ -166,6 +166,22 @@ class SurveyListings(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_ORDER  # nothing is listed before: newer looks must not overtake it
 
 
+class PullWarehouse(AccountCommand):
+    """Fetch what the channel's own warehouses hold of our goods, and bring that pool of our ledger in line."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
+class PullRefunds(AccountCommand):
+    """Fetch what was given back to buyers, from channels whose orders do not tell."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+    default_priority: ClassVar[int] = PRIORITY_BULK
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 

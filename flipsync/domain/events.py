@@ -144,6 +144,19 @@ class QuantityDrifted(ListingEvent):
     seen: int | None
 
 
+class WarehouseReconciled(AccountEvent):
+    """A channel's own warehouse reports other units than our books had; the books follow. Units that nobody bought."""
+
+    stock_item_id: UUID
+    variant_id: UUID
+    expected: int
+    reported: int
+    inbound: int
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id)
+
+
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +211,12 @@ class ListingRefused(ListingEvent):
 
 class ListingVanished(ListingEvent):
     """The channel no longer knows a listing that we did not end."""
+
+
+class ListingUnwanted(ListingEvent):
+    """The owner wants a listing taken off sale, whatever its product does elsewhere."""
+
+    reason: str
 
 
 class ListingOutdated(ListingEvent):

@@ -9,8 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
-from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer
+from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn
 from flipsync.domain.clock import ScaledClock
+from flipsync.domain.errors import Rejected
 from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
 from flipsync.services import adopting, hand_edits, orders, stock, webhooks
 from flipsync.services.accounts import ConnectedAccount
@@ -25,6 +26,7 @@ from flipsync.store.unit_of_work import Cause, Store
 #: how far back the first pull looks
 FIRST_PULL = timedelta(days=30)
 _RIVALS_A_CALL = 50
+_LEFT_OUT_TOLD = 5
 #: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
 _OVERLAP = 5.0
 #: how often a vendor with a queue is asked for its list of orders all the same; real seconds, as its limits are
@@ -47,7 +49,8 @@ async def pull_orders(
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
     changed = 0
     for order in told:
-        if known.get(order.external_id) == (order.modified_at, order.vendor_status, len(order.refunds)):
+        at, status, refunds = known.get(order.external_id, (None, "", 0))
+        if (at, status) == (order.modified_at, order.vendor_status) and refunds >= len(order.refunds):
             continue
         async with store.unit(tenant_id, cause) as unit:
             result = await orders.ingest_order(unit, account, order)
@@ -62,6 +65,18 @@ async def pull_orders(
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
+    return changed
+
+
+async def pull_refunds(
+    store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
+) -> int:
+    """Book what was given back lately, as orders that say so; returns for how many that was news."""
+    changed = 0
+    async for order in connector.refunded(store.clock.now() - FIRST_PULL):
+        async with store.unit(tenant_id, cause) as unit:
+            result = await orders.ingest_order(unit, account, order)
+        changed += result.outcome in ("created", "changed")
     return changed
 
 
@@ -179,7 +194,8 @@ async def verify_listings(
         async with store.unit(tenant_id, cause) as unit:
             if what == "vanished":
                 await listing_rows.set_status(unit, row.id, "vanished", "the channel does not know it")
-                await stock.let_go(unit, row.id, 0)
+                if row.pool == "own":
+                    await stock.let_go(unit, row.id, 0)
                 unit.emit(ListingVanished(**who))
             elif what == "price":
                 assert again is not None and again.price is not None
@@ -198,12 +214,21 @@ async def survey_listings(
 ) -> str:
     """Read all the account offers, and take over what is ours (services.adopting); says what was found."""
     seen = [state async for state in connector.listings()]
+    try:
+        taken = await connector.take_in({state.sku for state in seen})
+    except Rejected as refused:  # what can be seen is looked at all the same
+        taken = TakenIn(left_out={"listings made elsewhere": refused.message})
+    seen += taken.states
     async with store.unit(tenant_id, cause) as unit:
         found = await adopting.take_over(unit, account, seen)
-    return (
+    told = (
         f"{len(seen)} listings: {len(found.sure)} ours, {len(found.doubtful)} perhaps ours, "
         f"{len(found.unknown)} of other goods"
     )
+    if not taken.left_out:
+        return told
+    first = "; ".join(f"{listing}: {why}" for listing, why in list(taken.left_out.items())[:_LEFT_OUT_TOLD])
+    return f"{told}; {len(taken.left_out)} out of reach ({first})"
 
 
 async def _suspects(

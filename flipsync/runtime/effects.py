@@ -37,7 +37,7 @@ from flipsync.runtime.leases import Leases
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts
+from flipsync.services import accounts, warehouses
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -465,11 +465,26 @@ async def _survey_listings(job: Job) -> str:
     return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
 
 
+async def _pull_refunds(job: Job) -> str:
+    found = await channel_reads.pull_refunds(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"{found} orders with new refunds"
+
+
+async def _pull_warehouse(job: Job) -> str:
+    await _pull_orders(job)  # what the warehouse sold and nobody booked yet would look like a loss
+    units = [each async for each in job.connector.warehouse()]
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        changed = await warehouses.reconcile(unit, job.account.id, job.account.vendor, units)
+    return f"{len(units)} SKUs in the channel's warehouses, {changed} of ours differed"
+
+
 _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullOrders: _pull_orders,
     c.PullRivals: _pull_rivals,
     c.VerifyListings: _verify_listings,
     c.SurveyListings: _survey_listings,
+    c.PullWarehouse: _pull_warehouse,
+    c.PullRefunds: _pull_refunds,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

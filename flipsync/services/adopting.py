@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import ListingPublished, ListingRecognised, ListingRequested, ListingsSurveyed
+from flipsync.services import warehouses
 from flipsync.services.adoption import Match, OwnGoods, Survey, survey
 from flipsync.services.hand_edits import remember_written
 from flipsync.services.offers import title_of
@@ -23,12 +24,14 @@ async def take_over(unit: UnitOfWork, account: AccountRef, seen: Sequence[Listin
 
     The channel's text and price stay as they are; quantities follow from the ledger like any listing's.
     """
-    goods = [
-        OwnGoods(variant.id, variant.sku, title_of(variant, product), variant.barcode)
-        for variant, product in await rows.goods_to_recognise(unit.session, account.id)
-    ]
-    known = await rows.external_ids(unit.session, account.id)
-    found = survey(goods, [state for state in seen if state.external_id not in known])
+    known = await rows.variants_by_external_id(unit.session, account.id)
+    fresh = [state for state in seen if state.external_id not in known]
+    listed = [state for state in seen if state.catalogue_id and state.external_id in known]
+    pages = {state.catalogue_id or "": known[state.external_id] for state in listed}
+    own = await _recognise(unit, account, warehouses.OWN, fresh, {})
+    pages |= {match.listing.catalogue_id: match.variant_id for match in own.sure if match.listing.catalogue_id}
+    stored = await _recognise(unit, account, await warehouses.pool_of(unit, account.id, "channel"), fresh, pages)
+    found = Survey(own.sure + stored.sure, own.doubtful + stored.doubtful, own.unknown + stored.unknown)
     adopted = [listing for match in found.sure if (listing := await _enter(unit, account, match, "active"))]
     for listing_id in adopted:
         unit.emit(ListingPublished(listing_id=listing_id, account_id=account.id, vendor=account.vendor))
@@ -61,6 +64,21 @@ async def take_over(unit: UnitOfWork, account: AccountRef, seen: Sequence[Listin
     return found
 
 
+async def _recognise(
+    unit: UnitOfWork, account: AccountRef, pool: str, fresh: Sequence[ListingState], pages: Mapping[str, UUID]
+) -> Survey:
+    """Our own stock and the channel's warehouses each have a listing of an article, with a SKU of its own."""
+    supply = "seller" if pool == warehouses.OWN else "channel"
+    states = [state for state in fresh if state.fulfilled_by == supply]
+    if not states:
+        return Survey((), (), ())
+    goods = [
+        OwnGoods(variant.id, variant.sku, title_of(variant, product), variant.barcode)
+        for variant, product in await rows.goods_to_recognise(unit.session, account.id, pool)
+    ]
+    return survey(goods, states, pages)
+
+
 async def _enter(unit: UnitOfWork, account: AccountRef, match: Match, status: str) -> UUID | None:
     row = await account_rows.get_account(unit.session, account.id)
     if row is None:
@@ -72,9 +90,13 @@ async def _enter(unit: UnitOfWork, account: AccountRef, match: Match, status: st
         currency=row.config["currency"],
         seen=match.listing,
         status=status,
+        pool=(pool := await warehouses.pool_of(unit, account.id, match.listing.fulfilled_by)),
     )
     if listing_id is not None:
         await remember_written(unit, listing_id, match.listing)
+        if pool != warehouses.OWN:
+            await ledger.ensure_item(unit, match.variant_id, mode="pooled", pool=pool)
+            return listing_id  # the channel counts these units: nobody gives it a share
         item = await ledger.ensure_item(unit, match.variant_id, mode=row.stock_mode)
         await ledger.ensure_allocation(unit, listing_id, item.id)
     return listing_id

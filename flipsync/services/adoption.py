@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
@@ -17,11 +18,11 @@ from rapidfuzz import fuzz
 
 from flipsync.domain.channel import ListingState
 
-MatchedBy = Literal["sku", "barcode", "title"]
+MatchedBy = Literal["sku", "barcode", "catalogue", "title"]
 
 #: at least this sure: taken over without asking; between the two: a person is asked; below: other goods
 SURE, DOUBTFUL = 0.95, 0.60
-_CONFIDENCE: dict[MatchedBy, float] = {"sku": 0.99, "barcode": 0.96, "title": 0.90}
+_CONFIDENCE: dict[MatchedBy, float] = {"sku": 0.99, "barcode": 0.96, "catalogue": 0.96, "title": 0.90}
 #: the best title must be this much more alike than the next best, on the scale 0 to 1
 _LEAD = 0.08
 #: words in more listings than this say nothing about which is which
@@ -60,16 +61,23 @@ class Survey:
     unknown: tuple[ListingState, ...]
 
 
-def survey(ours: Sequence[OwnGoods], seen: Iterable[ListingState]) -> Survey:
+def survey(
+    ours: Sequence[OwnGoods], seen: Iterable[ListingState], pages: Mapping[str, UUID] = MappingProxyType({})
+) -> Survey:
     """Match a channel's live listings with our goods; each listing and each of our goods at most once.
+
+    `pages` are the channel's pages that another SKU of ours is on already, with its variant: the same article.
 
     Ended listings are left out: publishing finds them by SKU and puts them on sale again.
     """
     left = [state for state in seen if state.status != "ended"]
     open_goods = {goods.variant_id: goods for goods in ours}
     matches: list[Match] = []
-    for by in ("sku", "barcode", "title"):
-        found = _by_title(open_goods.values(), left) if by == "title" else _by_code(by, open_goods.values(), left)
+    for by in ("sku", "barcode", "catalogue", "title"):
+        if by == "catalogue":
+            found = _by_page(open_goods, left, pages)
+        else:
+            found = _by_title(open_goods.values(), left) if by == "title" else _by_code(by, open_goods.values(), left)
         matches += found
         for match in found:
             del open_goods[match.variant_id]
@@ -103,6 +111,17 @@ def _by_code(by: MatchedBy, ours: Iterable[OwnGoods], seen: Sequence[ListingStat
             confidence, why = DOUBTFUL, f"{why}, but barcode {theirs} there and {ours_code} here"
         matches.append(Match(goods.variant_id, state, by, confidence, why))
     return matches
+
+
+def _by_page(ours: Mapping[UUID, OwnGoods], seen: Sequence[ListingState], pages: Mapping[str, UUID]) -> list[Match]:
+    """Listings on a page where another SKU of ours is; of two such on one page, the first stands for both."""
+    matches: dict[UUID, Match] = {}
+    for state in seen:
+        variant_id = pages.get(state.catalogue_id or "")
+        if variant_id in ours and variant_id not in matches and variant_id is not None:
+            why = f"on page {state.catalogue_id} like our SKU {ours[variant_id].sku}"
+            matches[variant_id] = Match(variant_id, state, "catalogue", _CONFIDENCE["catalogue"], why)
+    return list(matches.values())
 
 
 def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Match]:

@@ -22,7 +22,7 @@ from flipsync.domain.events import (
     ShipmentConfirmed,
 )
 from flipsync.domain.ids import new_id
-from flipsync.services import stock
+from flipsync.services import stock, warehouses
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import new_orders
 from flipsync.store.repositories import orders as repository
@@ -55,9 +55,10 @@ class IngestResult:
 
 async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder) -> IngestResult:
     """Bring our books in line with what the channel tells of one order. Safe to repeat and to run twice at once."""
-    simple = not told.refunds
+    pool = await warehouses.pool_of(unit, account.id, told.fulfilled_by)
+    simple = not told.refunds and pool == warehouses.OWN
     holds, state = (told.holds_stock, _first_state(told)) if simple else (False, "received")
-    new = await new_orders.create_order(unit, account.id, told, holds_stock=holds, state=state)
+    new = await new_orders.create_order(unit, account.id, told, holds_stock=holds, state=state, pool=pool)
     if new is not None and simple:
         return await _fill(unit, account, new, told)
     order = await repository.lock_order(unit.session, account.id, told.external_id)
@@ -69,6 +70,8 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         return IngestResult("stale", order.id)
     created = new is not None
     lines = list(await repository.lines_of(unit.session, order.id))
+    if order.pool != warehouses.OWN and told.holds_stock and not order.holds_stock:
+        await warehouses.cover(unit, order.pool, lines)
     items = await repository.stock_items_of_lines(unit.session, lines)
     before, refunds_new = (order.status, order.holds_stock), False
     if told.holds_stock and not order.holds_stock:
@@ -92,6 +95,8 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     elif not told.holds_stock and told.status in _OVER and order.state != "shipped":
         order.state = "cancelled"
     who = {"order_id": order.id, "account_id": account.id, "vendor": account.vendor}
+    if order.pool != warehouses.OWN and told.status == "shipped" and order.state == "reserved":
+        await confirm_shipped(unit, account, order.id)  # nothing of ours has to leave the house first
     if told.holds_stock and not before[1]:
         _tell_sold(unit, account, order.id, {line.listing_id for line in lines if line.listing_id}, short)
         return IngestResult("created" if created else "changed", order.id, short)

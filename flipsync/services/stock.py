@@ -124,6 +124,8 @@ async def reserve(
     """Set units aside for a buyer and return how many exist for them. `sold_on` is the listing that sold them."""
     item = await _locked(unit, stock_item_id)
     allocation = await ledger.allocation_of(unit.session, sold_on) if sold_on is not None else None
+    if allocation is not None and allocation.stock_item_id != stock_item_id:
+        allocation = None  # sold there, but out of another pool
     entitled = allocation.entitled if allocation is not None else 0
     from_channel, can = taken_by_sale(quantity, entitled=entitled, mode=item.mode, free=_free(item))
     if allocation is not None and from_channel:
@@ -314,6 +316,8 @@ async def _entitle_back(unit: UnitOfWork, item: StockItem, listing_id: UUID | No
     if listing_id is None:
         return
     allocation = await ledger.allocation_of(unit.session, listing_id)
+    if allocation is not None and allocation.stock_item_id != item.id:
+        return  # its share of another pool is none of this one's business
     if allocation is not None and await ledger.is_live(unit.session, listing_id):  # else nobody sells them there: free
         # a sale told before the cancellation that made room for it: these are no longer on the channel's shelf
         still_there = quantity - min(quantity, await ledger.owed_by(unit.session, listing_id))

@@ -159,6 +159,8 @@ def _state(row: ListingRow) -> str:
 
 
 def _entitlement(allocation: Allocation | None, shelf: StockItem | None) -> str:
+    if allocation is None and shelf is not None:
+        return f"the channel sells it from its own warehouse; {_shelf(shelf)}"
     if allocation is None:
         return "it has no stock in the ledger"
     told = f"the ledger lets it sell {units(allocation.entitled)}"
@@ -173,8 +175,9 @@ def _entitlement(allocation: Allocation | None, shelf: StockItem | None) -> str:
 
 def _shelf(shelf: StockItem) -> str:
     free = shelf.on_hand - shelf.reserved - shelf.allocated
+    pool = "" if shelf.pool == "own" else f"{shelf.pool} pool: "
     return (
-        f"{shelf.on_hand} on hand, {shelf.reserved} reserved for buyers, {shelf.allocated} promised to channels, "
+        f"{pool}{shelf.on_hand} on hand, {shelf.reserved} reserved for buyers, {shelf.allocated} promised to channels, "
         f"{free} free ({shelf.mode})"
     )
 

@@ -104,6 +104,10 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"compare the listings of {label('account', command.account_id)} with the channel"
         case c.ListOnChannel():
             return f"list “{label('product', command.product_id)}” on {label('account', command.account_id)}"
+        case c.PullRefunds():
+            return f"fetch what was given back on {label('account', command.account_id)}"
+        case c.PullWarehouse():
+            return f"compare our books with the warehouses of {label('account', command.account_id)}"
         case c.KeepEdit():
             return f"let {label('listing', command.listing_id)} say what was written on the channel"
         case c.AllocateStock():
@@ -155,6 +159,11 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return (
                 f"{label('stock_item', event.stock_item_id)} moved ({counted}): "
                 f"{event.on_hand} on hand, {event.reserved} reserved"
+            )
+        case e.WarehouseReconciled():
+            return (
+                f"the channel's warehouses reported {event.reported} to sell of the "
+                f"{label('stock_item', event.stock_item_id)} where our books had {event.expected}"
             )
         case e.StockFreed():
             return f"units of the {label('stock_item', event.stock_item_id)} became free"
@@ -225,6 +234,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the channel refused {listing}: {event.reason}"
         case e.ListingVanished():
             return f"the channel no longer knew {listing}"
+        case e.ListingUnwanted():
+            return f"the owner wanted {listing} off sale: {event.reason}"
         case e.ListingOutdated(again=True):
             return f"{listing} was to be told our words again"
         case e.ListingOutdated():

@@ -6,22 +6,31 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.security.tokens import Claims
-from flipsync.services import hand_edits
+from flipsync.services import hand_edits, listings
 from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, CauseDep, ReaderDep, etag, may
+from flipsync.store.reading import SessionReader
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, CauseDep, OnlyOnceDep, ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/listings", tags=["listings"])
 
 User = Annotated[Claims, may("listings:read")]
+Writer = Annotated[Claims, may("catalogue:write")]
 
 
 class ListingQuery(PageRequest, reading.ListingFilter):
     model_config = ConfigDict(extra="forbid")
+
+
+class EndRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=300, examples=["the season is over"])
 
 
 class RivalList(BaseModel):
@@ -43,6 +52,39 @@ async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response:
     return listing
 
 
+@router.post(
+    "/{listing_id}/end",
+    summary="Take off sale",
+    response_model=reading.ListingView,
+    responses=problems(401, 403, 404, 409),
+)
+async def end(listing_id: UUID, form: EndRequest, user: Writer, once: OnlyOnceDep) -> Response:
+    """The channel is told; the answer is the listing as it is before that. It stays off sale until it is relisted."""
+
+    async def work(unit: UnitOfWork) -> reading.ListingView:
+        await listings.take_off(unit, listing_id, form.reason)
+        return await reading.get_listing(SessionReader(unit.session), listing_id)
+
+    return await once.run(user, work)
+
+
+@router.post(
+    "/{listing_id}/relist",
+    summary="Put on sale again",
+    response_model=reading.ListingView,
+    responses=problems(401, 403, 404, 409),
+)
+async def relist(listing_id: UUID, user: Writer, once: OnlyOnceDep) -> Response:
+    """What was ended, vanished or was refused waits to be published: as it was where the channel still knows it."""
+
+    async def work(unit: UnitOfWork) -> reading.ListingView:
+        await listings.relist(unit, listing_id)
+        await unit.flush()
+        return await reading.get_listing(SessionReader(unit.session), listing_id)
+
+    return await once.run(user, work)
+
+
 @router.delete(
     "/{listing_id}/overrides",
     summary="Follow the product again",
@@ -50,9 +92,7 @@ async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response:
     response_class=Response,
     responses=problems(401, 403, 404, 409),
 )
-async def drop_overrides(
-    listing_id: UUID, user: Annotated[Claims, may("catalogue:write")], backend: BackendDep, cause: CauseDep
-) -> None:
+async def drop_overrides(listing_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> None:
     """What was written on the channel by hand and let stand gives way to our own words. 409 when there is nothing."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
         await hand_edits.drop_overrides(unit, listing_id)

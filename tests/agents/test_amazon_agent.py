@@ -12,7 +12,9 @@ from flipsync.domain.commands import (
     EnsureWebhooks,
     PublishListing,
     PullOrders,
+    PullRefunds,
     PullRivals,
+    PullWarehouse,
     SurveyListings,
     VerifyListings,
 )
@@ -47,9 +49,19 @@ async def test_orders_are_asked_for_in_one_minute_of_five_unless_a_queue_tells(s
 async def test_notifications_are_subscribed_without_a_public_address(shop: Shop, account: AccountRef) -> None:
     agent = AmazonAgent()
     welcome = await shop.decide(agent, AccountConnected(account_id=account.id, vendor="amazon"))
-    assert [type(command) for command in welcome.proposals] == [SurveyListings, EnsureWebhooks, PullOrders]
+    assert [type(command) for command in welcome.proposals] == [
+        SurveyListings,
+        PullWarehouse,
+        EnsureWebhooks,
+        PullOrders,
+    ]
     check = await shop.decide(agent, ListingCheckDue(account_id=account.id, vendor="amazon"))
-    assert [type(command) for command in check.proposals] == [VerifyListings, EnsureWebhooks]
+    assert [type(command) for command in check.proposals] == [
+        VerifyListings,
+        PullWarehouse,
+        PullRefunds,
+        EnsureWebhooks,
+    ]
     gone = await shop.decide(agent, ListingCheckDue(account_id=new_id(), vendor="amazon"))
     assert [type(command) for command in gone.proposals] == [VerifyListings]
 

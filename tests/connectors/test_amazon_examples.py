@@ -202,10 +202,11 @@ def test_the_order_examples(models: Models) -> None:
     pages = [wire_orders.OrderSearch.model_validate(example_of(models, "searchOrders", n)) for n in range(3)]
     orders = [order_mapping.order(order, "USD") for page in pages for order in page.orders]
     assert [(o.status, o.holds_stock, str(o.total)) for o in orders] == [
-        ("shipped", False, "19940 JPY"),
+        ("shipped", True, "19940 JPY"),
         ("shipped", True, "34.99 GBP"),
         ("paid", True, "1599.90 BRL"),
     ]
+    assert [order.fulfilled_by for order in orders] == ["channel", "seller", "seller"]
     assert [line.total.amount_minor for line in orders[0].lines] == [5980, 13960]
     assert pages[0].pagination.next_token
     taxed = order_mapping.order(wire_orders.OrderAnswer.model_validate(example_of(models, "getOrder", 2)).order, "USD")

@@ -146,13 +146,14 @@ def order(status: str = "UNSHIPPED", by: str = "MERCHANT", **changes: Any) -> wi
         ("SHIPPED", "MERCHANT", "shipped", True),
         ("CANCELLED", "MERCHANT", "cancelled", False),
         ("UNFULFILLABLE", "MERCHANT", "failed", False),
-        ("UNSHIPPED", "AMAZON", "pending", False),
-        ("SHIPPED", "AMAZON", "shipped", False),
+        ("UNSHIPPED", "AMAZON", "paid", True),
+        ("SHIPPED", "AMAZON", "shipped", True),
     ],
 )
 def test_what_an_orders_status_means(status: str, by: str, ours: str, holds: bool) -> None:
     found = order_mapping.order(order(status, by), "USD")
     assert (found.status, found.holds_stock) == (ours, holds)
+    assert found.fulfilled_by == ("channel" if by == "AMAZON" else "seller")
 
 
 def test_a_pending_order_has_no_amounts_yet() -> None:

@@ -180,12 +180,24 @@ async def test_the_published_transaction(server: Server, api: SellerApi) -> None
     assert "nextToken=Next" in str(second.url) and "postedAfter" in str(second.url)
 
 
+async def test_a_deferred_refund_counts_once_when_it_moves_money(server: Server, api: SellerApi) -> None:
+    rows = [
+        movement("Refund", -19.9, transactionStatus="DEFERRED"),
+        movement("Refund", -19.9, transactionStatus="DEFERRED_RELEASED", transactionId="earlier"),
+        movement("Refund", -19.9, transactionStatus="RELEASED", transactionId="now"),
+    ]
+    server.give("listTransactions", {"payload": {"transactions": rows}})
+    assert [refund.external_id for refund in await finances.refunds_of(api, "111-0000000-0000001")] == ["now"]
+
+
 async def test_refunds_of_an_order(server: Server, api: SellerApi) -> None:
     rows = [movement("Shipment", 39.8), movement("Refund", -19.9), movement("Adjustment", -1)]
     server.give("listTransactions", {"payload": {"transactions": rows}})
     (refund,) = await finances.refunds_of(api, "111-0000000-0000001")
+    server.give("listTransactions", {"payload": {"transactions": rows}})
+    assert await finances.refunds(api, datetime(2026, 3, 1, tzinfo=UTC)) == {"111-0000000-0000001": [refund]}
     assert (refund.amount, refund.restocked) == (usd("19.90"), {})
-    (asked,) = server.sent("listTransactions")
+    asked = server.sent("listTransactions")[0]
     assert "relatedIdentifierName=ORDER_ID" in str(asked.url)
     with pytest.raises(Rejected):
         [row async for row in finances.transactions(api)]

@@ -105,9 +105,14 @@ async def test_every_call_and_every_answer_is_in_the_documents(judged: Any) -> N
     await connector.end("LAMP-1", "k9")
     assert (await connector.publish(OFFER, "k10")).status == "active"
     assert await connector.ensure_webhooks("https://we.example/hook", SecretStr("s3cret"))
+    for listing_id, problem in (("1", ""), ("2", "Auction.")):
+        judged.sandbox.server("/ebay").elsewhere.add(listing_id, f"HAND-{listing_id}", "Vase", 900, 1, problem)
+    connector._migration._allowed = True
+    assert set((await connector.take_in({"LAMP-1"})).left_out) == {"2"}
     assert "\n".join(judged.judge.problems) == ""
     assert judged.judge.documents.calls == {
-        "bulkGetInventoryItem", "bulkUpdatePriceQuantity", "createDestination", "createOffer",
+        "createInventoryTask", "getInventoryTasks", "getResultFile",
+        "bulkGetInventoryItem", "bulkMigrateListing", "bulkUpdatePriceQuantity", "createDestination", "createOffer",
         "createOrReplaceInventoryItem", "createOrReplaceInventoryItemGroup", "createShippingFulfillment",
         "createSubscription", "getCategorySuggestions", "getDefaultCategoryTreeId", "getDestinations",
         "getFulfillmentPolicies", "getInventoryItem", "getInventoryItemGroup", "getInventoryItems",

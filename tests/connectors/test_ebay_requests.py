@@ -9,213 +9,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from pydantic import SecretStr
+from ebay_channel import Server, connector, lamp
 
-from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
-from flipsync.connectors.marketplaces.ebay import limits
-from flipsync.connectors.marketplaces.ebay.client import EbayConnector
+from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
-from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import Offer, OfferGroup
-from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money, usd
 
-KEYS = {
-    "client_id": SecretStr("id"),
-    "client_secret": SecretStr("hush"),
-    "refresh_token": SecretStr("lasting"),
-}
-TOKEN = {"access_token": "t1", "expires_in": 7200, "token_type": "User Access Token"}
 Handler = Callable[[httpx2.Request], httpx2.Response]
-
-
-class Limits(Unlimited):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.learned: dict[str, tuple[float | None, int | None, float | None]] = {}
-        self.acquired: list[tuple[str, float, int]] = []
-
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
-        self.acquired.append((bucket, rate_per_second, burst))
-
-    async def learn(
-        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
-    ) -> None:
-        self.learned[bucket] = (rate_per_second, burst, left)
-
-
-class Server(httpx2.AsyncBaseTransport):
-    """Answers from a table: (method, end of path) → answer, or a function of the request."""
-
-    def __init__(self, answers: dict[tuple[str, str], Any]) -> None:
-        self.answers = {("POST", "/oauth2/token"): TOKEN, **answers}
-        self.seen: list[httpx2.Request] = []
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self.seen.append(request)
-        for (method, end), answer in self.answers.items():
-            if request.method == method and request.url.path.endswith(end):
-                told = answer(request) if callable(answer) else answer
-                return told if isinstance(told, httpx2.Response) else httpx2.Response(200, json=told)
-        return httpx2.Response(404, json={"errors": [{"errorId": 25710, "category": "REQUEST", "message": "none"}]})
-
-
-def connector(server: Server, limiter: Any = None, **options: str) -> EbayConnector:
-    config = AccountConfig(vendor="ebay", base_url="https://api.example", currency="USD", options=options)
-    return EbayConnector(config, KEYS, limiter or Unlimited(), "a", transport=server)
-
-
-def failure(status: int, id: int, text: str = "No.", category: str = "REQUEST", **headers: str) -> httpx2.Response:
-    body = {"errors": [{"errorId": id, "category": category, "message": text}]}
-    return httpx2.Response(status, json=body, headers=headers)
-
-
-def lamp(sku: str = "LAMP-1", **changes: Any) -> Offer:
-    fields: dict[str, Any] = {
-        "sku": sku,
-        "title": "Lamp & shade",
-        "description_html": "<p>Brass.</p>",
-        "price": usd("19.90"),
-        "quantity": 5,
-        "brand": "Lumen",
-        "images": ("https://img.example/lamp.jpg",),
-    }
-    return Offer(**{**fields, **changes})
-
-
-# Tokens
-
-
-async def test_the_token_is_asked_for_as_ebay_wants_it() -> None:
-    server = Server({("GET", "/inventory_item"): {"inventoryItems": []}})
-    async with connector(server) as ebay:
-        assert [state async for state in ebay.listings()] == []
-    asked, listed = server.seen
-    assert str(asked.url) == "https://api.example/identity/v1/oauth2/token"
-    assert asked.headers["Authorization"] == "Basic aWQ6aHVzaA=="
-    assert asked.content == b"grant_type=refresh_token&refresh_token=lasting"
-    assert listed.headers["Authorization"] == "Bearer t1"
-    other = Server({("GET", "/inventory_item"): {}})
-    config = AccountConfig(
-        vendor="ebay",
-        base_url="https://api.example",
-        token_url="https://tokens.example/t/oauth2/token",
-        currency="USD",
-        options={"scopes": "a b"},
-    )
-    async with EbayConnector(config, KEYS, Unlimited(), "a", transport=other) as ebay:
-        await anext(ebay.listings(), None)
-    assert str(other.seen[0].url) == "https://tokens.example/t/oauth2/token"
-    assert other.seen[0].content.endswith(b"&scope=a+b")
-
-
-@pytest.mark.parametrize(("status", "id"), [(401, 1001), (401, 1002), (403, 1001), (400, 1001)])
-async def test_an_expired_token_is_renewed_whatever_the_status(status: int, id: int) -> None:
-    def listed(request: httpx2.Request) -> Any:
-        fresh = request.headers["Authorization"] == "Bearer t1"
-        return {"inventoryItems": []} if fresh else failure(status, id, "Invalid access token")
-
-    server = Server({("GET", "/inventory_item"): listed})
-    config = AccountConfig(vendor="ebay", base_url="https://api.example", currency="USD")
-    vault = MemoryVault({**KEYS, "access_token": SecretStr("stale")})
-    async with EbayConnector(config, dict(vault.credentials), Unlimited(), "a", vault=vault, transport=server) as ebay:
-        assert await anext(ebay.listings(), None) is None
-    assert [request.url.path.rsplit("/", 1)[1] for request in server.seen] == [
-        "inventory_item",
-        "token",
-        "inventory_item",
-    ]
-    assert vault.credentials["access_token"].get_secret_value() == "t1"
-
-
-async def test_missing_permission_is_no_expired_token() -> None:
-    server = Server({("GET", "/inventory_item"): failure(403, 1100, "Access denied")})
-    async with connector(server) as ebay:
-        with pytest.raises(Rejected, match="Access denied") as refused:
-            await anext(ebay.listings(), None)
-    assert refused.value.auth and "scope" in refused.value.hint
-    assert len(server.seen) == 2, "no second token, no second try"
-
-
-async def test_a_withdrawn_consent_asks_for_a_new_connection(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    await channel.connector.probe()
-    channel.ebay.tokens.expire()
-    channel.ebay.tokens.revoked = True
-    with pytest.raises(Rejected) as refused:
-        await channel.connector.find_listing("X")
-    # a token of the last half minute is not asked for again
-    assert refused.value.auth
-    fresh = open_channel("ebay").connector
-    with pytest.raises(Rejected, match="refresh token is invalid") as refused:
-        await fresh.find_listing("X")
-    assert refused.value.auth and "connect the eBay account again" in refused.value.hint
-
-
-async def test_public_data_is_asked_with_the_applications_token(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    await channel.connector.publish(lamp(), "k1")
-    users = {r.headers["Authorization"] for r in channel.tap.requests if r.url.path.startswith("/ebay/sell/")}
-    public = {r.headers["Authorization"] for r in channel.tap.requests if "/taxonomy/" in r.url.path}
-    assert len(users) == len(public) == 1 and users != public
-    kept = channel.connector.vault.credentials
-    assert {"access_token", "application_token"} <= set(kept)
-    assert kept["refresh_token"] == channel.connector.credentials["refresh_token"]
-
-
-async def test_when_access_ends_is_told(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    ends = datetime(2027, 9, 1, tzinfo=UTC)
-    channel.connector.vault.credentials["refresh_expires_at"] = SecretStr(ends.isoformat())
-    assert (await channel.connector.probe()).access_ends_at == ends
-
-
-# Limits
-
-
-async def test_each_api_has_its_bucket_and_learns_what_is_left(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    limiter = Limits()
-    channel.connector._api._limiter = limiter
-    await channel.connector.probe()
-    assert limiter.learned["a:sell.inventory"][:2] == (2_000_000 / 86_400, 2_000_000)
-    assert limiter.learned["a:buy.browse"] == (5_000 / 86_400, 5_000, 5_000.0)
-    assert limits.BROWSE.burst == 5_000 and limits.FULFILLMENT.bucket == "sell.fulfillment"
-
-
-async def test_a_quota_that_is_gone_says_when_it_is_there_again(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    channel.ebay.quotas.limits["/sell/inventory/"] = 1
-    await channel.connector.find_listing("X")
-    with pytest.raises(Retryable) as limited:
-        await channel.connector.find_listing("X")
-    assert limited.value.vendor_status == 429
-    assert limited.value.after is not None and 0 < limited.value.after <= 86_400
-    asked = sum("/rate_limit/" in request.url.path for request in channel.tap.requests)
-    with pytest.raises(Retryable):
-        await channel.connector.find_listing("X")
-    assert sum("/rate_limit/" in r.url.path for r in channel.tap.requests) == asked, "not asked at every refusal"
-    assert any("used up" in note for note in await quota_notes(channel))
-
-
-async def quota_notes(channel: Any) -> tuple[str, ...]:
-    channel.ebay.quotas.limits["/sell/inventory/"] = 100
-    channel.ebay.quotas.counts["/buy/browse/"] = 5_000
-    notes: tuple[str, ...] = (await channel.connector.probe()).notes
-    return notes
-
-
-async def test_a_retry_after_is_heeded() -> None:
-    server = Server({("GET", "/inventory_item"): failure(429, 2001, "Too many requests", **{"Retry-After": "7"})})
-    async with connector(server) as ebay:
-        with pytest.raises(Retryable) as limited:
-            await anext(ebay.listings(), None)
-    assert limited.value.after == 7.0
-    assert not any("rate_limit" in request.url.path for request in server.seen)
-
-
-# Revisions
 
 
 async def test_what_changes_nothing_is_not_written(open_channel: Any) -> None:
@@ -270,9 +72,6 @@ def test_revisions_begin_anew_with_ebays_day() -> None:
     assert revisions.left("L") == A_DAY, "what was refused is no revision"
     revisions.count("L", OutcomeUnknown("?"))
     assert revisions.left("L") == A_DAY - 1
-
-
-# Publishing
 
 
 async def test_policies_and_location_are_named_when_there_is_a_choice(open_channel: Any) -> None:
@@ -408,9 +207,6 @@ async def test_a_long_title_is_shown_cut_and_read_back_whole(open_channel: Any) 
     assert row.doc["offer"]["listingDescription"] == row.doc["item"]["product"]["description"] == "<p>Brass.</p>"
 
 
-# Groups
-
-
 SHIRT = OfferGroup(
     key="SHIRT/1",
     title="Shirt, plain",
@@ -475,101 +271,6 @@ async def test_a_variation_that_was_sold_stays_and_shows_nothing(open_channel: A
     assert "quantity is 0" in refused.value.hint
     assert (await channel.connector.read_listing("S-R")).quantity == 0
     assert (await channel.connector.read_listing("M-R")).quantity == 5
-
-
-# Reading
-
-
-async def test_pages_are_followed_by_their_query_alone_and_never_twice() -> None:
-    def page(request: httpx2.Request) -> Any:
-        offset = int(request.url.params["offset"])
-        item = {"sku": f"A{min(offset, 2)}", "product": {"title": "T"}}
-        # a server that forgets to end its list, and names another host
-        return {"inventoryItems": [item], "next": f"https://evil.example/x?limit=100&offset={offset + 1}"}
-
-    server = Server({("GET", "/inventory_item"): page})
-    async with connector(server) as ebay:
-        states = [state async for state in ebay.listings()]
-    assert [state.sku for state in states] == ["A0", "A1", "A2"]
-    assert {request.url.host for request in server.seen} == {"api.example"}
-
-
-async def test_orders_of_several_pages_come_once_and_in_order(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    await channel.connector.publish(lamp(quantity=500), "k1")
-    start = channel.sandbox.books.clock.now()
-    ids = []
-    for _ in range(205):
-        ids.append(channel.sell("LAMP-1"))
-        await channel.sandbox.market.advance(1)
-    found = [order.external_id async for order in channel.connector.orders(start)]
-    assert [id for id in found if id in set(ids)] == ids and len(found) == len(set(found))
-
-
-async def test_what_sort_of_rival_counts(open_channel: Any) -> None:
-    def summary(seller: str, price: str, title: str, currency: str = "USD") -> dict[str, Any]:
-        return {"title": title, "price": {"value": price, "currency": currency}, "seller": {"username": seller}}
-
-    rows = [
-        summary("one", "9.00", "LAMP with shade, blue"),
-        summary("two", "8.00", "Lamp base"),
-        summary("Me", "7.00", "Lamp & Shade"),
-        summary("three", "6.00", "lamp shade", "EUR"),
-    ]
-    item = {"statusCode": 200, "sku": "A", "inventoryItem": {"product": {"title": "Lamp & shade"}}}
-    server = Server(
-        {
-            ("POST", "/bulk_get_inventory_item"): {"responses": [item]},
-            ("GET", "/item_summary/search"): {"itemSummaries": rows},
-        }
-    )
-    async with connector(server, seller="me") as ebay:
-        (rival,) = await ebay.rivals(["A"])
-    assert (rival.seller, rival.price, rival.in_stock) == ("one", usd("9.00"), True)
-    asked = next(request for request in server.seen if "search" in request.url.path).url.params
-    assert asked["q"] == "Lamp shade"
-    assert asked["filter"] == "buyingOptions:{FIXED_PRICE},excludeSellers:{me}"
-
-
-async def test_without_a_name_our_own_listing_is_left_out_by_its_number() -> None:
-    item = {"statusCode": 200, "sku": "A", "inventoryItem": {"product": {"title": "Lamp", "ean": ["4006381333931"]}}}
-    ours = {"offerId": "1", "marketplaceId": "EBAY_US", "status": "PUBLISHED", "listing": {"listingId": "110"}}
-    price = {"value": "9.00", "currency": "USD"}
-    found = [
-        {"legacyItemId": number, "title": "Lamp", "price": price, "seller": {"username": name}}
-        for number, name in (("110", "us"), ("120", "them"))
-    ]
-    server = Server(
-        {
-            ("POST", "/bulk_get_inventory_item"): {"responses": [item]},
-            ("GET", "/user/"): failure(403, 1100, "Access denied"),
-            ("GET", "/offer"): {"offers": [ours]},
-            ("GET", "/item_summary/search"): {"itemSummaries": found},
-        }
-    )
-    async with connector(server) as ebay:
-        assert [rival.seller for rival in await ebay.rivals(["A"])] == ["them"]
-        await ebay.rivals(["A"])
-    assert sum(request.url.path.endswith("/user/") for request in server.seen) == 1
-    asked = next(request for request in server.seen if "search" in request.url.path).url.params
-    assert (asked["gtin"], asked["filter"]) == ("4006381333931", "buyingOptions:{FIXED_PRICE}")
-
-
-async def test_shipping_finds_what_was_told_and_refuses_a_second_number(open_channel: Any) -> None:
-    channel = open_channel("ebay")
-    await channel.connector.publish(lamp(), "k1")
-    order_id = channel.sell("LAMP-1")
-    await channel.connector.confirm_shipment(order_id, "Royal Mail", "AB 12-34", "k2")
-    await channel.connector.confirm_shipment(order_id, "Royal Mail", "AB1234", "k3")
-    with pytest.raises(Rejected, match="another tracking number"):
-        await channel.connector.confirm_shipment(order_id, "UPS", "1Z999", "k4")
-    rows = channel.sandbox.books.db.execute("SELECT carrier, tracking_number FROM shipment").fetchall()
-    assert rows == [("RoyalMail", "AB1234")]
-
-
-def test_an_unknown_marketplace_is_refused_when_the_account_is_opened() -> None:
-    with pytest.raises(InvalidInput, match="EBAY_MOON"):
-        connector(Server({}), marketplace_id="EBAY_MOON")
 
 
 async def test_other_currencies_than_the_marketplaces_are_refused() -> None:

@@ -10,7 +10,9 @@ from shop import Shop
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
+from flipsync.domain.channel import ListingState, TakenIn
 from flipsync.domain.commands import SurveyListings
+from flipsync.domain.errors import Rejected
 from flipsync.domain.events import ListingsSurveyed, ProductImported
 from flipsync.domain.ids import new_id
 from flipsync.runtime.decision_path import DecisionPath
@@ -112,3 +114,30 @@ async def test_the_ledger_takes_over_the_quantity(old_shop: OldShop, hire: Any) 
     for _ in range(5):
         await worker.step()
     assert old_shop.channel.shelves[f"x-{old_shop.same.sku}"].quantity == 3, "three are on the shelf, whatever it said"
+
+
+async def test_what_is_out_of_reach_is_told_and_holds_up_nothing(old_shop: OldShop, hire: Any) -> None:
+    async def take_in(known: Any) -> TakenIn:
+        assert old_shop.same.sku in known
+        if not left:
+            raise Rejected("no permission for that report")
+        return TakenIn(states=(made,), left_out=left)
+
+    made = ListingState(
+        external_id="x-hose",
+        sku=old_shop.fresh.sku,
+        title="Hose",
+        status="active",
+        price=None,
+        quantity=1,
+    )
+    left: dict[str, str] = {}
+    old_shop.channel.take_in = take_in  # type: ignore[method-assign]
+    await old_shop.survey(hire)
+    assert await old_shop.statuses() == {"same": "active", "alike": "recognised"}
+    left["77"] = "it has no SKU"
+    await old_shop.survey(hire)
+    assert (await old_shop.statuses())["fresh"] == "active"
+    rows = await old_shop.shop.rows("SELECT detail FROM receipt WHERE tenant_id = :tenant ORDER BY id")
+    assert "1 out of reach (listings made elsewhere: no permission" in rows[0].detail
+    assert "1 out of reach (77: it has no SKU)" in rows[1].detail

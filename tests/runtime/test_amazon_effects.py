@@ -138,3 +138,44 @@ async def test_lost_answers_and_ignored_writes_end_as_they_should(trade: Trade, 
     made = market.books.db.execute("SELECT count(*) FROM listing_created WHERE channel = 'amazon'").fetchone()
     assert made == (1,)
     assert sum(market.faults.counts["amazon"].values()) > 0
+
+
+async def test_what_lies_with_amazon_is_fetched_into_its_own_pool_and_sold_from_it(
+    trade: Trade, market: Sandbox
+) -> None:
+    await published(trade)
+    hear = c.EnsureWebhooks(account_id=trade.account.id, callback_url="queue:")
+    assert await trade.do(hear) == "confirmed"
+    amazon: Any = market.server("/amazon")
+    amazon.world.store_with_amazon(trade.goods.sku, 7)
+    for command in (c.PullWarehouse(account_id=trade.account.id), c.PullWarehouse(account_id=trade.account.id)):
+        assert await trade.do(command) == "confirmed"
+    assert await pools(trade) == {"own": (6, 0), "fba": (7, 0)}
+    assert isinstance(market.market.place("amazon", trade.goods.sku, 2, Buyer(0, 0.0, 2)), Sale)
+    assert await trade.do(c.PullWarehouse(account_id=trade.account.id)) == "confirmed"
+    assert await pools(trade) == {"own": (6, 0), "fba": (7, 2)}, "the sale was fetched first: no unit is missing"
+
+
+async def test_money_given_back_on_amazon_reaches_the_books_once(trade: Trade, market: Sandbox) -> None:
+    await published(trade)
+    assert await trade.show(4) == "confirmed"
+    sale = market.market.place("amazon", trade.goods.sku, 2, Buyer(0, 0.0, 2))
+    assert isinstance(sale, Sale)
+    with market.books.transaction():
+        (order,) = market.books.orders("id = ?", (sale.id,))
+        market.market.orders.refund(order, {order.lines[0].id: (1, 3100)}, 3100, "Chipped", restock=False)
+        market.books.save_order(order)
+    for _ in range(2):
+        assert await trade.do(c.PullRefunds(account_id=trade.account.id)) == "confirmed"
+        assert await trade.do(c.PullOrders(account_id=trade.account.id)) == "confirmed"
+    rows = await trade.shop.rows("SELECT amount_minor FROM refund WHERE tenant_id = :tenant")
+    assert [row.amount_minor for row in rows] == [3100]
+    item = await trade.shop.item(trade.goods)
+    assert (item.on_hand, item.reserved) == (6, 2), "what comes back is booked when it is here"
+
+
+async def pools(trade: Trade) -> dict[str, tuple[int, int]]:
+    rows = await trade.shop.rows(
+        "SELECT pool, on_hand, reserved FROM stock_item WHERE variant_id = :variant", variant=trade.goods.variant_id
+    )
+    return {row.pool: (row.on_hand, row.reserved) for row in rows}

@@ -31,6 +31,12 @@ class ProductType:
     words: tuple[str, ...]
     own: tuple[str, ...]
     themes: tuple[str, ...]
+    #: of its own attributes, those every listing needs
+    needs: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return ("item_name", "brand", "condition_type", "purchasable_offer", "fulfillment_availability", *self.needs)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -46,6 +52,7 @@ PRODUCT_TYPES: dict[str, ProductType] = {
             "SHIRT", "Shirt", ("shirt", "tee", "top", "sweater"), ("target_gender", "sleeve_length"), _COLOR_SIZE
         ),
         ProductType("PANTS", "Pants", ("pants", "jeans", "trousers"), ("target_gender", "inseam_length"), _COLOR_SIZE),
+        ProductType("BACKPACK", "Backpack", ("backpack",), ("capacity",), ("COLOR",), needs=("capacity",)),
         ProductType("LUGGAGE", "Luggage", ("luggage", "suitcase", "bag"), ("capacity",), ("COLOR", "SIZE")),
         ProductType("HOME", "Home", ("home", "kitchen", "mug", "teapot"), ("capacity",), ("COLOR", "STYLE")),
         ProductType("PRODUCT", "Product", (), (), ()),
@@ -156,7 +163,9 @@ class Catalogue:
         return Answer(404, b"{}") if kind is None else Answer(200, self._schema(kind))
 
     def _schema(self, kind: ProductType) -> bytes:
-        properties: dict[str, Any] = {name: {"type": "array"} for name in kind.attributes}
+        properties: dict[str, Any] = {
+            name: {"type": "array", "title": name.replace("_", " ").title()} for name in kind.attributes
+        }
         name: dict[str, Any] = {"type": "string", "enum": list(kind.themes)}
         properties["variation_theme"]["items"] = {"type": "object", "properties": {"name": name}}
-        return json.dumps({"type": "object", "properties": properties}).encode()
+        return json.dumps({"type": "object", "required": list(kind.required), "properties": properties}).encode()

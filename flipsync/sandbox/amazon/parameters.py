@@ -52,6 +52,15 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "nextToken": _ANY,
         "marketplaceIds": _HERE,
     },
+    "listTransactions": {
+        "postedAfter": _ANY,
+        "postedBefore": _ANY,
+        "marketplaceId": _ANY,
+        "transactionStatus": _ANY,
+        "relatedIdentifierName": _ANY,
+        "relatedIdentifierValue": _ANY,
+        "nextToken": _ANY,
+    },
     "searchListingsItems": {
         "marketplaceIds": _HERE,
         "issueLocale": _ANY,

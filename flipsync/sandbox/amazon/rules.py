@@ -61,6 +61,8 @@ def judge(world: World, product_type: str, requirements: str, attributes: dict[s
         found.append(issue("90000900", "The attributes are invalid.", "INVALID_ATTRIBUTE", *unknown))
     parent = first(attributes, "parentage_level") == "parent"
     required = _REQUIRED["LISTING_PRODUCT_ONLY" if parent else requirements]
+    if requirements == "LISTING" and not parent:
+        required = kind.required
     found += [
         issue("90220", f"'{name}' is required but not supplied.", "MISSING_ATTRIBUTE", name)
         for name in required

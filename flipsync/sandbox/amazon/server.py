@@ -13,6 +13,7 @@ from flipsync.sandbox.amazon.account import Account
 from flipsync.sandbox.amazon.authorization import PAGE, Authorization
 from flipsync.sandbox.amazon.catalogue import Catalogue
 from flipsync.sandbox.amazon.feeds import Feeds
+from flipsync.sandbox.amazon.finances import Payments
 from flipsync.sandbox.amazon.listings import Listings
 from flipsync.sandbox.amazon.lwa import Login
 from flipsync.sandbox.amazon.notifications import Notifications
@@ -66,6 +67,7 @@ class SellingPartner(ChannelServer):
             "/schemas/": self.catalogue.schema,
         }
         self.reports = Reports(world, self.feeds)
+        self.payments = Payments(world)
         self._operations = self._table(Account(world), Offers(world), Orders(world))
 
     def _table(self, account: Account, offers: Offers, orders: Orders) -> list[Operation]:
@@ -106,6 +108,7 @@ class SellingPartner(ChannelServer):
             op("searchOrders", "GET", "/orders/2026-01-01/orders", 0.0056, 20, orders.search),
             op("getOrder", "GET", "/orders/2026-01-01/orders/([^/]+)", 0.5, 30, orders.get),
             op("confirmShipment", "POST", "/orders/v0/orders/([^/]+)/shipmentConfirmation", 2, 10, orders.confirm, "w"),
+            op("listTransactions", "GET", "/finances/2024-06-19/transactions", 0.5, 10, self.payments.transactions),
             op("getListingOffersBatch", "POST", f"{batches}/v0/listingOffers", 0.5, 1, offers.batch),
             op(
                 "getFeaturedOfferExpectedPriceBatch",

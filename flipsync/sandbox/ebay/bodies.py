@@ -165,6 +165,20 @@ class BulkGet(Body):
     requests: Annotated[list[Sku], Field(min_length=1, max_length=25)]
 
 
+class InventoryTask(Body):
+    feed_type: Text
+    schema_version: Text
+    filter_criteria: dict[str, str] | None = None
+
+
+class ListingToMigrate(Body):
+    listing_id: Text
+
+
+class BulkMigrate(Body):
+    requests: Annotated[list[ListingToMigrate], Field(min_length=1, max_length=5)]
+
+
 class OfferQuantity(Body):
     offer_id: Text
     available_quantity: Units | None = None

@@ -13,6 +13,7 @@ from flipsync.sandbox.ebay.ads import Ads
 from flipsync.sandbox.ebay.authorize import PAGE, Page
 from flipsync.sandbox.ebay.beside import Beside
 from flipsync.sandbox.ebay.catalog import Browse, Taxonomy
+from flipsync.sandbox.ebay.elsewhere import Elsewhere
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
 from flipsync.sandbox.ebay.items import Items
 from flipsync.sandbox.ebay.notification import Notification
@@ -69,7 +70,7 @@ class EbayServer(ChannelServer):
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
-        self.beside, self.ads = Beside(shop), Ads(shop)
+        self.beside, self.ads, self.elsewhere = Beside(shop), Ads(shop), Elsewhere(shop)
         self.notification = Notification(shop, key)
         self._routes = [
             (method, re.compile(path), handler, scopes)
@@ -142,7 +143,13 @@ class EbayServer(ChannelServer):
         )
         look, promote = _reads("sell.marketing"), frozenset({scope("sell.marketing")})
         by = "by_inventory_reference"
+        elsewhere, task = self.elsewhere, "/sell/feed/v1/inventory_task"
         return [
+            ("POST", task, elsewhere.order_report, write),
+            ("GET", task, elsewhere.tasks, write),
+            ("GET", f"{task}/{_PART}", elsewhere.task, write),
+            ("GET", f"/sell/feed/v1/task/{_PART}/download_result_file", elsewhere.download, write),
+            ("POST", f"{_INVENTORY}/bulk_migrate_listing", elsewhere.migrate, write),
             ("GET", f"{negotiation}/find_eligible_items", beside.eligible, _reads("sell.inventory")),
             ("POST", f"{negotiation}/send_offer_to_interested_buyers", beside.send_offer, write),
             ("GET", f"{compliance}/listing_violation_summary", beside.violation_counts, write),

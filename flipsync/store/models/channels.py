@@ -54,7 +54,7 @@ class Listing(TenantParent, Timestamped, Base):
         owned_key(),
         same_tenant("account_id", "marketplace_account"),
         same_tenant("variant_id", "variant"),
-        UniqueConstraint("account_id", "variant_id"),
+        UniqueConstraint("account_id", "variant_id", "pool"),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
         CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
@@ -62,6 +62,8 @@ class Listing(TenantParent, Timestamped, Base):
 
     account_id: Mapped[UUID] = mapped_column(index=True)
     variant_id: Mapped[UUID] = mapped_column(index=True)
+    #: whose units it sells: "own", or a pool that a warehouse of the channel's holds (services.warehouses)
+    pool: Mapped[str] = mapped_column(default="own", server_default="own")
     sku: Mapped[str]
     external_id: Mapped[str | None]
     status: Mapped[str] = mapped_column(default="requested")

@@ -35,6 +35,8 @@ class Order(TenantParent, Timestamped, Base):
     vendor_status: Mapped[str]
     holds_stock: Mapped[bool]
     state: Mapped[str] = mapped_column(default="received")
+    #: whose units it takes, and so who ships it: "own" is us
+    pool: Mapped[str] = mapped_column(default="own", server_default="own")
     currency: Mapped[str] = mapped_column(String(3))
     total_minor: Mapped[int]
     tax_minor: Mapped[int]

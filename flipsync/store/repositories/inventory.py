@@ -106,12 +106,14 @@ class OrderRow:
     total_minor: int
     currency: str
     short_units: int
+    pool: str
 
 
 _ORDERS = text(
     """
     SELECT o.id, o.account_id, m.vendor, o.number, o.status, o.state, o.holds_stock, o.total_minor, o.currency,
-           (SELECT coalesce(sum(l.short), 0)::bigint FROM order_line l WHERE l.order_id = o.id) AS short
+           (SELECT coalesce(sum(l.short), 0)::bigint FROM order_line l WHERE l.order_id = o.id) AS short,
+           o.pool
       FROM customer_order o JOIN marketplace_account m ON m.id = o.account_id
      WHERE o.id = ANY(:ids)
     """

@@ -118,7 +118,7 @@ async def create_listing(
             updated_at=now,
         )
         .on_conflict_do_update(
-            index_elements=["account_id", "variant_id"],
+            index_elements=["account_id", "variant_id", "pool"],
             set_={"status": "requested", "status_reason": "", "version": Listing.version + 1, "updated_at": now},
             where=_left_with_its_product(),
         )
@@ -202,25 +202,37 @@ async def activate(
     )
 
 
-async def goods_to_recognise(session: AsyncSession, account_id: UUID) -> Sequence[tuple[Variant, Product]]:
-    """Variants that have no listing on the account, published or not: somebody may have listed them by hand."""
-    listed = exists().where(and_(Listing.variant_id == Variant.id, Listing.account_id == account_id))
+async def goods_to_recognise(
+    session: AsyncSession, account_id: UUID, pool: str = "own"
+) -> Sequence[tuple[Variant, Product]]:
+    """Variants without a listing of that pool on the account, published or not: somebody may have listed them."""
+    here = and_(Listing.variant_id == Variant.id, Listing.account_id == account_id, Listing.pool == pool)
+    listed = exists().where(here)
     rows = await session.execute(
         select(Variant, Product).join(Product, Product.id == Variant.product_id).where(~listed).order_by(Variant.id)
     )
     return [(variant, product) for variant, product in rows]
 
 
-async def external_ids(session: AsyncSession, account_id: UUID) -> set[str]:
-    """What of the account's listings is in our books, in whatever state."""
-    rows = await session.scalars(
-        select(Listing.external_id).where(Listing.account_id == account_id, Listing.external_id.is_not(None))
+async def variants_by_external_id(session: AsyncSession, account_id: UUID) -> dict[str, UUID]:
+    """What of the account's listings is in our books, in whatever state, with its variant."""
+    rows = await session.execute(
+        select(Listing.external_id, Listing.variant_id).where(
+            Listing.account_id == account_id, Listing.external_id.is_not(None)
+        )
     )
-    return {external_id for external_id in rows if external_id is not None}
+    return {external_id: variant_id for external_id, variant_id in rows if external_id is not None}
 
 
 async def insert_found(
-    unit: UnitOfWork, *, account_id: UUID, variant_id: UUID, currency: str, seen: ListingState, status: str
+    unit: UnitOfWork,
+    *,
+    account_id: UUID,
+    variant_id: UUID,
+    currency: str,
+    seen: ListingState,
+    status: str,
+    pool: str = "own",
 ) -> UUID | None:
     """A listing that was on the channel before us; None when variant or listing are in the books already."""
     now = utc_now()
@@ -232,6 +244,7 @@ async def insert_found(
             tenant_id=unit.tenant_id,
             account_id=account_id,
             variant_id=variant_id,
+            pool=pool,
             sku=seen.sku,
             external_id=seen.external_id,
             status=status,

@@ -83,10 +83,10 @@ _CREATE = text(
     """
     INSERT INTO customer_order (id, tenant_id, account_id, external_id, number, status, vendor_status, holds_stock,
                                 state, currency, total_minor, tax_minor, shipping_minor, fee_minor, placed_at,
-                                modified_at, ship_to, created_at, updated_at)
+                                modified_at, ship_to, pool, created_at, updated_at)
     VALUES (:id, :tenant_id, :account_id, :external_id, :number, :status, :vendor_status, :holds_stock, :state,
             :currency, :total_minor, :tax_minor, :shipping_minor, :fee_minor, :placed_at, :modified_at,
-            CAST(:ship_to AS jsonb), :now, :now)
+            CAST(:ship_to AS jsonb), :pool, :now, :now)
     ON CONFLICT (account_id, external_id) DO NOTHING
     RETURNING id
     """
@@ -94,7 +94,7 @@ _CREATE = text(
 
 
 async def create_order(
-    unit: UnitOfWork, account_id: UUID, told: ChannelOrder, *, holds_stock: bool, state: str
+    unit: UnitOfWork, account_id: UUID, told: ChannelOrder, *, holds_stock: bool, state: str, pool: str = "own"
 ) -> UUID | None:
     """Insert the order, locked then; None when it is there, or another transaction has just inserted it."""
     inserted = await unit.session.execute(
@@ -117,6 +117,7 @@ async def create_order(
             "placed_at": told.placed_at,
             "modified_at": told.modified_at,
             "ship_to": told.ship_to.model_dump_json(),
+            "pool": pool,
             "now": utc_now(),
         },
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import and_, case, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Allocation, Listing, Order, OrderLine, Refund, Shipment, Variant
+from flipsync.store.models import Allocation, Listing, Order, OrderLine, Refund, Shipment, StockItem, Variant
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -53,7 +53,7 @@ _MAKE_READY = text(
     """
     UPDATE customer_order o SET state = 'ready', updated_at = :now
       FROM marketplace_account m
-     WHERE o.id = :id AND o.state = 'reserved' AND m.id = o.account_id
+     WHERE o.id = :id AND o.state = 'reserved' AND o.pool = 'own' AND m.id = o.account_id
     RETURNING o.account_id, m.vendor
     """
 )
@@ -86,10 +86,15 @@ async def listings_for_lines(
 
 
 async def stock_items_of_lines(session: AsyncSession, lines: Iterable[OrderLine]) -> dict[UUID, UUID]:
-    """listing id → stock item id."""
-    listing_ids = [line.listing_id for line in lines if line.listing_id]
+    """listing id → stock item id: the listing's own, or the one of the pool that the order takes its units from."""
+    item = case((Order.pool == "own", Allocation.stock_item_id), else_=StockItem.id)
     rows = await session.execute(
-        select(Allocation.listing_id, Allocation.stock_item_id).where(Allocation.listing_id.in_(listing_ids))
+        select(OrderLine.listing_id, item)
+        .join(Order, Order.id == OrderLine.order_id)
+        .join(Listing, Listing.id == OrderLine.listing_id)
+        .outerjoin(Allocation, Allocation.listing_id == Listing.id)
+        .outerjoin(StockItem, and_(StockItem.variant_id == Listing.variant_id, StockItem.pool == Order.pool))
+        .where(OrderLine.id.in_([line.id for line in lines]), item.is_not(None))
     )
     return {row[0]: row[1] for row in rows}
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     TableValuedAlias,
     and_,
+    case,
     func,
     literal,
     or_,
@@ -148,9 +149,10 @@ async def labels(session: AsyncSession, subjects: Collection[Subject]) -> dict[S
         "order": select(Order.id, literal("order ") + Order.number + " of " + account).join(
             MarketplaceAccount, MarketplaceAccount.id == Order.account_id
         ),
-        "stock_item": select(StockItem.id, literal("stock of ") + Variant.sku).join(
-            Variant, Variant.id == StockItem.variant_id
-        ),
+        "stock_item": select(
+            StockItem.id,
+            case((StockItem.pool == "own", "stock of "), else_=StockItem.pool + " stock of ") + Variant.sku,
+        ).join(Variant, Variant.id == StockItem.variant_id),
         "variant": select(Variant.id, Variant.sku),
         "product": select(Product.id, Product.title),
         "account": select(MarketplaceAccount.id, account),
@@ -309,6 +311,9 @@ async def decision_of_effect(session: AsyncSession, effect_id: UUID) -> UUID | N
 # -- the goods and the orders -----------------------------------------------------------------------------------------
 
 
+_STORED_BY_THE_CHANNEL = and_(
+    Listing.pool != "own", StockItem.variant_id == Listing.variant_id, StockItem.pool == Listing.pool
+)
 ListingRow = Row[Listing, MarketplaceAccount, Allocation | None, StockItem | None]
 PriceRow = Row[PriceChange, AgentDecision | None]
 
@@ -325,7 +330,7 @@ async def listings(
         select(Listing, MarketplaceAccount, Allocation, StockItem)
         .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
         .outerjoin(Allocation, Allocation.listing_id == Listing.id)
-        .outerjoin(StockItem, StockItem.id == Allocation.stock_item_id)
+        .outerjoin(StockItem, or_(StockItem.id == Allocation.stock_item_id, _STORED_BY_THE_CHANNEL))
         .where(or_(Listing.id.in_(ids), Listing.variant_id.in_(variant_ids)))
         .order_by(MarketplaceAccount.name, Listing.sku)
         .limit(limit)

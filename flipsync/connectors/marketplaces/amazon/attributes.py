@@ -177,6 +177,25 @@ def theme_for(options: Sequence[str], themes: Iterable[str]) -> str | None:
     return None
 
 
+def themes(schema: Mapping[str, Any]) -> list[str]:
+    """The variation themes a product type's schema knows."""
+    try:
+        names = schema["properties"]["variation_theme"]["items"]["properties"]["name"]["enum"]
+    except (KeyError, TypeError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def lacking(schema: Mapping[str, Any], described: Mapping[str, Any]) -> list[str]:
+    """What the schema requires of every listing and these attributes have not, in Amazon's words where it has some."""
+    required, known = schema.get("required"), schema.get("properties")
+    if not isinstance(required, list) or not isinstance(known, dict):
+        return []
+    missing = [name for name in required if isinstance(name, str) and not described.get(name)]
+    titles = {name: known[name].get("title") for name in missing if isinstance(known.get(name), dict)}
+    return [f"{titles[name]} ({name})" if titles.get(name) else name for name in missing]
+
+
 def patch(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Patches that put these attributes in place of what a listing has under their names."""
     return [{"op": "replace", "path": f"/attributes/{name}", "value": value} for name, value in attributes.items()]

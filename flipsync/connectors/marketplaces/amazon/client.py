@@ -30,6 +30,7 @@ from flipsync.connectors.base import (
 )
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
+    finances,
     mapping,
     notifications,
     order_mapping,
@@ -39,6 +40,7 @@ from flipsync.connectors.marketplaces.amazon import (
 )
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
+from flipsync.connectors.marketplaces.amazon.inventory import warehouse_stock
 from flipsync.connectors.marketplaces.amazon.listings import every_listing
 from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
@@ -52,6 +54,7 @@ from flipsync.domain.channel import (
     Offer,
     RivalOffer,
     Vendor,
+    WarehouseUnits,
     WebhookNotice,
     WebhookSubscription,
 )
@@ -212,6 +215,9 @@ class AmazonConnector(MarketplaceConnector):
             self._state(item)
         return known | {sku: self._supplies[sku][0] for sku in read}
 
+    def warehouse(self) -> AsyncIterator[WarehouseUnits]:
+        return warehouse_stock(self._api)
+
     # Orders and rivals
 
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
@@ -222,6 +228,13 @@ class AmazonConnector(MarketplaceConnector):
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await orders.known_order(self._api, external_id)
         return None if order is None else order_mapping.order(order, self.config.currency)
+
+    async def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        """Amazon's orders do not tell of refunds: they are found in its list of payments."""
+        for order_id, refunds in (await finances.refunds(self._api, since)).items():
+            order = await self.read_order(order_id)
+            if order is not None:
+                yield order.model_copy(update={"refunds": tuple(refunds)})
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str

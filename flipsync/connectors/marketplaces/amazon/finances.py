@@ -16,13 +16,21 @@ from flipsync.domain.money import Money
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One movement of money. `total` is what it adds to the seller's balance: negative for a refund."""
+    """One movement of money. `total` is what it adds to the seller's balance: negative for a refund.
+
+    A `deferred` one moves no money yet, or stands for one that has: it is told again, under another id, once it does.
+    """
 
     id: str
     kind: str
     order_id: str | None
     total: Money
     posted_at: datetime
+    deferred: bool = False
+
+    @property
+    def is_refund(self) -> bool:
+        return self.kind.casefold() == "refund" and self.total.amount_minor < 0 and not self.deferred
 
 
 async def transactions(
@@ -50,13 +58,25 @@ async def transactions(
 
 
 async def refunds_of(api: SellerApi, order_id: str) -> list[ChannelRefund]:
-    """What was given back for an order. Returned units are the seller's to put on sale again: none is restocked."""
+    """What was given back for an order: what left our balance, so less the fees that Amazon gave back with it.
+
+    Returned units are the seller's to put on sale again, or come back with the warehouse's report: none is restocked.
+    """
     found = [row async for row in transactions(api, order_id=order_id)]
-    return [
-        ChannelRefund(external_id=row.id, amount=-row.total, created_at=row.posted_at)
-        for row in found
-        if row.kind.casefold() == "refund" and row.total.amount_minor < 0
-    ]
+    return [_refund(row) for row in found if row.is_refund]
+
+
+async def refunds(api: SellerApi, since: datetime) -> dict[str, list[ChannelRefund]]:
+    """Order id to what was given back for it at or after `since`."""
+    found: dict[str, list[ChannelRefund]] = {}
+    async for row in transactions(api, since=since):
+        if row.is_refund and row.order_id is not None:
+            found.setdefault(row.order_id, []).append(_refund(row))
+    return found
+
+
+def _refund(row: Transaction) -> ChannelRefund:
+    return ChannelRefund(external_id=row.id, amount=-row.total, created_at=row.posted_at)
 
 
 def transaction(row: wire_money.Transaction) -> Transaction:
@@ -64,4 +84,11 @@ def transaction(row: wire_money.Transaction) -> Transaction:
     orders = [each.related_identifier_value for each in row.related_identifiers if each.is_order]
     posted = row.posted_date.astimezone(UTC)
     identity = row.transaction_id or "|".join((*orders, row.transaction_type, posted.isoformat()))
-    return Transaction(identity, row.transaction_type, orders[0] if orders else None, row.total_amount.money(), posted)
+    return Transaction(
+        identity,
+        row.transaction_type,
+        orders[0] if orders else None,
+        row.total_amount.money(),
+        posted,
+        deferred=row.transaction_status.upper().startswith("DEFERRED"),
+    )

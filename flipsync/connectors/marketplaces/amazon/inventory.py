@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from flipsync.connectors.marketplaces.amazon import wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.domain.channel import WarehouseUnits
 
 #: SKUs one call may name.
 BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class WarehouseStock:
-    """Units of one SKU with Amazon: those buyers can have now, those on their way there, and all of them."""
-
-    sku: str
-    asin: str
-    fulfillable: int
-    inbound: int
-    total: int
-
-
-async def warehouse_stock(api: SellerApi, skus: Sequence[str] = ()) -> AsyncIterator[WarehouseStock]:
+async def warehouse_stock(api: SellerApi, skus: Sequence[str] = ()) -> AsyncIterator[WarehouseUnits]:
     """Stock of these SKUs (at most 50), or of all that Amazon stores."""
     query = [
         ("details", "true"),
@@ -45,7 +34,15 @@ async def warehouse_stock(api: SellerApi, skus: Sequence[str] = ()) -> AsyncIter
         seen.add(token)
 
 
-def _stock(row: wire_market.InventorySummary) -> WarehouseStock:
+def _stock(row: wire_market.InventorySummary) -> WarehouseUnits:
+    """What is being moved, measured or looked for is neither on sale nor sold: it comes back as available, or never."""
     details = row.inventory_details or wire_market.InventoryDetails()
-    inbound = details.inbound_working_quantity + details.inbound_shipped_quantity + details.inbound_receiving_quantity
-    return WarehouseStock(row.seller_sku, row.asin, details.fulfillable_quantity, inbound, row.total_quantity)
+    return WarehouseUnits(
+        sku=row.seller_sku,
+        catalogue_id=row.asin or None,
+        available=details.fulfillable_quantity,
+        sold=details.reserved_quantity.pending_customer_order_quantity,
+        inbound=details.inbound_working_quantity
+        + details.inbound_shipped_quantity
+        + details.inbound_receiving_quantity,
+    )

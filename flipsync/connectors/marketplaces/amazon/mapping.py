@@ -127,6 +127,8 @@ def listing(item: wire.Item, marketplace_id: str) -> ListingState:
         group_external_id=parents[0] if parents else None,
         barcode=_first(item.attributes, "externally_assigned_product_identifier") or None,
         text=_text(item),
+        fulfilled_by="channel" if quantity is None else "seller",
+        catalogue_id=summary.asin if summary else None,
     )
 
 

@@ -34,14 +34,9 @@ def by_amazon(order: wire_orders.Order) -> bool:
 
 
 def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
-    """`currency` is the account's, for orders whose payment is pending: Amazon hides their amounts.
-
-    An order Amazon fulfils holds none of our own stock and is never ours to ship, so until it has left it is pending.
-    """
+    """`currency` is the account's, for orders whose payment is pending: Amazon hides their amounts."""
     told = row.fulfillment.fulfillment_status
     status = _STATUS[told]
-    if by_amazon(row) and status == "paid":
-        status = "pending"
     total = row.proceeds.grand_total.money() if row.proceeds.grand_total else None
     currency = total.currency if total else _currency(row) or currency
     lines = tuple(_line(item, currency) for item in row.order_items)
@@ -53,7 +48,7 @@ def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
         number=row.order_id,
         status=status,
         vendor_status=f"{told} by AMAZON" if by_amazon(row) else told,
-        holds_stock=told in _HOLDING and not by_amazon(row),
+        holds_stock=told in _HOLDING,
         placed_at=row.created_time.astimezone(UTC),
         modified_at=row.last_updated_time.astimezone(UTC),
         currency=currency,
@@ -62,6 +57,7 @@ def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
         tax=tax,
         total=total or goods + shipping + tax,
         ship_to=_address(row),
+        fulfilled_by="channel" if by_amazon(row) else "seller",
     )
 
 

@@ -32,6 +32,7 @@ class Publisher:
         self._api = api
         self.place = Place(api.marketplace_id, api.language)
         self._usual_condition = api.config.options.get("condition", _CONDITIONS)
+        self._schemas: dict[str, Attributes] = {}
 
     # Reading
 
@@ -198,8 +199,16 @@ class Publisher:
             **attributes.identity(offer, self.place),
             **attributes.sales_terms(offer, self.place, self._usual_condition),
         }
-        if offer.group is not None and definition is not None:
-            theme = await self._theme(offer, definition)
+        schema = await self._schema(definition) if definition is not None else {}
+        lacking = attributes.lacking(schema, described)
+        if lacking:
+            raise Rejected(
+                f"Amazon's product type {name} requires what the product has not: {', '.join(lacking)}",
+                hint="add them to the product's attributes",
+                vendor_code="attributes",
+            )
+        if offer.group is not None:
+            theme = attributes.theme_for(offer.group.options, attributes.themes(schema))
             if theme is not None:
                 parent = await self._ensure_parent(offer, name, theme)
                 described |= attributes.variation(parent, theme, self.place)
@@ -222,15 +231,16 @@ class Publisher:
                 raise Retryable(f"the variation family: {unknown.message}") from unknown
         return sku
 
-    async def _theme(self, offer: Offer, definition: wire.ProductTypeDefinition) -> str | None:
-        """The variation theme for the offer's options; None where the type has none, and the goods are sold apart."""
-        assert offer.group is not None
-        try:
-            schema = json.loads(await self._api.fetch(definition.json_schema.link.resource))
-            names = schema["properties"]["variation_theme"]["items"]["properties"]["name"]["enum"]
-        except (Rejected, ValueError, KeyError, TypeError):
-            return None
-        return attributes.theme_for(offer.group.options, [name for name in names if isinstance(name, str)])
+    async def _schema(self, definition: wire.ProductTypeDefinition) -> attributes.Attributes:
+        """The JSON schema of a product type, asked for once; {} where it cannot be had: the preview judges alone."""
+        name = definition.product_type
+        if name not in self._schemas:
+            try:
+                found = json.loads(await self._api.fetch(definition.json_schema.link.resource))
+            except (Rejected, ValueError):
+                return {}
+            self._schemas[name] = found if isinstance(found, dict) else {}
+        return self._schemas[name]
 
     async def _choose_type(self, offer: Offer) -> wire.ProductTypeDefinition | None:
         """The product type Amazon suggests for the category, else for the title."""

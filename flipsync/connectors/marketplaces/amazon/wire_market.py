@@ -165,11 +165,16 @@ class FeesAnswer(Wire):
     errors: tuple[Error, ...] = ()
 
 
+class ReservedQuantity(Wire):
+    pending_customer_order_quantity: int = 0
+
+
 class InventoryDetails(Wire):
     fulfillable_quantity: int = 0
     inbound_working_quantity: int = 0
     inbound_shipped_quantity: int = 0
     inbound_receiving_quantity: int = 0
+    reserved_quantity: ReservedQuantity = ReservedQuantity()
 
 
 class InventorySummary(Wire):

@@ -28,6 +28,7 @@ class RelatedIdentifier(Wire):
 class Transaction(Wire):
     transaction_id: str = ""
     transaction_type: str = ""
+    transaction_status: str = ""
     posted_date: AwareDatetime
     total_amount: CurrencyAmount
     related_identifiers: tuple[RelatedIdentifier, ...] = ()

@@ -98,13 +98,14 @@ class EbayApi:
         application: bool = False,
         reads: bool = False,
         other_host: bool = False,
+        raw: bool = False,
     ) -> T:
-        """One call; a quota that is used up is told with the time it begins anew."""
+        """One call; a quota that is used up is told with the time it begins anew. `raw`: the answer is no JSON."""
         core = self._application if application else self._seller
         url = (self._other_base if other_host else self._base) + path
         try:
             answer = await core.request(
-                method, url, decode=decode, params=params, body=body, headers=headers, limit=limit, reads=reads
+                method, url, decode=decode, params=params, body=body, headers=headers, limit=limit, reads=reads, raw=raw
             )
         except Retryable as limited:
             if limited.vendor_status == 429 and limited.after is None and limit is not limits.ANALYTICS:

@@ -1,7 +1,8 @@
 """Connector for eBay sellers over the Sell APIs. Credentials: `client_id`, `client_secret`, `refresh_token`.
 
-Options: `marketplace_id` (EBAY_US), `category_id`, `payment_policy_id`, `fulfillment_policy_id`, `return_policy_id`,
-`merchant_location_key`, `condition` (NEW), `seller`, `alert_email`, `scopes`. What is not given is asked of eBay.
+Options: `marketplace_id` (EBAY_US), `migrate` (yes: listings made by hand come under the Inventory API),
+`category_id`, `payment_policy_id`, `fulfillment_policy_id`, `return_policy_id`, `merchant_location_key`,
+`condition` (NEW), `seller`, `alert_email`, `scopes`. What is not given is asked of eBay.
 
 A listing's external id is its SKU as eBay spells it (see skus.py). Order lines and bulk calls name the SKU; the listing
 number changes with every relisting, and the offer's id when an offer is made anew.
@@ -9,7 +10,7 @@ number changes with every relisting, and the offer's id when an offer is made an
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -31,6 +32,7 @@ from flipsync.connectors.marketplaces.ebay.finances import Finances
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
 from flipsync.connectors.marketplaces.ebay.mapping import amount, is_live, listing_state
 from flipsync.connectors.marketplaces.ebay.marketing import Marketing
+from flipsync.connectors.marketplaces.ebay.migration import Migration
 from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
 from flipsync.connectors.marketplaces.ebay.orders import Orders
 from flipsync.connectors.marketplaces.ebay.probe import probe
@@ -49,6 +51,7 @@ from flipsync.domain.channel import (
     ListingState,
     Offer,
     RivalOffer,
+    TakenIn,
     Vendor,
     WebhookNotice,
     WebhookSubscription,
@@ -89,6 +92,7 @@ class EbayConnector(MarketplaceConnector):
         self._api = EbayApi(config, credentials, limiter, account_key, self.vault, transport)
         self._revisions = Revisions()
         self._listings = Listings(self._api)
+        self._migration = Migration(self._api, config, self._listings)
         self._writer = Writer(self._api, config, self._listings, self._revisions)
         self._quantities = Quantities(self._api, self._listings, self._writer, self._revisions)
         self._orders = Orders(self._api, config.currency)
@@ -121,6 +125,9 @@ class EbayConnector(MarketplaceConnector):
 
     def listings(self) -> AsyncIterator[ListingState]:
         return self._listings.all()
+
+    async def take_in(self, known: Collection[str]) -> TakenIn:
+        return await self._migration.take_in([spell(sku) for sku in known if sku])
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         """Several calls; a broken try is gone on with by the next. Without a unit to sell it is prepared, and goes on

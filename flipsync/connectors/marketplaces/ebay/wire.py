@@ -179,6 +179,36 @@ class Group(Whole):
     varies_by: VariesBy = VariesBy()
 
 
+class FeedTask(Shape):
+    """A report that was ordered (Sell Feed API)."""
+
+    task_id: str
+    status: str
+    creation_date: AwareDatetime
+
+
+class FeedTasks(Shape):
+    tasks: tuple[FeedTask, ...] = ()
+
+
+class MigratedItem(Shape):
+    sku: str
+    offer_id: str | None = None
+
+
+class Migrated(Shape):
+    """What became of one listing that was to come under the Inventory API."""
+
+    listing_id: str
+    status_code: int
+    inventory_items: tuple[MigratedItem, ...] = ()
+    errors: tuple[Error, ...] = ()
+
+
+class Migrations(Shape):
+    responses: tuple[Migrated, ...]
+
+
 class Location(Shape):
     merchant_location_key: str
     merchant_location_status: str = "ENABLED"

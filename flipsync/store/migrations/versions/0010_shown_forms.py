@@ -1,4 +1,4 @@
-"""What a channel showed after our last write, and what somebody wrote there that is to stand."""
+"""What a channel showed after our last write, what was written there by hand, and pools in channels' warehouses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ depends_on = None
 def upgrade() -> None:
     for column in ("shown", "overrides"):
         op.add_column("listing", sa.Column(column, JSONB(), nullable=False, server_default="{}"))
+    for table in ("listing", "customer_order"):
+        op.add_column(table, sa.Column("pool", sa.String(), nullable=False, server_default="own"))
+    op.drop_constraint(op.f("uq_listing_account_id_variant_id"), "listing", type_="unique")
+    op.create_unique_constraint(
+        op.f("uq_listing_account_id_variant_id_pool"), "listing", ["account_id", "variant_id", "pool"]
+    )
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM listing WHERE pool <> 'own'")
+    op.drop_constraint(op.f("uq_listing_account_id_variant_id_pool"), "listing", type_="unique")
+    op.create_unique_constraint(op.f("uq_listing_account_id_variant_id"), "listing", ["account_id", "variant_id"])
+    for table in ("customer_order", "listing"):
+        op.drop_column(table, "pool")
     op.drop_column("listing", "overrides")
     op.drop_column("listing", "shown")
