@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
+from flipsync.domain.channel_fault import CAUSES, Cause
 from flipsync.domain.commands import Command, PauseAccount, PublishListing, ResumeAccount, ReviseListing
 from flipsync.domain.decisions import Decision, Evidence, Verdict
-from flipsync.domain.events import AccountHealthChanged, EffectFailed
+from flipsync.domain.events import AccountHealthChanged, ChannelFaultFound, EffectFailed
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
 #: goods no marketplace we serve admits (Amazon "Restricted products", eBay "Prohibited and restricted items")
@@ -18,7 +20,7 @@ _CLAIMS = re.compile(r"\b(cures?|heals|fda[- ]approved|clinically proven|covid)\
 _CONTACT = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\bwhats ?app\b|https?://", re.I)
 
 
-class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
+class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged | ChannelFaultFound]):
     """Judges every listing on its way out, and pauses an account that refuses our credentials."""
 
     spec = AgentSpec(
@@ -26,7 +28,7 @@ class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
     )
 
     async def decide(
-        self, event: EffectFailed | AccountHealthChanged, ctx: Context
+        self, event: EffectFailed | AccountHealthChanged | ChannelFaultFound, ctx: Context
     ) -> Decision[PauseAccount | ResumeAccount]:
         evidence = [Evidence(kind="account", id=event.account_id)]
         account = await ctx.services.accounts.get(event.account_id)
@@ -34,6 +36,15 @@ class ComplianceAgent(Agent[EffectFailed | AccountHealthChanged]):
             return Decision.hold("the account is not connected", evidence=evidence)
         if isinstance(event, AccountHealthChanged):
             return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+        if isinstance(event, ChannelFaultFound):
+            known = CAUSES.get(cast(Cause, event.cause))
+            if known is None or known.remedy != "pause" or account.status != "connected":
+                return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+            return Decision.propose(
+                PauseAccount(account_id=event.account_id, reason=f"{known.says}: {known.hint}"),
+                why=f"{known.says}; what is written now would be refused, or be wrong",
+                evidence=evidence,
+            )
         evidence.append(Evidence(kind="effect", id=event.effect_id, note=event.detail))
         if event.auth and account.status == "connected":
             return Decision.propose(

@@ -166,6 +166,13 @@ class SurveyListings(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_ORDER  # nothing is listed before: newer looks must not overtake it
 
 
+class CheckChannel(AccountCommand):
+    """Look whether the channel still tells the truth (services.watch). Put in the outbox by the clock of the house."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -65,9 +66,10 @@ class Look:
 
     async def look(self) -> None:
         """One round. What fails is remembered by the connector's memory, and ends the round."""
+        if self.fetch is not None:
+            with suppress(ChannelError):
+                await self.fetch()  # the queue is another machine: what it says does not end the look
         try:
-            if self.fetch is not None:
-                await self.fetch()
             if self._due("orders", self.pace.orders):
                 await self._orders()
             self.memory.expects(await self.expect())
@@ -91,9 +93,8 @@ class Look:
         await self.book(listed)
         missing = self.memory.missing_from_list(since, {order.external_id for order in listed})
         for external_id in missing[:_READS]:
-            order = await self.connector.read_order(external_id)
-            told = self.memory.orders_unknown if order is None else self.memory.orders_left_out
-            told.setdefault(external_id, self.memory.now())
+            if await self.connector.read_order(external_id) is not None:
+                self.memory.orders_left_out.setdefault(external_id, self.memory.now())
 
     async def _listings(self) -> None:
         memory, expected = self.memory, self.memory.expected

@@ -28,15 +28,18 @@ from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFou
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime.channel_check import ChannelCheck, watch_of
 from flipsync.runtime.channel_writes import Done, Job, PooledGrants
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
+from flipsync.runtime.watched import WatchedConnector, WatchedLimiter
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
+from flipsync.services.watch import ChannelWatch
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories.effects import ClaimedEffect, Outcome
@@ -65,8 +68,9 @@ class _Link:
     """An account that is talked to: its connector, kept while the settings stay, and its circuit breaker."""
 
     account: ConnectedAccount
-    connector: MarketplaceConnector
+    connector: WatchedConnector
     pulls: channel_reads.SharedPull
+    check: ChannelCheck
     loaded_at: float
     failures: int = 0
     open_until: float = 0.0
@@ -207,7 +211,7 @@ class EffectWorker:
                 await effect_rows.put_back(session, effect, wait)
             self._look_again(wait)
             return
-        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled)
+        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled, link.check)
         try:
             done = await _perform(job, command)
         except ChannelError as error:
@@ -311,16 +315,21 @@ class EffectWorker:
             link.account, link.loaded_at = account, time.monotonic()
             if same:
                 return link
-            link.connector = self._connect(account)
+            link.connector = self._connect(account, link.check.watch)
             link.pulls = self._pulls(account, link.connector)
+            link.check = ChannelCheck(self._store, account, link.check.watch, link.connector)
             return link
-        connector = self._connect(account)
-        fresh = _Link(account, connector, self._pulls(account, connector), time.monotonic())
+        watch = watch_of(self._store)
+        connector = self._connect(account, watch)
+        check = ChannelCheck(self._store, account, watch, connector)
+        fresh = _Link(account, connector, self._pulls(account, connector), check, time.monotonic())
         return self._links.setdefault(effect.account_id, fresh)
 
-    def _connect(self, account: ConnectedAccount) -> MarketplaceConnector:
+    def _connect(self, account: ConnectedAccount, watch: ChannelWatch) -> WatchedConnector:
         vault = AccountVault(self._store, self._box, account.tenant_id, account.id)
-        return connect(account.config, account.credentials, self._limiter, str(account.id), vault)
+        limiter = WatchedLimiter(self._limiter, watch.memory, time.monotonic)
+        inner = connect(account.config, account.credentials, limiter, str(account.id), vault)
+        return WatchedConnector(inner, watch.memory)
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)
@@ -401,11 +410,16 @@ async def _survey_listings(job: Job) -> str:
     return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
 
 
+async def _check_channel(job: Job) -> str:
+    return await job.check.run(job.cause)
+
+
 _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullOrders: _pull_orders,
     c.PullRivals: _pull_rivals,
     c.VerifyListings: _verify_listings,
     c.SurveyListings: _survey_listings,
+    c.CheckChannel: _check_channel,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

@@ -26,7 +26,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError
+from flipsync.domain.errors import ChannelError, InvalidInput
 from flipsync.domain.money import Money
 from flipsync.services.watch.memory import Field_, LimitTold, Memory
 
@@ -65,6 +65,8 @@ class WatchedLimiter:
         if bucket not in self._documented:
             return
         rate, size = self._documented[bucket]
+        if unused:
+            self._taken[bucket].append((self._clock(), -unused))
         whole = burst or size
         since = self._clock() - whole / max(rate_per_second or rate, 1e-9)
         ours = sum(cost for at, cost in self._taken[bucket] if at >= since)
@@ -171,7 +173,9 @@ class WatchedConnector(MarketplaceConnector):
             yield order
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
-        return await self._do(self.inner.read_order(external_id))
+        order = await self._do(self.inner.read_order(external_id))
+        self.memory.order_read(external_id, known=order is not None)
+        return order
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
@@ -193,7 +197,7 @@ class WatchedConnector(MarketplaceConnector):
     def parse_webhook(
         cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig
     ) -> WebhookNotice:
-        raise NotImplementedError("deliveries are read by the vendor's own class")
+        raise InvalidInput("deliveries are read by the vendor's own class")
 
     async def verify_webhook(self, headers: Mapping[str, str], body: bytes, secret: SecretStr) -> WebhookNotice:
         return await self._do(self.inner.verify_webhook(headers, body, secret))

@@ -1,4 +1,4 @@
-"""What a named fault does to a channel: the base with every place where it can step in, and the vendors' words.
+"""What a named fault does to a channel: the base, with every place where it can step in, and its variants.
 
 An act belongs to one channel from `begins` to `ends`. It may answer a call instead of the server, change what a read
 shows, undo or change a write, change an answer, and take deliveries. Delays are seconds of market time.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.exchange import Answer, Call
 from flipsync.sandbox.records import Channel, Listing
+from flipsync.sandbox.refusals import said, token_error
 
 if TYPE_CHECKING:
     from flipsync.sandbox.app import Sandbox
@@ -179,100 +180,6 @@ class NamedFaults:
         }
 
 
-# -- the vendors' words -----------------------------------------------------------------------------------------------
-
-
-def api_error(channel: Channel, status: int, code: str, message: str, details: str = "") -> Answer:
-    """A refusal in the vendor's own shape; eBay's code is its errorId."""
-    shapes: dict[Channel, Any] = {
-        "custom": {"type": f"urn:flipsync:custom-channel:{code}", "title": code, "status": status, "detail": message},
-        "woo": {"code": code, "message": message, "data": {"status": status}},
-        "shopify": {"errors": message},
-        "amazon": {"errors": [{"code": code, "message": message, "details": details}]},
-    }
-    if channel == "ebay":
-        number = int(code) if code.isdigit() else 2002
-        row = {"errorId": number, "domain": "ACCESS", "category": "REQUEST", "message": message}
-        shapes["ebay"] = {"errors": [row | ({"longMessage": details} if details else {})]}
-    if channel == "custom":
-        shapes["custom"] |= {"code": code}
-    return Answer(status, json.dumps(shapes[channel]).encode())
-
-
-def token_error(status: int, code: str, message: str) -> Answer:
-    """RFC 6749, 5.2."""
-    return Answer(status, json.dumps({"error": code, "error_description": message}).encode())
-
-
-Said = tuple[int, str, str, str]
-#: (status, code, message, details) of each refusal, by kind and channel
-SAID: dict[str, dict[Channel, Said]] = {
-    "expired": {
-        "custom": (401, "token_expired", "The access token has expired.", ""),
-        "shopify": (401, "", "[API] Invalid API key or access token (unrecognized login or wrong password)", ""),
-        "ebay": (401, "1001", "Invalid access token", "Invalid access token. Check the value of the header."),
-        "amazon": (
-            403,
-            "Unauthorized",
-            "Access to requested resource is denied.",
-            "The access token you provided has expired.",
-        ),
-    },
-    "expired-words": {
-        "custom": (401, "token_expired", "The access token has expired.", ""),
-        "shopify": (401, "", "[API] The access token has expired", ""),
-        "ebay": (401, "1001", "Invalid access token", "The access token has expired."),
-        "amazon": (
-            403,
-            "Unauthorized",
-            "Access to requested resource is denied.",
-            "The access token you provided has expired.",
-        ),
-    },
-    "unknown-key": {
-        "custom": (401, "unauthorized", "The token is unknown.", ""),
-        "woo": (401, "woocommerce_rest_authentication_error", "Consumer key is invalid.", ""),
-        "shopify": (401, "", "[API] Invalid API key or access token (unrecognized login or wrong password)", ""),
-        "ebay": (401, "1001", "Invalid access token", "Invalid access token. Check the value of the header."),
-        "amazon": (
-            403,
-            "Unauthorized",
-            "Access to requested resource is denied.",
-            "The access token you provided is revoked, malformed or invalid.",
-        ),
-    },
-    "wrong-secret": {
-        "woo": (401, "woocommerce_rest_authentication_error", "Consumer secret is invalid.", ""),
-        "custom": (401, "bad_secret", "The token's secret does not match.", ""),
-    },
-    "scope": {
-        "custom": (403, "forbidden", "The token may not do this.", ""),
-        "woo": (
-            401,
-            "woocommerce_rest_authentication_error",
-            "The API key provided does not have write permissions.",
-            "",
-        ),
-        "shopify": (403, "", "[API] This action requires merchant approval for a missing access scope.", ""),
-        "ebay": (403, "1100", "Access denied", "Insufficient permissions to fulfill the request."),
-        "amazon": (403, "Unauthorized", "Access to requested resource is denied.", "The role is missing."),
-    },
-    "suspended": {
-        "custom": (403, "account_suspended", "The seller account is suspended.", ""),
-        "shopify": (402, "", "Unavailable Shop", ""),
-        "ebay": (403, "25604", "The seller account is suspended.", ""),
-        "amazon": (403, "Unauthorized", "The selling account is deactivated.", "Account deactivated."),
-        "woo": (403, "account_suspended", "This hosting account has been suspended.", ""),
-    },
-}
-
-
-def said(kind: str, channel: Channel, status: int | None = None) -> Answer:
-    """The refusal as the vendor words it, under another status where one is given."""
-    usual, code, message, details = SAID[kind][channel]
-    return api_error(channel, status or usual, code, message, details)
-
-
 # -- calls refused ----------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +282,18 @@ def fields_of(listing: Listing) -> Fields:
     return listing.quantity, listing.price_minor, listing.title
 
 
+def price(channel: Channel, row: Listing, minor: int) -> None:
+    """Give a row of the books another price, in all the places where the channel keeps it."""
+    row.price_minor = minor
+    text = f"{minor / 100:.2f}"
+    if channel == "woo":
+        row.doc = {**row.doc, "regular_price": text, "sale_price": ""}
+    if channel == "ebay" and row.doc.get("offer"):
+        summary = row.doc["offer"].get("pricingSummary", {})
+        priced = {**summary, "price": {**summary.get("price", {}), "value": text}}
+        row.doc = {**row.doc, "offer": {**row.doc["offer"], "pricingSummary": priced}}
+
+
 @dataclass
 class Write(Act):
     """Steps in where a write has changed a listing; only what it changed counts."""
@@ -414,7 +333,7 @@ class Write(Act):
         if row is None:
             return
         if price_minor is not None and price_minor != row.price_minor:
-            row.price_minor = price_minor
+            price(self.at.channel, row, price_minor)
             self.at.books.save_listing(row)
         if quantity is not None and row.quantity is not None and quantity != row.quantity:
             self.at.books.set_stock(row, quantity, "fault", self.name)
@@ -480,15 +399,14 @@ class Rates(Act):
 
 @dataclass
 class Deliver(Act):
-    """Sees to deliveries: `how` is given the act, which delivery it is (from 0), and what queues it."""
+    """Sees to deliveries: `how` is given the act, and what queues the delivery; False when all went as ever."""
 
-    how: Callable[[Deliver, int, Callable[[], None]], None]
-    turns: int = 0
+    how: Callable[[Deliver, Callable[[], None]], bool]
 
     def takes(self, topic: str, resource_id: str, deliver: Callable[[], None]) -> bool:
-        turn, self.turns = self.turns, self.turns + 1
-        self.strike()
-        self.how(self, turn, deliver)
+        """Strikes count where a delivery about an order is not simply passed on."""
+        if self.how(self, deliver) and "order" in topic.lower():
+            self.strike()
         return True
 
 

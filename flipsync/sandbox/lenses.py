@@ -10,12 +10,14 @@ from email.utils import formatdate
 from time import time
 from typing import Any
 
-from flipsync.sandbox.acts import Deliver, Place, Show, Write, api_error
+from flipsync.sandbox.acts import Deliver, Place, Show, Write, price
 from flipsync.sandbox.exchange import Answer, Call
 from flipsync.sandbox.records import Channel, Line, Listing, Order
+from flipsync.sandbox.refusals import api_error
 
 Lens = Callable[[Show, str, list[Any]], list[Any]]
 Pairs = list[tuple[Listing, Listing]]
+Delivery = Callable[[Deliver, Callable[[], None]], bool]
 
 # -- what reads show --------------------------------------------------------------------------------------------------
 
@@ -52,7 +54,10 @@ def frozen_stock(act: Show, kind: str, rows: list[Any]) -> list[Any]:
 
 def uncounted(act: Show, kind: str, rows: list[Any]) -> list[Any]:
     """The newest listing's stock is not counted any more."""
-    return rows if kind != "listing" else [replace(r, quantity=None) if r.id == newest(act) else r for r in rows]
+    if kind != "listing" or not rows:
+        return rows
+    last = newest(act)
+    return [replace(r, quantity=None, doc={**r.doc, "tracked": False}) if r.id == last else r for r in rows]
 
 
 def truncated(act: Show, kind: str, rows: list[Any]) -> list[Any]:
@@ -103,7 +108,11 @@ def scaled(act: Show, kind: str, rows: list[Any]) -> list[Any]:
     """Prices are shown a hundred times too high: cents taken for dollars."""
     if kind != "listing":
         return rows
-    return [replace(row, price_minor=None if row.price_minor is None else row.price_minor * 100) for row in rows]
+    shown = [copy.copy(row) for row in rows]
+    for row in shown:
+        if row.price_minor is not None:
+            price(act.at.channel, row, row.price_minor * 100)
+    return shown
 
 
 def newest(act: Show) -> int:
@@ -221,35 +230,40 @@ def late(seconds: float) -> Callable[[Write, Call, Answer, Pairs], Answer | None
 # -- what is delivered ------------------------------------------------------------------------------------------------
 
 
-def held(seconds: float, every: int = 1) -> Callable[[Deliver, int, Callable[[], None]], None]:
-    """Each delivery, or each n-th, comes that much later."""
+def held(seconds: float, share: float = 1.0) -> Delivery:
+    """A share of the deliveries comes that much later."""
 
-    def how(act: Deliver, turn: int, deliver: Callable[[], None]) -> None:
-        if turn % every:
-            deliver()
-        else:
+    def how(act: Deliver, deliver: Callable[[], None]) -> bool:
+        holds = act.at.rng.random() < share
+        if holds:
             act.at.later(seconds, deliver)
-
-    return how
-
-
-def lost(every: int) -> Callable[[Deliver, int, Callable[[], None]], None]:
-    """Each delivery, or each n-th, never comes."""
-
-    def how(act: Deliver, turn: int, deliver: Callable[[], None]) -> None:
-        if turn % every:
+        else:
             deliver()
+        return holds
 
     return how
 
 
-def copies(count: int, apart: float) -> Callable[[Deliver, int, Callable[[], None]], None]:
+def lost(share: float = 1.0) -> Delivery:
+    """A share of the deliveries never comes."""
+
+    def how(act: Deliver, deliver: Callable[[], None]) -> bool:
+        loses = act.at.rng.random() < share
+        if not loses:
+            deliver()
+        return loses
+
+    return how
+
+
+def copies(count: int, apart: float) -> Delivery:
     """Each delivery comes several times, so many seconds apart."""
 
-    def how(act: Deliver, turn: int, deliver: Callable[[], None]) -> None:
+    def how(act: Deliver, deliver: Callable[[], None]) -> bool:
         deliver()
         for copy_of in range(1, count):
             act.at.later(apart * copy_of, deliver)
+        return True
 
     return how
 
@@ -331,6 +345,10 @@ def end_listing(place: Place) -> None:
 def suppress_listing(place: Place) -> None:
     row = place.listings()[-1]
     if place.channel == "shopify":
+        shop = place.server.shop  # type: ignore[attr-defined]
+        product = shop.product(row.doc["product_id"])
+        product.doc["published"] = False
+        shop.save_product(product)
         row.doc["published"] = False
     row.status = {"woo": "draft", "shopify": "draft"}.get(place.channel, "suppressed")
     place.books.save_listing(row)
@@ -355,7 +373,7 @@ def retitle(place: Place) -> None:
 def reprice(place: Place) -> None:
     row = place.listings()[-1]
     assert row.price_minor is not None
-    row.price_minor = row.price_minor * 7 // 10
+    price(place.channel, row, row.price_minor * 7 // 10)
     place.books.save_listing(row)
 
 

@@ -28,14 +28,16 @@ from flipsync.sandbox.acts import (
     Show,
     Tamper,
     Write,
-    said,
 )
 from flipsync.sandbox.exchange import Answer
 from flipsync.sandbox.records import CHANNELS, Channel
+from flipsync.sandbox.refusals import said
 
 Family = Literal["auth", "delivery", "writes", "reads", "limits", "catalogue"]
 ALL = CHANNELS
 TOKENS: tuple[Channel, ...] = ("shopify", "ebay", "amazon")
+#: where lists of orders may be asked for often: Amazon's 0.0056 times a second
+LISTED: tuple[Channel, ...] = ("woo", "custom", "shopify", "ebay")
 CALLED: tuple[Channel, ...] = ("woo", "custom", "shopify", "ebay")
 ORDERLY: tuple[Channel, ...] = ("woo", "custom", "shopify")
 
@@ -104,10 +106,10 @@ _ROWS: tuple[tuple[str, Family, str, tuple[Channel, ...], Callable[[], Act]], ..
     ("webhooks-paused", "delivery", "webhooks-paused", ("woo", "custom", "ebay"),
      partial(Tamper, use.pause_subscriptions)),
     ("webhooks-moved", "delivery", "webhooks-missing", ORDERLY, partial(Tamper, use.move_subscriptions)),
-    ("webhooks-silent", "delivery", "webhooks-silent", ALL, partial(Deliver, use.lost(1))),
-    ("webhooks-lossy", "delivery", "webhooks-lossy", ALL, partial(Deliver, use.lost(2))),
-    ("webhooks-late", "delivery", "webhooks-late", ALL, partial(Deliver, use.held(30.0))),
-    ("webhooks-reordered", "delivery", "webhooks-reordered", ALL, partial(Deliver, use.held(12.0, 2))),
+    ("webhooks-silent", "delivery", "webhooks-silent", ALL, partial(Deliver, use.lost())),
+    ("webhooks-lossy", "delivery", "webhooks-lossy", ALL, partial(Deliver, use.lost(0.5))),
+    ("webhooks-late", "delivery", "webhooks-late", CALLED, partial(Deliver, use.held(30.0))),
+    ("webhooks-reordered", "delivery", "webhooks-reordered", ALL, partial(Deliver, use.held(12.0, 0.5))),
     ("webhooks-duplicated", "delivery", "webhooks-duplicated", PUSHED, partial(Deliver, use.copies(3, 1.0))),
     ("shop-webhooks-duplicated", "delivery", "webhooks-duplicated", ("woo",),
      partial(Rates, {"webhook_duplicate": 1.0})),
@@ -134,9 +136,9 @@ _ROWS: tuple[tuple[str, Family, str, tuple[Channel, ...], Callable[[], Act]], ..
     ("stock-uncounted", "reads", "stock-uncounted", ("woo", "shopify"), partial(Show, use.uncounted)),
     ("list-truncated", "reads", "list-truncated", ALL, partial(Show, use.truncated)),
     ("list-page-repeated", "reads", "list-page-repeated", ("custom",), partial(Show, use.repeated)),
-    ("orders-missing", "reads", "orders-missing", ALL, partial(Show, use.every_second_order)),
-    ("order-list-empty", "reads", "order-list-empty", ALL, partial(Show, use.no_orders)),
-    ("orders-of-another-seller", "reads", "foreign-orders", ALL, partial(Show, use.strangers_orders)),
+    ("orders-missing", "reads", "orders-missing", LISTED, partial(Show, use.every_second_order)),
+    ("order-list-empty", "reads", "order-list-empty", LISTED, partial(Show, use.no_orders)),
+    ("orders-of-another-seller", "reads", "foreign-orders", LISTED, partial(Show, use.strangers_orders)),
     ("currency-wrong", "reads", "currency-wrong", ALL, partial(Rewrite, use.in_euros)),
     ("price-scale-wrong", "reads", "price-scale-wrong", ALL, partial(Show, use.scaled)),
     ("clock-skewed", "reads", "clock-skewed", ALL, partial(Rewrite, use.a_day_ahead, "all")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -18,6 +18,7 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import AccountConnected, AccountHealthChanged
 from flipsync.domain.ids import new_id
 from flipsync.security.secrets import SecretBox
+from flipsync.services.channel_faults import OpenFault, open_faults
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.unit_of_work import UnitOfWork
@@ -62,6 +63,7 @@ class AccountSummary:
     consecutive_failures: int
     created_at: datetime
     updated_at: datetime
+    faults: tuple[OpenFault, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For a machine to read; config included, which holds no secrets."""
@@ -79,6 +81,7 @@ class AccountSummary:
             "last_ok_at": last_ok,
             "consecutive_failures": self.consecutive_failures,
             "created_at": created,
+            "faults": [fault.as_dict() for fault in self.faults],
         }
 
 
@@ -149,14 +152,16 @@ async def get_account(session: AsyncSession, account_id: UUID) -> AccountSummary
     row = await rows.get_account(session, account_id)
     if row is None:
         raise NotFound(f"no account {account_id}")
-    return _summary(row)
+    return _summary(row, await open_faults(session, account_id))
 
 
 async def list_accounts(
     session: AsyncSession, *, vendor: Vendor | None = None, status: AccountStatus | None = None
 ) -> list[AccountSummary]:
-    """The tenant's accounts in the order they were connected."""
-    return [_summary(row) for row in await rows.find_accounts(session, vendor=vendor, status=status)]
+    """The tenant's accounts in the order they were connected, with what is the matter with each."""
+    found = await rows.find_accounts(session, vendor=vendor, status=status)
+    faults = await open_faults(session) if found else []
+    return [_summary(row, [fault for fault in faults if fault.account_id == row.id]) for row in found]
 
 
 async def replace_credentials(
@@ -244,7 +249,7 @@ def credentials_purpose(account_id: UUID) -> str:
     return f"marketplace-account:{account_id}"
 
 
-def _summary(row: MarketplaceAccount) -> AccountSummary:
+def _summary(row: MarketplaceAccount, faults: Sequence[OpenFault]) -> AccountSummary:
     return AccountSummary(
         id=row.id,
         vendor=cast(Vendor, row.vendor),
@@ -258,4 +263,5 @@ def _summary(row: MarketplaceAccount) -> AccountSummary:
         consecutive_failures=row.consecutive_failures,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        faults=tuple(faults),
     )

@@ -60,6 +60,19 @@ class ReasonRequest(BaseModel):
     reason: str = Field(min_length=1, max_length=500, examples=["stocktaking"])
 
 
+class FaultView(View):
+    """One way in which the channel does not tell the truth."""
+
+    id: UUID
+    cause: str
+    says: str
+    hint: str = Field(description="what you can do; what is mended by itself says so")
+    since: Moment = Field(description="the first sign of it")
+    opened_at: Moment
+    last_seen_at: Moment
+    evidence: list[str]
+
+
 class AccountView(View):
     id: UUID
     vendor: str
@@ -75,6 +88,7 @@ class AccountView(View):
     consecutive_failures: int
     created_at: Moment
     updated_at: Moment
+    faults: list[FaultView] = Field(description="what is the matter with it now; empty when all is well")
 
 
 class AccountList(BaseModel):
@@ -209,4 +223,17 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         consecutive_failures=account.consecutive_failures,
         created_at=account.created_at,
         updated_at=account.updated_at,
+        faults=[
+            FaultView(
+                id=fault.id,
+                cause=fault.cause,
+                says=fault.says,
+                hint=fault.hint,
+                since=fault.since,
+                opened_at=fault.opened_at,
+                last_seen_at=fault.last_seen_at,
+                evidence=list(fault.evidence),
+            )
+            for fault in account.faults
+        ],
     )

@@ -101,6 +101,17 @@ async def furnish(shop: Shop) -> None:
                 m.ImportRun(**tenant, file_name=marker, format="generic"),
                 m.Shipment(**tenant, order_id=order.order_id, carrier="UPS", tracking_number=marker),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
+                m.WebhookTrouble(**tenant, account_id=account.id, kind="forged", minute=now, last_at=now, count=1),
+                m.ChannelFault(
+                    **tenant,
+                    account_id=account.id,
+                    cause="webhooks-missing",
+                    since=now,
+                    opened_at=now,
+                    last_seen_at=now,
+                    evidence=[marker],
+                    hint="",
+                ),
                 m.RivalOfferSeen(
                     **tenant,
                     listing_id=listing,

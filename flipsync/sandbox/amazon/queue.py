@@ -32,12 +32,13 @@ class Queue:
 
     def send(self, body: dict[str, Any]) -> None:
         """Put a message in, with the faults that notifications have. Inside a transaction."""
+        topic = str(body.get("NotificationType", "")) if isinstance(body, dict) else ""
         text = json.dumps(body).encode()
         acts = self.world.faults.acts["amazon"]
         for act in acts:
             text = act.renders(text)
         for act in acts:
-            if act.takes("", "", lambda: self._put(text.decode())):
+            if act.takes(topic, "", lambda: self._put(text.decode())):
                 return
         self._put(text.decode())
 

@@ -13,6 +13,8 @@ from flipsync.domain.errors import ChannelError, OutcomeUnknown
 from flipsync.domain.money import Money
 
 _CALLS, _ROWS = 400, 1000
+#: real seconds after which a delivery that was known is a replay and not a vendor's second try
+REPLAY = 15.0
 Field_ = Literal["quantity", "price"]
 
 
@@ -108,11 +110,15 @@ class Memory:
     failures: deque[tuple[float, ChannelError, bool]] = field(default_factory=lambda: deque(maxlen=_CALLS))
     limits: deque[LimitTold] = field(default_factory=lambda: deque(maxlen=_CALLS))
     heard: deque[Heard] = field(default_factory=lambda: deque(maxlen=_ROWS))
+    #: facts that were delivered, and when first
+    keys: dict[str, float] = field(default_factory=dict)
     sales: dict[str, Sale] = field(default_factory=dict)
     writes: deque[Written] = field(default_factory=lambda: deque(maxlen=_CALLS))
     looks: dict[str, deque[Looked]] = field(default_factory=dict)
     expected: dict[str, Expected] = field(default_factory=dict)
     expected_since: dict[str, float] = field(default_factory=dict)
+    #: what quantity was expected from when on, newest last
+    expected_before: dict[str, deque[tuple[float, int | None]]] = field(default_factory=dict)
     first_state: dict[str, ListingState] = field(default_factory=dict)
     subscriptions: Sequence[WebhookSubscription] | None = None
     subscribed_at: float = 0.0
@@ -130,6 +136,10 @@ class Memory:
 
     def __post_init__(self) -> None:
         self.began = self.began or self.now()
+
+    def as_business(self, seconds: float) -> float:
+        """Real seconds as seconds of business time."""
+        return seconds * self.speed
 
     def within(self, seconds: float) -> float:
         """The moment that many real seconds ago."""
@@ -153,6 +163,8 @@ class Memory:
             known = self.expected.get(listing)
             if known is None or (known.quantity, known.price, known.busy) != (row.quantity, row.price, row.busy):
                 self.expected_since[listing] = now
+            if known is None or known.quantity != row.quantity:
+                self.expected_before.setdefault(listing, deque(maxlen=20)).append((now, row.quantity))
             if known is not None and known.title != row.title and row.title is not None:
                 self.first_state.pop(listing, None)  # ours is new: what the channel makes of it is looked at afresh
         self.expected = expected
@@ -195,10 +207,29 @@ class Memory:
         if error is None or isinstance(error, OutcomeUnknown):
             self.writes.append(Written(self.now(), listing, what, before, value, error is None))
 
+    def last_write(self, listing: str, what: Field_, seconds: float = 150.0) -> Written | None:
+        """The newest write of it within so many real seconds."""
+        since = self.within(seconds)
+        rows = [w for w in self.writes if w.listing == listing and w.what == what and w.at >= since]
+        return rows[-1] if rows else None
+
+    def order_read(self, external_id: str, *, known: bool) -> None:
+        """An order was asked for by its id. One that we were told of should be known."""
+        if known:
+            self.orders_unknown.pop(external_id, None)
+        elif external_id in self.sales:
+            self.orders_unknown.setdefault(external_id, self.now())
+
     def hears(self, notice: WebhookNotice, trouble: Literal["", "duplicate", "replay", "garbled"] = "") -> None:
         changed = None if notice.modified_at is None else notice.modified_at.timestamp()
+        known = self.keys.get(notice.dedup_key)
         if notice.topic == "unreadable":
             trouble = "garbled"
+        elif known is not None and not trouble:
+            trouble = "replay" if self.now() - known > self.as_business(REPLAY) else "duplicate"
+        self.keys[notice.dedup_key] = known if known is not None else self.now()
+        while len(self.keys) > _ROWS:
+            self.keys.pop(next(iter(self.keys)))
         is_order = notice.kind == "order"
         self.arrived(Heard(self.now(), notice.resource_id, is_order, changed, trouble))
         if notice.order is not None and not trouble:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from flipsync.domain.channel import ListingState
 from flipsync.services.watch.memory import Expected, Memory, Written
 from flipsync.services.watch.rules_calls import Found
 
 #: real seconds: how far back writes count, how long what was written may take to show, how long a difference must last
-_WINDOW, _SETTLES, _LASTS = 150.0, 20.0, 8.0
+_WINDOW, _SETTLES, _LASTS = 150.0, 13.0, 8.0
 #: how many prices of one scale, and titles rewritten, make a rule of it
 _SEVERAL = 2
 
@@ -37,6 +38,7 @@ def of_books(memory: Memory) -> Iterator[Found]:
     yield from _identity(memory, rows)
     yield from _lists(memory, rows)
     yield from _orders(memory)
+    yield from _stale(memory)
     yield from _answers(memory)
     live = [
         row
@@ -70,7 +72,14 @@ def _key(state: ListingState | None) -> object:
 
 
 def _identity(memory: Memory, rows: list[Row]) -> Iterator[Found]:
-    """Whether each listing still is the one it was."""
+    """Whether each listing still is the one it was. Where all seem to be gone, it is the answers that have changed."""
+    lost = [row for row in rows if _is_lost(memory, row)]
+    there = [row for row in rows if row not in lost and row.at >= min((each.at for each in lost), default=0.0)]
+    if lost and not there:
+        if len(lost) >= min(3, len(rows)):
+            words = f"{len(lost)} listings seem to be gone, all that were looked at"
+            yield "schema-changed", min(row.at for row in lost), [words]
+        return
     skus = {row.expected.sku: row.listing for row in rows}
     for row in rows:
         state, first = row.state, memory.first_state.get(row.listing)
@@ -99,6 +108,13 @@ def _identity(memory: Memory, rows: list[Row]) -> Iterator[Found]:
             yield "title-rewritten", row.at, [f"{name}: “{state.title[:60]}” instead of “{first.title[:60]}”"]
         elif first.quantity is not None and state.quantity is None:
             yield "stock-uncounted", row.at, [f"{name} has no count of units any more"]
+
+
+def _is_lost(memory: Memory, row: Row) -> bool:
+    """Whether a listing that was on sale is not known any more, or has ended."""
+    if row.expected.busy or row.listing not in memory.first_state:
+        return False
+    return row.state is None or row.state.status == "ended"
 
 
 def _lists(memory: Memory, rows: list[Row]) -> Iterator[Found]:
@@ -132,6 +148,15 @@ def _orders(memory: Memory) -> Iterator[Found]:
     elif memory.orders_left_out:
         at = min(memory.orders_left_out.values())
         yield "orders-missing", at, [f"{', '.join(list(memory.orders_left_out)[:3])}: not in the list, and there"]
+
+
+def _stale(memory: Memory) -> Iterator[Found]:
+    """Orders that we were told of are not known there, asked for one by one, and no quantity has moved since."""
+    grown = memory.within(_LASTS)
+    unknown = {key: at for key, at in memory.orders_unknown.items() if at <= grown}
+    if unknown and memory.moved_at <= min(unknown.values()):
+        told = ", ".join(list(unknown)[:3])
+        yield "reads-stale", min(unknown.values()), [f"order {told}: told of, and not known there", "nothing moves"]
 
 
 def _answers(memory: Memory) -> Iterator[Found]:
@@ -171,7 +196,7 @@ def _prices(memory: Memory, rows: list[Row]) -> Iterator[Found]:
         return
     for row, shown, wanted in told:
         assert shown is not None and wanted is not None
-        write = _last(memory, row.listing, "price")
+        write = memory.last_write(row.listing, "price")
         words = f"{row.expected.sku} shows {shown} instead of {wanted}"
         if write is None:
             if row.lasted >= _LASTS:
@@ -190,23 +215,22 @@ def _quantities(memory: Memory, rows: list[Row]) -> Iterator[Found]:
     yield from _delayed(memory)
     if not apart:
         return
-    frozen = list(_frozen(memory, apart))
-    if frozen:
-        yield from frozen
-        return
+    if any(_by_sale(memory, row) for row in apart):
+        yield from _frozen(memory, apart)
+        return  # what sales do not move cannot tell what became of writes
     strays: set[str] = set()
     for row in apart:
-        write = _last(memory, row.listing, "quantity")
+        write = memory.last_write(row.listing, "quantity")
         if write is None or not write.answered or not _undone(row, write):
             continue
-        landed = [other for other in apart if other is not row and _shown(other) == write.value]
+        landed = [other for other in apart if other is not row and _landed(memory, other, write)]
         if landed and write.before is not None and write.value != write.before:
             strays |= {row.listing, landed[0].listing}
             yield "write-misplaced", write.at, [_words(write, f"it shows on {landed[0].expected.sku}")]
     for row in apart:
         if row.listing in strays:
             continue
-        write = _last(memory, row.listing, "quantity")
+        write = memory.last_write(row.listing, "quantity")
         more = _shown(row) - (row.expected.quantity or 0)
         words = f"{row.expected.sku} shows {_shown(row)} instead of {row.expected.quantity}"
         if write is not None:
@@ -223,10 +247,11 @@ def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -
     age = (memory.now() - write.at) / memory.speed
     if write.what == "quantity" and more < 0 and not _no_sale(memory, row):
         return
+    looked = (row.at - write.at) / memory.speed
     if undone and more == undone:
         if write.seen_done is not None:
             yield "write-reverted", write.undone_again or row.at, [words, "it was done, and is not any more"]
-        elif write.answered and age >= _SETTLES:
+        elif write.answered and looked >= _SETTLES:
             yield "write-ignored", write.at, [words, f"{age:.0f} s after it was answered"]
     elif write.what == "price":
         if write.seen_done is None:
@@ -235,7 +260,7 @@ def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -
             yield "price-changed-elsewhere", row.at, [words]
     elif undone and more == -undone:
         yield "write-applied-twice", write.at, [words, f"it was {write.before} before"]
-    elif undone and 0 < more / undone < 1 and write.seen_done is None:
+    elif undone and 0 < more / undone < 1 and write.seen_done is None and _shown(row) != write.before:
         yield "write-half-applied", write.at, [words, f"it was {write.before} before"]
     elif more > 0 and row.lasted >= _LASTS and (write.seen_done is not None or age >= _SETTLES):
         yield "stock-changed-elsewhere", row.at, [words]
@@ -269,25 +294,43 @@ def _frozen(memory: Memory, apart: list[Row]) -> Iterator[Found]:
     first = min(memory.expected_since.get(row.listing, row.at) for row in stuck)
     if memory.moved_at > first:
         return
-    words = [f"{len(stuck)} listings show what they showed before sales and writes"]
-    if memory.orders_unknown:
-        words.append(f"order {next(iter(memory.orders_unknown))} was told of and is not known there")
-        yield "reads-stale", first, words
-    elif memory.now() - first > 6 * memory.speed:
-        yield "stock-frozen", first, words
+    if memory.now() - first > memory.as_business(6) and not memory.orders_unknown:
+        yield "stock-frozen", first, [f"{len(stuck)} listings show what they showed before sales and writes"]
 
 
 def _stuck(memory: Memory, row: Row) -> bool:
-    """Whether the listing has shown this quantity since before it should have changed."""
-    changed = memory.expected_since.get(row.listing)
-    before = [look for look in memory.looks[row.listing] if changed is not None and look.at < changed]
-    return bool(before) and before[-1].state is not None and before[-1].state.quantity == _shown(row)
+    """Whether the listing shows what was expected once, and has shown it ever since."""
+    return _stuck_since(memory, row) is not None
+
+
+def _stuck_since(memory: Memory, row: Row) -> float | None:
+    """When what is shown was last expected, if nothing else has been shown since."""
+    shown = _shown(row)
+    for at, quantity in reversed(list(memory.expected_before.get(row.listing, ()))[:-1]):
+        if quantity == shown:
+            seen = [look for look in memory.looks[row.listing] if look.at >= at and look.state is not None]
+            return at if all(look.state is not None and look.state.quantity == shown for look in seen) else None
+    return None
 
 
 def _by_sale(memory: Memory, row: Row) -> bool:
-    """Whether our count of the listing last changed without a write."""
-    write = _last(memory, row.listing, "quantity")
-    return write is None or write.at < memory.expected_since.get(row.listing, 0.0)
+    """Whether our count has fallen since without a write."""
+    since = _stuck_since(memory, row)
+    if since is None:
+        return False
+    near = memory.as_business(3.0)
+    writes = [w.at for w in memory.writes if w.listing == row.listing and w.what == "quantity"]
+    steps = list(memory.expected_before[row.listing])
+    return any(
+        at > since and (new or 0) < (old or 0) and not any(abs(at - written) <= near for written in writes)
+        for (_, old), (at, new) in pairwise(steps)
+    )
+
+
+def _landed(memory: Memory, other: Row, write: Written) -> bool:
+    """Whether the value of a write shows on another listing, and did not before it."""
+    before = [look.state for look in memory.looks[other.listing] if look.at <= write.at and look.state is not None]
+    return _shown(other) == write.value and not (before and before[-1].quantity == write.value)
 
 
 def _undone(row: Row, write: Written) -> bool:
@@ -297,12 +340,6 @@ def _undone(row: Row, write: Written) -> bool:
 
 def _shown(row: Row) -> int:
     return 0 if row.state is None or row.state.quantity is None else row.state.quantity
-
-
-def _last(memory: Memory, listing: str, what: str) -> Written | None:
-    since = memory.within(_WINDOW)
-    rows = [w for w in memory.writes if w.listing == listing and w.what == what and w.at >= since]
-    return rows[-1] if rows else None
 
 
 def _words(write: Written, what: str) -> str:

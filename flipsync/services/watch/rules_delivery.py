@@ -10,7 +10,7 @@ from flipsync.services.watch.rules_calls import Found
 #: real seconds: how far back; after which a delivery is missed; and from which one that came is late
 _WINDOW, _MISSED, _LATE = 120.0, 36.0, 20.0
 #: seconds by which a later fact must have overtaken an earlier one
-_OVERTAKEN = 4.0
+_OVERTAKEN = 3.0
 
 
 def of_deliveries(memory: Memory) -> Iterator[Found]:
@@ -54,14 +54,14 @@ def _bad(heard: list[Heard]) -> Iterator[Found]:
     forged = [index for index, row in enumerate(heard) if row.trouble == "forged"]
     if len(forged) >= 2:
         at = heard[forged[0]].at
-        genuine = [row for row in heard[forged[0] :] if row.trouble in ("", "duplicate")]
+        genuine = [row for row in heard if row.trouble in ("", "duplicate") and row.at >= at - 0.5]
         words = [f"{len(forged)} signatures do not match"]
         if genuine:
             yield "webhooks-forged", at, [*words, f"{len(genuine)} others do"]
         else:
             yield "webhook-secret-changed", at, [*words, "and none has matched since"]
-    replays = [row for row in heard if row.trouble == "replay"]
-    copies = [row for row in heard if row.trouble == "duplicate"]
+    replays = [row for row in heard if row.trouble == "replay" and row.is_order]
+    copies = [row for row in heard if row.trouble == "duplicate" and row.is_order]
     if len(replays) >= 2:
         yield "webhooks-replayed", replays[0].at, [f"{len(replays)} deliveries had come long before"]
     elif len(copies) >= 3:
@@ -119,16 +119,21 @@ def _untold(memory: Memory) -> Iterator[Found]:
     fallen = []
     for listing, row in memory.expected.items():
         looks = memory.looks.get(listing, ())
+        last = memory.last_write(listing, "quantity")
+        if last is not None and (last.seen_done is None or last.undone_again is not None):
+            continue
         late = [look for look in looks if look.state is not None and look.state.quantity is not None]
         if row.quantity is None or row.busy or not late or memory.expected_since.get(listing, 0.0) > since:
             continue
+        if last is not None:
+            late = [look for look in late if look.at >= (last.seen_done or 0.0)]
         under = [look for look in late if (look.state.quantity or 0) < row.quantity]  # type: ignore[union-attr]
-        if late[-1] in under and under[0].at <= since:
+        if under and late[-1] in under and under[0].at <= since:
             fallen.append((listing, under[0].at))
     if not fallen:
         return
     first = min(at for _, at in fallen)
-    told = [row for row in memory.heard if row.is_order and row.at > first and row.trouble == ""]
+    told = [row for row in memory.heard if row.is_order and row.trouble == "" and (row.changed or row.at) > first]
     if told and len(fallen) >= 1:
         yield "webhooks-lossy", first, [f"{len(fallen)} listings have fewer units than sales were told of"]
     elif not told:

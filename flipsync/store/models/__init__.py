@@ -2,7 +2,15 @@
 
 from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
-from flipsync.store.models.channels import Listing, MarketplaceAccount, PriceChange, RivalOfferSeen, WebhookDelivery
+from flipsync.store.models.channels import (
+    ChannelFault,
+    Listing,
+    MarketplaceAccount,
+    PriceChange,
+    RivalOfferSeen,
+    WebhookDelivery,
+    WebhookTrouble,
+)
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -24,6 +32,7 @@ __all__ = [
     "Allocation",
     "Approval",
     "Base",
+    "ChannelFault",
     "Effect",
     "EventRecord",
     "IdempotencyRecord",
@@ -46,4 +55,5 @@ __all__ = [
     "User",
     "Variant",
     "WebhookDelivery",
+    "WebhookTrouble",
 ]
