@@ -40,6 +40,7 @@ class ChannelCheck:
     _look: Look = field(init=False)
     _heard_until: datetime = field(default_factory=utc_now)
     _cause: Cause = field(default_factory=Cause)
+    _subscribed: bool = False
 
     def __post_init__(self) -> None:
         fetch = self._fetch if self.connector.has_queue else None
@@ -74,9 +75,10 @@ class ChannelCheck:
                 base = (await profile(session, account.tenant_id)).settings.webhook_base_url
             except NotFound:
                 base = None
+            self._subscribed = self._subscribed or await fault_rows.was_subscribed(session, account.id)
             came = await fault_rows.arrivals(session, account.id, self._heard_until)
         capable = self.connector.capabilities.webhooks
-        memory.expects_webhooks = self.connector.has_queue or (capable and base is not None)
+        memory.expects_webhooks = self._subscribed and (self.connector.has_queue or (capable and base is not None))
         memory.fetches_every = 30.0 if self.connector.has_queue else 0.0
         if self.connector.has_queue:
             memory.callback_url = account.config.options.get("queue_arn", "")

@@ -263,5 +263,5 @@ def _summary(row: MarketplaceAccount, faults: Sequence[OpenFault]) -> AccountSum
         consecutive_failures=row.consecutive_failures,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        faults=tuple(faults),
+        faults=() if row.status == "disconnected" else tuple(faults),
     )

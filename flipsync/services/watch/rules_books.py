@@ -14,6 +14,8 @@ from flipsync.services.watch.rules_calls import Found
 _WINDOW, _SETTLES, _LASTS = 150.0, 13.0, 8.0
 #: how many prices of one scale, and titles rewritten, make a rule of it
 _SEVERAL = 2
+#: so many listings that are gone at once, and none that is there, are no listings that are gone
+_MANY = 3
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def _identity(memory: Memory, rows: list[Row]) -> Iterator[Found]:
     """Whether each listing still is the one it was. Where all seem to be gone, it is the answers that have changed."""
     lost = [row for row in rows if _is_lost(memory, row)]
     there = [row for row in rows if row not in lost and row.at >= min((each.at for each in lost), default=0.0)]
-    if lost and not there:
-        if len(lost) >= min(3, len(rows)):
+    if lost and not there and len(rows) >= _MANY:
+        if len(lost) >= _MANY:
             words = f"{len(lost)} listings seem to be gone, all that were looked at"
             yield "schema-changed", min(row.at for row in lost), [words]
         return

@@ -9,8 +9,10 @@ from flipsync.services.watch.rules_calls import Found
 
 #: real seconds: how far back; after which a delivery is missed; and from which one that came is late
 _WINDOW, _MISSED, _LATE = 120.0, 36.0, 20.0
-#: seconds by which a later fact must have overtaken an earlier one
-_OVERTAKEN = 3.0
+#: real seconds by which a later fact has overtaken an earlier one: twice this little, or once by far
+_OVERTAKEN, _BY_FAR = 3.0, 8.0
+#: how many later sales that were told of make one that was not a lost one
+_OTHERS = 3
 
 
 def of_deliveries(memory: Memory) -> Iterator[Found]:
@@ -72,6 +74,7 @@ def _late(memory: Memory, heard: list[Heard]) -> Iterator[Found]:
     """Late: long after what they tell of. Reordered: not that late, but overtaken by what happened later."""
     first: dict[str, Heard] = {}
     newest = float("-inf")
+    far = False
     late: list[Heard] = []
     overtaken: list[Heard] = []
     for row in heard:
@@ -81,12 +84,13 @@ def _late(memory: Memory, heard: list[Heard]) -> Iterator[Found]:
             late.append(row)
         elif row.changed < newest - _OVERTAKEN * memory.speed and first.get(row.resource) is not row:
             overtaken.append(row)
+            far = far or row.changed < newest - memory.as_business(_BY_FAR)
         first.setdefault(row.resource, row)
         newest = max(newest, row.changed)
     if late:
         delay = max((row.at - (row.changed or row.at)) / memory.speed for row in late)
         yield "webhooks-late", late[0].at, [f"{len(late)} came up to {delay:.0f} s after the fact"]
-    elif len(overtaken) >= 2:
+    elif len(overtaken) >= 2 or far:
         yield "webhooks-reordered", overtaken[0].at, [f"{len(overtaken)} were overtaken by later facts"]
 
 
@@ -101,7 +105,7 @@ def _unheard(memory: Memory, since: float) -> Iterator[Found]:
         return
     first = min(sale.placed for sale in missed)
     told = [sale for sale in known if sale.heard is not None and sale.placed > first]
-    if told and len(missed) >= 2:
+    if told and (len(missed) >= 2 or len(told) >= _OTHERS):
         yield "webhooks-lossy", first, [f"{len(missed)} of {len(missed) + len(told)} sales were not told of"]
     elif not told and (len(missed) >= 2 or _waiting(known, first) >= 3):
         yield "webhooks-silent", first, [f"none of {len(missed)} sales was told of"]

@@ -11,8 +11,9 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.commands import EnsureWebhooks
 from flipsync.domain.ids import new_id
-from flipsync.store.models import ChannelFault, WebhookDelivery, WebhookTrouble
+from flipsync.store.models import ChannelFault, Effect, WebhookDelivery, WebhookTrouble
 
 _NOTE = text(
     """
@@ -114,6 +115,14 @@ async def delivered_at(session: AsyncSession, account_id: UUID, dedup_key: str) 
     )
     found: datetime | None = await session.scalar(query)
     return found
+
+
+async def was_subscribed(session: AsyncSession, account_id: UUID) -> bool:
+    """Whether the account's webhooks were made once: before that, none are missing."""
+    query = select(Effect.id).where(
+        Effect.account_id == account_id, Effect.command == EnsureWebhooks.type_name(), Effect.state == "confirmed"
+    )
+    return await session.scalar(query.limit(1)) is not None
 
 
 async def arrivals(session: AsyncSession, account_id: UUID, after: datetime) -> list[Arrived]:

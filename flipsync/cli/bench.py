@@ -1,0 +1,44 @@
+"""`flipsync bench`: benchmarks that prove something, each one command. They come with the source, not the package."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+
+from flipsync.domain.errors import NotFound
+
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks with seeds and intervals; JSON on demand.")
+Quick = Annotated[bool, typer.Option("--quick", help="only show that it runs")]
+Json = Annotated[bool, typer.Option("--json", help="print the JSON")]
+
+
+def run_benchmark(name: str, *options: str) -> None:
+    """Run `benchmarks.NAME` with these options; its exit code is ours."""
+    try:
+        module: Any = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        raise NotFound(
+            f"the benchmark {name} is not here", hint="Benchmarks come with the source: run it in a checkout."
+        ) from error
+    raise typer.Exit(module.main(list(options)))
+
+
+@bench_app.command()
+def faults(
+    quick: Quick = False,
+    as_json: Json = False,
+    only: Annotated[list[str] | None, typer.Option(help="FAULT or FAULT@CHANNEL; repeat it")] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each fault on each channel (0: the usual)")] = 0,
+    calm_days: Annotated[float | None, typer.Option(help="simulated days without faults (default: the usual)")] = None,
+) -> None:
+    """Named faults injected into channels: how soon they are found, whether they are named right, false alarms."""
+    chosen = [option for name in only or () for option in ("--only", name)]
+    chosen += [] if calm_days is None else ["--calm-days", str(calm_days)]
+    run_benchmark("faults", *["--quick"] * quick, *["--json"] * as_json, *chosen, "--seeds", str(seeds))
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Keeps `faults` a command of its own while it is the only one."""
