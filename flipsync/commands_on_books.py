@@ -25,6 +25,7 @@ from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
+from flipsync.services.channel_faults import OpenFault
 from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
@@ -193,17 +194,17 @@ def ask_consent(
     return _in_books(home, routing, tenant, work)
 
 
-def probe_channel(home: Path, channel: str, tenant: str | None) -> ProbeReport:
-    """Try a connected channel with the credentials in the books."""
+def probe_channel(home: Path, channel: str, tenant: str | None) -> tuple[ProbeReport, tuple[OpenFault, ...]]:
+    """Try a connected channel with the credentials in the books; and what the channel watch has found out about it."""
 
-    async def work(store: Store, tenant_id: UUID) -> ProbeReport:
+    async def work(store: Store, tenant_id: UUID) -> tuple[ProbeReport, tuple[OpenFault, ...]]:
         box = _box(home)
         async with store.reader(tenant_id) as session:
             summary = _channel(await accounts.list_accounts(session), channel)
             account = await accounts.load_account(session, box, summary.id)
         vault = AccountVault(store, box, tenant_id, account.id)
         async with connect(account.config, account.credentials, Unlimited(), str(account.id), vault) as connector:
-            return await channel_probe.try_channel(connector)
+            return await channel_probe.try_channel(connector), summary.faults
 
     return _in_books(home, {}, tenant, work)
 

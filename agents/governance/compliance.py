@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
+from flipsync.domain.channel_fault import CAUSES, Cause
 from flipsync.domain.commands import Command, PauseAccount, PublishListing, ResumeAccount, ReviseListing
 from flipsync.domain.decisions import Decision, Evidence, Verdict
-from flipsync.domain.events import AccountHealthChanged, CredentialsExpiring, CredentialsRenewed, EffectFailed
+from flipsync.domain.events import (
+    AccountHealthChanged,
+    ChannelFaultFound,
+    CredentialsExpiring,
+    CredentialsRenewed,
+    EffectFailed,
+)
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
 #: goods no marketplace we serve admits (Amazon "Restricted products", eBay "Prohibited and restricted items")
@@ -18,7 +26,7 @@ _CLAIMS = re.compile(r"\b(cures?|heals|fda[- ]approved|clinically proven|covid)\
 _CONTACT = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\bwhats ?app\b|https?://", re.I)
 
 
-AccountFact = EffectFailed | AccountHealthChanged | CredentialsExpiring | CredentialsRenewed
+AccountFact = EffectFailed | AccountHealthChanged | ChannelFaultFound | CredentialsExpiring | CredentialsRenewed
 
 
 class ComplianceAgent(Agent[AccountFact]):
@@ -41,6 +49,15 @@ class ComplianceAgent(Agent[AccountFact]):
             return Decision.hold(f"the {event.credential} {when}: the owner has to renew it", evidence=evidence)
         if isinstance(event, CredentialsRenewed):
             return Decision.hold(f"the {event.credential} was renewed", evidence=evidence)
+        if isinstance(event, ChannelFaultFound):
+            known = CAUSES.get(cast(Cause, event.cause))
+            if known is None or known.remedy != "pause" or account.status != "connected":
+                return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+            return Decision.propose(
+                PauseAccount(account_id=event.account_id, reason=f"{known.says}: {known.hint}"),
+                why=f"{known.says}; what is written now would be refused, or be wrong",
+                evidence=evidence,
+            )
         evidence.append(Evidence(kind="effect", id=event.effect_id, note=event.detail))
         if event.auth and account.status == "connected":
             return Decision.propose(

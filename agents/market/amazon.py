@@ -34,6 +34,8 @@ class AmazonAgent(BaseMarketAgent):
         vendors=frozenset({"amazon"}),
     )
 
+    notices_go_to = _NO_ADDRESS
+
     async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ChannelCheckDue) and not event.rivals and ctx.now.minute % _ORDERS_EVERY:
             account = await ctx.services.accounts.get(event.account_id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from flipsync.domain.channel import Offer
+from flipsync.domain.channel_fault import CAUSES, Cause
 from flipsync.domain.commands import (
     AdoptListing,
     Command,
@@ -23,6 +26,8 @@ from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import (
     AccountConnected,
     ChannelCheckDue,
+    ChannelFaultCleared,
+    ChannelFaultFound,
     ListingCheckDue,
     ListingEdited,
     ListingOutdated,
@@ -42,6 +47,8 @@ ChannelEvent = (
     | ListingCheckDue
     | AccountConnected
     | WarehouseReconciled
+    | ChannelFaultFound
+    | ChannelFaultCleared
 )
 ChannelCommand = (
     PublishListing
@@ -75,6 +82,8 @@ class BaseMarketAgent(Agent[ChannelEvent]):
     sees_rivals = True
     #: whether the channel switches off or deletes a failing webhook and tells nobody
     drops_webhooks = False
+    #: where the channel's notices go, where that is no address of ours
+    notices_go_to: str | None = None
 
     async def decide(self, event: ChannelEvent, ctx: Context) -> Decision[ChannelCommand]:
         if isinstance(event, ListingRequested):
@@ -94,6 +103,11 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return Decision.hold(
                 f"{event.reported} units reported, {event.expected} expected: booked", evidence=evidence
             )
+        if isinstance(event, ChannelFaultFound):
+            return await self.mend(event, ctx)
+        if isinstance(event, ChannelFaultCleared):
+            look = VerifyListings(account_id=event.account_id)
+            return Decision.propose(look, why=f"{event.cause} is over: see what was missed meanwhile")
         commands: list[Command] = [PullOrders(account_id=event.account_id)]
         if event.rivals and self.sees_rivals:
             commands.append(PullRivals(account_id=event.account_id))
@@ -194,3 +208,20 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             PullOrders(account_id=event.account_id),
             why="a new account: see what it offers, subscribe to its webhooks and fetch its orders",
         )
+
+    async def mend(self, event: ChannelFaultFound, ctx: Context) -> Decision[ChannelCommand]:
+        """What can be mended without the owner: subscriptions, and what our books lack. The rest is told as it is."""
+        evidence = [Evidence(kind="channel_fault", id=event.fault_id, note="; ".join(event.evidence)[:300])]
+        known, account = CAUSES.get(cast(Cause, event.cause)), await ctx.services.accounts.get(event.account_id)
+        if known is None or account is None or account.status == "disconnected":
+            return Decision.hold("the account is not connected any more", evidence=evidence)
+        commands: list[Command] = []
+        url = self.notices_go_to or (await ctx.services.profile()).settings.webhook_base_url
+        if known.remedy == "resubscribe" and url is not None:
+            commands.append(EnsureWebhooks(account_id=account.id, callback_url=url))
+        if known.remedy in ("resubscribe", "pull", "verify"):
+            commands.append(PullOrders(account_id=account.id))
+        commands += [VerifyListings(account_id=account.id)] * (known.remedy == "verify")
+        if not commands:
+            return Decision.hold(f"{known.says}. What to do: {known.hint}", evidence=evidence)
+        return Decision.propose(*commands, why=f"{account.name}: {known.says}", confidence=0.9, evidence=evidence)

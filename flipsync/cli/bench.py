@@ -35,3 +35,17 @@ def firewall(quick: Quick = False, as_json: Json = False) -> None:
 def fees(quick: Quick = False, as_json: Json = False) -> None:
     """Predicted payouts against settlements written by somebody else; faults found by name."""
     run_benchmark("fees", *["--quick"] * quick, *["--json"] * as_json)
+
+
+@bench_app.command()
+def faults(
+    quick: Quick = False,
+    as_json: Json = False,
+    only: Annotated[list[str] | None, typer.Option(help="FAULT or FAULT@CHANNEL; repeat it")] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each fault on each channel (0: the usual)")] = 0,
+    calm_days: Annotated[float | None, typer.Option(help="simulated days without faults (default: the usual)")] = None,
+) -> None:
+    """Named faults injected into channels: how soon they are found, whether they are named right, false alarms."""
+    chosen = [option for name in only or () for option in ("--only", name)]
+    chosen += [] if calm_days is None else ["--calm-days", str(calm_days)]
+    run_benchmark("faults", *["--quick"] * quick, *["--json"] * as_json, *chosen, "--seeds", str(seeds))

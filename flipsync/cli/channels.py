@@ -109,6 +109,16 @@ def _credentials(vendor: str, source: str | None) -> dict[str, str]:
     return known
 
 
+def _show_faults(faults: Any) -> None:
+    """What the channel watch found, and what to do about it."""
+    for fault in faults:
+        since = fault.since.isoformat(timespec="seconds")
+        out.print(f"  [red]{fault.cause}[/] {escape(fault.says)}, since {since}")
+        for line in fault.evidence:
+            out.print(f"    [dim]{escape(line)}[/]")
+        out.print(f"    what to do: {escape(fault.hint)}")
+
+
 def _show(told: Any) -> None:
     """One probe, for people."""
     channel = told.channel
@@ -258,6 +268,7 @@ def list_channels(tenant: Tenant = None, home: Home = None, as_json: AsJson = Fa
             colour = "red" if days < 7 else "yellow" if days < 30 else "dim"
             cure = " (flipsync channels reconnect)" if days < 30 else ""
             out.print(f"  [{colour}]{end.what} ends {end.ends_at:%Y-%m-%d}{cure}[/]")
+        _show_faults(channel.faults)
 
 
 @channels_app.command("probe")
@@ -279,7 +290,7 @@ def probe(
     books = importlib.import_module("flipsync.commands_on_books")
     with err.status("asking the channel") if err.is_terminal else _quiet():
         if base_url is None:
-            told = books.probe_channel(home_folder(home), channel, tenant)
+            told, faults = books.probe_channel(home_folder(home), channel, tenant)
         else:
             config = _config(
                 channel,
@@ -291,11 +302,12 @@ def probe(
                 ca_file=None if ca_file is None else str(ca_file.resolve()),
                 requests_per_second=requests_per_second,
             )
-            told = books.try_channel(config, _credentials(channel, credentials))
+            told, faults = books.try_channel(config, _credentials(channel, credentials)), []
     if as_json:
-        print_json(told.as_dict())
+        print_json(told.as_dict() | {"faults": [fault.as_dict() for fault in faults]})
     else:
         _show(told)
+        _show_faults(faults)
     raise typer.Exit(0 if told.healthy else 1)
 
 

@@ -300,6 +300,10 @@ class MarketplaceConnector(ABC):
     async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
         """Subscribe to order and listing changes, or re-activate what the vendor switched off; never doubles."""
 
+    async def subscriptions(self) -> list[WebhookSubscription] | None:
+        """The account's subscriptions as the vendor has them, whoever made them; None where they cannot be listed."""
+        return None
+
     @classmethod
     @abstractmethod
     def parse_webhook(

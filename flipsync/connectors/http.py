@@ -15,11 +15,14 @@ import asyncio
 import ipaddress
 import json
 import logging
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import SecretStr
@@ -29,6 +32,7 @@ from flipsync.connectors.oauth import AccessTokens
 from flipsync.connectors.request import (
     Answer,
     ErrorReader,
+    Form,
     Limit,
     LimitReader,
     Params,
@@ -39,6 +43,7 @@ from flipsync.connectors.request import (
     retry_after,
     unsigned,
 )
+from flipsync.connectors.witness import CallSeen, Trouble, current_witness
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
 
 T = TypeVar("T")
@@ -56,6 +61,9 @@ _MAX_MESSAGE = 300
 _KEEPALIVE_SECONDS = 3.0
 _PAUSE_WITHOUT_ADVICE = 2.0
 _LONGEST_PAUSE = 3600.0
+_NO_CONNECTION = "no connection"
+#: RFC 6750, 3.1 (invalid_token), and how vendors put it
+_EXPIRED = re.compile(r"\binvalid_token\b|\btoken\b.{0,40}\bexpired\b|\bexpired\b.{0,20}\btoken\b", re.I)
 
 
 class _UnusableBodyError(Exception):
@@ -133,7 +141,12 @@ class HttpCore:
             await self._limiter.acquire(bucket, limit.rate_per_second, limit.burst, limit.cost)
             token = await self._token() if signed else None
             all_headers = {**(headers or {}), **(self._bearer(token) if token is not None else {})}
-            response, content = await self._send(method, url, params, body, all_headers, signed, writes)
+            try:
+                response, content = await self._send(method, url, params, body, all_headers, signed, writes)
+            except (Retryable, OutcomeUnknown) as silent:
+                trouble: Trouble = "unreachable" if silent.message.startswith(_NO_CONNECTION) else "no answer"
+                self._show(CallSeen(_path(url), writes, _asks_token(body), message=silent.message, trouble=trouble))
+                raise
             if self._read_limits is not None:
                 rate, burst, left = self._read_limits(response.headers)
                 if rate is not None or burst is not None or left is not None:
@@ -141,15 +154,26 @@ class HttpCore:
             if response.status_code < 300:
                 break
             error = self._error_of(response, content)
-            stale = token is not None and attempt == 1 and (response.status_code == 401 or error.expired)
+            self._show(_seen(url, writes, body, response, content, error))
+            expired = response.status_code == 401 or error.expired or _says_expired(response.status_code, error)
+            stale = token is not None and attempt == 1 and expired
             if stale and token is not None and await self._another_token(token):
                 continue
             await self._refuse(response, error, writes, bucket)
         try:
             value = decode(content if raw else json.loads(content) if content else None)
         except (ValueError, RecursionError) as error:
+            said = VendorError(message=_first_line(error))
+            self._show(_seen(url, writes, body, response, content, said, trouble="unusable"))
             self._no_answer(f"the answer cannot be used: {_first_line(error)}", writes, error, response.status_code)
+        self._show(_seen(url, writes, body, response, content, VendorError()))
         return Answer(response.status_code, response.headers, value)
+
+    @staticmethod
+    def _show(call: CallSeen) -> None:
+        witness = current_witness.get()
+        if witness is not None:
+            witness.saw_call(call)
 
     async def _token(self) -> SecretStr | None:
         if self._tokens is None:
@@ -197,7 +221,7 @@ class HttpCore:
                 finally:
                     await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
-            raise Retryable(f"no connection: {_reason(error)}", hint=_connect_hint(error)) from error
+            raise Retryable(f"{_NO_CONNECTION}: {_reason(error)}", hint=_connect_hint(error)) from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError) as error:
             raise Rejected(f"the request cannot be sent: {type(error).__name__}", vendor_code="request") from error
         except (httpx2.TimeoutException, TimeoutError) as error:
@@ -243,6 +267,51 @@ class HttpCore:
 def _token_unknown(unknown: OutcomeUnknown) -> Retryable:
     """What is unknown is whether a token was given out: the request itself was not sent, or not carried out."""
     return Retryable(f"no access token: {unknown.message}", vendor_status=unknown.vendor_status)
+
+
+def _asks_token(body: Any) -> bool:
+    return isinstance(body, Form) and "grant_type" in body.fields
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path
+
+
+def _seen(
+    url: str,
+    writes: bool,
+    body: Any,
+    response: httpx2.Response,
+    content: bytes,
+    error: VendorError,
+    *,
+    trouble: Trouble = "",
+) -> CallSeen:
+    now = datetime.now(UTC)
+    try:
+        skew = (parsedate_to_datetime(response.headers["Date"]) - now).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        skew = None
+    is_page = "html" in response.headers.get("Content-Type", "")
+    status = response.status_code
+    return CallSeen(
+        path=_path(url),
+        writes=writes,
+        token=_asks_token(body),
+        status=status,
+        code=error.code,
+        message=error.message[:_MAX_MESSAGE],
+        auth=error.auth or error.expired or status in (401, 403),
+        trouble=trouble,
+        skew=skew,
+        after=retry_after(response.headers.get("Retry-After"), now),
+        page=content[:_MAX_MESSAGE].decode("utf-8", "replace") if is_page else "",
+    )
+
+
+def _says_expired(status: int, error: VendorError) -> bool:
+    """Some vendors, and gateways in front of them, tell of an expired token as 403 or 400: only the words say so."""
+    return status in (400, 403) and _EXPIRED.search(f"{error.code} {error.message}") is not None
 
 
 def _ssl_context(config: AccountConfig) -> ssl.SSLContext:

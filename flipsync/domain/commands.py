@@ -182,6 +182,13 @@ class PullRefunds(AccountCommand):
     default_priority: ClassVar[int] = PRIORITY_BULK
 
 
+class CheckChannel(AccountCommand):
+    """Look whether the channel still tells the truth (services.watch). Put in the outbox by the clock of the house."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    supersedes: ClassVar[bool] = True
+
+
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 

@@ -335,6 +335,23 @@ class CredentialsRenewed(AccountEvent):
     credential: str
 
 
+class ChannelFaultFound(AccountEvent):
+    """A channel has stopped telling the truth, in a way that has a name (domain.channel_fault)."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    fault_id: UUID
+    cause: str
+    evidence: tuple[str, ...] = ()
+
+
+class ChannelFaultCleared(AccountEvent):
+    """What was the matter with a channel has not been seen for a while."""
+
+    fault_id: UUID
+    cause: str
+
+
 # -- the business -----------------------------------------------------------------------------------------------------
 
 

@@ -42,8 +42,11 @@ log = structlog.get_logger()
 class Link(Protocol):
     """An account that is talked to."""
 
-    account: ConnectedAccount
-    connector: MarketplaceConnector
+    @property
+    def account(self) -> ConnectedAccount: ...
+
+    @property
+    def connector(self) -> MarketplaceConnector: ...
 
 
 L = TypeVar("L", bound=Link)

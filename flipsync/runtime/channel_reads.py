@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
@@ -47,14 +47,7 @@ async def pull_orders(
     told: list[ChannelOrder] = [order async for order in connector.orders(since)]
     async with store.reader(tenant_id) as session:
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
-    changed = 0
-    for order in told:
-        at, status, refunds = known.get(order.external_id, (None, "", 0))
-        if (at, status) == (order.modified_at, order.vendor_status) and refunds >= len(order.refunds):
-            continue
-        async with store.unit(tenant_id, cause) as unit:
-            result = await orders.ingest_order(unit, account, order)
-        changed += result.outcome in ("created", "changed")
+    changed = await _ingest(store, tenant_id, account, told, known, cause)
     seen_before = [order.modified_at for order in told if order.external_id in known]
     async with store.unit(tenant_id, cause) as unit:
         values: dict[str, object] = {"last_ok_at": unit.now, "consecutive_failures": 0}
@@ -65,6 +58,34 @@ async def pull_orders(
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
+    return changed
+
+
+async def book_orders(
+    store: Store, tenant_id: UUID, account: AccountRef, told: Sequence[ChannelOrder], cause: Cause
+) -> int:
+    """Book orders that were listed; returns how many were new or changed. The cursor stays where it is."""
+    async with store.reader(tenant_id) as session:
+        known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
+    return await _ingest(store, tenant_id, account, told, known, cause)
+
+
+async def _ingest(
+    store: Store,
+    tenant_id: UUID,
+    account: AccountRef,
+    told: Sequence[ChannelOrder],
+    known: Mapping[str, tuple[datetime, str, int]],
+    cause: Cause,
+) -> int:
+    changed = 0
+    for order in told:
+        at, status, refunds = known.get(order.external_id, (None, "", 0))
+        if (at, status) == (order.modified_at, order.vendor_status) and refunds >= len(order.refunds):
+            continue
+        async with store.unit(tenant_id, cause) as unit:
+            result = await orders.ingest_order(unit, account, order)
+        changed += result.outcome in ("created", "changed")
     return changed
 
 

@@ -18,6 +18,7 @@ from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet, ProductImported
 from flipsync.domain.money import Money
+from flipsync.runtime.channel_check import ChannelCheck
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.receipts import Book
 from flipsync.services import hand_edits, orders, stock
@@ -75,6 +76,7 @@ class Job:
     firewall: Firewall
     pulls: SharedPull
     pooled: PooledGrants
+    check: ChannelCheck
 
     @property
     def ref(self) -> AccountRef:

@@ -32,16 +32,19 @@ from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRe
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads, channel_writes
 from flipsync.runtime.bulk_writes import BulkWrites, Desk, Lot, divide
+from flipsync.runtime.channel_check import ChannelCheck, watch_of
 from flipsync.runtime.channel_writes import Done, Job, PooledGrants
 from flipsync.runtime.leases import Leases
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
+from flipsync.runtime.watched import WatchedConnector, WatchedLimiter
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts, warehouses
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.services.pricing.firewall import Firewall
+from flipsync.services.watch import ChannelWatch
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories.effects import ClaimedEffect, Outcome
@@ -72,8 +75,9 @@ class _Link:
     """An account that is talked to: its connector, kept while the settings stay, and its circuit breaker."""
 
     account: ConnectedAccount
-    connector: MarketplaceConnector
+    connector: WatchedConnector
     pulls: channel_reads.SharedPull
+    check: ChannelCheck
     loaded_at: float
     failures: int = 0
     open_until: float = 0.0
@@ -269,7 +273,7 @@ class EffectWorker:
                 await effect_rows.put_back(session, effect, wait)
             self._look_again(wait)
             return
-        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled)
+        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled, link.check)
         try:
             done = await _perform(job, command)
         except ChannelError as error:
@@ -373,18 +377,22 @@ class EffectWorker:
             link.account, link.loaded_at = account, time.monotonic()
             if same:
                 return link
-            link.connector = self._connect(account)
+            link.connector = self._connect(account, link.check.watch)
             link.pulls = self._pulls(account, link.connector)
+            link.check = ChannelCheck(self._store, account, link.check.watch, link.connector)
             return link
-        connector = self._connect(account)
-        fresh = _Link(account, connector, self._pulls(account, connector), time.monotonic())
+        watch = watch_of(self._store)
+        connector = self._connect(account, watch)
+        check = ChannelCheck(self._store, account, watch, connector)
+        fresh = _Link(account, connector, self._pulls(account, connector), check, time.monotonic())
         return self._links.setdefault(effect.account_id, fresh)
 
-    def _connect(self, account: ConnectedAccount) -> MarketplaceConnector:
+    def _connect(self, account: ConnectedAccount, watch: ChannelWatch) -> WatchedConnector:
         vault = AccountVault(self._store, self._box, account.tenant_id, account.id)
-        connector = connect(account.config, account.credentials, self._limiter, str(account.id), vault)
-        connector.price_guard = PriceGuard(self._store.clock)
-        return connector
+        limiter = WatchedLimiter(self._limiter, watch.memory, time.monotonic)
+        inner = connect(account.config, account.credentials, limiter, str(account.id), vault)
+        inner.price_guard = PriceGuard(self._store.clock)
+        return WatchedConnector(inner, watch.memory)
 
     def _pulls(self, account: ConnectedAccount, connector: MarketplaceConnector) -> channel_reads.SharedPull:
         ref = AccountRef(account.id, account.vendor)
@@ -478,6 +486,10 @@ async def _pull_warehouse(job: Job) -> str:
     return f"{len(units)} SKUs in the channel's warehouses, {changed} of ours differed"
 
 
+async def _check_channel(job: Job) -> str:
+    return await job.check.run(job.cause)
+
+
 _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullOrders: _pull_orders,
     c.PullRivals: _pull_rivals,
@@ -485,6 +497,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.SurveyListings: _survey_listings,
     c.PullWarehouse: _pull_warehouse,
     c.PullRefunds: _pull_refunds,
+    c.CheckChannel: _check_channel,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

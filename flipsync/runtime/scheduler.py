@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
+from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
 from flipsync.services import consents, credential_ends
 from flipsync.settings import Cadence
@@ -19,8 +20,8 @@ from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
-Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily"]
-_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily")
+Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "watch"]
+_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "watch")
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Scheduler:
 
     def seconds(self, rhythm: Rhythm) -> float:
         """Real seconds between two beats."""
+        if rhythm == "watch":
+            return self.cadence.watch  # channels' troubles and limits are of real time
         return max(self.cadence.floor, float(getattr(self.cadence, rhythm)) / self.speed)
 
     async def run(self) -> None:
@@ -72,8 +75,8 @@ class Scheduler:
                 vendor = cast(Vendor, account.vendor)
                 if "orders" in due or "rivals" in due:
                     rhythm: Rhythm = "rivals" if "rivals" in due else "orders"
-                    check = ChannelCheckDue(account_id=account.id, vendor=vendor, rivals="rivals" in due)
-                    facts.append((check, rhythm))
+                    due_now = ChannelCheckDue(account_id=account.id, vendor=vendor, rivals="rivals" in due)
+                    facts.append((due_now, rhythm))
                 if "listings" in due:
                     facts.append((ListingCheckDue(account_id=account.id, vendor=vendor), "listings"))
             if "prices" in due:
@@ -84,6 +87,9 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
                 await credential_ends.warn(unit)
                 await consents.forget_old(unit)
+            for account in accounts if "watch" in due else ():
+                check = CheckChannel(account_id=account.id)
+                unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)
             for event, rhythm in facts:
                 key = f"due:{event.type_name()}:{rhythm}:{event.subject()[1]}:{due[rhythm]}:{self.seconds(rhythm):g}"
                 unit.emit(event, dedup_key=key)

@@ -86,6 +86,7 @@ async def serve(options: argparse.Namespace) -> None:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # channels tell their own time
             lifespan="on",
             timeout_graceful_shutdown=2,
             timeout_keep_alive=30,

@@ -8,7 +8,7 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,13 +18,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from flipsync.domain.clock import utc_now
-from flipsync.sandbox import audit
+from flipsync.sandbox import audit, named_faults
+from flipsync.sandbox.acts import Act, NamedFaults
 from flipsync.sandbox.books import Books
-from flipsync.sandbox.buyers import Buyer
+from flipsync.sandbox.buyers import Buyer, stream
 from flipsync.sandbox.channels import OPENERS
 from flipsync.sandbox.clock import MarketClock, Mode, milliseconds, rfc3339
 from flipsync.sandbox.consent import Redirects
 from flipsync.sandbox.custom import CustomChannel
+from flipsync.sandbox.exchange import ChannelServer
 from flipsync.sandbox.faults import Faults
 from flipsync.sandbox.market import Market
 from flipsync.sandbox.orderbook import OrderBook, Refused
@@ -86,6 +88,18 @@ class Sandbox:
         self._redirects: dict[str, Redirects] = {}
         self.served = [opener(self) for opener in OPENERS]
         self.base_url = base_url
+        self.named = NamedFaults(self)
+        self.faults.on_time = self.market.on_time = self.named.due
+
+    def server_of(self, channel: Channel) -> ChannelServer:
+        """The server of a channel."""
+        own: dict[Channel, ChannelServer] = {"woo": self.woo, "custom": self.custom}
+        return own[channel] if channel in own else cast(ChannelServer, self.server(f"/{channel}"))
+
+    def inject(self, channel: Channel, name: str, seed: int = 0) -> Act:
+        """Begin one fault of the catalogue (named_faults.FAULTS). Raises KeyError, ValueError."""
+        rng = stream(self.seed, "named", channel, name, seed)
+        return self.named.begin(channel, name, named_faults.make(name, channel), rng)
 
     def once(self, name: str, make: Callable[[], str]) -> str:
         """A value made at the first start and kept with the data."""
@@ -163,6 +177,8 @@ class FaultsInput(_Input):
     channel: Channel
     rates: dict[str, Any] = Field(default_factory=dict)
     replace: bool = False
+    begin: list[str] = Field(default_factory=list, description="named faults, see named_faults.FAULTS")
+    end: list[str] = Field(default_factory=list)
 
 
 class OrderInput(_Input):
@@ -234,6 +250,7 @@ class Control:
                     channel: {"settings": settings.model_dump(), "struck": dict(sandbox.faults.counts[channel])}
                     for channel, settings in sandbox.faults.settings.items()
                 },
+                "named_faults": sandbox.named.status(),
                 "webhooks_waiting": sandbox.webhooks.waiting(),
                 "webhook_interval_seconds": sandbox.webhooks.shop_interval,
             }
@@ -247,6 +264,14 @@ class Control:
     async def faults(self, request: Request) -> JSONResponse:
         body = FaultsInput.model_validate_json(await request.body())
         settings = self.sandbox.faults.configure(body.channel, body.rates, replace=body.replace)
+        try:
+            for name in body.begin:
+                self.sandbox.inject(body.channel, name)
+        except (KeyError, ValueError) as error:
+            hint = {"known": sorted(named_faults.FAULTS)}
+            return JSONResponse({"error": f"no such fault here: {error.args[0]}", **hint}, 422)
+        for name in body.end:
+            self.sandbox.named.end(body.channel, name)
         return JSONResponse(settings.model_dump())
 
     async def order(self, request: Request) -> JSONResponse:

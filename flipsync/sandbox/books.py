@@ -31,6 +31,10 @@ _ORDER_COLUMNS = (
 )
 
 
+#: what a read makes of rows; see Books.seen_through
+Lens = Callable[[Literal["listing", "order"], list[Any]], list[Any]]
+
+
 @dataclass(frozen=True)
 class Change:
     """A fact that subscribers may hear of."""
@@ -58,6 +62,7 @@ class Books:
         self.on_commit: Callable[[], None] = lambda: None
         self.on_priced: Callable[[Listing], None] = lambda listing: None
         self.keep_history = False
+        self._lens: Lens | None = None
         self._changes: dict[Change, None] = {}
         self._history: dict[tuple[str, int], deque[tuple[float, Listing | Order | None]]] = defaultdict(deque)
 
@@ -94,6 +99,15 @@ class Books:
             self._changes = kept
             raise
         self.db.execute("RELEASE part")
+
+    @contextmanager
+    def seen_through(self, lens: Lens | None) -> Iterator[None]:
+        """While it is open, rows are read as `lens` shows them; None shows them as they are."""
+        outer, self._lens = self._lens, lens
+        try:
+            yield
+        finally:
+            self._lens = outer
 
     def _settled_changes(self) -> list[Change]:
         """The changes of a transaction without updates of what it created."""
@@ -139,9 +153,10 @@ class Books:
 
     def listings(self, where: str, params: Sequence[Any]) -> list[Listing]:
         cursor = self.db.execute(f"SELECT {_LISTING_COLUMNS} FROM listing WHERE {where}", params)  # noqa: S608
-        return [
+        rows = [
             Listing(**dict(zip(_LISTING_FIELDS, row, strict=True)) | {"doc": json.loads(row[10])}) for row in cursor
         ]
+        return rows if self._lens is None else self._lens("listing", rows)
 
     def count(self, table: Literal["listing", "orders"], where: str, params: Sequence[Any]) -> int:
         return int(self.db.execute(f"SELECT count(*) FROM {table} WHERE {where}", params).fetchone()[0])  # noqa: S608
@@ -249,7 +264,7 @@ class Books:
 
     def orders(self, where: str, params: Sequence[Any]) -> list[Order]:
         cursor = self.db.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE {where}", params)  # noqa: S608
-        return [
+        rows = [
             Order(
                 id=row[0],
                 channel=row[1],
@@ -266,6 +281,7 @@ class Books:
             )
             for row in cursor
         ]
+        return rows if self._lens is None else self._lens("order", rows)
 
     def save_order(self, order: Order, *, new: bool = False) -> None:
         self._remember("order", order.id, None if new else self.order(order.id))

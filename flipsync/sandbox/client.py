@@ -71,6 +71,13 @@ class SandboxClient:
         """Switch faults on or off: `set_faults("woo", error_after=0.05)`; see faults.ChannelFaults for the names."""
         return await self._call("POST", "/faults", {"channel": channel, "rates": rates, "replace": replace})
 
+    async def begin_fault(self, channel: Channel, *names: str) -> None:
+        """Begin faults of the catalogue (named_faults.FAULTS) on a channel."""
+        await self._call("POST", "/faults", {"channel": channel, "begin": list(names)})
+
+    async def end_fault(self, channel: Channel, *names: str) -> None:
+        await self._call("POST", "/faults", {"channel": channel, "end": list(names)})
+
     async def place_order(
         self, channel: Channel, sku: str, quantity: int = 1, buyer: str = "Avery Lane"
     ) -> dict[str, Any]:

@@ -368,8 +368,11 @@ class CustomChannel(ChannelServer):
         return self._json(self._webhook_view(hook), 200 if existing else 201)
 
 
-def _topic(change: Change) -> str:
-    return "listing.updated" if change.resource == "listing" else f"order.{change.event}"
+def _topic(change: Change) -> str | tuple[str, ...]:
+    """What subscribers hear of a change. The protocol has no word for a listing that is gone."""
+    if change.resource == "listing":
+        return () if change.event == "deleted" else "listing.updated"
+    return f"order.{change.event}"
 
 
 def _sign(hook: Subscription, pending: Pending, body: bytes) -> dict[str, str]:

@@ -7,7 +7,8 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from email.utils import formatdate
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
@@ -73,6 +74,14 @@ class _Ignored(Exception):
         self.answer = answer
 
 
+class _Undone(Exception):
+    """Undoes a write that a named fault answers in its own way."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("undone")
+        self.answer = answer
+
+
 class ChannelServer(ABC):
     """An ASGI application speaking one vendor's protocol over the sandbox's books."""
 
@@ -113,8 +122,21 @@ class ChannelServer(ABC):
         if call is None:
             await _send(send, self.error(413, "too_large", "The request is too large."))
             return
-        answer = await self.exchange(call)
+        answer = await self.struck(call)
         await (_drop(send, answer) if answer.fault in ("drop_after", "hang_after") else _send(send, answer))
+
+    async def struck(self, call: Call) -> Answer:
+        """The exchange as the channel's named faults leave it (see acts.Act)."""
+        self.faults.on_time()
+        acts = self.faults.acts[self.channel]
+        for act in acts:
+            instead = act.instead(call)
+            if instead is not None:
+                return self._log(call, instead, act.name)
+        answer = await self.exchange(call)
+        for act in acts:
+            answer = await act.answered(call, answer)
+        return answer
 
     async def exchange(self, call: Call) -> Answer:
         """The whole exchange with its faults; an answer marked drop_after or hang_after must not reach the caller."""
@@ -139,7 +161,7 @@ class ChannelServer(ABC):
     def _transact(self, call: Call) -> Answer:
         try:
             with self.books.transaction():
-                answer = self.answer(call)
+                answer = self._carried_out(call)
                 applies = self.writes(call) and answer.status < 300 and self.can_be_ignored(call)
                 if applies and self.faults.strikes(self.channel, "ignored_write"):
                     raise _Ignored(answer)
@@ -147,9 +169,33 @@ class ChannelServer(ABC):
                     self._write_down(call, answer.status, "")
         except Refusal as refusal:
             return self._log(call, refusal.answer, "")
+        except _Undone as undone:
+            return self._log(call, undone.answer, "undone")
         except _Ignored as ignored:
             pretends = self.faults.amount(self.channel, "ignored_write", 1.0) < 0.5
             return self._log(call, ignored.answer if pretends else self.current(call), "ignored_write")
+        return answer
+
+    def _carried_out(self, call: Call) -> Answer:
+        """What the call does and is told, where named faults change either. Raises Refusal, _Undone."""
+        acts = self.faults.acts[self.channel]
+        if not acts:
+            return self.answer(call)
+        if not self.writes(call):
+
+            def lens(kind: Literal["listing", "order"], rows: list[Any]) -> list[Any]:
+                for act in acts:
+                    rows = act.shows(kind, rows)
+                return rows
+
+            with self.books.seen_through(lens):
+                return self.answer(call)
+        before = {row.id: row for row in self.books.listings("channel = ?", (self.channel,))}
+        answer = self.answer(call)
+        for act in acts:
+            instead = act.wrote(call, answer, before)
+            if instead is not None:
+                raise _Undone(instead)
         return answer
 
     async def _fail_afterwards(self, call: Call, answer: Answer) -> Answer:
@@ -224,6 +270,8 @@ class ChannelServer(ABC):
 
 async def _send(send: Send, answer: Answer) -> None:
     headers = [(b"content-type", answer.media_type.encode()), (b"content-length", str(len(answer.body)).encode())]
+    if "Date" not in answer.headers:
+        headers.append((b"date", formatdate(usegmt=True).encode()))
     headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

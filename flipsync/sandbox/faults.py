@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import stream
 from flipsync.sandbox.records import CHANNELS, Channel
+
+if TYPE_CHECKING:
+    from flipsync.sandbox.acts import Act
 
 FaultKind = Literal[
     "latency",
@@ -66,6 +70,9 @@ class Faults:
             stored = books.meta(f"faults.{channel}")
             self.settings[channel] = ChannelFaults.model_validate_json(stored) if stored else ChannelFaults()
         self._update_history()
+        #: named faults under way (acts.NamedFaults), and what is to be done when a seller calls and time has passed
+        self.acts: dict[Channel, tuple[Act, ...]] = dict.fromkeys(CHANNELS, ())
+        self.on_time: Callable[[], None] = lambda: None
 
     def configure(self, channel: Channel, rates: dict[str, Any], *, replace: bool = False) -> ChannelFaults:
         """Set rates of a channel, leaving the others (or with `replace`, at zero); kept over a restart."""

@@ -51,6 +51,7 @@ class Market:
         self.settings = MarketSettings.model_validate_json(stored) if stored else MarketSettings()
         self.on_visit: Callable[[Channel], None] = lambda channel: None
         self.on_offers: Callable[[str], None] = lambda sku: None
+        self.on_time: Callable[[], None] = lambda: None
         self.tally: Counter[str] = Counter()
         self.woken = asyncio.Event()
         self._advancing = asyncio.Lock()
@@ -176,6 +177,7 @@ class Market:
 
     def remember_time(self) -> None:
         self.books.set_meta("market_ms", str(self.books.clock.now_ms()))
+        self.on_time()
 
     def run_due(self, target_ms: int, limit: int) -> bool:
         """Run up to `limit` events due by `target_ms`; False when none is left."""

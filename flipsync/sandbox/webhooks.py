@@ -155,6 +155,17 @@ class Webhooks:
 
     def _enqueue(self, hook: Subscription, topic: str, resource_id: str) -> None:
         channel, faults = hook.channel, self.faults
+        acts = faults.acts[channel]
+        told = b"" if channel == "woo" else self.render[channel](topic, resource_id)
+        for act in acts:
+            told = act.renders(told)
+        for act in acts:
+            if act.takes(topic, resource_id, lambda: self._queue(hook, topic, resource_id, told)):
+                return
+        self._queue(hook, topic, resource_id, told)
+
+    def _queue(self, hook: Subscription, topic: str, resource_id: str, body: bytes) -> None:
+        channel, faults = hook.channel, self.faults
         if faults.strikes(channel, "webhook_lost"):
             self._sent(hook.id, channel, topic, resource_id, "", "lost")
             return
@@ -166,7 +177,6 @@ class Webhooks:
         if channel == "woo":
             self._insert(hook, topic, resource_id, "", None, due)
             return
-        body = self.render[channel](topic, resource_id)
         key = f"d{self.books.next_id()}"
         self._insert(hook, topic, resource_id, key, body, due)
         if faults.strikes(channel, "webhook_duplicate"):
@@ -200,6 +210,14 @@ class Webhooks:
             (shop, until, limit),
         )
         return [Pending(*row) for row in rows]
+
+    async def _send(self, hook: Subscription, headers: dict[str, str], body: bytes, timeout: float) -> str:
+        """Post a delivery, or what the channel's named faults make of it; what became of the first."""
+        posts = [(headers, body)]
+        for act in self.faults.acts[hook.channel]:
+            posts = [post for each in posts for post in act.sends(*each)]
+        outcomes = [await self._post(hook.url, sent, named, timeout) for named, sent in posts]
+        return outcomes[0]
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str], timeout: float) -> str:
         """The status code as text, or "failed"."""
@@ -243,7 +261,7 @@ class Webhooks:
                 self.books.db.execute("DELETE FROM delivery WHERE id = ?", (pending.id,))
                 return
             headers = {"Content-Type": "application/json", **self.sign[hook.channel](hook, pending, body)}
-            outcome = await self._post(hook.url, body, headers, _MARKETPLACE_TIMEOUT)
+            outcome = await self._send(hook, headers, body, _MARKETPLACE_TIMEOUT)
             with self.books.transaction():
                 self._sent(hook.id, hook.channel, pending.topic, pending.resource_id, pending.delivery_key, outcome)
                 if outcome.startswith("2") or pending.attempts + 1 >= _MARKETPLACE_ATTEMPTS:
@@ -286,6 +304,8 @@ class Webhooks:
         if hook is None or hook.status != "active":
             return
         body = self.render["woo"](pending.topic, pending.resource_id)
+        for act in self.faults.acts["woo"]:
+            body = act.renders(body)
         second = int(time.time())
         key = hashlib.sha256(f"{hook.id}|{second}".encode()).hexdigest()[:32]
         digest = hmac.new(hook.secret.encode(), body, hashlib.sha256).digest()
@@ -301,7 +321,7 @@ class Webhooks:
             "X-WC-Webhook-ID": str(hook.id),
             "X-WC-Webhook-Delivery-ID": key,
         }
-        outcome = await self._post(hook.url, body, headers, _SHOP_TIMEOUT)
+        outcome = await self._send(hook, headers, body, _SHOP_TIMEOUT)
         self._sent(hook.id, "woo", pending.topic, pending.resource_id, key, outcome)
         if self.faults.strikes("woo", "webhook_duplicate"):
             again = await self._post(hook.url, body, headers, _SHOP_TIMEOUT)

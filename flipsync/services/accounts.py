@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -20,6 +20,7 @@ from flipsync.domain.events import AccountConnected, AccountHealthChanged
 from flipsync.domain.ids import new_id
 from flipsync.security.secrets import SecretBox
 from flipsync.services import credential_ends
+from flipsync.services.channel_faults import OpenFault, open_faults
 from flipsync.services.credential_ends import CredentialTerm
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
@@ -68,6 +69,7 @@ class AccountSummary:
     updated_at: datetime
     #: when credentials end that only a person can renew, soonest first
     ends: tuple[CredentialTerm, ...] = ()
+    faults: tuple[OpenFault, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For a machine to read; config included, which holds no secrets."""
@@ -87,6 +89,7 @@ class AccountSummary:
             "consecutive_failures": self.consecutive_failures,
             "created_at": created,
             "ends": [end.as_dict() for end in self.ends],
+            "faults": [fault.as_dict() for fault in self.faults],
         }
 
 
@@ -162,16 +165,19 @@ async def get_account(session: AsyncSession, account_id: UUID) -> AccountSummary
     row = await rows.get_account(session, account_id)
     if row is None:
         raise NotFound(f"no account {account_id}")
-    return _summary(row, await credential_ends.of_account(session, account_id))
+    return _summary(row, await credential_ends.of_account(session, account_id), await open_faults(session, account_id))
 
 
 async def list_accounts(
     session: AsyncSession, *, vendor: Vendor | None = None, status: AccountStatus | None = None
 ) -> list[AccountSummary]:
-    """The tenant's accounts in the order they were connected."""
+    """The tenant's accounts in the order they were connected, with what is the matter with each."""
     found = await rows.find_accounts(session, vendor=vendor, status=status)
     ends = await credential_ends.by_account(session) if found else {}
-    return [_summary(row, ends.get(row.id, ())) for row in found]
+    faults = await open_faults(session) if found else []
+    return [
+        _summary(row, ends.get(row.id, ()), [fault for fault in faults if fault.account_id == row.id]) for row in found
+    ]
 
 
 class AnotherSeller(Conflict):
@@ -293,7 +299,7 @@ def credentials_purpose(account_id: UUID) -> str:
     return f"marketplace-account:{account_id}"
 
 
-def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...] = ()) -> AccountSummary:
+def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...], faults: Sequence[OpenFault]) -> AccountSummary:
     return AccountSummary(
         id=row.id,
         vendor=cast(Vendor, row.vendor),
@@ -309,4 +315,5 @@ def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...] = ()) -> 
         created_at=row.created_at,
         updated_at=row.updated_at,
         ends=ends,
+        faults=() if row.status == "disconnected" else tuple(faults),
     )

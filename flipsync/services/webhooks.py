@@ -9,20 +9,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import WebhookNotice
-from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.security.secrets import SecretBox
 from flipsync.services.accounts import ConnectedAccount, load_account
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.services.tenant_settings import profile
+from flipsync.services.watch.memory import REPLAY
 from flipsync.store.repositories import accounts as rows
-from flipsync.store.unit_of_work import Cause, Store
+from flipsync.store.repositories import channel_faults as fault_rows
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 #: opens a connector for an account; the caller closes it
 Connect = Callable[[ConnectedAccount], MarketplaceConnector]
@@ -33,6 +37,10 @@ _KEPT_ACCOUNTS = 1024
 _LOOK_SECONDS = 30.0
 #: account → the period in which this process last asked for a look; bounded by the number of accounts
 _looked: dict[UUID, int] = {}
+TroubleKind = Literal["forged", "garbled", "duplicate", "replay"]
+#: account and kind → when it was written down last (monotonic), and how many came since; written this often at most
+_troubles: dict[tuple[UUID, TroubleKind], tuple[float, int]] = {}
+_TROUBLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,9 @@ class WebhookAddresses:
             return await self._take(account, headers, body, cause)
         except AccountChanged:
             self._known.pop(token, None)
+        except (Unauthenticated, InvalidInput) as error:
+            await note(self._store, account, "forged" if isinstance(error, Unauthenticated) else "garbled")
+            raise
         return await self._take(await self.find(token), headers, body, cause)
 
     async def _take(
@@ -117,6 +128,31 @@ def callback_url(base_url: str, token: str) -> str:
     return f"{base_url.rstrip('/')}/api/v1/webhooks/{token}"
 
 
+async def note(store: Store, account: ConnectedAccount, kind: TroubleKind) -> None:
+    """Count a delivery that was not taken in, for the channel watch. Whoever floods us does not flood the books."""
+    if _is_time(account, kind):
+        async with store.unit(account.tenant_id) as unit:
+            await _write_down(unit, account, kind)
+
+
+async def _count(unit: UnitOfWork, account: ConnectedAccount, kind: TroubleKind) -> None:
+    if _is_time(account, kind):
+        await _write_down(unit, account, kind)
+
+
+def _is_time(account: ConnectedAccount, kind: TroubleKind) -> bool:
+    """Counts one more; true when it is time to write down what was counted."""
+    written, count = _troubles.get((account.id, kind), (float("-inf"), 0))
+    _troubles[account.id, kind] = (written, count + 1)
+    return time.monotonic() - written >= _TROUBLE_SECONDS
+
+
+async def _write_down(unit: UnitOfWork, account: ConnectedAccount, kind: TroubleKind) -> None:
+    _, count = _troubles[account.id, kind]
+    _troubles[account.id, kind] = (time.monotonic(), 0)
+    await fault_rows.note_trouble(unit.session, unit.tenant_id, account.id, kind, utc_now(), count)
+
+
 async def book(
     store: Store,
     account: ConnectedAccount,
@@ -134,11 +170,22 @@ async def book(
         return Taken("ignored", account.vendor)
     async with store.unit(account.tenant_id, cause) as unit:
         fresh = await rows.insert_delivery(
-            unit.session, account.tenant_id, account.id, notice.dedup_key, notice.topic, sealed=sealed
+            unit.session,
+            account.tenant_id,
+            account.id,
+            notice.dedup_key,
+            notice.topic,
+            sealed=sealed,
+            order_id=notice.resource_id if notice.kind == "order" else "",
+            changed_at=notice.modified_at,
         )
         if not fresh:
             if sealed is not None and not await rows.holds_secrets(unit.session, account.id, sealed):
                 raise AccountChanged("the account has changed meanwhile")
+            if notice.kind == "order":
+                first = await fault_rows.delivered_at(unit.session, account.id, notice.dedup_key)
+                old = first is not None and utc_now() - first > timedelta(seconds=REPLAY)
+                await _count(unit, account, "replay" if old else "duplicate")
             return Taken("duplicate", account.vendor)
         if notice.kind == "order" and notice.order is not None and not notice.deleted:
             await ingest_order(unit, AccountRef(account.id, account.vendor), notice.order)

@@ -71,6 +71,19 @@ class TermView(View):
     warned_days: int | None = Field(description="the last warning: 30, 7 or 1 days before, 0 when it has ended")
 
 
+class FaultView(View):
+    """One way in which the channel does not tell the truth."""
+
+    id: UUID
+    cause: str
+    says: str
+    hint: str = Field(description="what you can do; what is mended by itself says so")
+    since: Moment = Field(description="the first sign of it")
+    opened_at: Moment
+    last_seen_at: Moment
+    evidence: list[str]
+
+
 class AccountView(View):
     id: UUID
     vendor: str
@@ -88,6 +101,7 @@ class AccountView(View):
     created_at: Moment
     updated_at: Moment
     ends: list[TermView] = Field(description="what ends that only a person can renew, soonest first")
+    faults: list[FaultView] = Field(description="what is the matter with it now; empty when all is well")
 
 
 class AccountList(BaseModel):
@@ -225,4 +239,17 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         created_at=account.created_at,
         updated_at=account.updated_at,
         ends=[TermView(what=end.what, ends_at=end.ends_at, warned_days=end.warned_days) for end in account.ends],
+        faults=[
+            FaultView(
+                id=fault.id,
+                cause=fault.cause,
+                says=fault.says,
+                hint=fault.hint,
+                since=fault.since,
+                opened_at=fault.opened_at,
+                last_seen_at=fault.last_seen_at,
+                evidence=list(fault.evidence),
+            )
+            for fault in account.faults
+        ],
     )

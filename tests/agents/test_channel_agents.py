@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from shop import Shop
+from sqlalchemy import update
 
 from agents import ROSTER
 from agents.market.base_market import BaseMarketAgent
@@ -23,10 +24,18 @@ from flipsync.domain.commands import (
     VerifyListings,
 )
 from flipsync.domain.decisions import Decision
-from flipsync.domain.events import AccountConnected, ChannelCheckDue, ListingCheckDue, ListingOutdated, ListingRequested
+from flipsync.domain.events import (
+    AccountConnected,
+    ChannelCheckDue,
+    ChannelFaultCleared,
+    ChannelFaultFound,
+    ListingCheckDue,
+    ListingOutdated,
+    ListingRequested,
+)
 from flipsync.domain.ids import new_id
 from flipsync.services.orders import AccountRef
-from flipsync.store.models import Effect, Listing, Product, Variant
+from flipsync.store.models import Effect, Listing, Product, Tenant, Variant
 
 EACH = pytest.mark.parametrize("agent", [BaseMarketAgent, WooCommerceAgent, ShopifyAgent])
 
@@ -147,3 +156,42 @@ async def test_what_is_not_on_sale_is_left_alone(shop: Shop) -> None:
     for listing_id in (listing, new_id()):
         decision = await follow(shop, BaseMarketAgent, account, listing_id)
         assert decision.is_hold and "not on sale" in decision.rationale
+
+
+def found(account: AccountRef, cause: str) -> ChannelFaultFound:
+    return ChannelFaultFound(
+        account_id=account.id, vendor="custom", fault_id=new_id(), cause=cause, evidence=("a sign",)
+    )
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("cause", "done"),
+    [
+        ("webhooks-missing", [EnsureWebhooks, PullOrders]),
+        ("orders-missing", [PullOrders]),
+        ("write-reverted", [PullOrders, VerifyListings]),
+    ],
+)
+async def test_mends_of_a_channel_what_needs_no_person(
+    shop: Shop, agent: type[BaseMarketAgent], cause: str, done: list[type]
+) -> None:
+    account = await shop.account()
+    async with shop.unit() as unit:
+        await unit.session.execute(update(Tenant).values(settings={"webhook_base_url": "https://api.example"}))
+    decision = await shop.decide(agent(), found(account, cause))
+    assert [type(command) for command in decision.proposals] == done
+    assert decision.evidence[0].note == "a sign"
+
+
+@EACH
+async def test_tells_the_owner_plainly_what_only_the_owner_can_do(shop: Shop, agent: type[BaseMarketAgent]) -> None:
+    decision = await shop.decide(agent(), found(await shop.account(), "scope-lost"))
+    assert decision.is_hold and "What to do: grant all permissions" in decision.rationale
+
+
+@EACH
+async def test_looks_at_everything_when_a_fault_is_over(shop: Shop, agent: type[BaseMarketAgent]) -> None:
+    account = await shop.account()
+    event = ChannelFaultCleared(account_id=account.id, vendor="custom", fault_id=new_id(), cause="channel-down")
+    assert [type(command) for command in (await shop.decide(agent(), event)).proposals] == [VerifyListings]

@@ -10,7 +10,13 @@ from shop import Shop, dollars
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.channel import Offer
 from flipsync.domain.commands import ChangePrice, PauseAccount, PublishListing, ReviseListing
-from flipsync.domain.events import AccountHealthChanged, CredentialsExpiring, CredentialsRenewed, EffectFailed
+from flipsync.domain.events import (
+    AccountHealthChanged,
+    ChannelFaultFound,
+    CredentialsExpiring,
+    CredentialsRenewed,
+    EffectFailed,
+)
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
 from flipsync.services import accounts
@@ -94,3 +100,14 @@ async def test_has_no_opinion_on_prices(shop: Shop) -> None:
         services = Services(session, shop.tenant_id, shop.store.clock.now())
         context = Context(shop.tenant_id, services.now, services, new_id(), new_id())
         assert await ComplianceAgent().review(change, context) is None
+
+
+async def test_an_account_whose_access_is_gone_is_paused_before_the_next_write(shop: Shop) -> None:
+    account = await shop.account()
+
+    def fault(cause: str) -> ChannelFaultFound:
+        return ChannelFaultFound(account_id=account.id, vendor="custom", fault_id=new_id(), cause=cause)
+
+    (pause,) = (await shop.decide(ComplianceAgent(), fault("access-revoked"))).proposals
+    assert isinstance(pause, PauseAccount) and "withdrawn" in pause.reason
+    assert (await shop.decide(ComplianceAgent(), fault("webhooks-late"))).is_hold

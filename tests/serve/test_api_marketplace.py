@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 from api_world import API, Business
 
 from flipsync.connectors.base import AccountConfig
+from flipsync.domain.channel_fault import Finding
+from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.services.accounts import load_account
+from flipsync.services.channel_faults import record
 from serve.backend import Backend
 
 
@@ -117,3 +121,17 @@ async def test_every_vendor_is_connected_the_same_way(
         f"{API}/marketplace/accounts/{connected.json()['id']}/probe", headers=alpha.headers(**_key())
     )
     assert probed.status_code == 200 and probed.json()["healthy"], probed.text
+
+
+async def test_an_account_tells_what_is_the_matter_with_its_channel(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business
+) -> None:
+    url = f"{API}/marketplace/accounts"
+    [account, *_] = (await client.get(url, headers=alpha.headers())).json()["items"]
+    assert account["faults"] == []
+    found = Finding(cause="webhooks-paused", since=utc_now(), evidence=("order.created",))
+    async with backend.store.unit(alpha.tenant_id) as unit:
+        assert await record(unit, UUID(account["id"]), account["vendor"], [found]) == 1
+    [fault] = (await client.get(f"{url}/{account['id']}", headers=alpha.headers())).json()["faults"]
+    assert (fault["cause"], fault["evidence"]) == ("webhooks-paused", ["order.created"])
+    assert fault["says"] and fault["hint"]

@@ -114,6 +114,50 @@ async def test_forged_deliveries_change_nothing(
     assert await _orders(backend, alpha, external_id) == 0
 
 
+async def test_what_is_not_taken_in_is_counted_for_the_watch(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "_TROUBLE_SECONDS", 0.0)
+    async with backend.store.reader(alpha.tenant_id) as session:
+        moment = (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    body = _order(alpha, new_id().hex)
+    for content, headers in [
+        (body, _signed(alpha, body)),
+        (body, _signed(alpha, body)),
+        (body, _signed(alpha, body, secret="a guess")),
+        (b"not json", _signed(alpha, b"not json")),
+    ]:
+        await client.post(address, content=content, headers=headers)
+    async with backend.store.reader(alpha.tenant_id) as session:
+        rows = await session.execute(
+            text("SELECT kind, count FROM webhook_trouble WHERE last_at >= :moment ORDER BY kind"), {"moment": moment}
+        )
+        counted = {row.kind: row.count for row in rows}
+        told = await session.execute(
+            text("SELECT order_id, changed_at FROM webhook_delivery WHERE received_at >= :moment"), {"moment": moment}
+        )
+        [delivery] = told.all()
+    assert counted.keys() == {"duplicate", "forged", "garbled"} and all(counted.values())
+    assert delivery.order_id == orjson.loads(body)["id"] and delivery.changed_at is not None
+
+
+async def test_a_flood_of_forgeries_is_written_down_once_a_second(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    async def counted() -> int:
+        async with backend.store.reader(alpha.tenant_id) as session:
+            found = await session.execute(text("SELECT coalesce(sum(count), 0) FROM webhook_trouble"))
+            return int(found.scalar_one())
+
+    body = _order(alpha, new_id().hex)
+    headers = _signed(alpha, body, secret="a guess")
+    before = await counted()
+    webhooks._troubles.clear()
+    for _ in range(5):
+        await client.post(address, content=body, headers=headers)
+    assert 1 <= await counted() - before < 5
+
+
 async def test_a_signed_delivery_that_makes_no_sense_is_refused_and_may_come_again(
     client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
 ) -> None:

@@ -116,6 +116,17 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
+                m.WebhookTrouble(**tenant, account_id=account.id, kind="forged", minute=now, last_at=now, count=1),
+                m.ChannelFault(
+                    **tenant,
+                    account_id=account.id,
+                    cause="webhooks-missing",
+                    since=now,
+                    opened_at=now,
+                    last_seen_at=now,
+                    evidence=[marker],
+                    hint="",
+                ),
                 m.RivalOfferSeen(
                     **tenant,
                     listing_id=listing,

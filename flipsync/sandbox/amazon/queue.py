@@ -32,6 +32,17 @@ class Queue:
 
     def send(self, body: dict[str, Any]) -> None:
         """Put a message in, with the faults that notifications have. Inside a transaction."""
+        topic = str(body.get("NotificationType", "")) if isinstance(body, dict) else ""
+        text = json.dumps(body).encode()
+        acts = self.world.faults.acts["amazon"]
+        for act in acts:
+            text = act.renders(text)
+        for act in acts:
+            if act.takes(topic, "", lambda: self._put(text.decode())):
+                return
+        self._put(text.decode())
+
+    def _put(self, text: str) -> None:
         faults, due = self.world.faults, time.time()
         if faults.strikes("amazon", "webhook_lost"):
             return
@@ -43,7 +54,7 @@ class Queue:
         for _ in range(copies):
             self.world.books.db.execute(
                 "INSERT INTO amazon_message (body, due_s, receipt, receives) VALUES (?, ?, '', 0)",
-                (json.dumps(body), due),
+                (text, due),
             )
 
     def answer(self, call: Call) -> Answer:

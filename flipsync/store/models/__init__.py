@@ -3,12 +3,14 @@
 from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
 from flipsync.store.models.channels import (
+    ChannelFault,
     Listing,
     MarketplaceAccount,
     PriceChange,
     RivalOfferSeen,
     SignedMove,
     WebhookDelivery,
+    WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
@@ -32,6 +34,7 @@ __all__ = [
     "Allocation",
     "Approval",
     "Base",
+    "ChannelFault",
     "ConsentRequest",
     "CredentialEnd",
     "Effect",
@@ -58,4 +61,5 @@ __all__ = [
     "User",
     "Variant",
     "WebhookDelivery",
+    "WebhookTrouble",
 ]

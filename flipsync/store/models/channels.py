@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -151,3 +151,43 @@ class WebhookDelivery(TenantOwned, Base):
     dedup_key: Mapped[str]
     topic: Mapped[str]
     received_at: Mapped[datetime] = mapped_column(default=utc_now)
+    #: what it is about there (an order's external id), and when that changed; empty for what is no order
+    order_id: Mapped[str] = mapped_column(default="")
+    changed_at: Mapped[datetime | None]
+
+
+class WebhookTrouble(TenantOwned, Base):
+    """Deliveries of one minute that were refused, could not be read, or had come before."""
+
+    __tablename__ = "webhook_trouble"
+    __table_args__ = (
+        same_tenant("account_id", "marketplace_account"),
+        UniqueConstraint("account_id", "kind", "minute"),
+        CheckConstraint("kind IN ('forged','garbled','duplicate','replay')", name="kind"),
+    )
+
+    account_id: Mapped[UUID]
+    kind: Mapped[str]
+    minute: Mapped[datetime]
+    last_at: Mapped[datetime]
+    count: Mapped[int]
+
+
+class ChannelFault(TenantOwned, Base):
+    """A way in which a channel does not tell the truth, from when it was found until it was seen no more."""
+
+    __tablename__ = "channel_fault"
+    __table_args__ = (
+        same_tenant("account_id", "marketplace_account"),
+        Index("uq_channel_fault_open", "account_id", "cause", unique=True, postgresql_where=text("closed_at IS NULL")),
+    )
+
+    account_id: Mapped[UUID]
+    cause: Mapped[str]
+    #: the first sign of it, which may be before it was found; business time, as all of these
+    since: Mapped[datetime]
+    opened_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    evidence: Mapped[list[str]]
+    hint: Mapped[str]

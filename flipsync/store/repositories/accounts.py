@@ -17,8 +17,9 @@ from flipsync.store.models import MarketplaceAccount
 
 _INSERT_DELIVERY = text(
     """
-    INSERT INTO webhook_delivery (id, tenant_id, account_id, dedup_key, topic, received_at)
-    SELECT :id, :tenant_id, a.id, :dedup_key, :topic, :received_at
+    INSERT INTO webhook_delivery
+           (id, tenant_id, account_id, dedup_key, topic, received_at, order_id, changed_at)
+    SELECT :id, :tenant_id, a.id, :dedup_key, :topic, :received_at, :order_id, CAST(:changed_at AS timestamptz)
       FROM marketplace_account AS a
      WHERE a.id = :account_id AND (CAST(:sealed AS bytea) IS NULL OR a.credentials_encrypted = :sealed)
     ON CONFLICT (account_id, dedup_key) DO NOTHING
@@ -117,6 +118,8 @@ async def insert_delivery(
     topic: str,
     *,
     sealed: bytes | None = None,
+    order_id: str = "",
+    changed_at: datetime | None = None,
 ) -> bool:
     """False when the same fact was delivered before, or the account's secrets are no longer those `sealed`."""
     values = {
@@ -127,6 +130,8 @@ async def insert_delivery(
         "topic": topic,
         "received_at": utc_now(),
         "sealed": sealed,
+        "order_id": order_id,
+        "changed_at": changed_at,
     }
     return (await session.execute(_INSERT_DELIVERY, values)).scalar() is not None
 

@@ -253,6 +253,10 @@ class AmazonConnector(MarketplaceConnector):
         """Amazon calls nobody: the account's queue (option `queue_arn`) is subscribed. Neither argument is used."""
         return await notifications.ensure(self._api)
 
+    async def subscriptions(self) -> list[WebhookSubscription]:
+        """Of orders and listings alone: each type is a call of its own, and these are what is lived by."""
+        return await notifications.every(self._api)
+
     @classmethod
     def parse_webhook(
         cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig

@@ -28,6 +28,8 @@ TYPES: dict[str, str] = {
     "FBA_INVENTORY_AVAILABILITY_CHANGES": "1.0",
     "FEED_PROCESSING_FINISHED": "2020-09-04",
 }
+#: what is looked at when asked which subscriptions there are
+WATCHED = ("ORDER_CHANGE", "LISTINGS_ITEM_STATUS_CHANGE")
 _ABOUT: dict[str, tuple[Literal["order", "listing", "other"], tuple[str, ...]]] = {
     "ORDER_CHANGE": ("order", ("orderchangenotification", "amazonorderid")),
     "LISTINGS_ITEM_STATUS_CHANGE": ("listing", ("sku",)),
@@ -62,6 +64,25 @@ async def ensure(api: SellerApi) -> list[WebhookSubscription]:
         found.append(WebhookSubscription(external_id=subscription.subscription_id, topic=topic, url=arn, active=True))
     if len(refusals) == len(found):
         raise refusals[0]
+    return found
+
+
+async def every(api: SellerApi) -> list[WebhookSubscription]:
+    """The subscriptions of the account's queue to what selling lives by (`WATCHED`)."""
+    arn = api.config.options.get("queue_arn", "").strip()
+    found = []
+    for topic in WATCHED:
+        params = [("payloadVersion", TYPES[topic])]
+        made = await api.known(
+            "getSubscription",
+            wire_work.SubscriptionAnswer.model_validate,
+            path={"notificationType": topic},
+            params=params,
+        )
+        if made is not None:
+            found.append(
+                WebhookSubscription(external_id=made.payload.subscription_id, topic=topic, url=arn, active=True)
+            )
     return found
 
 

@@ -213,6 +213,14 @@ class CustomConnector(MarketplaceConnector):
             for topic in hook.topics
         ]
 
+    async def subscriptions(self) -> list[WebhookSubscription]:
+        page = await self._read("/webhooks", wire.WebhookPage.model_validate)
+        return [
+            WebhookSubscription(external_id=hook.name, topic=topic, url=hook.url, active=hook.active)
+            for hook in page.items
+            for topic in hook.topics
+        ]
+
     @classmethod
     def parse_webhook(
         cls, headers: Mapping[str, str], body: bytes, secret: SecretStr, config: AccountConfig

@@ -118,6 +118,10 @@ class Webhook(Wire):
     active: bool
 
 
+class WebhookPage(Wire):
+    items: list[Webhook]
+
+
 class Problem(Wire):
     """RFC 9457, with a stable `code`."""
 

@@ -207,6 +207,9 @@ class EbayConnector(MarketplaceConnector):
     async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
         return await self._notifications.ensure(callback_url, secret.get_secret_value())
 
+    async def subscriptions(self) -> list[WebhookSubscription]:
+        return await self._notifications.every()
+
     async def verify_webhook(self, headers: Mapping[str, str], body: bytes, secret: SecretStr) -> WebhookNotice:
         """As `parse_webhook`, with eBay's key fetched where this process has not kept it."""
         signature = notifications.signature_of(headers)

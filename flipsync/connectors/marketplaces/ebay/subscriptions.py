@@ -70,6 +70,24 @@ class Notifications:
                 )
         return subscriptions
 
+    async def every(self) -> list[WebhookSubscription]:
+        """The account's own subscriptions and the application's, each with the address it goes to."""
+        pages = await self._pages("destination", wire.Destinations, application=True)
+        places = {each.destination_id: each for page in pages for each in page.destinations}
+        found = []
+        for application in (True, False):
+            for topic, made in (await self._subscribed(application)).items():
+                place = places.get(made.destination_id)
+                found.append(
+                    WebhookSubscription(
+                        external_id=made.subscription_id,
+                        topic=topic,
+                        url="" if place is None else place.delivery_config.endpoint,
+                        active=made.status == "ENABLED" and place is not None and place.status == "ENABLED",
+                    )
+                )
+        return found
+
     async def _destination(self, url: str, token: str) -> str:
         """The id of the destination at `url`, made or mended where needed."""
         existing = await self._find_destination(url)

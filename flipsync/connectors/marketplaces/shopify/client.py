@@ -27,7 +27,7 @@ from flipsync.connectors.marketplaces.shopify.listings import Shelf
 from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
-from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions
+from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
@@ -167,6 +167,9 @@ class ShopifyConnector(MarketplaceConnector):
         """Shopify signs with the app's client secret, so `secret` is not sent. Call this on a schedule: a subscription
         is deleted after eight failed deliveries in a row."""
         return await ensure_subscriptions(self._api, callback_url)
+
+    async def subscriptions(self) -> list[WebhookSubscription]:
+        return await every_subscription(self._api)
 
     @classmethod
     def parse_webhook(

@@ -21,16 +21,26 @@ async def ensure_subscriptions(api: AdminApi, callback_url: str) -> list[Webhook
             body = {"uri": callback_url, "format": "JSON", "filter": "", "includeFields": []}
             variables = {"id": row.id, "subscription": body}
             row = _shown(await api.write(documents.RESUBSCRIBE, wire.SubscriptionPayload, variables), row)
-        found.append(
-            WebhookSubscription(external_id=row.id, topic=TOPICS.get(row.topic, row.topic), url=row.uri, active=True)
-        )
+        found.append(_told(row))
     return found
 
 
-async def _ours(api: AdminApi, callback_url: str) -> dict[str, wire.Subscription]:
+async def every_subscription(api: AdminApi) -> list[WebhookSubscription]:
+    """What the app has in this shop. Shopify knows none that is switched off: it deletes them."""
+    return [_told(row) for row in await _rows(api)]
+
+
+def _told(row: wire.Subscription) -> WebhookSubscription:
+    return WebhookSubscription(external_id=row.id, topic=TOPICS.get(row.topic, row.topic), url=row.uri, active=True)
+
+
+async def _rows(api: AdminApi) -> list[wire.Subscription]:
     decode = wire.Connection[wire.Subscription].model_validate
-    pages = api.pages(documents.SUBSCRIPTIONS, decode, {})
-    return {row.topic: row async for rows in pages for row in rows if row.uri == callback_url}
+    return [row async for rows in api.pages(documents.SUBSCRIPTIONS, decode, {}) for row in rows]
+
+
+async def _ours(api: AdminApi, callback_url: str) -> dict[str, wire.Subscription]:
+    return {row.topic: row for row in await _rows(api) if row.uri == callback_url}
 
 
 async def _subscribe(api: AdminApi, topic: str, callback_url: str) -> wire.Subscription:

@@ -26,7 +26,7 @@ from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
 from flipsync.connectors.marketplaces.woocommerce.settings import ShopSettings
-from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions
+from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.marketplaces.woocommerce.variations import Variations
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
@@ -281,6 +281,9 @@ class WooCommerceConnector(MarketplaceConnector):
     async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
         """WooCommerce switches a webhook off after its 7th failure and tells nobody: call this on a schedule."""
         return await ensure_subscriptions(self._api, callback_url, secret.get_secret_value())
+
+    async def subscriptions(self) -> list[WebhookSubscription]:
+        return await every_subscription(self._api)
 
     @classmethod
     def parse_webhook(

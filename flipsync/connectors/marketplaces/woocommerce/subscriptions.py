@@ -9,7 +9,7 @@ from flipsync.domain.channel import WebhookSubscription
 
 async def ensure_subscriptions(api: ShopApi, callback_url: str, secret: str) -> list[WebhookSubscription]:
     """One active subscription per topic; writes only where something differs."""
-    hooks = await api.rows("/webhooks", wire.Webhook.model_validate, [("status", "all")])
+    hooks = await _hooks(api)
     hooks.sort(key=lambda hook: hook.id)  # of doubles, the oldest stays
     found = []
     for topic in webhooks.TOPICS:
@@ -34,6 +34,19 @@ async def _ensure(
         hook = await api.write("PUT", f"/webhooks/{existing[0].id}", body, decode)
     else:
         hook = existing[0]
+    return _told(hook)
+
+
+async def every_subscription(api: ShopApi) -> list[WebhookSubscription]:
+    """What the shop has, switched off or not."""
+    return [_told(hook) for hook in await _hooks(api)]
+
+
+async def _hooks(api: ShopApi) -> list[wire.Webhook]:
+    return await api.rows("/webhooks", wire.Webhook.model_validate, [("status", "all")])
+
+
+def _told(hook: wire.Webhook) -> WebhookSubscription:
     return WebhookSubscription(
         external_id=str(hook.id), topic=hook.topic, url=hook.delivery_url, active=hook.status == "active"
     )
