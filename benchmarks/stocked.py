@@ -48,6 +48,7 @@ from flipsync.store.unit_of_work import EFFECTS, Store
 from flipsync.system import SandboxProcess
 
 VENDORS: tuple[Vendor, ...] = ("amazon", "ebay", "shopify", "woocommerce")
+Owner = psycopg.Connection[dict[str, Any]]
 _SEED = "SEED"
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
 
@@ -116,10 +117,10 @@ def _copy(books: Books, seed: Listing, sku: str) -> Listing:
         doc["offer_id"], doc["listing_id"] = str(7_000_000_000 + listing.id), str(110_000_000_000 + listing.id)
     elif seed.channel == "amazon":
         old, doc["asin"] = doc["asin"], f"B0{listing.id:08d}"
-        for kind, name, text in db.execute("SELECT * FROM amazon_doc WHERE kind IN ('asin', 'owner')").fetchall():
-            if name in (old, _SEED):
-                name, text = name.replace(old, doc["asin"]).replace(_SEED, sku), text.replace(old, doc["asin"])
-                db.execute("INSERT INTO amazon_doc VALUES (?, ?, ?)", (kind, name, text.replace(_SEED, sku)))
+        query = "SELECT * FROM amazon_doc WHERE (kind = 'asin' AND id = ?) OR (kind = 'owner' AND id = ?)"
+        for kind, name, text in db.execute(query, (old, _SEED)).fetchall():
+            own_name, own_text = (each.replace(old, doc["asin"]).replace(_SEED, sku) for each in (name, text))
+            db.execute("INSERT INTO amazon_doc VALUES (?, ?, ?)", (kind, own_name, own_text))
     elif seed.channel == "shopify":
         product = list(db.execute("SELECT * FROM shopify_product WHERE id = ?", (doc["product_id"],)).fetchone())
         doc["product_id"] = product[0] = books.next_id()
@@ -216,7 +217,7 @@ class Reseller:
     store: Store
     #: as the API's role, which hears webhooks
     api_store: Store
-    owner: psycopg.Connection[dict[str, Any]]
+    owner: Owner
     sandbox: SandboxProcess
     redis_url: str
     tenant_id: UUID
@@ -228,9 +229,9 @@ class Reseller:
     def fill(self, ids: dict[Vendor, list[str]], units: int) -> None:
         """The books after months of trading: `units` of everything, one of each shown everywhere."""
         values = {"t": str(self.tenant_id), "count": self.listings, "units": units}
-        self._run(_GOODS, values)
+        _run(self.owner, _GOODS, values)
         for vendor, account_id in self.accounts.items():
-            self._run(_LISTINGS, {**values, "a": str(account_id), "ids": ids[vendor]})
+            _run(self.owner, _LISTINGS, {**values, "a": str(account_id), "ids": ids[vendor]})
         self.owner.execute("ANALYZE")
 
     def want(self, vendor: Vendor, units: int, *, first: int = 0, count: int | None = None) -> None:
@@ -244,16 +245,11 @@ class Reseller:
             "count": self.listings if count is None else count,
             "round": f"round {self._rounds}:",
         }
-        self._run(_UPDATES, values)
+        _run(self.owner, _UPDATES, values)
 
     def leave_one(self, count: int) -> None:
         """Of the first `count` goods a single unit is left."""
-        self._run(_ONE_LEFT, {"t": str(self.tenant_id), "count": count})
-
-    def _run(self, statements: str, values: dict[str, Any]) -> None:
-        with self.owner.transaction():
-            for statement in statements.split(";\n"):
-                self.owner.execute(statement.encode(), values)
+        _run(self.owner, _ONE_LEFT, {"t": str(self.tenant_id), "count": count})
 
     def one(self, query: str, **values: Any) -> dict[str, Any]:
         row = self.owner.execute(query.encode(), {"t": self.tenant_id, **values}).fetchone()
@@ -291,6 +287,45 @@ class Reseller:
             await asyncio.sleep(0.1)
 
 
+def _run(owner: Owner, statements: str, values: dict[str, Any]) -> None:
+    with owner.transaction():
+        for statement in statements.split(";\n"):
+            owner.execute(statement.encode(), values)
+
+
+@contextmanager
+def fill_books(folder: Path, listings: int) -> Iterator[Owner]:
+    """Books alone, with so many listings of one account and an update of each in the outbox; read as their owner."""
+    tenant_id, account_id = str(new_id()), str(new_id())
+    with _servers(folder) as (owner_url, _):
+        install(owner_url, app_password="app", worker_password="worker")
+        with _open(owner_url) as owner:
+            owner.execute(
+                b"INSERT INTO tenant (id, name, currency, settings, created_at, updated_at)"
+                b" VALUES (%s, 'Benchmark', 'USD', '{}', now(), now())",
+                (tenant_id,),
+            )
+            owner.execute(
+                b"INSERT INTO marketplace_account (id, tenant_id, vendor, name, config, credentials_encrypted,"
+                b" webhook_token, status, status_reason, stock_mode, consecutive_failures, created_at, updated_at)"
+                b" VALUES (%s, %s, 'amazon', 'Benchmark', '{}', '', 'token', 'connected', '', 'pooled', 0, now(),"
+                b" now())",
+                (account_id, tenant_id),
+            )
+            values = {"t": tenant_id, "a": account_id, "count": listings, "units": 1000}
+            _run(owner, _GOODS, values)
+            _run(owner, _LISTINGS, {**values, "ids": [sku_of(number) for number in range(listings)]})
+            owner.execute("VACUUM ANALYZE")
+            _run(owner, _UPDATES, {**values, "units": 7, "first": 0, "round": "round 1:"})
+            owner.execute("VACUUM FULL allocation")
+            yield owner
+
+
+def _open(owner_url: URL) -> Owner:
+    plain = owner_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True, row_factory=psycopg.rows.dict_row)
+
+
 @contextmanager
 def _servers(folder: Path) -> Iterator[tuple[URL, str]]:
     """PostgreSQL and Redis in the folder: the owner's URL and Redis's."""
@@ -316,9 +351,8 @@ async def reseller(folder: Path, listings: int, *, units: int = 1000) -> AsyncIt
             Store(Database(role_url(owner_url, role, password), pool_size=6, max_overflow=4), routing, waker)
             for role, password in ((WORKER_ROLE, "worker"), (APP_ROLE, "app"))
         )
-        plain = owner_url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
-            with psycopg.connect(plain, autocommit=True, row_factory=psycopg.rows.dict_row) as owner:
+            with _open(owner_url) as owner:
                 box = SecretBox(secrets.token_bytes(32))
                 made = Reseller(store, api_store, owner, sandbox, redis_url, new_id(), listings, box)
                 await _found(made)
