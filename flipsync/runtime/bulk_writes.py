@@ -22,7 +22,6 @@ from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from flipsync.connectors.base import MarketplaceConnector, QuantityChange, QuantityOutcome, leaves_reserve
 from flipsync.domain import commands as c
@@ -32,6 +31,7 @@ from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, 
 from flipsync.runtime.channel_writes import Done, PooledGrants
 from flipsync.runtime.leases import Leases
 from flipsync.services.accounts import ConnectedAccount
+from flipsync.store.database import AWAY, BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories.effects import SET_QUANTITY, ClaimedEffect
 from flipsync.store.unit_of_work import Store
@@ -101,7 +101,7 @@ class BulkWrites(Generic[L]):
             try:
                 ours.take(group)
                 await self._carry_out(lot, ours, group, grants)
-            except (OperationalError, DBAPIError, OSError) as error:
+            except BROKEN_OFF as error:
                 log.warning("bulk interrupted by the database", error=str(error).splitlines()[0])
                 await self._desk.give_back(ours.effects)
 
@@ -208,7 +208,7 @@ class _Call(Generic[L]):
         except ChannelError as error:
             await self._desk.note_failure(self._link, error)
             await self._fail(dict.fromkeys(self._ours.effects, error))
-        except (OperationalError, OSError):
+        except AWAY:
             raise
         except Exception as error:
             log.exception("bulk call failed in our own code", effects=len(self._ours.effects))

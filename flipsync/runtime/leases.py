@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError, OperationalError
 
+from flipsync.store.database import BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories.effects import ClaimedEffect
 from flipsync.store.unit_of_work import Store
@@ -59,7 +59,7 @@ class Leases:
             try:
                 async with self._store.database.unbound() as session:
                     still = await bulk_effects.renew(session, ours, self._seconds)
-            except (OperationalError, DBAPIError, OSError) as error:
+            except BROKEN_OFF as error:
                 log.warning("leases wait for the database", error=str(error).splitlines()[0])
                 continue
             lost = [effect for effect in ours if effect.id not in still and self._kept.get(effect.id) is effect]
