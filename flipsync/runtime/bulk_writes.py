@@ -31,7 +31,7 @@ from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, 
 from flipsync.runtime.channel_writes import Done, PooledGrants
 from flipsync.runtime.leases import Leases
 from flipsync.services.accounts import ConnectedAccount
-from flipsync.store.database import DatabaseAway
+from flipsync.store.database import AWAY, BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories.effects import SET_QUANTITY, ClaimedEffect
 from flipsync.store.unit_of_work import Store
@@ -104,7 +104,7 @@ class BulkWrites(Generic[L]):
             try:
                 ours.take(group)
                 await self._carry_out(lot, ours, group, grants)
-            except DatabaseAway as error:
+            except BROKEN_OFF as error:
                 log.warning("bulk interrupted by the database", error=str(error).splitlines()[0])
                 await self._desk.give_back(ours.effects)
 
@@ -211,7 +211,7 @@ class _Call(Generic[L]):
         except ChannelError as error:
             await self._desk.note_failure(self._link, error)
             await self._fail(dict.fromkeys(self._ours.effects, error))
-        except DatabaseAway:
+        except AWAY:
             raise
         except Exception as error:
             log.exception("bulk call failed in our own code", effects=len(self._ours.effects))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from flipsync.store.database import DatabaseAway
+from flipsync.store.database import BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories.effects import ClaimedEffect
 from flipsync.store.unit_of_work import Store
@@ -59,7 +59,7 @@ class Leases:
             try:
                 async with self._store.database.unbound() as session:
                     still = await bulk_effects.renew(session, ours, self._seconds)
-            except DatabaseAway as error:
+            except BROKEN_OFF as error:
                 log.warning("leases wait for the database", error=str(error).splitlines()[0])
                 continue
             lost = [effect for effect in ours if effect.id not in still and self._kept.get(effect.id) is effect]

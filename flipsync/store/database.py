@@ -9,14 +9,14 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from flipsync.store.pipeline import ReadPipeline, TenantReader
 
-#: what is raised while the database is away, or when it went away under us: wait, it comes back
-DatabaseAway = (OperationalError, InterfaceError, OSError)
-
+#: the database is away, or what is raised when it goes away in the middle of something
+AWAY = (OperationalError, OSError)
+BROKEN_OFF = (DBAPIError, OSError)
 _BIND = text("SELECT set_config('app.tenant_id', :tenant, true)")
 _BIND_READ_ONLY = text(
     "SELECT set_config('transaction_read_only', 'on', true), set_config('app.tenant_id', :tenant, true)"

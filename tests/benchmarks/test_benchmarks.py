@@ -144,3 +144,36 @@ def test_processor_time_of_children_is_counted() -> None:
 def test_proportional_memory_is_in_megabytes() -> None:
     found = proportional_memory({os.getpid()})
     assert 5 < sum(sum(each) for each in found.values()) < 5000
+
+
+@pytest.mark.slow
+def test_a_stock_push_is_held_against_the_least_its_limits_allow() -> None:
+    result = run("stock_push")
+    assert set(result["channels"]) == {"amazon", "ebay", "shopify", "woocommerce"}
+    for told in result["channels"].values():
+        least = told["minimum"]["tokens"]
+        assert least <= told["again"]["tokens"][told["bucket"]] <= told["first"]["tokens"][told["bucket"]]
+        assert max(told["one_by_one"]["tokens"].values()) > 2 * least
+        assert told["again"]["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_last_units_are_timed_on_the_three_channels_that_did_not_sell_them() -> None:
+    result = run("urgent_stock")
+    for phase in ("quiet", "backlog"):
+        told = result[phase]
+        assert told["updates"] == 3 * result["orders"]
+        assert {"amazon", "ebay"} <= set(told["pushed_by_vendor"])
+        for quantile in ("p50", "p99"):
+            assert 0 < told["decided"][quantile] <= told["dispatched"][quantile] <= told["pushed"][quantile]
+
+
+@pytest.mark.slow
+def test_sync_state_is_measured_on_disk_and_in_memory() -> None:
+    result = run("sync_state")
+    disk = result["disk"]
+    assert disk["listings"] == 2000
+    assert disk["state_bytes_per_listing"] > disk["least_bytes_per_listing"] > 0
+    assert all(each["rows"] > 0 and each["indexes"] > 0 for each in disk["bytes"].values())
+    memory = result["memory"]["bytes_per_listing"]
+    assert memory["ebay"] > memory["amazon"] > memory["woocommerce"] == 0

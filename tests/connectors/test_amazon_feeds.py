@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from pathlib import Path
@@ -155,3 +156,33 @@ def test_a_report_that_is_none_is_told(content: bytes) -> None:
     for gzipped in (False, True):
         with pytest.raises(ValueError):
             read_report(content, gzipped=gzipped)
+
+
+async def test_a_feed_that_was_taken_can_be_waited_for_by_whoever_knows_its_id(channel: Any) -> None:
+    names: list[str] = []
+
+    async def taken(name: str) -> None:
+        names.append(name)
+        raise asyncio.CancelledError  # its sender dies here
+
+    with pytest.raises(asyncio.CancelledError):
+        await channel.connector.push_quantities(changes(), taken)
+    assert len(names) == 1
+    assert (await channel.connector.read_listing("S0")).quantity == 5
+    await channel.connector.finished(names[0])
+    assert [state.quantity for state in (await channel.connector.read_listings(["S0", "S1"])).values()] == [10, 11]
+    await channel.connector.finished("no such feed")
+
+
+async def test_a_feed_that_does_not_end_is_unknown(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "_PATIENCE", 1.0)
+    names: list[str] = []
+
+    async def taken(name: str) -> None:
+        names.append(name)
+
+    monkeypatch.setattr(channel.sandbox.server("/amazon").feeds, "_process", lambda number: None)
+    outcomes = await channel.connector.push_quantities(changes(), taken)
+    assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[:3])
+    with pytest.raises(OutcomeUnknown, match="still being processed"):
+        await channel.connector.finished(names[0])

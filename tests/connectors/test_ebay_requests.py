@@ -12,6 +12,7 @@ import pytest
 from ebay_channel import Server, connector, lamp
 
 from flipsync.connectors.base import QuantityChange
+from flipsync.connectors.marketplaces.ebay import listings
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
 from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
@@ -53,6 +54,36 @@ async def test_the_days_revisions_are_counted_and_learned(open_channel: Any) -> 
         [QuantityChange(made.external_id, 2, "k7"), QuantityChange(other.external_id, 2, "k8")]
     )
     assert isinstance(outcomes[0].error, Retryable) and outcomes[1].state.quantity == 2
+
+
+async def test_what_was_seen_lately_is_written_and_read_back_without_a_look_before(
+    open_channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = open_channel("ebay")
+    made = [await channel.connector.publish(lamp(f"S{n}"), f"k{n}") for n in range(3)]
+
+    async def push(*quantities: int) -> list[str]:
+        before = len(channel.tap.requests)
+        changes = [
+            QuantityChange(row.external_id, units, f"q{before}-{row.sku}")
+            for row, units in zip(made, quantities, strict=True)
+        ]
+        outcomes = await channel.connector.set_quantities(changes)
+        assert [outcome.state.quantity for outcome in outcomes] == list(quantities)
+        return [request.url.path.rpartition("/")[2] for request in channel.tap.requests[before:]]
+
+    await push(11, 12, 13)
+    assert await push(21, 22, 23) == ["bulk_update_price_quantity", "bulk_get_inventory_item"]
+    assert await push(21, 30, 23) == [
+        "bulk_get_inventory_item",
+        "bulk_update_price_quantity",
+        "bulk_get_inventory_item",
+    ]
+    await channel.connector.end(made[0].external_id, "end")
+    assert "offer" in await push(21, 31, 24), "what became of the others is asked"
+    monkeypatch.setattr(listings, "REMEMBERED", 1)
+    await push(41, 42, 43)
+    assert "offer" in await push(51, 52, 53)
 
 
 def test_revisions_begin_anew_with_ebays_day() -> None:

@@ -19,6 +19,8 @@ BULK = 25
 _PAGE = "100"
 _AT_ONCE = 10
 _REMEMBERED_SECONDS = 3600.0
+#: listings of an account that are remembered; one takes about 6 KB
+REMEMBERED = 20_000
 
 
 class Listings:
@@ -74,7 +76,7 @@ class Listings:
         )
         for row in found.responses:
             if row.status_code < 300 and row.inventory_item is not None:
-                self._items[row.sku] = (row.inventory_item, time.monotonic())
+                _remember(self._items, row.sku, row.inventory_item)
         return {row.sku: row for row in found.responses}
 
     def remembered(self, sku: str) -> wire.Item | None:
@@ -108,7 +110,7 @@ class Listings:
                 found[sku] = error
             else:
                 if offer is not None and offer.available_quantity is None and mapping.is_live(offer):
-                    self._live[sku] = (offer, time.monotonic())
+                    _remember(self._live, sku, offer)
 
         for start in range(0, len(skus), _AT_ONCE):
             await asyncio.gather(*(ask(sku) for sku in skus[start : start + _AT_ONCE]))
@@ -129,8 +131,16 @@ class Listings:
                 offer = offers[item.sku]
                 if isinstance(offer, ChannelError):
                     raise offer
-                self._items[item.sku] = (item, time.monotonic())
+                _remember(self._items, item.sku, item)
                 yield mapping.listing_state(item, item.sku, offer)
+
+
+def _remember(known: dict[str, tuple[T, float]], sku: str, seen: T) -> None:
+    """Whoever was seen longest ago makes room."""
+    known.pop(sku, None)
+    if len(known) >= REMEMBERED:
+        del known[next(iter(known))]
+    known[sku] = (seen, time.monotonic())
 
 
 def _fresh(seen: tuple[T, float] | None) -> T | None:
