@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.domain.clock import ScaledClock, utc_now
@@ -32,6 +33,7 @@ user_app = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 app.add_typer(agents_app, name="agents")
 app.add_typer(user_app, name="user")
 app.add_typer(channels_app, name="channels")
+app.add_typer(bench_app, name="bench")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

@@ -1,0 +1,7 @@
+"""Benchmarks of the learning core: `BENCHES` names them, each module has `run(quick) -> Report`."""
+
+from __future__ import annotations
+
+BENCHES: dict[str, str] = {
+    "pricing": "flipsync.learning.bench.pricing",
+}
