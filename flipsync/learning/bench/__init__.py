@@ -4,4 +4,5 @@ from __future__ import annotations
 
 BENCHES: dict[str, str] = {
     "pricing": "flipsync.learning.bench.pricing",
+    "inventory": "flipsync.learning.bench.inventory",
 }
