@@ -28,6 +28,7 @@ def test_finite_stock_closed_form_bellman_equation_and_paper_agree(items: int, k
     assert finite_stock.solve(items, 4000)[-1] == pytest.approx(float(finite_stock.value(items, 1.0)), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_finite_stock_simulated_under_the_best_prices_earns_the_optimum() -> None:
     sim = finite_stock.FiniteStock(5, horizon=600)
     seen, earned, over = sim.reset(4000, seed=1), np.zeros(4000), False
@@ -40,6 +41,7 @@ def test_finite_stock_simulated_under_the_best_prices_earns_the_optimum() -> Non
     assert earned.mean() == pytest.approx(6.0004, abs=4 * earned.std() / 4000**0.5 + 0.02)
 
 
+@pytest.mark.slow
 def test_price_rules_found_by_search_are_worth_999_in_a_thousand() -> None:
     for seed in (1, 2):
         rule = finite_stock.search(5, seed=seed, cpu_seconds=0.3)

@@ -5,4 +5,6 @@ from __future__ import annotations
 BENCHES: dict[str, str] = {
     "pricing": "flipsync.learning.bench.pricing",
     "inventory": "flipsync.learning.bench.inventory",
+    "forecast": "flipsync.learning.bench.forecast",
+    "fulfilment": "flipsync.learning.bench.fulfilment",
 }

@@ -158,12 +158,14 @@ def stages(quick: bool) -> list[Row]:
             cpu_seconds=clock.seconds,
         )
     ]
-    profits, means = [], []
+    fresh = np.random.default_rng(JUDGE_SEED + 1).poisson(chain.MEAN, (chain.PERIODS, 300)).astype(np.float64)
+    profits, means, chosen_by = [], [], []
     seconds = 6.0 if quick else 20.0
     for seed in SEEDS[: 2 if quick else None]:
         levels = chain.learn_base_stock(seed=seed, cpu_seconds=seconds, runs=100 if quick else 200)
         profits.append(chain.judge(levels, demand))
         means.append(float(profits[-1].mean()))
+        chosen_by.append(float(chain.judge(levels, fresh).mean()))
     told = bootstrap(np.mean(profits, axis=0))
     rows.append(
         Row(
@@ -171,12 +173,25 @@ def stages(quick: bool) -> list[Row]:
             low=told.low,
             high=told.high,
             limit=float(limit.mean()),
-            target=520.0,
             cpu_seconds=seconds,
             seeds=tuple(np.round(means, 2).tolist()),
+            note="mean of all optimiser seeds",
         )
     )
-    share = bootstrap(np.mean(profits, axis=0) - limit)
+    best = profits[int(np.argmax(chosen_by))]
+    told = bootstrap(best)
+    rows.append(
+        Row(
+            *("P10", case, "ours", told.mean, "profit"),
+            low=told.low,
+            high=told.high,
+            limit=float(limit.mean()),
+            target=520.0,
+            cpu_seconds=seconds * len(profits),
+            note="of the seeds, the one best on 300 other seasons",
+        )
+    )
+    share = bootstrap(best - limit)
     rows.append(
         Row("P10", case, "ours", share.mean, "profit beside perfect information", low=share.low, high=share.high)
     )
