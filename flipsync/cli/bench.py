@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flipsync.cli import learning_bench
 from flipsync.domain.errors import NotFound
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks with seeds and intervals; JSON on demand.")
@@ -49,3 +50,17 @@ def faults(
     chosen = [option for name in only or () for option in ("--only", name)]
     chosen += [] if calm_days is None else ["--calm-days", str(calm_days)]
     run_benchmark("faults", *["--quick"] * quick, *["--json"] * as_json, *chosen, "--seeds", str(seeds))
+
+
+@bench_app.command()
+def chaos(
+    quick: Quick = False,
+    as_json: Json = False,
+    runs: Annotated[int, typer.Option(help="processes killed, each at a step of its own")] = 1000,
+    seed: int = 1,
+) -> None:
+    """The runtime killed at every step between database and channels: nothing done twice, nothing lost."""
+    run_benchmark("chaos", *["--quick"] * quick, *["--json"] * as_json, "--runs", str(runs), "--seed", str(seed))
+
+
+learning_bench.add_to(bench_app)

@@ -1,0 +1,1 @@
+"""Judging policies: from logs, while they run, and when the world moves."""

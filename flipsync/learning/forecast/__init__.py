@@ -1,0 +1,1 @@
+"""Demand that mostly is zero."""

@@ -1,0 +1,1 @@
+"""Walking, packing, loading and choosing where an order ships from."""

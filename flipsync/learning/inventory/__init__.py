@@ -1,0 +1,1 @@
+"""Orders: lost sales, reorder points, two sources, chains of stages."""

@@ -1,0 +1,1 @@
+"""Prices: known demand, demand to be learned, rivals."""

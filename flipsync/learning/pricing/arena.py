@@ -1,0 +1,145 @@
+"""P6: a repricing arena (van de Geer et al., "Dynamic pricing and learning with competition", INFORMS challenge 2017).
+
+T = 1,000 periods. Each firm sees all past prices and its own sales. Poisson arrivals of mean λ: shoppers buy from the
+cheapest firm (ties shared), loyals go to one firm at random, either only if the price is below what they would pay,
+exponential with mean β. Drawn anew for each game: λ ~ round U(50,150), β_sho ~ U(5,15), β_loy = U(1.5,2)·β_sho and the
+share of shoppers ~ U(.2,.8). A monopolist would ask β and earn λβ/e. Goods cost nothing; there is a floor all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flipsync.learning.simulator import Array
+
+FLOOR, CEILING = 0.5, 60.0
+
+
+@dataclass(frozen=True)
+class Game:
+    """Parameters of many games, one a run: arrays (runs,)."""
+
+    arrivals: Array
+    shoppers: Array
+    shopper_pays: Array
+    loyal_pays: Array
+
+    @staticmethod
+    def draw(runs: int, rng: np.random.Generator) -> Game:
+        pays = rng.uniform(5, 15, runs)
+        return Game(
+            np.rint(rng.uniform(50, 150, runs)), rng.uniform(0.2, 0.8, runs), pays, pays * rng.uniform(1.5, 2, runs)
+        )
+
+    def mean_sales(self, prices: Array) -> Array:
+        """Expected sales of every firm at prices (runs, firms)."""
+        cheapest = prices == prices.min(axis=1, keepdims=True)
+        won = cheapest / cheapest.sum(axis=1, keepdims=True)
+        shoppers = (self.arrivals * self.shoppers)[:, None] * won * np.exp(-prices / self.shopper_pays[:, None])
+        loyals = (self.arrivals * (1 - self.shoppers) / prices.shape[1])[:, None]
+        return np.asarray(shoppers + loyals * np.exp(-prices / self.loyal_pays[:, None]), dtype=np.float64)
+
+
+class Firm:
+    """One way to price, in all games at once. `history` is all firms' past prices; own column `me`."""
+
+    name = "firm"
+
+    def begin(self, runs: int, firms: int, me: int, rng: np.random.Generator) -> None:
+        self.runs, self.firms, self.me, self.rng = runs, firms, me, rng
+        self.others = [firm for firm in range(firms) if firm != me]
+        self.opening = rng.uniform(8, 18, runs)
+
+    def price(self, last: Array | None) -> Array:
+        """Prices (runs,) for the coming period, given everybody's last ones (runs, firms)."""
+        return self.opening
+
+    def learn(self, prices: Array, sales: Array) -> None:
+        """What all asked, (runs, firms), and what was sold here, (runs,)."""
+
+
+@dataclass
+class Outcome:
+    revenue: Array  # (runs, firms)
+    prices: Array = field(repr=False)  # (periods, runs, firms)
+
+
+def play(firms: list[Firm], *, runs: int, seed: int, periods: int = 1000) -> Outcome:
+    """Let the firms meet in `runs` drawn games."""
+    rng = np.random.default_rng(seed)
+    game = Game.draw(runs, rng)
+    for me, firm in enumerate(firms):
+        firm.begin(runs, len(firms), me, np.random.default_rng([seed, me]))
+    revenue, last = np.zeros((runs, len(firms))), None
+    asked = np.empty((periods, runs, len(firms)))
+    for period in range(periods):
+        prices = np.column_stack([firm.price(last) for firm in firms])
+        prices = np.clip(prices, FLOOR, CEILING)
+        sales = rng.poisson(game.mean_sales(prices)).astype(np.float64)
+        revenue += prices * sales
+        for me, firm in enumerate(firms):
+            firm.learn(prices, sales[:, me])
+        asked[period], last = prices, prices
+    return Outcome(revenue, asked)
+
+
+class BayesFirm(Firm):
+    """Ours: a posterior over the game's five unknowns (weighted draws of the prior) and the cheapest rival foretold.
+
+    A period's likelihood is exact, for the prices are seen afterwards: Poisson with mean L·e^{-p/β_loy} + (p cheapest)
+    S·e^{-p/β_sho}. The cheapest rival's next price is forecast from its own last moves, the latest counting most. The
+    price asked has the greatest expected revenue: a price war is left when what loyals pay alone is worth more. A
+    price is kept while no other is worth more by the share `calm`.
+    """
+
+    name = "ours"
+
+    def __init__(
+        self, *, particles: int = 600, memory: int = 40, step: float = 0.03, floor: float = FLOOR, calm: float = 0.05
+    ) -> None:
+        self.particles, self.memory, self.step, self.floor, self.calm = particles, memory, step, floor, calm
+
+    def begin(self, runs: int, firms: int, me: int, rng: np.random.Generator) -> None:
+        super().begin(runs, firms, me, rng)
+        drawn = Game.draw(self.particles, np.random.default_rng(17))
+        self.loyal = drawn.arrivals * (1 - drawn.shoppers) / firms
+        self.shop = drawn.arrivals * drawn.shoppers
+        self.pays = np.stack([drawn.loyal_pays, drawn.shopper_pays])
+        self.logs = np.zeros((runs, self.particles))
+        self.grid = np.exp(np.arange(np.log(self.floor), np.log(40.0), self.step))
+        self.loyal_worth = self.grid * self.loyal[:, None] * np.exp(-self.grid / self.pays[0][:, None])
+        self.shop_worth = self.grid * self.shop[:, None] * np.exp(-self.grid / self.pays[1][:, None])
+        self.moves: list[Array] = []
+        self.cheapest = np.zeros(runs)
+
+    def price(self, last: Array | None) -> Array:
+        weights = np.exp(self.logs - self.logs.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        loyal, shop = weights @ self.loyal_worth, weights @ self.shop_worth
+        if last is None or len(self.moves) < 3:
+            self.asked = (loyal + shop / self.firms).argmax(axis=1)
+            return np.asarray(self.grid[self.asked])
+        moves = np.stack(self.moves[-self.memory :], axis=1)
+        weight = 0.95 ** np.arange(moves.shape[1])[::-1]
+        foretold = np.log(self.cheapest)[:, None] + moves
+        above = foretold[:, :, None] > np.log(self.grid)[None, None, :] + 1e-9
+        wins = np.einsum("m,rmg->rg", weight / weight.sum(), above)
+        worth = loyal + shop * wins
+        best, each = worth.argmax(axis=1), np.arange(self.runs)
+        stays = worth[each, self.asked] >= (1 - self.calm) * worth[each, best]
+        self.asked = np.where(stays, self.asked, best)
+        return np.asarray(self.grid[self.asked])
+
+    def learn(self, prices: Array, sales: Array) -> None:
+        mine, cheapest = prices[:, self.me], prices[:, self.others].min(axis=1)
+        if self.cheapest.any():
+            self.moves.append(np.log(cheapest / self.cheapest))
+        self.cheapest = cheapest
+        won = np.where(mine < cheapest, 1.0, 0.0)
+        ties = mine == cheapest
+        won[ties] = 1 / (1 + (prices[:, self.others][ties] == mine[ties, None]).sum(axis=1))
+        mean = self.loyal * np.exp(-mine[:, None] / self.pays[0])
+        mean = mean + won[:, None] * self.shop * np.exp(-mine[:, None] / self.pays[1])
+        self.logs += sales[:, None] * np.log(mean) - mean
