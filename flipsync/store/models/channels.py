@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -49,7 +49,8 @@ class Listing(TenantParent, Timestamped, Base):
         owned_key(),
         same_tenant("account_id", "marketplace_account"),
         same_tenant("variant_id", "variant"),
-        UniqueConstraint("account_id", "variant_id", "pool"),
+        # in a warehouse of the channel's, one article may lie under several SKUs
+        Index("uq_listing_own", "account_id", "variant_id", unique=True, postgresql_where=text("pool = 'own'")),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
         CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
