@@ -311,6 +311,9 @@ class Demo:
             await asyncio.sleep(pause)
 
 
+_AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", "VerifyListings", "EnsureWebhooks")
+
+
 async def _open_work(session: Any) -> int:
     """Agents' tasks and writes to channels that are not finished; what is looked at again and again does not count."""
     tasks = await session.scalar(
@@ -321,7 +324,7 @@ async def _open_work(session: Any) -> int:
         .select_from(Effect)
         .where(
             Effect.finished_at.is_(None),
-            Effect.command.not_in(["PullOrders", "PullRivals", "VerifyListings", "EnsureWebhooks"]),
+            Effect.command.not_in(_AGAIN_AND_AGAIN),
         )
     )
     return (tasks or 0) + (effects or 0)

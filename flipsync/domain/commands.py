@@ -171,7 +171,6 @@ class PullWarehouse(AccountCommand):
 
     scope: ClassVar[Literal["external", "read", "internal"]] = "read"
     supersedes: ClassVar[bool] = True
-    default_priority: ClassVar[int] = PRIORITY_BULK
 
 
 class PullRefunds(AccountCommand):
@@ -179,7 +178,6 @@ class PullRefunds(AccountCommand):
 
     scope: ClassVar[Literal["external", "read", "internal"]] = "read"
     supersedes: ClassVar[bool] = True
-    default_priority: ClassVar[int] = PRIORITY_BULK
 
 
 class CheckChannel(AccountCommand):

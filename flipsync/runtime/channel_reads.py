@@ -12,8 +12,8 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn
 from flipsync.domain.clock import ScaledClock
 from flipsync.domain.errors import Rejected
-from flipsync.domain.events import ListingVanished, OfferChanged, QuantityDrifted
-from flipsync.services import adopting, hand_edits, orders, stock, webhooks
+from flipsync.domain.events import ListingPublished, ListingVanished, OfferChanged, QuantityDrifted
+from flipsync.services import adopting, hand_edits, orders, stock, warehouses, webhooks
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
@@ -204,7 +204,10 @@ async def verify_listings(
         again = await connector.read_whole(suspect.external_id)
         async with store.reader(tenant_id) as session:
             row = await listing_rows.get(session, suspect.id)
-        if row is None or row.status != "active":
+        if row is None or row.status != "active" or row.version != suspect.version:
+            continue  # what was written while we looked is looked at next time
+        if again is not None and _supply_moved(row, again):
+            drifted += await _follow_supply(store, tenant_id, account, row, again, cause)
             continue
         if again is not None:
             looks.append((suspect, again))
@@ -228,6 +231,23 @@ async def verify_listings(
                 unit.emit(QuantityDrifted(**who, expected=state.entitled if state else 0, seen=again.quantity))
     async with store.unit(tenant_id, cause) as unit:
         return drifted + await hand_edits.notice(unit, account, looks)
+
+
+def _supply_moved(row: Listing, seen: ListingState) -> bool:
+    """Whether the seller moved it between our shelf and the channel's warehouse."""
+    return seen.status != "ended" and (row.pool == warehouses.OWN) != (seen.fulfilled_by == "seller")
+
+
+async def _follow_supply(
+    store: Store, tenant_id: UUID, account: AccountRef, row: Listing, seen: ListingState, cause: Cause
+) -> bool:
+    async with store.unit(tenant_id, cause) as unit:
+        known = await account_rows.get_account(unit.session, account.id)
+        mode = known.stock_mode if known is not None else "escrow"
+        moved = await warehouses.follow_supply(unit, row, seen.fulfilled_by, stock_mode=mode)
+        if moved:
+            unit.emit(ListingPublished(listing_id=row.id, account_id=account.id, vendor=account.vendor))
+    return moved
 
 
 async def survey_listings(
@@ -268,7 +288,8 @@ async def _suspects(
     for key, row in ours.items():
         state = seen.get(key or "")
         words = hand_edits.glance(row.shown, state) if state is not None and row.id not in busy else ""
-        if words == "look" or _difference(row, state, shares.get(row.id), busy=row.id in busy):
+        moved = state is not None and row.id not in busy and _supply_moved(row, state)
+        if moved or words == "look" or _difference(row, state, shares.get(row.id), busy=row.id in busy):
             suspects.append(row)
         elif words and state is not None:
             unmarked.append((row, state))

@@ -213,6 +213,8 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
         await _show_pooled(job, external_id, units)
         return Done(f"{units} on offer", shown=(command.listing_id, units))
     listing, external_id = await job.live_listing(command.listing_id)
+    if listing.pool != "own":
+        raise Rejected("the channel sells it from its own warehouse, whose units are not ours to set")
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         state = await stock.entitlement(unit, listing.id)
     if state is None:

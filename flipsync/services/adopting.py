@@ -30,7 +30,8 @@ async def take_over(unit: UnitOfWork, account: AccountRef, seen: Sequence[Listin
     pages = {state.catalogue_id or "": known[state.external_id] for state in listed}
     own = await _recognise(unit, account, warehouses.OWN, fresh, {})
     pages |= {match.listing.catalogue_id: match.variant_id for match in own.sure if match.listing.catalogue_id}
-    stored = await _recognise(unit, account, await warehouses.pool_of(unit, account.id, "channel"), fresh, pages)
+    pool = await warehouses.pool_of(unit, account.id, "channel")
+    stored = await _recognise(unit, account, pool, fresh, pages)
     found = Survey(own.sure + stored.sure, own.doubtful + stored.doubtful, own.unknown + stored.unknown)
     adopted = [listing for match in found.sure if (listing := await _enter(unit, account, match, "active"))]
     for listing_id in adopted:
@@ -74,7 +75,7 @@ async def _recognise(
         return Survey((), (), ())
     goods = [
         OwnGoods(variant.id, variant.sku, title_of(variant, product), variant.barcode)
-        for variant, product in await rows.goods_to_recognise(unit.session, account.id, pool)
+        for variant, product in await rows.goods_to_recognise(unit.session, account.id, own=pool == warehouses.OWN)
     ]
     return survey(goods, states, pages)
 

@@ -27,6 +27,7 @@ _CONFIDENCE: dict[MatchedBy, float] = {"sku": 0.99, "barcode": 0.96, "catalogue"
 _LEAD = 0.08
 #: words in more listings than this say nothing about which is which
 _COMMON = 200
+_NOBODY = UUID(int=0)
 _WORD = re.compile(r"[^\W_]+(?:[.,]\d+)?", re.UNICODE)
 _FIGURE = re.compile(r"\d")
 
@@ -64,7 +65,8 @@ class Survey:
 def survey(
     ours: Sequence[OwnGoods], seen: Iterable[ListingState], pages: Mapping[str, UUID] = MappingProxyType({})
 ) -> Survey:
-    """Match a channel's live listings with our goods; each listing and each of our goods at most once.
+    """Match a channel's live listings with our goods; each listing at most once, and each of our goods too, but for
+    several listings on one page.
 
     `pages` are the channel's pages that another SKU of ours is on already, with its variant: the same article.
 
@@ -80,7 +82,7 @@ def survey(
             found = _by_title(open_goods.values(), left) if by == "title" else _by_code(by, open_goods.values(), left)
         matches += found
         for match in found:
-            del open_goods[match.variant_id]
+            open_goods.pop(match.variant_id, None)
         taken = {match.listing.external_id for match in found}
         left = [state for state in left if state.external_id not in taken]
     return Survey(
@@ -114,14 +116,14 @@ def _by_code(by: MatchedBy, ours: Iterable[OwnGoods], seen: Sequence[ListingStat
 
 
 def _by_page(ours: Mapping[UUID, OwnGoods], seen: Sequence[ListingState], pages: Mapping[str, UUID]) -> list[Match]:
-    """Listings on a page where another SKU of ours is; of two such on one page, the first stands for both."""
-    matches: dict[UUID, Match] = {}
+    """Listings on a page where another SKU of ours is: all of them are the same article."""
+    matches = []
     for state in seen:
-        variant_id = pages.get(state.catalogue_id or "")
-        if variant_id in ours and variant_id not in matches and variant_id is not None:
-            why = f"on page {state.catalogue_id} like our SKU {ours[variant_id].sku}"
-            matches[variant_id] = Match(variant_id, state, "catalogue", _CONFIDENCE["catalogue"], why)
-    return list(matches.values())
+        goods = ours.get(pages.get(state.catalogue_id or "", _NOBODY))
+        if goods is not None:
+            why = f"on page {state.catalogue_id} like our SKU {goods.sku}"
+            matches.append(Match(goods.variant_id, state, "catalogue", _CONFIDENCE["catalogue"], why))
+    return matches
 
 
 def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Match]:

@@ -14,7 +14,7 @@ from flipsync.domain.channel import Vendor, WarehouseUnits
 from flipsync.domain.events import WarehouseReconciled
 from flipsync.domain.ids import new_id
 from flipsync.services import stock
-from flipsync.store.models import OrderLine
+from flipsync.store.models import Listing, OrderLine
 from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories import warehouses as rows
 from flipsync.store.unit_of_work import UnitOfWork
@@ -79,3 +79,26 @@ async def cover(unit: UnitOfWork, pool: str, lines: Sequence[OrderLine]) -> None
         if (lacking := wanted[variant_id] - (item.on_hand - item.reserved)) > 0:
             note = f"{lacking} sold before the channel reported them"
             await stock.count(unit, item.id, item.on_hand + lacking, key=f"sold:{new_id()}", note=note)
+
+
+async def follow_supply(
+    unit: UnitOfWork, listing: Listing, fulfilled_by: Literal["seller", "channel"], *, stock_mode: str
+) -> bool:
+    """The seller moved a listing between our shelf and the channel's warehouse: so do the books. False when they had
+    it there, or the article has a listing of our own stock besides.
+
+    Units it held of our shelf are free again; one that comes back gets its share like a new listing.
+    """
+    pool = await pool_of(unit, listing.account_id, fulfilled_by)
+    if pool == listing.pool:
+        return False
+    if pool != OWN:
+        if await ledger.item_of_listing(unit.session, listing.id) is not None:
+            await stock.let_go(unit, listing.id, 0)
+        await ledger.ensure_item(unit, listing.variant_id, mode="pooled", pool=pool)
+        return await rows.move(unit, listing.id, pool)
+    if not await rows.move(unit, listing.id, pool):
+        return False
+    item = await ledger.ensure_item(unit, listing.variant_id, mode=stock_mode)
+    await ledger.ensure_allocation(unit, listing.id, item.id)
+    return True

@@ -159,7 +159,7 @@ def _state(row: ListingRow) -> str:
 
 
 def _entitlement(allocation: Allocation | None, shelf: StockItem | None) -> str:
-    if allocation is None and shelf is not None:
+    if shelf is not None and (allocation is None or shelf.pool != "own"):
         return f"the channel sells it from its own warehouse; {_shelf(shelf)}"
     if allocation is None:
         return "it has no stock in the ledger"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import SecretStr
 
@@ -56,6 +56,7 @@ class Shelf:
     description: str | None = None
     images: tuple[str, ...] | None = None
     specifics: dict[str, str] | None = None
+    fulfilled_by: Literal["seller", "channel"] = "seller"
 
 
 @dataclass
@@ -176,6 +177,7 @@ class ScriptedChannel(MarketplaceConnector):
             quantity=shelf.quantity,
             version=str(shelf.version) if self.capabilities.conditional_stock else None,
             group_external_id=shelf.group,
+            fulfilled_by=shelf.fulfilled_by,
             text=ListingText(
                 title=shelf.title,
                 description_html=shelf.description,

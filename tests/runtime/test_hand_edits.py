@@ -251,6 +251,18 @@ async def test_a_price_set_by_hand_stays_only_where_the_owner_and_the_firewall_l
         assert quote.quote.action == "blocked", "one step does not reach the floor: that is for a person"
 
 
+async def test_a_price_that_was_read_before_we_set_ours_is_not_booked_over_it(open_desk: Any) -> None:
+    desk = await open_desk()
+    before = await desk.stall.row()
+    await desk.stall.price(3100)
+    await drain(desk.worker, desk.shop)
+    async with desk.shop.unit() as unit:
+        await hand_edits.price_edited(unit, desk.stall.account, before, dollars(2999))
+    row = await desk.stall.row()
+    assert row.price_minor == desk.shelf.price.amount_minor == 3100
+    assert await desk.shop.events(ListingEdited) == []
+
+
 async def _quote(desk: Desk) -> Any:
     async with desk.shop.store.reader(desk.shop.tenant_id) as session:
         services = Services(session, desk.shop.tenant_id, desk.shop.store.clock.now())

@@ -112,6 +112,19 @@ async def test_a_second_sku_for_the_same_shelf_is_left_alone(shop: Shop) -> None
     assert ([match.listing.sku for match in found.sure], len(found.unknown)) == ([goods.sku], 1)
 
 
+async def test_an_article_may_lie_with_amazon_under_several_skus(trade: Trade) -> None:
+    third = f"{trade.goods.sku}-FBA-2"
+    async with trade.shop.unit() as unit:
+        found = await adopting.take_over(
+            unit, trade.account, [own(trade.goods.sku), stored(trade.fba), stored(third, title="Anything")]
+        )
+    assert [(match.listing.sku, match.by) for match in found.sure] == [(third, "catalogue")]
+    await trade.report(WarehouseUnits(sku=trade.fba, available=2), WarehouseUnits(sku=third, available=3))
+    assert (await trade.item()).on_hand == 5
+    await trade.ingest(trade.order(third, 4, external_id="d"))
+    assert ((await trade.item()).on_hand, (await trade.item()).reserved) == (5, 4)
+
+
 async def test_the_books_follow_what_is_reported_and_say_so(trade: Trade) -> None:
     assert await trade.report(WarehouseUnits(sku=trade.fba, available=12, inbound=4)) == 1
     assert await trade.report(WarehouseUnits(sku=trade.fba, available=12)) == 0

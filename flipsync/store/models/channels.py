@@ -54,7 +54,8 @@ class Listing(TenantParent, Timestamped, Base):
         owned_key(),
         same_tenant("account_id", "marketplace_account"),
         same_tenant("variant_id", "variant"),
-        UniqueConstraint("account_id", "variant_id", "pool"),
+        # in a warehouse of the channel's, one article may lie under several SKUs
+        Index("uq_listing_own", "account_id", "variant_id", unique=True, postgresql_where=text("pool = 'own'")),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
         CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),

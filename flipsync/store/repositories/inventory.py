@@ -57,7 +57,7 @@ _ITEMS = text(
                 WHERE s.listing_id = l.id AND o.placed_at >= :since AND o.holds_stock) ELSE 0 END AS sold
       FROM stock_item i
       LEFT JOIN (allocation a JOIN listing l ON l.id = a.listing_id JOIN marketplace_account m ON m.id = l.account_id)
-        ON a.stock_item_id = i.id
+        ON a.stock_item_id = i.id AND l.pool = i.pool
      WHERE i.id = ANY(:ids)
      ORDER BY i.id, l.id
     """

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -118,7 +118,8 @@ async def create_listing(
             updated_at=now,
         )
         .on_conflict_do_update(
-            index_elements=["account_id", "variant_id", "pool"],
+            index_elements=["account_id", "variant_id"],
+            index_where=text("pool = 'own'"),
             set_={"status": "requested", "status_reason": "", "version": Listing.version + 1, "updated_at": now},
             where=_left_with_its_product(),
         )
@@ -203,15 +204,15 @@ async def activate(
 
 
 async def goods_to_recognise(
-    session: AsyncSession, account_id: UUID, pool: str = "own"
+    session: AsyncSession, account_id: UUID, *, own: bool
 ) -> Sequence[tuple[Variant, Product]]:
-    """Variants without a listing of that pool on the account, published or not: somebody may have listed them."""
-    here = and_(Listing.variant_id == Variant.id, Listing.account_id == account_id, Listing.pool == pool)
-    listed = exists().where(here)
-    rows = await session.execute(
-        select(Variant, Product).join(Product, Product.id == Variant.product_id).where(~listed).order_by(Variant.id)
-    )
-    return [(variant, product) for variant, product in rows]
+    """Variants that somebody may have listed on the account, published or not: of our own stock those without a listing
+    there, of the channel's warehouses all, since an article may lie there under several SKUs."""
+    statement = select(Variant, Product).join(Product, Product.id == Variant.product_id).order_by(Variant.id)
+    if own:
+        here = and_(Listing.variant_id == Variant.id, Listing.account_id == account_id, Listing.pool == "own")
+        statement = statement.where(~exists().where(here))
+    return [(variant, product) for variant, product in await session.execute(statement)]
 
 
 async def variants_by_external_id(session: AsyncSession, account_id: UUID) -> dict[str, UUID]:

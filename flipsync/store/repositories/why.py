@@ -311,6 +311,7 @@ async def decision_of_effect(session: AsyncSession, effect_id: UUID) -> UUID | N
 # -- the goods and the orders -----------------------------------------------------------------------------------------
 
 
+_OF_OUR_SHELF = and_(Listing.pool == "own", StockItem.id == Allocation.stock_item_id)
 _STORED_BY_THE_CHANNEL = and_(
     Listing.pool != "own", StockItem.variant_id == Listing.variant_id, StockItem.pool == Listing.pool
 )
@@ -330,7 +331,7 @@ async def listings(
         select(Listing, MarketplaceAccount, Allocation, StockItem)
         .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
         .outerjoin(Allocation, Allocation.listing_id == Listing.id)
-        .outerjoin(StockItem, or_(StockItem.id == Allocation.stock_item_id, _STORED_BY_THE_CHANNEL))
+        .outerjoin(StockItem, or_(_OF_OUR_SHELF, _STORED_BY_THE_CHANNEL))
         .where(or_(Listing.id.in_(ids), Listing.variant_id.in_(variant_ids)))
         .order_by(MarketplaceAccount.name, Listing.sku)
         .limit(limit)

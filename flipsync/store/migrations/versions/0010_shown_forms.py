@@ -18,14 +18,14 @@ def upgrade() -> None:
     for table in ("listing", "customer_order"):
         op.add_column(table, sa.Column("pool", sa.String(), nullable=False, server_default="own"))
     op.drop_constraint(op.f("uq_listing_account_id_variant_id"), "listing", type_="unique")
-    op.create_unique_constraint(
-        op.f("uq_listing_account_id_variant_id_pool"), "listing", ["account_id", "variant_id", "pool"]
+    op.create_index(
+        "uq_listing_own", "listing", ["account_id", "variant_id"], unique=True, postgresql_where=sa.text("pool = 'own'")
     )
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM listing WHERE pool <> 'own'")
-    op.drop_constraint(op.f("uq_listing_account_id_variant_id_pool"), "listing", type_="unique")
+    op.drop_index("uq_listing_own", table_name="listing")
     op.create_unique_constraint(op.f("uq_listing_account_id_variant_id"), "listing", ["account_id", "variant_id"])
     for table in ("customer_order", "listing"):
         op.drop_column(table, "pool")
