@@ -74,6 +74,7 @@ class Look:
                 await self._orders()
             self.memory.expects(await self.expect())
             await self._listings()
+            self.memory.expects(await self.expect())  # what we changed meanwhile ourselves is nobody else's doing
             if self.memory.expects_webhooks and self._due("subscriptions", self.pace.subscriptions):
                 self.memory.saw_subscriptions(await self.connector.subscriptions())
         except ChannelError:

@@ -332,7 +332,9 @@ def test_lists_that_leave_out_or_repeat() -> None:
 def test_orders_that_are_missing_strange_or_not_known() -> None:
     world = World()
     first, second = world.order("o1"), world.order("o2")
-    world.hears("o1").hears("o2").passes(10).lists(first)
+    world.hears("o1").hears("o2").passes(5).lists(first)
+    assert world.memory.missing_from_list(world.memory.began, {"o1"}) == [], "lists may lag behind"
+    world.passes(10).lists(first)
     assert world.memory.missing_from_list(world.memory.began, {"o1"}) == ["o2"]
     world.memory.orders_left_out["o2"] = world.memory.now()
     assert world.causes == ["orders-missing"]
@@ -370,3 +372,21 @@ def test_evidence_is_for_people_and_short() -> None:
     (finding,) = world.look().watch.findings()
     assert finding.evidence == ("SKU-a (a) is not known there",)
     assert finding.since.tzinfo is not None and finding.known.hint
+
+
+def test_a_permission_that_we_never_had_is_not_lost() -> None:
+    world = World()
+    for _ in range(30):
+        world.call().passes(20)
+        world.memory.saw_call(CallSeen(path="/fees", writes=False, status=403, message="missing scope", auth=True))
+        world.memory.saw_call(CallSeen(path="/fees", writes=False, status=403, message="missing scope", auth=True))
+        world.call()
+    assert world.causes == []
+    assert world.refused(403, "missing scope").call().causes == ["scope-lost"], "listings were read before"
+
+
+def test_what_we_change_ourselves_is_not_judged() -> None:
+    world = World()
+    world.books["a"] = Expected("SKU-a", 10, dollars(2000), busy=True)
+    world.shown["a"] = {"status": "ended", "title": "New title"}
+    assert world.look().causes == []

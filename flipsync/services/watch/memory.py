@@ -15,6 +15,8 @@ from flipsync.domain.money import Money
 _CALLS, _ROWS = 400, 1000
 #: real seconds after which a delivery that was known is a replay and not a vendor's second try
 REPLAY = 15.0
+#: real seconds that a list may lag behind what is told by webhook or shown when asked for
+LAGS = 10.0
 Field_ = Literal["quantity", "price"]
 
 
@@ -264,8 +266,8 @@ class Memory:
             self.list_empty_at = now
 
     def missing_from_list(self, since: float, seen: set[str]) -> list[str]:
-        """Orders we know of that a list of what was placed since then should have had; the last seconds' are spared."""
-        until = self.within(4)
+        """Orders we know of that a list of what was placed since then should have had; the newest are spared."""
+        until = self.within(LAGS)
         known = [key for key, sale in self.sales.items() if since < sale.placed and sale.first_seen < until]
         return [key for key in known if key not in seen]
 

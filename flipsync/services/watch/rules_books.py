@@ -86,8 +86,8 @@ def _identity(memory: Memory, rows: list[Row]) -> Iterator[Found]:
     for row in rows:
         state, first = row.state, memory.first_state.get(row.listing)
         name = f"{row.expected.sku} ({row.listing})"
-        if row.expected.busy and state is None:
-            continue
+        if row.expected.busy:
+            continue  # what we are changing ourselves is not judged
         if state is None:
             yield "listing-gone", row.at, [f"{name} is not known there"]
         elif state.sku != row.expected.sku:

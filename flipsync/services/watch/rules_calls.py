@@ -23,6 +23,7 @@ _FORM = re.compile(r"cannot be used|holds no data", re.I)
 _QUEUE = re.compile(
     r"QueueDoesNotExist|NonExistentQueue|InvalidClientTokenId|SignatureDoesNotMatch|MissingAuthenticationToken"
 )
+_ID = re.compile(r"\d|%|^[A-Z]|-")
 #: real seconds that the rules look back, and that what passed is still told
 _WINDOW = 90.0
 _SKEW = 120.0
@@ -97,14 +98,27 @@ def _refused(memory: Memory, calls: list[tuple[float, CallSeen]], since: float) 
             yield "access-revoked", at, [words, "new tokens are refused too"]
     elif _EXPIRED.search(words):
         yield "access-ended", at, [words]
-    elif _SCOPE.search(words):
+    elif _SCOPE.search(words) and (said is None or _had(memory, said)):
         yield "scope-lost", at, [words]
     elif _SECRET.search(words):
         yield "secret-rotated", at, [words]
-    elif later_fine and len(bad) > 1:
+    elif later_fine and len(bad) > 1 and said is not None and _had(memory, said):
         yield "scope-lost", at, [words, f"{len(later_fine)} other calls were answered meanwhile"]
     elif not later_fine:
         yield "access-revoked", at, [words]
+
+
+def _had(memory: Memory, refused: CallSeen) -> bool:
+    """Whether calls of this kind were answered before, so that what is refused now was ours; a new watch assumes so."""
+    if memory.now() - memory.began < memory.as_business(_WINDOW):
+        return True
+    kind = _kind(refused)
+    return any(_fine(call) and _kind(call) == kind for _, call in memory.calls)
+
+
+def _kind(call: CallSeen) -> tuple[bool, str]:
+    """Reads or writes of one resource: the path without ids."""
+    return call.writes, "/".join(part for part in call.path.split("/") if part and not _ID.search(part))
 
 
 def _is_refusal(call: CallSeen) -> bool:
