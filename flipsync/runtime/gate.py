@@ -87,6 +87,8 @@ class Gate:
         verdict = self._firewall.check(proposal)
         if isinstance(verdict, Ask | Deny):
             words = " ".join(reason.words for reason in verdict.reasons)
+            if isinstance(verdict, Ask) and await self._is_asked(unit, listing_id):
+                return Verdict.deny("price-firewall", f"The owner is asked about this listing's price already. {words}")
             return Verdict(answer=verdict.verdict, rule="price-firewall", reason=words)
         allowed = verdict.to if isinstance(verdict, Clamp) else price
         if proposal.current is not None and allowed != proposal.current:
@@ -102,6 +104,13 @@ class Gate:
             why = " ".join(reason.words for reason in verdict.reasons)
             return Verdict.mutate("price-firewall", f"{price} became {allowed}: {why}", signed)
         return Verdict(answer="proceed", rule="price-firewall", reason="within all bounds; signed", command=signed)
+
+    @staticmethod
+    async def _is_asked(unit: UnitOfWork, listing_id: UUID) -> bool:
+        """Whether a question about this listing's price is open: while a brake holds, one is enough."""
+        about = (ChangePrice.type_name(), "listing", listing_id)
+        questions = await decision_rows.open_questions(unit.session)
+        return any(about in waiting for waiting in questions.values())
 
     async def _catalogue_size(self, unit: UnitOfWork, currency: str) -> brakes.CatalogueSize:
         """Counted now and then: a catalogue of many thousands does not change its size between two prices."""

@@ -38,6 +38,7 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.store.models import SignedMove
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings
 from flipsync.store.unit_of_work import UnitOfWork
@@ -274,6 +275,33 @@ async def claims(house: House) -> tuple[UUID, UUID]:
         commands.append(PublishListing(account_id=house.account.id, listing_id=listing, offer=offer))
     decision_id = await house.record("base_market", Decision.propose(*commands, why="requested", confidence=0.95))
     return decision_id, commands[1].listing_id
+
+
+async def test_a_price_a_brake_holds_is_asked_about_once_and_leaves_on_a_yes(house: House) -> None:
+    async with house.shop.unit() as unit:
+        unit.session.add(
+            SignedMove(
+                tenant_id=house.shop.tenant_id,
+                listing_id=house.listing,
+                currency="USD",
+                from_minor=1,
+                to_minor=2,
+                risk_minor=50_000,
+                certificate_sha256="x",
+                at=unit.now,
+            )
+        )
+    held = await house.record("pricing", Decision.propose(house.price(3100), why="rivals", confidence=0.9))
+    again = await house.record("pricing", Decision.propose(house.price(3050), why="rivals", confidence=0.9))
+    assert (await house.state(held), await house.verdicts(held)) == ("awaiting", ["ask"])
+    assert await house.verdicts(again) == ["deny"], "the owner is asked already"
+    questions = await house.shop.rows("SELECT question, state FROM approval")
+    assert [row.state for row in questions] == ["open"] and "revenue at risk" in questions[0].question
+    assert await house.outbox() == []
+    await house.answer(approved=True)
+    await house.run("executive")
+    assert await house.verdicts(held) == ["proceed"]
+    assert await house.outbox() == [("ChangePrice", "pending")]
 
 
 async def test_a_consent_publishes_what_waited_for_it_and_nothing_twice(house: House) -> None:
