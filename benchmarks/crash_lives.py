@@ -17,8 +17,9 @@ from sqlalchemy import text
 
 from benchmarks.crash_steps import Steps
 from flipsync.connectors.base import Unlimited
+from flipsync.runtime.carrying_out import CARRIED_OUT
 from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.effects import CARRIED_OUT, EffectWorker
+from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.runner import AgentRunner

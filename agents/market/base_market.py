@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from flipsync.domain.channel import Offer
-from flipsync.domain.channel_fault import CAUSES, Cause
 from flipsync.domain.commands import (
     AdoptListing,
     Command,
@@ -37,6 +34,7 @@ from flipsync.domain.events import (
 )
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.edit_settling import settle
+from flipsync.services.fault_mending import mend
 
 ChannelEvent = (
     ListingRequested
@@ -152,14 +150,9 @@ class BaseMarketAgent(Agent[ChannelEvent]):
             return Decision.hold("the variant has no price: set one", evidence=evidence)
         if not found.differs and not event.again:
             return Decision.hold("the channel was told all of it already", evidence=evidence)
-        return Decision.propose(
-            ReviseListing(account_id=found.account_id, listing_id=event.listing_id, offer=found.offer),
-            why="the channel is to show our words again"
-            if event.again
-            else "the product was edited since the channel was told",
-            confidence=0.95,
-            evidence=evidence,
-        )
+        revise = ReviseListing(account_id=found.account_id, listing_id=event.listing_id, offer=found.offer)
+        why = "the channel is to show our words again" if event.again else "the product was edited since it was told"
+        return Decision.propose(revise, why=why, confidence=0.95, evidence=evidence)
 
     async def recognise(self, event: ListingRecognised, ctx: Context) -> Decision[ChannelCommand]:
         """A listing that reads like goods of ours: whether it is the same article is for the owner to say."""
@@ -182,46 +175,27 @@ class BaseMarketAgent(Agent[ChannelEvent]):
 
     async def check_listings(self, event: ListingCheckDue, ctx: Context) -> Decision[ChannelCommand]:
         """Compare the channel with our books, and see to webhooks that may have gone."""
-        compare = VerifyListings(account_id=event.account_id)
+        commands: list[Command] = [VerifyListings(account_id=event.account_id)]
         url = (await ctx.services.profile()).settings.webhook_base_url if self.drops_webhooks else None
-        if url is None:
-            return Decision.propose(compare, why="time to compare the channel with us")
+        if url is not None:
+            commands.append(EnsureWebhooks(account_id=event.account_id, callback_url=url))
         return Decision.propose(
-            compare,
-            EnsureWebhooks(account_id=event.account_id, callback_url=url),
-            why="time to compare the channel with us and to see that its webhooks are on",
+            *commands, why="time to compare the channel, and its webhooks if it drops them, with us"
         )
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
         """See what the channel offers already, and subscribe to its webhooks when it can reach us."""
-        survey = SurveyListings(account_id=event.account_id)
         url = (await ctx.services.profile()).settings.webhook_base_url
+        commands: list[Command] = [SurveyListings(account_id=event.account_id)]
+        if url is not None:
+            commands.append(EnsureWebhooks(account_id=event.account_id, callback_url=url))
+        commands.append(PullOrders(account_id=event.account_id))
+        orders = "subscribe to its webhooks and fetch its orders"
         if url is None:
-            return Decision.propose(
-                survey,
-                PullOrders(account_id=event.account_id),
-                why="a new account: see what it offers; no public address for webhooks is set, so orders are polled",
-            )
-        return Decision.propose(
-            survey,
-            EnsureWebhooks(account_id=event.account_id, callback_url=url),
-            PullOrders(account_id=event.account_id),
-            why="a new account: see what it offers, subscribe to its webhooks and fetch its orders",
-        )
+            orders = "no public address for webhooks is set, so orders are polled"
+        return Decision.propose(*commands, why=f"a new account: see what it offers; {orders}")
 
     async def mend(self, event: ChannelFaultFound, ctx: Context) -> Decision[ChannelCommand]:
-        """What can be mended without the owner: subscriptions, and what our books lack. The rest is told as it is."""
-        evidence = [Evidence(kind="channel_fault", id=event.fault_id, note="; ".join(event.evidence)[:300])]
-        known, account = CAUSES.get(cast(Cause, event.cause)), await ctx.services.accounts.get(event.account_id)
-        if known is None or account is None or account.status == "disconnected":
-            return Decision.hold("the account is not connected any more", evidence=evidence)
-        commands: list[Command] = []
+        """What can be mended without the owner is; the rest is told as it is."""
         url = self.notices_go_to or (await ctx.services.profile()).settings.webhook_base_url
-        if known.remedy == "resubscribe" and url is not None:
-            commands.append(EnsureWebhooks(account_id=account.id, callback_url=url))
-        if known.remedy in ("resubscribe", "pull", "verify"):
-            commands.append(PullOrders(account_id=account.id))
-        commands += [VerifyListings(account_id=account.id)] * (known.remedy == "verify")
-        if not commands:
-            return Decision.hold(f"{known.says}. What to do: {known.hint}", evidence=evidence)
-        return Decision.propose(*commands, why=f"{account.name}: {known.says}", confidence=0.9, evidence=evidence)
+        return mend(event, await ctx.services.accounts.get(event.account_id), url)

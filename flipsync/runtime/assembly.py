@@ -6,8 +6,9 @@ import importlib
 from collections.abc import Sequence
 from datetime import timedelta
 
+from flipsync.runtime.carrying_out import CARRIED_OUT
 from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.effects import CARRIED_OUT, EffectWorker
+from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, Mailbox, RedisWaker

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,8 +30,9 @@ from flipsync.domain.commands import PRIORITY_LAST_UNIT
 from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFound, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
-from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime import channel_reads
 from flipsync.runtime.bulk_writes import BulkWrites, Desk, Lot, divide
+from flipsync.runtime.carrying_out import carry_out
 from flipsync.runtime.channel_check import ChannelCheck, watch_of
 from flipsync.runtime.channel_writes import Done, Job, PooledGrants
 from flipsync.runtime.leases import Leases
@@ -39,7 +40,7 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
 from flipsync.runtime.watched import WatchedConnector, WatchedLimiter
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts, warehouses
+from flipsync.services import accounts
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -275,7 +276,7 @@ class EffectWorker:
             return
         job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled, link.check)
         try:
-            done = await _perform(job, command)
+            done = await carry_out(job, command)
         except ChannelError as error:
             await self._note_failure(link, error)
             await self._fail(effect, started_at, error, link.account)
@@ -435,79 +436,3 @@ class EffectWorker:
                     account_id=link.account.id, vendor=link.account.vendor, healthy=healthy, cause=cause
                 )
             )
-
-
-_WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
-    c.PublishListing: channel_writes.publish,
-    c.ReviseListing: channel_writes.revise,
-    c.ChangePrice: channel_writes.change_price,
-    c.SetChannelQuantity: channel_writes.set_quantity,
-    c.EndListing: channel_writes.end,
-    c.ConfirmShipment: channel_writes.confirm_shipment,
-    c.EnsureWebhooks: channel_writes.ensure_webhooks,
-}
-
-
-async def _pull_orders(job: Job) -> str:
-    found = await job.pulls.fresh(job.cause)
-    if job.connector.has_queue and job.pulls.list_is_due():
-        # what the queue lost is still in the list
-        found += await channel_reads.pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
-    return f"{found} orders new or changed"
-
-
-async def _pull_rivals(job: Job) -> str:
-    changed = await channel_reads.pull_rivals(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
-    return f"rivals of {changed} listings changed"
-
-
-async def _verify_listings(job: Job) -> str:
-    settle = job.account.config.settle_seconds
-    drifted = await channel_reads.verify_listings(
-        job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
-    )
-    return f"{drifted} listings drifted"
-
-
-async def _survey_listings(job: Job) -> str:
-    return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
-
-
-async def _pull_refunds(job: Job) -> str:
-    found = await channel_reads.pull_refunds(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
-    return f"{found} orders with new refunds"
-
-
-async def _pull_warehouse(job: Job) -> str:
-    await _pull_orders(job)  # what the warehouse sold and nobody booked yet would look like a loss
-    units = [each async for each in job.connector.warehouse()]
-    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
-        changed = await warehouses.reconcile(unit, job.account.id, job.account.vendor, units)
-    return f"{len(units)} SKUs in the channel's warehouses, {changed} of ours differed"
-
-
-async def _check_channel(job: Job) -> str:
-    return await job.check.run(job.cause)
-
-
-_READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
-    c.PullOrders: _pull_orders,
-    c.PullRivals: _pull_rivals,
-    c.VerifyListings: _verify_listings,
-    c.SurveyListings: _survey_listings,
-    c.PullWarehouse: _pull_warehouse,
-    c.PullRefunds: _pull_refunds,
-    c.CheckChannel: _check_channel,
-}
-
-#: what agents may propose to the outside; the graph checks their declarations against it at boot
-CARRIED_OUT = frozenset(_WRITES) | frozenset(_READS)
-
-
-async def _perform(job: Job, command: c.Command) -> Done:
-    if type(command) in _WRITES:
-        return await _WRITES[type(command)](job, command)
-    read = _READS.get(type(command))
-    if read is None:
-        raise Rejected(f"no handler carries out {command.type_name()}")
-    return Done(await read(job))

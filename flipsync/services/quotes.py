@@ -120,8 +120,9 @@ def proposal_for(
         start_14d=here_money(amount_minor=moves[0][1] if moves else row.current_minor or price.amount_minor),
         market_floor=lowest,
         market_ceiling=highest,
-        catalogue_listings=hour.size.listings,
-        catalogue_value=here_money(amount_minor=hour.size.value_minor),
+        # the listing asked about is one of them, on sale yet or not
+        catalogue_listings=max(hour.size.listings, 1),
+        catalogue_value=here_money(amount_minor=max(hour.size.value_minor, price.amount_minor)),
         catalogue_moved_1h=hour.others_moved,
         at_risk_1h=here_money(amount_minor=hour.at_risk_minor),
         released=released,

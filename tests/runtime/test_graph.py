@@ -12,7 +12,7 @@ from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.events import CostChanged, DecisionEscalated, OrderReady
 from flipsync.runtime.agent import Agent, AgentSpec, Context
-from flipsync.runtime.effects import CARRIED_OUT
+from flipsync.runtime.carrying_out import CARRIED_OUT
 from flipsync.runtime.graph import RECORDED_ONLY, Graph
 
 

@@ -1,0 +1,88 @@
+"""Which handler carries out which command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from flipsync.domain import commands as c
+from flipsync.domain.errors import Rejected
+from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime.channel_writes import Done, Job
+from flipsync.services import warehouses
+
+_WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
+    c.PublishListing: channel_writes.publish,
+    c.ReviseListing: channel_writes.revise,
+    c.ChangePrice: channel_writes.change_price,
+    c.SetChannelQuantity: channel_writes.set_quantity,
+    c.EndListing: channel_writes.end,
+    c.ConfirmShipment: channel_writes.confirm_shipment,
+    c.EnsureWebhooks: channel_writes.ensure_webhooks,
+}
+
+
+async def _pull_orders(job: Job) -> str:
+    found = await job.pulls.fresh(job.cause)
+    if job.connector.has_queue and job.pulls.list_is_due():
+        # what the queue lost is still in the list
+        found += await channel_reads.pull_orders(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"{found} orders new or changed"
+
+
+async def _pull_rivals(job: Job) -> str:
+    changed = await channel_reads.pull_rivals(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"rivals of {changed} listings changed"
+
+
+async def _verify_listings(job: Job) -> str:
+    settle = job.account.config.settle_seconds
+    drifted = await channel_reads.verify_listings(
+        job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
+    )
+    return f"{drifted} listings drifted"
+
+
+async def _survey_listings(job: Job) -> str:
+    return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+
+
+async def _pull_refunds(job: Job) -> str:
+    found = await channel_reads.pull_refunds(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    return f"{found} orders with new refunds"
+
+
+async def _pull_warehouse(job: Job) -> str:
+    await _pull_orders(job)  # what the warehouse sold and nobody booked yet would look like a loss
+    units = [each async for each in job.connector.warehouse()]
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        changed = await warehouses.reconcile(unit, job.account.id, job.account.vendor, units)
+    return f"{len(units)} SKUs in the channel's warehouses, {changed} of ours differed"
+
+
+async def _check_channel(job: Job) -> str:
+    return await job.check.run(job.cause)
+
+
+_READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
+    c.PullOrders: _pull_orders,
+    c.PullRivals: _pull_rivals,
+    c.VerifyListings: _verify_listings,
+    c.SurveyListings: _survey_listings,
+    c.PullWarehouse: _pull_warehouse,
+    c.PullRefunds: _pull_refunds,
+    c.CheckChannel: _check_channel,
+}
+
+#: what agents may propose to the outside; the graph checks their declarations against it at boot
+CARRIED_OUT = frozenset(_WRITES) | frozenset(_READS)
+
+
+async def carry_out(job: Job, command: c.Command) -> Done:
+    """Raises Rejected, Retryable or OutcomeUnknown."""
+    if type(command) in _WRITES:
+        return await _WRITES[type(command)](job, command)
+    read = _READS.get(type(command))
+    if read is None:
+        raise Rejected(f"no handler carries out {command.type_name()}")
+    return Done(await read(job))
