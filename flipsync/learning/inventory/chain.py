@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import lil_matrix
 
-from flipsync.learning.protocol import minimise
+from flipsync.learning.search import minimise
 from flipsync.learning.simulator import Array, Simulator
 
 PERIODS, MEAN, DISCOUNT = 30, 20.0, 0.97

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import poisson
 
-from flipsync.learning.protocol import minimise
+from flipsync.learning.search import minimise
 from flipsync.learning.simulator import Array, Ints, Simulator
 
 MEAN, HOLDING = 5.0, 1.0

@@ -97,7 +97,7 @@ class BayesFirm(Firm):
     name = "ours"
 
     def __init__(
-        self, *, particles: int = 600, memory: int = 40, step: float = 0.03, floor: float = FLOOR, calm: float = 0.05
+        self, *, particles: int = 600, memory: int = 40, step: float = 0.03, floor: float = FLOOR, calm: float = 0.0
     ) -> None:
         self.particles, self.memory, self.step, self.floor, self.calm = particles, memory, step, floor, calm
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from flipsync.learning.protocol import minimise
+from flipsync.learning.search import minimise
 from flipsync.learning.simulator import Array, Simulator
 
 RATE = 20.0
