@@ -288,7 +288,8 @@ class EffectWorker:
             unknown = OutcomeUnknown(f"{type(error).__name__}: {error}")
             await self._fail(effect, started_at, unknown, link.account)
             return
-        await self._note_success(link)
+        if not isinstance(command, c.CheckChannel):  # which ends well however the channel is
+            await self._note_success(link)
         await self._confirm(effect, started_at, done)
 
     async def _confirm(self, effect: ClaimedEffect, started_at: datetime, done: Done) -> None:
@@ -409,6 +410,8 @@ class EffectWorker:
         """Seconds to wait before trying: the account is paused (reads go on), or its circuit is open."""
         if link.account.status == "paused" and command.scope == "external":
             return _PAUSED_LOOK
+        if isinstance(command, c.CheckChannel):
+            return 0.0
         return max(0.0, link.open_until - time.monotonic())
 
     async def _note_failure(self, link: _Link, error: ChannelError) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from flipsync.sandbox import lenses as use
+from flipsync.sandbox import tampering as tamper
 from flipsync.sandbox.acts import (
     Act,
     Body,
@@ -100,12 +101,12 @@ _ROWS: tuple[tuple[str, Family, str, tuple[Channel, ...], Callable[[], Act]], ..
     ("account-suspended", "auth", "account-suspended", ALL, _refuse(_say("suspended"))),
     ("token-endpoint-down", "auth", "token-endpoint-down", TOKENS, partial(Revoke, (503, "unavailable", "Later"))),
     # delivery
-    ("webhooks-deleted", "delivery", "webhooks-missing", ALL, partial(Tamper, use.drop_subscriptions)),
+    ("webhooks-deleted", "delivery", "webhooks-missing", ALL, partial(Tamper, tamper.drop_subscriptions)),
     ("order-webhooks-deleted", "delivery", "webhook-topic-missing", ALL,
-     partial(Tamper, use.drop_order_topics)),
+     partial(Tamper, tamper.drop_order_topics)),
     ("webhooks-paused", "delivery", "webhooks-paused", ("woo", "custom", "ebay"),
-     partial(Tamper, use.pause_subscriptions)),
-    ("webhooks-moved", "delivery", "webhooks-missing", ORDERLY, partial(Tamper, use.move_subscriptions)),
+     partial(Tamper, tamper.pause_subscriptions)),
+    ("webhooks-moved", "delivery", "webhooks-missing", ORDERLY, partial(Tamper, tamper.move_subscriptions)),
     ("webhooks-silent", "delivery", "webhooks-silent", ALL, partial(Deliver, use.lost())),
     ("webhooks-lossy", "delivery", "webhooks-lossy", ALL, partial(Deliver, use.lost(0.5))),
     ("webhooks-late", "delivery", "webhooks-late", CALLED, partial(Deliver, use.held(30.0))),
@@ -149,23 +150,23 @@ _ROWS: tuple[tuple[str, Family, str, tuple[Channel, ...], Callable[[], Act]], ..
     ("channel-down", "reads", "channel-down", ALL, _refuse(_DOWN)),
     ("channel-in-maintenance", "reads", "channel-maintenance", ALL, _refuse(_MAINTENANCE)),
     # limits
-    ("limit-lower", "limits", "limit-lower", ALL, _refuse(use.too_many(1), "api", 0.5)),
-    ("limit-lower-announced", "limits", "limit-lower", ("shopify", "amazon"), partial(Drain, use.slower)),
-    ("limit-shared", "limits", "limit-shared", ("shopify", "ebay"), partial(Drain, use.spend_for_others)),
-    ("daily-quota-gone", "limits", "quota-gone", ALL, _refuse(use.too_many(28_800))),
+    ("limit-lower", "limits", "limit-lower", ALL, _refuse(tamper.too_many(1), "api", 0.5)),
+    ("limit-lower-announced", "limits", "limit-lower", ("shopify", "amazon"), partial(Drain, tamper.slower)),
+    ("limit-shared", "limits", "limit-shared", ("shopify", "ebay"), partial(Drain, tamper.spend_for_others)),
+    ("daily-quota-gone", "limits", "quota-gone", ALL, _refuse(tamper.too_many(28_800))),
     # catalogue
     ("listing-suppressed", "catalogue", "listing-suppressed", ("woo", "shopify", "amazon"),
-      partial(Tamper, use.suppress_listing)),
-    ("listing-ended", "catalogue", "listing-ended", ("custom", "ebay"), partial(Tamper, use.end_listing)),
-    ("listing-deleted", "catalogue", "listing-gone", ALL, partial(Tamper, use.delete_listing)),
+      partial(Tamper, tamper.suppress_listing)),
+    ("listing-ended", "catalogue", "listing-ended", ("custom", "ebay"), partial(Tamper, tamper.end_listing)),
+    ("listing-deleted", "catalogue", "listing-gone", ALL, partial(Tamper, tamper.delete_listing)),
     ("listing-merged", "catalogue", "listing-merged", ("custom", "woo", "shopify", "amazon"),
      partial(Show, use.merged)),
-    ("listing-doubled", "catalogue", "listing-doubled", ("custom", "woo"), partial(Tamper, use.double_listing)),
-    ("variation-split", "catalogue", "variation-split", ("ebay", "amazon"), partial(Tamper, use.split_variation)),
-    ("sku-changed", "catalogue", "sku-changed", ("woo", "shopify"), partial(Tamper, use.rename_sku)),
-    ("title-rewritten", "catalogue", "title-rewritten", ("custom", "woo"), partial(Tamper, use.retitle)),
-    ("price-changed-elsewhere", "catalogue", "price-changed-elsewhere", ALL, partial(Tamper, use.reprice)),
-    ("stock-changed-elsewhere", "catalogue", "stock-changed-elsewhere", ALL, partial(Tamper, use.restock)),
+    ("listing-doubled", "catalogue", "listing-doubled", ("custom", "woo"), partial(Tamper, tamper.double_listing)),
+    ("variation-split", "catalogue", "variation-split", ("ebay", "amazon"), partial(Tamper, tamper.split_variation)),
+    ("sku-changed", "catalogue", "sku-changed", ("woo", "shopify"), partial(Tamper, tamper.rename_sku)),
+    ("title-rewritten", "catalogue", "title-rewritten", ("custom", "woo"), partial(Tamper, tamper.retitle)),
+    ("price-changed-elsewhere", "catalogue", "price-changed-elsewhere", ALL, partial(Tamper, tamper.reprice)),
+    ("stock-changed-elsewhere", "catalogue", "stock-changed-elsewhere", ALL, partial(Tamper, tamper.restock)),
 )
 # fmt: on
 

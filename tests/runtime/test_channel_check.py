@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from flipsync.domain.channel_fault import Finding
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.errors import Rejected
-from flipsync.domain.events import ChannelFaultCleared, ChannelFaultFound
+from flipsync.domain.events import AccountHealthChanged, ChannelFaultCleared, ChannelFaultFound
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.runtime.watched import WatchedConnector
 from flipsync.services import accounts
@@ -57,6 +58,16 @@ async def test_credentials_that_are_refused_end_the_look_and_are_named(stall: St
     refusal = Rejected("Access denied for orders field.", vendor_code="ACCESS_DENIED", vendor_status=200, auth=True)
     stall.channel.script("orders", Step(raises=refusal))
     assert await look(stall, worker) == "scope-lost (1 new)"
+
+
+async def test_a_look_neither_waits_for_a_broken_circuit_nor_mends_it(stall: Stall, hire: Any) -> None:
+    worker = hire()
+    await look(stall, worker)
+    link = worker._links[stall.account.id]
+    link.failures, link.open_until = 20, time.monotonic() + 60
+    assert await look(stall, worker) == "as it should be"
+    assert link.failures == 20
+    assert await stall.shop.events(AccountHealthChanged) == []
 
 
 async def test_what_a_write_does_is_seen_by_the_same_watch(stall: Stall, hire: Any) -> None:
