@@ -179,9 +179,7 @@ class BaseMarketAgent(Agent[ChannelEvent]):
         url = (await ctx.services.profile()).settings.webhook_base_url if self.drops_webhooks else None
         if url is not None:
             commands.append(EnsureWebhooks(account_id=event.account_id, callback_url=url))
-        return Decision.propose(
-            *commands, why="time to compare the channel, and its webhooks if it drops them, with us"
-        )
+        return Decision.propose(*commands, why="time to compare the channel with us, and to see that it tells us")
 
     async def welcome(self, event: AccountConnected, ctx: Context) -> Decision[ChannelCommand]:
         """See what the channel offers already, and subscribe to its webhooks when it can reach us."""

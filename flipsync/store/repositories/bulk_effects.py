@@ -12,22 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.commands import PRIORITY_LAST_UNIT
 from flipsync.store.repositories.effects import URGENCY, ClaimedEffect, take_turn
 
-# Quantities of pooled stock alone: others need more than one write each.
+# Quantities of pooled stock alone: others need more than one write each. Rows are found by their account's index and
+# looked up one by one, whatever the planner believes of a table that has just grown by thousands.
 _CLAIM_MORE = text(
     """
-    WITH candidates AS (
-        SELECT e.id, e.subject_id, e.state
+    WITH waiting AS MATERIALIZED (
+        SELECT e.id, e.tenant_id, e.subject_kind, e.subject_id, e.state, e.priority
           FROM effect e
-          JOIN allocation a ON a.listing_id = e.subject_id
-          JOIN stock_item i ON i.id = a.stock_item_id AND i.mode = 'pooled'
          WHERE e.account_id = :account_id AND e.command = :set_quantity AND e.priority > :urgent
            AND coalesce(e.result ->> 'taken', '') = :taken
            AND e.finished_at IS NULL AND e.not_before <= now() AND (e.state <> 'leased' OR e.lease_until < now())
-           AND NOT EXISTS (
-               SELECT 1 FROM effect b
-                WHERE b.tenant_id = e.tenant_id AND b.subject_kind = e.subject_kind AND b.subject_id = e.subject_id
-                  AND b.state = 'leased' AND b.finished_at IS NULL AND b.lease_until >= now() AND b.id <> e.id)
-         ORDER BY e.priority, e.id LIMIT :limit
+         ORDER BY e.priority, e.id LIMIT 2 * :limit
+    ), candidates AS MATERIALIZED (
+        SELECT w.id, w.subject_id, w.state
+          FROM waiting w
+         WHERE (SELECT i.mode FROM allocation a JOIN stock_item i ON i.id = a.stock_item_id
+                 WHERE a.listing_id = w.subject_id) = 'pooled'
+           AND (SELECT count(*) FROM effect b
+                 WHERE b.tenant_id = w.tenant_id AND b.subject_kind = w.subject_kind AND b.subject_id = w.subject_id
+                   AND b.state = 'leased' AND b.finished_at IS NULL AND b.lease_until >= now() AND b.id <> w.id) = 0
+         ORDER BY w.priority, w.id LIMIT :limit
     ), chosen AS (
         SELECT DISTINCT ON (subject_id) id, state FROM candidates ORDER BY subject_id, id
     )
