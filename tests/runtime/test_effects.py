@@ -24,7 +24,7 @@ from flipsync.domain.events import (
     EffectFailed,
     PriceSet,
 )
-from flipsync.runtime import effects
+from flipsync.runtime import carrying_out, effects
 from flipsync.runtime.effects import EffectWorker, backoff
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
@@ -447,4 +447,4 @@ def test_backoff_doubles_is_jittered_and_bounded() -> None:
 def test_every_external_command_has_a_handler() -> None:
     external = {command for command in c.Command._registry.values() if command.scope == "external"}
     bases = {c.AccountCommand, c.ListingCommand}
-    assert external - bases == set(effects._WRITES)
+    assert external - bases == set(carrying_out._WRITES)
