@@ -141,6 +141,8 @@ async def run(pairs: list[tuple[NamedFault, Channel]], seeds: int, calm_days: fl
         for channel in CHANNELS if calm_days else ():
             with saying(f"{share:.2f} simulated days without faults on {channel}"):
                 alarms[channel] = await run_calm(board, channel, share, seeds)
+            for alarm in alarms[channel] if tell else ():
+                print(f"  false alarm on {channel}: {alarm}", file=sys.stderr, flush=True)
     return _result(cases, alarms, calm_days, broken)
 
 

@@ -402,10 +402,14 @@ class Deliver(Act):
     """Sees to deliveries: `how` is given the act, and what queues the delivery; False when all went as ever."""
 
     how: Callable[[Deliver, Callable[[], None]], bool]
+    #: deliveries about orders so far, this one included
+    orders: int = 0
 
     def takes(self, topic: str, resource_id: str, deliver: Callable[[], None]) -> bool:
         """Strikes count where a delivery about an order is not simply passed on."""
-        if self.how(self, deliver) and "order" in topic.lower():
+        is_order = "order" in topic.lower()
+        self.orders += is_order
+        if self.how(self, deliver) and is_order:
             self.strike()
         return True
 

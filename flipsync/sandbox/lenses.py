@@ -229,11 +229,11 @@ def late(seconds: float) -> Callable[[Write, Call, Answer, Pairs], Answer | None
 # -- what is delivered ------------------------------------------------------------------------------------------------
 
 
-def held(seconds: float, share: float = 1.0) -> Delivery:
-    """A share of the deliveries comes that much later."""
+def held(seconds: float, every: int = 1) -> Delivery:
+    """Deliveries come that much later, or those of each n-th order."""
 
     def how(act: Deliver, deliver: Callable[[], None]) -> bool:
-        holds = act.at.rng.random() < share
+        holds = act.orders % every == 1 % every
         if holds:
             act.at.later(seconds, deliver)
         else:
@@ -243,11 +243,11 @@ def held(seconds: float, share: float = 1.0) -> Delivery:
     return how
 
 
-def lost(share: float = 1.0) -> Delivery:
-    """A share of the deliveries never comes."""
+def lost(every: int = 1) -> Delivery:
+    """Deliveries never come, or those of each n-th order."""
 
     def how(act: Deliver, deliver: Callable[[], None]) -> bool:
-        loses = act.at.rng.random() < share
+        loses = act.orders % every == 1 % every
         if not loses:
             deliver()
         return loses

@@ -234,7 +234,10 @@ def shown_after(world: World, quantity: int) -> World:
 def test_writes_that_are_not_done() -> None:
     world = World().writes("a", 4).passes(2).look()
     assert world.causes == [], "it may take a moment"
-    assert world.passes(20).look().causes == ["write-ignored"]
+    assert world.passes(14).look().causes == [], "nothing else has moved: what is read may be old"
+    assert world.sale("b").passes(2).look().causes == ["write-ignored"]
+    still = World().writes("a", 4).passes(30).look()
+    assert still.causes == ["write-ignored"], "but not as old as that"
 
 
 @pytest.mark.parametrize(

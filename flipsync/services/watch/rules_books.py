@@ -242,7 +242,10 @@ def _quantities(memory: Memory, rows: list[Row]) -> Iterator[Found]:
 
 
 def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -> Iterator[Found]:
-    """What a difference says of the last write: `more` is how much more is shown than should be."""
+    """What a difference says of the last write: `more` is how much more is shown than should be.
+
+    A write is ignored sooner where other things have moved since: where nothing moves, what is read may be old.
+    """
     if row.at <= write.at:
         return
     undone = 0 if write.before is None else write.before - write.value
@@ -253,7 +256,7 @@ def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -
     if undone and more == undone:
         if write.seen_done is not None:
             yield "write-reverted", write.undone_again or row.at, [words, "it was done, and is not any more"]
-        elif write.answered and looked >= _SETTLES:
+        elif write.answered and looked >= (_SETTLES if memory.moved_at > write.at else 2 * _SETTLES):
             yield "write-ignored", write.at, [words, f"{age:.0f} s after it was answered"]
     elif write.what == "price":
         if write.seen_done is None:
@@ -269,11 +272,11 @@ def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -
 
 
 def _no_sale(memory: Memory, row: Row) -> bool:
-    """Whether fewer units than expected are no sale that we have not been told of yet: orders were listed since."""
-    if row.lasted < _LASTS:
-        return False
-    shown = row.at - row.lasted * memory.speed
-    return memory.listed_at > shown if memory.lists_orders else row.lasted > memory.fetches_every + 2
+    """Whether fewer units than expected are no sale that we have not been told of yet: orders were listed since.
+
+    Where they may not be listed often, nobody can tell.
+    """
+    return memory.lists_orders and row.lasted >= _LASTS and memory.listed_at > row.at - row.lasted * memory.speed
 
 
 def _delayed(memory: Memory) -> Iterator[Found]:

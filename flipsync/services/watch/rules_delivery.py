@@ -10,7 +10,7 @@ from flipsync.services.watch.rules_calls import Found
 #: real seconds: how far back; after which a delivery is missed; and from which one that came is late
 _WINDOW, _MISSED, _LATE = 120.0, 36.0, 20.0
 #: real seconds by which a later fact has overtaken an earlier one: twice this little, or once by far
-_OVERTAKEN, _BY_FAR = 3.0, 8.0
+_OVERTAKEN, _BY_FAR = 1.5, 8.0
 #: how many later sales that were told of make one that was not a lost one
 _OTHERS = 3
 
@@ -98,7 +98,7 @@ def _unheard(memory: Memory, since: float) -> Iterator[Found]:
     """Sales that another way told us of, and no delivery."""
     overdue = memory.within(_MISSED + memory.fetches_every)
     start = max(since, memory.began)
-    known = [sale for sale in memory.sales.values() if sale.placed >= start]
+    known = [sale for key, sale in memory.sales.items() if sale.placed >= start and key not in memory.strangers]
     missed = [sale for sale in known if sale.heard is None and sale.placed < overdue]
     if not missed:
         yield from _untold(memory)
