@@ -245,6 +245,14 @@ async def test_one_effect_of_a_subject_at_a_time(stall: Stall) -> None:
     assert [effect.id for effect in await claim(stall.shop)] == [second]
 
 
+async def test_orders_are_fetched_while_ten_thousand_listings_are_compared(stall: Stall) -> None:
+    compare = await stall.shop.enqueue(c.VerifyListings(account_id=stall.account.id), stall.account)
+    assert [effect.id for effect in await claim(stall.shop)] == [compare]
+    pull = await stall.shop.enqueue(c.PullOrders(account_id=stall.account.id), stall.account)
+    await stall.shop.enqueue(c.PullOrders(account_id=stall.account.id), stall.account)
+    assert [effect.id for effect in await claim(stall.shop)] == [pull], "one of a kind at a time"
+
+
 async def test_many_workers_never_claim_the_same_effect(stall: Stall, channels: Channels) -> None:
     for _ in range(8):
         other = await Stall(stall.shop, channels).open(units=1)

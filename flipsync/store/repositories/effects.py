@@ -71,7 +71,8 @@ _CLAIM = text(
     ), candidates AS (
         SELECT waiting.*, account.id AS account_id
           FROM account CROSS JOIN LATERAL (
-            SELECT e.id, e.subject_kind, e.subject_id, e.priority, e.state
+            SELECT e.id, e.subject_kind, e.subject_id, e.priority, e.state,
+                   CASE WHEN e.subject_kind = 'account' THEN e.command ELSE '' END AS lane
               FROM effect e
              WHERE e.account_id = account.id AND e.priority <= :up_to
                AND e.finished_at IS NULL AND e.not_before <= now()
@@ -83,11 +84,12 @@ _CLAIM = text(
                     WHERE b.tenant_id = e.tenant_id AND b.subject_kind = e.subject_kind
                       AND b.subject_id = e.subject_id AND b.state = 'leased' AND b.finished_at IS NULL
                       AND b.lease_until >= now() AND b.id <> e.id
-                      AND NOT (b.bulk AND e.priority <= :urgent))
+                      AND NOT (b.bulk AND e.priority <= :urgent)
+                      AND (e.subject_kind <> 'account' OR b.command = e.command))
              ORDER BY e.priority, e.id LIMIT 4 * :limit) AS waiting
     ), next AS (
-        SELECT DISTINCT ON (subject_kind, subject_id) id, priority, state, account_id
-        FROM candidates ORDER BY subject_kind, subject_id, priority, id
+        SELECT DISTINCT ON (subject_kind, subject_id, lane) id, priority, state, account_id
+        FROM candidates ORDER BY subject_kind, subject_id, lane, priority, id
     ), turns AS (
         SELECT id, priority, state,
                coalesce((CAST(:busy AS json) ->> CAST(account_id AS text))::int, 0)
