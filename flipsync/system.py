@@ -218,6 +218,7 @@ class System:
         self._say = say
         self._effect_workers = effect_workers
         self._extra = extra_environment or {}
+        self._before: dict[str, str | None] = {}
         self.instance = Instance(self.home, report=self._part_event)
         self.head = RayHead(self.home)
         self.sandbox: SandboxProcess | None = None
@@ -271,6 +272,7 @@ class System:
 
     def start_runtime(self) -> None:
         """Ray, the supervisor with agents and effect workers, and the API behind HAProxy."""
+        self._before = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
         self.head.start()
         self.instance.record("ray", PartState(url=self.head.address, embedded=True))
@@ -320,6 +322,12 @@ class System:
             self.sandbox.stop()
             self.sandbox = None
         self.instance.close()
+        for name, value in self._before.items():  # another system in this process has addresses of its own
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
 
     def _part_event(self, event: PartEvent) -> None:
         if event.kind == "started":
