@@ -26,7 +26,7 @@ CATALOGUE = Path(__file__).parents[2] / "flipsync" / "catalogues" / "default.csv
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     clock = ScaledClock(utc_now(), utc_now(), SPEED)
-    before = ours()
+    before = dict(os.environ)
     with System(
         tmp_path_factory.mktemp("system"),
         port=0,
@@ -39,11 +39,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         )
         running.start_runtime()
         yield running
-    assert ours() == before, "whatever starts in this process later would find the addresses of this one"
-
-
-def ours() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("FLIPSYNC_")}
+    left = {name for name in running.environment if os.environ.get(name) != before.get(name)}
+    assert left == set(), "whatever starts in this process later would find the addresses of this one"
 
 
 def kill(words: str, home: Path) -> int:
