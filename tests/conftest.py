@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from amazon_models import Models, models_at
 from argon2 import PasswordHasher
 from whole_system import WholeSystem, running
 
@@ -35,6 +36,12 @@ def contracts() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no vendor contracts at {folder}: set FLIPSYNC_CONTRACTS")
     return folder
+
+
+@pytest.fixture
+def models(contracts: Path) -> Models:
+    """Amazon's models, to hold requests and answers against."""
+    return models_at(contracts)
 
 
 @pytest.fixture(scope="session")

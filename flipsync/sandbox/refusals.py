@@ -45,17 +45,6 @@ SAID: dict[str, dict[Channel, Said]] = {
             "The access token you provided has expired.",
         ),
     },
-    "expired-words": {
-        "custom": (401, "token_expired", "The access token has expired.", ""),
-        "shopify": (401, "", "[API] The access token has expired", ""),
-        "ebay": (401, "1001", "Invalid access token", "The access token has expired."),
-        "amazon": (
-            403,
-            "Unauthorized",
-            "Access to requested resource is denied.",
-            "The access token you provided has expired.",
-        ),
-    },
     "unknown-key": {
         "custom": (401, "unauthorized", "The token is unknown.", ""),
         "woo": (401, "woocommerce_rest_authentication_error", "Consumer key is invalid.", ""),
@@ -91,6 +80,11 @@ SAID: dict[str, dict[Channel, Said]] = {
         "amazon": (403, "Unauthorized", "The selling account is deactivated.", "Account deactivated."),
         "woo": (403, "account_suspended", "This hosting account has been suspended.", ""),
     },
+}
+# the same, by vendors that say in so many words that it has expired
+SAID["expired-words"] = SAID["expired"] | {
+    "shopify": (401, "", "[API] The access token has expired", ""),
+    "ebay": (401, "1001", "Invalid access token", "The access token has expired."),
 }
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx2
 import pytest
-from amazon_models import Example, Models, Operation, models_at, path_parts
+from amazon_models import Example, Models, Operation, path_parts
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
@@ -79,11 +78,6 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
 }
 #: Two models have an operation of this name.
 _MODEL = {"getOrder": "orders_2026-01-01"}
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
 
 
 def declared(models: Models, name: str) -> Operation:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from amazon_channel import START, bodies, judge_all, offer, watched, world_of
-from amazon_models import Models, models_at
+from amazon_models import Models
 
 from flipsync.domain.errors import Rejected
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
 
 
 @pytest.fixture

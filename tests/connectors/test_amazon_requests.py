@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from amazon_channel import START, bodies, judge_all, offer, shirt, watched, world_of
-from amazon_models import Models, models_at
+from amazon_models import Models
 from pydantic import SecretStr
 
 from flipsync.connectors.base import QuantityChange
@@ -22,11 +21,6 @@ from flipsync.domain.channel import OfferGroup
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import Money, usd
 from flipsync.sandbox.amazon import listings as sandbox_listings
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
 
 
 @pytest.fixture

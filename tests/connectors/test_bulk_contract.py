@@ -143,10 +143,9 @@ async def test_one_look_tells_what_many_would(channel: Any) -> None:
     assert await channel.connector.read_listings([*ids, "424242", "no such thing", ids[0]]) == alone
 
 
+@pytest.mark.parametrize("channel", ["amazon", "ebay", "shopify", "woocommerce"], indirect=True)
 async def test_choices_of_one_listing_are_counted_each_for_itself(channel: Any) -> None:
     connector = channel.connector
-    if not connector.capabilities.groups:
-        pytest.skip("the vendor shows no listings with choices")
     shirts = []
     for size in GROUP.values["Size"]:
         shirt = offer(

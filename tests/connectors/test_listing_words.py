@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,31 +53,33 @@ async def test_a_sale_and_a_price_are_no_edit(channel: Any) -> None:
     assert whole is not None and edited(shown, text_of(whole)) == ()
 
 
+EDITS: dict[str, dict[str, Any]] = {
+    "title": {"title": "Lamp without a shade"},
+    "description_html": {"description_html": "<p>Brass, dented.</p>"},
+    "images": {"images": ("https://img.example/dent.jpg",)},
+    "specifics": {"attributes": {"Color": "Copper"}},
+}
+
+
+# Shopify has no item specifics of its own
 @pytest.mark.parametrize(
-    ("field", "change"),
-    [
-        ("title", {"title": "Lamp without a shade"}),
-        ("description_html", {"description_html": "<p>Brass, dented.</p>"}),
-        ("images", {"images": ("https://img.example/dent.jpg",)}),
-        ("specifics", {"attributes": {"Color": "Copper"}}),
-    ],
+    ("channel", "field"),
+    [pair for pair in itertools.product(sorted(CONNECTORS), EDITS) if pair != ("shopify", "specifics")],
+    indirect=["channel"],
 )
-async def test_an_edit_shows(channel: Any, field: str, change: dict[str, Any]) -> None:
-    if field == "specifics" and channel.vendor == "shopify":
-        pytest.skip("Shopify has no item specifics of its own")
+async def test_an_edit_shows(channel: Any, field: str) -> None:
     connector = channel.connector
     made = await connector.publish(LAMP, "k1")
     shown = shown_by(await connector.read_whole(made.external_id))
-    await connector.revise(made.external_id, LAMP.model_copy(update=change), "k2")
+    await connector.revise(made.external_id, LAMP.model_copy(update=EDITS[field]), "k2")
     whole = await connector.read_whole(made.external_id)
     assert whole is not None
     assert edited(shown, text_of(whole)) == (field,)
 
 
+@pytest.mark.parametrize("channel", ["shopify", "woocommerce"], indirect=True)  # elsewhere each has words of its own
 async def test_the_words_of_a_group_are_told_as_its_own(channel: Any) -> None:
     connector = channel.connector
-    if not connector.capabilities.groups or channel.vendor in ("ebay", "amazon"):
-        pytest.skip("each variation has words of its own")
     group = OfferGroup(
         key="g", title="Shirt", description_html="<p>Cotton.</p>", options=("Size",), values={"Size": ("S", "M")}
     )

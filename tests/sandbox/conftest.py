@@ -20,7 +20,10 @@ from urllib.parse import quote, urlencode
 
 import httpx2
 import pytest
+from amazon_caller import Amazon
+from amazon_models import Models
 
+from flipsync.sandbox import audit
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 
 #: 2026-03-02T14:00:00Z, a Monday morning in New York.
@@ -238,3 +241,12 @@ class ShopifyRig:
 @pytest.fixture
 def shopify(rig: Rig) -> ShopifyRig:
     return ShopifyRig(rig)
+
+
+@pytest.fixture
+async def amazon(rig: Rig, models: Models) -> AsyncIterator[Amazon]:
+    """A seller who calls the sandbox's Amazon, each call held against the models."""
+    amazon = Amazon(rig, models)
+    await amazon.login()
+    yield amazon
+    assert audit.inconsistencies(rig.sandbox.books) == []

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 from amazon_caller import BUYER, HERE, ITEMS, Amazon, units
-from amazon_models import Models, models_at
 
-from flipsync.sandbox import audit
 from flipsync.sandbox.amazon.world import MARKETPLACE
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
-
-
-@pytest.fixture
-async def amazon(rig: Any, models: Models) -> AsyncIterator[Amazon]:
-    amazon = Amazon(rig, models)
-    await amazon.login()
-    yield amazon
-    assert audit.inconsistencies(rig.sandbox.books) == []
 
 
 @pytest.mark.parametrize(

@@ -5,29 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from amazon_caller import HERE, ITEMS, Amazon, priced, units, value
-from amazon_models import Models, models_at
+from amazon_models import Models
 
-from flipsync.sandbox import audit
 from flipsync.sandbox.amazon.world import MARKETPLACE, SELLER
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
-
-
-@pytest.fixture
-async def amazon(rig: Any, models: Models) -> AsyncIterator[Amazon]:
-    amazon = Amazon(rig, models)
-    await amazon.login()
-    yield amazon
-    assert audit.inconsistencies(rig.sandbox.books) == []
 
 
 async def test_a_listing_is_accepted_and_shown_later(amazon: Amazon) -> None:

@@ -6,31 +6,13 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from amazon_caller import Amazon
-from amazon_models import Models, models_at
 
-from flipsync.sandbox import audit
 from flipsync.sandbox.amazon.world import QUEUE_ARN
-
-
-@pytest.fixture
-def models(contracts: Path) -> Models:
-    return models_at(contracts)
-
-
-@pytest.fixture
-async def amazon(rig: Any, models: Models) -> AsyncIterator[Amazon]:
-    amazon = Amazon(rig, models)
-    await amazon.login()
-    yield amazon
-    assert audit.inconsistencies(rig.sandbox.books) == []
 
 
 async def test_destinations_and_subscriptions(amazon: Amazon) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Allocation, Order, OrderLine
+from flipsync.store.repositories.stock import OWED
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,8 @@ class ItemRow:
 
 # What a listing sold bears on its share of a partitioned item; pooled channels show the same units whatever they sold.
 _ITEMS = text(
-    """
-    SELECT i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated, i.pending_count, (
-               SELECT coalesce(sum(w.short), 0)::bigint
-                 FROM allocation x JOIN order_line w ON w.listing_id = x.listing_id
-                WHERE x.stock_item_id = i.id AND w.short > 0) AS owed,
+    f"""
+    SELECT i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated, i.pending_count, {OWED} AS owed,
            l.id AS listing_id, l.account_id, m.vendor, m.status AS account_status, l.status AS listing_status,
            a.entitled, a.pending, a.target, l.quantity_shown,
            CASE WHEN i.mode = 'escrow' THEN (
@@ -60,7 +58,7 @@ _ITEMS = text(
         ON a.stock_item_id = i.id AND l.pool = i.pool
      WHERE i.id = ANY(:ids)
      ORDER BY i.id, l.id
-    """
+    """  # noqa: S608 - made of two constants
 )
 
 

@@ -99,13 +99,17 @@ async def set_targets(session: AsyncSession, targets: Mapping[UUID, int]) -> Non
     await session.execute(_SET_TARGETS, {"targets": told, "now": utc_now()})
 
 
-# Items first, in the order of their ids, and with the figures they have once they are locked.
+#: units of stock item `i` that buyers wait for and nothing is set aside for yet: whatever gets free is theirs first
+OWED = """
+    (SELECT coalesce(sum(w.short), 0)::bigint FROM allocation x JOIN order_line w ON w.listing_id = x.listing_id
+      WHERE x.stock_item_id = i.id AND w.short > 0)"""
+_OWED = text(f"SELECT {OWED} FROM stock_item i WHERE i.id = :id")  # noqa: S608 - made of two constants
+# Items first, in the order of their ids, and with the figures they have once they are locked (what is owed is as it was
+# when the statement began: an order that falls short meanwhile tells every channel again).
 _GRANT_POOLED = text(
-    """
+    f"""
     WITH items AS MATERIALIZED (
-        SELECT i.id, i.on_hand - i.reserved - i.allocated - (
-                   SELECT coalesce(sum(s.short), 0) FROM allocation x JOIN order_line s ON s.listing_id = x.listing_id
-                    WHERE x.stock_item_id = i.id AND s.short > 0) AS free
+        SELECT i.id, i.on_hand - i.reserved - i.allocated - {OWED} AS free
           FROM stock_item i
          WHERE i.mode = 'pooled'
            AND i.id IN (SELECT stock_item_id FROM allocation WHERE listing_id = ANY(:listing_ids))
@@ -117,7 +121,7 @@ _GRANT_POOLED = text(
      WHERE a.listing_id = ANY(:listing_ids) AND a.stock_item_id = items.id
        AND l.id = a.listing_id AND l.status = 'active' AND l.external_id IS NOT NULL
     RETURNING a.listing_id, l.external_id, a.entitled
-    """
+    """  # noqa: S608 - made of two constants
 )
 
 
@@ -129,13 +133,8 @@ async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> 
 
 
 async def owed(session: AsyncSession, stock_item_id: UUID) -> int:
-    """Units that buyers wait for and nothing is set aside for yet: whatever gets free is theirs first."""
-    found = await session.scalar(
-        select(func.coalesce(func.sum(OrderLine.short), 0))
-        .join(Allocation, Allocation.listing_id == OrderLine.listing_id)
-        .where(Allocation.stock_item_id == stock_item_id, OrderLine.short > 0)
-    )
-    return int(found or 0)
+    """Units that buyers wait for (see `OWED`)."""
+    return (await session.scalar(_OWED, {"id": stock_item_id})) or 0
 
 
 async def owed_by(session: AsyncSession, listing_id: UUID) -> int:
