@@ -117,7 +117,8 @@ def page(call: Call, vendor: str, wants: Sequence[str], sellers: Sequence[str] =
     )
     choice = "".join(f"<option>{escape(seller)}</option>" for seller in sellers)
     body = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox {escape(vendor)}: grant access</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Sandbox {escape(vendor)}: grant access</title><style>li {{overflow-wrap: anywhere}}</style>"
         f"<h1>Grant access to your {escape(vendor)} account?</h1><p>FlipSync asks for:</p><ul>"
         f"{''.join(f'<li>{escape(want)}</li>' for want in wants)}</ul>"
         f'<form method="post" action="{escape(call.full_path)}">{hidden}'

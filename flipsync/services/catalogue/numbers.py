@@ -206,7 +206,9 @@ class AmountReader:
         else:
             sign, whole, part, token = _parts(text, self._mark)
         if token and not self._means_ours(token):
-            raise CellRefusedError(f"the amount is in another currency than {self._currency}")
+            raise CellRefusedError(
+                f"the amount is in another currency than {self._currency}, or “{token}” does not belong in it"
+            )
         if len(part) > self._digits:
             raise CellRefusedError(f"more decimals than {self._currency} has ({self._digits})")
         minor = int(whole + part.ljust(self._digits, "0"))

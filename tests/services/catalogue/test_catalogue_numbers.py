@@ -73,6 +73,7 @@ def test_evidence_settles_an_ambiguous_amount() -> None:
         ("$5", "another currency"),
         ("5 USD", "another currency"),
         ("5 apples", "another currency"),
+        ("12.x", "“x” does not belong"),
         ("99999999999999", "larger"),
         ("9" * 400, "not a number"),
         ("٣", "not a number"),
