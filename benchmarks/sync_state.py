@@ -27,6 +27,7 @@ from flipsync.connectors.marketplaces.amazon.feeds import Supply
 from flipsync.connectors.marketplaces.ebay import wire as ebay
 from flipsync.connectors.marketplaces.ebay.listings import REMEMBERED
 from flipsync.connectors.marketplaces.shopify import wire as shopify
+from flipsync.connectors.marketplaces.shopify.stock import Counted
 
 _TABLES = ("listing", "allocation", "effect", "receipt")
 _RECEIPTS = """
@@ -123,7 +124,7 @@ def _shopify(number: int) -> tuple[object, ...]:
             },
         }
     )
-    return row.id, row
+    return row.id, Counted.of(row, "USD")
 
 
 def _remembered(make: Callable[[int], tuple[object, ...]], count: int) -> float:

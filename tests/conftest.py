@@ -1,4 +1,4 @@
-"""One PostgreSQL, one Redis per test session; a database per test module that wants its own; a sandbox when asked."""
+"""One PostgreSQL and one Redis per test process, one Ray in all; a database per module that wants it; a sandbox."""
 
 from __future__ import annotations
 
@@ -105,14 +105,24 @@ def passwords() -> Iterator[Passwords]:
     cheap.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the whole system come last, in their turns: nobody waits for it, and one of them ends it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share the whole system come in their turns and last: nobody waits for it, and one of them ends it.
+
+    Where tests run in several processes, a module stays in one of them, and all that start Ray are together: one Ray at
+    a time. They take longest, so they begin.
+    """
 
     def turn(item: pytest.Item) -> int:
         mark = item.get_closest_marker("whole_system")
         return mark.args[0] if mark else 0
 
     items.sort(key=turn)  # stable: everything else stays in its place
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        together = "ray" if item.get_closest_marker("starts_ray") or turn(item) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(together))
+    items.sort(key=lambda item: not (item.get_closest_marker("starts_ray") or turn(item)))
 
 
 @pytest.fixture(scope="session")

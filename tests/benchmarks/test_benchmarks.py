@@ -19,6 +19,8 @@ from benchmarks.load import hammer, http_request, pace
 from benchmarks.measuring import Report, percentile, quantiles, spread
 from benchmarks.processes import processor_time, proportional_memory, spent, tree
 
+pytestmark = pytest.mark.starts_ray
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -21,6 +21,8 @@ from flipsync.domain.events import CycleStarted
 from flipsync.store import models
 from flipsync.system import open_books
 
+pytestmark = pytest.mark.starts_ray
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.services.report import BusinessReport, business_report
 from flipsync.system import System
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.starts_ray]
 SPEED = 1440.0
 CATALOGUE = Path(__file__).parents[2] / "flipsync" / "catalogues" / "default.csv"
 

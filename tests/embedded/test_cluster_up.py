@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.starts_ray
+
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("unshare", "ip", "ssh", "ssh-keygen", "rsync", "/usr/sbin/sshd")
 

@@ -416,12 +416,12 @@ async def test_no_table_was_forgotten(owner: Database) -> None:
         assert set(bare) == SHARED | {"alembic_version"}
 
 
-REFERENCES = [
+REFERENCES = sorted(
     (table.name, next(iter(c.name for c in key.columns if c.name != "tenant_id")), key.referred_table.name)
     for table in m.Base.metadata.sorted_tables
     for key in table.foreign_key_constraints
     if key.referred_table.name != "tenant"
-]
+)
 
 
 @pytest.mark.parametrize(("table", "column", "parent"), REFERENCES)

@@ -1,7 +1,7 @@
 """Real shops from npm, started for tests: where they are installed, how they start, how they end.
 
-They are installed once, into $FLIPSYNC_STORES (by default flipsync/stores in the user's cache folder). Tests only use
-what is there, and skip otherwise; with FLIPSYNC_STORES_INSTALL=1 they install what is missing, which takes minutes.
+`python tests/stores/running.py` installs them, once, into $FLIPSYNC_STORES (by default flipsync/stores in the user's
+cache folder). Tests only use what is there, and skip otherwise.
 """
 
 from __future__ import annotations
@@ -32,24 +32,32 @@ def _folder(name: str) -> Path:
     return Path(os.environ.get("FLIPSYNC_STORES") or cache / "flipsync" / "stores") / name
 
 
+def _missing(name: str) -> bool:
+    wanted = json.loads((HERE / name / "package.json").read_text())["dependencies"]
+    files = {package: _folder(name) / "node_modules" / package / "package.json" for package in wanted}
+    found = {package: json.loads(file.read_text())["version"] for package, file in files.items() if file.is_file()}
+    return bool(found != wanted)
+
+
+def install(name: str) -> None:
+    """Bring what is missing from npm. Raises CalledProcessError or TimeoutExpired when that fails."""
+    if not _missing(name):
+        return
+    folder = _folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / name / "package.json", folder)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    subprocess.run(command, cwd=folder, check=True, timeout=900)
+
+
 def installed(name: str) -> Path:
     """The folder of an installed shop with today's scripts in it; skips the test when there is none."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("real shops need node and npm")
-    folder, source = _folder(name), HERE / name
-    wanted = json.loads((source / "package.json").read_text())["dependencies"]
-    found = {}
-    for package in wanted:
-        file = folder / "node_modules" / package / "package.json"
-        found[package] = json.loads(file.read_text())["version"] if file.is_file() else None
-    if found != wanted:
-        if os.environ.get("FLIPSYNC_STORES_INSTALL") != "1":
-            pytest.skip(f"{name} is not installed in {folder}: run once with FLIPSYNC_STORES_INSTALL=1 (takes minutes)")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source / "package.json", folder)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
-        subprocess.run(command, cwd=folder, check=True, timeout=900)
-    for script in source.glob("*.js"):
+    folder = _folder(name)
+    if _missing(name):
+        pytest.skip(f"{name} is not installed in {folder}: run `python tests/stores/running.py` once")
+    for script in (HERE / name).glob("*.js"):
         shutil.copy(script, folder)
     return folder
 
@@ -97,3 +105,8 @@ def serving(folder: Path, environment: Mapping[str, str], log: Path, ready: str,
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait(10)
+
+
+if __name__ == "__main__":
+    for shop in ("vendure", "medusa"):
+        install(shop)

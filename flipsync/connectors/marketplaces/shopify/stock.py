@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +12,50 @@ from flipsync.connectors.marketplaces.shopify import documents, errors, mapping,
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.domain.channel import ListingState, ListingStatus
 from flipsync.domain.errors import ChannelError, Rejected
+from flipsync.domain.money import Money
 
 #: Shopify takes arrays of at most 250.
 MOST_AT_ONCE = 250
 _REASON = "correction"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A variant whose stock is counted at our location: what an answer to a write does not repeat.
+
+    A shop may have a million of these, so they are small: no words, no pictures.
+    """
+
+    item_id: str
+    sku: str
+    title: str
+    status: ListingStatus
+    price_minor: int | None
+    group_id: str | None
+    barcode: str | None
+
+    @classmethod
+    def of(cls, row: wire.Variant, currency: str) -> Counted:
+        told = mapping.listing(row, currency)
+        price = told.price.amount_minor if told.price is not None else None
+        item_id = row.inventory_item.id
+        return cls(item_id, told.sku, told.title, told.status, price, told.group_external_id, told.barcode)
+
+    def state(self, external_id: str, quantity: int, currency: str) -> ListingState:
+        price = Money(amount_minor=self.price_minor, currency=currency) if self.price_minor is not None else None
+        return ListingState(
+            external_id=external_id,
+            sku=self.sku,
+            title=self.title,
+            status=self.status,
+            price=price,
+            quantity=quantity,
+            version=str(quantity),
+            group_external_id=self.group_id,
+            barcode=self.barcode,
+        )
 
 
 class Stock:
@@ -26,19 +66,22 @@ class Stock:
         self._places = places
         self._shelf = shelf
         self._currency = currency
-        #: counted variants as last read; what an answer to a write does not repeat is taken from here
-        self._counted: dict[str, wire.Variant] = {}
+        #: counted variants as last read
+        self._counted: dict[str, Counted] = {}
 
     def remember(self, row: wire.Variant) -> None:
         if row.inventory_item.tracked and row.inventory_item.inventory_level is not None:
-            self._counted[row.id] = row
+            self._counted[row.id] = Counted.of(row, self._currency)
         else:
             self._counted.pop(row.id, None)
 
     async def set_one(self, variant_id: str, quantity: int, key: str, expected_version: str | None) -> wire.Variant:
         """Set and read back. Raises Rejected(vendor_code="version") when the quantity is not `expected_version`."""
-        row = self._counted.get(variant_id) or await self._shelf.known(variant_id)
-        await self.set_known(row, quantity, key, expected_version)
+        counted = self._counted.get(variant_id)
+        if counted is not None:
+            await self._set(variant_id, counted.item_id, quantity, key, _expected(expected_version))
+        else:
+            await self.set_known(await self._shelf.known(variant_id), quantity, key, expected_version)
         with after_a_write("the quantity"):
             after = await self._shelf.known(variant_id)
         self.remember(after)
@@ -52,15 +95,18 @@ class Stock:
             await self._count(row)
             await self._activate(row, quantity, key)
             return
-        change = self._change(row, quantity, await self._places.location(), expected)
-        payload = await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, _input([change], key))
-        refused = errors.refusal(payload.user_errors)
-        if refused is not None:
-            self._counted.pop(row.id, None)
-            raise refused
+        await self._set(row.id, row.inventory_item.id, quantity, key, expected)
         if not row.inventory_item.tracked:
             with after_a_write("the quantity"):
                 await self._count(row)
+
+    async def _set(self, variant_id: str, item_id: str, quantity: int, key: str, expected: int | None) -> None:
+        change = self._change(item_id, quantity, await self._places.location(), expected)
+        payload = await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, _input([change], key))
+        refused = errors.refusal(payload.user_errors)
+        if refused is not None:
+            self._counted.pop(variant_id, None)
+            raise refused
 
     async def _count(self, row: wire.Variant) -> None:
         if not row.inventory_item.tracked:
@@ -77,10 +123,10 @@ class Stock:
         await self._api.write(documents.ACTIVATE_STOCK, wire.Payload, variables)
 
     @staticmethod
-    def _change(row: wire.Variant, quantity: int, location: str, expected: int | None) -> dict[str, Any]:
+    def _change(item_id: str, quantity: int, location: str, expected: int | None) -> dict[str, Any]:
         # changeFromQuantity has to be there: null says that whatever is there may be overwritten.
         return {
-            "inventoryItemId": row.inventory_item.id,
+            "inventoryItemId": item_id,
             "locationId": location,
             "quantity": quantity,
             "changeFromQuantity": expected,
@@ -143,7 +189,7 @@ class Stock:
 
     async def _send(self, batch: list[tuple[int, QuantityChange]]) -> wire.QuantitiesPayload:
         location = await self._places.location()
-        rows = [self._change(self._counted[c.external_id], c.quantity, location, None) for _, c in batch]
+        rows = [self._change(self._counted[c.external_id].item_id, c.quantity, location, None) for _, c in batch]
         variables = _input(rows, *(change.key for _, change in batch))
         return await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, variables)
 
@@ -160,14 +206,12 @@ class Stock:
         outcomes: dict[int, QuantityOutcome] = {}
         silent: list[tuple[int, QuantityChange]] = []
         for place, change in batch:
-            row = self._counted[change.external_id]
-            after = told.get(row.inventory_item.id)
+            counted = self._counted[change.external_id]
+            after = told.get(counted.item_id)
             if after is None:
                 silent.append((place, change))
                 continue
-            state = mapping.listing(row, self._currency).model_copy(
-                update={"quantity": after, "version": str(after), "modified_at": None}
-            )
+            state = counted.state(change.external_id, after, self._currency)
             outcomes[place] = QuantityOutcome(change, state, None)
         return outcomes | await self._read_back(silent)
 
