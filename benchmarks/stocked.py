@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import multiprocessing
 import secrets
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import psycopg
+import structlog
 from pydantic import SecretStr
 from sqlalchemy.engine import URL
 
@@ -210,6 +214,47 @@ class CountingLimits(Limits):
         self.taken[account][name] += cost  # type: ignore[assignment] # a cost may be a fraction
 
 
+@dataclass(frozen=True)
+class WorkerPlace:
+    """What an effect worker needs to start anywhere on this machine."""
+
+    database_url: str
+    redis_url: str
+    secret: bytes
+    width: int = 16
+
+    def store(self, pool_size: int = 6) -> Store:
+        database = Database(self.database_url, pool_size=pool_size, max_overflow=4)
+        return Store(database, graph().routing(), RedisWaker(self.redis_url))
+
+    @asynccontextmanager
+    async def working(self, store: Store, limits: Limits) -> AsyncIterator[EffectWorker]:
+        """An effect worker at work."""
+        mailbox = Mailbox(self.redis_url, [EFFECTS])
+        firewall = Firewall(b"f" * 32, clock=store.clock)
+        worker = EffectWorker(store, SecretBox(self.secret), limits, firewall, mailbox, width=self.width)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await worker.aclose()
+            await mailbox.aclose()
+
+
+def _work_apart(place: WorkerPlace, ready: Event) -> None:
+    async def work() -> None:
+        store, limits = place.store(), Limits(place.redis_url)
+        async with place.working(store, limits):
+            ready.set()
+            await asyncio.Event().wait()
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the benchmark's
+    with suppress(KeyboardInterrupt):
+        asyncio.run(work())
+
+
 @dataclass
 class Reseller:
     """One tenant with the same goods on four channels, and everything a worker needs."""
@@ -219,12 +264,19 @@ class Reseller:
     api_store: Store
     owner: Owner
     sandbox: SandboxProcess
-    redis_url: str
+    place: WorkerPlace
     tenant_id: UUID
     listings: int
-    box: SecretBox
     accounts: dict[Vendor, UUID] = field(default_factory=dict)
     _rounds: int = 0
+
+    @property
+    def redis_url(self) -> str:
+        return self.place.redis_url
+
+    @property
+    def box(self) -> SecretBox:
+        return SecretBox(self.place.secret)
 
     def fill(self, ids: dict[Vendor, list[str]], units: int) -> None:
         """The books after months of trading: `units` of everything, one of each shown everywhere."""
@@ -264,19 +316,25 @@ class Reseller:
         return int(self.one(query)["n"])
 
     @asynccontextmanager
-    async def working(self, limits: Limits, *, width: int = 16) -> AsyncIterator[EffectWorker]:
+    async def working(self, limits: Limits) -> AsyncIterator[EffectWorker]:
         """An effect worker of this process, at work."""
-        mailbox = Mailbox(self.redis_url, [EFFECTS])
-        firewall = Firewall(b"f" * 32, clock=self.store.clock)
-        worker = EffectWorker(self.store, self.box, limits, firewall, mailbox, width=width)
-        task = asyncio.create_task(worker.run())
-        try:
+        async with self.place.working(self.store, limits) as worker:
             yield worker
+
+    @contextmanager
+    def working_apart(self) -> Iterator[None]:
+        """An effect worker in a process of its own, as the running system has it."""
+        spawn = multiprocessing.get_context("spawn")
+        ready = spawn.Event()
+        process = spawn.Process(target=_work_apart, args=(self.place, ready), daemon=True)
+        process.start()
+        try:
+            if not ready.wait(60):
+                raise TimeoutError("the effect worker did not start")
+            yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await worker.aclose()
-            await mailbox.aclose()
+            process.terminate()
+            process.join(10)
 
     async def until_done(self, vendor: Vendor | None = None, *, limit: float = 3600.0) -> None:
         """Raises TimeoutError."""
@@ -346,15 +404,15 @@ async def reseller(folder: Path, listings: int, *, units: int = 1000) -> AsyncIt
     with _servers(folder) as (owner_url, redis_url):
         install(owner_url, app_password="app", worker_password="worker")
         sandbox = SandboxProcess.start(["--data", str(data), "--mode", "real"])
-        waker, routing = RedisWaker(redis_url), graph().routing()
-        store, api_store = (
-            Store(Database(role_url(owner_url, role, password), pool_size=6, max_overflow=4), routing, waker)
+        secret = secrets.token_bytes(32)
+        place, api_place = (
+            WorkerPlace(role_url(owner_url, role, password).render_as_string(hide_password=False), redis_url, secret)
             for role, password in ((WORKER_ROLE, "worker"), (APP_ROLE, "app"))
         )
+        store, api_store = place.store(), api_place.store()
         try:
             with _open(owner_url) as owner:
-                box = SecretBox(secrets.token_bytes(32))
-                made = Reseller(store, api_store, owner, sandbox, redis_url, new_id(), listings, box)
+                made = Reseller(store, api_store, owner, sandbox, place, new_id(), listings)
                 await _found(made)
                 made.fill(ids, units)
                 yield made

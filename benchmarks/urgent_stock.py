@@ -3,8 +3,9 @@
     python -m benchmarks.urgent_stock [--quick] [--json] [--orders 60] [--rate 1] [--backlog 10000]
 
 Orders for goods of which one unit is left are placed on the web shop of the served sandbox. Its webhooks, which carry
-the order, come to a listener that does what the API's route does; the inventory agent decides; one effect worker pushes
-to Amazon, eBay and Shopify. All of ours is in this process: neither Ray nor HAProxy takes part, and no other agent.
+the order, come to a listener that does what the API's route does; the inventory agent decides; one effect worker, in a
+process of its own as in the running system, pushes to Amazon, eBay and Shopify. Neither Ray nor HAProxy takes part, and
+no other agent.
 Before the first order `--backlog` lesser updates of other listings are put in the outbox, a quarter for each channel,
 and the worker is at them throughout; the vendors' documented limits are in force, and nothing is scaled.
 
@@ -32,7 +33,7 @@ from starlette.routing import Route
 
 from benchmarks.installation import graph, temporary_home
 from benchmarks.measuring import Report, quantiles, saying
-from benchmarks.stocked import VENDORS, CountingLimits, Reseller, reseller, sku_of
+from benchmarks.stocked import VENDORS, Reseller, reseller, sku_of
 from flipsync.connectors.base import Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.domain.channel import Vendor
@@ -109,6 +110,12 @@ async def _deciding(made: Reseller) -> AsyncIterator[None]:
         await mailbox.aclose()
 
 
+@contextlib.asynccontextmanager
+async def _apart(made: Reseller) -> AsyncIterator[None]:
+    with made.working_apart():
+        yield
+
+
 # -- the phases -------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +150,13 @@ async def _arrived(made: Reseller, sold: dict[str, float], limit: float) -> list
         await asyncio.sleep(0.2)
 
 
+def _by_vendor(rows: list[dict[str, Any]], stage: str) -> dict[str, Any]:
+    return {
+        vendor: quantiles([row[stage] - row["sold"] for row in rows if row["vendor"] == vendor])
+        for vendor in sorted({row["vendor"] for row in rows})
+    }
+
+
 def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "updates": len(rows),
@@ -150,10 +164,8 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "dispatched": quantiles([row["dispatched"] - row["sold"] for row in rows]),
         "dispatched_after_decision": quantiles([row["dispatched"] - row["decided"] for row in rows]),
         "pushed": quantiles([row["pushed"] - row["sold"] for row in rows]),
-        "pushed_by_vendor": {
-            vendor: quantiles([row["pushed"] - row["sold"] for row in rows if row["vendor"] == vendor])
-            for vendor in sorted({row["vendor"] for row in rows})
-        },
+        "dispatched_by_vendor": _by_vendor(rows, "dispatched"),
+        "pushed_by_vendor": _by_vendor(rows, "pushed"),
     }
 
 
@@ -162,9 +174,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     with temporary_home() as home:
         async with reseller(home.parent, listings) as made:
             made.leave_one(2 * options.orders)
-            limits = CountingLimits(made.redis_url)
             client = SandboxClient(made.sandbox.base_url, made.sandbox.control_token, timeout=300)
-            async with client as market, _hearing(made) as base_url, _deciding(made), made.working(limits):
+            async with client as market, _hearing(made) as base_url, _deciding(made), _apart(made):
                 await market.open_for_business(open=False, webhook_interval_seconds=0.0, traffic=0.001)
                 await _subscribe(made, base_url)
                 phases = {}
@@ -180,7 +191,6 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     sold = await _sell(made, market, skus[options.orders :], options.rate)
                     left = await asyncio.to_thread(made.waiting)
                     phases["backlog"] = _figures(await _arrived(made, sold, 240)) | {"left_after_last_order": left}
-            await limits.aclose()
             return phases
 
 
@@ -226,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     met = loaded["dispatched"]["p99"] < AIM_SECONDS
     report.row("aim: last unit dispatched, p99 under 1 s", "met" if met else "missed")
     report.notes = [
-        "one process has the listener, the inventory agent and the effect worker; no Ray, no HAProxy",
+        "one process has the buyer, the listener and the inventory agent, one the effect worker; no Ray, no HAProxy",
         "nothing is scaled: the vendors' documented limits are in force",
     ]
     report.finish(as_json=options.json)

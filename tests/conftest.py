@@ -105,6 +105,7 @@ def passwords() -> Iterator[Passwords]:
     cheap.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share the whole system come in their turns and last: nobody waits for it, and one of them ends it.
 

@@ -30,12 +30,12 @@ from flipsync.embedded.ray_head import (
     serve_options,
 )
 
+pytestmark = pytest.mark.starts_ray
+
 DRIVER = """
 import json, os, signal, sys, threading
 from pathlib import Path
 from flipsync.embedded.ray_head import RayHead, serve_options
-
-pytestmark = pytest.mark.starts_ray
 
 def hear(*_):
     raise SystemExit(0)

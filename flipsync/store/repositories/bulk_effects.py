@@ -54,9 +54,10 @@ _MARK_BULK = text(
 )
 _RENEW = text(
     """
-    UPDATE effect e SET lease_until = now() + make_interval(secs => :lease)
+    UPDATE effect e
+       SET lease_until = CASE WHEN e.state = 'leased' THEN now() + make_interval(secs => :lease) ELSE e.lease_until END
       FROM json_to_recordset(CAST(:ours AS json)) AS o(id uuid, epoch bigint)
-     WHERE e.id = o.id AND e.state = 'leased' AND e.epoch = o.epoch
+     WHERE e.id = o.id AND e.epoch = o.epoch
     RETURNING e.id
     """
 )
@@ -104,7 +105,8 @@ async def note_taken(session: AsyncSession, effects: Sequence[ClaimedEffect], na
 
 
 async def renew(session: AsyncSession, effects: Sequence[ClaimedEffect], lease_seconds: float) -> set[UUID]:
-    """Their work goes on: put the ends of their leases off. Returns those that are still ours."""
+    """Their work goes on: put the ends of their leases off. Returns those that no other worker has taken, among them
+    what was finished just now."""
     return set((await session.execute(_RENEW, {"ours": _as_ours(effects), "lease": lease_seconds})).scalars())
 
 
