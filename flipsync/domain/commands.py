@@ -190,6 +190,13 @@ class CheckChannel(AccountCommand):
 # -- internal ---------------------------------------------------------------------------------------------------------
 
 
+class ReconcileRestored(AccountCommand):
+    """The books were put back from a backup: read what the channel sold and shows before it is entitled to anything."""
+
+    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
+    default_priority: ClassVar[int] = PRIORITY_STOCK
+
+
 class InternalCommand(Command):
     scope: ClassVar[Literal["external", "read", "internal"]] = "internal"
 

@@ -17,9 +17,12 @@ from flipsync.embedded.postgres import DatabaseAddress, EmbeddedPostgres
 from flipsync.embedded.process import DirectoryLock, LockHolder, ProcessIdentity
 from flipsync.embedded.redis import EmbeddedRedis
 from flipsync.embedded.secret_file import write_private
+from flipsync.embedded.wal_stream import WalStream
 
 STATE_FILE = "instance.json"
 LOCK_FILE = "instance.lock"
+#: stands while a restore is putting things in their places (see flipsync.backup.restoring)
+UNFINISHED_RESTORE = "restore-unfinished"
 
 
 def home_folder(explicit: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -116,6 +119,7 @@ class Instance:
         self._lock = DirectoryLock(self.home / LOCK_FILE)
         self._postgres: EmbeddedPostgres | None = None
         self._redis: EmbeddedRedis | None = None
+        self._stream: WalStream | None = None
         self._state: InstanceState | None = None
 
     def __enter__(self) -> Self:
@@ -163,6 +167,11 @@ class Instance:
     def start_parts(self) -> Parts:
         """Start the embedded servers that no URL replaces, and record all. Raises Conflict or Unavailable."""
         _ = self.state
+        if (self.home / UNFINISHED_RESTORE).exists():
+            raise Unavailable(
+                f"a restore into {self.home} did not end: what is there is neither the old nor the new",
+                hint="run the same `flipsync restore` again",
+            )
         embedded: set[str] = set()
         address: DatabaseAddress | None = None
         database_url = self._environ.get("DATABASE_URL") or ""
@@ -171,6 +180,8 @@ class Instance:
             address = self._postgres.start()
             database_url = address.url()
             embedded.add("postgres")
+            self._stream = WalStream(self.home, address, self._report)
+            self._stream.start()
         redis_url = self._environ.get("REDIS_URL") or ""
         if not redis_url:
             self._redis = EmbeddedRedis(self.home / "redis", self._report)
@@ -218,14 +229,14 @@ class Instance:
 
     def close(self) -> None:
         """Stop the embedded servers and leave the folder; what fails to stop is reported and does not keep the rest."""
-        for part in (self._redis, self._postgres):
+        for part in (self._stream, self._redis, self._postgres):
             try:
                 if part is not None:
                     part.stop()
             except Exception as error:
                 assert part is not None
                 self._report(PartEvent.now(part.name, "died", f"while stopping: {error}"))
-        self._redis = self._postgres = None
+        self._stream = self._redis = self._postgres = None
         if self._lock.held:
             (self.home / STATE_FILE).unlink(missing_ok=True)
             self._lock.release()

@@ -153,6 +153,13 @@ def _elsewhere(directory: Path) -> Path:
     return home / "data"
 
 
+def moved(directory: Path) -> None:
+    """A server's own folder was renamed to `directory`: data that lies elsewhere is told whose it is now."""
+    link = directory / "data"
+    if link.is_symlink():
+        (link.resolve().parent / "of").write_text(str(directory.resolve()))
+
+
 def _drop_forgotten(root: Path) -> None:
     """Temporary data whose data folder is gone (a test's) is gone too."""
     for origin in root.glob("*/of"):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -32,7 +33,7 @@ START_TIMEOUT = 60.0
 LOG_LIMIT = 20_000_000
 #: SIGINT is PostgreSQL's fast shutdown (sessions end, checkpoint), SIGQUIT the immediate one (recovery next time).
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 _CONF = """\
 # Written by FlipSync at every start; put your own settings into custom.conf beside this file.
@@ -48,7 +49,8 @@ wal_compression = 'pglz'
 max_wal_size = '512MB'
 synchronous_commit = on
 wal_level = replica
-max_wal_senders = 0
+max_wal_senders = 6  # backups, and the stream into a continuous one
+max_slot_wal_keep_size = '8GB'  # a continuous backup that cannot be written any more does not fill the disk
 jit = off
 autovacuum_naptime = '10s'  # tables that have just been filled get statistics, and with them good plans, soon
 timezone = 'UTC'
@@ -60,8 +62,9 @@ logging_collector = off
 include_if_exists = 'custom.conf'
 """
 _HBA = """\
-# Written by FlipSync at every start: one address, one method.
+# Written by FlipSync at every start: one address, one method; copies of the server only for its administrator.
 host all all {host}/32 scram-sha-256
+host replication {superuser} {host}/32 scram-sha-256
 """
 
 
@@ -122,13 +125,23 @@ class EmbeddedPostgres:
 
     Sessions speak TCP to 127.0.0.1 with SCRAM; there is no socket file and no `trust`. Data checksums are on, the
     collation is the built-in C.UTF-8, the same on every machine. Kill it or us in any way: the next start recovers.
+    `settings` are PostgreSQL's, for this start.
     """
 
     name = "postgres"
 
-    def __init__(self, directory: Path, report: Report = ignore) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        report: Report = ignore,
+        *,
+        settings: Mapping[str, str] | None = None,
+        start_timeout: float = START_TIMEOUT,
+    ) -> None:
         self.directory = directory.absolute()
         self._report = report
+        self._settings = settings or {}
+        self._start_timeout = start_timeout
         self._lock = DirectoryLock(self.directory / "owner.lock")
         self._keeper: KeptProcess | None = None
         self._placement: Placement | None = None
@@ -254,7 +267,7 @@ class EmbeddedPostgres:
             death_signal=signal.SIGKILL,
             cwd=fresh,
             output=self.log,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
         )
         code = process.wait(timeout=300)
         handed_over.unlink()
@@ -279,8 +292,9 @@ class EmbeddedPostgres:
             if pid.isdigit() and ProcessIdentity.of(int(pid)) is not None:
                 pid_file.unlink()
         owner = {"uid": placed.account.uid, "gid": placed.account.gid}
-        write_private(placed.data / "postgresql.conf", _CONF.format(host=HOST, port=address.port), **owner)
-        write_private(placed.data / "pg_hba.conf", _HBA.format(host=HOST), **owner)
+        more = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
+        write_private(placed.data / "postgresql.conf", _CONF.format(host=HOST, port=address.port) + more, **owner)
+        write_private(placed.data / "pg_hba.conf", _HBA.format(host=HOST, superuser=SUPERUSER), **owner)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
 
@@ -302,12 +316,12 @@ class EmbeddedPostgres:
             death_signal=signal.SIGQUIT,  # the postmaster ends its sessions at once; SIGKILL would orphan them
             cwd=placed.data,
             output=self.log,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
         )
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         """The postmaster writes its status into line 8 of its pid file (as pg_ctl reads it)."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + self._start_timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise Unavailable(
@@ -321,7 +335,7 @@ class EmbeddedPostgres:
             if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
                 return
             time.sleep(0.02)
-        raise Unavailable(f"PostgreSQL did not get ready in {START_TIMEOUT:.0f} s", hint=f"see {self.log}")
+        raise Unavailable(f"PostgreSQL did not get ready in {self._start_timeout:.0f} s", hint=f"see {self.log}")
 
     def _last_words(self) -> str:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.errors import Rejected
-from flipsync.runtime import channel_reads, channel_writes
+from flipsync.runtime import channel_reads, channel_writes, reconciling
 from flipsync.runtime.channel_writes import Done, Job
 from flipsync.services import warehouses
 
@@ -72,6 +72,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullWarehouse: _pull_warehouse,
     c.PullRefunds: _pull_refunds,
     c.CheckChannel: _check_channel,
+    c.ReconcileRestored: reconciling.reconcile,
 }
 
 #: what agents may propose to the outside; the graph checks their declarations against it at boot

@@ -107,7 +107,7 @@ async def publish(job: Job, command: c.PublishListing) -> Done:
     found = None
     if listing.external_id is not None:
         found = await job.connector.read_listing(listing.external_id)
-    elif job.effect.uncertain or job.effect.attempts > 1:
+    elif job.effect.uncertain or job.effect.attempts > 1 or job.account.restored:
         found = await job.connector.find_listing(command.offer.sku)
     if found is None or found.status == "ended":
         found = await job.connector.publish(command.offer, job.effect.key)

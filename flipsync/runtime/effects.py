@@ -63,6 +63,7 @@ _ACCOUNT_TTL = 10.0
 #: (first delay, longest delay) in seconds
 _BACKOFF = (0.4, 60.0)
 _PAUSED_LOOK = 30.0
+_RECONCILING_LOOK = 1.0
 
 
 def backoff(attempt: int) -> float:
@@ -305,6 +306,8 @@ class EffectWorker:
         patience = effect.created_at + timedelta(hours=PATIENCE_HOURS)
         unsure = effect.uncertain or isinstance(error, OutcomeUnknown)
         last = effect.attempts >= MAX_ATTEMPTS and (unsure or utc_now() > patience)
+        if effect.command == c.ReconcileRestored.type_name():
+            last = False  # everything waits for it
         retry_in: float | None = None
         if isinstance(error, Rejected):
             state, outcome_word = "rejected", "rejected"
@@ -407,11 +410,18 @@ class EffectWorker:
         return channel_reads.SharedPull(pull)
 
     def _must_wait(self, link: _Link, command: c.Command) -> float:
-        """Seconds to wait before trying: the account is paused (reads go on), or its circuit is open."""
+        """Seconds to wait before trying: the account is paused (reads go on), its circuit is open, or the books were
+        put back from a backup and have not caught up with the channels."""
         if link.account.status == "paused" and command.scope == "external":
             return _PAUSED_LOOK
         if isinstance(command, c.CheckChannel):
             return 0.0
+        account = link.account
+        if (account.unreconciled and not isinstance(command, c.ReconcileRestored)) or (
+            account.books_wait and isinstance(command, c.SetChannelQuantity)
+        ):
+            link.loaded_at = float("-inf")  # the next look is at the books
+            return _RECONCILING_LOOK
         return max(0.0, link.open_until - time.monotonic())
 
     async def _note_failure(self, link: _Link, error: ChannelError) -> None:

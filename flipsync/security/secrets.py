@@ -128,6 +128,11 @@ def load_or_create_key(path: Path) -> tuple[bytes, ...]:
     return parse_keys(path.read_text())
 
 
+def key_names(keys: Sequence[bytes]) -> tuple[str, ...]:
+    """What tells keys apart without telling them: as the sealed blobs name the key that opens them."""
+    return tuple(_key_id(key).hex() for key in keys)
+
+
 def load_box(path: Path) -> SecretBox:
     """A box with the instance's keys (see load_or_create_key)."""
     return SecretBox(load_or_create_key(path))

@@ -24,6 +24,7 @@ from flipsync.services.channel_faults import OpenFault, open_faults
 from flipsync.services.credential_ends import CredentialTerm
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
+from flipsync.store.repositories import reconciling
 from flipsync.store.unit_of_work import UnitOfWork
 
 AccountStatus = Literal["connected", "paused", "disconnected"]
@@ -48,6 +49,11 @@ class ConnectedAccount:
     sealed: bytes = field(repr=False)
     status: AccountStatus
     stock_mode: StockMode
+    #: its books were put back from a backup once: what was listed since may be unknown to them
+    restored: bool = False
+    #: what it shows was not taken over since, or (`books_wait`) that of another account of the tenant
+    unreconciled: bool = False
+    books_wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,9 @@ async def load_account(session: AsyncSession, box: SecretBox, account_id: UUID) 
         sealed=row.credentials_encrypted,
         status=cast(AccountStatus, row.status),
         stock_mode=cast(StockMode, row.stock_mode),
+        restored=row.restored_at is not None,
+        unreconciled=row.restored_at is not None and row.reconciled_at is None,
+        books_wait=await reconciling.awaits_reconciling(session),
     )
 
 

@@ -24,7 +24,7 @@ from flipsync.domain.events import (
 from flipsync.domain.ids import new_id
 from flipsync.services import stock, warehouses
 from flipsync.store.models import Order, OrderLine
-from flipsync.store.repositories import new_orders
+from flipsync.store.repositories import new_orders, reconciling
 from flipsync.store.repositories import orders as repository
 from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.new_orders import Goods, NewLine
@@ -233,6 +233,15 @@ async def confirm_shipped(unit: UnitOfWork, account: AccountRef, order_id: UUID)
     shipment.confirmed_at = unit.now
     order.state = "shipped"
     unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
+
+
+async def book_shipped(unit: UnitOfWork, account: AccountRef) -> int:
+    """Orders that left the house as their channel says, while the books know nothing of it (they were put back from a
+    backup): nothing may leave a second time. Returns how many."""
+    found = await reconciling.shipped_unbooked(unit.session, account.id)
+    for order_id in found:
+        await confirm_shipped(unit, account, order_id)
+    return len(found)
 
 
 def _named(told: ChannelOrder) -> tuple[list[str], list[str]]:

@@ -279,6 +279,22 @@ async def let_go(unit: UnitOfWork, listing_id: UUID, down_to: int) -> int:
     return released
 
 
+async def entitle_to_shown(unit: UnitOfWork, listing_id: UUID, quantity: int) -> bool:
+    """After a restore: the channel shows `quantity` and every sale before that is booked.
+
+    False when there are fewer units than it shows: then it has to be lowered before anybody is granted more.
+    """
+    state = await entitlement(unit, listing_id)
+    if state is None:
+        return True
+    allocation = await ledger.allocation_of(unit.session, listing_id)
+    assert allocation is not None
+    covered = quantity if state.mode == "pooled" else min(quantity, state.entitled + state.free)
+    allocation.entitled, allocation.pending = covered, 0
+    await unit.session.flush()
+    return covered == quantity
+
+
 async def shown(unit: UnitOfWork, listing_id: UUID) -> None:
     """The channel confirmed showing everything that was granted.
 

@@ -17,7 +17,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.security.secrets import SecretBox
 from flipsync.services.accounts import ConnectedAccount, load_account
@@ -70,6 +70,11 @@ class WebhookAddresses:
     async def take(self, token: str, headers: Mapping[str, str], body: bytes, cause: Cause | None = None) -> Taken:
         """Verify and book one delivery, all or nothing. Raises NotFound, Unauthenticated, InvalidInput."""
         account = await self.find(token)
+        if account.unreconciled:
+            self._known.pop(token, None)
+            raise Unavailable(
+                "the books were put back from a backup and are catching up", hint="deliver again in some minutes"
+            )
         try:
             return await self._take(account, headers, body, cause)
         except AccountChanged:

@@ -38,6 +38,17 @@ def create_database(admin_url: str | URL, name: str) -> URL:
     return driver_url(admin_url).set(database=name)
 
 
+def ensure_roles(owner_url: str | URL, *, app_password: str, worker_password: str) -> None:
+    """The two roles, before tables that name them are put back."""
+    engine = create_engine(driver_url(owner_url))
+    try:
+        with engine.begin() as connection:
+            _ensure_role(connection, APP_ROLE, app_password)
+            _ensure_role(connection, WORKER_ROLE, worker_password)
+    finally:
+        engine.dispose()
+
+
 def install(owner_url: str | URL, *, app_password: str, worker_password: str) -> str:
     """Create or update the two roles, migrate to the newest schema, and return its revision.
 
@@ -77,6 +88,23 @@ def migration_config(connection: Connection) -> Config:
 
 def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def revision_of(url: str | URL) -> str | None:
+    """The schema a database has; None when it was never installed."""
+    engine = create_engine(driver_url(url))
+    try:
+        with engine.connect() as connection:
+            return current_revision(connection)
+    finally:
+        engine.dispose()
+
+
+def knows_revision(revision: str) -> bool:
+    """Whether this version can bring a schema of that revision to its own."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config).walk_revisions())
 
 
 def newest_revision() -> str | None:

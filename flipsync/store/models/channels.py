@@ -39,6 +39,9 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     orders_cursor: Mapped[datetime | None]
     #: when it was first seen what the account offers; before that nothing new is listed on it
     surveyed_at: Mapped[datetime | None]
+    #: the books were put back from a backup, and what the channel shows was taken over since (runtime.reconciling)
+    restored_at: Mapped[datetime | None]
+    reconciled_at: Mapped[datetime | None]
     last_ok_at: Mapped[datetime | None]
     consecutive_failures: Mapped[int] = mapped_column(default=0)
 
