@@ -2,10 +2,10 @@
 
     python -m benchmarks.chaos [--quick] [--json] [--runs 1000] [--seed 1]
 
-A run is one piece of a reseller's day (offer, sell, reprice, ship, restock, rename, end) done by all agents and an
-effect worker in one process that is killed at a step drawn from all steps of that piece: before or after a write to
-the database, a commit, or a request to a channel, or while the request is under way. The life after it may be killed
-as well, recovery included. In the end the channels' own books are compared with ours.
+A run is one piece of a reseller's day (offer, sell, reprice, ship, give money back, restock, rename, end) done by all
+agents and an effect worker in one process that is killed at a step drawn from all steps of that piece: before or after
+a write to the database, a commit, or a request to a channel, or while the request is under way. The life after it may
+be killed as well, recovery included. In the end the channels' own books are compared with ours.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from flipsync.runtime.assembly import load_roster
 from flipsync.sandbox.client import SandboxClient
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, identity, orders, stock
+from flipsync.services import accounts, identity, orders, refunds, stock
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import import_catalogue
 from flipsync.services.orders import AccountRef
 from flipsync.services.product_edits import PriceTerms, ProductEdit, edit_product, set_price_terms, version_of
 from flipsync.services.reading_catalogue import variant_view
 from flipsync.services.report import business_report
-from flipsync.store.models import Effect, Order, Product, Shipment, StockItem, Variant
+from flipsync.store.models import Effect, Order, OrderLine, Product, RefundRequest, Shipment, StockItem, Variant
 from flipsync.store.unit_of_work import Store
 from flipsync.system import SandboxProcess, System
 
@@ -57,6 +57,10 @@ VENDORS: tuple[Vendor, ...] = ("custom", "woocommerce")
 AGAIN = 0.35
 #: pieces of goods worked through in one business before its books are compared
 BATCH = 12
+#: what a buyer is given back, less than half of what was paid: the channels would take it twice
+REFUND_MINOR = 500
+#: how long the channels here take to show a sale, and to do what nobody heard the answer of
+_DELAYS = {"settle_seconds": 0.05, "landing_seconds": 0.3}
 _REQUEST = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /")
 #: the steps of each piece of a day when nothing is killed
 Traces = dict[str, tuple[str, ...]]
@@ -118,6 +122,23 @@ async def ship(trade: Trade) -> None:
             await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
 
 
+async def give_back(trade: Trade) -> None:
+    """A part of what each of this article's buyers paid."""
+    for order_id in await _orders_of(trade):
+        async with trade.store.unit(trade.tenant_id) as unit:
+            await refunds.request(
+                unit, order_id, amount=Money(amount_minor=REFUND_MINOR, currency="USD"), reason="a scratch"
+            )
+
+
+async def _orders_of(trade: Trade) -> list[UUID]:
+    async with trade.store.reader(trade.tenant_id) as session:
+        found = await session.scalars(
+            select(Order.id).join(OrderLine, OrderLine.order_id == Order.id).where(OrderLine.sku == trade.sku)
+        )
+        return sorted(found)
+
+
 async def restock(trade: Trade) -> None:
     variant = await trade.variant()
     async with trade.store.unit(trade.tenant_id) as unit:
@@ -140,7 +161,7 @@ async def _edit(trade: Trade, edit: ProductEdit) -> None:
 
 
 PIECES: dict[str, Callable[[Trade], Awaitable[None]]] = {
-    piece.__name__: piece for piece in (offer, sell, reprice, ship, restock, rename, end)
+    piece.__name__: piece for piece in (offer, sell, reprice, ship, give_back, restock, rename, end)
 }
 
 
@@ -163,13 +184,15 @@ class Tally:
     doubled: int = 0
     oversold: int = 0
     mismatched: int = 0
+    refunds: int = 0
+    refunds_wrong: int = 0
     effects: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         failed = self.effects["unknown"] + self.effects["rejected"]
-        lost = self.orders_lost + self.units_lost + self.never_quiet + self.mismatched
+        lost = self.orders_lost + self.units_lost + self.never_quiet + self.mismatched + self.refunds_wrong
         return not (self.doubled or self.oversold or lost or failed or self.problems)
 
 
@@ -263,7 +286,13 @@ class Business:
         connected = []
         for vendor in VENDORS:
             config, credentials = self._sandbox.account(
-                vendor, currency="USD", timeout_seconds=3.0, settle_seconds=0.05, requests_per_second=1000, burst=1000
+                vendor,
+                currency="USD",
+                timeout_seconds=3.0,
+                landing_seconds=0.3,
+                settle_seconds=0.05,
+                requests_per_second=1000,
+                burst=1000,
             )
             async with trade.store.unit(tenant_id) as unit:
                 account_id = await accounts.connect_account(
@@ -288,9 +317,28 @@ class Business:
             states = await session.execute(select(Effect.state, func.count()).group_by(Effect.state))
             tally.effects.update({row[0]: row[1] for row in states})
         tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
+        await self._compare_refunds(trade, truth)
         sold = sum(sku["units_held"] for sku in truth["skus"].values())
         reserved = await self._reserved(trade)
         tally.units_lost += abs(self._received - sold - (int(on_hand or 0) - reserved))
+
+    async def _compare_refunds(self, trade: Trade, truth: dict[str, Any]) -> None:
+        """What buyers have, by the channels' books, is what was asked for, once."""
+        async with trade.store.reader(trade.tenant_id) as session:
+            asked = await session.execute(
+                select(Order.external_id, func.sum(RefundRequest.amount_minor), func.count())
+                .join(RefundRequest, RefundRequest.order_id == Order.id)
+                .group_by(Order.external_id)
+            )
+            wanted = {row[0]: int(row[1]) for row in asked}
+        self._tally.refunds += len(wanted)
+        for order in truth["orders"]:
+            if order["refunded_minor"] != wanted.get(order["external_id"], 0):
+                self._tally.refunds_wrong += 1
+                self._tally.problems.append(
+                    f"order {order['external_id']}: {order['refunded_minor']} given back there,"
+                    f" {wanted.get(order['external_id'], 0)} asked for"
+                )
 
     @staticmethod
     async def _reserved(trade: Trade) -> int:
@@ -354,6 +402,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.row("different steps", str(len(tally.by_step)), ", ".join(name for name, _ in tally.by_step.most_common(3)))
     report.row("done twice on a channel or in our books", str(tally.doubled), "0 allowed")
     report.row("orders lost", str(tally.orders_lost), f"of {tally.orders}")
+    report.row("refunds given twice, or not at all", str(tally.refunds_wrong), f"of {tally.refunds}")
     report.row("units oversold or unaccounted for", str(tally.oversold + tally.units_lost), "0 allowed")
     report.row("listings that differ from our books", str(tally.mismatched), "0 allowed")
     report.row("effects unknown or refused", str(tally.effects["unknown"] + tally.effects["rejected"]), "0 allowed")

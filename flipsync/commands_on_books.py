@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -17,10 +18,11 @@ from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.errors import InvalidInput, NotFound, Rejected
+from flipsync.domain.money import Money
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, channel_probe, identity
+from flipsync.services import accounts, channel_probe, identity, refunds
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
@@ -29,6 +31,7 @@ from flipsync.services.channel_faults import OpenFault
 from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
+from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
@@ -81,6 +84,51 @@ def why(home: Path, subject: str, tenant: str | None) -> Explanation:
             return await explain(session, subject)
 
     return _in_books(home, {}, tenant, work)
+
+
+def refund(
+    home: Path,
+    routing: Routing,
+    order: str,
+    *,
+    amount: str | None,
+    reason: str,
+    restock: bool,
+    settled: bool | None,
+    patience: float,
+    tenant: str | None,
+    asked: Callable[[RefundRequestView], None],
+) -> RefundRequestView:
+    """Ask for a refund and look for `patience` seconds what becomes of it; or, with `settled`, say whether the one in
+    doubt was given. `asked` is told the wish once it is in the books."""
+
+    async def work(store: Store, tenant_id: UUID) -> RefundRequestView:
+        async with store.unit(tenant_id) as unit:
+            order_id = await refunds.named_order(unit.session, order)
+            if settled is not None:
+                doubted = [row for row in await refunds.list_requests(unit.session, order_id) if row.state == "unknown"]
+                if not doubted:
+                    raise NotFound(f"no refund of order {order} is in doubt")
+                return await refunds.settle(unit, doubted[0].id, given=settled)
+            currency = await refunds.currency_of(unit.session, order_id)
+            money = None if amount is None else _amount(amount, currency)
+            view = await refunds.request(unit, order_id, amount=money, reason=reason, restock=restock)
+        asked(view)
+        deadline = time.monotonic() + patience
+        while view.state == "asked" and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS / 2)
+            async with store.reader(tenant_id) as session:
+                view = await refunds.get(session, view.id)
+        return view
+
+    return _in_books(home, routing, tenant, work)
+
+
+def _amount(text: str, currency: str) -> Money:
+    try:
+        return Money.parse(text, currency)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
 
 
 def add_user(home: Path, email: str, password: str, role: str, tenant: str | None) -> UUID:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import ConfirmShipment, MarkOrderReady, ReserveStock
+from flipsync.domain.commands import ConfirmShipment, IssueRefund, MarkOrderReady, ReserveStock
 from flipsync.domain.decisions import Decision, Evidence
-from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, StockFreed
+from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, RefundRequested, StockFreed
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
+OrderFact = OrderReceived | OrderChanged | StockFreed | ParcelHandedOver | RefundRequested
 
-class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelHandedOver]):
-    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment to the channel."""
+
+class FulfillmentAgent(Agent[OrderFact]):
+    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment, gives money back."""
 
     spec = AgentSpec(
         name="fulfillment",
@@ -21,8 +23,8 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
     )
 
     async def decide(
-        self, event: OrderReceived | OrderChanged | StockFreed | ParcelHandedOver, ctx: Context
-    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment]:
+        self, event: OrderFact, ctx: Context
+    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment | IssueRefund]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)
             if not waiting:
@@ -40,6 +42,16 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
         if order is None:
             return Decision.hold("the order is not in the books")
         evidence = [Evidence(kind="order", id=order.order_id, note=f"{order.number}: {order.status}, {order.state}")]
+        if isinstance(event, RefundRequested):
+            refund = IssueRefund(
+                account_id=event.account_id,
+                order_id=event.order_id,
+                refund_id=event.refund_id,
+                amount=event.amount,
+                reason=event.reason,
+            )
+            why = f"a person wants {event.amount} given back" + (f": {event.reason}" if event.reason else "")
+            return Decision.propose(refund, why=why, evidence=evidence)
         if isinstance(event, ParcelHandedOver):
             if order.state not in ("ready", "shipped"):
                 return Decision.hold(f"the order is {order.state}: nothing may leave", evidence=evidence)

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flipsync.cli import backups
+from flipsync.cli import backups, money
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
@@ -37,6 +37,7 @@ app.add_typer(channels_app, name="channels")
 app.add_typer(bench_app, name="bench")
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
+money.add_to(app)
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

@@ -23,6 +23,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     TakenIn,
     Vendor,
@@ -30,7 +31,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError
+from flipsync.domain.errors import ChannelError, Rejected
 from flipsync.domain.money import Currency, Money
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ class AccountConfig(BaseModel):
         ge=0,
         description="longest delay after which a finished sale is visible in the channel's order list",
     )
+    landing_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="longest time after which a request whose answer never came may still take effect",
+    )
 
 
 class Capabilities(BaseModel):
@@ -127,6 +133,11 @@ class Capabilities(BaseModel):
     bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
     bulk_at_once: int = Field(default=4, ge=1, description="such calls that are worth having under way at once")
     webhook_keys: bool = Field(default=False, description="webhooks are checked with a fetched key: verify_webhook")
+    refunds: Literal["none", "key", "reference", "amount"] = Field(
+        default="none",
+        description="how a refund is kept from doubling: by a key of the vendor's; found by our reference, or by its "
+        "amount, among the order's refunds. none: the connector gives no money back",
+    )
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
 
 
@@ -291,6 +302,15 @@ class MarketplaceConnector(ABC):
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         """Tell the channel the whole order left the house. Confirming twice is not an error."""
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        """Give money back; returns the vendor's id of the refund, "" where it gives none. Only where
+        `capabilities.refunds` says how it stays one; repeated with the same `key` only where that is "key"."""
+        raise Rejected(
+            f"this connector gives no money back on {self.vendor}",
+            vendor_code="unsupported",
+            hint="give it back on the channel's own page: it is booked when the channel tells of it",
+        )
 
     @abstractmethod
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:

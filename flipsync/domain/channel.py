@@ -122,6 +122,24 @@ class ChannelRefund(ChannelValue):
     amount: Money
     restocked: dict[str, int] = Field(default_factory=dict)
     created_at: AwareDatetime
+    reference: str = Field(default="", description="what whoever gave it wrote with it, where the channel tells")
+
+
+class RefundOrder(ChannelValue):
+    """What the channel is asked to give back. `reference` is written where the channel shows it again, so that this
+    refund is found later; `units` are order lines' external ids to units it is about."""
+
+    order_external_id: str
+    amount: Money
+    reason: str
+    reference: str
+    units: dict[str, int] = Field(default_factory=dict)
+    restock: bool = Field(default=False, description="the channel puts the units back on sale")
+
+    @property
+    def words(self) -> str:
+        """Reason and reference in one text, for channels that keep but one."""
+        return f"{self.reason} [{self.reference}]" if self.reason else f"[{self.reference}]"
 
 
 class ChannelOrder(ChannelValue):

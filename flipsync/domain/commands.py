@@ -124,6 +124,19 @@ class ConfirmShipment(AccountCommand):
         return ("order", self.order_id)
 
 
+class IssueRefund(AccountCommand):
+    """Give money back to the buyer of an order, once. What exactly is in the books under `refund_id`."""
+
+    default_priority: ClassVar[int] = PRIORITY_ORDER
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
 class EnsureWebhooks(AccountCommand):
     """Subscribe to the channel's webhooks, or switch on again what the vendor switched off."""
 

@@ -294,6 +294,23 @@ class ShipmentConfirmed(OrderEvent):
     """The channel knows the order has left the house."""
 
 
+class RefundRequested(OrderEvent):
+    """A person wants money given back to a buyer."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    refund_id: UUID
+    amount: Money
+    reason: str = ""
+
+
+class RefundIssued(OrderEvent):
+    """The channel has given the money back; read back."""
+
+    refund_id: UUID
+    amount: Money
+
+
 # -- receipts ---------------------------------------------------------------------------------------------------------
 
 

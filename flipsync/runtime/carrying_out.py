@@ -7,7 +7,7 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.errors import Rejected
-from flipsync.runtime import channel_reads, channel_writes, reconciling
+from flipsync.runtime import channel_reads, channel_writes, money_writes, reconciling
 from flipsync.runtime.channel_writes import Done, Job
 from flipsync.services import warehouses
 
@@ -18,6 +18,7 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.SetChannelQuantity: channel_writes.set_quantity,
     c.EndListing: channel_writes.end,
     c.ConfirmShipment: channel_writes.confirm_shipment,
+    c.IssueRefund: money_writes.issue_refund,
     c.EnsureWebhooks: channel_writes.ensure_webhooks,
 }
 

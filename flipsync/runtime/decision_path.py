@@ -22,7 +22,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, hand_edits, orders, stock
+from flipsync.services import accounts, adopting, hand_edits, money_out, orders, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -128,6 +128,8 @@ class DecisionPath:
             elif verdict.answer in ("proceed", "mutate"):
                 self._enqueue(unit, proposal, verdict.command or command)
         finally:
+            if proposal.verdict == "deny":
+                await money_out.ended(unit, command.type_name(), proposal.payload, proposal.reason)
             unit.cause = before
 
     async def _within_budget(self, unit: UnitOfWork, agent: str) -> bool:
@@ -241,7 +243,8 @@ class DecisionPath:
             elif proposal_row.command == c.AdoptListing.type_name():
                 refused = c.AdoptListing.model_validate(proposal_row.payload)
                 await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
-            elif proposal_row.command == c.OfferEdit.type_name():
+            await money_out.ended(unit, proposal_row.command, proposal_row.payload, reason)
+            if proposal_row.command == c.OfferEdit.type_name():
                 edit = c.OfferEdit.model_validate(proposal_row.payload)
                 if row.refused:
                     await hand_edits.keep_ours(unit, edit)

@@ -40,7 +40,7 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.receipts import Receipts
 from flipsync.runtime.watched import WatchedConnector, WatchedLimiter
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts
+from flipsync.services import accounts, money_out
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -330,13 +330,15 @@ class EffectWorker:
             result={"detail": error.message, "vendor_code": error.vendor_code},
             retry_in=retry_in,
         )
-        if retry_in is not None or account is None:
+        if retry_in is not None:
             await self._receipts.write(effect, outcome)
             self._look_again(retry_in)
             return
 
         async def tell(unit: UnitOfWork) -> None:
-            await self._tell_failed(unit, effect, account, error, state)
+            await money_out.ended(unit, effect.command, effect.payload, error.message, in_doubt=state == "unknown")
+            if account is not None:
+                await self._tell_failed(unit, effect, account, error, state)
 
         await self._receipts.write(effect, outcome, tell)
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from flipsync.domain.commands import AccountCommand, ChangePrice, Command, PublishListing
+from flipsync.domain.commands import AccountCommand, ChangePrice, Command, IssueRefund, PublishListing
 from flipsync.domain.decisions import Verdict
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, Context
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.proposal import Ask, Clamp, Deny
 from flipsync.services.quotes import WINDOW, proposal_for
+from flipsync.services.refunds import judge_refund
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import price_brakes as brakes
 from flipsync.store.repositories import pricing as pricing_rows
@@ -64,6 +65,9 @@ class Gate:
             await brakes.hold(unit.session, unit.tenant_id)
             price = command.offer.price
             return await self._price(unit, ctx, command, command.listing_id, price, released=approved)
+        if isinstance(command, IssueRefund):
+            limit = (await ctx.services.profile()).settings.orders.refund_approval_minor
+            return await judge_refund(unit, command, limit, approved=approved)
         return Verdict.proceed("open", "no rule is against it")
 
     async def _price(

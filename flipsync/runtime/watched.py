@@ -23,6 +23,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     TakenIn,
     WarehouseUnits,
@@ -206,6 +207,9 @@ class WatchedConnector(MarketplaceConnector):
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         return await self._do(self.inner.confirm_shipment(order_external_id, carrier, tracking_number, key), wrote=True)
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        return await self._do(self.inner.issue_refund(wish, key), wrote=True)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return await self._do(self.inner.rivals(skus))

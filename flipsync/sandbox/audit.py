@@ -91,7 +91,8 @@ def _counts(books: Books, query: str) -> dict[str, int]:
 
 
 def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:
-    """Things done twice in the world: one order shipped under two trackings, one SKU listed twice at once."""
+    """Things done twice in the world: one order shipped under two trackings, one SKU listed twice at once,
+    one wish refunded twice."""
     shipments = books.db.execute(
         "SELECT channel, order_id, group_concat(DISTINCT tracking_number) FROM shipment"
         " GROUP BY channel, order_id HAVING count(DISTINCT tracking_number) > 1"
@@ -105,7 +106,15 @@ def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:
         "SELECT channel, title, count(*) FROM listing WHERE sku = '' AND status <> 'trash'"
         " GROUP BY channel, title HAVING count(*) > 1"
     )
+    # The same words or reference on two refunds of one order: the buyer was paid twice for one wish.
+    refunds = books.db.execute(
+        "SELECT o.channel, o.id, json_extract(r.value, '$.reason') AS reason,"
+        " json_extract(r.value, '$.reference') AS reference, count(*)"
+        " FROM orders o, json_each(o.refunds) r WHERE reason <> '' OR reference <> ''"
+        " GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
+    )
     return {
+        "refunds": [{"channel": r[0], "order_id": r[1], "reason": r[2], "count": r[4]} for r in refunds],
         "shipments": [{"channel": r[0], "order_id": r[1], "tracking_numbers": r[2].split(",")} for r in shipments],
         "listings": [{"channel": r[0], "sku": r[1], "count": r[2]} for r in listings]
         + [{"channel": r[0], "title": r[1], "count": r[2]} for r in untitled],

@@ -56,6 +56,7 @@ class CustomChannel(ChannelServer):
             ("GET", re.compile(r"/v1/orders"), self._list_orders),
             ("GET", re.compile(r"/v1/orders/([^/]+)"), self._get_order),
             ("POST", re.compile(r"/v1/orders/([^/]+)/shipment"), self._ship),
+            ("POST", re.compile(r"/v1/orders/([^/]+)/refunds"), self._refund),
             ("GET", re.compile(r"/v1/offers"), self._offers),
             ("GET", re.compile(r"/v1/webhooks"), self._list_webhooks),
             ("PUT", re.compile(r"/v1/webhooks/([^/]+)"), self._put_webhook),
@@ -320,6 +321,25 @@ class CustomChannel(ChannelServer):
             order.doc["shipment"] = body.model_dump()
             self.books.save_order(order)
         return self._json(wire.order_view(order))
+
+    def _refund(self, call: Call, text: str) -> Answer:
+        body = self._parse(call, wire.RefundBody)
+        order = self._find_order(text)
+        if order.status not in ("paid", "shipped"):
+            raise self._refuse(409, "not_refundable", f"The order is {order.status}.")
+        amount = self._price(body.amount.amount_minor, body.amount.currency)
+        if amount > order.total_minor - order.refunded_minor:
+            raise self._refuse(409, "not_refundable", "That is more than is left of what was paid.")
+        known = {str(line.id): line for line in order.lines}
+        if any(line not in known or not 0 < units <= known[line].quantity for line, units in body.restock.items()):
+            raise self._refuse(422, "invalid", "restock: units of lines of this order")
+        lines = {int(line): (units, 0) for line, units in body.restock.items()}
+        refund = self.orders.refund(order, lines, amount, body.reason, restock=True)
+        refund.reference = body.reference
+        if order.refunded_minor >= order.total_minor:
+            order.status = "refunded"
+        self.books.save_order(order)
+        return self._json(wire.refund_view(refund, self.currency), 201)
 
     def _offers(self, call: Call) -> Answer:
         skus = [value for name, value in call.query if name == "sku"]

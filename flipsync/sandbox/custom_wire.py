@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.money import Money
 from flipsync.sandbox.clock import rfc3339
-from flipsync.sandbox.records import Listing, Order
+from flipsync.sandbox.records import Listing, Order, Refund
 
 
 class Body(BaseModel):
@@ -59,6 +59,13 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+class RefundBody(Body):
+    amount: Money
+    reason: str = Field(default="", max_length=500)
+    reference: str = Field(default="", max_length=100)
+    restock: dict[str, int] = Field(default_factory=dict)
+
+
 def money(amount_minor: int, currency: str) -> dict[str, Any]:
     return {"amount_minor": amount_minor, "currency": currency}
 
@@ -78,6 +85,16 @@ def listing_view(listing: Listing, currency: str) -> dict[str, Any]:
         "stock_version": str(listing.stock_version),
         "modified_at": rfc3339(listing.modified_ms),
         **ListingBody(title=listing.title, **listing.doc).model_dump(exclude={"title", "price", "quantity"}),
+    }
+
+
+def refund_view(refund: Refund, currency: str) -> dict[str, Any]:
+    return {
+        "id": str(refund.id),
+        "amount": money(refund.amount_minor, currency),
+        "restocked": {str(line_id): units for line_id, units in refund.restocked.items()},
+        "created_at": rfc3339(refund.created_ms),
+        "reference": refund.reference,
     }
 
 
@@ -105,15 +122,7 @@ def order_view(order: Order) -> dict[str, Any]:
         "tax": money(0, currency),
         "total": money(order.total_minor, currency),
         "fee": money(order.fee_minor, currency),
-        "refunds": [
-            {
-                "id": str(refund.id),
-                "amount": money(refund.amount_minor, currency),
-                "restocked": {str(line_id): units for line_id, units in refund.restocked.items()},
-                "created_at": rfc3339(refund.created_ms),
-            }
-            for refund in order.refunds
-        ],
+        "refunds": [refund_view(refund, currency) for refund in order.refunds],
         "ship_to": order.doc.get("ship_to", {}),
         "note": order.doc.get("note", ""),
     }

@@ -76,6 +76,7 @@ class Refund:
     created_ms: int
     lines: dict[int, tuple[int, int]] = field(default_factory=dict)
     restocked: dict[int, int] = field(default_factory=dict)
+    reference: str = ""
 
 
 @dataclass(slots=True)
@@ -143,6 +144,7 @@ def refunds_from_json(rows: list[dict[str, Any]]) -> list[Refund]:
             created_ms=row["created_ms"],
             lines={int(k): (v[0], v[1]) for k, v in row["lines"].items()},
             restocked={int(k): v for k, v in row["restocked"].items()},
+            reference=row.get("reference", ""),
         )
         for row in rows
     ]

@@ -20,6 +20,7 @@ Permission = Literal[
     "inventory:write",
     "listings:read",
     "orders:read",
+    "orders:refund",
     "pricing:read",
     "pricing:write",
     "users:write",

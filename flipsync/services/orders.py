@@ -22,7 +22,7 @@ from flipsync.domain.events import (
     ShipmentConfirmed,
 )
 from flipsync.domain.ids import new_id
-from flipsync.services import stock, warehouses
+from flipsync.services import refunds, stock, warehouses
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import new_orders, reconciling
 from flipsync.store.repositories import orders as repository
@@ -80,6 +80,8 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         if await repository.record_refund(unit, order, refund.external_id, refund.amount.amount_minor):
             refunds_new = True
             await _restock(unit, lines, items, refund.restocked)
+    if refunds_new:
+        await refunds.recognise(unit, account.vendor, order, told.refunds)
     if order.holds_stock and not told.holds_stock:
         await _give_back_all(unit, lines, items)
     short = sum(line.short for line in lines)

@@ -50,12 +50,21 @@ class ListingChoices(BaseModel):
     )
 
 
+class OrderChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refund_approval_minor: int = Field(
+        default=10_000, ge=0, description="refunds above it wait for a second word, in minor units of their currency"
+    )
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pricing: PricingChoices = PricingChoices()
     stock: StockChoices = StockChoices()
     listings: ListingChoices = ListingChoices()
+    orders: OrderChoices = OrderChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")

@@ -94,6 +94,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.ConfirmShipment():
             parcel = f"{command.carrier} {command.tracking_number}".strip()
             return f"tell the channel that {label('order', command.order_id)} left with {parcel}"
+        case c.IssueRefund():
+            return f"give {command.amount} back for {label('order', command.order_id)}"
         case c.EnsureWebhooks():
             return f"see that the webhooks of {label('account', command.account_id)} are on"
         case c.PullOrders():
@@ -215,6 +217,10 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
             return f"{order} was ready to pack"
         case e.ParcelHandedOver():
             return f"the parcel of {order} was handed to {event.carrier} as {event.tracking_number}"
+        case e.RefundRequested():
+            return f"a person asked for {event.amount} back for {order}"
+        case e.RefundIssued():
+            return f"the channel gave {event.amount} back for {order}"
         case e.ShipmentConfirmed():
             return f"the channel knew that {order} was shipped"
         case _:

@@ -14,6 +14,7 @@ from serve.routes import (
     orders,
     pricing,
     products,
+    refunds,
     webhooks,
     websocket,
 )
@@ -26,6 +27,7 @@ ROUTERS = (
     listings.router,
     inventory.router,
     orders.router,
+    refunds.router,
     pricing.router,
     decisions.router,
     approvals.router,

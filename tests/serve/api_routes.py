@@ -57,6 +57,8 @@ class Route:
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
+            "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
+            "POST /orders/refunds/{refund_id}/settlement": {"given": False},
             "POST /approvals/{approval_id}/answer": {"approved": True},
             "POST /marketplace/accounts": {
                 "vendor": "custom",

@@ -213,6 +213,15 @@ async def _sell(unit: UnitOfWork, business: Business) -> None:
         unit, AccountRef(business.ids["account_id"], "custom"), told_order(business.marker, "first")
     )
     business.ids["order_id"] = result.order_id
+    sold = await ingest_order(
+        unit, AccountRef(business.ids["account_id"], "custom"), told_order(business.marker, "doubted")
+    )
+    told = {"amount_minor": 100, "currency": "USD", "reason": business.marker, "units": {}, "restock": False}
+    doubted = m.RefundRequest(tenant_id=business.tenant_id, order_id=sold.order_id, state="unknown", **told)
+    unit.session.add(m.RefundRequest(tenant_id=business.tenant_id, order_id=result.order_id, state="refused", **told))
+    unit.session.add(doubted)
+    await unit.session.flush()
+    business.ids["refund_id"] = doubted.id
     unit.session.add(
         m.Shipment(
             tenant_id=business.tenant_id, order_id=result.order_id, carrier="usps", tracking_number=business.marker

@@ -99,6 +99,15 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.IdempotencyRecord(**tenant, key=marker, fingerprint="f"),
                 m.ImportRun(**tenant, file_name=marker, format="generic"),
+                m.RefundRequest(
+                    **tenant,
+                    order_id=order.order_id,
+                    amount_minor=1,
+                    currency="USD",
+                    reason=marker,
+                    units={},
+                    restock=False,
+                ),
                 m.Shipment(**tenant, order_id=order.order_id, carrier="UPS", tracking_number=marker),
                 m.ConsentRequest(
                     **tenant,

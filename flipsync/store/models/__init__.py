@@ -24,7 +24,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
-from flipsync.store.models.orders import Order, OrderLine, Refund, Shipment
+from flipsync.store.models.orders import Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "Receipt",
     "RefreshToken",
     "Refund",
+    "RefundRequest",
     "RivalOfferSeen",
     "Shipment",
     "SignedMove",

@@ -88,6 +88,46 @@ class Refund(TenantOwned, Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+def refund_reference(request_id: UUID) -> str:
+    """What the channel is given to find a refund by."""
+    return f"FS-{request_id.hex[-12:]}"
+
+
+REFUND_REQUEST_STATES = ("asked", "issued", "refused", "unknown")
+
+
+class RefundRequest(TenantOwned, Timestamped, Base):
+    """A person's wish to give money back. Of one order, one at a time is `asked` or `unknown` (nobody can tell whether
+    the channel did it); all of them together never exceed what was paid (both in the database, migration 0015).
+
+    `units` is what it is about: order lines' external ids to units. `sent_at` is when the channel was last asked.
+    """
+
+    __tablename__ = "refund_request"
+    __table_args__ = (
+        same_tenant("order_id", "customer_order"),
+        CheckConstraint("amount_minor > 0", name="amount"),
+        CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in REFUND_REQUEST_STATES) + ")", name="state"),
+        Index("uq_refund_request_open", "order_id", unique=True, postgresql_where=text("state IN ('asked','unknown')")),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(index=True)
+    amount_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    reason: Mapped[str]
+    units: Mapped[dict[str, Any]]
+    restock: Mapped[bool]
+    state: Mapped[str] = mapped_column(default="asked")
+    detail: Mapped[str] = mapped_column(default="")
+    external_id: Mapped[str | None]
+    sent_at: Mapped[datetime | None]
+    requested_by: Mapped[UUID | None]
+
+    @property
+    def reference(self) -> str:
+        return refund_reference(self.id)
+
+
 class Shipment(TenantOwned, Timestamped, Base):
     """A parcel that left, or is about to; the channel has confirmed it when `confirmed_at` is set."""
 

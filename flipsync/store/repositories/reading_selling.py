@@ -17,6 +17,7 @@ from flipsync.store.models import (
     OrderLine,
     PriceChange,
     Refund,
+    RefundRequest,
     RivalOfferSeen,
     Shipment,
     Tenant,
@@ -101,6 +102,13 @@ LINES = Question(
 )
 REFUNDS = Question(
     lambda _: select(*Refund.__table__.c).where(Refund.order_id == bindparam("order_id")).order_by(Refund.id)
+)
+REFUND_REQUESTS = Question(
+    lambda _: (
+        select(*RefundRequest.__table__.c)
+        .where(RefundRequest.order_id == bindparam("order_id"))
+        .order_by(RefundRequest.id)
+    )
 )
 #: order_id; of the tenant whose order it is
 SETTINGS = Question(

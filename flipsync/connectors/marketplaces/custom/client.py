@@ -21,6 +21,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     Vendor,
     WebhookNotice,
@@ -41,7 +42,7 @@ class CustomConnector(MarketplaceConnector):
 
     vendor: ClassVar[Vendor] = "custom"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional_stock=True, create_once="key", rival_offers=True, webhooks=True
+        conditional_stock=True, create_once="key", rival_offers=True, webhooks=True, refunds="key"
     )
     needs: ClassVar[tuple[str, ...]] = ("token",)
 
@@ -192,6 +193,10 @@ class CustomConnector(MarketplaceConnector):
         path = f"/orders/{_segment(order_external_id)}/shipment"
         body = {"carrier": carrier, "tracking_number": tracking_number}
         return await self._write("POST", path, body, key, mapping.decode_order)
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        path = f"/orders/{_segment(wish.order_external_id)}/refunds"
+        return await self._write("POST", path, mapping.refund_body(wish), key, mapping.decode_refund_id)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         wanted = list(dict.fromkeys(skus))

@@ -19,6 +19,7 @@ from flipsync.domain.channel import (
     ListingState,
     ListingText,
     Offer,
+    RefundOrder,
     RivalOffer,
     WebhookNotice,
 )
@@ -49,6 +50,19 @@ def descriptive_body(offer: Offer) -> dict[str, Any]:
 
 def creation_body(offer: Offer) -> dict[str, Any]:
     return {**descriptive_body(offer), "price": money_body(offer.price), "quantity": offer.quantity}
+
+
+def refund_body(wish: RefundOrder) -> dict[str, Any]:
+    return {
+        "amount": money_body(wish.amount),
+        "reason": wish.reason,
+        "reference": wish.reference,
+        "restock": dict(wish.units) if wish.restock else {},
+    }
+
+
+def decode_refund_id(data: Any) -> str:
+    return wire.Refund.model_validate(data).id
 
 
 def listing(row: wire.Listing) -> ListingState:
@@ -104,6 +118,7 @@ def order(row: wire.Order) -> ChannelOrder:
                 amount=refund.amount.money(),
                 restocked={line: units for line, units in refund.restocked.items() if units > 0},
                 created_at=refund.created_at.astimezone(UTC),
+                reference=refund.reference,
             )
             for refund in row.refunds
         ),

@@ -62,6 +62,7 @@ class Refund(Wire):
     amount: Amount
     restocked: dict[str, int] = Field(default_factory=dict)
     created_at: AwareDatetime
+    reference: str = ""
 
 
 class ShipTo(Wire):

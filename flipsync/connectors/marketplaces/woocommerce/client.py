@@ -34,6 +34,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     Vendor,
     WebhookNotice,
@@ -53,6 +54,7 @@ class WooCommerceConnector(MarketplaceConnector):
         create_once="lookup",
         rival_offers=False,
         webhooks=True,
+        refunds="reference",
         bulk_quantity=stock.BATCH,
         groups=True,
     )
@@ -272,6 +274,15 @@ class WooCommerceConnector(MarketplaceConnector):
             return mapping.order(wire.Order.model_validate(data), refunds)
 
         return await self._api.write("PUT", f"/orders/{order.id}", body, decode)
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        """Through the gateway the buyer paid by. WooCommerce has no key for it: the reason bears our reference."""
+        order = await self._wire_order(wish.order_external_id)
+        if order is None:
+            raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+        self._require_currency(wish.amount)
+        body = mapping.refund_body(order, wish)
+        return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return []  # a shop of one's own has no other sellers

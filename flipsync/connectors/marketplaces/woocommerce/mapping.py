@@ -21,6 +21,7 @@ from flipsync.domain.channel import (
     ListingText,
     Offer,
     OrderStatus,
+    RefundOrder,
 )
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
@@ -299,6 +300,7 @@ def _refunds(row: wire.Order, refunds: Sequence[wire.Refund]) -> tuple[ChannelRe
                 amount=amount(refund.amount.removeprefix("-"), row.currency),
                 restocked=restocked,
                 created_at=refund.date_created_gmt or row.changed_at,
+                reference=refund.reason,
             )
         )
     return tuple(found)
@@ -323,6 +325,28 @@ def _refunded_line(item: wire.Line, lines: Sequence[wire.Line]) -> str | None:
         return named
     same = [line for line in lines if (line.product_id, line.variation_id) == (item.product_id, item.variation_id)]
     return str(same[0].id) if item.product_id and same else None
+
+
+def refund_body(row: wire.Order, wish: RefundOrder) -> dict[str, Any]:
+    """Lines are named only where their units go back on sale; what counts is `amount`."""
+    lines = []
+    for line in row.line_items:
+        wanted = wish.units.get(str(line.id), 0)
+        if wanted and wish.restock and line.quantity > 0:
+            share = amount(line.total, row.currency).amount_minor * wanted / int(line.quantity)
+            worth = Money(amount_minor=min(round(share), wish.amount.amount_minor), currency=row.currency)
+            lines.append({"id": line.id, "quantity": wanted, "refund_total": float(worth.decimal())})
+    return {
+        "amount": wish.amount.plain(),
+        "reason": wish.words,
+        "api_refund": True,
+        "api_restock": wish.restock,
+        **({"line_items": lines} if lines else {}),
+    }
+
+
+def decode_refund_id(data: Any) -> str:
+    return str(wire.Refund.model_validate(data).id)
 
 
 def shipment_meta(carrier: str, tracking_number: str) -> dict[str, str]:

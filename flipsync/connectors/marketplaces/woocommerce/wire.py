@@ -186,6 +186,7 @@ class Order(Wire):
 class Refund(Wire):
     id: int
     amount: DecimalText = ""
+    reason: Text = ""
     date_created_gmt: Gmt = None
     line_items: Annotated[list[Line], BeforeValidator(_rows)] = Field(default_factory=list)
 

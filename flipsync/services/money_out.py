@@ -1,0 +1,19 @@
+"""What becomes of a person's wish when what was to carry it out ends without being done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flipsync.domain import commands as c
+from flipsync.services import refunds
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+async def ended(
+    unit: UnitOfWork, command: str, payload: Mapping[str, Any], why: str, *, in_doubt: bool = False
+) -> None:
+    """The command will not be carried out (or, `in_doubt`, nobody can tell): the wish behind it says so."""
+    if command == c.IssueRefund.type_name():
+        refund_id = c.IssueRefund.model_validate(payload).refund_id
+        await (refunds.doubt if in_doubt else refunds.refuse)(unit, refund_id, why)
