@@ -58,6 +58,7 @@ class Route:
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /approvals/{approval_id}/answer": {"approved": True},
+            "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /marketplace/accounts": {
                 "vendor": "custom",
                 "name": "another",
