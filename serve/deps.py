@@ -208,3 +208,16 @@ async def _expected_version(
 
 
 ExpectedVersion = Annotated[int, Depends(_expected_version)]
+
+
+async def _version_if_told(
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="the ETag this is based on; else any", examples=['"3"']),
+    ] = None,
+) -> int | None:
+    return None if if_match is None else await _expected_version(if_match)
+
+
+#: for what is done, not edited: whoever read it first may say which version was meant
+VersionIfTold = Annotated[int | None, Depends(_version_if_told)]

@@ -68,4 +68,10 @@ def chaos(
     run_benchmark("chaos", *["--quick"] * quick, *["--json"] * as_json, "--runs", str(runs), "--seed", str(seed))
 
 
+@bench_app.command()
+def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
+    """Backed up while it sells, sold on, lost, restored: the books against the channels' own."""
+    run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
+
+
 learning_bench.add_to(bench_app)

@@ -43,6 +43,7 @@ from flipsync.connectors.request import (
     retry_after,
     unsigned,
 )
+from flipsync.connectors.unpacking import Unpacker, UnpackError
 from flipsync.connectors.witness import CallSeen, Trouble, current_witness
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
 
@@ -55,7 +56,6 @@ current_traceparent: ContextVar[str | None] = ContextVar("flipsync_traceparent",
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_MESSAGE = 300
 #: Shorter than common servers' idle time-out (5 s): a write must not meet a connection that is just being closed.
 _KEEPALIVE_SECONDS = 3.0
@@ -107,7 +107,7 @@ class HttpCore:
             follow_redirects=False,
             # A proxy meant for the internet cannot reach a server on this machine.
             trust_env=not _is_loopback(host),
-            headers={"User-Agent": "FlipSync/0.1", "Accept": "application/json"},
+            headers={"User-Agent": "FlipSync/0.1", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
         )
 
     async def aclose(self) -> None:
@@ -337,14 +337,16 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _read_body(response: httpx2.Response) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > _MAX_BODY_BYTES:
-            raise _UnusableBodyError("the answer is too large")
-        parts.append(part)
-    return b"".join(parts)
+    """Unpacked by ourselves: the client's decoders open whatever fits into a piece of the network, of any size."""
+    if response.is_stream_consumed:  # by a transport that has no network
+        return await response.aread()
+    try:
+        unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
+        async for piece in response.aiter_raw():
+            unpacker.take(piece)
+        return unpacker.end()
+    except UnpackError as error:
+        raise _UnusableBodyError(f"the answer cannot be read: {error}") from error
 
 
 def _reason(error: Exception) -> str:

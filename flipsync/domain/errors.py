@@ -4,6 +4,7 @@ FlipSyncError                    what went wrong, and a hint what to do
 ├── InvalidInput                 the caller's input; nothing was changed
 ├── NotFound                     no such thing, or not yours
 ├── Conflict                     somebody else changed it first, or it exists already
+│   └── VersionMismatch          it was changed since it was read
 ├── Forbidden                    authenticated, but not allowed
 ├── Unauthenticated              who are you?
 ├── Unavailable                  a part we need is not there now; retry later
@@ -43,6 +44,19 @@ class NotFound(FlipSyncError):
 class Conflict(FlipSyncError):
     code = "conflict"
     status = 409
+
+
+class VersionMismatch(Conflict):
+    """Somebody else changed it since it was read."""
+
+    code = "version-mismatch"
+    status = 412
+
+    @classmethod
+    def check(cls, what: str, version: int, expected: int | None) -> None:
+        """Raises when `expected`, the version a change is based on, is not the one there is; None is based on any."""
+        if expected is not None and version != expected:
+            raise cls(f"{what} is at version {version}, not {expected}", hint="read it again, then change it")
 
 
 class Forbidden(FlipSyncError):

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.connectors.base import AccountConfig
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import PauseAccount
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
 from flipsync.domain.events import AccountConnected, AccountHealthChanged
 from flipsync.domain.ids import new_id
 from flipsync.security.secrets import SecretBox
@@ -68,6 +68,7 @@ class AccountSummary:
     status_reason: str
     stock_mode: StockMode
     seller_id: str
+    version: int
     orders_cursor: datetime | None
     last_ok_at: datetime | None
     consecutive_failures: int
@@ -204,15 +205,16 @@ async def replace_credentials(
     config: AccountConfig | None = None,
     seller_id: str = "",
     keep_others: bool = False,
+    expected_version: int | None = None,
 ) -> None:
     """New keys for an account, its webhook secret kept unless given; waits for whoever is renewing the old ones.
 
     With `keep_others` only those given change, as when an application gets a new secret. A pause that the old keys were
-    the reason of ends. Raises NotFound, Conflict when disconnected, AnotherSeller when `seller_id` is known and is not
-    the account's.
+    the reason of ends. Raises NotFound, VersionMismatch, Conflict when disconnected, AnotherSeller when
+    `seller_id` is known and is not the account's.
     """
     await rows.lock_credentials(unit.session, account_id)
-    row = await usable(unit, account_id)
+    row = await usable(unit, account_id, expected_version)
     if seller_id and row.seller_id and seller_id != row.seller_id:
         raise AnotherSeller(
             f"{row.name!r} belongs to seller {row.seller_id}, the new access to {seller_id}",
@@ -224,7 +226,7 @@ async def replace_credentials(
     changed = credential_ends.with_new_keys(before, credentials)
     merged = credential_ends.with_known_ends(vendor, changed, kept)
     sealed = seal_credentials(box, unit.tenant_id, account_id, merged)
-    changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0}
+    changes: dict[str, Any] = {"credentials_encrypted": sealed, "consecutive_failures": 0, "version": row.version + 1}
     changes |= {"renewal_id": None, "renewal_began_at": None}
     if seller_id:
         changes["seller_id"] = seller_id
@@ -236,37 +238,42 @@ async def replace_credentials(
         await resume_account(unit, account_id)
 
 
-async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
-    """Stop writing to the account; False when it was paused already. Raises NotFound, Conflict when disconnected."""
-    row = await usable(unit, account_id)
+async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str, expected_version: int | None = None) -> bool:
+    """Stop writing to the account; False when it was paused already. Raises NotFound, VersionMismatch, Conflict when
+    disconnected."""
+    row = await usable(unit, account_id, expected_version)
     if row.status == "paused":
         return False
-    await rows.update_account(unit.session, account_id, {"status": "paused", "status_reason": reason})
+    changes = {"status": "paused", "status_reason": reason, "version": row.version + 1}
+    await rows.update_account(unit.session, account_id, changes)
     unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
     return True
 
 
-async def resume_account(unit: UnitOfWork, account_id: UUID) -> bool:
-    """Write to the account again; False when it was not paused. Raises NotFound, Conflict when disconnected."""
-    row = await usable(unit, account_id)
+async def resume_account(unit: UnitOfWork, account_id: UUID, expected_version: int | None = None) -> bool:
+    """Write to the account again; False when it was not paused. Raises NotFound, VersionMismatch, Conflict when
+    disconnected."""
+    row = await usable(unit, account_id, expected_version)
     if row.status == "connected":
         return False
-    await rows.update_account(
-        unit.session, account_id, {"status": "connected", "status_reason": "", "consecutive_failures": 0}
-    )
+    changes = {"status": "connected", "status_reason": "", "consecutive_failures": 0, "version": row.version + 1}
+    await rows.update_account(unit.session, account_id, changes)
     unit.emit(
         AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=True, cause="resumed")
     )
     return True
 
 
-async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) -> bool:
+async def disconnect_account(
+    unit: UnitOfWork, account_id: UUID, reason: str, expected_version: int | None = None
+) -> bool:
     """Forget the credentials and the callback address for good; history stays. False when it was so already."""
     row = await rows.get_account(unit.session, account_id, lock=True)
     if row is None:
         raise NotFound(f"no account {account_id}")
     if row.status == "disconnected":
         return False
+    VersionMismatch.check("the account", row.version, expected_version)
     await rows.update_account(
         unit.session,
         account_id,
@@ -275,6 +282,7 @@ async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) ->
             "status_reason": reason,
             "credentials_encrypted": b"",
             "webhook_token": _new_token(),
+            "version": row.version + 1,
         },
     )
     await credential_ends.forget(unit, account_id)
@@ -282,13 +290,14 @@ async def disconnect_account(unit: UnitOfWork, account_id: UUID, reason: str) ->
     return True
 
 
-async def usable(unit: UnitOfWork, account_id: UUID) -> MarketplaceAccount:
-    """The account's row, locked. Raises NotFound, Conflict when disconnected."""
+async def usable(unit: UnitOfWork, account_id: UUID, expected_version: int | None = None) -> MarketplaceAccount:
+    """The account's row, locked. Raises NotFound, VersionMismatch, Conflict when disconnected."""
     row = await rows.get_account(unit.session, account_id, lock=True)
     if row is None:
         raise NotFound(f"no account {account_id}")
     if row.status == "disconnected":
         raise Conflict(f"account {row.name!r} is disconnected", hint="connect it again with new credentials")
+    VersionMismatch.check("the account", row.version, expected_version)
     return row
 
 
@@ -318,6 +327,7 @@ def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...], faults: 
         status_reason=row.status_reason,
         stock_mode=cast(StockMode, row.stock_mode),
         seller_id=row.seller_id,
+        version=row.version,
         orders_cursor=row.orders_cursor,
         last_ok_at=row.last_ok_at,
         consecutive_failures=row.consecutive_failures,

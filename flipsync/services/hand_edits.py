@@ -14,7 +14,7 @@ from uuid import UUID
 
 from flipsync.domain.channel import ListingState, ListingText, Offer, Vendor
 from flipsync.domain.commands import KeepEdit
-from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.errors import Conflict, NotFound, VersionMismatch
 from flipsync.domain.events import EditedField, ListingEdited, ListingOutdated, OfferChanged
 from flipsync.domain.money import Money
 from flipsync.services.orders import AccountRef
@@ -240,9 +240,9 @@ async def ask_again(unit: UnitOfWork, edit: KeepEdit) -> None:
             await rows.set_shown(unit, row.id, {name: value for name, value in row.shown.items() if name != "told"})
 
 
-async def drop_overrides(unit: UnitOfWork, listing_id: UUID) -> None:
-    """The listing follows its product again. Raises NotFound, Conflict when it always did."""
-    row = await _live(unit, listing_id)
+async def drop_overrides(unit: UnitOfWork, listing_id: UUID, expected_version: int | None = None) -> None:
+    """The listing follows its product again. Raises NotFound, VersionMismatch, Conflict when it always did."""
+    row = await _live(unit, listing_id, expected_version)
     dropped = set(row.overrides)
     if not dropped:
         raise Conflict("nothing of the listing was written on its channel", hint="it follows its product already")
@@ -254,10 +254,11 @@ async def drop_overrides(unit: UnitOfWork, listing_id: UUID) -> None:
         unit.emit(OfferChanged(listing_id=row.id, account_id=row.account_id, vendor=vendor, cause="drift"))
 
 
-async def _live(unit: UnitOfWork, listing_id: UUID) -> Listing:
+async def _live(unit: UnitOfWork, listing_id: UUID, expected_version: int | None = None) -> Listing:
     row = await rows.lock(unit.session, listing_id)
     if row is None:
         raise NotFound(f"no listing {listing_id}")
+    VersionMismatch.check("the listing", row.version, expected_version)
     if row.status != "active":
         raise Conflict(f"the listing is {row.status}, not on sale")
     return row

@@ -7,7 +7,7 @@ from typing import cast
 from uuid import UUID
 
 from flipsync.domain.channel import Vendor
-from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.errors import Conflict, NotFound, VersionMismatch
 from flipsync.domain.events import ListingOutdated, ListingRequested, ListingUnwanted
 from flipsync.store.models import Listing
 from flipsync.store.repositories import catalogue as rows
@@ -37,19 +37,20 @@ async def tell_outdated(
     return len(found)
 
 
-async def take_off(unit: UnitOfWork, listing_id: UUID, reason: str) -> None:
-    """The owner wants it off sale; it stays off until `relist`. Raises NotFound, Conflict when it is not on sale."""
-    listing, vendor = await _locked(unit, listing_id)
+async def take_off(unit: UnitOfWork, listing_id: UUID, reason: str, expected_version: int | None = None) -> None:
+    """The owner wants it off sale; it stays off until `relist`. Raises NotFound, VersionMismatch, Conflict when it is
+    not on sale."""
+    listing, vendor = await _locked(unit, listing_id, expected_version)
     if listing.status != "active":
         raise Conflict(f"the listing is {listing.status}, not on sale")
     unit.emit(ListingUnwanted(listing_id=listing.id, account_id=listing.account_id, vendor=vendor, reason=reason))
 
 
-async def relist(unit: UnitOfWork, listing_id: UUID) -> None:
+async def relist(unit: UnitOfWork, listing_id: UUID, expected_version: int | None = None) -> None:
     """Put an ended, vanished or refused listing on sale again: under its old identity where the channel keeps it, else
-    under a new one, which the publishing writes down. Raises NotFound, Conflict.
+    under a new one, which the publishing writes down. Raises NotFound, VersionMismatch, Conflict.
     """
-    listing, vendor = await _locked(unit, listing_id)
+    listing, vendor = await _locked(unit, listing_id, expected_version)
     if listing.status not in RELISTABLE:
         raise Conflict(f"the listing is {listing.status}", hint=f"what can be relisted is {', '.join(RELISTABLE)}")
     found = await listing_rows.with_goods(unit.session, listing_id)
@@ -61,9 +62,10 @@ async def relist(unit: UnitOfWork, listing_id: UUID) -> None:
     unit.emit(ListingRequested(account_id=listing.account_id, vendor=vendor, product_id=product.id))
 
 
-async def _locked(unit: UnitOfWork, listing_id: UUID) -> tuple[Listing, Vendor]:
+async def _locked(unit: UnitOfWork, listing_id: UUID, expected_version: int | None) -> tuple[Listing, Vendor]:
     listing = await locks.lock(unit.session, listing_id)
     vendor = await locks.vendor_of(unit.session, listing.account_id) if listing is not None else None
     if listing is None or vendor is None:
         raise NotFound(f"no listing {listing_id}")
+    VersionMismatch.check("the listing", listing.version, expected_version)
     return listing, cast(Vendor, vendor)

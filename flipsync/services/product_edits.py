@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.channel import Vendor
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.errors import InvalidInput, NotFound, VersionMismatch
 from flipsync.domain.events import CostChanged, OfferChanged, ProductImported
 from flipsync.domain.money import Money
 from flipsync.services.catalogue.sanitise import image_url, plain, safe_html
@@ -18,13 +18,6 @@ from flipsync.store.models import Variant
 from flipsync.store.repositories import reading_catalogue as rows
 from flipsync.store.repositories import reading_selling
 from flipsync.store.unit_of_work import UnitOfWork
-
-
-class VersionMismatch(Conflict):
-    """Somebody else changed it since it was read."""
-
-    code = "version-mismatch"
-    status = 412
 
 
 class ProductEdit(BaseModel):
@@ -58,10 +51,7 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
     row = await rows.product(unit.session, product_id)
     if row is None:
         raise NotFound(f"no product {product_id}")
-    if row.version != expected_version:
-        raise VersionMismatch(
-            f"the product is at version {row.version}, not {expected_version}", hint="read it again, then change it"
-        )
+    VersionMismatch.check("the product", row.version, expected_version)
     before = {name: getattr(row, name) for name in ProductEdit.model_fields}
     given = edit.model_fields_set
     if edit.title is not None:
@@ -96,8 +86,7 @@ async def set_price_terms(unit: UnitOfWork, variant_id: UUID, terms: PriceTerms,
     row = await rows.variant(unit.session, variant_id)
     if row is None:
         raise NotFound(f"no variant {variant_id}")
-    if version_of(variant_view(row)) != expected_version:
-        raise VersionMismatch("the variant was changed since it was read", hint="read it again, then change it")
+    VersionMismatch.check("the variant", version_of(variant_view(row)), expected_version)
     cost_before, bounds_before = row.cost_minor, (row.floor_minor, row.ceiling_minor)
     given = terms.model_fields_set
     if "cost" in given:

@@ -43,7 +43,10 @@ class ShareView(View):
 
 
 class StockItemDetail(StockItemView):
+    """`version` is the ETag: it changes when units come onto the shelf or leave it, or somebody counts."""
+
     shares: list[ShareView]
+    version: int
 
 
 class MovementView(View):
@@ -81,9 +84,14 @@ async def list_stock_items(reader: Reader, page: PageRequest, where: StockFilter
 
 async def get_stock_item(reader: Reader, stock_item_id: UUID) -> StockItemDetail:
     """With what each listing may sell of it. Raises NotFound."""
-    found, shares = await reader.ask(rows.ITEM(stock_item_id=stock_item_id), rows.SHARES(stock_item_id=stock_item_id))
+    found, shares, moves = await reader.ask(
+        rows.ITEM(stock_item_id=stock_item_id),
+        rows.SHARES(stock_item_id=stock_item_id),
+        rows.SHELF_MOVES(stock_item_id=stock_item_id),
+    )
     return StockItemDetail(
         **_fields(_one(found, stock_item_id)),
+        version=moves[0].moves,
         shares=[
             ShareView(
                 listing_id=share.listing_id,

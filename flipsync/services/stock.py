@@ -98,6 +98,11 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
     return booked
 
 
+async def hold(unit: UnitOfWork, stock_item_id: UUID) -> None:
+    """Nobody else moves its units before this transaction ends. Raises NotFound."""
+    await _locked(unit, stock_item_id)
+
+
 def reserve_new(unit: UnitOfWork, item: Goods, listing: Goods, quantity: int) -> int:
     """Set units aside for a line of an order that is just being made; returns how many exist for it.
 

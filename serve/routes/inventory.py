@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from flipsync.domain.errors import VersionMismatch
 from flipsync.domain.money import Money
 from flipsync.security.tokens import Claims
 from flipsync.services import landed, stock
@@ -16,7 +17,7 @@ from flipsync.services.reading_catalogue import get_variant
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.reading import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import OnlyOnceDep, ReaderDep, may
+from serve.deps import OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/inventory", tags=["inventory"])
@@ -71,8 +72,12 @@ async def list_stock_items(
 
 
 @router.get("/items/{stock_item_id}", summary="One stock item with its shares", responses=problems(401, 403, 404))
-async def get_stock_item(stock_item_id: UUID, user: Reader, reader: ReaderDep) -> reading.StockItemDetail:
-    return await reading.get_stock_item(reader, stock_item_id)
+async def get_stock_item(
+    stock_item_id: UUID, user: Reader, reader: ReaderDep, response: Response
+) -> reading.StockItemDetail:
+    item = await reading.get_stock_item(reader, stock_item_id)
+    response.headers["ETag"] = etag(item.version)
+    return item
 
 
 @router.get("/items/{stock_item_id}/movements", summary="What moved", responses=problems(401, 403, 404))
@@ -87,12 +92,21 @@ async def list_movements(
     "/items/{stock_item_id}/counts",
     summary="Book a count",
     response_model=Booked,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(401, 403, 404, 409, 412),
 )
-async def count(stock_item_id: UUID, form: CountRequest, user: Writer, once: OnlyOnceDep) -> Response:
-    """The difference is booked. Units promised to channels follow as soon as the channels have let go of them."""
+async def count(
+    stock_item_id: UUID, form: CountRequest, expected: VersionIfTold, user: Writer, once: OnlyOnceDep
+) -> Response:
+    """The difference is booked. Units promised to channels follow as soon as the channels have let go of them.
+
+    With If-Match, 412 when units came or left since the item was read, or somebody else counted.
+    """
 
     async def work(unit: UnitOfWork) -> Booked:
+        if expected is not None:
+            await stock.hold(unit, stock_item_id)
+            item = await reading.get_stock_item(SessionReader(unit.session), stock_item_id)
+            VersionMismatch.check("the shelf", item.version, expected)
         key = f"count:{once.key}"
         booked = await stock.count(unit, stock_item_id, form.counted, key=key, note=form.note)
         return Booked(booked=booked, item=await reading.get_stock_item(SessionReader(unit.session), stock_item_id))

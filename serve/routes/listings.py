@@ -14,7 +14,7 @@ from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.reading import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, OnlyOnceDep, ReaderDep, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/listings", tags=["listings"])
@@ -56,13 +56,13 @@ async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response:
     "/{listing_id}/end",
     summary="Take off sale",
     response_model=reading.ListingView,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(401, 403, 404, 409, 412),
 )
-async def end(listing_id: UUID, form: EndRequest, user: Writer, once: OnlyOnceDep) -> Response:
+async def end(listing_id: UUID, form: EndRequest, expected: VersionIfTold, user: Writer, once: OnlyOnceDep) -> Response:
     """The channel is told; the answer is the listing as it is before that. It stays off sale until it is relisted."""
 
     async def work(unit: UnitOfWork) -> reading.ListingView:
-        await listings.take_off(unit, listing_id, form.reason)
+        await listings.take_off(unit, listing_id, form.reason, expected)
         return await reading.get_listing(SessionReader(unit.session), listing_id)
 
     return await once.run(user, work)
@@ -72,13 +72,13 @@ async def end(listing_id: UUID, form: EndRequest, user: Writer, once: OnlyOnceDe
     "/{listing_id}/relist",
     summary="Put on sale again",
     response_model=reading.ListingView,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(401, 403, 404, 409, 412),
 )
-async def relist(listing_id: UUID, user: Writer, once: OnlyOnceDep) -> Response:
+async def relist(listing_id: UUID, expected: VersionIfTold, user: Writer, once: OnlyOnceDep) -> Response:
     """What was ended, vanished or was refused waits to be published: as it was where the channel still knows it."""
 
     async def work(unit: UnitOfWork) -> reading.ListingView:
-        await listings.relist(unit, listing_id)
+        await listings.relist(unit, listing_id, expected)
         await unit.flush()
         return await reading.get_listing(SessionReader(unit.session), listing_id)
 
@@ -90,12 +90,14 @@ async def relist(listing_id: UUID, user: Writer, once: OnlyOnceDep) -> Response:
     summary="Follow the product again",
     status_code=204,
     response_class=Response,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(401, 403, 404, 409, 412, 428),
 )
-async def drop_overrides(listing_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> None:
+async def drop_overrides(
+    listing_id: UUID, expected: ExpectedVersion, user: Writer, backend: BackendDep, cause: CauseDep
+) -> None:
     """What was written on the channel by hand and let stand gives way to our own words. 409 when there is nothing."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        await hand_edits.drop_overrides(unit, listing_id)
+        await hand_edits.drop_overrides(unit, listing_id, expected)
 
 
 @router.get("/{listing_id}/rivals", summary="Other sellers' offers", responses=problems(401, 403, 404))

@@ -17,7 +17,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import accounts
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, VersionIfTold, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/marketplace/accounts", tags=["marketplace"])
@@ -94,6 +94,7 @@ class AccountView(View):
     status: accounts.AccountStatus
     status_reason: str
     stock_mode: accounts.StockMode
+    version: int = Field(description="the ETag; counts what people and agents change of it")
     seller_id: str = Field(description="who sells there, as the vendor says; empty where it says nothing")
     orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")
     last_ok_at: Moment | None
@@ -169,9 +170,9 @@ async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDe
 
 
 @router.get("/{account_id}", summary="One account", responses=problems(401, 403, 404))
-async def get_account(account_id: UUID, user: Reader, backend: BackendDep) -> AccountView:
+async def get_account(account_id: UUID, user: Reader, backend: BackendDep, response: Response) -> AccountView:
     async with backend.store.reader(user.tenant_id) as session:
-        return _view(await accounts.get_account(session, account_id))
+        return _tagged(await accounts.get_account(session, account_id), response)
 
 
 @router.post("/{account_id}/probe", summary="Ask the channel how it is", responses=problems(401, 403, 404, 409, 502))
@@ -184,41 +185,77 @@ async def probe(account_id: UUID, user: Writer, backend: BackendDep) -> Connecti
     return Connection(healthy=channel.can_read and channel.can_write, channel=channel)
 
 
-@router.put("/{account_id}/credentials", summary="Replace credentials", responses=problems(401, 403, 404, 409))
+@router.put(
+    "/{account_id}/credentials",
+    summary="Replace credentials",
+    responses=problems(401, 403, 404, 409, 412, 428),
+)
 async def put_credentials(
-    account_id: UUID, form: CredentialsRequest, user: Writer, backend: BackendDep, cause: CauseDep
+    account_id: UUID,
+    form: CredentialsRequest,
+    expected: ExpectedVersion,
+    user: Writer,
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
 ) -> AccountView:
     async with backend.store.unit(user.tenant_id, cause) as unit:
         given = {name: secret.get_secret_value() for name, secret in form.credentials.items()}
-        await accounts.replace_credentials(unit, backend.box, account_id, given, keep_others=form.keep_others)
-        return _view(await accounts.get_account(unit.session, account_id))
+        await accounts.replace_credentials(
+            unit, backend.box, account_id, given, keep_others=form.keep_others, expected_version=expected
+        )
+        return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/pause", summary="Stop writing to it", responses=problems(401, 403, 404, 409))
+@router.post("/{account_id}/pause", summary="Stop writing to it", responses=problems(401, 403, 404, 409, 412))
 async def pause(
-    account_id: UUID, form: ReasonRequest, user: Writer, backend: BackendDep, cause: CauseDep
+    account_id: UUID,
+    form: ReasonRequest,
+    expected: VersionIfTold,
+    user: Writer,
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
 ) -> AccountView:
     """Orders are still read. Pausing a paused account changes nothing."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        await accounts.pause_account(unit, account_id, form.reason)
-        return _view(await accounts.get_account(unit.session, account_id))
+        await accounts.pause_account(unit, account_id, form.reason, expected)
+        return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/resume", summary="Write to it again", responses=problems(401, 403, 404, 409))
-async def resume(account_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> AccountView:
+@router.post("/{account_id}/resume", summary="Write to it again", responses=problems(401, 403, 404, 409, 412))
+async def resume(
+    account_id: UUID,
+    expected: VersionIfTold,
+    user: Writer,
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
+) -> AccountView:
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        await accounts.resume_account(unit, account_id)
-        return _view(await accounts.get_account(unit.session, account_id))
+        await accounts.resume_account(unit, account_id, expected)
+        return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/disconnect", summary="Forget its credentials", responses=problems(401, 403, 404))
+@router.post("/{account_id}/disconnect", summary="Forget its credentials", responses=problems(401, 403, 404, 412))
 async def disconnect(
-    account_id: UUID, form: ReasonRequest, user: Writer, backend: BackendDep, cause: CauseDep
+    account_id: UUID,
+    form: ReasonRequest,
+    expected: VersionIfTold,
+    user: Writer,
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
 ) -> AccountView:
     """For good: credentials and callback address are gone, orders and history stay."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        await accounts.disconnect_account(unit, account_id, form.reason)
-        return _view(await accounts.get_account(unit.session, account_id))
+        await accounts.disconnect_account(unit, account_id, form.reason, expected)
+        return _tagged(await accounts.get_account(unit.session, account_id), response)
+
+
+def _tagged(account: accounts.AccountSummary, response: Response) -> AccountView:
+    response.headers["ETag"] = etag(account.version)
+    return _view(account)
 
 
 def _view(account: accounts.AccountSummary) -> AccountView:
@@ -232,6 +269,7 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         status=account.status,
         status_reason=account.status_reason,
         stock_mode=account.stock_mode,
+        version=account.version,
         seller_id=account.seller_id,
         orders_cursor=account.orders_cursor,
         last_ok_at=account.last_ok_at,

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from flipsync.connectors.base import AccountConfig, Unlimited
-from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund
+from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, ListingText
 from flipsync.domain.clock import utc_now
-from flipsync.domain.events import OfferChanged
+from flipsync.domain.events import ListingEdited, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.security.passwords import Passwords
@@ -272,6 +272,39 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
             await _carry_out(unit, business, proposal.id)
             business.ids["decision_id"] = decision.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
+    business.ids["edit_id"] = await edit_on_channel(unit, business)
+
+
+async def edit_on_channel(unit: UnitOfWork, business: Business) -> UUID:
+    """Somebody edited the listing on its channel, and an agent asks whose words stay; the edit's id."""
+    listing_id, account_id = business.ids["listing_id"], business.ids["account_id"]
+    edit_id = unit.emit(
+        ListingEdited(
+            listing_id=listing_id,
+            account_id=account_id,
+            vendor="custom",
+            fields=("title",),
+            ours=ListingText(title=f"{business.marker} teapot"),
+            theirs=ListingText(title=f"{business.marker} tea pot"),
+            listings=(listing_id,),
+        )
+    )
+    await unit.flush()
+    decision = m.AgentDecision(
+        tenant_id=business.tenant_id,
+        agent="market",
+        agent_version="1",
+        event_id=edit_id,
+        state="awaiting",
+        source="rules",
+        rationale=f"{business.marker} was edited",
+        confidence=0.9,
+        correlation_id=edit_id,
+    )
+    unit.session.add(decision)
+    await unit.session.flush()
+    await ask(unit, decision.id, business.marker)
+    return edit_id
 
 
 async def ask(unit: UnitOfWork, decision_id: UUID, marker: str, hours: int = 48) -> UUID:

@@ -61,15 +61,18 @@ async def test_an_account_from_connecting_to_disconnecting(
             return await load_account(session, backend.box, connected.json()["id"])
 
     before = await stored()
+    based_on = {"If-Match": (await client.get(account, headers=alpha.headers())).headers["etag"]}
     spoiled = await client.put(
-        f"{account}/credentials", headers=alpha.headers(), json={"credentials": {"token": "revoked"}}
+        f"{account}/credentials", headers=alpha.headers(**based_on), json={"credentials": {"token": "revoked"}}
     )
     assert spoiled.status_code == 200 and "revoked" not in spoiled.text
     after = await stored()
     assert after.credentials["token"].get_secret_value() == "revoked"
     assert after.webhook_secret == before.webhook_secret, "the channel still signs with it"
     added = {"credentials": {"client_secret": "a new one"}, "keep_others": True}
-    assert (await client.put(f"{account}/credentials", headers=alpha.headers(), json=added)).status_code == 200
+    based_on = {"If-Match": spoiled.headers["etag"]}
+    put = await client.put(f"{account}/credentials", headers=alpha.headers(**based_on), json=added)
+    assert put.status_code == 200, put.text
     both = (await stored()).credentials
     assert [both[name].get_secret_value() for name in ("token", "client_secret")] == ["revoked", "a new one"]
     refused = await client.post(f"{account}/probe", headers=alpha.headers())

@@ -240,8 +240,12 @@ async def test_what_was_written_on_a_channel_can_give_way_to_our_words(
     url = f"{API}/listings/{beta.ids['listing_id']}"
     async with store.unit(beta.tenant_id) as unit:
         (await unit.session.get_one(m.Listing, beta.ids["listing_id"])).overrides = {"title": "Chipped"}
-    assert (await client.get(url, headers=beta.headers())).json()["overrides"] == {"title": "Chipped"}
-    assert (await client.delete(f"{url}/overrides", headers=beta.headers())).status_code == 204
-    assert (await client.get(url, headers=beta.headers())).json()["overrides"] == {}
-    again = await client.delete(f"{url}/overrides", headers=beta.headers())
+    read = await client.get(url, headers=beta.headers())
+    assert read.json()["overrides"] == {"title": "Chipped"}
+    based_on = {"If-Match": read.headers["etag"]}
+    assert (await client.delete(f"{url}/overrides", headers=beta.headers(**based_on))).status_code == 204
+    read = await client.get(url, headers=beta.headers())
+    assert read.json()["overrides"] == {}
+    based_on = {"If-Match": read.headers["etag"]}
+    again = await client.delete(f"{url}/overrides", headers=beta.headers(**based_on))
     assert (again.status_code, again.json()["hint"]) == (409, "it follows its product already")

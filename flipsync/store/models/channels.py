@@ -31,6 +31,8 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     status: Mapped[str] = mapped_column(default="connected")
     status_reason: Mapped[str] = mapped_column(default="")
     stock_mode: Mapped[str] = mapped_column(default="escrow")
+    #: counts what people and agents change of it; tokens that renew themselves are no change
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     #: who sells there, as the vendor says; "" where it says nothing, or the address alone tells
     seller_id: Mapped[str] = mapped_column(default="", server_default="")
     #: a renewal of its tokens that began and has not ended: under way, or cut off (see services.account_vault)

@@ -22,6 +22,7 @@ class EventRecord(TenantParent, Base):
         Index("uq_event_tenant_id_dedup_key", "tenant_id", "dedup_key", unique=True),
         Index("ix_event_subject", "tenant_id", "subject_kind", "subject_id", "id"),
         Index("ix_event_causation_id", "causation_id", "id"),
+        Index("ix_event_listing_edited", "tenant_id", "id", postgresql_where=text("type = 'ListingEdited'")),
     )
 
     type: Mapped[str]

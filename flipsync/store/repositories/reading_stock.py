@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, or_, select
 
 from flipsync.store.models import Allocation, Listing, Product, StockItem, StockMovement, Variant
 from flipsync.store.reading import Question, where
@@ -40,6 +40,13 @@ def _movements(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
 
 #: limit, and any of after, variant_id, sku, pool, available_at_most (on the shelf and not a buyer's); newest first
 ITEMS = Question(_items)
+#: stock_item_id; how often units came onto the shelf or left it, or somebody counted: what a count is based on
+SHELF_MOVES = Question(
+    lambda _: select(func.count().label("moves")).where(
+        StockMovement.stock_item_id == bindparam("stock_item_id"),
+        or_(StockMovement.on_hand_delta != 0, StockMovement.kind == "count"),
+    )
+)
 #: stock_item_id
 ITEM = Question(lambda _: _ITEM.where(StockItem.id == bindparam("stock_item_id")))
 #: stock_item_id; with the listing's account_id

@@ -6,15 +6,14 @@ Feeds API 2021-06-30; https://developer-docs.amazon.com/sp-api/docs/listings-fee
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
@@ -240,8 +239,8 @@ class QuantityFeed:
 def read_report(content: bytes, *, gzipped: bool) -> wire_work.FeedReport:
     """Raises ValueError when it is no processing report."""
     try:
-        return wire_work.FeedReport.model_validate_json(gzip.decompress(content) if gzipped else content)
-    except (OSError, EOFError, zlib.error) as error:
+        return wire_work.FeedReport.model_validate_json(gunzip(content) if gzipped else content)
+    except UnpackError as error:
         raise ValueError("not gzip") from error
 
 

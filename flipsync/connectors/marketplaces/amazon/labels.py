@@ -6,8 +6,6 @@ Labels show where buyers live, so each call on a shipment carries a Restricted D
 from __future__ import annotations
 
 import base64
-import gzip
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +13,7 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.unpacking import gunzip
 from flipsync.domain.channel import Address
 from flipsync.domain.errors import OutcomeUnknown
 from flipsync.domain.money import Money
@@ -154,8 +153,8 @@ def _label(row: wire_money.Shipment) -> BoughtLabel:
 def _file(text: str, shipment_id: str) -> bytes:
     """Amazon packs a label's file with gzip and writes it in Base64."""
     try:
-        return gzip.decompress(base64.b64decode(text, validate=True))
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        return gunzip(base64.b64decode(text, validate=True))
+    except ValueError as error:
         raise OutcomeUnknown(
             f"shipment {shipment_id} has a label that cannot be read", hint="read the shipment again"
         ) from error

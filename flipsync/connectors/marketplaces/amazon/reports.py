@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
 from datetime import datetime
 
 from flipsync.connectors.marketplaces.amazon import wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 
@@ -48,8 +47,8 @@ async def report(
     if document.compression_algorithm != "GZIP":
         return content
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        return gunzip(content)
+    except UnpackError as error:
         raise Retryable("the report broke off") from error
 
 
