@@ -18,18 +18,24 @@ BELIEVED_SHOWN: tuple[float, ...] = (1.0, 2.0, 5.0, 20.0, 120.0, 900.0, 3600.0)
 
 
 @dataclass(frozen=True)
-class Seller:
-    """One channel: its demand, Gamma with `shape` and `seconds`, and its two delays (points of `WEIGHTS`)."""
+class Goods:
+    """How much some goods are wanted: sales a second on a channel of weight 1, Gamma with `shape` and `seconds`."""
 
     shape: float
     seconds: float
-    told: tuple[float, ...]
-    shown: tuple[float, ...]
 
     @property
     def rate(self) -> float:
-        """Expected sales a second."""
         return self.shape / self.seconds
+
+
+@dataclass(frozen=True)
+class Seller:
+    """A channel: how much of the demand comes to it, and its two delays (points of `WEIGHTS`)."""
+
+    weight: float
+    told: tuple[float, ...]
+    shown: tuple[float, ...]
 
 
 def points_of(measured: Sequence[float], believed: Sequence[float], sales: int = BELIEVED_SALES) -> tuple[float, ...]:

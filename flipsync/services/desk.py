@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
-from flipsync.services.channel_pace import Pace, paces
+from flipsync.services.channel_pace import Pace, paces, racing
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
@@ -112,12 +112,10 @@ class StockDesk:
         if self._paces is None:
             self._paces = await paces(self._services.session)
         known = [self._paces.get(row.account_id, Pace()) for row in selling]
-        sellers = [
-            pace.seller(row.ever_sold, row.on_show, choices.demand_window_days)
-            for pace, row in zip(known, selling, strict=True)
-        ]
-        found = quantities_to_show(available, sellers, choices.oversell_limit, held_back=choices.pooled_reserve)
-        rates = {row.listing_id: seller.rate * 86_400 for row, seller in zip(selling, sellers, strict=True)}
+        sold, on_show = [row.ever_sold for row in selling], [row.on_show for row in selling]
+        goods, sellers = racing(known, sold, on_show, choices.demand_window_days)
+        found = quantities_to_show(available, goods, sellers, choices.oversell_limit, held_back=choices.pooled_reserve)
+        rates = {row.listing_id: goods.rate * one.weight * 86_400 for row, one in zip(selling, sellers, strict=True)}
         shares = {row.listing_id: units for row, units in zip(selling, found.quantities, strict=True)}
         measured = min(pace.sales for pace in known)
         return shares, Odds(found.odds, found.odds_everywhere, choices.oversell_limit, found.unseen, rates, measured)

@@ -1,21 +1,21 @@
 """The odds of selling one unit twice, and what each pooled channel may show so that they stay below the owner's limit.
 
-A unit is sold twice when a second channel sells it before it has been told of the first sale. Three things are not
-known and are integrated out:
+A unit is sold twice when a second channel sells it before it has been told of the first sale.
 
-- Demand. Sales of a listing are Poisson with a rate that is Gamma (shape a, b seconds): a mean of a/b a second. Sold
-  s times in t seconds on show it becomes (a + s, b + t). Over all listings that is the negative binomial of Ehrenberg
-  1959 (Applied Statistics 8:26); for goods of one unit, whose wait ends with the sale, it is the Pareto wait of
-  Maguire, Pearson and Wynn 1952 (Biometrika 39:168). (a, b) comes from the account's other listings (`fit_demand`), so
-  that goods that never sold before have odds too.
-- The first sale. It comes after T seconds, on channel i, with density a_i/(b_i+T) · Π_k (b_k/(b_k+T))^a_k. What sells
-  late sells slowly: rates at that time are Gamma (a_j, b_j + T), that of channel i has one sale more.
+- Demand. Goods sell on channel j as a Poisson process of rate θ·w_j: θ is how much these goods are wanted, w_j how
+  much of that comes to j. θ is Gamma (shape a, b seconds); sold s times in t_j seconds on show it becomes
+  (a + s, b + Σ w_j·t_j). Over all goods that is the negative binomial of Ehrenberg 1959 (Applied Statistics 8:26); for
+  goods of one unit, whose wait ends with the sale, the Pareto wait of Maguire, Pearson and Wynn 1952 (Biometrika
+  39:168). What is wanted here is wanted there: one θ for all channels, or hot goods would look harmless.
+- The next sale, if it comes within a time H (`HORIZON`): on channel i with the chance w_i/W, W = Σ w_j, and, since
+  goods that sell soon are wanted more, θ then has the density ∝ Gamma(a, b)·(1 - exp(-θ·W·H)).
 - The delay of channel j, D_ij = told_i + shown_j: sale on i → in our books → j confirmed showing less, measured
   (services.channel_pace).
 
-Channel j sells N_j units within D_ij, at most what it shows. More are sold than there are when
-1 + Σ_j min(N_j, c_j) > units, with c_j = q_j and c_i = q_i - 1. For one unit that is 1 - Π_{j≠i} E[exp(-λ_j D_ij)]. It
-speaks of the next sale: each decision states it anew.
+Channel j sells N_j, Poisson of θ·w_j·D_ij, at most what it shows. More are sold than there are when
+1 + Σ_j min(N_j, c_j) > units, with c_j = q_j and c_i = q_i - 1. For one unit, and delays that are known,
+x = Σ_{j≠i} w_j·D_ij, that is 1 - [(b/(b+x))^a - (b/(b+x+W·H))^a] / [1 - (b/(b+W·H))^a]. It speaks of the next sale:
+each decision states it anew.
 
 The least sales are lost for the odds when tails are even: a unit more on channel j is worth P(N_j > q_j), so every q_j
 is the least with P(N_j > q_j) ≤ ε, and ε the least within the limit. Where one unit each is too many, channels that
@@ -34,15 +34,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flipsync.services.channel_delay import WEIGHTS, Seller
+from flipsync.services.channel_delay import WEIGHTS, Goods, Seller
 
-#: instants of the first sale the integral is taken at (Gauss-Legendre)
-_NODES = 8
+#: the next sale is spoken of if it comes within this time, in seconds
+HORIZON = 30 * 86_400.0
+#: places the integral over θ is taken at (Gauss-Legendre)
+_NODES = 14
 #: more units than this are counted in lots: sales then come in lots too, which errs to the careful side
 _MOST_LOTS = 24
 #: sets of channels are tried one by one up to here
 _MOST_TRIED = 6
-_SCREEN = 3.0
 Array = NDArray[np.float64]
 
 
@@ -57,115 +58,76 @@ class Showing:
     unseen: float
 
 
-def odds_of_oversell(units: int, sellers: Sequence[Seller], quantities: Sequence[int]) -> float:
+def odds_of_oversell(units: int, goods: Goods, sellers: Sequence[Seller], quantities: Sequence[int]) -> float:
     """Probability that of `units` more are sold than there are before every channel knows of the next sale."""
     if units < 1:
         return 1.0 if any(quantities) else 0.0
-    if sum(quantities) <= units:
-        return 0.0
-    chosen = [index for index, quantity in enumerate(quantities) if quantity > 0]
-    race = _Race(units, [sellers[index] for index in chosen])
-    return race.odds([min(units, quantities[index]) for index in chosen])
+    return _Race(units, goods, sellers).odds(quantities)
 
 
-def quantities_to_show(units: int, sellers: Sequence[Seller], limit: float, *, held_back: int = 0) -> Showing:
+def quantities_to_show(
+    units: int, goods: Goods, sellers: Sequence[Seller], limit: float, *, held_back: int = 0
+) -> Showing:
     """What keeps the odds within `limit` and loses the fewest sales. No channel shows more than units - held_back."""
     most = units - held_back
     if most <= 0 or not sellers:
         return Showing((0,) * len(sellers), 0.0, 0.0, 1.0)
+    race = _Race(units, goods, sellers)
     full = (most,) * len(sellers)
-    everywhere = odds_of_oversell(units, sellers, full)
+    everywhere = race.odds(full)
     if everywhere <= limit:
         return Showing(full, everywhere, everywhere, 0.0)
-    found = _one_each(units, sellers, limit) if most == 1 else _even_tails(units, sellers, limit, most)
-    rates = [seller.rate for seller in sellers]
-    unseen = sum(rate for rate, shown in zip(rates, found[0], strict=True) if not shown) / sum(rates)
-    return Showing(found[0], found[1], everywhere, unseen)
-
-
-def _one_each(units: int, sellers: Sequence[Seller], limit: float) -> tuple[tuple[int, ...], float]:
-    """The channels that sell most together within the limit, one unit on each."""
-    count = len(sellers)
-    rates = [seller.rate for seller in sellers]
-    by_rate = sorted(range(count), key=lambda index: (-rates[index], index))
-    sets: list[tuple[int, ...]] = [tuple(by_rate[:size]) for size in range(count, 0, -1)]
-    if units == 1 and 2 < count <= _MOST_TRIED:
-        pairs, first = _Race(1, sellers).pairs()
-        sets = [each for size in range(count - 1, 0, -1) for each in combinations(by_rate, size)]
-        # the sum over pairs is more than the odds, about: what it puts far above the limit need not be looked at
-        sets = [
-            each
-            for each in sets
-            if len(each) == 1 or pairs[np.ix_(each, each)].sum() <= _SCREEN * limit * first[list(each)].sum()
-        ]
-        sets.sort(key=lambda each: -sum(rates[index] for index in each))
-    for each in sets:
-        quantities = tuple(int(index in each) for index in range(count))
-        odds = odds_of_oversell(units, sellers, quantities)
-        if odds <= limit:
-            return quantities, odds
-    raise AssertionError("one channel alone cannot sell twice what it shows once")
-
-
-def _even_tails(units: int, sellers: Sequence[Seller], limit: float, most: int) -> tuple[tuple[int, ...], float]:
-    race = _Race(units, sellers)
-    caps_of = race.caps_by_tail(most)
-
-    def odds(place: int) -> float:
-        return race.odds(caps_of[place]) if sum(caps_of[place]) > units else 0.0
-
-    low, high = 0, len(caps_of) - 1  # from all of it to one unit each
-    if odds(high) > limit:
-        return _one_each(units, sellers, limit)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if odds(middle) <= limit else (middle + 1, high)
-    return tuple(caps_of[low]), odds(low)
+    found = race.even_tails(limit, most) or race.one_each(limit)
+    unseen = sum(each.weight for each, shown in zip(sellers, found, strict=True) if not shown)
+    return Showing(tuple(found), race.odds(found), everywhere, unseen / sum(each.weight for each in sellers))
 
 
 class _Race:
-    """Who sells how many before he knows. Arrays are (instant, first seller i, delay told, seller j)."""
+    """Who sells how many before he knows. Arrays are (θ, first seller i, delay told, seller j)."""
 
-    def __init__(self, units: int, sellers: Sequence[Seller]) -> None:
+    def __init__(self, units: int, goods: Goods, sellers: Sequence[Seller]) -> None:
+        self._units = units
         self._lot = -(-units // _MOST_LOTS)
-        self._units = units // self._lot
-        shape = np.array([seller.shape for seller in sellers])
-        seconds = np.array([seller.seconds for seller in sellers])
-        instants, self._weights = _first_sale(shape, seconds)  # (t,), (t, i)
+        self._lots = units // self._lot
+        self._pull = np.array([seller.weight for seller in sellers])
+        self._wanted, self._weights = _popularity(goods.shape, goods.seconds)
         told = np.array([seller.told for seller in sellers])  # (i, a)
         shown = np.array([seller.shown for seller in sellers])  # (j, b)
-        late = told[:, :, None, None] + shown[None, None, :, :]  # (i, a, j, b)
-        self._share = (seconds[None, :] + instants[:, None])[:, None, None, :, None]  # (t, 1, 1, j, 1)
-        self._share = late[None] / self._share / self._lot
-        self._shape = (shape[None, :] + np.eye(len(sellers)))[None, :, None, :, None]  # (1, i, 1, j, 1)
+        late = (told[:, :, None, None] + shown[None, None, :, :]) * self._pull[:, None]  # (i, a, j, b)
+        self._mean = self._wanted[:, None, None, None, None] * late / self._lot
+        self._own = np.eye(len(sellers), dtype=bool)
+
+    @cached_property
+    def _none(self) -> Array:
+        """P(N_j = 0)."""
+        return np.exp(-self._mean) @ _WEIGHTS
 
     @cached_property
     def _sales(self) -> Array:
-        """P(N_j = k) for k below the units: (k, t, i, a, j). Negative binomial, mixed over the delay."""
+        """P(N_j = k) for k below the units: (k, θ, i, a, j). Poisson, mixed over the delay."""
         told: list[Array] = []
-        term = np.exp(-self._shape * np.log1p(self._share))
-        step = self._share / (1.0 + self._share)
-        for count in range(self._units):
+        term = np.exp(-self._mean)
+        for count in range(self._lots):
             told.append(term @ _WEIGHTS)
-            if count + 1 < self._units:
-                term = term * (self._shape + count) * step / (count + 1)
+            if count + 1 < self._lots:
+                term = term * self._mean / (count + 1)
         return np.array(told)
 
     def odds(self, quantities: Sequence[int]) -> float:
-        """For what each seller shows, at least one unit."""
-        sales = self._sales
-        most = self._units
-        sellers = sales.shape[-1]
-        own = np.eye(sellers, dtype=int)
-        whole = np.ones(sales.shape[1:4])
-        if most == 1:
-            none = np.where(own[None, :, None, :] == 1, 1.0, sales[0])
-            return self._mean(1.0 - none.prod(axis=-1))
-        total: Array | None = None  # P(sum = m), m < units
+        """For what each seller shows."""
+        if sum(quantities) <= self._units:
+            return 0.0
+        on = np.array(quantities) > 0
+        if self._lots == 1:
+            none = np.where(self._own[None, :, None, :] | ~on, 1.0, self._none)
+            return self._over(1.0 - none.prod(axis=-1), on)
+        most, total = self._lots, None  # P(sum = m), m < units
         for seller, quantity in enumerate(quantities):
-            cap = min(most, -(-quantity // self._lot))
-            one = _capped(sales[..., seller], cap)
-            one[:, :, seller] = _capped(sales[:, :, seller, :, seller], cap - 1)
+            if not quantity:
+                continue
+            cap = min(most, -(-min(quantity, self._units) // self._lot))
+            one = _capped(self._sales[..., seller], cap)
+            one[:, :, seller] = _capped(self._sales[:, :, seller, :, seller], cap - 1)
             if total is None:
                 total = one
                 continue
@@ -173,35 +135,58 @@ class _Race:
             for count in range(min(cap, most - 1) + 1):
                 mixed[count:] += one[count] * total[: most - count]
             total = mixed
-        assert total is not None, "somebody sells"
-        return self._mean(whole - total.sum(axis=0))
+        assert total is not None, "somebody shows"
+        return self._over(1.0 - total.sum(axis=0), on)
 
-    def pairs(self) -> tuple[Array, Array]:
-        """P(i sells first and j before it knows), by (i, j), and P(i sells first)."""
-        also = np.einsum("tiaj,a->tij", 1.0 - self._sales[0], _WEIGHTS) * (1.0 - np.eye(self._weights.shape[1]))[None]
-        return np.einsum("tij,ti->ij", also, self._weights), self._weights.sum(axis=0)
+    def one_each(self, limit: float) -> list[int]:
+        """The channels that sell most together within the limit, one unit on each."""
+        count = len(self._pull)
+        by_pull = sorted(range(count), key=lambda seller: (-self._pull[seller], seller))
+        sets: list[tuple[int, ...]] = [tuple(by_pull[:size]) for size in range(count, 0, -1)]
+        if self._units == 1 and count <= _MOST_TRIED:
+            sets = [each for size in range(count, 0, -1) for each in combinations(by_pull, size)]
+            sets.sort(key=lambda each: -self._pull[list(each)].sum())
+        shown = ([int(seller in each) for seller in range(count)] for each in sets)
+        return next(each for each in shown if self.odds(each) <= limit)  # one channel alone sells nothing twice
 
-    def caps_by_tail(self, most: int) -> list[list[int]]:
-        """Quantities for every even tail ε, from all that may be shown to one unit each."""
+    def even_tails(self, limit: float, most: int) -> list[int] | None:
+        """The most units with even tails within the limit; None when one unit each is too many."""
+        if most == 1:
+            return None
+        caps = self._caps_by_tail(most)
+        low, high = 0, len(caps) - 1  # from all of it to one unit each
+        if self.odds(caps[high]) > limit:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.odds(caps[middle]) <= limit else (middle + 1, high)
+        return caps[low]
+
+    def _caps_by_tail(self, most: int) -> list[list[int]]:
+        others = (self._pull[:, None] * ~self._own).astype(float)
+        others /= np.maximum(others.sum(axis=0), 1e-300)
         before = np.cumsum(self._sales, axis=0)  # P(N_j <= k)
-        delays = np.einsum("ktiaj,a->ktij", before, _WEIGHTS)
-        others = self._weights[:, :, None] * (1.0 - np.eye(self._weights.shape[1]))[None]
-        mean = np.einsum("ktij,tij->kj", delays, others) / np.maximum(others.sum(axis=(0, 1)), 1e-300)
-        tails = 1.0 - mean  # (k, j): P(N_j > k)
-        found: list[list[int]] = [[most] * tails.shape[1]]
-        for tail in np.unique(tails[1:]):
-            enough = (tails <= tail).argmax(axis=0)
-            enough = np.where((tails <= tail).any(axis=0), enough, self._units)
-            quantities = [max(1, min(most, int(units) * self._lot)) for units in enough]
+        tails = 1.0 - np.einsum("ktiaj,a,t,ij->kj", before, _WEIGHTS, self._likely(self._pull.sum()), others)
+        found: list[list[int]] = [[most] * len(self._pull)]
+        for tail in np.unique(tails):
+            enough = np.where((tails <= tail).any(axis=0), (tails <= tail).argmax(axis=0), self._lots)
+            quantities = [max(1, min(most, int(lots) * self._lot)) for lots in enough]
             if quantities != found[-1]:
                 found.append(quantities)
-        if found[-1] != (last := [1] * tails.shape[1]):
+        if found[-1] != (last := [1] * len(self._pull)):
             found.append(last)
         return found
 
-    def _mean(self, values: Array) -> float:
-        """Over the delay told, the instant and the first seller."""
-        return float(max(0.0, (self._weights * (values @ _WEIGHTS)).sum()))
+    def _likely(self, pull: float) -> Array:
+        """Weights of θ, given that a sale comes in time."""
+        weights = self._weights * -np.expm1(-self._wanted * pull * HORIZON)
+        return np.asarray(weights / max(weights.sum(), 1e-300))
+
+    def _over(self, values: Array, on: NDArray[np.bool_]) -> float:
+        """Over the delay told, the first seller (of those that show), and θ."""
+        pull = np.where(on, self._pull, 0.0)
+        by_wanted = (values @ _WEIGHTS) @ (pull / pull.sum())
+        return float(max(0.0, by_wanted @ self._likely(pull.sum())))
 
 
 def _capped(sales: Array, cap: int) -> Array:
@@ -213,27 +198,17 @@ def _capped(sales: Array, cap: int) -> Array:
     return one
 
 
-def _first_sale(shape: Array, seconds: Array) -> tuple[Array, Array]:
-    """Instants T of the first sale, and the weight of (T, who sells); weights add up to 1.
-
-    Instants are where the chance that nothing is sold, Π (b/(b+T))^a, falls through the places of the quadrature.
-    """
+def _popularity(shape: float, seconds: float) -> tuple[Array, Array]:
+    """Places and weights for a mean over θ ~ Gamma. Below one the density has a pole at 0, which x^shape takes away."""
     place, weight = _gauss(_NODES)
-    wanted = -np.log(place)[::-1]  # rising with T
-    # between these every place is reached: one channel at most, all of them at least
-    low = np.log(seconds.min() * np.expm1(np.minimum(wanted[0] / shape.sum(), 500.0)))
-    high = np.log(seconds.max() * np.expm1(np.minimum(wanted[-1] / shape.sum(), 500.0)))
-    late = np.linspace(low, high, 48)
-    unsold = np.log1p(np.exp(late)[:, None] / seconds) @ shape
-    at = np.interp(wanted, unsold, late)
-    for _ in range(2):  # Newton, from a table to all digits
-        instants = np.exp(at)
-        after = seconds[None, :] + instants[:, None]
-        off = np.log1p(instants[:, None] / seconds) @ shape - wanted
-        at = at - off / (instants * (shape / after).sum(axis=1))
-    instants = np.exp(at)
-    hazard = shape[None, :] / (seconds[None, :] + instants[:, None])
-    return instants, weight[::-1, None] * hazard / hazard.sum(axis=1, keepdims=True)
+    power = min(1.0, shape)
+    low = max(0.0, shape - 7.0 * shape**0.5) ** power
+    high = (shape + 8.0 * shape**0.5 + 12.0) ** power
+    spread = low + (high - low) * place
+    at = spread ** (1.0 / power)
+    log = (shape - power) * np.log(at) - at
+    density = weight * np.exp(log - log.max())
+    return at / seconds, density / density.sum()
 
 
 @lru_cache(maxsize=4)
@@ -243,31 +218,3 @@ def _gauss(nodes: int) -> tuple[Array, Array]:
 
 
 _WEIGHTS: Any = np.array(WEIGHTS)
-
-
-def fit_demand(sold: Sequence[int], seconds: Sequence[float], *, shape: float, mean: float) -> tuple[float, float]:
-    """(shape, seconds) of an account's listings, from what each sold in its time on show.
-
-    The most likely Gamma beside a weak belief: shape within a factor of 2.7 of `shape`, sales a second within a factor
-    of 20 of `mean` (one standard deviation each). The likelihood is the same whether a listing was watched for a given
-    time or until it sold.
-    """
-    from scipy.optimize import minimize  # heavy, and wanted once an hour
-
-    counts, times = np.asarray(sold, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
-    groups, members = np.unique(counts, return_inverse=True)
-    many = np.bincount(members)
-    begin = np.array([np.log(shape), np.log(mean)])
-
-    def unlikely(at: Array) -> float:
-        a = float(np.exp(at[0]))
-        b = a / float(np.exp(at[1]))
-        rising = sum(float(np.log(a + np.arange(int(g))).sum()) * m for g, m in zip(groups, many, strict=True))
-        told = rising + len(counts) * a * np.log(b) - ((a + counts) * np.log(b + times)).sum()
-        off = at - begin
-        return float(off[0] ** 2 / 2 + (off[1] / 3.0) ** 2 / 2 - told)
-
-    bounds = [(begin[0] - 5.0, begin[0] + 5.0), (begin[1] - 15.0, begin[1] + 15.0)]
-    found = minimize(unlikely, begin, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3, "fatol": 1e-3}).x
-    a = float(np.exp(found[0]))
-    return a, a / float(np.exp(found[1]))

@@ -156,6 +156,11 @@ async def test_channels_are_measured_every_hour(shop: Shop) -> None:
 
 def test_a_listing_counts_with_no_more_than_a_window_of_its_own_sales() -> None:
     week = 7 * 86_400.0
-    seller = channel_pace.Pace().seller(100, 10 * week, 7)
-    assert seller.shape == pytest.approx(channel_pace.BELIEVED_SHAPE + 10)
-    assert seller.seconds == pytest.approx(channel_pace.BELIEVED_SECONDS + week)
+    goods, _ = channel_pace.racing([channel_pace.Pace()], [100], [10 * week], 7)
+    assert goods.shape == pytest.approx(channel_pace.BELIEVED_SHAPE + 10)
+    assert goods.seconds == pytest.approx(channel_pace.BELIEVED_SECONDS + week)
+
+
+def test_a_channel_that_sells_these_goods_better_than_others_gets_more_of_their_demand() -> None:
+    _, (poor, good) = channel_pace.racing([channel_pace.Pace()] * 2, [1, 30], [1e6, 1e6], 30)
+    assert good.weight > 5 * poor.weight

@@ -134,7 +134,7 @@ async def furnish(shop: Shop) -> None:
                     told_seconds=[1.0],
                     shown_sales=1,
                     shown_seconds=[1.0],
-                    listings=1,
+                    demand_weight=1.0,
                     demand_shape=0.5,
                     demand_seconds=9.0,
                 ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from flipsync.domain.ids import new_id
 from flipsync.store.models import ChannelPace
 from flipsync.store.unit_of_work import UnitOfWork
 
-_MOST_SALES, _MOST_LISTINGS = 2_000, 5_000
+_MOST_SALES, _MOST_LISTINGS = 2_000, 20_000
 
 # Orders that were there before the account was connected say nothing of how soon we hear. A clock that runs ahead of
 # ours by less than a minute counts as no delay.
@@ -49,30 +48,26 @@ _SHOWN = text(
 )
 _SELLING = text(
     """
-    SELECT a.sold, a.shown_seconds + coalesce(extract(epoch FROM now() - a.shown_since), 0)::float8
+    SELECT a.stock_item_id, l.account_id, a.sold,
+           a.shown_seconds + coalesce(extract(epoch FROM now() - a.shown_since), 0)::float8
       FROM allocation a JOIN listing l ON l.id = a.listing_id
-     WHERE l.account_id = :account_id AND (a.shown_seconds > 0 OR a.shown_since IS NOT NULL)
+     WHERE a.shown_seconds > 0 OR a.shown_since IS NOT NULL
      ORDER BY a.updated_at DESC LIMIT :most
     """
 )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Seconds of single sales, and of each listing what it sold in how many seconds on show."""
+async def delays(unit: UnitOfWork, account_id: UUID, since: datetime) -> tuple[list[float], list[float]]:
+    """Seconds sale → in our books, and sale elsewhere in our books → shown, of an account's newest sales since then."""
+    values = {"tenant_id": unit.tenant_id, "account_id": account_id, "since": since, "most": _MOST_SALES}
+    told = await unit.session.scalars(_TOLD, values)
+    shown = await unit.session.scalars(_SHOWN, values)
+    return list(told), list(shown)
 
-    told: list[float]
-    shown: list[float]
-    selling: list[tuple[int, float]]
 
-
-async def measured(unit: UnitOfWork, account_id: UUID, since: datetime) -> Measured:
-    """The newest sales of an account since then."""
-    values = {"tenant_id": unit.tenant_id, "account_id": account_id, "since": since}
-    told = await unit.session.scalars(_TOLD, values | {"most": _MOST_SALES})
-    shown = await unit.session.scalars(_SHOWN, values | {"most": _MOST_SALES})
-    selling = await unit.session.execute(_SELLING, values | {"most": _MOST_LISTINGS})
-    return Measured(list(told), list(shown), [(int(row[0]), float(row[1])) for row in selling])
+async def selling(session: AsyncSession) -> list[tuple[UUID, UUID, int, float]]:
+    """Stock item, account, units sold and seconds on show of each listing; of many, those that moved last."""
+    return [(*row,) for row in await session.execute(_SELLING, {"most": _MOST_LISTINGS})]
 
 
 async def keep(unit: UnitOfWork, account_id: UUID, **figures: object) -> None:

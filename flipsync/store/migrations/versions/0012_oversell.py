@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("told_seconds", _SECONDS, nullable=False),
         sa.Column("shown_sales", sa.BigInteger(), nullable=False),
         sa.Column("shown_seconds", _SECONDS, nullable=False),
-        sa.Column("listings", sa.BigInteger(), nullable=False),
+        sa.Column("demand_weight", sa.Float(), nullable=False),
         sa.Column("demand_shape", sa.Float(), nullable=False),
         sa.Column("demand_seconds", sa.Float(), nullable=False),
         sa.Column("measured_at", sa.DateTime(timezone=True), nullable=False),
@@ -49,7 +49,9 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.UniqueConstraint("account_id", name=op.f("uq_channel_pace_account_id")),
-        sa.CheckConstraint("demand_shape > 0 AND demand_seconds > 0", name=op.f("ck_channel_pace_positive")),
+        sa.CheckConstraint(
+            "demand_weight > 0 AND demand_shape > 0 AND demand_seconds > 0", name=op.f("ck_channel_pace_positive")
+        ),
     )
     op.create_index(op.f("ix_channel_pace_tenant_id"), "channel_pace", ["tenant_id"])
     op.execute("ALTER TABLE channel_pace ENABLE ROW LEVEL SECURITY")
