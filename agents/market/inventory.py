@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flipsync.domain.commands import AllocateStock, SetChannelQuantity
+from flipsync.domain.commands import AllocateStock, MeasureChannels, SetChannelQuantity
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, StockMoved
+from flipsync.domain.events import CycleStarted, ListingPublished, ListingVanished, QuantityDrifted, StockMoved
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Budget, Context
-from flipsync.services.desk import StockPicture
+from flipsync.services.desk import Odds, StockPicture
 
 InventoryEvent = StockMoved | ListingPublished | ListingVanished | QuantityDrifted
 
 
-class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | QuantityDrifted]):
-    """Shares each item's units out over its listings: partitioned (escrow) or shown everywhere (pooled)."""
+class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | QuantityDrifted | CycleStarted]):
+    """Shares each item's units out over its listings: partitioned (escrow), or shown as widely as is safe (pooled).
+
+    Safe: the odds of selling a unit twice stay within the owner's limit. The delays they rest on are measured hourly.
+    """
 
     spec = AgentSpec(
         name="inventory",
@@ -26,15 +29,20 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
     )
 
     async def decide(
-        self, event: StockMoved | ListingPublished | ListingVanished | QuantityDrifted, ctx: Context
-    ) -> Decision[AllocateStock | SetChannelQuantity]:
+        self, event: StockMoved | ListingPublished | ListingVanished | QuantityDrifted | CycleStarted, ctx: Context
+    ) -> Decision[AllocateStock | SetChannelQuantity | MeasureChannels]:
+        if isinstance(event, CycleStarted):
+            if event.cycle != "hourly":
+                return Decision.hold("channels are measured every hour")
+            measure = MeasureChannels(tenant_id=event.tenant_id)
+            return Decision.propose(measure, why="the odds of selling a unit twice rest on delays as they are now")
         item_id = await self._item(event, ctx)
         if item_id is None:
             return Decision.hold("the listing has no stock item")
         picture = await ctx.services.stock.picture(item_id)
         if picture is None:
             return Decision.hold("the stock item is gone")
-        evidence = [Evidence(kind="stock_item", id=item_id, note=f"{picture.available} units can be offered")]
+        evidence = [Evidence(kind="stock_item", id=item_id, note=_note(picture))]
         drifted = event.listing_id if isinstance(event, QuantityDrifted) else None
         changed = picture.changed()
         if drifted is not None:
@@ -54,7 +62,7 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
         ]
         return Decision.propose(
             *commands,
-            why=_words(picture.item.mode, picture.available, len(picture.listings)),
+            why=_words(picture),
             confidence=0.95,
             evidence=evidence,
             alternatives=tuple(
@@ -76,12 +84,36 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
 
 def _scores(picture: StockPicture, listing_id: UUID, sold: int) -> dict[str, float]:
     scores = {"units": float(picture.shares[listing_id])}
-    if picture.item.mode == "escrow":  # pooled units are shown everywhere, whoever sold more
+    if picture.item.mode == "escrow":
         scores["sold_lately"] = float(sold)
+    elif picture.odds is not None and listing_id in picture.odds.rates:
+        scores["expected_sales_a_day"] = round(picture.odds.rates[listing_id], 4)
     return scores
 
 
-def _words(mode: str, available: int, channels: int) -> str:
-    if mode == "escrow":
+def _note(picture: StockPicture) -> str:
+    note = f"{picture.available} units can be offered"
+    return note if picture.odds is None else f"{note}; {_odds(picture.odds)}"
+
+
+def _odds(odds: Odds) -> str:
+    if odds.shown:
+        words = f"the next sale is one too many with a probability of {odds.shown:.2g} (limit {odds.limit:.2g}"
+    else:
+        words = f"nothing can be sold twice (limit {odds.limit:.2g}"
+    if odds.shown < odds.everywhere:
+        words += f"; {odds.everywhere:.2g} if every channel showed everything"
+    basis = f"{odds.sales} sales" if odds.sales else "no sale yet: delays are believed, not measured"
+    return f"{words}), from {basis}"
+
+
+def _words(picture: StockPicture) -> str:
+    available, channels = picture.available, len(picture.listings)
+    if picture.item.mode == "escrow":
         return f"{available} units split over {channels} channels, none promised twice"
-    return f"{available} units shown on {channels} channels"
+    showing = sum(units > 0 for units in picture.shares.values())
+    where = f"{channels} channels" if showing == channels else f"{showing} of {channels} channels"
+    if picture.odds is None:
+        return f"{available} units shown on {where}"
+    unseen = f", unseen by {picture.odds.unseen:.0%} of the demand" if picture.odds.unseen >= 0.005 else ""
+    return f"{available} units shown on {where}{unseen}: {_odds(picture.odds)}"

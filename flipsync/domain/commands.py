@@ -266,6 +266,15 @@ class AllocateStock(InternalCommand):
         return ("stock_item", self.stock_item_id)
 
 
+class MeasureChannels(InternalCommand):
+    """Measure how soon each account tells of sales and shows those of others, and what its listings sell."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
 class ReserveStock(InternalCommand):
     """Set aside the units of an order that are not reserved yet."""
 

@@ -22,7 +22,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, hand_edits, money_out, orders, stock
+from flipsync.services import accounts, adopting, channel_pace, hand_edits, money_out, orders, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -187,6 +187,8 @@ class DecisionPath:
                 await hand_edits.keep_theirs(unit, command)
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
+            case c.MeasureChannels():
+                await channel_pace.measure(unit)
             case c.ReserveStock():
                 await orders.reserve_missing(unit, command.order_id)
             case c.MarkOrderReady():

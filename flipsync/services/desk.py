@@ -12,10 +12,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
+from flipsync.services.channel_pace import Pace, paces, racing
 from flipsync.services.offers import offer_of, with_overrides
-from flipsync.services.partition import Claim, escrow_shares, pooled_quantity
+from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
-from flipsync.services.tenant_settings import TenantProfile, profile
+from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
@@ -27,6 +28,22 @@ from flipsync.store.repositories.listings import AccountRow
 
 
 @dataclass(frozen=True)
+class Odds:
+    """That the next sale of a pooled item is one too many: as it is to be shown, and if every channel showed it all.
+
+    `unseen` is the share of buyers it is not shown to, `rates` expected sales a day by listing, `sales` how many the
+    delays were measured on, where fewest.
+    """
+
+    shown: float
+    everywhere: float
+    limit: float
+    unseen: float
+    rates: dict[UUID, float]
+    sales: int
+
+
+@dataclass(frozen=True)
 class StockPicture:
     """One stock item, its listings, and the shares it should be split into. Units."""
 
@@ -34,6 +51,7 @@ class StockPicture:
     listings: tuple[ShareRow, ...]
     shares: dict[UUID, int]
     available: int
+    odds: Odds | None = None
 
     def changed(self) -> dict[UUID, int]:
         """Listings whose channel has to be told something else than what it is entitled to show now."""
@@ -59,6 +77,7 @@ class StockDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._expected: dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]] | None = None
+        self._paces: dict[UUID, Pace] | None = None
 
     async def picture(self, stock_item_id: UUID) -> StockPicture | None:
         settings = (await self._services.profile()).settings.stock
@@ -69,8 +88,9 @@ class StockDesk:
         on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
         available = max(0, on_shelf - item.reserved - item.owed)
         selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
+        odds = None
         if item.mode == "pooled":
-            shares = {row.listing_id: pooled_quantity(available, settings.pooled_reserve) for row in selling}
+            shares, odds = await self._pooled(available, selling, settings)
         else:
             # units of listings that cannot be written to now are still theirs: nobody else may sell them
             stuck = sum(row.entitled for row in rows if row not in selling)
@@ -79,14 +99,34 @@ class StockDesk:
             shares = escrow_shares(available - stuck, claims)
         for row in rows:
             shares.setdefault(row.listing_id, row.entitled)
-        return StockPicture(item, rows, shares, available)
+        return StockPicture(item, rows, shares, available, odds)
+
+    async def _pooled(
+        self, available: int, selling: Sequence[ShareRow], choices: StockChoices
+    ) -> tuple[dict[UUID, int], Odds | None]:
+        """What each listing shows of a shared shelf, and the odds that this is too much."""
+        if not selling or available <= choices.pooled_reserve:
+            return {row.listing_id: 0 for row in selling}, None
+        from flipsync.services.oversell import quantities_to_show  # brings numpy, which the other agents do without
+
+        if self._paces is None:
+            self._paces = await paces(self._services.session)
+        known = [self._paces.get(row.account_id, Pace()) for row in selling]
+        sold, on_show = [row.ever_sold for row in selling], [row.on_show for row in selling]
+        goods, sellers = racing(known, sold, on_show, choices.demand_window_days)
+        found = quantities_to_show(available, goods, sellers, choices.oversell_limit, held_back=choices.pooled_reserve)
+        rates = {row.listing_id: goods.rate * one.weight * 86_400 for row, one in zip(selling, sellers, strict=True)}
+        shares = {row.listing_id: units for row, units in zip(selling, found.quantities, strict=True)}
+        measured = min(pace.sales for pace in known)
+        return shares, Odds(found.odds, found.odds_everywhere, choices.oversell_limit, found.unseen, rates, measured)
 
     async def _items(self, stock_item_id: UUID, window: int) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
-        session, since = self._services.session, self._services.now - timedelta(days=window)
+        session, now = self._services.session, self._services.now
+        since = now - timedelta(days=window)
         if stock_item_id not in self._services.expected:
-            return await inventory_rows.items(session, [stock_item_id], since=since)
+            return await inventory_rows.items(session, [stock_item_id], since=since, now=now)
         if self._expected is None:
-            self._expected = await inventory_rows.items(session, self._services.expected, since=since)
+            self._expected = await inventory_rows.items(session, self._services.expected, since=since, now=now)
         return self._expected
 
     async def item_of_listing(self, listing_id: UUID) -> UUID | None:

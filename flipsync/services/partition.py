@@ -1,8 +1,8 @@
-"""How the units of one stock item are shared out over its listings. Pure arithmetic.
+"""How the units of one stock item are shared out over its listings (escrow). Pure arithmetic.
 
 Escrow: shares add up to at most what is available, so no unit is ever on offer twice. Largest remainders (Hamilton's
 method) by expected demand; a listing keeps what it has while it can, because moving units between channels costs
-writes and minutes off sale. Pooled: every listing shows the same units less a reserve.
+writes and minutes off sale. What pooled listings show is a matter of odds: `oversell`.
 """
 
 from __future__ import annotations
@@ -56,11 +56,6 @@ def proportional(units: int, weights: Mapping[UUID, float]) -> dict[UUID, int]:
     for key in sorted(weights, key=lambda key: (floor[key] - share[key], key))[:left]:
         floor[key] += 1
     return floor
-
-
-def pooled_quantity(available: int, reserve: int) -> int:
-    """Units every pooled channel shows."""
-    return max(0, available - reserve)
 
 
 def taken_by_sale(quantity: int, *, entitled: int, mode: str, free: int) -> tuple[int, int]:

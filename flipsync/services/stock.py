@@ -133,7 +133,8 @@ async def reserve(
         allocation = None  # sold there, but out of another pool
     entitled = allocation.entitled if allocation is not None else 0
     from_channel, can = taken_by_sale(quantity, entitled=entitled, mode=item.mode, free=_free(item))
-    if allocation is not None and from_channel:
+    if allocation is not None:
+        allocation.sold += quantity
         allocation.entitled -= from_channel
         allocation.pending = min(allocation.pending, allocation.entitled)
         allocation.target = max(0, allocation.target - from_channel)

@@ -38,6 +38,9 @@ class PricingChoices(BaseModel):
 class StockChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    oversell_limit: float = Field(
+        default=0.01, ge=0, le=1, description="pooled: the odds of selling a unit twice that one sale may have"
+    )
     pooled_reserve: int = Field(default=0, ge=0, description="units held back from every pooled channel")
     demand_window_days: int = Field(default=14, ge=1, le=365)
 

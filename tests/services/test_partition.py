@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flipsync.services.partition import Claim, escrow_shares, pooled_quantity, proportional, taken_by_sale
+from flipsync.services.partition import Claim, escrow_shares, proportional, taken_by_sale
 
 IDS = st.lists(st.integers(1, 10**6).map(lambda number: UUID(int=number)), min_size=1, max_size=6, unique=True)
 WEIGHTS = st.floats(0, 1000, allow_nan=False)
@@ -73,10 +73,6 @@ def test_a_channel_with_nothing_gets_something_from_one_with_plenty() -> None:
     assert escrow_shares(4, [Claim(rich, 1, 4), Claim(poor, 1, 0)]) == {rich: 2, poor: 2}
     assert escrow_shares(1, [Claim(rich, 1, 1), Claim(poor, 1, 0)]) == {rich: 1, poor: 0}, "one unit stays where it is"
     assert escrow_shares(5, []) == {}
-
-
-def test_pooled_channels_hold_the_reserve_back() -> None:
-    assert [pooled_quantity(units, 2) for units in (5, 2, 0)] == [3, 0, 0]
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.sampled_from(["escrow", "pooled"]))

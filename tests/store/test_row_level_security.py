@@ -136,6 +136,17 @@ async def furnish(shop: Shop) -> None:
                     evidence=[marker],
                     hint="",
                 ),
+                m.ChannelPace(
+                    **tenant,
+                    account_id=account.id,
+                    told_sales=1,
+                    told_seconds=[1.0],
+                    shown_sales=1,
+                    shown_seconds=[1.0],
+                    demand_weight=1.0,
+                    demand_shape=0.5,
+                    demand_seconds=9.0,
+                ),
                 m.RivalOfferSeen(
                     **tenant,
                     listing_id=listing,

@@ -4,6 +4,7 @@ from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
 from flipsync.store.models.channels import (
     ChannelFault,
+    ChannelPace,
     Listing,
     MarketplaceAccount,
     PriceChange,
@@ -35,6 +36,7 @@ __all__ = [
     "Approval",
     "Base",
     "ChannelFault",
+    "ChannelPace",
     "ConsentRequest",
     "CredentialEnd",
     "Effect",

@@ -109,3 +109,7 @@ class Allocation(TenantOwned, Timestamped, Base):
     target: Mapped[int] = mapped_column(default=0)
     #: units the channel ever put back on its shelf after a cancellation or return; only grows
     given_back: Mapped[int] = mapped_column(default=0, server_default="0")
+    #: units buyers ever ordered there, and the time it showed any; the second is kept by the database (a trigger)
+    sold: Mapped[int] = mapped_column(default=0, server_default="0")
+    shown_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    shown_since: Mapped[datetime | None]

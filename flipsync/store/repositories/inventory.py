@@ -16,7 +16,8 @@ from flipsync.store.repositories.stock import OWED
 
 @dataclass(frozen=True)
 class ShareRow:
-    """One listing's part of a stock item. Units; `sold` since the time asked for, of a partitioned item only."""
+    """One listing's part of a stock item. Units; `sold` since the time asked for, of a partitioned item only;
+    `ever_sold` and `on_show` (seconds) since they are counted."""
 
     listing_id: UUID
     account_id: UUID
@@ -28,6 +29,8 @@ class ShareRow:
     target: int
     quantity_shown: int | None
     sold: int
+    ever_sold: int = 0
+    on_show: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ _ITEMS = text(
            CASE WHEN i.mode = 'escrow' THEN (
                SELECT coalesce(sum(s.quantity), 0)::bigint
                  FROM order_line s JOIN customer_order o ON o.id = s.order_id
-                WHERE s.listing_id = l.id AND o.placed_at >= :since AND o.holds_stock) ELSE 0 END AS sold
+                WHERE s.listing_id = l.id AND o.placed_at >= :since AND o.holds_stock) ELSE 0 END AS sold,
+           a.sold AS ever_sold,
+           a.shown_seconds + greatest(0, coalesce(extract(epoch FROM :now - a.shown_since), 0))::float8 AS on_show
       FROM stock_item i
       LEFT JOIN (allocation a JOIN listing l ON l.id = a.listing_id JOIN marketplace_account m ON m.id = l.account_id)
         ON a.stock_item_id = i.id AND l.pool = i.pool
@@ -63,11 +68,11 @@ _ITEMS = text(
 
 
 async def items(
-    session: AsyncSession, ids: Collection[UUID], *, since: datetime
+    session: AsyncSession, ids: Collection[UUID], *, since: datetime, now: datetime
 ) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
     """Stock items with their listings in a stable order. Ids of something else find nothing."""
     found: dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]] = {}
-    for row in await session.execute(_ITEMS, {"ids": list(ids), "since": since}):
+    for row in await session.execute(_ITEMS, {"ids": list(ids), "since": since, "now": now}):
         item, shares = found.get(row[0]) or (ItemRow(*row[:8]), ())
         found[row[0]] = (item, (*shares, ShareRow(*row[8:])) if row[8] is not None else shares)
     return found

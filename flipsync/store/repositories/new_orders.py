@@ -139,7 +139,10 @@ _INSERT_LINES = text(_LINES)
 _INSERT_SOLD_LINES = text(
     f"""
     WITH lines AS ({_LINES}), shares AS (
-        UPDATE allocation a SET entitled = s.entitled, pending = s.pending, target = s.target, updated_at = :now
+        UPDATE allocation a SET entitled = s.entitled, pending = s.pending, target = s.target, updated_at = :now,
+               sold = a.sold + (SELECT coalesce(sum(n.quantity), 0)
+                                  FROM json_to_recordset(CAST(:lines AS json)) AS n(listing_id uuid, quantity bigint)
+                                 WHERE n.listing_id = a.listing_id)
           FROM json_to_recordset(CAST(:shares AS json)) AS s(
                listing_id uuid, entitled bigint, pending bigint, target bigint)
          WHERE a.listing_id = s.listing_id
