@@ -26,6 +26,8 @@ ALLOWED: dict[str, set[Role]] = {
     "inventory:write": {"owner", "manager", "clerk"},
     "listings:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:read": {"owner", "manager", "clerk", "analyst", "read-only"},
+    "models:read": {"owner", "manager", "analyst"},
+    "models:write": {"owner", "manager"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
 }

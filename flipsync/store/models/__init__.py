@@ -24,6 +24,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
+from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.orders import Order, OrderLine, Refund, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
@@ -39,12 +40,17 @@ __all__ = [
     "CredentialEnd",
     "Effect",
     "EventRecord",
+    "Experiment",
+    "ExperimentTrial",
     "IdempotencyRecord",
     "ImportRun",
     "Listing",
     "MarketplaceAccount",
     "Order",
     "OrderLine",
+    "PolicyChoice",
+    "PolicyStage",
+    "PolicyVersion",
     "PriceChange",
     "Product",
     "Proposal",
