@@ -73,7 +73,7 @@ def import_file(
             **more,
         )
 
-    return _in_books(home, routing, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def why(home: Path, subject: str, tenant: str | None) -> Explanation:
@@ -83,7 +83,7 @@ def why(home: Path, subject: str, tenant: str | None) -> Explanation:
         async with store.reader(tenant_id) as session:
             return await explain(session, subject)
 
-    return _in_books(home, {}, tenant, work)
+    return in_books(home, {}, tenant, work)
 
 
 def refund(
@@ -121,7 +121,7 @@ def refund(
                 view = await refunds.get(session, view.id)
         return view
 
-    return _in_books(home, routing, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def _amount(text: str, currency: str) -> Money:
@@ -145,7 +145,7 @@ def add_user(home: Path, email: str, password: str, role: str, tenant: str | Non
         finally:
             passwords.close()
 
-    return _in_books(home, {}, tenant, work)
+    return in_books(home, {}, tenant, work)
 
 
 def try_channel(config: AccountConfig, credentials: Mapping[str, str]) -> ProbeReport:
@@ -192,7 +192,7 @@ def connect_channel(
             )
         return account_id, report
 
-    return _in_books(home, routing, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def list_channels(home: Path, tenant: str | None) -> list[AccountSummary]:
@@ -202,7 +202,7 @@ def list_channels(home: Path, tenant: str | None) -> list[AccountSummary]:
         async with store.reader(tenant_id) as session:
             return await accounts.list_accounts(session)
 
-    return _in_books(home, {}, tenant, work)
+    return in_books(home, {}, tenant, work)
 
 
 def ask_consent(
@@ -239,7 +239,7 @@ def ask_consent(
             waiting(view)
         return view
 
-    return _in_books(home, routing, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def probe_channel(home: Path, channel: str, tenant: str | None) -> tuple[ProbeReport, tuple[OpenFault, ...]]:
@@ -254,7 +254,7 @@ def probe_channel(home: Path, channel: str, tenant: str | None) -> tuple[ProbeRe
         async with connect(account.config, account.credentials, Unlimited(), str(account.id), vault) as connector:
             return await channel_probe.try_channel(connector), summary.faults
 
-    return _in_books(home, {}, tenant, work)
+    return in_books(home, {}, tenant, work)
 
 
 def disconnect_channel(home: Path, channel: str, reason: str, tenant: str | None) -> tuple[AccountSummary, bool]:
@@ -265,7 +265,7 @@ def disconnect_channel(home: Path, channel: str, reason: str, tenant: str | None
             summary = _channel(await accounts.list_accounts(unit.session), channel)
             return summary, await accounts.disconnect_account(unit, summary.id, reason)
 
-    return _in_books(home, {}, tenant, work)
+    return in_books(home, {}, tenant, work)
 
 
 def _channel(known: Sequence[AccountSummary], wanted: str) -> AccountSummary:
@@ -287,12 +287,13 @@ def _box(home: Path) -> SecretBox:
     return SecretBox(parse_keys(keys_of(home).secret))
 
 
-def _in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[Store, UUID], Awaitable[T]]) -> T:
+def in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[Store, UUID], Awaitable[T]]) -> T:
+    """Do some work in a business's books. Raises NotFound or InvalidInput when the business is not there."""
     with open_books(home, routing) as store, open_worker_books(home) as lister:
 
         async def whole() -> T:
             try:
-                return await work(store, await _tenant(lister, tenant))
+                return await work(store, await tenant_named(lister, tenant))
             finally:
                 await store.aclose()
                 await lister.aclose()
@@ -300,7 +301,7 @@ def _in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[
         return asyncio.run(whole())
 
 
-async def _tenant(lister: Any, wanted: str | None) -> UUID:
+async def tenant_named(lister: Any, wanted: str | None) -> UUID:
     async with lister.unbound() as session:
         known = await tenants.all_ids(session)
     if wanted is None:

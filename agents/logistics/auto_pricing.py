@@ -27,8 +27,22 @@ class AutoPricingAgent(Agent[RepricingDue]):
         quotes = await ctx.services.pricing.quote_all()
         moves = [each for each in quotes if each.quote.best != each.quote.current]
         sure = [each for each in moves if each.quote.confidence >= _SURE]
+        asked = {
+            (choice.policy_id, f"{choice.version}, {choice.role}")
+            for each in quotes
+            for choice in each.choices
+            if choice.policy_id is not None
+        }
+        policies = [Evidence(kind="policy", id=policy_id, note=note) for policy_id, note in sorted(asked)]
+        # what a policy wanted but is left to the specialist is his to act on: only acts and holds are kept here
+        left = {each.listing_id for each in moves} - {each.listing_id for each in sure}
+        choices = tuple(choice for each in quotes if each.listing_id not in left for choice in each.choices)
         if not sure:
-            return Decision.hold(f"{len(quotes)} prices looked at, {len(moves)} could move, none for sure")
+            return Decision.hold(
+                f"{len(quotes)} prices looked at, {len(moves)} could move, none for sure",
+                evidence=policies,
+                choices=choices,
+            )
         currency = sure[0].quote.best.currency
         stake = sum(
             abs(each.quote.best.amount_minor - each.quote.current.amount_minor) * max(1, each.units_on_offer)
@@ -47,7 +61,11 @@ class AutoPricingAgent(Agent[RepricingDue]):
             ),
             why=f"{len(sure)} of {len(quotes)} prices earn more elsewhere; first: {sure[0].quote.reason}",
             confidence=min(each.quote.confidence for each in sure),
-            evidence=[Evidence(kind="listing", id=each.listing_id, note=each.sku) for each in sure[:50]],
+            evidence=[
+                *(Evidence(kind="listing", id=each.listing_id, note=each.sku) for each in sure[:50]),
+                *policies,
+            ],
+            choices=choices,
             alternatives=tuple(
                 Alternative(
                     name=f"{each.sku}: {each.quote.current} → {each.quote.best}",

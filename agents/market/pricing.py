@@ -29,15 +29,20 @@ class PricingAgent(Agent[OfferChanged | CostChanged]):
             return Decision.hold(
                 first.quote.reason,
                 confidence=first.quote.confidence,
-                evidence=[Evidence(kind="listing", id=first.listing_id)],
+                evidence=[Evidence(kind="listing", id=first.listing_id), *policies(quotes)],
                 alternatives=alternatives(first),
+                choices=tuple(choice for quote in quotes for choice in quote.choices),
             )
         return Decision.propose(
             *(change(quote) for quote in moves),
             why=moves[0].quote.reason,
             confidence=min(quote.quote.confidence for quote in moves),
-            evidence=[Evidence(kind="listing", id=quote.listing_id, note=quote.sku) for quote in moves],
+            evidence=[
+                *(Evidence(kind="listing", id=quote.listing_id, note=quote.sku) for quote in moves),
+                *policies(quotes),
+            ],
             alternatives=alternatives(moves[0]),
+            choices=tuple(choice for quote in quotes for choice in quote.choices),
             stake=stake(moves),
             source="policy",
         )
@@ -54,8 +59,8 @@ def change(quote: ListingQuote) -> ChangePrice:
 
 
 def alternatives(quote: ListingQuote) -> tuple[Alternative, ...]:
-    """What the policy considered."""
-    return tuple(
+    """What the policy considered, and what one that only looks on would have done."""
+    considered = [
         Alternative(
             name=str(each.price),
             scores={"expected_profit_per_day": float(each.expected_profit_per_day)},
@@ -63,7 +68,28 @@ def alternatives(quote: ListingQuote) -> tuple[Alternative, ...]:
             chosen=each.price == quote.quote.best,
         )
         for each in quote.quote.alternatives
-    )
+    ]
+    looking_on = [
+        Alternative(name=f"{choice.price} by policy {choice.version}", why="looks on, does not act")
+        for choice in quote.choices
+        if choice.role == "shadow"
+    ]
+    return (*considered, *looking_on)
+
+
+def policies(quotes: list[ListingQuote]) -> list[Evidence]:
+    """The policies of the registry that were asked, each once, with their part in it."""
+    asked = {
+        (choice.policy_id, choice.role): choice.version
+        for quote in quotes
+        for choice in quote.choices
+        if choice.policy_id is not None
+    }
+    return [
+        Evidence(kind="policy", id=policy_id, note=f"{version}, {role}")
+        for (policy_id, role), version in asked.items()
+        if policy_id is not None
+    ]
 
 
 def stake(moves: list[ListingQuote]) -> Money:

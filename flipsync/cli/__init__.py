@@ -24,6 +24,7 @@ from flipsync.cli import backups, money
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.models import models_app, train
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -38,6 +39,8 @@ app.add_typer(bench_app, name="bench")
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
 money.add_to(app)
+app.add_typer(models_app, name="models")
+app.command()(train)
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

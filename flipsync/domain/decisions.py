@@ -35,6 +35,24 @@ class Alternative(BaseModel):
     chosen: bool = False
 
 
+class PolicyChoice(BaseModel):
+    """What a policy in the registry chose for a listing, whether it acts or only looks on (`shadow`).
+
+    `rung` is the action (services.policy_choice), `chance` the one it had. `policy_id` is None for the rule as shipped.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    policy_id: UUID | None
+    version: str
+    listing_id: UUID
+    role: Literal["acting", "canary", "shadow"]
+    rung: int
+    chance: float = Field(gt=0, le=1)
+    price: Money
+    current: Money
+
+
 class Decision(BaseModel, Generic[C_co]):
     """The outcome of one `decide`. No proposals means: hold, on purpose, for the reason given."""
 
@@ -47,6 +65,7 @@ class Decision(BaseModel, Generic[C_co]):
     evidence: tuple[Evidence, ...] = ()
     stake: Money | None = Field(default=None, description="what could be lost if this is wrong")
     source: Literal["rules", "model", "policy"] = "rules"
+    choices: tuple[PolicyChoice, ...] = ()
 
     @classmethod
     def hold(

@@ -1,17 +1,16 @@
-"""Policies as they are kept: plain data with a version, which act the same after a round trip and say why they act."""
+"""Policies as they are kept: plain data with a version, which act the same after a round trip and say why they act.
+
+Those of the learning core are in `policies`, where numpy is; an agent that asks a price rule need not load it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
-
-import numpy as np
-
-from flipsync.learning.inventory.lost_sales import LostSales, orders_of
-from flipsync.learning.pricing.finite_stock import RATE
 
 #: of the form on disk; a policy of another form is refused, not guessed at
 FORM = 1
@@ -73,6 +72,8 @@ class Policy(ABC):
         if told.get("form") != FORM:
             raise ValueError(f"policy of form {told.get('form')!r}; this version reads form {FORM}")
         if told.get("kind") not in Policy.KINDS:
+            importlib.import_module("flipsync.learning.policies")
+        if told.get("kind") not in Policy.KINDS:
             raise ValueError(f"no policy of kind {told.get('kind')!r}; known: {', '.join(sorted(Policy.KINDS))}")
         figures = {name: _plain(value) for name, value in told["figures"].items()}
         make: Any = Policy.KINDS[told["kind"]]
@@ -84,46 +85,3 @@ class Policy(ABC):
 
 def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list) else value
-
-
-@dataclass(frozen=True)
-class SeasonPrice(Policy):
-    """Price of the last items of a season: the rule of `pricing.finite_stock`, state (items, share of time left)."""
-
-    kind: ClassVar[str] = "season-price"
-    rule: tuple[float, ...]
-    origin: Origin
-
-    def advise(self, state: tuple[float, ...]) -> Advice:
-        if len(state) != 2:
-            raise ValueError(f"expected (items left, share of the season left), got {len(state)} figures")
-        items, time = max(state[0], 1.0), min(max(state[1], 0.0), 1.0)
-        x, log_n = float(np.log1p(RATE * time / (np.e * items))), float(np.log(items))
-        parts = np.array([1.0, x, x**2, log_n, x * log_n, x / items]) * self.rule
-        names = ("base", "buyers to come", "many buyers to come", "stock", "stock against buyers", "few items")
-        price = max(float(parts.sum()), 0.5)
-        each = RATE * time / np.e / items
-        why = f"{state[0]:g} left with {time:.0%} of the season to go: about {each:.1f} buyers an item"
-        return Advice(price, why, dict(zip(names, np.round(parts, 6).tolist(), strict=True)))
-
-
-@dataclass(frozen=True)
-class SmoothOrder(Policy):
-    """How much to order when sales are lost: the rule of `inventory.lost_sales`, state (on hand, then what comes)."""
-
-    kind: ClassVar[str] = "smooth-order"
-    weights: tuple[float, ...]
-    penalty: float
-    lead: int
-    mean: float
-    origin: Origin
-
-    def advise(self, state: tuple[float, ...]) -> Advice:
-        if len(state) != self.lead:
-            raise ValueError(f"expected stock and {self.lead - 1} orders on their way, got {len(state)} figures")
-        cap = LostSales(self.penalty, self.lead, self.mean).order_cap
-        at = np.array(state, dtype=np.float64)
-        order = float(orders_of(np.array(self.weights), at[:, None], cap)[0])
-        coming = float(at[1:].sum())
-        why = f"{at[0]:g} on hand and {coming:g} on the way, for {self.mean:g} a period over {self.lead} periods"
-        return Advice(order, why, {"on hand": float(at[0]), "on the way": coming, "most": float(cap)})

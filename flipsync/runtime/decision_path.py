@@ -15,7 +15,7 @@ from uuid import UUID
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import utc_now
-from flipsync.domain.decisions import Decision
+from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
@@ -28,6 +28,7 @@ from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import policies
 from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
@@ -83,6 +84,9 @@ class DecisionPath:
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
+        if decision.choices:
+            await unit.flush()
+            await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
 
     def _above_authority(self, spec: AgentSpec, decision: Decision[Any]) -> str:
@@ -307,6 +311,18 @@ def _proposed(decision_id: UUID, ordinal: int, command: c.Command) -> ProposedCo
     kind, subject_id = command.subject()
     payload = command.model_dump(mode="json")
     return ProposedCommand(decision_id, ordinal, command.type_name(), payload, kind, subject_id)
+
+
+def _chosen(unit: UnitOfWork, decision_id: UUID, choice: PolicyChoice) -> dict[str, Any]:
+    return {
+        "tenant_id": unit.tenant_id,
+        "decision_id": decision_id,
+        **choice.model_dump(include={"policy_id", "listing_id", "role", "rung", "chance"}),
+        "price_minor": choice.price.amount_minor,
+        "current_minor": choice.current.amount_minor,
+        "currency": choice.price.currency,
+        "at": unit.now,
+    }
 
 
 def _open_proposals(row: DecisionRow) -> list[ProposalRow]:

@@ -19,6 +19,8 @@ Permission = Literal[
     "inventory:read",
     "inventory:write",
     "listings:read",
+    "models:read",
+    "models:write",
     "orders:read",
     "orders:refund",
     "pricing:read",
@@ -36,6 +38,7 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "approvals:read",
     "decisions:read",
     "events:read",
+    "models:read",
     "pricing:read",
 }
 

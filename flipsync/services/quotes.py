@@ -13,18 +13,21 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import RivalOffer, Vendor
+from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.money import Money
 from flipsync.services.fees.schedules import published_schedule
+from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.policy_choice import SHIPPED, Staged, Version, choose, read_version
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import (
     FeeSchedule,
     percentage_plus_fixed,
 )
 from flipsync.services.pricing.marketplace_limits import market_limits
-from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
+from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
@@ -45,6 +48,9 @@ class ListingQuote:
     sku: str
     quote: Quote
     units_on_offer: int
+    #: the policy that chose it, and what is kept of its choice and of those that looked on
+    policy: Version = SHIPPED
+    choices: tuple[PolicyChoice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ class PricingDesk:
         self._session = session
         self._now = now
         self._profile = profile
-        self._policy = PricingPolicy()
+        self._staged: Staged | None = None
         self._expected = expected
         self._rows: dict[UUID, PriceRow] | None = None
 
@@ -283,6 +289,19 @@ class PricingDesk:
                 continue
             request = request_for(row, choices, self._now)
             if request is not None:
-                quote = self._policy.quote(request)
-                quotes.append(ListingQuote(row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled))
+                changed = [at for at, old, _ in row.changes if old is not None]
+                policy, quote, made = choose(
+                    await self._policies(), row.listing_id, request, choices, self._now, changed
+                )
+                quotes.append(
+                    ListingQuote(row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy, made)
+                )
         return quotes
+
+    async def _policies(self) -> Staged:
+        """What the registry says at the first question: part of what the decision read."""
+        if self._staged is None:
+            found = await policy_rows.active(self._session, ShopPrice.kind)
+            read = {stage: read_version(row.id, row.digest, row.artefact) for stage, row in found.items()}
+            self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
+        return self._staged

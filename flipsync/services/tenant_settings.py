@@ -33,6 +33,13 @@ class PricingChoices(BaseModel):
     )
     marketplace_fee_bps: int = Field(default=1_200, ge=0, lt=10_000, description="custom channel's share of the price")
     marketplace_fee_fixed_minor: int = Field(default=0, ge=0)
+    exploration_bps: int = Field(
+        default=0,
+        ge=0,
+        le=2_000,
+        description="how often a price may differ from the best, to learn; 0: never",
+    )
+    canary_bps: int = Field(default=2_000, ge=500, le=5_000, description="share of the listings a canary policy prices")
 
 
 class StockChoices(BaseModel):

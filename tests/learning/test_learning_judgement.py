@@ -11,7 +11,8 @@ from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest, ever_rejects
 from flipsync.learning.inventory.lost_sales import LostSales, orders_of
-from flipsync.learning.policy import Origin, Policy, SeasonPrice, SmoothOrder
+from flipsync.learning.policies import SeasonPrice, SmoothOrder
+from flipsync.learning.policy import Origin, Policy
 from flipsync.learning.pricing import duopoly, finite_stock
 from flipsync.learning.safety import ConservativeBudget, PriceGuard, probe_collusion
 

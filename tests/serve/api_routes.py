@@ -79,6 +79,8 @@ class Route:
                 "currency": "USD",
             },
             "POST /oauth/keys/{vendor}": {},
+            "POST /models/{model_id}/promote": {"to": "shadow"},
+            "POST /models/rollback": {"name": "shop-price", "reason": "test"},
         }
         return bodies.get(f"{self.method} {self.path.removeprefix(API)}")
 

@@ -14,13 +14,15 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.events import ListingEdited, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.learning.policy import Origin
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import accounts, credential_ends, identity, stock
+from flipsync.services import accounts, credential_ends, identity, model_registry, stock
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
+from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store import models as m
 from flipsync.store.database import Database
@@ -273,6 +275,7 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
             business.ids["decision_id"] = decision.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
     business.ids["edit_id"] = await edit_on_channel(unit, business)
+    await _learn(unit, business)
 
 
 async def edit_on_channel(unit: UnitOfWork, business: Business) -> UUID:
@@ -305,6 +308,32 @@ async def edit_on_channel(unit: UnitOfWork, business: Business) -> UUID:
     await unit.session.flush()
     await ask(unit, decision.id, business.marker)
     return edit_id
+
+
+async def _learn(unit: UnitOfWork, business: Business) -> None:
+    tenant_id, marker = business.tenant_id, business.marker
+    experiment = m.Experiment(
+        tenant_id=tenant_id, problem="shop-price", seed=1, samples=2, code_version="c", data={}, cause=marker
+    )
+    unit.session.add(experiment)
+    await unit.session.flush()
+    unit.session.add(
+        m.ExperimentTrial(
+            tenant_id=tenant_id, experiment_id=experiment.id, number=0, params={}, scores=[1.0], memory={}
+        )
+    )
+    policy = ShopPrice.as_shipped(Origin("shop-price", marker, 1))
+    business.ids["experiment_id"] = experiment.id
+    business.ids["model_id"] = await model_registry.keep(
+        unit,
+        "shop-price",
+        policy,
+        experiment_id=experiment.id,
+        code_version="c",
+        data={},
+        seeds={},
+        scores={"difference": [0.1, 0.05, 0.15], "unit": marker, "runs": 10, "learned": True},
+    )
 
 
 async def ask(unit: UnitOfWork, decision_id: UUID, marker: str, hours: int = 48) -> UUID:

@@ -27,6 +27,8 @@ ALLOWED: dict[str, set[Role]] = {
     "listings:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:refund": {"owner", "manager"},
+    "models:read": {"owner", "manager", "analyst"},
+    "models:write": {"owner", "manager"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
 }

@@ -88,7 +88,13 @@ async def furnish(shop: Shop) -> None:
             state="confirmed",
             finished_at=now,
         )
-        unit.session.add_all([proposal, effect])
+        experiment = m.Experiment(**tenant, problem=marker, seed=1, samples=2, code_version="c", data={})
+        policy = m.PolicyVersion(
+            **tenant,
+            **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
+            **{key: {} for key in ("data", "seeds", "scores")},
+        )
+        unit.session.add_all([proposal, effect, experiment, policy])
         await unit.session.flush()
         unit.session.add_all(
             [
@@ -174,6 +180,22 @@ async def furnish(shop: Shop) -> None:
                     risk_minor=1,
                     certificate_sha256=marker,
                     at=now,
+                ),
+                m.ExperimentTrial(**tenant, experiment_id=experiment.id, number=0, params={}, scores=[1.0], memory={}),
+                m.PolicyStage(
+                    **tenant, policy_id=policy.id, was="candidate", becomes="shadow", reason=marker, checks=[]
+                ),
+                m.PolicyChoice(
+                    **tenant,
+                    policy_id=policy.id,
+                    listing_id=listing,
+                    decision_id=decision.id,
+                    role="shadow",
+                    rung=2,
+                    chance=1.0,
+                    price_minor=2,
+                    current_minor=2,
+                    currency="USD",
                 ),
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id

@@ -120,10 +120,21 @@ def orders_of(weights: Array, state: Array, cap: int) -> Ints:
     return np.clip(np.rint(wanted), 0, cap).astype(np.int64)
 
 
-def learn(problem: LostSales, *, seed: int, cpu_seconds: float, runs: int = 48, periods: int = 500) -> Array:
+def learn(
+    problem: LostSales,
+    *,
+    seed: int,
+    cpu_seconds: float,
+    runs: int = 48,
+    periods: int = 500,
+    rounds: int = 10_000,
+    sigma: float = 0.5,
+    begin: Array | None = None,
+) -> Array:
     """Weights of the policy by CMA-ES from simulation, the same demands for every candidate.
 
-    A period is charged what it costs in expectation given the stock it begins with, with less noise.
+    A period is charged what it costs in expectation given the stock it begins with, with less noise. `begin` goes on
+    from earlier weights.
     """
     expected = problem.period_cost
     rng = np.random.default_rng(seed)
@@ -145,9 +156,9 @@ def learn(problem: LostSales, *, seed: int, cpu_seconds: float, runs: int = 48, 
             state = np.concatenate([(on_hand + (state[1] if lead > 1 else order))[None], state[2:], order[None]])[:lead]
         return np.asarray(spent.mean(axis=1) / periods)
 
-    start = np.concatenate([[base * 0.55], np.linspace(-0.45, -0.6, lead), [0.0, 0.0]])
+    start = np.concatenate([[base * 0.55], np.linspace(-0.45, -0.6, lead), [0.0, 0.0]]) if begin is None else begin
     scale = np.concatenate([[2.0], np.full(lead, 0.2), [0.05, 0.05]])
-    return minimise(cost, start, 0.5, seed=seed, cpu_seconds=cpu_seconds, scale=scale)
+    return minimise(cost, start, sigma, seed=seed, cpu_seconds=cpu_seconds, scale=scale, rounds=rounds)
 
 
 class LostSalesWorld(Simulator):

@@ -110,10 +110,20 @@ class FiniteStock(Simulator):
         return np.column_stack([self.left, np.full(self.runs, to_go)]), actions[:, 0] * sold
 
 
-def search(items: int, *, seed: int, cpu_seconds: float = 1.0, steps: int = 80) -> Array:
+def search(
+    items: int,
+    *,
+    seed: int,
+    cpu_seconds: float = 1.0,
+    steps: int = 80,
+    rounds: int = 10_000,
+    sigma: float = 0.3,
+    population: int | None = None,
+    begin: tuple[float, ...] = RULE_START,
+) -> Array:
     """A price rule found by CMA-ES, (6,). Demand is known here, so a rule's worth is computed and not sampled."""
 
     def cost(rules: Array) -> Array:
         return -worth_of(rule_prices(rules, items, steps))[:, -1]
 
-    return minimise(cost, RULE_START, 0.3, seed=seed, cpu_seconds=cpu_seconds)
+    return minimise(cost, begin, sigma, seed=seed, cpu_seconds=cpu_seconds, rounds=rounds, population=population)

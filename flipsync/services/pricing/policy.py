@@ -53,12 +53,7 @@ class PricingPolicy:
                 "No price within floor, ceiling and one step earns the margin. Approve a larger step, change the "
                 "bounds or take the listing off sale.",
             )
-        demand = learn(
-            self.settings.prior,
-            float(current),
-            ((float(p.price.amount_minor), p.units, p.exposure_hours) for p in request.history),
-            (float(price) for price in request.rival_prices()),
-        )
+        demand = self._demand(request)
         relief = self._relief(request)
         hold = self._value(current, "the price now", request, economics, demand, relief)
         options = [
@@ -83,6 +78,37 @@ class PricingPolicy:
             margin=Money(amount_minor=economics.net(chosen.price), currency=money),
             elasticity=round(demand.elasticity(), 3),
             alternatives=_alternatives(options, hold, chosen, money),
+        )
+
+    def quote_at(self, request: QuoteRequest, price: Money) -> Quote | None:
+        """A quote for that price, to learn from it; None where it is out of reach, or facts are missing."""
+        _require_one_currency(request)
+        if _missing(request):
+            return None
+        economics, wanted = _economics(request), price.amount_minor
+        low, high = _reach(request)
+        if not low <= wanted <= high or economics.surplus(wanted) < 0:
+            return None
+        tried = self._value(wanted, "tried", request, economics, self._demand(request), self._relief(request))
+        moves = price != request.current
+        return Quote(
+            best=price,
+            current=request.current,
+            action="move" if moves else "hold",
+            because=Because.EXPLORING if moves else Because.BEST_ALREADY,
+            reason="Tried to learn what demand does at this price; the owner allows a share of such prices.",
+            confidence=1.0,
+            expected_profit_per_day=_major(tried.profit, price.currency),
+            margin=Money(amount_minor=economics.net(wanted), currency=price.currency),
+            elasticity=None,
+        )
+
+    def _demand(self, request: QuoteRequest) -> Demand:
+        return learn(
+            self.settings.prior,
+            float(request.current.amount_minor),
+            ((float(p.price.amount_minor), p.units, p.exposure_hours) for p in request.history),
+            (float(price) for price in request.rival_prices()),
         )
 
     def _relief(self, request: QuoteRequest) -> float:

@@ -27,12 +27,13 @@ class Because(IntEnum):
     OUT_OF_BOUNDS = 7
     FACTS_MISSING = 8
     NO_ROOM = 9
+    EXPLORING = 10
 
     @property
     def action(self) -> Literal["hold", "move", "blocked"]:
         if self <= Because.NO_STOCK:
             return "hold"
-        return "move" if self <= Because.OUT_OF_BOUNDS else "blocked"
+        return "move" if self <= Because.OUT_OF_BOUNDS or self == Because.EXPLORING else "blocked"
 
 
 class PolicyValue(BaseModel):

@@ -25,6 +25,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
+from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.orders import Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
@@ -41,12 +42,17 @@ __all__ = [
     "CredentialEnd",
     "Effect",
     "EventRecord",
+    "Experiment",
+    "ExperimentTrial",
     "IdempotencyRecord",
     "ImportRun",
     "Listing",
     "MarketplaceAccount",
     "Order",
     "OrderLine",
+    "PolicyChoice",
+    "PolicyStage",
+    "PolicyVersion",
     "PriceChange",
     "Product",
     "Proposal",

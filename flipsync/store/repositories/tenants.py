@@ -14,3 +14,9 @@ from flipsync.store.models import Tenant
 async def all_ids(session: AsyncSession) -> Sequence[UUID]:
     """Every tenant, oldest first (worker role only: others see their own)."""
     return (await session.scalars(select(Tenant.id).order_by(Tenant.id))).all()
+
+
+async def found(session: AsyncSession, tenant_id: UUID, name: str) -> None:
+    """A new business with nobody in it; the session is bound to it already."""
+    session.add(Tenant(id=tenant_id, name=name))
+    await session.flush()

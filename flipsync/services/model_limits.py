@@ -1,0 +1,69 @@
+"""Whether a learned price rule keeps, by itself, the limits that no learned price may cross."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from flipsync.domain.money import Money
+from flipsync.learning.safety import PriceGuard
+from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.model_checks import Check
+from flipsync.services.pricing.fees import percentage_plus_fixed
+from flipsync.services.pricing.policy import PricingPolicy
+from flipsync.services.pricing.quote import PricePeriod, QuoteRequest
+
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_FEES = percentage_plus_fixed(
+    "custom",
+    Decimal(1200),
+    Money(amount_minor=30, currency="USD"),
+    valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+    source="the check's",
+)
+PROBES = 300
+
+
+def lawful(policy: ShopPrice, *, probes: int = PROBES, seed: int = 5) -> Check:
+    """Whether the rule with these knobs keeps floor, ceiling and step by itself, over drawn listings.
+
+    The firewall would hold it anyway; a policy that leans on the firewall has learned something else than pricing.
+    """
+    rng = np.random.default_rng(seed)
+    rule, crossed = PricingPolicy(policy.settings), 0
+    for _ in range(probes):
+        cost = int(rng.integers(200, 8_000))
+        current = int(cost * rng.uniform(1.6, 4.0)) + 400
+        floor, ceiling = int(current * rng.uniform(0.5, 1.0)), int(current * rng.uniform(1.0, 2.0))
+        quote = rule.quote(
+            QuoteRequest(
+                current=_usd(current),
+                at=_AT,
+                unit_cost=_usd(cost),
+                shipping_cost=_usd(300),
+                fees=_FEES,
+                floor=_usd(floor),
+                ceiling=_usd(ceiling),
+                max_step_up_bps=1_000,
+                max_step_down_bps=800,
+                history=(
+                    PricePeriod(
+                        price=_usd(current), units=int(rng.integers(0, 60)), exposure_hours=float(rng.uniform(1, 900))
+                    ),
+                ),
+                stock=int(rng.integers(0, 90)),
+                days_since_last_sale=float(rng.uniform(0, 120)),
+            )
+        )
+        if quote.action == "move":
+            wanted = quote.best.amount_minor
+            guard = PriceGuard(floor, ceiling, 0.1 if wanted > current else 0.08)
+            crossed += guard.hold(wanted, current).price != wanted
+    words = f"floor, ceiling and step kept in {probes - crossed} of {probes} drawn listings"
+    return Check("limits", crossed == 0, words)
+
+
+def _usd(minor: int) -> Money:
+    return Money(amount_minor=minor, currency="USD")

@@ -1,0 +1,121 @@
+"""What policies' choices came to: decisions joined with sales, judged with intervals.
+
+A block is one choice that acted, with its listing's profit until the next, at most a day, by the hour. Where a canary
+acts, listings are drawn anew every few days, so canary against the rest is a randomised trial that may be looked at as
+often as one likes. Where exploration is on, what a shadow would have earned follows from the log by inverse propensity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.learning.evaluation.off_policy import Estimate, Log, doubly_robust, ips, snips
+from flipsync.learning.evaluation.sequential import PeekableTest
+from flipsync.learning.protocol import Interval
+from flipsync.services.model_checks import Check
+from flipsync.services.policy_choice import RUNGS
+from flipsync.services.pricing.fees import BPS
+from flipsync.services.tenant_settings import profile
+from flipsync.store.models import PolicyVersion
+from flipsync.store.repositories import policies as rows
+from flipsync.store.repositories.policies import ChoiceRow
+from flipsync.store.unit_of_work import UnitOfWork
+
+WINDOW = timedelta(days=60)
+#: rows of evidence below which a log says nothing
+LEAST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class OffPolicy:
+    """What a shadow would have earned a listing and hour, beside what was earned; minor units."""
+
+    rows: int
+    explored: float
+    acted: Interval
+    ips: Estimate
+    snips: Estimate
+    doubly_robust: Estimate
+
+    @property
+    def better(self) -> bool:
+        """Whether the careful end of the estimate is above what was earned."""
+        return self.doubly_robust.effective_rows >= LEAST_ROWS and self.doubly_robust.value.low > self.acted.mean
+
+
+def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
+    """From blocks in which that shadow looked on; None when the log shows too few of them, or no exploration."""
+    seen = [row for row in found if row.shadow_id == shadow_id and row.shadow_rung is not None]
+    explored = float(np.mean([row.chance < 1.0 for row in seen])) if seen else 0.0
+    if len(seen) < LEAST_ROWS or explored == 0.0:
+        return None
+    reward = np.array([row.profit_minor / max(row.hours, 1e-6) for row in seen], dtype=np.float64)
+    action = np.array([row.rung for row in seen], dtype=np.int64)
+    log = Log(action, np.array([row.chance for row in seen], dtype=np.float64), reward)
+    wants = np.zeros((len(seen), RUNGS))
+    wants[np.arange(len(seen)), [row.shadow_rung for row in seen]] = 1.0
+    if not log.weights(wants).any():
+        return None
+    taken = [reward[action == rung] for rung in range(RUNGS)]
+    mean = np.array([each.mean() if len(each) else reward.mean() for each in taken])
+    model = np.broadcast_to(mean, wants.shape)
+    spread = 1.96 * float(reward.std()) / len(reward) ** 0.5
+    acted = Interval(float(reward.mean()), float(reward.mean()) - spread, float(reward.mean()) + spread)
+    return OffPolicy(
+        len(seen), explored, acted, ips(log, wants), snips(log, wants), doubly_robust(log, wants, np.array(model))
+    )
+
+
+def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> PeekableTest:
+    """Canary against the rest. Each block counts by the inverse of the chance it had to be where it was, less what its
+    listing usually earned before, which the draw knows nothing of."""
+    test = PeekableTest(tuned_for=300.0)
+    usual: dict[UUID, tuple[float, int]] = {}
+    began = min((row.at for row in found if row.policy_id == canary_id and row.role == "canary"), default=None)
+    for row in found:
+        rate = row.profit_minor / max(row.hours, 1e-6)
+        total, count = usual.get(row.listing_id, (0.0, 0))
+        if began is not None and row.at >= began:
+            here = row.role == "canary" and row.policy_id == canary_id
+            beyond = rate - (total / count if count else 0.0)
+            test.observe(beyond / share if here else -beyond / (1 - share))
+        usual[row.listing_id] = (total + rate, count + 1)
+    return test
+
+
+async def blocks(session: AsyncSession, now: datetime) -> list[ChoiceRow]:
+    """Blocks of the window up to `now`, oldest first."""
+    return await rows.outcomes(session, since=now - WINDOW, now=now)
+
+
+async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
+    """What outcomes say before a policy acts on a share of the listings, or on all."""
+    found = await blocks(unit.session, unit.now)
+    if target == "canary":
+        return [_looked_on(off_policy(found, row.id))]
+    choices = (await profile(unit.session, unit.tenant_id)).settings.pricing
+    test = canary_test(found, row.id, choices.canary_bps / BPS)
+    told = test.interval()
+    range_ = f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] minor units a listing and hour, {test.n} blocks"
+    words = {
+        "challenger": f"its listings earn more: {range_}",
+        "incumbent": f"its listings earn less: {range_}",
+        "open": f"whether its listings earn more is still open: {range_}",
+    }
+    verdict = test.verdict()
+    return [Check("canary", verdict == "challenger", words[verdict], still_open=verdict == "open")]
+
+
+def _looked_on(told: OffPolicy | None) -> Check:
+    if told is None:
+        return Check("off-policy", True, "no exploration in the log to judge it by: simulation decides")
+    estimate = told.doubly_robust
+    value = f"{estimate.value.mean:.4g} [{estimate.value.low:.4g}, {estimate.value.high:.4g}]"
+    evidence = f"{estimate.effective_rows:.0f} rows' worth"
+    words = f"off-policy {value} a listing and hour, {told.acted.mean:.4g} earned, {evidence}"
+    return Check("off-policy", told.better, words, still_open=estimate.value.high > told.acted.mean)

@@ -1,0 +1,205 @@
+"""Policies in the registry and the experiments they came from, for people to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import AwareDatetime, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.errors import NotFound
+from flipsync.services.pricing.fees import BPS
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.tenant_settings import profile
+from flipsync.store.models import Experiment, PolicyVersion
+from flipsync.store.repositories import experiments as experiment_rows
+from flipsync.store.repositories import policies as rows
+
+if TYPE_CHECKING:
+    from flipsync.services.policy_outcomes import OffPolicy
+
+Stage = Literal["candidate", "shadow", "canary", "live", "retired"]
+
+
+class ModelSummary(View):
+    """A policy. `scores` compare it with its baseline on the same runs: worth, baseline, paired difference (mean, low,
+    high)."""
+
+    id: UUID
+    name: str
+    kind: str
+    version: str
+    stage: Stage
+    digest: str
+    code_version: str
+    experiment_id: UUID | None
+    scores: dict[str, Any]
+    staged_at: Moment
+    created_at: Moment
+
+
+class StageView(View):
+    """One move, with the checks it passed."""
+
+    was: str
+    becomes: str
+    reason: str
+    checks: list[dict[str, Any]]
+    at: Moment
+
+
+class EstimateView(View):
+    """Mean with its 95 % interval, minor units a listing and hour."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class OffPolicyView(View):
+    """What a policy that looks on would have earned, from the log of the one that acts."""
+
+    rows: int
+    explored: float = Field(description="share of the rows in which another choice had a chance")
+    effective_rows: float
+    acted: EstimateView
+    ips: EstimateView
+    snips: EstimateView
+    doubly_robust: EstimateView
+
+
+class CanaryView(View):
+    """Canary against the rest so far; may be looked at as often as one likes."""
+
+    blocks: int
+    difference: EstimateView | None
+    verdict: str
+
+
+class ModelView(ModelSummary):
+    """A policy with its content, where it comes from, how it moved, and what came of its choices so far."""
+
+    artefact: dict[str, Any]
+    data: dict[str, Any]
+    seeds: dict[str, Any]
+    stages: list[StageView]
+    off_policy: OffPolicyView | None
+    canary: CanaryView | None
+
+
+class ExperimentSummary(View):
+    """One search for a policy."""
+
+    id: UUID
+    problem: str
+    seed: int
+    samples: int
+    state: Literal["running", "finished", "failed"]
+    cause: str
+    error: str
+    code_version: str
+    result: dict[str, Any]
+    started_at: Moment
+    finished_at: AwareDatetime | None
+
+
+class TrialView(View):
+    number: int
+    state: str
+    params: dict[str, float]
+    scores: list[float]
+
+
+class ExperimentView(ExperimentSummary):
+    """With the data and space its scores depend on, and every trial."""
+
+    data: dict[str, Any]
+    trials: list[TrialView]
+
+
+async def list_all(
+    session: AsyncSession, page: PageRequest, *, name: str | None = None, stage: str | None = None
+) -> Page[ModelSummary]:
+    """Newest first."""
+    found = await rows.newest(session, limit=page.limit + 1, before=page.after_id(), name=name, stage=stage)
+    return cut(found, page.limit, _summary, lambda row: [str(row.id)])
+
+
+async def model_of(session: AsyncSession, wanted: str, now: AwareDatetime) -> ModelView:
+    """By id or version. Raises NotFound."""
+    found = await rows.find(session, wanted)
+    if not found:
+        raise NotFound(f"there is no policy {wanted}", hint="`flipsync models list` shows all")
+    row = found[0]
+    stages = await rows.stages(session, row.id)
+    off_policy, canary = await _outcomes(session, row, now)
+    return ModelView(
+        **_summary(row).model_dump(),
+        artefact=orjson.loads(row.artefact),
+        data=row.data,
+        seeds=row.seeds,
+        stages=[StageView.model_validate(each, from_attributes=True) for each in stages],
+        off_policy=off_policy,
+        canary=canary,
+    )
+
+
+async def _outcomes(
+    session: AsyncSession, row: PolicyVersion, now: AwareDatetime
+) -> tuple[OffPolicyView | None, CanaryView | None]:
+    if row.stage not in ("shadow", "canary"):
+        return None, None
+    from flipsync.services import policy_outcomes  # numpy and scipy: only for whoever asks for outcomes
+
+    blocks = await policy_outcomes.blocks(session, now)
+    if row.stage == "shadow":
+        told = policy_outcomes.off_policy(blocks, row.id)
+        return (_off_policy(told) if told else None), None
+    share = (await profile(session, row.tenant_id)).settings.pricing.canary_bps / BPS
+    test = policy_outcomes.canary_test(blocks, row.id, share)
+    between = _estimate(test.interval()) if test.n >= test.least else None
+    return None, CanaryView(blocks=test.n, difference=between, verdict=test.verdict())
+
+
+def _off_policy(told: OffPolicy) -> OffPolicyView:
+    return OffPolicyView(
+        rows=told.rows,
+        explored=told.explored,
+        effective_rows=told.doubly_robust.effective_rows,
+        acted=_estimate(told.acted),
+        ips=_estimate(told.ips.value),
+        snips=_estimate(told.snips.value),
+        doubly_robust=_estimate(told.doubly_robust.value),
+    )
+
+
+def _estimate(told: Any) -> EstimateView:
+    return EstimateView(mean=told.mean, low=told.low, high=told.high)
+
+
+def _summary(row: PolicyVersion) -> ModelSummary:
+    return ModelSummary.model_validate(row, from_attributes=True)
+
+
+async def list_experiments(
+    session: AsyncSession, page: PageRequest, *, problem: str | None = None
+) -> Page[ExperimentSummary]:
+    """Newest first."""
+    found = await experiment_rows.newest(session, limit=page.limit + 1, before=page.after_id(), problem=problem)
+    return cut(found, page.limit, _experiment, lambda row: [str(row.id)])
+
+
+async def experiment_of(session: AsyncSession, experiment_id: UUID) -> ExperimentView:
+    """Raises NotFound."""
+    row = await experiment_rows.get(session, experiment_id)
+    if row is None:
+        raise NotFound(f"there is no experiment {experiment_id}")
+    trials = await experiment_rows.trials(session, experiment_id)
+    shown = [TrialView.model_validate(each, from_attributes=True) for each in trials]
+    return ExperimentView(**_experiment(row).model_dump(), data=row.data, trials=shown)
+
+
+def _experiment(row: Experiment) -> ExperimentSummary:
+    return ExperimentSummary.model_validate(row, from_attributes=True)

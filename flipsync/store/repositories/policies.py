@@ -1,0 +1,166 @@
+"""Rows of policies, their stages, and what they chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import new_id
+from flipsync.store.models import PolicyChoice, PolicyStage, PolicyVersion
+
+ACTIVE = ("live", "canary", "shadow")
+
+
+async def put(session: AsyncSession, values: dict[str, Any]) -> UUID:
+    """Keep a policy; the id of the one with this name and digest, kept before or now."""
+    insert = pg_insert(PolicyVersion).values(id=new_id(), **values)
+    await session.execute(insert.on_conflict_do_nothing(index_elements=["tenant_id", "name", "digest"]))
+    same = PolicyVersion.name == values["name"], PolicyVersion.digest == values["digest"]
+    return (await session.execute(select(PolicyVersion.id).where(*same))).scalar_one()
+
+
+async def get(session: AsyncSession, policy_id: UUID) -> PolicyVersion | None:
+    return (await session.execute(select(PolicyVersion).where(PolicyVersion.id == policy_id))).scalar_one_or_none()
+
+
+async def find(session: AsyncSession, wanted: str) -> Sequence[PolicyVersion]:
+    """By version, or by id; newest first."""
+    query = select(PolicyVersion).order_by(PolicyVersion.id.desc())
+    try:
+        query = query.where(PolicyVersion.id == UUID(wanted))
+    except ValueError:
+        query = query.where(PolicyVersion.version == wanted)
+    return (await session.execute(query)).scalars().all()
+
+
+async def newest(
+    session: AsyncSession,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    name: str | None = None,
+    stage: str | None = None,
+) -> Sequence[PolicyVersion]:
+    query = select(PolicyVersion).order_by(PolicyVersion.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(PolicyVersion.id < before)
+    if name is not None:
+        query = query.where(PolicyVersion.name == name)
+    if stage is not None:
+        query = query.where(PolicyVersion.stage == stage)
+    return (await session.execute(query)).scalars().all()
+
+
+async def active(session: AsyncSession, name: str, *, lock: bool = False) -> dict[str, PolicyVersion]:
+    """The versions of a name that act or look on, by stage."""
+    query = select(PolicyVersion).where(PolicyVersion.name == name, PolicyVersion.stage.in_(ACTIVE))
+    rows = (await session.execute(query.with_for_update() if lock else query)).scalars()
+    return {row.stage: row for row in rows}
+
+
+async def set_stage(
+    session: AsyncSession,
+    tenant_id: UUID,
+    row: PolicyVersion,
+    stage: str,
+    *,
+    reason: str,
+    checks: list[Any],
+    at: datetime,
+) -> None:
+    """Move a policy and write down that it was moved."""
+    session.add(
+        PolicyStage(
+            tenant_id=tenant_id, policy_id=row.id, was=row.stage, becomes=stage, reason=reason, checks=checks, at=at
+        )
+    )
+    await session.execute(update(PolicyVersion).where(PolicyVersion.id == row.id).values(stage=stage, staged_at=at))
+    row.stage, row.staged_at = stage, at
+    await session.flush()
+
+
+async def stages(session: AsyncSession, policy_id: UUID) -> Sequence[PolicyStage]:
+    query = select(PolicyStage).where(PolicyStage.policy_id == policy_id).order_by(PolicyStage.id)
+    return (await session.execute(query)).scalars().all()
+
+
+async def lived_before(session: AsyncSession, name: str, than: UUID) -> PolicyVersion | None:
+    """The version that was live before this one first was, if any was."""
+    went_live = PolicyStage.policy_id == than, PolicyStage.becomes == "live"
+    first = select(PolicyStage.id).where(*went_live).order_by(PolicyStage.id).limit(1).scalar_subquery()
+    query = (
+        select(PolicyVersion)
+        .join(PolicyStage, PolicyStage.policy_id == PolicyVersion.id)
+        .where(PolicyVersion.name == name, PolicyStage.becomes == "live", PolicyStage.id < first)
+        .order_by(PolicyStage.id.desc())
+        .limit(1)
+    )
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def add_choices(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    await session.execute(pg_insert(PolicyChoice), [{"id": new_id(), **row} for row in rows])
+
+
+@dataclass(frozen=True)
+class ChoiceRow:
+    """A choice with what its listing earned from it to the next one, at most a day: revenue less cost, minor units."""
+
+    listing_id: UUID
+    role: str
+    policy_id: UUID | None
+    rung: int
+    chance: float
+    at: datetime
+    hours: float
+    profit_minor: float
+    #: what the shadow would have done then; None where none looked on
+    shadow_rung: int | None
+    shadow_id: UUID | None
+
+
+_OUTCOMES = text(
+    """
+    WITH acted AS (
+        SELECT c.*, COALESCE(LEAD(c.at) OVER (PARTITION BY c.listing_id ORDER BY c.at, c.id), :now) AS until
+          FROM policy_choice c
+         WHERE c.role <> 'shadow' AND c.at >= :since
+    ), held AS (
+        SELECT acted.*, LEAST(until, at + interval '1 day') AS ends FROM acted
+    )
+    SELECT h.listing_id, h.role, h.policy_id, h.rung, h.chance, h.at,
+           EXTRACT(EPOCH FROM h.ends - h.at) / 3600.0 AS hours,
+           COALESCE(sold.profit, 0) AS profit_minor, s.rung AS shadow_rung, s.policy_id AS shadow_id
+      FROM held h
+      JOIN listing l ON l.id = h.listing_id
+      JOIN variant v ON v.id = l.variant_id
+      LEFT JOIN policy_choice s
+        ON s.decision_id = h.decision_id AND s.listing_id = h.listing_id AND s.role = 'shadow'
+      LEFT JOIN LATERAL (
+           SELECT SUM(line.total_minor - line.quantity * COALESCE(v.cost_minor, 0)) AS profit
+             FROM order_line line
+             JOIN customer_order o ON o.id = line.order_id
+            WHERE line.listing_id = h.listing_id AND o.holds_stock AND line.quantity > 0
+              AND o.placed_at >= h.at AND o.placed_at < h.ends
+      ) sold ON true
+     WHERE h.ends > h.at
+     ORDER BY h.at, h.id
+    """
+)
+
+
+async def outcomes(session: AsyncSession, *, since: datetime, now: datetime) -> list[ChoiceRow]:
+    """Choices that acted since then, with what came of them; oldest first."""
+    return [ChoiceRow(*row) for row in await session.execute(_OUTCOMES, {"since": since, "now": now})]
+
+
+async def choices_since(session: AsyncSession, since: datetime) -> int:
+    query = select(func.count()).select_from(PolicyChoice).where(PolicyChoice.at >= since)
+    return int((await session.execute(query)).scalar_one())
