@@ -2,8 +2,8 @@
 
     flipsync bench restore --json
 
-The whole system sells on two channels of the sandbox for a while, is backed up without stopping, sells on, and loses its
-data folder. Restored and started again it catches up with the channels, sells on, and is compared with what the
+The whole system sells on two channels of the sandbox for a while, is backed up without stopping, sells on, and loses
+its data folder. Restored and started again it catches up with the channels, sells on, and is compared with what the
 sandbox says really happened: nothing lost, doubled, oversold or mismatched.
 """
 

@@ -6,11 +6,12 @@ Connectors translate vendor shapes to and from these values; nothing else knows 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from flipsync.domain.money import Currency, Money
+from flipsync.domain.text import storable
 
 Vendor = Literal["woocommerce", "custom", "shopify", "ebay", "amazon", "vendure", "medusa", "python"]
 ListingStatus = Literal["active", "draft", "ended"]
@@ -18,7 +19,14 @@ OrderStatus = Literal["pending", "paid", "shipped", "cancelled", "refunded", "fa
 
 
 class ChannelValue(BaseModel):
+    """Whatever characters a channel sends, its words can be stored."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_stored(cls, values: Any) -> Any:
+        return storable(values)
 
 
 class OfferGroup(ChannelValue):
