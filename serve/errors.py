@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -28,6 +28,8 @@ MEDIA_TYPE = "application/problem+json"
 _URN = "urn:flipsync:error:"
 _RETRY_SECONDS = 2
 _log = structlog.get_logger("flipsync.api")
+#: class of SQLSTATE: data that cannot be what it is meant to be
+_NO_VALUE = "22"
 #: classes of SQLSTATE: connection, rollback, resources, operator intervention
 _PASSING = frozenset({"08", "40", "53", "57"})
 
@@ -117,6 +119,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(FlipSyncError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(UnicodeEncodeError, _unstorable)
     for gone in (OperationalError, InterfaceError, DBAPIError, PoolTimeout, ReadFailed, RedisError):
         app.add_exception_handler(gone, _part_missing)
 
@@ -150,11 +153,15 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        return too_large(request)
     code = _CODES.get(error.status_code, f"http-{error.status_code}")
     return answer(request, error.status_code, code, str(error.detail), headers=error.headers)
 
 
 async def _part_missing(request: Request, error: Exception) -> Response:
+    if isinstance(error, DataError) or _sqlstate(error)[:2] == _NO_VALUE:
+        return await _unstorable(request, error)
     if isinstance(error, DBAPIError | ReadFailed) and not _passing(error):
         return unexpected(request, error)
     _log.warning("a part is not available", error=type(error).__qualname__)
@@ -166,6 +173,24 @@ async def _part_missing(request: Request, error: Exception) -> Response:
         hint="try again in a moment",
         headers={"Retry-After": str(_RETRY_SECONDS)},
     )
+
+
+async def _unstorable(request: Request, error: Exception) -> Response:
+    """What passed every check of ours and the database still cannot take: a character or a number nobody can store."""
+    _log.warning("unstorable input", error=type(error).__qualname__, sqlstate=_sqlstate(error))
+    return answer(
+        request,
+        422,
+        "invalid-input",
+        "a value holds what cannot be stored: a NUL, half a character, or a number or date out of all bounds",
+        hint="leave that out and send it again; nothing was changed",
+    )
+
+
+def _sqlstate(error: Exception) -> str:
+    if isinstance(error, ReadFailed):
+        return error.sqlstate
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
 def _passing(error: DBAPIError | ReadFailed) -> bool:

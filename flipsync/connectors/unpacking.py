@@ -26,9 +26,11 @@ class Unpacker:
         self._most = most
         self._parts: list[bytes] = []
         self._size = 0
+        self._begun = False
 
     def take(self, piece: bytes) -> None:
         """Raises UnpackError as soon as there is too much, or it cannot be read."""
+        first, self._begun = not self._begun, self._begun or bool(piece)
         if self._stream is None:
             self._keep(piece)
             return
@@ -39,7 +41,7 @@ class Unpacker:
                 self._keep(self._stream.decompress(piece, self._most - self._size + 1))
                 piece = self._stream.unconsumed_tail or self._stream.unused_data
         except zlib.error as error:
-            if self._size == 0 and not self._parts and piece[:1] and self._raw(piece):
+            if first and self._raw(piece):
                 return
             raise UnpackError("it is not packed as it says") from error
 
@@ -61,7 +63,7 @@ class Unpacker:
 
     def end(self) -> bytes:
         """All of it. Raises UnpackError when it broke off."""
-        if self._stream is not None and self._size and not self._stream.eof:
+        if self._stream is not None and self._begun and not self._stream.eof:
             raise UnpackError("it broke off")
         return b"".join(self._parts)
 

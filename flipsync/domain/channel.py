@@ -6,19 +6,32 @@ Connectors translate vendor shapes to and from these values; nothing else knows 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from flipsync.domain.money import Currency, Money
+from flipsync.domain.text import storable
 
 Vendor = Literal["woocommerce", "custom", "shopify", "ebay", "amazon", "vendure", "medusa", "python"]
 ListingStatus = Literal["active", "draft", "ended"]
 OrderStatus = Literal["pending", "paid", "shipped", "cancelled", "refunded", "failed"]
 
 
+#: more units than anybody has: figures beyond are a mistake of the channel's, and could not be added up
+MAX_UNITS_TOLD = 10**12
+Units = Annotated[int, Field(ge=0, le=MAX_UNITS_TOLD)]
+
+
 class ChannelValue(BaseModel):
+    """Whatever characters a channel sends, its words can be stored."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_stored(cls, values: Any) -> Any:
+        return storable(values)
 
 
 class OfferGroup(ChannelValue):
@@ -75,7 +88,11 @@ class ListingState(ChannelValue):
     title: str
     status: ListingStatus
     price: Money | None
-    quantity: int | None = Field(description="units on offer; None where the channel does not manage stock; may be < 0")
+    quantity: int | None = Field(
+        ge=-MAX_UNITS_TOLD,
+        le=MAX_UNITS_TOLD,
+        description="units on offer; None where the channel does not manage stock; may be < 0",
+    )
     version: str | None = None
     modified_at: AwareDatetime | None = None
     group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")
@@ -110,7 +127,7 @@ class ChannelOrderLine(ChannelValue):
     listing_external_id: str | None
     sku: str
     title: str
-    quantity: int = Field(ge=0)
+    quantity: Units
     total: Money = Field(description="line total before tax, after discounts; unit price is total / quantity")
     tax: Money
 
@@ -120,7 +137,7 @@ class ChannelRefund(ChannelValue):
 
     external_id: str
     amount: Money
-    restocked: dict[str, int] = Field(default_factory=dict)
+    restocked: dict[str, Units] = Field(default_factory=dict)
     created_at: AwareDatetime
     reference: str = Field(default="", description="what whoever gave it wrote with it, where the channel tells")
 
@@ -171,9 +188,9 @@ class WarehouseUnits(ChannelValue):
 
     sku: str
     catalogue_id: str | None = None
-    available: int = Field(ge=0)
-    sold: int = Field(default=0, ge=0, description="set aside for buyers and not shipped yet")
-    inbound: int = Field(default=0, ge=0)
+    available: Units
+    sold: Units = Field(default=0, description="set aside for buyers and not shipped yet")
+    inbound: Units = 0
 
 
 class RivalOffer(ChannelValue):

@@ -54,7 +54,8 @@ async def pull_orders(
         if seen_before:
             speed = store.clock.speed if isinstance(store.clock, ScaledClock) else 1.0
             overlap = timedelta(seconds=max(_OVERLAP, 3 * connector.config.settle_seconds) * speed)
-            values["orders_cursor"] = max(since, max(seen_before) - overlap)
+            # an order that says it was changed in 2100 must not hide those of tomorrow
+            values["orders_cursor"] = max(since, min(max(seen_before), unit.now) - overlap)
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)

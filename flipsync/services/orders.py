@@ -199,8 +199,14 @@ async def mark_ready(unit: UnitOfWork, order_id: UUID) -> None:
 
 
 async def hand_over(unit: UnitOfWork, account: AccountRef, order_id: UUID, carrier: str, tracking_number: str) -> None:
-    """A parcel left with this tracking number. A second, different number for the same order is a Conflict."""
+    """A parcel left with this tracking number. A second, different number for the same order is a Conflict, and so is
+    any while books that were put back do not know what has left already."""
     order = await _order(unit, order_id)
+    if await reconciling.awaits_reconciling(unit.session, order.account_id):
+        raise Conflict(
+            f"order {order.number} may have left the house already: the books were put back from a backup",
+            hint="in a moment its channel has been read; then it is plain",
+        )
     if order.state not in ("ready", "shipped"):
         raise Conflict(f"order {order.number} is {order.state}: it is not ready to ship")
     shipment = await repository.ensure_shipment(unit, order_id, carrier, tracking_number)

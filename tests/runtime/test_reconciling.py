@@ -12,11 +12,12 @@ from shop import Goods, Shop
 from stall import Stall, drain
 
 from flipsync.domain import commands as c
-from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Conflict, Rejected, Retryable
 from flipsync.domain.events import QuantityDrifted
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
-from flipsync.services import stock
+from flipsync.services import orders, stock
 from flipsync.services.accounts import load_account
 from flipsync.services.orders import AccountRef
 from flipsync.store import restored
@@ -160,6 +161,25 @@ async def test_what_left_the_house_since_does_not_leave_again(two: Two, hire: Hi
     assert [row.state for row in rows] == ["shipped"]
     item = await two.shop.item(two.goods)
     assert (item.on_hand, item.reserved) == (8, 0)
+
+
+async def test_nothing_is_handed_over_before_its_channel_was_read(two: Two, hire: Hire) -> None:
+    """The parcel may have left after the backup: a second one would go to the same buyer."""
+    sale = two.shelves[0].sell(two.name)
+    assert sale is not None
+    await two.shop.enqueue(c.PullOrders(account_id=two.accounts[0].id), two.accounts[0])
+    await drain(hire(), two.shop)
+    order_id = (await two.shop.rows("SELECT id FROM customer_order WHERE tenant_id = :tenant"))[0].id
+    async with two.shop.unit() as unit:
+        await orders.mark_ready(unit, order_id)
+    sale.status, sale.modified_at = "shipped", utc_now()
+    two.put_back()
+    with pytest.raises(Conflict, match="may have left"):
+        async with two.shop.unit() as unit:
+            await orders.hand_over(unit, two.accounts[0], order_id, "USPS", "2")
+    await drain(hire("effects-1"), two.shop)
+    rows = await two.shop.rows("SELECT state FROM customer_order WHERE tenant_id = :tenant")
+    assert [row.state for row in rows] == ["shipped"]
 
 
 async def test_a_worker_from_before_writes_no_receipt(

@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.store.models import Allocation, Listing, MarketplaceAccount, Order
 
 
-async def awaits_reconciling(session: AsyncSession) -> bool:
-    """Whether what an account of the tenant shows was not taken over since its books were put back from a backup."""
+async def awaits_reconciling(session: AsyncSession, account_id: UUID | None = None) -> bool:
+    """Whether what an account of the tenant shows, or this one, was not taken over since its books were put back."""
     waiting = exists().where(
         MarketplaceAccount.restored_at.is_not(None),
         MarketplaceAccount.reconciled_at.is_(None),
         MarketplaceAccount.status != "disconnected",
+        *([MarketplaceAccount.id == account_id] if account_id is not None else []),
     )
     return bool(await session.scalar(select(waiting)))
 

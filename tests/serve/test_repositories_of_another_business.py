@@ -1,0 +1,290 @@
+"""Every public function of every repository, called as one business with the ids and rows of another.
+
+Row-level security has to hold whatever the function asks: nothing of the other business comes back, and nothing of it
+changes. No list to forget a function in: they are found by looking.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+import pytest
+from api_world import Business, told_order
+from pydantic import BaseModel
+from sqlalchemy import Row, select, text
+from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.channel import ListingState
+from flipsync.domain.money import Money
+from flipsync.store import models as m
+from flipsync.store import repositories
+from flipsync.store.models import Base
+from flipsync.store.reading import Question, SessionReader
+from flipsync.store.repositories.bulk_effects import ClaimedEffect
+from flipsync.store.repositories.effects import Outcome
+from flipsync.store.repositories.price_brakes import CatalogueSize
+from flipsync.store.unit_of_work import Store, UnitOfWork
+
+#: by design these find a business by a secret or an address that only its people and vendors have
+_BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook"}
+#: names of parameters that are ids, and whose
+_SUBJECTS = {"run_id": "product_id", "row_id": "listing_id", "subject_id": "listing_id", "fault_id": "account_id"}
+
+
+def _found() -> list[tuple[str, Any]]:
+    every = []
+    for module in pkgutil.iter_modules(repositories.__path__):
+        loaded = import_module(f"{repositories.__name__}.{module.name}")
+        for name, value in vars(loaded).items():
+            own = inspect.iscoroutinefunction(value) and value.__module__ == loaded.__name__
+            if (own and not name.startswith("_")) or isinstance(value, Question):
+                every.append((f"{module.name}.{name}", value))
+    return every
+
+
+FOUND = _found()
+
+
+class Foreign:
+    """Values of alpha's for parameters of any kind."""
+
+    def __init__(self, business: Business, rows: dict[type, Any], ids: dict[str, UUID]) -> None:
+        self.business, self.rows, self.ids = business, rows, ids
+
+    def of(self, name: str, kind: Any) -> Any:
+        origin, inner = typing.get_origin(kind), typing.get_args(kind)
+        if origin in (typing.Union, types.UnionType):
+            return self.of(name, next(each for each in inner if each is not type(None)))
+        if kind is UUID:
+            return self.id(name)
+        if kind is typing.Any and name.endswith("_at"):
+            return datetime.now(UTC)
+        if kind in (str, typing.Any):
+            return self.word(name)
+        if kind is datetime:
+            return datetime(2000, 1, 1, tzinfo=UTC) if name in ("since", "after") else datetime.now(UTC)
+        if kind is bool:
+            return True
+        if kind in (int, float):
+            return 50
+        if kind is bytes:
+            return b"x"
+        if kind is Money:
+            return Money(amount_minor=100, currency="USD")
+        if kind is CatalogueSize:
+            return CatalogueSize(**{each.name: 1 for each in fields(CatalogueSize)})
+        if kind in self.rows:
+            return self.rows[kind]
+        if origin is tuple and inner[-1] is not Ellipsis:
+            return tuple(self.of(name, each) for each in inner)
+        if origin in (dict, collections.abc.Mapping):
+            return self.mapping(name, inner)
+        if origin in (list, tuple, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable):
+            return [self.of(name, inner[0])]
+        if isinstance(kind, type) and is_dataclass(kind):
+            hints = typing.get_type_hints(kind)
+            return kind(**{each.name: self.of(each.name, hints[each.name]) for each in fields(kind)})
+        raise NotImplementedError(f"{name}: {kind}")
+
+    def id(self, name: str) -> UUID:
+        name = {"ids": "listing_ids", "causes": "event_ids", "of_events": "event_ids"}.get(name, name)
+        name = _SUBJECTS.get(name, name).removesuffix("s")
+        return self.ids.get(name) or self.ids["listing_id"]
+
+    def word(self, name: str) -> str:
+        told = {
+            "kind": "listing",
+            "subject_kind": "listing",
+            "command": "ChangePrice",
+            "currency": "USD",
+            "agent": "market",
+            "pool": "own",
+            "mode": "escrow",
+            "status": "active",
+            "state": "ready",
+            "vendor": "custom",
+            "external_id": f"{self.business.marker}-external",
+            "external_ids": f"{self.business.marker}-external",
+            "handles": f"{self.business.marker}-teapot",
+        }
+        return told.get(name, f"{self.business.marker}-SKU")
+
+    def mapping(self, name: str, inner: tuple[Any, ...]) -> dict[Any, Any]:
+        if inner[0] is UUID:
+            return {self.id(name): 1}
+        return {"id": self.ids["listing_id"], "tenant_id": self.business.tenant_id, "status": "connected"}
+
+
+@pytest.fixture(scope="module")
+async def foreign(store: Store, alpha: Business) -> Foreign:
+    """Alpha's rows, read as alpha."""
+    rows: dict[type, Any] = {}
+    async with store.reader(alpha.tenant_id) as session:
+        kinds = (m.Listing, m.Variant, m.Order, m.OrderLine, m.StockItem, m.EventRecord, m.Effect, m.Proposal)
+        for kind in kinds:
+            rows[kind] = (await session.scalars(select(kind).limit(1))).one()
+        session.expunge_all()
+    effect = rows[m.Effect]
+    kept = {each.name: getattr(effect, each.name, None) for each in fields(ClaimedEffect)}
+    rows[ClaimedEffect] = ClaimedEffect(**(kept | {"uncertain": False, "taken": ""}))
+    rows[Outcome] = Outcome("rejected", "rejected", datetime.now(UTC))
+    rows[type(told_order(alpha.marker, "x"))] = told_order(alpha.marker, "stolen")
+    rows[ListingState] = ListingState(
+        external_id="stolen", sku="stolen", title="stolen", status="active", price=None, quantity=1
+    )
+    ids = alpha.ids | {
+        "tenant_id": alpha.tenant_id,
+        "user_id": alpha.users["owner"],
+        "event_id": rows[m.EventRecord].id,
+        "effect_id": effect.id,
+        "proposal_id": rows[m.Proposal].id,
+    }
+    return Foreign(alpha, rows, ids)
+
+
+_TABLES = sorted(table.name for table in Base.metadata.tables.values() if "tenant_id" in table.columns)
+_FINGERPRINT = text(
+    " UNION ALL ".join(
+        f"SELECT '{table}', count(*), coalesce(md5(string_agg(t::text, '|' ORDER BY t.id)), '') FROM {table} t"
+        for table in _TABLES
+    )
+)
+
+
+async def _fingerprint(store: Store, tenant_id: UUID) -> dict[str, tuple[int, str]]:
+    async with store.reader(tenant_id) as session:
+        return {row[0]: (row[1], row[2]) for row in await session.execute(_FINGERPRINT)}
+
+
+def _words(value: Any, seen: set[int] | None = None) -> str:
+    """All that is in an answer, rows opened."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return ""
+    if isinstance(value, str | bytes | int | float | UUID | datetime | type(None)):
+        return f" {value} "
+    seen.add(id(value))
+    if isinstance(value, dict):
+        return "".join(_words(key, seen) + _words(each, seen) for key, each in value.items())
+    if isinstance(value, Row | list | tuple | set | frozenset):
+        return "".join(_words(each, seen) for each in value)
+    if isinstance(value, Base):
+        return "".join(_words(each, seen) for name, each in vars(value).items() if not name.startswith("_"))
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    if is_dataclass(value):
+        return "".join(_words(getattr(value, each.name), seen) for each in fields(value))
+    return repr(value)
+
+
+def _arguments(function: Callable[..., Any], foreign: Foreign) -> dict[str, Any]:
+    hints = typing.get_type_hints(function)
+    given = {}
+    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+        if function.__name__ in _BY_SECRET:
+            given[name] = "nobody's secret"
+            continue
+        optional = parameter.default is not inspect.Parameter.empty
+        if optional and hints[name] not in (UUID, UUID | None) and "UUID" not in str(hints[name]):
+            continue
+        given[name] = foreign.of(name, hints[name])
+    return given
+
+
+@pytest.mark.parametrize(("name", "function"), FOUND, ids=[name for name, _ in FOUND])
+async def test_nothing_comes_of_another_business_and_nothing_of_it_changes(
+    name: str, function: Any, store: Store, alpha: Business, beta: Business, foreign: Foreign
+) -> None:
+    before = await _fingerprint(store, alpha.tenant_id)
+    answer: Any = None
+    try:
+        answer = await (_ask if isinstance(function, Question) else _call)(function, store, beta, foreign)
+    except (SQLAlchemyError, DBAPIError, NoResultFound, AssertionError, LookupError, ValueError, TypeError) as refused:
+        assert alpha.marker not in str(getattr(refused, "orig", refused)).split("parameters")[0]
+    said = _words(answer)
+    if name.split(".")[1] not in ("create_order", "insert_found"):  # made of what was passed, for beta itself
+        assert alpha.marker not in said, name
+    leaked = [kind for kind, value in foreign.ids.items() if str(value) in said]
+    assert leaked == [], f"{name} tells of another business: {leaked}"
+    assert await _fingerprint(store, alpha.tenant_id) == before, f"{name} changed another business"
+
+
+async def _call(function: Any, store: Store, beta: Business, foreign: Foreign) -> Any:
+    first = next(iter(inspect.signature(function).parameters))
+    arguments = _arguments(function, foreign)
+    if first == "unit":
+        async with store.unit(beta.tenant_id) as unit:
+            return await _undone(unit, function, arguments)
+    async with store.database.session(beta.tenant_id) as session:
+        answer = await function(session, **arguments)
+        said = _words(answer)
+        await session.flush()
+        return said
+
+
+async def _undone(unit: UnitOfWork, function: Any, arguments: dict[str, Any]) -> str:
+    said = _words(await function(unit, **arguments))
+    await unit.session.flush()
+    return said
+
+
+async def _ask(question: Question, store: Store, beta: Business, foreign: Foreign) -> Any:
+    """With every id it may be asked for, one after the other and none."""
+    said = ""
+    names = ("product_id", "variant_id", "listing_id", "order_id", "stock_item_id", "account_id")
+    async with store.database.session(beta.tenant_id) as session:
+        reader = SessionReader(session)
+        for wanted in [{name: foreign.ids[name]} for name in names] + [
+            {"limit": 50},
+            *({"limit": 50, name: foreign.ids[name]} for name in names),
+            foreign.ids | {"limit": 50},
+        ]:
+            said += await _one(reader, session, question, wanted)
+    return said
+
+
+async def _one(reader: SessionReader, session: AsyncSession, question: Question, wanted: dict[str, Any]) -> str:
+    try:
+        async with session.begin_nested():
+            return _words(await reader.ask(question(**wanted)))
+    except (SQLAlchemyError, KeyError, TypeError):
+        return ""  # not what it is asked by
+
+
+def test_functions_were_found() -> None:
+    assert len(FOUND) > 200
+
+
+def test_every_kind_of_parameter_can_be_made(foreign: Foreign) -> None:
+    for _, function in FOUND:
+        if not isinstance(function, Question):
+            _arguments(function, foreign)
+
+
+async def test_the_attack_would_see_a_leak(store: Store, alpha: Business, foreign: Foreign) -> None:
+    """As alpha itself, the same calls do find something: the net has no hole of its own."""
+    found = 0
+    for _, function in FOUND:
+        try:
+            if isinstance(function, Question):
+                said = await _ask(function, store, alpha, foreign)
+            elif next(iter(inspect.signature(function).parameters)) == "session" and "lock" not in function.__name__:
+                async with store.reader(alpha.tenant_id) as session:
+                    said = _words(await function(session, **_arguments(function, foreign)))
+            else:
+                continue
+        except Exception:
+            continue
+        found += alpha.marker in said or any(str(value) in said for value in foreign.ids.values())
+    assert found > 60, found
