@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[Role]] = {
     "listings:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:refund": {"owner", "manager"},
+    "orders:ship": {"owner", "manager", "clerk"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
 }

@@ -24,7 +24,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
-from flipsync.store.models.orders import Order, OrderLine, Refund, RefundRequest, Shipment
+from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "EventRecord",
     "IdempotencyRecord",
     "ImportRun",
+    "LabelPurchase",
     "Listing",
     "MarketplaceAccount",
     "Order",
