@@ -1,6 +1,6 @@
 """Kill -9 at every step between the database and the channels: nothing is done twice, nothing is lost.
 
-    python -m benchmarks.chaos [--quick] [--json] [--runs 1000] [--seed 1]
+    python -m benchmarks.chaos [--quick] [--json] [--runs 1000] [--seed 1] [--system 300]
 
 A run is one piece of a reseller's day (offer, sell, reprice, ship, give money back, restock, rename, end) done by all
 agents and an effect worker in one process that is killed at a step drawn from all steps of that piece: before or after
@@ -27,6 +27,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from benchmarks.crash_lives import Life, Runtime, until_quiet
 from benchmarks.installation import ROSTER, temporary_home
@@ -323,28 +324,43 @@ class Business:
         tally.units_lost += abs(self._received - sold - (int(on_hand or 0) - reserved))
 
     async def _compare_refunds(self, trade: Trade, truth: dict[str, Any]) -> None:
-        """What buyers have, by the channels' books, is what was asked for, once."""
         async with trade.store.reader(trade.tenant_id) as session:
-            asked = await session.execute(
-                select(Order.external_id, func.sum(RefundRequest.amount_minor), func.count())
-                .join(RefundRequest, RefundRequest.order_id == Order.id)
-                .group_by(Order.external_id)
-            )
-            wanted = {row[0]: int(row[1]) for row in asked}
-        self._tally.refunds += len(wanted)
-        for order in truth["orders"]:
-            if order["refunded_minor"] != wanted.get(order["external_id"], 0):
-                self._tally.refunds_wrong += 1
-                self._tally.problems.append(
-                    f"order {order['external_id']}: {order['refunded_minor']} given back there,"
-                    f" {wanted.get(order['external_id'], 0)} asked for"
-                )
+            told = await compare_refunds(session, truth)
+        self._tally.refunds += told.refunds
+        self._tally.refunds_wrong += len(told.wrong)
+        self._tally.problems += told.wrong
 
     @staticmethod
     async def _reserved(trade: Trade) -> int:
         """Units sold that have not left the shelf."""
         async with trade.store.reader(trade.tenant_id) as session:
             return int(await session.scalar(select(func.sum(StockItem.reserved))) or 0)
+
+
+@dataclass(frozen=True)
+class RefundsTold:
+    """How many orders money was asked back for, and in words where the buyer has more or less than that."""
+
+    refunds: int
+    wrong: list[str]
+
+
+async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> RefundsTold:
+    """What buyers have, by the channels' books, is what was asked for, once. What was refused was not given."""
+    asked = await session.execute(
+        select(Order.external_id, func.sum(RefundRequest.amount_minor))
+        .join(RefundRequest, RefundRequest.order_id == Order.id)
+        .where(RefundRequest.state != "refused")
+        .group_by(Order.external_id)
+    )
+    wanted = {row[0]: int(row[1]) for row in asked}
+    wrong = [
+        f"order {order['external_id']}: {order['refunded_minor']} given back there,"
+        f" {wanted.get(order['external_id'], 0)} asked for"
+        for order in truth["orders"]
+        if order["refunded_minor"] != wanted.get(order["external_id"], 0)
+    ]
+    return RefundsTold(len(wanted), wrong)
 
 
 def measure(runtime: Runtime, app_url: str, runs: int, seed: int) -> Tally:
@@ -390,8 +406,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="40 runs: only show that it works")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--system", type=int, default=0, help="kill this many processes of a whole running system")
+    parser.add_argument("--minutes", type=float, default=60.0, help="with --system: at most so long")
     options = parser.parse_args(arguments)
     report = Report("chaos")
+    if options.system:
+        return _whole_system(report, options)
     runs = 40 if options.quick else options.runs
     with temporary_home() as home, saying(f"{runs} runs"):
         tally = measure_alone(home, runs, options.seed)
@@ -410,6 +430,17 @@ def main(arguments: list[str] | None = None) -> int:
     # three over n: what zero failures leave open at 95 % confidence (Hanley and Lippman-Hand, 1983)
     report.row("failure rate at most, 95 %", f"{3 / max(1, tally.runs):.4%}" if tally.clean else "not clean", "")
     report.notes += tally.problems[:20]
+    report.finish(as_json=options.json)
+    return 0 if tally.clean else 1
+
+
+def _whole_system(report: Report, options: argparse.Namespace) -> int:
+    from benchmarks import system_chaos  # brings Ray along
+
+    with temporary_home() as home, saying(f"{options.system} kills of a whole system"):
+        tally = system_chaos.measure_system(home, options.system, options.seed, options.minutes)
+    report.result = {"seed": options.seed}
+    system_chaos.report_system(report, tally)
     report.finish(as_json=options.json)
     return 0 if tally.clean else 1
 

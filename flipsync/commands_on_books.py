@@ -17,12 +17,13 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.vault import MemoryVault
+from flipsync.domain.channel import Address, Parcel
 from flipsync.domain.errors import InvalidInput, NotFound, Rejected
 from flipsync.domain.money import Money
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, channel_probe, identity, refunds
+from flipsync.services import accounts, channel_probe, identity, labels, refunds
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
@@ -31,6 +32,7 @@ from flipsync.services.channel_faults import OpenFault
 from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
+from flipsync.services.labels import LabelView
 from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
@@ -122,6 +124,52 @@ def refund(
         return view
 
     return in_books(home, routing, tenant, work)
+
+
+def label(
+    home: Path,
+    routing: Routing,
+    order: str,
+    *,
+    parcel: Parcel | None,
+    most: str | None,
+    service: str,
+    ship_from: Address | None,
+    give_back: bool,
+    settled: str | None,
+    patience: float,
+    tenant: str | None,
+) -> tuple[LabelView, bytes | None]:
+    """The order's label: asked for with a `parcel`, given back, settled, or only looked at; and its file.
+
+    `settled`: the shipment's id on the channel, "" for one that was not bought.
+    """
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[LabelView, bytes | None]:
+        async with store.unit(tenant_id) as unit:
+            order_id = await refunds.named_order(unit.session, order)
+            known = await labels.of_order(unit.session, order_id)
+            if parcel is not None:
+                currency = await refunds.currency_of(unit.session, order_id)
+                money = None if most is None else _amount(most, currency)
+                view = await labels.request(unit, order_id, parcel, most=money, service=service, ship_from=ship_from)
+            elif not known:
+                raise NotFound(f"order {order} has no label", hint="give the parcel's weight and size to buy one")
+            elif settled is not None:
+                view = await labels.settle(unit, known[-1].id, external_id=settled or None)
+            else:
+                view = await labels.give_back(unit, known[-1].id) if give_back else known[-1]
+        deadline = time.monotonic() + patience
+        while view.state in ("asked", "cancelling") and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS / 2)
+            async with store.reader(tenant_id) as session:
+                view = await labels.get(session, view.id)
+        if view.state != "bought":
+            return view, None
+        async with store.reader(tenant_id) as session:
+            return view, (await labels.document(session, _box(home), tenant_id, view.id))[1]
+
+    return _in_books(home, routing, tenant, work)
 
 
 def _amount(text: str, currency: str) -> Money:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import ConfirmShipment, IssueRefund, MarkOrderReady, ReserveStock
+from flipsync.domain.commands import BuyLabel, CancelLabel, ConfirmShipment, IssueRefund, MarkOrderReady, ReserveStock
 from flipsync.domain.decisions import Decision, Evidence
-from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, RefundRequested, StockFreed
+from flipsync.domain.events import (
+    LabelRequested,
+    LabelUnwanted,
+    OrderChanged,
+    OrderReceived,
+    ParcelHandedOver,
+    RefundRequested,
+    StockFreed,
+)
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
-OrderFact = OrderReceived | OrderChanged | StockFreed | ParcelHandedOver | RefundRequested
+OrderFact = (
+    OrderReceived | OrderChanged | StockFreed | ParcelHandedOver | RefundRequested | LabelRequested | LabelUnwanted
+)
 
 
 class FulfillmentAgent(Agent[OrderFact]):
@@ -24,7 +34,7 @@ class FulfillmentAgent(Agent[OrderFact]):
 
     async def decide(
         self, event: OrderFact, ctx: Context
-    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment | IssueRefund]:
+    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment | IssueRefund | BuyLabel | CancelLabel]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)
             if not waiting:
@@ -52,6 +62,12 @@ class FulfillmentAgent(Agent[OrderFact]):
             )
             why = f"a person wants {event.amount} given back" + (f": {event.reason}" if event.reason else "")
             return Decision.propose(refund, why=why, evidence=evidence)
+        if isinstance(event, LabelRequested):
+            label = BuyLabel(account_id=event.account_id, order_id=event.order_id, label_id=event.label_id)
+            return Decision.propose(label, why="a person wants a label for the packed parcel", evidence=evidence)
+        if isinstance(event, LabelUnwanted):
+            cancel = CancelLabel(account_id=event.account_id, order_id=event.order_id, label_id=event.label_id)
+            return Decision.propose(cancel, why="a person wants the label given back", evidence=evidence)
         if isinstance(event, ParcelHandedOver):
             if order.state not in ("ready", "shipped"):
                 return Decision.hold(f"the order is {order.state}: nothing may leave", evidence=evidence)

@@ -20,7 +20,10 @@ from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.channel import (
     ChannelInfo,
+    ChannelLabel,
     ChannelOrder,
+    LabelOrder,
+    LabelService,
     ListingState,
     Offer,
     RefundOrder,
@@ -137,6 +140,11 @@ class Capabilities(BaseModel):
         default="none",
         description="how a refund is kept from doubling: by a key of the vendor's; found by our reference, or by its "
         "amount, among the order's refunds. none: the connector gives no money back",
+    )
+    labels: Literal["none", "key", "blind"] = Field(
+        default="none",
+        description="how a bought label is kept from doubling: by a key of the vendor's; blind: there is neither a key "
+        "nor a list of what was bought, so a call without an answer is for a person. none: it sells none",
     )
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
 
@@ -311,6 +319,25 @@ class MarketplaceConnector(ABC):
             vendor_code="unsupported",
             hint="give it back on the channel's own page: it is booked when the channel tells of it",
         )
+
+    async def label_services(self, wish: LabelOrder) -> list[LabelService]:
+        """Every way the channel sells to send this parcel, cheapest first. Buys nothing."""
+        raise self._sells_no_labels()
+
+    async def buy_label(self, wish: LabelOrder, service: LabelService, key: str) -> ChannelLabel:
+        """Pay for a label. Without an answer nobody knows, unless `capabilities.labels` is "key"."""
+        raise self._sells_no_labels()
+
+    async def read_label(self, external_id: str) -> ChannelLabel | None:
+        """A bought label as the channel has it now."""
+        raise self._sells_no_labels()
+
+    async def cancel_label(self, external_id: str) -> ChannelLabel:
+        """Ask for the money back; the label as it is then."""
+        raise self._sells_no_labels()
+
+    def _sells_no_labels(self) -> Rejected:
+        return Rejected(f"{self.vendor} sells no labels through this connector", vendor_code="unsupported")
 
     @abstractmethod
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:

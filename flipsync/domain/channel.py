@@ -183,6 +183,48 @@ class ChannelOrder(ChannelValue):
     )
 
 
+class Parcel(ChannelValue):
+    """A packed parcel: grams and millimetres."""
+
+    weight_grams: int = Field(gt=0, le=100_000)
+    length_mm: int = Field(gt=0, le=5_000)
+    width_mm: int = Field(gt=0, le=5_000)
+    height_mm: int = Field(gt=0, le=5_000)
+
+
+class LabelOrder(ChannelValue):
+    """A label that is wanted for a whole order. `items`: order lines' external ids to units."""
+
+    order_external_id: str
+    items: dict[str, int]
+    ship_from: Address
+    parcel: Parcel
+
+
+class LabelService(ChannelValue):
+    """A way to send one parcel, and what it costs. `offer` is good for this parcel only."""
+
+    id: str
+    offer: str = ""
+    name: str
+    carrier: str
+    price: Money
+
+
+class ChannelLabel(ChannelValue):
+    """A label that was paid for. `content` is the file to print; `live`: not given back, nor about to be."""
+
+    external_id: str
+    order_external_id: str
+    carrier: str
+    service: str
+    tracking_number: str
+    price: Money
+    live: bool
+    media_type: str
+    content: bytes = Field(repr=False)
+
+
 class WarehouseUnits(ChannelValue):
     """Units of one SKU in warehouses of the channel's: those buyers can have now, sold ones, and those on their way."""
 

@@ -137,6 +137,25 @@ class IssueRefund(AccountCommand):
         return ("order", self.order_id)
 
 
+class LabelCommand(AccountCommand):
+    """About the label in the books under `label_id`."""
+
+    default_priority: ClassVar[int] = PRIORITY_ORDER
+    order_id: UUID
+    label_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class BuyLabel(LabelCommand):
+    """Buy a label for an order, once."""
+
+
+class CancelLabel(LabelCommand):
+    """Give a bought label back."""
+
+
 class EnsureWebhooks(AccountCommand):
     """Subscribe to the channel's webhooks, or switch on again what the vendor switched off."""
 

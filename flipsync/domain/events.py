@@ -311,6 +311,31 @@ class RefundIssued(OrderEvent):
     amount: Money
 
 
+class LabelRequested(OrderEvent):
+    """A person wants a label bought for a packed order."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    label_id: UUID
+
+
+class LabelUnwanted(OrderEvent):
+    """A person wants a bought label given back."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    label_id: UUID
+
+
+class LabelBought(OrderEvent):
+    """The channel sold us a label, and it is in our books."""
+
+    label_id: UUID
+    cost: Money
+    carrier: str
+    tracking_number: str
+
+
 # -- receipts ---------------------------------------------------------------------------------------------------------
 
 

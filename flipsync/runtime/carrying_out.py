@@ -7,7 +7,7 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.errors import Rejected
-from flipsync.runtime import channel_reads, channel_writes, money_writes, reconciling
+from flipsync.runtime import channel_reads, channel_writes, label_writes, money_writes, reconciling
 from flipsync.runtime.channel_writes import Done, Job
 from flipsync.services import warehouses
 
@@ -19,6 +19,8 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.EndListing: channel_writes.end,
     c.ConfirmShipment: channel_writes.confirm_shipment,
     c.IssueRefund: money_writes.issue_refund,
+    c.BuyLabel: label_writes.buy_label,
+    c.CancelLabel: label_writes.cancel_label,
     c.EnsureWebhooks: channel_writes.ensure_webhooks,
 }
 

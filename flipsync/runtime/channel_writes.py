@@ -21,6 +21,7 @@ from flipsync.domain.money import Money
 from flipsync.runtime.channel_check import ChannelCheck
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.receipts import Book
+from flipsync.security.secrets import SecretBox
 from flipsync.services import hand_edits, orders, stock
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -77,6 +78,7 @@ class Job:
     pulls: SharedPull
     pooled: PooledGrants
     check: ChannelCheck
+    box: SecretBox
 
     @property
     def ref(self) -> AccountRef:

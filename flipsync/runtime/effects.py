@@ -275,7 +275,9 @@ class EffectWorker:
                 await effect_rows.put_back(session, effect, wait)
             self._look_again(wait)
             return
-        job = Job(effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled, link.check)
+        job = Job(
+            effect, link.account, link.connector, self._store, self._firewall, link.pulls, pooled, link.check, self._box
+        )
         try:
             done = await carry_out(job, command)
         except ChannelError as error:

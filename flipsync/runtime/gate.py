@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from flipsync.domain.commands import AccountCommand, ChangePrice, Command, IssueRefund, PublishListing
+from flipsync.domain.commands import AccountCommand, ChangePrice, Command, IssueRefund, LabelCommand, PublishListing
 from flipsync.domain.decisions import Verdict
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, Context
+from flipsync.services.labels import judge_label
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.proposal import Ask, Clamp, Deny
 from flipsync.services.quotes import WINDOW, proposal_for
@@ -68,6 +69,8 @@ class Gate:
         if isinstance(command, IssueRefund):
             limit = (await ctx.services.profile()).settings.orders.refund_approval_minor
             return await judge_refund(unit, command, limit, approved=approved)
+        if isinstance(command, LabelCommand):
+            return await judge_label(unit, command)
         return Verdict.proceed("open", "no rule is against it")
 
     async def _price(

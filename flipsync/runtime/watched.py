@@ -20,7 +20,10 @@ from flipsync.connectors.base import (
 from flipsync.connectors.witness import witnessed
 from flipsync.domain.channel import (
     ChannelInfo,
+    ChannelLabel,
     ChannelOrder,
+    LabelOrder,
+    LabelService,
     ListingState,
     Offer,
     RefundOrder,
@@ -210,6 +213,18 @@ class WatchedConnector(MarketplaceConnector):
 
     async def issue_refund(self, wish: RefundOrder, key: str) -> str:
         return await self._do(self.inner.issue_refund(wish, key), wrote=True)
+
+    async def label_services(self, wish: LabelOrder) -> list[LabelService]:
+        return await self._do(self.inner.label_services(wish))
+
+    async def buy_label(self, wish: LabelOrder, service: LabelService, key: str) -> ChannelLabel:
+        return await self._do(self.inner.buy_label(wish, service, key), wrote=True)
+
+    async def read_label(self, external_id: str) -> ChannelLabel | None:
+        return await self._do(self.inner.read_label(external_id))
+
+    async def cancel_label(self, external_id: str) -> ChannelLabel:
+        return await self._do(self.inner.cancel_label(external_id), wrote=True)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return await self._do(self.inner.rivals(skus))

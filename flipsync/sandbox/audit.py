@@ -75,6 +75,10 @@ def report(books: Books, *, orders: bool = True) -> dict[str, Any]:
             books, "SELECT channel || '.' || fault, count(*) FROM write_log WHERE fault <> '' GROUP BY 1"
         ),
         "webhooks_sent": _counts(books, "SELECT channel || '.' || outcome, count(*) FROM webhook_sent GROUP BY 1"),
+        "labels_bought": _counts(books, "SELECT channel || '.' || status, count(*) FROM label GROUP BY 1"),
+        "labels_cost_minor": _counts(
+            books, "SELECT channel, sum(cost_minor) FROM label WHERE status = 'Purchased' GROUP BY 1"
+        ),
         "double_side_effects": doubles,
         "inconsistencies": inconsistencies(books),
     }
@@ -113,7 +117,11 @@ def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:
         " FROM orders o, json_each(o.refunds) r WHERE reason <> '' OR reference <> ''"
         " GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
     )
+    labels = books.db.execute(
+        "SELECT channel, order_id, count(*) FROM label WHERE status = 'Purchased' GROUP BY 1, 2 HAVING count(*) > 1"
+    )
     return {
+        "labels": [{"channel": r[0], "order_id": r[1], "count": r[2]} for r in labels],
         "refunds": [{"channel": r[0], "order_id": r[1], "reason": r[2], "count": r[4]} for r in refunds],
         "shipments": [{"channel": r[0], "order_id": r[1], "tracking_numbers": r[2].split(",")} for r in shipments],
         "listings": [{"channel": r[0], "sku": r[1], "count": r[2]} for r in listings]

@@ -65,6 +65,12 @@ CREATE TABLE IF NOT EXISTS shipment (
 );
 CREATE INDEX IF NOT EXISTS shipment_order ON shipment (order_id);
 
+-- Labels sold to the seller, and what each cost.
+CREATE TABLE IF NOT EXISTS label (
+    id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, channel TEXT NOT NULL, cost_minor INTEGER NOT NULL,
+    status TEXT NOT NULL, at_ms INTEGER NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS write_log (
     id INTEGER PRIMARY KEY, channel TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, key TEXT NOT NULL,
     status INTEGER NOT NULL, fault TEXT NOT NULL, at_ms INTEGER NOT NULL

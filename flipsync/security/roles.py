@@ -23,6 +23,7 @@ Permission = Literal[
     "models:write",
     "orders:read",
     "orders:refund",
+    "orders:ship",
     "pricing:read",
     "pricing:write",
     "users:write",
@@ -46,7 +47,7 @@ GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "owner": PERMISSIONS,
     "manager": PERMISSIONS - {"accounts:write", "users:write"},
     # packs, ships and counts: needs the buyer's address, not the books
-    "clerk": _LOOK | {"catalogue:write", "inventory:write", "customers:read", "events:read"},
+    "clerk": _LOOK | {"catalogue:write", "inventory:write", "orders:ship", "customers:read", "events:read"},
     "analyst": _ANALYSE,
     "read-only": _LOOK,
 }

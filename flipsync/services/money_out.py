@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flipsync.domain import commands as c
-from flipsync.services import refunds
+from flipsync.services import labels, refunds
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -17,3 +17,8 @@ async def ended(
     if command == c.IssueRefund.type_name():
         refund_id = c.IssueRefund.model_validate(payload).refund_id
         await (refunds.doubt if in_doubt else refunds.refuse)(unit, refund_id, why)
+    elif command == c.BuyLabel.type_name():
+        label_id = c.BuyLabel.model_validate(payload).label_id
+        await (labels.doubt if in_doubt else labels.refuse)(unit, label_id, why)
+    elif command == c.CancelLabel.type_name():
+        await labels.keep(unit, c.CancelLabel.model_validate(payload).label_id, why)

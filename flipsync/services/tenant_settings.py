@@ -66,6 +66,9 @@ class OrderChoices(BaseModel):
     refund_approval_minor: int = Field(
         default=10_000, ge=0, description="refunds above it wait for a second word, in minor units of their currency"
     )
+    label_limit_minor: int = Field(
+        default=3_000, gt=0, description="the most a label may cost, in minor units of the order's currency"
+    )
 
 
 class TenantSettings(BaseModel):

@@ -96,6 +96,10 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"tell the channel that {label('order', command.order_id)} left with {parcel}"
         case c.IssueRefund():
             return f"give {command.amount} back for {label('order', command.order_id)}"
+        case c.BuyLabel():
+            return f"buy a label for {label('order', command.order_id)}"
+        case c.CancelLabel():
+            return f"give the label of {label('order', command.order_id)} back"
         case c.EnsureWebhooks():
             return f"see that the webhooks of {label('account', command.account_id)} are on"
         case c.PullOrders():
@@ -223,6 +227,12 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
             return f"a person asked for {event.amount} back for {order}"
         case e.RefundIssued():
             return f"the channel gave {event.amount} back for {order}"
+        case e.LabelRequested():
+            return f"a person asked for a label for {order}"
+        case e.LabelUnwanted():
+            return f"a person wanted the label of {order} given back"
+        case e.LabelBought():
+            return f"a label for {order} was bought for {event.cost}: {event.carrier} {event.tracking_number}"
         case e.ShipmentConfirmed():
             return f"the channel knew that {order} was shipped"
         case _:

@@ -48,7 +48,7 @@ class RefundRequests(BaseModel):
     status_code=201,
     responses=problems(401, 403, 404, 409),
 )
-async def ask(order_id: UUID, form: RefundForm, user: Refunder, once: OnlyOnceDep) -> Response:
+async def ask_refund(order_id: UUID, form: RefundForm, user: Refunder, once: OnlyOnceDep) -> Response:
     """Never more than was paid, one refund of an order at a time. Above the owner's limit a second person is asked."""
 
     async def work(unit: UnitOfWork) -> RefundRequestView:
@@ -77,7 +77,7 @@ async def list_refunds(order_id: UUID, user: Reader, reader: ReaderDep) -> Refun
     response_model=RefundRequestView,
     responses=problems(401, 403, 404, 409),
 )
-async def settle(refund_id: UUID, form: SettlementForm, user: Refunder, once: OnlyOnceDep) -> Response:
+async def settle_refund(refund_id: UUID, form: SettlementForm, user: Refunder, once: OnlyOnceDep) -> Response:
     """For a refund of which nobody can tell: somebody has looked at the channel's own page."""
 
     async def work(unit: UnitOfWork) -> RefundRequestView:

@@ -59,6 +59,10 @@ class Route:
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
             "POST /orders/refunds/{refund_id}/settlement": {"given": False},
+            "POST /orders/{order_id}/labels": {
+                "parcel": {"weight_grams": 400, "length_mm": 200, "width_mm": 150, "height_mm": 100}
+            },
+            "POST /orders/labels/{label_id}/settlement": {"external_id": None},
             "POST /approvals/{approval_id}/answer": {"approved": True},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /marketplace/accounts": {

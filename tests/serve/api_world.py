@@ -224,6 +224,21 @@ async def _sell(unit: UnitOfWork, business: Business) -> None:
     unit.session.add(doubted)
     await unit.session.flush()
     business.ids["refund_id"] = doubted.id
+    marker = business.marker
+    label = m.LabelPurchase(
+        tenant_id=business.tenant_id,
+        order_id=result.order_id,
+        parcel={"weight_grams": 1, "length_mm": 1, "width_mm": 1, "height_mm": 1},
+        ship_from={"name": marker},
+        service="",
+        most_minor=1,
+        currency="USD",
+        state="unknown",
+        detail=marker,
+    )
+    unit.session.add(label)
+    await unit.session.flush()
+    business.ids["label_id"] = label.id
     unit.session.add(
         m.Shipment(
             tenant_id=business.tenant_id, order_id=result.order_id, carrier="usps", tracking_number=business.marker

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[Role]] = {
     "orders:refund": {"owner", "manager"},
     "models:read": {"owner", "manager", "analyst"},
     "models:write": {"owner", "manager"},
+    "orders:ship": {"owner", "manager", "clerk"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
 }

@@ -105,6 +105,15 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.IdempotencyRecord(**tenant, key=marker, fingerprint="f"),
                 m.ImportRun(**tenant, file_name=marker, format="generic"),
+                m.LabelPurchase(
+                    **tenant,
+                    order_id=order.order_id,
+                    parcel={"weight_grams": 1, "length_mm": 1, "width_mm": 1, "height_mm": 1},
+                    ship_from={"name": marker},
+                    service="",
+                    most_minor=1,
+                    currency="USD",
+                ),
                 m.RefundRequest(
                     **tenant,
                     order_id=order.order_id,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
+from flipsync.sandbox.amazon.lwa import Login
 from flipsync.sandbox.amazon.world import MARKETPLACE, World, encode, invalid
 from flipsync.sandbox.clock import rfc3339
 from flipsync.sandbox.exchange import Answer, Call, parse_object
@@ -13,8 +13,9 @@ from flipsync.sandbox.exchange import Answer, Call, parse_object
 class Account:
     """The seller's account, and the goods it has in Amazon's warehouse."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, login: Login) -> None:
         self.world = world
+        self.login = login
 
     def sellers(self, call: Call) -> Answer:
         marketplace = {
@@ -59,12 +60,12 @@ class Account:
         return Answer(200, encode({"payload": payload, **more}))
 
     def restricted(self, call: Call) -> Answer:
-        """createRestrictedDataToken: it is given for what is asked, and nothing served here needs one."""
+        """createRestrictedDataToken: good for what is asked; labels want one."""
         body = parse_object(call.body)
         resources = (body or {}).get("restrictedResources")
         if not isinstance(resources, list) or not 1 <= len(resources) <= 50:
             raise invalid("Give 1 to 50 restrictedResources.")
         if any(not isinstance(row, dict) or not {"method", "path"} <= set(row) for row in resources):
             raise invalid("method and path of each resource are required.")
-        token = f"Atz.sprdt|{secrets.token_urlsafe(32)}"
+        token = self.login.restrict(call, resources)
         return Answer(200, encode({"restrictedDataToken": token, "expiresIn": 3600}))

@@ -92,7 +92,7 @@ class Login:
         for name, doc in list(self.world.all("token")):
             self.world.put("token", name, {**doc, "ends": time.time() - 1})
 
-    def authorize(self, call: Call, *, grantless: bool) -> Application:
+    def authorize(self, call: Call, *, grantless: bool, restricted: bool = False) -> Application:
         """Whose call it is. Amazon answers expired tokens with 403."""
         token = call.headers.get("x-amz-access-token", "")
         if not token:
@@ -104,7 +104,20 @@ class Login:
             raise _denied("The access token you provided has expired.")
         if grantless != (doc["scope"] == NOTIFICATIONS):
             raise _denied("Access token does not have the scope of this operation.")
+        if "resources" in doc and {"method": call.method, "path": call.path} not in doc["resources"]:
+            raise _denied("The Restricted Data Token is not for this resource.")
+        if restricted and "resources" not in doc:
+            raise _denied("The operation shows where buyers live: it wants a Restricted Data Token.")
         return self.applications[doc["client_id"]]
+
+    def restrict(self, call: Call, resources: list[dict[str, str]]) -> str:
+        """A Restricted Data Token for whoever calls, good for these resources alone."""
+        token = f"Atz.sprdt|{secrets.token_urlsafe(32)}"
+        application = self.authorize(call, grantless=False)
+        told = [{"method": row["method"], "path": row["path"]} for row in resources]
+        doc = {"client_id": application.client_id, "scope": "", "ends": time.time() + LIFETIME_SECONDS}
+        self.world.put("token", _digest(token), {**doc, "resources": told})
+        return token
 
 
 def _digest(token: str) -> str:

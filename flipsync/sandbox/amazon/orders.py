@@ -57,7 +57,7 @@ class Orders:
         except ValueError:
             raise invalid("The pagination token is not valid.") from None
 
-    def _find(self, order_id: str) -> Order:
+    def find(self, order_id: str) -> Order:
         match = _ID.fullmatch(order_id)
         order = self.world.books.order(int(match[1])) if match else None
         if order is None or order.channel != "amazon":
@@ -65,7 +65,7 @@ class Orders:
         return order
 
     def get(self, call: Call, order_id: str) -> Answer:
-        order = self._find(order_id)
+        order = self.find(order_id)
         age = self.world.faults.stale_age("amazon")
         older = self.world.books.order_as_of(order, age) if age else order
         if older is None:
@@ -143,7 +143,7 @@ class Orders:
         return {"amount": f"{minor / 100:.2f}", "currencyCode": currency}
 
     def confirm(self, call: Call, order_id: str) -> Answer:
-        order = self._find(order_id)
+        order = self.find(order_id)
         body = parse_object(call.body)
         package = (body or {}).get("packageDetail")
         if body is None or not {"marketplaceId", "packageDetail"} <= set(body) or not isinstance(package, dict):

@@ -14,6 +14,7 @@ from flipsync.sandbox.amazon.authorization import PAGE, Authorization
 from flipsync.sandbox.amazon.catalogue import Catalogue
 from flipsync.sandbox.amazon.feeds import Feeds
 from flipsync.sandbox.amazon.finances import Payments
+from flipsync.sandbox.amazon.labels import Labels
 from flipsync.sandbox.amazon.listings import Listings
 from flipsync.sandbox.amazon.lwa import Login
 from flipsync.sandbox.amazon.notifications import Notifications
@@ -42,6 +43,7 @@ class Operation:
     handler: Callable[..., Answer] = field(repr=False)
     writes: bool = False
     grantless: bool = False
+    restricted: bool = False
 
 
 class SellingPartner(ChannelServer):
@@ -68,9 +70,10 @@ class SellingPartner(ChannelServer):
         }
         self.reports = Reports(world, self.feeds)
         self.payments = Payments(world)
-        self._operations = self._table(Account(world), Offers(world), Orders(world))
+        self._operations = self._table(Account(world, login), Offers(world), Orders(world))
 
     def _table(self, account: Account, offers: Offers, orders: Orders) -> list[Operation]:
+        labels = Labels(self.world, orders)
         listings, catalogue, feeds, notes = self.listings, self.catalogue, self.feeds, self.notifications
         items, types = r"/listings/2021-08-01/items/([^/]+)", "/definitions/2020-09-01/productTypes"
         batches, fees, docs = "/batches/products/pricing", "/products/fees/v0", "/feeds/2021-06-30"
@@ -80,8 +83,8 @@ class SellingPartner(ChannelServer):
         def op(
             name: str, method: str, path: str, rate: float, burst: int, handler: Callable[..., Answer], kind: str = ""
         ) -> Operation:
-            writes, grantless = "w" in kind, "g" in kind
-            return Operation(name, method, re.compile(path), rate, burst, handler, writes, grantless)
+            marks = ("w" in kind, "g" in kind, "r" in kind)
+            return Operation(name, method, re.compile(path), rate, burst, handler, *marks)
 
         return [
             op(
@@ -108,6 +111,10 @@ class SellingPartner(ChannelServer):
             op("searchOrders", "GET", "/orders/2026-01-01/orders", 0.0056, 20, orders.search),
             op("getOrder", "GET", "/orders/2026-01-01/orders/([^/]+)", 0.5, 30, orders.get),
             op("confirmShipment", "POST", "/orders/v0/orders/([^/]+)/shipmentConfirmation", 2, 10, orders.confirm, "w"),
+            op("getEligibleShipmentServices", "POST", "/mfn/v0/eligibleShippingServices", 6, 12, labels.eligible),
+            op("createShipment", "POST", "/mfn/v0/shipments", 2, 2, labels.create, "wr"),
+            op("getShipment", "GET", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.get, "r"),
+            op("cancelShipment", "DELETE", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.cancel, "wr"),
             op("listTransactions", "GET", "/finances/2024-06-19/transactions", 0.5, 10, self.payments.transactions),
             op("getListingOffersBatch", "POST", f"{batches}/v0/listingOffers", 0.5, 1, offers.batch),
             op(
@@ -186,7 +193,7 @@ class SellingPartner(ChannelServer):
             if known:
                 raise refuse(405, "InvalidInput", "The method is not allowed for this resource.")
             raise refuse(404, "NotFound", "The resource does not exist.")
-        application = self.login.authorize(call, grantless=operation.grantless)
+        application = self.login.authorize(call, grantless=operation.grantless, restricted=operation.restricted)
         if operation.method in ("PUT", "PATCH", "DELETE", "POST") and not application.can_write:
             raise refuse(403, "Unauthorized", "Access to requested resource is denied.", "The role is missing.")
         self.plans.take(application.client_id, operation.name, operation.rate, operation.burst)

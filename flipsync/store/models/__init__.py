@@ -26,7 +26,7 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
-from flipsync.store.models.orders import Order, OrderLine, Refund, RefundRequest, Shipment
+from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "ExperimentTrial",
     "IdempotencyRecord",
     "ImportRun",
+    "LabelPurchase",
     "Listing",
     "MarketplaceAccount",
     "Order",

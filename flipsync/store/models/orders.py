@@ -128,6 +128,48 @@ class RefundRequest(TenantOwned, Timestamped, Base):
         return refund_reference(self.id)
 
 
+LABEL_STATES = ("asked", "bought", "refused", "unknown", "cancelling", "cancelled")
+
+
+class LabelPurchase(TenantOwned, Timestamped, Base):
+    """A label a person wants for an order, and what it cost once it is bought. One an order, unless it was refused or
+    given back.
+
+    `parcel` and `ship_from` are what it is bought for, `most_minor` is the most it may cost; `document` is the sealed
+    file to print, for it shows where the buyer lives. `sent_at` is when the channel was asked to sell it.
+    """
+
+    __tablename__ = "label_purchase"
+    __table_args__ = (
+        same_tenant("order_id", "customer_order"),
+        CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in LABEL_STATES) + ")", name="state"),
+        CheckConstraint("cost_minor >= 0 AND most_minor > 0", name="amounts"),
+        Index(
+            "uq_label_purchase_open",
+            "order_id",
+            unique=True,
+            postgresql_where=text("state NOT IN ('refused','cancelled')"),
+        ),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(index=True)
+    parcel: Mapped[dict[str, Any]]
+    ship_from: Mapped[dict[str, Any]]
+    service: Mapped[str]
+    most_minor: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    state: Mapped[str] = mapped_column(default="asked")
+    detail: Mapped[str] = mapped_column(default="")
+    external_id: Mapped[str | None]
+    carrier: Mapped[str] = mapped_column(default="")
+    tracking_number: Mapped[str] = mapped_column(default="")
+    cost_minor: Mapped[int | None]
+    media_type: Mapped[str] = mapped_column(default="")
+    document: Mapped[bytes | None]
+    sent_at: Mapped[datetime | None]
+    requested_by: Mapped[UUID | None]
+
+
 class Shipment(TenantOwned, Timestamped, Base):
     """A parcel that left, or is about to; the channel has confirmed it when `confirmed_at` is set."""
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import (
     Allocation,
+    LabelPurchase,
     Listing,
     MarketplaceAccount,
     Order,
@@ -108,6 +109,14 @@ REFUND_REQUESTS = Question(
         select(*RefundRequest.__table__.c)
         .where(RefundRequest.order_id == bindparam("order_id"))
         .order_by(RefundRequest.id)
+    )
+)
+#: order_id; without the sealed files
+LABELS = Question(
+    lambda _: (
+        select(*(column for column in LabelPurchase.__table__.c if column.name != "document"))
+        .where(LabelPurchase.order_id == bindparam("order_id"))
+        .order_by(LabelPurchase.id)
     )
 )
 #: order_id; of the tenant whose order it is

@@ -31,6 +31,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
     finances,
+    labels,
     mapping,
     notifications,
     order_mapping,
@@ -49,7 +50,10 @@ from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
+    ChannelLabel,
     ChannelOrder,
+    LabelOrder,
+    LabelService,
     ListingState,
     Offer,
     RivalOffer,
@@ -78,6 +82,7 @@ class AmazonConnector(MarketplaceConnector):
         create_once="lookup",
         rival_offers=True,
         webhooks=False,
+        labels="blind",
         bulk_quantity=MESSAGES,
         bulk_at_once=1,
         groups=True,
@@ -241,6 +246,26 @@ class AmazonConnector(MarketplaceConnector):
     ) -> ChannelOrder:
         order = await orders.confirm(self._api, order_external_id, carrier, tracking_number)
         return order_mapping.order(order, self.config.currency)
+
+    # Labels
+
+    async def label_services(self, wish: LabelOrder) -> list[LabelService]:
+        found = await labels.services(self._api, labels.parcel_of(wish))
+        return [
+            LabelService(id=each.id, offer=each.offer, name=each.name, carrier=each.carrier, price=each.price)
+            for each in found
+        ]
+
+    async def buy_label(self, wish: LabelOrder, service: LabelService, key: str) -> ChannelLabel:
+        chosen = labels.Service(service.id, service.offer, service.name, service.carrier, service.price, None)
+        return labels.as_told(await labels.buy(self._api, labels.parcel_of(wish), chosen))
+
+    async def read_label(self, external_id: str) -> ChannelLabel | None:
+        found = await labels.read(self._api, external_id)
+        return None if found is None else labels.as_told(found)
+
+    async def cancel_label(self, external_id: str) -> ChannelLabel:
+        return labels.as_told(await labels.cancel(self._api, external_id))
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         usual = self.config.options.get("condition", "new").partition("_")[0]

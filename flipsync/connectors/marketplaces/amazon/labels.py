@@ -14,7 +14,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.unpacking import gunzip
-from flipsync.domain.channel import Address
+from flipsync.domain.channel import Address, ChannelLabel, LabelOrder
 from flipsync.domain.errors import OutcomeUnknown
 from flipsync.domain.money import Money
 
@@ -49,8 +49,10 @@ class BoughtLabel:
     """A label that was paid for; `content` is the file to print."""
 
     shipment_id: str
+    order_id: str
     status: str
     carrier: str
+    service: str
     tracking_number: str
     price: Money
     media_type: str
@@ -92,6 +94,26 @@ async def cancel(api: SellerApi, shipment_id: str) -> BoughtLabel:
     path = {"shipmentId": shipment_id}
     answer = await api.call("cancelShipment", wire_money.ShipmentAnswer.model_validate, path=path, restricted=True)
     return _label(answer.payload)
+
+
+def parcel_of(wish: LabelOrder) -> Parcel:
+    """Rounded up to whole centimetres: a parcel that is declared too small is charged again."""
+    lengths = (-(-each // 10) for each in (wish.parcel.length_mm, wish.parcel.width_mm, wish.parcel.height_mm))
+    return Parcel(wish.order_external_id, wish.items, wish.ship_from, *lengths, wish.parcel.weight_grams)
+
+
+def as_told(label: BoughtLabel) -> ChannelLabel:
+    return ChannelLabel(
+        external_id=label.shipment_id,
+        order_external_id=label.order_id,
+        carrier=label.carrier,
+        service=label.service,
+        tracking_number=label.tracking_number,
+        price=label.price,
+        live=label.status in ("Purchased", "RefundRejected"),
+        media_type=label.media_type,
+        content=label.content,
+    )
 
 
 def _details(parcel: Parcel) -> dict[str, Any]:
@@ -141,7 +163,9 @@ def _label(row: wire_money.Shipment) -> BoughtLabel:
     file = row.label.file_contents
     return BoughtLabel(
         shipment_id=row.shipment_id,
+        order_id=row.amazon_order_id,
         status=row.status,
+        service=row.shipping_service.shipping_service_name,
         carrier=row.shipping_service.carrier_name,
         tracking_number=row.tracking_id,
         price=row.shipping_service.rate.money(),

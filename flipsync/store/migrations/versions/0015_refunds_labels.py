@@ -1,4 +1,4 @@
-"""Money given back: what people asked for, one open wish an order, never more than was paid."""
+"""Money given back, and labels bought: what people asked for, one open wish an order, never more than was paid."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("refund_request",)
+_TABLES = ("refund_request", "label_purchase")
 #: what may change after a wish was written down
-_CHANGES = {"refund_request": "state, detail, external_id, sent_at, updated_at"}
+_CHANGES = {
+    "refund_request": "state, detail, external_id, sent_at, updated_at",
+    "label_purchase": "state, detail, external_id, carrier, tracking_number, cost_minor, media_type, document, sent_at,"
+    " updated_at",
+}
 
 # Two wishes at once wait for each other on the order's row. An order that cannot be seen is another tenant's: row
 # security refuses that wish.
@@ -81,6 +85,39 @@ def upgrade() -> None:
         ["order_id"],
         unique=True,
         postgresql_where=sa.text("state IN ('asked','unknown')"),
+    )
+    op.create_table(
+        "label_purchase",
+        *_owned("label_purchase"),
+        sa.Column("parcel", postgresql.JSONB(), nullable=False),
+        sa.Column("ship_from", postgresql.JSONB(), nullable=False),
+        sa.Column("service", sa.String(), nullable=False),
+        sa.Column("most_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("external_id", sa.String(), nullable=True),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("tracking_number", sa.String(), nullable=False),
+        sa.Column("cost_minor", sa.BigInteger(), nullable=True),
+        sa.Column("media_type", sa.String(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=True),
+        _moment("sent_at", nullable=True),
+        sa.Column("requested_by", sa.Uuid(), nullable=True),
+        _moment("created_at"),
+        _moment("updated_at"),
+        sa.CheckConstraint("cost_minor >= 0 AND most_minor > 0", name=op.f("ck_label_purchase_amounts")),
+        sa.CheckConstraint(
+            "state IN ('asked','bought','refused','unknown','cancelling','cancelled')",
+            name=op.f("ck_label_purchase_state"),
+        ),
+    )
+    op.create_index(
+        "uq_label_purchase_open",
+        "label_purchase",
+        ["order_id"],
+        unique=True,
+        postgresql_where=sa.text("state NOT IN ('refused','cancelled')"),
     )
     op.execute(_NEVER_MORE)
     op.execute(
