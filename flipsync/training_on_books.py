@@ -18,7 +18,7 @@ from flipsync.domain.ids import new_id
 from flipsync.embedded.instance import live_state
 from flipsync.embedded.ray_head import RayHead, join
 from flipsync.services import model_registry
-from flipsync.services.reading_models import ModelSummary, ModelView, list_all, model_of
+from flipsync.services.reading_models import ExperimentView, ModelSummary, ModelView, experiment_of, list_all, model_of
 from flipsync.services.reading_page import PageRequest
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Routing, Store
@@ -126,6 +126,16 @@ def list_models(home: Path, *, name: str | None, stage: str | None, tenant: str 
     return in_books(home, {}, tenant, work)
 
 
+def show_experiment(home: Path, experiment_id: UUID, tenant: str | None) -> ExperimentView:
+    """Raises NotFound."""
+
+    async def work(store: Store, tenant_id: UUID) -> ExperimentView:
+        async with store.reader(tenant_id) as session:
+            return await experiment_of(session, experiment_id)
+
+    return in_books(home, {}, tenant, work)
+
+
 def show_model(home: Path, wanted: str, tenant: str | None) -> ModelView:
     async def work(store: Store, tenant_id: UUID) -> ModelView:
         async with store.reader(tenant_id) as session:
@@ -159,4 +169,4 @@ def roll_back_model(home: Path, name: str, reason: str, tenant: str | None, rout
     return in_books(home, routing, tenant, work)
 
 
-__all__ = ["list_models", "promote_model", "roll_back_model", "show_model", "train"]
+__all__ = ["list_models", "promote_model", "roll_back_model", "show_experiment", "show_model", "train"]

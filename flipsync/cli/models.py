@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -138,6 +139,24 @@ def _tell(model: Any) -> None:
         out.print(escape(f"  off-policy {value} a listing and hour, {told.acted.mean:.4g} earned, {told.rows} rows"))
     if model.canary is not None:
         out.print(f"  canary: {model.canary.verdict} after {model.canary.blocks} blocks")
+
+
+@models_app.command()
+def experiment(
+    experiment_id: Annotated[UUID, typer.Argument(help="as `models show` and `train --json` tell it")],
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """One search with every trial: parameters, scores, and whether it was stopped early."""
+    told = _books().show_experiment(home_folder(home), experiment_id, tenant)
+    if as_json:
+        print_json(told.model_dump(mode="json"))
+        return
+    out.print(f"{told.problem}, seed {told.seed}, code {told.code_version}: {told.state} {escape(told.error)}")
+    for trial in told.trials:
+        scores = " ".join(f"{score:.5g}" for score in trial.scores)
+        out.print(f"  {trial.number:>3} {trial.state:<9} {scores}  [dim]{escape(str(trial.params))}[/]")
 
 
 @models_app.command()

@@ -1,20 +1,23 @@
 """Ray Tune searches: ASHA stops trials that fall behind, PBT lets a population move with a world that moves.
 
 Tune computes; what was computed is in our books (`study`). Ray Tune 2.60: a trainable class with `reuse_actors`, or
-every trial pays a second for a process of its own; loggers off, or each writes TensorBoard and CSV files; searching is
-left to us (`Problem.draw`), so that a resumed study has the same trials.
+every trial pays a second for a process of its own; of the loggers only JSON, or each trial writes TensorBoard and CSV
+too; drawing is left to us (`Problem.draw`), so that a resumed study has the same trials.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 
 from flipsync.training.catalogue import problem as problem_named
@@ -29,41 +32,36 @@ class Member(tune.Trainable):  # type: ignore[misc]
     """A trial. What an earlier driver computed of it is told again, not computed."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.problem = problem_named(config["problem"])
-        self.seed, self.number = int(config["seed"]), int(config["number"])
-        self.known: list[float] = list(config["known"])
-        self.memory: dict[str, Any] = dict(config["memory"])
-        self.closed = bool(config["closed"])
+        point = config["point"]
+        self.problem, self.seed = problem_named(point["problem"]), int(point["seed"])
+        self.known: list[float] = list(point["known"])
+        self.memory: dict[str, Any] = dict(point["memory"])
+        self.closed = bool(point["closed"]) and bool(self.known)
         # a population goes on where it stood: telling it again would make it move again
         self.at = len(self.known) if self.problem.scheduler == "pbt" else 0
 
     def reset_config(self, config: dict[str, Any]) -> bool:
-        """Another trial in the same process; or, in a population, this one with other parameters."""
-        same = config["number"] == self.number
-        at, memory = self.at, self.memory
+        """Another trial in the same process; a member that takes over another's memory is given it afterwards."""
         self.setup(config)
-        if same and self.problem.scheduler == "pbt":
-            self.at, self.memory = at, memory
         return True
 
     def step(self) -> dict[str, Any]:
-        computed = self.at >= len(self.known) and not (self.closed and self.known)
+        computed = self.at >= len(self.known)
+        params = dict(self.config["point"]["params"])
         if computed:
-            params = {name: self.problem.space[name].hold(self.config["params"][name]) for name in self.problem.space}
+            params = {name: each.hold(params[name]) for name, each in self.problem.space.items()}
             done = self.problem.advance(params, self.seed, self.at, self.memory)
             score, self.memory = done.score, done.memory
         else:
-            params, score = dict(self.config["params"]), self.known[min(self.at, len(self.known) - 1)]
+            score = self.known[self.at]
         self.at += 1
-        over = self.at >= (len(self.known) if self.closed and self.known else self.problem.steps)
         return {
             "score": score,
             "at": self.at,
-            "number": self.number,
             "computed": computed,
             "params": params,
             "memory": self.memory,
-            "done": over,
+            "done": self.at >= (len(self.known) if self.closed else self.problem.steps),
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -86,18 +84,27 @@ class _Scribe(tune.Callback):  # type: ignore[misc]
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if result["computed"]:
-            self.study.add_step(result["number"], result["params"], float(result["score"]), result["memory"])
+            self.study.add_step(_number(trial), result["params"], float(result["score"]), result["memory"])
             self.report(self.study.progress())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        number = int(trial.config["number"])
+        number = _number(trial)
         whole = len(self.study.trials[number].scores) >= self.study.problem.steps
         self.study.end_trial(number, "finished" if whole else "stopped")
         self.report(self.study.progress())
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self.study.end_trial(int(trial.config["number"]), "failed")
+        self.study.end_trial(_number(trial), "failed")
         self.report(self.study.progress())
+
+
+def _name(trial: Any) -> str:
+    return f"trial-{trial.config['point']['number']}-{trial.trial_id}"
+
+
+def _number(trial: Any) -> int:
+    """From the name it was given: a member of a population that takes over from another takes over its config too."""
+    return int(str(trial).split("-")[1])
 
 
 def search(study: Study, report: Report, *, folder: Path, at_once: int | None = None) -> None:
@@ -107,6 +114,7 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
     """
     problem = study.problem
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # which prints, however quiet it is told to be
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     random.seed(study.seed)  # Tune's schedulers draw from these
     np.random.seed(study.seed % 2**32)
@@ -126,13 +134,9 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
         }
         for trial in todo
     ]
-    space: dict[str, Any] = {name: tune.grid_search([point[name] for point in points]) for name in ("number",)}
-    by_number = {point["number"]: point for point in points}
-    for name in ("problem", "seed", "params", "known", "memory", "closed"):
-        space[name] = tune.sample_from(_of(by_number, name))
     tuner = tune.Tuner(
         tune.with_resources(Member, {"cpu": 1}),
-        param_space=space,
+        param_space={"point": tune.grid_search(points)},
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
@@ -143,23 +147,16 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
             trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
-            name=str(study.experiment_id),
+            name=f"{study.experiment_id}-{study.steps_before}",
             storage_path=str(folder),
             verbose=0,
-            callbacks=[_Scribe(study, report)],
+            callbacks=[_Scribe(study, report), JsonLoggerCallback()],
             failure_config=tune.FailureConfig(max_failures=2),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=4),
         ),
     )
-    tuner.fit()
-
-
-def _of(points: dict[int, dict[str, Any]], name: str) -> Any:
-    return lambda spec: points[spec.config.number][name]
-
-
-def _name(trial: Any) -> str:
-    return f"trial-{trial.config['number']}-{trial.trial_id}"
+    with contextlib.redirect_stdout(sys.stderr):  # what Tune prints is no answer of ours
+        tuner.fit()
 
 
 def _asha(study: Study) -> Any:
@@ -174,7 +171,7 @@ def _population(study: Study) -> Any:
         perturbation_interval=1,
         quantile_fraction=0.25,
         resample_probability=0.2,
-        hyperparam_mutations={"params": {name: _draws(each) for name, each in space.items()}},
+        hyperparam_mutations={"point": {"params": {name: _draws(each) for name, each in space.items()}}},
         synch=True,
     )
 
