@@ -169,7 +169,7 @@ def label(
         async with store.reader(tenant_id) as session:
             return view, (await labels.document(session, _box(home), tenant_id, view.id))[1]
 
-    return _in_books(home, routing, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def _amount(text: str, currency: str) -> Money:
