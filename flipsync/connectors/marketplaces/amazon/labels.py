@@ -98,8 +98,9 @@ async def cancel(api: SellerApi, shipment_id: str) -> BoughtLabel:
 
 def parcel_of(wish: LabelOrder) -> Parcel:
     """Rounded up to whole centimetres: a parcel that is declared too small is charged again."""
-    lengths = (-(-each // 10) for each in (wish.parcel.length_mm, wish.parcel.width_mm, wish.parcel.height_mm))
-    return Parcel(wish.order_external_id, wish.items, wish.ship_from, *lengths, wish.parcel.weight_grams)
+    size = wish.parcel
+    length, width, height = (-(-each // 10) for each in (size.length_mm, size.width_mm, size.height_mm))
+    return Parcel(wish.order_external_id, wish.items, wish.ship_from, length, width, height, size.weight_grams)
 
 
 def as_told(label: BoughtLabel) -> ChannelLabel:
