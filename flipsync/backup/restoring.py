@@ -191,7 +191,8 @@ def _into_folder(
     staged.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
         _write_keys(staged / "keys", keys)
-        write_private(staged / OWNER_TENANT, f"{manifest.owner_tenant}\n")
+        if manifest.owner_tenant:
+            write_private(staged / OWNER_TENANT, f"{manifest.owner_tenant}\n")
         server = staged / "postgres"
         say("unpacking", 0, 0)
         placed = recovery.unpack(folder, server)
@@ -234,6 +235,9 @@ def _swap(home: Path, staged: Path, aside: Path) -> None:
     (home / UNFINISHED_RESTORE).unlink()
     if not any(aside.iterdir()):
         aside.rmdir()
+    for left in home.glob("restoring-*"):  # of one that was cut off: copies, all of which are in the backup
+        if left != staged:
+            _forget(left)
 
 
 def _forget(staged: Path) -> None:
@@ -252,8 +256,7 @@ def _into_database(home: Path, folder: Path, url: str, keys: BackedKeys | None, 
     words = ["-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"]
     if database_server.has_books(url):
         words += ["-c", f'ALTER SCHEMA "{schema}" RENAME TO "{aside.name.replace("-", "_").lower()}"']
-        words += ["-c", 'CREATE SCHEMA "public"'] if schema == "public" else []
-    elif schema != "public":
+    else:  # the dump makes it
         words += ["-c", f'DROP SCHEMA "{schema}"']
     write_private(home / UNFINISHED_RESTORE, f"- {aside.name}\n")
     try:
@@ -270,7 +273,8 @@ def _into_database(home: Path, folder: Path, url: str, keys: BackedKeys | None, 
         if (home / "keys" / name).exists():
             shutil.copy2(home / "keys" / name, aside / name)
     _write_keys(home / "keys", keys)
-    write_private(home / OWNER_TENANT, f"{manifest.owner_tenant}\n")
+    if manifest.owner_tenant:
+        write_private(home / OWNER_TENANT, f"{manifest.owner_tenant}\n")
     bootstrap.install(url, app_password=ours.app_password, worker_password=ours.worker_password)
     accounts = restored.settle(url)
     (home / UNFINISHED_RESTORE).unlink()

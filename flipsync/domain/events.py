@@ -247,6 +247,8 @@ class ListingEdited(ListingEvent):
     price_ours: Money | None = None
     price_theirs: Money | None = None
     note: str = ""
+    #: our own words were written over it before anybody had seen it
+    overwritten: bool = False
 
 
 class OfferChanged(ListingEvent):

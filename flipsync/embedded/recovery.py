@@ -137,15 +137,23 @@ def recover(directory: Path, placed: Placement, *, replay: bool, to_time: dateti
     `replay` says that there is more log than the copy itself brought. Raises Conflict when the log ends before
     `to_time`, Unavailable when the server does not come up.
     """
-    settings = {"hot_standby": "off"}  # the server says that it is ready only when everything is replayed
-    if replay:
-        (placed.data / "recovery.signal").touch()
-        os.chown(placed.data / "recovery.signal", placed.account.uid, placed.account.gid)
-        # the files lie where the server looks next, since its account may not be able to read the backup
-        settings |= {"restore_command": "false", "recovery_target_action": "promote"}
-        if to_time is not None:
-            settings["recovery_target_time"] = to_time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
     password = remembered_secret(directory / "password")
+    if replay:
+        _replay(directory, placed, to_time)
+    _set_password(placed, password)  # which makes a single copy consistent as well
+
+
+def _replay(directory: Path, placed: Placement, to_time: datetime | None) -> None:
+    (placed.data / "recovery.signal").touch()
+    os.chown(placed.data / "recovery.signal", placed.account.uid, placed.account.gid)
+    settings = {
+        "hot_standby": "off",  # the server says that it is ready only when everything is replayed
+        # the files lie where the server looks next, since its account may not be able to read the backup
+        "restore_command": "false",
+        "recovery_target_action": "promote",
+    }
+    if to_time is not None:
+        settings["recovery_target_time"] = to_time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
     server = EmbeddedPostgres(directory, settings=settings, start_timeout=_RECOVERY_TIMEOUT)
     try:
         server.start()
@@ -159,7 +167,6 @@ def recover(directory: Path, placed: Placement, *, replay: bool, to_time: dateti
             ) from error
         raise
     server.stop()
-    _set_password(placed, password)
 
 
 def _set_password(placed: Placement, password: str) -> None:

@@ -153,6 +153,8 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
         if await effect_rows.is_outrun(session, job.effect):
             raise Rejected("a newer revision of the listing takes its place")
     before = await _read_back(job, external_id)
+    # an earlier try of ours would look like somebody's edit
+    lost = () if job.effect.uncertain or job.effect.attempts > 1 else hand_edits.unseen(listing, before)
     # one key a try: a channel that remembers keys would answer the first one's again without writing
     await job.connector.revise(external_id, command.offer, f"{job.effect.key}:{job.effect.epoch}")
     seen = await _read_written(job, external_id)
@@ -172,6 +174,8 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_title(unit, listing.id, title)
         await hand_edits.remember_written(unit, listing.id, whole)
+        if lost:
+            hand_edits.tell_overwritten(unit, job.ref, listing, lost, before, command.offer)
 
     return Done(told, book)
 

@@ -21,6 +21,10 @@ def settle(
     evidence = [Evidence(kind="listing", id=event.listing_id, note=edit_words(event))]
     if event.fields == ("price",):
         return Decision.hold(f"a price is the pricing policy's business: {event.note}", evidence=evidence)
+    if event.overwritten:
+        lost = edit_words(event)
+        why = f"our words were written over it before anybody had seen it ({lost}): write it again to keep it"
+        return Decision.hold(why, evidence=evidence)
     if found is None or found.status != "active" or found.offer is None:
         return Decision.hold("the listing is not on sale", evidence=evidence)
     if found.told is None:

@@ -167,6 +167,36 @@ async def _ours(unit: UnitOfWork, row: Listing, theirs: ListingText) -> ListingT
     return ListingText.model_validate({**text.model_dump(), **kept})
 
 
+def unseen(row: Listing, seen: ListingState) -> tuple[EditedField, ...]:
+    """What somebody edited since we looked last. Of choices of one listing nothing: others' words look like that."""
+    text = text_of(seen)
+    if text.of_group:
+        return ()
+    now, told = marks_of(text), row.shown.get("told", {})
+    return tuple(name for name in edited(row.shown, text) if told.get(name) != now[name])
+
+
+def tell_overwritten(
+    unit: UnitOfWork, account: AccountRef, row: Listing, fields: Sequence[EditedField], seen: ListingState, offer: Offer
+) -> None:
+    """Whoever edited `fields` on the channel is told that our words won, and what was lost."""
+    ours = ListingText(
+        title=offer.title, description_html=offer.description_html, images=offer.images, specifics=offer.attributes
+    )
+    unit.emit(
+        ListingEdited(
+            listing_id=row.id,
+            account_id=account.id,
+            vendor=account.vendor,
+            fields=tuple(fields),
+            ours=_only(ours, fields),
+            theirs=_only(text_of(seen), fields),
+            listings=(row.id,),
+            overwritten=True,
+        )
+    )
+
+
 async def price_edited(unit: UnitOfWork, account: AccountRef, row: Listing, price: Money) -> None:
     """The channel shows a price that is not ours: the pricing policy goes on from there.
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,21 @@ def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def folder() -> Iterator[DataFolder]:
+    with data_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[DataFolder]:
+    """One for all tests of a module, with books and a backup of them."""
+    with data_folder() as made:
+        made.found()
+        made.take()
+        yield made
+
+
+@contextmanager
+def data_folder() -> Iterator[DataFolder]:
     """Root's servers run as another account, which has to pass (pytest's own tmp_path is closed)."""
     root = Path(tempfile.mkdtemp(prefix="fsb-"))
     root.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gzip
+import html
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.http import HttpCore
+from flipsync.connectors.marketplaces.woocommerce import mapping
 from flipsync.connectors.request import VendorError
 from flipsync.connectors.unpacking import UnpackError, gunzip
-from flipsync.domain.channel import ChannelRefund, ListingState, RivalOffer
+from flipsync.domain.channel import ChannelRefund, ListingState, Offer, RivalOffer
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import OutcomeUnknown, Retryable
 from flipsync.domain.money import Money
@@ -62,9 +64,7 @@ async def answering(body: bytes, *headers: str) -> AsyncIterator[HttpCore]:
         server.close()
 
 
-async def read(
-    body: bytes, *headers: str, decode: Callable[[Any], Any] = lambda value: value, method: str = "GET"
-) -> Any:
+async def read(body: bytes, *headers: str, method: str = "GET") -> Any:
     async with answering(body, *headers) as core:
         return (await core.request(method, f"{core._config.base_url}x", decode=lambda value: value)).value
 
@@ -162,3 +162,12 @@ def test_a_refund_gives_back_no_less_than_nothing() -> None:
         )
     with pytest.raises(ValidationError):
         RivalOffer.model_validate({"sku": "x", "seller": "y", "price": {"amount_minor": 2**63, "currency": "USD"}})
+
+
+def test_markup_in_a_title_stays_text_on_a_shop_that_keeps_html() -> None:
+    """WooCommerce keeps names as HTML, and what an administrator's keys write is not cleaned there."""
+    title = "<script>alert(1)</script> Salt & Pepper <1 m \u202e&lt;b&gt;"
+    offer = Offer(sku="x", title=title, description_html="", quantity=1, price=Money(amount_minor=1, currency="USD"))
+    name = mapping.descriptive_body(offer, weight_unit=None, category_id=None)["name"]
+    assert "<" not in name
+    assert html.unescape(name) == title, "and is read back as it was written"

@@ -25,10 +25,11 @@ from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
-from flipsync.services import hand_edits
+from flipsync.services import hand_edits, reading_edits
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.listings import tell_outdated
+from flipsync.services.reading_page import PageRequest
 from flipsync.store.unit_of_work import Store
 
 GRAPH = Graph(ROSTER)
@@ -293,3 +294,33 @@ async def test_an_override_can_be_dropped_again(open_desk: Any) -> None:
     await desk.run("base_market")
     await drain(desk.worker, desk.shop)
     assert desk.shelf.title == title
+
+
+async def test_who_edited_on_the_channel_is_told_when_our_words_won(open_desk: Callable[..., Any]) -> None:
+    """Two writers at once: the edit came between our last look and our own revision of the same listing."""
+    desk: Desk = await open_desk()
+    await desk.told("Teapot")
+    desk.shelf.title = "Teapot, chipped"
+    await desk.told("Teapot, blue")
+    assert desk.shelf.title == "Teapot, blue"
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert (edit["fields"], edit["theirs"]["title"], edit["ours"]["title"]) == (
+        ["title"],
+        "Teapot, chipped",
+        "Teapot, blue",
+    )
+    assert edit["overwritten"]
+    await desk.run("base_market")
+    assert await desk.questions() == [], "nothing is asked: it happened"
+    assert await desk.verify() == "0 listings drifted"
+    async with desk.shop.store.reader(desk.shop.tenant_id) as session:
+        listed = await reading_edits.list_edits(session, PageRequest(), reading_edits.EditFilter())
+    assert [each.state for each in listed.items] == ["settled"]
+    assert "write it again" in listed.items[0].why
+
+
+async def test_our_own_revisions_are_nobodys_edits(open_desk: Callable[..., Any]) -> None:
+    desk: Desk = await open_desk()
+    for title in ("Teapot", "Teapot, blue", "Teapot, blue", "Teapot"):
+        await desk.told(title)
+    assert await desk.shop.events(ListingEdited) == []

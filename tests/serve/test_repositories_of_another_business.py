@@ -95,7 +95,7 @@ class Foreign:
         if isinstance(kind, type) and is_dataclass(kind):
             hints = typing.get_type_hints(kind)
             return kind(**{each.name: self.of(each.name, hints[each.name]) for each in fields(kind)})
-        raise NotImplementedError(f"{name}: {kind}")
+        raise LookupError(f"nothing to give for {name}: {kind}")
 
     def id(self, name: str) -> UUID:
         name = {"ids": "listing_ids", "causes": "event_ids", "of_events": "event_ids"}.get(name, name)

@@ -76,7 +76,7 @@ def parent_body(
         TEXT_META: _text_mark(group),
     }
     body: dict[str, Any] = {
-        "name": group.title,
+        "name": mapping.markup_free(group.title),
         "description": group.description_html,
         "type": "variable",
         "status": "publish",

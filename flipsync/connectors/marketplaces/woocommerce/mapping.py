@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -159,13 +160,18 @@ def weight_text(grams: int, unit: str) -> str:
     return f"{value.normalize():f}"
 
 
+def markup_free(text: str) -> str:
+    """A name as WooCommerce keeps it: HTML, which the keys of an administrator may fill with scripts."""
+    return html.escape(text, quote=False)
+
+
 def descriptive_body(offer: Offer, *, weight_unit: str | None, category_id: int | None) -> dict[str, Any]:
     """Everything but price, quantity, images and SKU."""
     attributes = dict(offer.attributes)
     if offer.brand:
         attributes.setdefault("Brand", offer.brand)
     body: dict[str, Any] = {
-        "name": offer.title,
+        "name": markup_free(offer.title),
         "description": offer.description_html,
         "attributes": [
             {"name": name, "position": place, "visible": True, "variation": False, "options": [value]}
