@@ -307,6 +307,7 @@ class EffectWorker:
         patience = effect.created_at + timedelta(hours=PATIENCE_HOURS)
         unsure = effect.uncertain or isinstance(error, OutcomeUnknown)
         last = effect.attempts >= MAX_ATTEMPTS and (unsure or utc_now() > patience)
+        last = last or (isinstance(error, OutcomeUnknown) and error.for_person)
         retry_in: float | None = None
         if isinstance(error, Rejected):
             state, outcome_word = "rejected", "rejected"
