@@ -114,8 +114,7 @@ class Striker:
         self._last: dict[str, float] = {}
 
     async def strike(self) -> None:
-        part = self._draw()
-        pid, agent = await asyncio.to_thread(self._pid, part)
+        part, pid, agent = await self._target()
         step = await asyncio.to_thread(self._moment, part, agent)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -130,6 +129,20 @@ class Striker:
                 return
             await asyncio.sleep(0.1)
         self._tally.back_after.setdefault(part, []).append(time.monotonic() - began)
+
+    async def _target(self) -> tuple[str, int, str]:
+        """What to kill: a part by lot, and its process. Raises TimeoutError when none is up."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            part = self._draw()
+            try:
+                pid, agent = await asyncio.to_thread(self._pid, part)
+            except (AssertionError, IndexError, psycopg.Error):  # its last death is still being seen to
+                if time.monotonic() > deadline:
+                    raise TimeoutError("no part is up") from None
+                await asyncio.sleep(0.5)
+            else:
+                return part, pid, agent
 
     def _draw(self) -> str:
         now = time.monotonic()

@@ -141,6 +141,7 @@ class Capabilities(BaseModel):
         description="how a refund is kept from doubling: by a key of the vendor's; found by our reference, or by its "
         "amount, among the order's refunds. none: the connector gives no money back",
     )
+    refund_restocks: bool = Field(default=True, description="a refund can put units back on the channel's own shelf")
     labels: Literal["none", "key", "blind"] = Field(
         default="none",
         description="how a bought label is kept from doubling: by a key of the vendor's; blind: there is neither a key "

@@ -130,6 +130,21 @@ class Retryable(ChannelError):
 
 
 class OutcomeUnknown(ChannelError):
-    """A write was sent and no usable answer came: it may have happened. Read back; never assume either way."""
+    """A write was sent and no usable answer came: it may have happened. Read back; never assume either way.
+
+    `for_person`: nothing we could read would tell, so nobody tries again.
+    """
 
     code = "channel-outcome-unknown"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        for_person: bool = False,
+        hint: str = "",
+        vendor_code: str = "",
+        vendor_status: int | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, vendor_code=vendor_code, vendor_status=vendor_status)
+        self.for_person = for_person

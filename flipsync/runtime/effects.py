@@ -308,6 +308,7 @@ class EffectWorker:
         patience = effect.created_at + timedelta(hours=PATIENCE_HOURS)
         unsure = effect.uncertain or isinstance(error, OutcomeUnknown)
         last = effect.attempts >= MAX_ATTEMPTS and (unsure or utc_now() > patience)
+        last = last or (isinstance(error, OutcomeUnknown) and error.for_person)
         if effect.command == c.ReconcileRestored.type_name():
             last = False  # everything waits for it
         retry_in: float | None = None

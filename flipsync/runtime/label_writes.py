@@ -45,6 +45,7 @@ async def _bought_before(job: Job, wish: LabelPurchase, order: Order) -> Channel
     if wish.sent_at is not None and job.connector.capabilities.labels != "key":
         raise OutcomeUnknown(
             "a label may have been bought, and the channel lists none",
+            for_person=True,
             hint="look at the order on the channel's own page, then settle it",
         )
     return None

@@ -1,8 +1,8 @@
 """How money leaves the house: refunds, once each as the channel's own books show.
 
 A wish is marked as sent before the channel is asked. An attempt that finds the mark looks among the order's refunds
-first. With a key of the vendor's the same call is then made again; without, only once the lost call cannot land any
-more (`landing_seconds`). What stays unclear is for a person.
+first. With a key of the vendor's the same call is then made again; without, only where refunds bear our reference, and
+only once the lost call cannot land any more (`landing_seconds`). What stays unclear is for a person.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from flipsync.store.repositories import refunds as rows
 from flipsync.store.repositories.refunds import RefundedOrder
 from flipsync.store.unit_of_work import UnitOfWork
 
-#: how far the channel's clock may be behind ours
-_CLOCK_SKEW = timedelta(minutes=5)
-
 
 async def issue_refund(job: Job, command: c.IssueRefund) -> Done:
     async with job.store.reader(job.effect.tenant_id) as session:
@@ -41,9 +38,11 @@ async def issue_refund(job: Job, command: c.IssueRefund) -> Done:
         _require_left(wish, order)
         external_id = await _give(job, wish, known)
         order = await _after_writing(job, known)
-        found = next((each for each in order.refunds if external_id and each.external_id == external_id), None)
-        found = found or _match(job.connector, wish, known, order)
+        found = _shown(order, external_id) or _match(job.connector, wish, known, order)
         if found is None:
+            if external_id:  # from here on it is waited for, and never asked for again
+                async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+                    await rows.note_answer(unit, wish.id, job.effect, external_id)
             raise OutcomeUnknown("the channel took the refund and does not show it yet")
     given, told = found, order
 
@@ -60,14 +59,20 @@ async def _given_before(
     """What an earlier attempt may have given. Waits until it could not come any more, where no key protects."""
     if wish.sent_at is None:
         return None
-    found = _match(job.connector, wish, known, order)
-    if found is not None or job.connector.capabilities.refunds == "key":
+    found = _shown(order, wish.external_id) or _match(job.connector, wish, known, order)
+    how = job.connector.capabilities.refunds
+    if found is None and wish.external_id is not None:
+        raise OutcomeUnknown(f"the channel took the refund as {wish.external_id} and does not show it yet")
+    if found is not None or how == "key":
         return found
     lands_until = wish.sent_at + timedelta(seconds=job.connector.config.landing_seconds)
-    if (wait := (lands_until - utc_now()).total_seconds()) <= 0:
-        return None
-    await asyncio.sleep(wait)
-    return _match(job.connector, wish, known, await _order(job, known))
+    if (wait := (lands_until - utc_now()).total_seconds()) > 0:
+        await asyncio.sleep(wait)
+        found = _match(job.connector, wish, known, await _order(job, known))
+    if found is None and how == "amount":
+        told = "a refund was asked for without an answer, and the channel shows none of that amount"
+        raise OutcomeUnknown(told, for_person=True, hint="look at the order on the channel's own page, then settle it")
+    return found
 
 
 async def _give(job: Job, wish: RefundRequest, known: RefundedOrder) -> str:
@@ -115,27 +120,14 @@ async def _after_writing(job: Job, known: RefundedOrder) -> ChannelOrder:
         raise OutcomeUnknown(f"asked for, and not yet read back: {error.message}") from error
 
 
+def _shown(order: ChannelOrder, external_id: str | None) -> ChannelRefund | None:
+    return next((each for each in order.refunds if external_id and each.external_id == external_id), None)
+
+
 def _match(
     connector: MarketplaceConnector, wish: RefundRequest, known: RefundedOrder, order: ChannelOrder
 ) -> ChannelRefund | None:
-    """The wish's refund among those of the order: by our reference, else by its amount among those nobody booked.
-
-    One given by hand on the channel's page meanwhile is taken for ours where only the amount tells: the buyer has the
-    money, and gets it once.
-    """
-    if connector.capabilities.refunds != "amount":
-        return next((each for each in order.refunds if wish.reference in each.reference), None)
-    earliest = wish.created_at - _CLOCK_SKEW
-    return next(
-        (
-            each
-            for each in order.refunds
-            if each.external_id not in known.booked
-            and each.amount.amount_minor == wish.amount_minor
-            and each.created_at >= earliest
-        ),
-        None,
-    )
+    return refunds.matching(connector.capabilities.refunds, wish, known.booked, order.refunds)
 
 
 def _require_left(wish: RefundRequest, order: ChannelOrder) -> None:

@@ -75,6 +75,7 @@ def report(books: Books, *, orders: bool = True) -> dict[str, Any]:
             books, "SELECT channel || '.' || fault, count(*) FROM write_log WHERE fault <> '' GROUP BY 1"
         ),
         "webhooks_sent": _counts(books, "SELECT channel || '.' || outcome, count(*) FROM webhook_sent GROUP BY 1"),
+        "labels": _labels(books),
         "labels_bought": _counts(books, "SELECT channel || '.' || status, count(*) FROM label GROUP BY 1"),
         "labels_cost_minor": _counts(
             books, "SELECT channel, sum(cost_minor) FROM label WHERE status = 'Purchased' GROUP BY 1"
@@ -92,6 +93,20 @@ def _channel(sku: dict[str, Any], channel: str) -> dict[str, Any]:
 
 def _counts(books: Books, query: str) -> dict[str, int]:
     return {str(name): int(count) for name, count in books.db.execute(query)}
+
+
+def _labels(books: Books) -> list[dict[str, Any]]:
+    """Every label that was sold, oldest first."""
+    rows = books.db.execute("SELECT channel, order_id, external_id, cost_minor, status FROM label ORDER BY id")
+    return [
+        {
+            "order_id": order_external_id(row[0], row[1]),
+            "external_id": row[2],
+            "cost_minor": row[3],
+            "status": row[4],
+        }
+        for row in rows
+    ]
 
 
 def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:

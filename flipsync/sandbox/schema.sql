@@ -67,8 +67,8 @@ CREATE INDEX IF NOT EXISTS shipment_order ON shipment (order_id);
 
 -- Labels sold to the seller, and what each cost.
 CREATE TABLE IF NOT EXISTS label (
-    id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, channel TEXT NOT NULL, cost_minor INTEGER NOT NULL,
-    status TEXT NOT NULL, at_ms INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, channel TEXT NOT NULL, external_id TEXT NOT NULL,
+    cost_minor INTEGER NOT NULL, status TEXT NOT NULL, at_ms INTEGER NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS write_log (

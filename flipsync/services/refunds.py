@@ -6,7 +6,8 @@ database itself refuses a second open wish for one order, and more than was paid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -32,6 +33,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 RefundState = Literal["asked", "issued", "refused", "unknown"]
 MAX_REASON = 200
+#: how far a channel's clock may be behind ours
+_CLOCK_SKEW = timedelta(minutes=5)
 
 
 class RefundRequestView(View):
@@ -86,10 +89,16 @@ async def request(
     found = await rows.order_with_refunds(unit.session, order_id)
     assert found is not None, "locked above"
     order = found.order
-    if connector_class(cast(Vendor, found.vendor)).capabilities.refunds == "none":
+    can = connector_class(cast(Vendor, found.vendor)).capabilities
+    if can.refunds == "none":
         raise Conflict(
             f"FlipSync gives no money back on {found.vendor}",
             hint=f"give it back on {found.vendor}'s own page: it is booked when the channel tells of it",
+        )
+    if restock and not can.refund_restocks:
+        raise Conflict(
+            f"{found.vendor} puts nothing back on its shelf with a refund",
+            hint="give the money back, and book the goods when they arrive",
         )
     if (open_one := await rows.open_of(unit.session, order_id)) is not None:
         told = "nobody can tell whether a refund was given" if open_one.state == "unknown" else "a refund is on its way"
@@ -226,14 +235,40 @@ async def doubt(unit: UnitOfWork, request_id: UUID, why: str) -> None:
     await rows.settle(unit, request_id, "unknown", why)
 
 
+def matching(
+    how: str, wish: RefundRequest, booked: Mapping[str, datetime], told: Sequence[ChannelRefund]
+) -> ChannelRefund | None:
+    """The wish's refund among those the channel tells of: by our reference, else (`how` is "amount") by its amount,
+    among those that were not in the books before the wish.
+
+    One given by hand on the channel's page meanwhile is taken for ours where only the amount tells: the buyer has the
+    money, and gets it once.
+    """
+    if how != "amount":
+        return next((each for each in told if wish.reference in each.reference), None)
+    earliest, never = wish.created_at - _CLOCK_SKEW, datetime.max.replace(tzinfo=UTC)
+    return next(
+        (
+            each
+            for each in told
+            if booked.get(each.external_id, never) >= wish.created_at
+            and each.amount.amount_minor == wish.amount_minor
+            and each.created_at >= earliest
+        ),
+        None,
+    )
+
+
 async def recognise(unit: UnitOfWork, vendor: Vendor, order: Order, told: tuple[ChannelRefund, ...]) -> None:
-    """The channel tells of refunds: one that bears the reference of a wish in doubt settles it."""
+    """The channel tells of refunds: the one that was in doubt is settled by it."""
     doubted = await rows.open_of(unit.session, order.id)
     if doubted is None or doubted.state != "unknown":
         return
-    for refund in told:
-        if doubted.reference in refund.reference:
-            await issued(unit, vendor, order, doubted.id, refund.external_id)
+    known = await rows.order_with_refunds(unit.session, order.id)
+    assert known is not None
+    found = matching(connector_class(vendor).capabilities.refunds, doubted, known.booked, told)
+    if found is not None:
+        await issued(unit, vendor, order, doubted.id, found.external_id)
 
 
 async def settle(unit: UnitOfWork, request_id: UUID, *, given: bool) -> RefundRequestView:

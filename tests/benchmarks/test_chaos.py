@@ -37,6 +37,8 @@ def test_killed_at_any_step_nothing_is_done_twice_and_nothing_is_lost(urls: dict
     assert tally.again > 20
     assert any(step.startswith("during ") for step in tally.by_step)
     assert tally.orders > 20
+    assert tally.refunds > 10
+    assert tally.labels > 5
 
 
 def test_a_worker_that_takes_what_was_under_way_for_done_is_found_out(

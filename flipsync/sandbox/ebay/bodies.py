@@ -207,6 +207,25 @@ class ShipmentBody(Body):
     tracking_number: Text | None = None
 
 
+class RefundAmount(Body):
+    value: Annotated[str, Field(pattern=r"^\d+(\.\d{1,2})?$")]
+    currency: Text
+
+
+class RefundBody(Body):
+    reason_for_refund: Literal[
+        "BUYER_CANCEL",
+        "BUYER_RETURN",
+        "ITEM_NOT_RECEIVED",
+        "SELLER_WRONG_ITEM",
+        "SELLER_OUT_OF_STOCK",
+        "SELLER_FOUND_ISSUE",
+        "OTHER_ADJUSTMENT",
+    ]
+    comment: Annotated[str, Field(max_length=100)] = ""
+    order_level_refund_amount: RefundAmount
+
+
 class Config(Body):
     alert_email: Annotated[str, Field(strict=True, pattern=r"^[^@\s]+@[^@\s]+$")]
 

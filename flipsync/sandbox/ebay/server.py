@@ -109,6 +109,7 @@ class EbayServer(ChannelServer):
             ("GET", order, orders.search, sales),
             ("GET", f"{order}/{_PART}", orders.get, sales),
             ("GET", f"{order}/{_PART}/shipping_fulfillment", orders.shipments, sales),
+            ("POST", f"{order}/{_PART}/issue_refund", orders.issue_refund, frozenset({scope("sell.finances")})),
             ("POST", f"{order}/{_PART}/shipping_fulfillment", orders.ship, frozenset({scope("sell.fulfillment")})),
             ("GET", f"{policy}/payment_policy", settings.payment, account),
             ("GET", f"{policy}/fulfillment_policy", settings.fulfillment, account),

@@ -10,6 +10,7 @@ from typing import Any
 from graphql import FieldNode, GraphQLError
 from graphql.utilities import value_from_ast_untyped
 
+from flipsync.sandbox.books import Books
 from flipsync.sandbox.records import Listing
 from flipsync.sandbox.shopify.shop import InputRefused, Row, Shop, gid, listing_of_item, number, stamp
 from flipsync.sandbox.shopify.views import item_view, level_view, location_view
@@ -163,20 +164,22 @@ class Inventory:
         }
 
     def _seen(self, key: str, mutation: str, body: Row) -> bool:
-        """Whether this key has done its work. A key of another request is refused."""
-        fingerprint = hashlib.sha256(f"{mutation}\n{json.dumps(body, sort_keys=True)}".encode()).hexdigest()
-        db = self.books.db
-        db.execute("DELETE FROM idempotency WHERE key = ? AND at_s < ?", (f"shopify:{key}", time.time() - _KEY_SECONDS))
-        row = db.execute("SELECT fingerprint FROM idempotency WHERE key = ?", (f"shopify:{key}",)).fetchone()
-        if row is None:
-            db.execute(
-                "INSERT INTO idempotency VALUES (?,?,?,?,?)", (f"shopify:{key}", fingerprint, 200, b"", time.time())
-            )
-            return False
-        if row[0] != fingerprint:
-            message = "The same idempotency key cannot be used with different operation parameters."
-            raise InputRefused("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", (), message)
-        return True
+        return seen(self.books, key, mutation, body)
+
+
+def seen(books: Books, key: str, mutation: str, body: Row) -> bool:
+    """Whether this key has done its work. A key of another request is refused."""
+    fingerprint = hashlib.sha256(f"{mutation}\n{json.dumps(body, sort_keys=True)}".encode()).hexdigest()
+    db = books.db
+    db.execute("DELETE FROM idempotency WHERE key = ? AND at_s < ?", (f"shopify:{key}", time.time() - _KEY_SECONDS))
+    row = db.execute("SELECT fingerprint FROM idempotency WHERE key = ?", (f"shopify:{key}",)).fetchone()
+    if row is None:
+        db.execute("INSERT INTO idempotency VALUES (?,?,?,?,?)", (f"shopify:{key}", fingerprint, 200, b"", time.time()))
+        return False
+    if row[0] != fingerprint:
+        message = "The same idempotency key cannot be used with different operation parameters."
+        raise InputRefused("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", (), message)
+    return True
 
 
 def required_key(info: Any) -> str:

@@ -20,6 +20,9 @@ class RefundPart:
     restock_type: str
 
 
+GATEWAY = "shopify_payments"
+
+
 class OrderViews:
     """What is shown of orders."""
 
@@ -68,6 +71,7 @@ class OrderViews:
             "shippingAddress": lambda info: _address(order),
             "lineItems": lines,
             "refunds": lambda info, first=None: [self.refund_view(order, refund) for refund in refunds[:first]],
+            "transactions": lambda info, first=None: self.transactions_of(order)[:first],
             "fulfillments": lambda info, first=None: [
                 self.fulfillment_view(order, row) for row in order.doc.get("fulfillments", [])[:first]
             ],
@@ -121,6 +125,31 @@ class OrderViews:
                 )
             )
         return refunds
+
+    def transactions_of(self, order: Order) -> list[Row]:
+        """One payment, and its refunds."""
+        payment: Row = {
+            "__typename": "OrderTransaction",
+            "id": gid("OrderTransaction", order.id),
+            "kind": "SALE",
+            "status": "SUCCESS",
+            "gateway": GATEWAY,
+            "amountSet": self.shop.bag(order.total_minor),
+            "parentTransaction": None,
+            "createdAt": stamp(order.placed_ms),
+        }
+        back = [
+            {
+                **payment,
+                "id": gid("OrderTransaction", refund.id),
+                "kind": "REFUND",
+                "amountSet": self.shop.bag(refund.amount_minor),
+                "parentTransaction": payment,
+                "createdAt": stamp(refund.created_ms),
+            }
+            for refund in self.refunds_of(order)
+        ]
+        return [payment, *back]
 
     def refund_view(self, order: Order, refund: Refund) -> Row:
         parts = [part for line in order.lines for part in parts_of(order, refund, line)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from flipsync.sandbox.records import Line, Order
+from flipsync.sandbox.records import Line, Order, Refund
 from flipsync.sandbox.shopify import search
-from flipsync.sandbox.shopify.order_views import OrderViews, fulfilled
-from flipsync.sandbox.shopify.shop import InputRefused, Row, keyed_page, number
+from flipsync.sandbox.shopify.inventory import required_key, seen
+from flipsync.sandbox.shopify.order_views import GATEWAY, OrderViews, fulfilled
+from flipsync.sandbox.shopify.shop import InputRefused, Row, gid, keyed_page, number
 
 _SORTS: dict[str, Callable[[Order], int]] = {
     "UPDATED_AT": lambda order: order.modified_ms,
@@ -81,6 +83,42 @@ class Orders(OrderViews):
                 if refund.id == wanted:
                     return self.refund_view(order, refund)
         return None
+
+    def give_back(self, info: Any, input: Row) -> Row:
+        """`refundCreate`: what the transactions say, once for each key; lines go back on the shelf as they say."""
+        key = required_key(info)
+        order = self._order(number(input["orderId"], "Order"))
+        if order is None:
+            raise InputRefused("", ("orderId",), "Order does not exist")
+        keys: dict[str, int] = order.doc.setdefault("refund_keys", {})
+        if key not in keys:
+            keys[key] = self._give(order, input).id
+            self.books.save_order(order)
+        seen(self.books, key, "refundCreate", input)  # refuses a key of another request
+        given = next(each for each in order.refunds if each.id == keys[key])
+        return {"order": self.view(order), "refund": self.refund_view(order, given), "userErrors": []}
+
+    def _give(self, order: Order, wanted: Row) -> Refund:
+        parts = wanted.get("transactions") or []
+        payment = gid("OrderTransaction", order.id)
+        if any((part["kind"], part.get("parentId"), part["gateway"]) != ("REFUND", payment, GATEWAY) for part in parts):
+            raise InputRefused("", ("transactions",), "Transaction is not a refund of a payment of this order")
+        amount = sum(round(Decimal(part["amount"]) * 100) for part in parts)
+        if order.status == "cancelled" or not 0 < amount <= order.total_minor - order.refunded_minor:
+            raise InputRefused("", ("transactions",), "Refund amount cannot be greater than the available amount")
+        lines: dict[int, tuple[int, int]] = {}
+        for row in wanted.get("refundLineItems") or ():
+            line = next((each for each in order.lines if gid("LineItem", each.id) == row["lineItemId"]), None)
+            if line is None or not 0 < row["quantity"] <= line.quantity - line.restocked:
+                raise InputRefused("", ("refundLineItems",), "Quantity cannot refund more items than were purchased")
+            if row.get("restockType") != "NO_RESTOCK":
+                if row.get("locationId") != self.shop.home:
+                    raise InputRefused("", ("refundLineItems",), "Location is required to restock")
+                lines[line.id] = (row["quantity"], 0)
+        refund = self.shop.orders.refund(order, lines, amount, wanted.get("note") or "", restock=True)
+        if order.refunded_minor >= order.total_minor:
+            order.status = "refunded"
+        return refund
 
     # Fulfilment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,11 +19,11 @@ OPEN = ("asked", "unknown")
 
 @dataclass(frozen=True)
 class RefundedOrder:
-    """An order as far as a refund needs it: what it is about, and the refunds of it that are in the books."""
+    """An order as far as a refund needs it: `booked` are its refunds in the books, and since when they are there."""
 
     order: Order
     vendor: str
-    booked: frozenset[str]
+    booked: Mapping[str, datetime]
     given_minor: int
 
 
@@ -39,14 +39,16 @@ async def order_with_refunds(session: AsyncSession, order_id: UUID) -> RefundedO
     if row is None:
         return None
     refunds = (
-        await session.execute(select(Refund.external_id, Refund.amount_minor).where(Refund.order_id == order_id))
+        await session.execute(
+            select(Refund.external_id, Refund.amount_minor, Refund.created_at).where(Refund.order_id == order_id)
+        )
     ).all()
-    booked = frozenset(each.external_id for each in refunds)
+    booked = {each.external_id: each.created_at for each in refunds}
     promised = await session.scalar(
         select(func.coalesce(func.sum(RefundRequest.amount_minor), 0)).where(
             RefundRequest.order_id == order_id,
             RefundRequest.state != "refused",
-            or_(RefundRequest.external_id.is_(None), RefundRequest.external_id.not_in(booked)),
+            or_(RefundRequest.external_id.is_(None), RefundRequest.external_id.not_in(list(booked))),
         )
     )
     return RefundedOrder(row[0], row[1], booked, sum(each.amount_minor for each in refunds) + int(promised or 0))
@@ -107,3 +109,14 @@ async def mark_sent(unit: UnitOfWork, request_id: UUID, effect: ClaimedEffect, a
         .execution_options(synchronize_session=False)
     )
     return changed is not None
+
+
+async def note_answer(unit: UnitOfWork, request_id: UUID, effect: ClaimedEffect, external_id: str) -> None:
+    """Keep the channel's id of a refund that it took and does not show yet."""
+    ours = select(Effect.id).where(Effect.id == effect.id, Effect.epoch == effect.epoch, Effect.state == "leased")
+    await unit.session.execute(
+        update(RefundRequest)
+        .where(RefundRequest.id == request_id, RefundRequest.state == "asked", ours.exists())
+        .values(external_id=external_id, updated_at=unit.now)
+        .execution_options(synchronize_session=False)
+    )

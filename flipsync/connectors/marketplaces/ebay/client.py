@@ -50,6 +50,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     TakenIn,
     Vendor,
@@ -71,6 +72,8 @@ class EbayConnector(MarketplaceConnector):
         rival_offers=True,
         webhooks=True,
         webhook_keys=True,
+        refunds="amount",
+        refund_restocks=False,
         bulk_quantity=BULK,
         groups=True,
     )
@@ -194,6 +197,10 @@ class EbayConnector(MarketplaceConnector):
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         return await self._orders.ship(order_external_id, carrier, tracking_number)
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        self._require_currency(wish.amount)
+        return await self._orders.give_back(wish.order_external_id, wish)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return [rival async for rival in self._rivals.of(skus)]

@@ -10,11 +10,13 @@ from flipsync.connectors.marketplaces.ebay.api import EbayApi, nothing, segment
 from flipsync.connectors.marketplaces.ebay.pages import walk
 from flipsync.connectors.marketplaces.ebay.writing import begun
 from flipsync.connectors.request import Params
-from flipsync.domain.channel import ChannelOrder
+from flipsync.domain.channel import ChannelOrder, RefundOrder
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 
 _ORDER = "/sell/fulfillment/v1/order"
 _PAGE = "200"
+_REASON = "OTHER_ADJUSTMENT"
+_SIGNED_SITES = frozenset(f"EBAY_{code}" for code in ("AT", "BE", "DE", "ES", "FR", "GB", "IE", "IT", "NL", "PL"))
 #: eBay's clock is behind ours: nothing can have changed since
 _IN_THE_FUTURE = "30850"
 #: with it, taxes that eBay collects are part of the totals
@@ -82,3 +84,26 @@ class Orders:
         if after is None:
             raise OutcomeUnknown("eBay does not know the order that was just shipped")
         return after
+
+    async def give_back(self, order_id: str, wish: RefundOrder) -> str:
+        """eBay works it off in its own time and shows neither our reference nor the comment again.
+
+        Calls for sellers in the EU and the UK want a digital signature (developer.ebay.com, "Digital Signatures for
+        APIs"), which is not made here.
+        """
+        if self._api.site.id in _SIGNED_SITES:
+            raise Rejected(
+                f"eBay takes refunds on {self._api.site.id} with a digital signature only, and FlipSync makes none",
+                vendor_code="signature",
+                hint="give it back on eBay's own page: it is booked when eBay tells of it",
+            )
+        body = {
+            "reasonForRefund": _REASON,
+            "comment": wish.words[:100],
+            "orderLevelRefundAmount": {"value": wish.amount.plain(), "currency": wish.amount.currency},
+        }
+        path = f"{_ORDER}/{segment(order_id)}/issue_refund"
+        given = await self._api.call("POST", path, wire_orders.Refund.model_validate, limits.FULFILLMENT, body=body)
+        if given.refund_status == "FAILED":
+            raise Rejected("eBay says that the refund failed", vendor_code="FAILED")
+        return given.refund_id

@@ -35,6 +35,7 @@ from flipsync.domain.channel import (
     ChannelOrder,
     ListingState,
     Offer,
+    RefundOrder,
     RivalOffer,
     Vendor,
     WebhookNotice,
@@ -54,6 +55,7 @@ class ShopifyConnector(MarketplaceConnector):
         create_once="lookup",
         rival_offers=False,
         webhooks=True,
+        refunds="key",
         bulk_quantity=MOST_AT_ONCE,
         groups=True,
     )
@@ -157,6 +159,12 @@ class ShopifyConnector(MarketplaceConnector):
         return order_mapping.order(
             await orders.ship(self._api, order_external_id, carrier, tracking_number, notify=notify)
         )
+
+    async def issue_refund(self, wish: RefundOrder, key: str) -> str:
+        """The app needs the scope write_orders."""
+        self._require_currency(wish.amount)
+        notify = self.config.options.get("notify_customer", "true").lower() != "false"
+        return await orders.give_back(self._api, wish, key, notify=notify, location=self._places.location)
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return []  # a shop of one's own has no other sellers

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.consent import Consent, ConsentForged, Credentials
-from flipsync.connectors.marketplaces.shopify.probe import READ_SCOPES, SHOWING_SCOPES, WRITE_SCOPES
+from flipsync.connectors.marketplaces.shopify.probe import READ_SCOPES, REFUND_SCOPES, SHOWING_SCOPES, WRITE_SCOPES
 from flipsync.domain.channel import Vendor
 
 #: What Shopify's documents say a shop's name looks like.
@@ -28,7 +28,7 @@ class ShopifyConsent(Consent):
     vendor: ClassVar[Vendor] = "shopify"
     page = "/admin/oauth/authorize"
     token = "/admin/oauth/access_token"  # noqa: S105 - a path
-    scopes = (*READ_SCOPES, "read_locations", *WRITE_SCOPES, *SHOWING_SCOPES)
+    scopes = (*READ_SCOPES, "read_locations", *WRITE_SCOPES, *REFUND_SCOPES, *SHOWING_SCOPES)
     scope_separator = ","
     page_parameters: ClassVar[Mapping[str, str]] = {}
     token_parameters: ClassVar[Mapping[str, str]] = {"expiring": "1"}

@@ -23,7 +23,7 @@ fragment OrderLine on LineItem {
   taxLines { priceSet { shopMoney { amount } } }
   variant { id }
 }
-fragment RefundHead on Refund { id createdAt totalRefundedSet { shopMoney { amount } } }
+fragment RefundHead on Refund { id createdAt note totalRefundedSet { shopMoney { amount } } }
 fragment RefundLine on RefundLineItem { quantity restockType lineItem { id } }
 """
 
@@ -70,7 +70,7 @@ REFUND = Document(
     "refund",
     """query ReadRefund($id: ID!, $after: String) {
   refund(id: $id) {
-    id createdAt totalRefundedSet { shopMoney { amount } }
+    id createdAt note totalRefundedSet { shopMoney { amount } }
     refundLineItems(first: 100, after: $after) {
       nodes { quantity restockType lineItem { id } } pageInfo { hasNextPage endCursor }
     }
@@ -97,6 +97,29 @@ FULFILL = Document(
     "fulfillmentCreate",
     """mutation Fulfill($fulfillment: FulfillmentInput!) {
   fulfillmentCreate(fulfillment: $fulfillment) { fulfillment { id status } userErrors { field message } }
+}""",
+    cost=12,
+    writes=True,
+)
+#: what was paid, and what of it was given back
+PAYMENTS = Document(
+    "Payments",
+    "order",
+    """query Payments($id: ID!) {
+  order(id: $id) {
+    id
+    transactions(first: 50) {
+      id kind status gateway amountSet { shopMoney { amount } } parentTransaction { id }
+    }
+  }
+}""",
+    cost=201,
+)
+GIVE_BACK = Document(
+    "GiveBack",
+    "refundCreate",
+    """mutation GiveBack($input: RefundInput!, $key: String!) {
+  refundCreate(input: $input) @idempotent(key: $key) { refund { id } userErrors { field message } }
 }""",
     cost=12,
     writes=True,

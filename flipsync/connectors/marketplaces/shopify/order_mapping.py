@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import mapping
 from flipsync.connectors.marketplaces.shopify import order_wire as wire
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, OrderStatus
+from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
 
 _UNPAID = frozenset({"PENDING", "AUTHORIZED", "PARTIALLY_PAID"})
 _UNPAYABLE = frozenset({"EXPIRED", "VOIDED"})
@@ -74,6 +77,32 @@ def restocked(row: wire.Refund) -> dict[str, int]:
     return found
 
 
+def give_back(row: wire.Payments, amount: Money) -> list[dict[str, Any]]:
+    """Refunds of payments that make up the amount, first payment first. Raises Rejected when less is left of them."""
+    done = [each for each in row.transactions if each.status in ("SUCCESS", "PENDING")]
+    left, parts = amount.decimal(), []
+    for payment in done:
+        if payment.kind not in ("SALE", "CAPTURE"):
+            continue
+        given = [each for each in done if each.kind == "REFUND" and each.parent_transaction is not None]
+        back = sum((each.amount_set.value for each in given if each.parent_transaction.id == payment.id), Decimal(0))
+        part = min(left, payment.amount_set.value - back)
+        if part > 0:
+            left -= part
+            parts.append(
+                {
+                    "orderId": row.id,
+                    "parentId": payment.id,
+                    "amount": Money.from_decimal(part, amount.currency).plain(),
+                    "gateway": payment.gateway,
+                    "kind": "REFUND",
+                }
+            )
+    if left > 0:
+        raise Rejected("the order's payments do not have that much left to give back", vendor_code="amount")
+    return parts
+
+
 def order(row: wire.Order) -> ChannelOrder:
     """The whole order in the shop's currency. Raises ValueError.
 
@@ -109,6 +138,7 @@ def order(row: wire.Order) -> ChannelOrder:
                 amount=mapping.money(refund.total_refunded_set.value, currency),
                 restocked=restocked(refund),
                 created_at=(refund.created_at or row.updated_at).astimezone(UTC),
+                reference=refund.note,
             )
             for refund in refunds
         ),

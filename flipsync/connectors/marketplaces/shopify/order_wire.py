@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from pydantic import AwareDatetime, Field
 
-from flipsync.connectors.marketplaces.shopify.wire import Connection, ItemRef, Text, Wire
+from flipsync.connectors.marketplaces.shopify.wire import Connection, ItemRef, Payload, Text, Wire
 
 
 class Amount(Wire):
@@ -53,6 +53,7 @@ class RefundLine(Wire):
 class Refund(Wire):
     id: str
     created_at: AwareDatetime | None = None
+    note: Text = ""
     total_refunded_set: MoneyBag
     refund_line_items: Connection[RefundLine]
 
@@ -114,3 +115,23 @@ class ShippableOrder(Wire):
     cancelled_at: datetime | None = None
     display_fulfillment_status: Text = ""
     fulfillment_orders: Connection[FulfillmentOrder]
+
+
+class Transaction(Wire):
+    """Money that moved for an order; a refund names the payment it is of."""
+
+    id: str
+    kind: str
+    status: str
+    gateway: Text = ""
+    amount_set: MoneyBag
+    parent_transaction: ItemRef | None = None
+
+
+class Payments(Wire):
+    id: str
+    transactions: list[Transaction]
+
+
+class RefundGiven(Payload):
+    refund: ItemRef | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from flipsync.connectors.marketplaces.shopify import order_documents as document
 from flipsync.connectors.marketplaces.shopify import order_wire as shapes
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import after_a_write
+from flipsync.domain.channel import RefundOrder
 from flipsync.domain.errors import Rejected, Retryable
 
 _CAN_SHIP = "CREATE_FULFILLMENT"
@@ -115,6 +116,36 @@ async def ship(api: AdminApi, order_id: str, carrier: str, tracking_number: str,
         if whole is None:
             raise Retryable("the order is not shown any more")
     return whole
+
+
+async def give_back(
+    api: AdminApi, wish: RefundOrder, key: str, *, notify: bool, location: Callable[[], Awaitable[str]]
+) -> str:
+    """Give money back to where it came from, payment by payment. Shopify remembers `key`."""
+    known = mapping.is_gid(wish.order_external_id, "Order")
+    row = await api.read(documents.PAYMENTS, _payments_or_none, {"id": wish.order_external_id}) if known else None
+    if row is None:
+        raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+    lines = []
+    if wish.restock:
+        place = await location()
+        lines = [
+            {"lineItemId": line, "quantity": units, "restockType": "RETURN", "locationId": place}
+            for line, units in wish.units.items()
+        ]
+    body = {
+        "orderId": row.id,
+        "note": wish.words,
+        "notify": notify,
+        "transactions": order_mapping.give_back(row, wish.amount),
+        **({"refundLineItems": lines} if lines else {}),
+    }
+    given = await api.write(documents.GIVE_BACK, shapes.RefundGiven, {"input": body, "key": key})
+    return "" if given.refund is None else given.refund.id
+
+
+def _payments_or_none(data: Any) -> shapes.Payments | None:
+    return None if data is None else shapes.Payments.model_validate(data)
 
 
 def _can_ship(part: shapes.FulfillmentOrder) -> bool:

@@ -14,6 +14,8 @@ from flipsync.domain.errors import InvalidInput, Rejected
 
 READ_SCOPES = ("read_products", "read_inventory", "read_orders", "read_merchant_managed_fulfillment_orders")
 WRITE_SCOPES = ("write_products", "write_inventory", "write_merchant_managed_fulfillment_orders")
+#: Without it, no money can be given back from here.
+REFUND_SCOPES = ("write_orders",)
 #: Without these, products are on sale only where the merchant publishes them, and variations cannot be ended alone.
 SHOWING_SCOPES = ("read_publications", "write_publications")
 
