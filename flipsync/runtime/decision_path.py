@@ -7,6 +7,7 @@ or not at all.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from datetime import timedelta
 from typing import Any, cast
@@ -22,7 +23,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, hand_edits, orders, stock
+from flipsync.services import accounts, adopting, hand_edits, model_registry, orders, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -204,6 +205,15 @@ class DecisionPath:
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
                 ctx.services.accounts.forget()
+            case c.TrainPolicy():
+                requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
+                await requests.request(
+                    unit, command.name, seed=command.seed, samples=command.samples, cause=command.cause
+                )
+            case c.PromotePolicy():
+                await model_registry.promote(unit, str(command.policy_id), to=command.to, reason=command.reason)
+            case c.RollBackPolicy():
+                await model_registry.roll_back(unit, command.name, command.reason)
             case c.ResumeAccount():
                 await accounts.resume_account(unit, command.account_id)
                 ctx.services.accounts.forget()

@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Estimate, Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.learning.protocol import Interval
@@ -86,6 +87,21 @@ def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> Peekab
             test.observe(beyond / share if here else -beyond / (1 - share))
         usual[row.listing_id] = (total + rate, count + 1)
     return test
+
+
+def drifted(found: list[ChoiceRow]) -> bool:
+    """Whether what listings earn has moved (ADWIN), each against what it usually earned before."""
+    watch, usual, moved = Adwin(delta=0.001), dict[UUID, tuple[float, float, int]](), False
+    for row in found:
+        rate = row.profit_minor / max(row.hours, 1e-6)
+        total, squares, count = usual.get(row.listing_id, (0.0, 0.0, 0))
+        if count >= 10:
+            mean = total / count
+            spread = max((squares / count - mean**2) ** 0.5, 1e-9)
+            moved |= watch.update(float(np.clip((rate - mean) / spread, -3, 3)))
+        else:  # what is usual is what it was at first: a mean that follows would hide a move
+            usual[row.listing_id] = (total + rate, squares + rate**2, count + 1)
+    return moved
 
 
 async def blocks(session: AsyncSession, now: datetime) -> list[ChoiceRow]:

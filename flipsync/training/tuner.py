@@ -119,8 +119,8 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
     random.seed(study.seed)  # Tune's schedulers draw from these
     np.random.seed(study.seed % 2**32)
     pbt = problem.scheduler == "pbt"
-    todo = [trial for trial in study.wanted() if not (pbt and trial.ended)]
-    if not todo:
+    unended = [trial for trial in study.wanted() if not (pbt and trial.ended)]
+    if not unended:
         return
     points = [
         {
@@ -132,7 +132,7 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
             "memory": trial.memory,
             "closed": bool(trial.ended),
         }
-        for trial in todo
+        for trial in unended
     ]
     tuner = tune.Tuner(
         tune.with_resources(Member, {"cpu": 1}),

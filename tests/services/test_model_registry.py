@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from agents.market.pricing import PricingAgent
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.learning.policies import SeasonPrice
@@ -68,7 +68,7 @@ async def stages(shop: Shop) -> dict[str, str]:
 async def test_a_policy_looks_on_before_it_acts_and_acts_on_a_part_first(shop: Shop) -> None:
     kept = await keep(shop, rule(min_gain=0.01))
     async with shop.unit() as unit:
-        with pytest.raises(InvalidInput, match="next stage is shadow"):
+        with pytest.raises(Conflict, match="next stage is shadow"):
             await registry.promote(unit, kept, to="live")
     await promote(shop, kept, "shadow", "canary")
     async with shop.unit() as unit:

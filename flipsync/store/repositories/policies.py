@@ -65,6 +65,13 @@ async def active(session: AsyncSession, name: str, *, lock: bool = False) -> dic
     return {row.stage: row for row in rows}
 
 
+async def newest_learned(session: AsyncSession, name: str) -> PolicyVersion | None:
+    """The newest policy of a name, when it is a candidate that beat its baseline; older ones had their time."""
+    query = select(PolicyVersion).where(PolicyVersion.name == name).order_by(PolicyVersion.id.desc()).limit(1)
+    row = (await session.execute(query)).scalar_one_or_none()
+    return row if row is not None and row.stage == "candidate" and row.scores.get("learned") else None
+
+
 async def set_stage(
     session: AsyncSession,
     tenant_id: UUID,
