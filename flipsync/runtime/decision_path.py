@@ -85,7 +85,7 @@ class DecisionPath:
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
-        if decision.choices:
+        if decision.choices and not above:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id

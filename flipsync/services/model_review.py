@@ -59,7 +59,8 @@ class ModelDesk:
 
     async def review(self, name: str) -> Review:
         """Numbers are looked at only where a policy is in play."""
-        choices = (await self._profile()).settings.pricing
+        tenant = await self._profile()
+        choices = tenant.settings.pricing
         acting = await rows.active(self._session, name)
         last, count = await experiment_rows.history(self._session, name)
         training = await experiment_rows.running(self._session, name)
@@ -68,7 +69,7 @@ class ModelDesk:
         if acting:
             from flipsync.services import policy_outcomes  # numpy and scipy: not for a house without policies
 
-            found = await policy_outcomes.blocks(self._session, self._now)
+            found = await policy_outcomes.blocks(self._session, tenant.id, self._now)
             if "canary" in acting:
                 test = policy_outcomes.canary_test(found, acting["canary"].id, choices.canary_bps / BPS)
                 told = test.interval()

@@ -7,7 +7,8 @@ often as one likes. Where exploration is on, what a shadow would have earned fol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,8 +21,10 @@ from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.learning.protocol import Interval
 from flipsync.services.model_checks import Check
 from flipsync.services.policy_choice import RUNGS
-from flipsync.services.pricing.fees import BPS
-from flipsync.services.tenant_settings import profile
+from flipsync.services.pricing.economics import UnitEconomics
+from flipsync.services.pricing.fees import BPS, FeeTerm
+from flipsync.services.quotes import fee_schedule
+from flipsync.services.tenant_settings import PricingChoices, profile
 from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import policies as rows
 from flipsync.store.repositories.policies import ChoiceRow
@@ -104,14 +107,36 @@ def drifted(found: list[ChoiceRow]) -> bool:
     return moved
 
 
-async def blocks(session: AsyncSession, now: datetime) -> list[ChoiceRow]:
-    """Blocks of the window up to `now`, oldest first."""
-    return await rows.outcomes(session, since=now - WINDOW, now=now)
+async def blocks(session: AsyncSession, tenant_id: UUID, now: datetime) -> list[ChoiceRow]:
+    """Blocks of the window up to `now`, oldest first, with profit after the channel's fees and shipping."""
+    choices = (await profile(session, tenant_id)).settings.pricing
+    found = await rows.outcomes(session, since=now - WINDOW, now=now)
+    terms = {}
+    for place in {(row.vendor, row.currency) for row in found}:
+        fees = fee_schedule(*place, choices)
+        terms[place] = fees.terms(now) if fees is not None else ()
+    return [replace(row, profit_minor=_net(row, terms[row.vendor, row.currency], choices)) for row in found]
+
+
+def _net(row: ChoiceRow, terms: Sequence[FeeTerm], choices: PricingChoices) -> float:
+    """What the block's units earned, each at their mean price."""
+    if not row.units:
+        return 0.0
+    economics = UnitEconomics(
+        terms=terms,
+        unit_cost=row.unit_cost_minor,
+        shipping_cost=choices.shipping_cost_minor,
+        shipping_charged=choices.shipping_charged_minor,
+        tax_bps=choices.tax_bps,
+        min_margin=0,
+        margin_bps=0,
+    )
+    return float(economics.net(round(row.revenue_minor / row.units)) * row.units)
 
 
 async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What outcomes say before a policy acts on a share of the listings, or on all."""
-    found = await blocks(unit.session, unit.now)
+    found = await blocks(unit.session, unit.tenant_id, unit.now)
     if target == "canary":
         return [_looked_on(off_policy(found, row.id))]
     choices = (await profile(unit.session, unit.tenant_id)).settings.pricing

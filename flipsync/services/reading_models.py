@@ -153,7 +153,7 @@ async def _outcomes(
         return None, None
     from flipsync.services import policy_outcomes  # numpy and scipy: only for whoever asks for outcomes
 
-    blocks = await policy_outcomes.blocks(session, now)
+    blocks = await policy_outcomes.blocks(session, row.tenant_id, now)
     if row.stage == "shadow":
         told = policy_outcomes.off_policy(blocks, row.id)
         return (_off_policy(told) if told else None), None

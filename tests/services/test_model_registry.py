@@ -24,6 +24,7 @@ from flipsync.services import orders
 from flipsync.services.desk import Services
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_limits import lawful
+from flipsync.services.policy_outcomes import blocks as blocks_of
 from flipsync.services.policy_outcomes import canary_test, off_policy
 from flipsync.services.reading_models import model_of
 from flipsync.store import models as m
@@ -205,7 +206,13 @@ async def test_sales_are_joined_to_the_choice_that_stood_when_they_were_made(sho
         await unit.session.execute(text("UPDATE customer_order SET placed_at = :at"), {"at": now - timedelta(hours=4)})
     async with shop.store.reader(shop.tenant_id) as session:
         found = await rows.outcomes(session, since=now - timedelta(days=1), now=now)
-    assert [(round(float(row.hours), 3), int(row.profit_minor)) for row in found] == [(3.0, 2 * 1999), (2.0, 0)]
+        net = await blocks_of(session, shop.tenant_id, now)
+    assert [(round(row.hours, 3), row.units, row.profit_minor) for row in found] == [
+        (3.0, 2, 2 * 1999.0),
+        (2.0, 0, 0.0),
+    ]
+    # 12 % of 29.99, and 4.50 for the parcel
+    assert [row.profit_minor for row in net] == [2 * (1999.0 - 360.0 - 450.0), 0.0]
 
 
 def blocks(n: int, *, canary: UUID, lift: float, share: float = 0.2, seed: int = 0) -> list[ChoiceRow]:
