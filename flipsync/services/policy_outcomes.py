@@ -62,7 +62,7 @@ def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
     action = np.array([row.rung for row in seen], dtype=np.int64)
     log = Log(action, np.array([row.chance for row in seen], dtype=np.float64), reward)
     wants = np.zeros((len(seen), RUNGS))
-    wants[np.arange(len(seen)), [row.shadow_rung for row in seen]] = 1.0
+    wants[np.arange(len(seen)), np.array([row.shadow_rung for row in seen], dtype=np.int64)] = 1.0
     if not log.weights(wants).any():
         return None
     taken = [reward[action == rung] for rung in range(RUNGS)]

@@ -72,10 +72,10 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.whole_system(2)
 def test_the_same_call_trains_a_population_on_the_running_system(whole_system: WholeSystem) -> None:
-    told = command(whole_system.home, "train", "moving-demand", "--samples", "6", "--judged", "20", "--address", "auto")
-    assert told["trials"] == 6 and told["learned"] and told["difference"][1] > 0
+    told = command(whole_system.home, "train", "moving-demand", "--samples", "4", "--judged", "20", "--address", "auto")
+    assert told["trials"] == 4 and told["learned"] and told["difference"][1] > 0
     experiment = command(whole_system.home, "models", "experiment", told["experiment_id"])
-    assert [len(trial["scores"]) for trial in experiment["trials"]] == [8] * 6, "a population goes on together"
+    assert [len(trial["scores"]) for trial in experiment["trials"]] == [8] * 4, "a population goes on together"
 
 
 @pytest.mark.slow
