@@ -69,7 +69,7 @@ class ModelDesk:
         if acting:
             from flipsync.services import policy_outcomes  # numpy and scipy: not for a house without policies
 
-            found = await policy_outcomes.blocks(self._session, tenant.id, self._now)
+            found = await policy_outcomes.stretches(self._session, tenant.id, self._now)
             if "canary" in acting:
                 test = policy_outcomes.canary_test(found, acting["canary"].id, choices.canary_bps / BPS)
                 told = test.interval()
