@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.executive.executive import ExecutiveAgent
+from agents.executive.reinforcement_learning import ReinforcementLearningAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
@@ -23,6 +24,7 @@ from flipsync.runtime.agent import Agent
 
 ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
+    ReinforcementLearningAgent,
     MarketAgent,
     BaseMarketAgent,
     AmazonAgent,

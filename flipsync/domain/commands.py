@@ -370,3 +370,38 @@ class ResumeAccount(InternalCommand):
 
     def subject(self) -> tuple[str, UUID]:
         return ("account", self.account_id)
+
+
+class TrainPolicy(InternalCommand):
+    """Search for a better policy; `seed` differs from that of earlier searches."""
+
+    tenant_id: UUID
+    name: str
+    samples: int
+    seed: int
+    cause: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class PromotePolicy(InternalCommand):
+    """Move a policy one stage on. The registry checks what has to hold; what fails a check stays where it is."""
+
+    policy_id: UUID
+    to: Literal["shadow", "canary", "live"]
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("policy", self.policy_id)
+
+
+class RollBackPolicy(InternalCommand):
+    """Take back the canary, else the live policy; what was live before decides again."""
+
+    policy_id: UUID
+    name: str
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("policy", self.policy_id)

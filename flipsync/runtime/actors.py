@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 
 from flipsync.runtime.assembly import Assembly
+from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.scheduler import Scheduler
+from flipsync.runtime.trainer import TRAINER, Trainer
 from flipsync.settings import Cadence, RuntimeSettings, from_environment
 from flipsync.store.repositories import tasks as task_rows
 
@@ -82,7 +84,8 @@ class Supervisor(Host):
         slots = [f"effects-{index}" for index in range(self._settings.effect_workers)]
         watched += [self._watch(assembly, EffectActor, slot, slot) for slot in slots]
         scheduler = Scheduler(assembly.store, Cadence(), self._settings.speed())
-        await asyncio.gather(*watched, scheduler.run())
+        trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
+        await asyncio.gather(*watched, scheduler.run(), trainer.run())
 
     async def _watch(self, assembly: Assembly, kind: type[Host], name: str, argument: str) -> None:
         pause = _RESTART_PAUSE[0]

@@ -7,6 +7,7 @@ or not at all.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from datetime import timedelta
 from typing import Any, cast
@@ -22,7 +23,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, channel_pace, hand_edits, money_out, orders, stock
+from flipsync.services import accounts, adopting, channel_pace, hand_edits, model_registry, money_out, orders, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -84,7 +85,7 @@ class DecisionPath:
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
-        if decision.choices:
+        if decision.choices and not above:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
@@ -208,6 +209,15 @@ class DecisionPath:
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
                 ctx.services.accounts.forget()
+            case c.TrainPolicy():
+                requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
+                await requests.request(
+                    unit, command.name, seed=command.seed, samples=command.samples, cause=command.cause
+                )
+            case c.PromotePolicy():
+                await model_registry.promote(unit, str(command.policy_id), to=command.to, reason=command.reason)
+            case c.RollBackPolicy():
+                await model_registry.roll_back(unit, command.name, command.reason)
             case c.ResumeAccount():
                 await accounts.resume_account(unit, command.account_id)
                 ctx.services.accounts.forget()

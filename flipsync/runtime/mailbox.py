@@ -62,16 +62,18 @@ class Mailbox:
         """What was rung for so far is about to be looked for: it was committed before it was told."""
         self._event.clear()
 
-    async def wait(self, seconds: float | None = None) -> None:
-        """Sleep until rung, at most `seconds` and at most the time between two looks."""
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Sleep until rung, at most `seconds` and at most the time between two looks; whether it was rung."""
         if self._task is None:
             self._task = asyncio.create_task(self._listen(), name="mailbox")
         limit = LOOK_SECONDS if self._connected else LOOK_WITHOUT_REDIS
         if seconds is not None:
             limit = min(limit, seconds)
+        rung = False
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), max(limit, 0.001))
+            rung = await asyncio.wait_for(self._event.wait(), max(limit, 0.001))
         self._event.clear()
+        return rung
 
     async def _listen(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
 from flipsync.services.channel_pace import Pace, paces, racing
+from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
@@ -292,6 +293,10 @@ class Services:
     @cached_property
     def accounts(self) -> AccountDesk:
         return AccountDesk(self)
+
+    @cached_property
+    def models(self) -> ModelDesk:
+        return ModelDesk(self.session, self.now, self.profile)
 
     @cached_property
     def pricing(self) -> PricingDesk:

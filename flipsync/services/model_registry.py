@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound
+from flipsync.domain.errors import Conflict, NotFound
 from flipsync.learning.policy import Policy
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.model_checks import Check
@@ -109,7 +109,7 @@ async def promote(
     if target is None:
         raise Conflict(f"policy {row.version} is live already")
     if to is not None and to != target:
-        raise InvalidInput(
+        raise Conflict(
             f"policy {row.version} is {row.stage}: the next stage is {target}, not {to}",
             hint="a policy looks on before it acts, and acts on a part before it acts on all",
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from flipsync.domain.decisions import PolicyChoice
@@ -110,13 +111,13 @@ def choose(
     if staged.plain and not choices.exploration_bps:
         return acting, quote, ()
 
-    def kept(version: Version, at: str, told: Quote, likely: float) -> PolicyChoice:
+    def kept(version: Version, at: Any, told: Quote, likely: float) -> PolicyChoice:
         best, current = told.best.amount_minor, request.current.amount_minor
         return PolicyChoice(
             policy_id=version.id,
             version=version.version,
             listing_id=listing_id,
-            role=at,  # type: ignore[arg-type]
+            role=at,
             rung=rung_of(best, current, request),
             chance=likely,
             price=told.best,

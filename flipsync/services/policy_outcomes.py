@@ -1,26 +1,31 @@
 """What policies' choices came to: decisions joined with sales, judged with intervals.
 
-A block is one choice that acted, with its listing's profit until the next, at most a day, by the hour. Where a canary
-acts, listings are drawn anew every few days, so canary against the rest is a randomised trial that may be looked at as
-often as one likes. Where exploration is on, what a shadow would have earned follows from the log by inverse propensity.
+A stretch is one choice that acted, with its listing's profit until the next, at most a day. What is drawn for a listing
+is drawn once a block of days (`policy_choice.BLOCK`), so evidence is counted by block: stretches of one are not
+independent. Canary against the rest is a randomised trial that may be looked at as often as one likes. With exploration
+on, what a shadow would have earned follows from the log by inverse propensity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Estimate, Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.learning.protocol import Interval
 from flipsync.services.model_checks import Check
-from flipsync.services.policy_choice import RUNGS
-from flipsync.services.pricing.fees import BPS
-from flipsync.services.tenant_settings import profile
+from flipsync.services.policy_choice import RUNGS, block_start
+from flipsync.services.pricing.economics import UnitEconomics
+from flipsync.services.pricing.fees import BPS, FeeTerm
+from flipsync.services.quotes import fee_schedule
+from flipsync.services.tenant_settings import PricingChoices, profile
 from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import policies as rows
 from flipsync.store.repositories.policies import ChoiceRow
@@ -48,9 +53,22 @@ class OffPolicy:
         return self.doubly_robust.effective_rows >= LEAST_ROWS and self.doubly_robust.value.low > self.acted.mean
 
 
+def gathered(found: list[ChoiceRow]) -> list[ChoiceRow]:
+    """Stretches put together to blocks, in the order they began: what was drawn at the beginning, what came of all."""
+    made: dict[tuple[object, ...], ChoiceRow] = {}
+    for row in found:
+        key = (row.listing_id, block_start(row.at), row.role, row.policy_id)
+        first = made.get(key)
+        if first is not None:
+            profit, hours = first.profit_minor + row.profit_minor, first.hours + row.hours
+            row = replace(first, profit_minor=profit, hours=hours)
+        made[key] = row
+    return list(made.values())
+
+
 def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
-    """From blocks in which that shadow looked on; None when the log shows too few of them, or no exploration."""
-    seen = [row for row in found if row.shadow_id == shadow_id and row.shadow_rung is not None]
+    """From the log in which that shadow looked on; None when the log shows too few of them, or no exploration."""
+    seen = [row for row in gathered(found) if row.shadow_id == shadow_id and row.shadow_rung is not None]
     explored = float(np.mean([row.chance < 1.0 for row in seen])) if seen else 0.0
     if len(seen) < LEAST_ROWS or explored == 0.0:
         return None
@@ -58,7 +76,7 @@ def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
     action = np.array([row.rung for row in seen], dtype=np.int64)
     log = Log(action, np.array([row.chance for row in seen], dtype=np.float64), reward)
     wants = np.zeros((len(seen), RUNGS))
-    wants[np.arange(len(seen)), [row.shadow_rung for row in seen]] = 1.0
+    wants[np.arange(len(seen)), np.array([row.shadow_rung for row in seen], dtype=np.int64)] = 1.0
     if not log.weights(wants).any():
         return None
     taken = [reward[action == rung] for rung in range(RUNGS)]
@@ -73,11 +91,14 @@ def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
 
 def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> PeekableTest:
     """Canary against the rest. Each block counts by the inverse of the chance it had to be where it was, less what its
-    listing usually earned before, which the draw knows nothing of."""
+    listing usually earned before, which the draw knows nothing of. Blocks that are not over do not count yet."""
     test = PeekableTest(tuned_for=300.0)
     usual: dict[UUID, tuple[float, int]] = {}
     began = min((row.at for row in found if row.policy_id == canary_id and row.role == "canary"), default=None)
-    for row in found:
+    open_since = block_start(found[-1].at) if found else None
+    for row in gathered(found):
+        if block_start(row.at) == open_since:
+            continue
         rate = row.profit_minor / max(row.hours, 1e-6)
         total, count = usual.get(row.listing_id, (0.0, 0))
         if began is not None and row.at >= began:
@@ -88,14 +109,51 @@ def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> Peekab
     return test
 
 
-async def blocks(session: AsyncSession, now: datetime) -> list[ChoiceRow]:
-    """Blocks of the window up to `now`, oldest first."""
-    return await rows.outcomes(session, since=now - WINDOW, now=now)
+def drifted(found: list[ChoiceRow]) -> bool:
+    """Whether what listings earn has moved (ADWIN), each against what it usually earned before."""
+    watch, usual, moved = Adwin(delta=0.001), dict[UUID, tuple[float, float, int]](), False
+    for row in found:
+        rate = row.profit_minor / max(row.hours, 1e-6)
+        total, squares, count = usual.get(row.listing_id, (0.0, 0.0, 0))
+        if count >= 10:
+            mean = total / count
+            spread = max((squares / count - mean**2) ** 0.5, 1e-9)
+            moved |= watch.update(float(np.clip((rate - mean) / spread, -3, 3)))
+        else:  # what is usual is what it was at first: a mean that follows would hide a move
+            usual[row.listing_id] = (total + rate, squares + rate**2, count + 1)
+    return moved
+
+
+async def stretches(session: AsyncSession, tenant_id: UUID, now: datetime) -> list[ChoiceRow]:
+    """Stretches of the window up to `now`, oldest first, with profit after the channel's fees and shipping."""
+    choices = (await profile(session, tenant_id)).settings.pricing
+    found = await rows.outcomes(session, since=now - WINDOW, now=now)
+    terms = {}
+    for place in {(row.vendor, row.currency) for row in found}:
+        fees = fee_schedule(*place, choices)
+        terms[place] = fees.terms(now) if fees is not None else ()
+    return [replace(row, profit_minor=_net(row, terms[row.vendor, row.currency], choices)) for row in found]
+
+
+def _net(row: ChoiceRow, terms: Sequence[FeeTerm], choices: PricingChoices) -> float:
+    """What the stretch's units earned, each at their mean price."""
+    if not row.units:
+        return 0.0
+    economics = UnitEconomics(
+        terms=terms,
+        unit_cost=row.unit_cost_minor,
+        shipping_cost=choices.shipping_cost_minor,
+        shipping_charged=choices.shipping_charged_minor,
+        tax_bps=choices.tax_bps,
+        min_margin=0,
+        margin_bps=0,
+    )
+    return float(economics.net(round(row.revenue_minor / row.units)) * row.units)
 
 
 async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What outcomes say before a policy acts on a share of the listings, or on all."""
-    found = await blocks(unit.session, unit.now)
+    found = await stretches(unit.session, unit.tenant_id, unit.now)
     if target == "canary":
         return [_looked_on(off_policy(found, row.id))]
     choices = (await profile(unit.session, unit.tenant_id)).settings.pricing

@@ -153,12 +153,12 @@ async def _outcomes(
         return None, None
     from flipsync.services import policy_outcomes  # numpy and scipy: only for whoever asks for outcomes
 
-    blocks = await policy_outcomes.blocks(session, now)
+    found = await policy_outcomes.stretches(session, row.tenant_id, now)
     if row.stage == "shadow":
-        told = policy_outcomes.off_policy(blocks, row.id)
+        told = policy_outcomes.off_policy(found, row.id)
         return (_off_policy(told) if told else None), None
     share = (await profile(session, row.tenant_id)).settings.pricing.canary_bps / BPS
-    test = policy_outcomes.canary_test(blocks, row.id, share)
+    test = policy_outcomes.canary_test(found, row.id, share)
     between = _estimate(test.interval()) if test.n >= test.least else None
     return None, CanaryView(blocks=test.n, difference=between, verdict=test.verdict())
 

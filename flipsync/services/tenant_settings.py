@@ -39,6 +39,9 @@ class PricingChoices(BaseModel):
         le=2_000,
         description="how often a price may differ from the best, to learn; 0: never",
     )
+    retrain_days: int = Field(
+        default=0, ge=0, le=365, description="search for a new price policy after so many days; 0: never by itself"
+    )
     canary_bps: int = Field(default=2_000, ge=500, le=5_000, description="share of the listings a canary policy prices")
 
 

@@ -137,6 +137,12 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"pause {label('account', command.account_id)}: {command.reason}"
         case c.ResumeAccount():
             return f"write to {label('account', command.account_id)} again"
+        case c.TrainPolicy():
+            return f"search for a better {command.name} policy: {command.cause}"
+        case c.PromotePolicy():
+            return f"move a policy on to {command.to}: {command.reason}"
+        case c.RollBackPolicy():
+            return f"take a {command.name} policy back: {command.reason}"
         case _:
             return spaced(type_name)
 

@@ -16,6 +16,10 @@ PROBLEMS: dict[str, type[Problem]] = {
     for each in (ShopPriceProblem, SeasonPriceProblem, MovingDemandProblem, SmoothOrderProblem, FadingDemandProblem)
 }
 
+#: what a score depends on
+_FOLDERS = ("learning", "services/pricing")
+_MODULES = ("services/learned_pricing.py", "training/problem.py", "training/drawn.py", "training/shops.py")
+
 
 def problem(name: str) -> Problem:
     """Raises NotFound for a problem that does not exist."""
@@ -28,7 +32,8 @@ def problem(name: str) -> Problem:
 def code_version() -> str:
     """Twelve hex digits over the source of everything a score depends on: simulators, learners, the price rule."""
     package = Path(__file__).resolve().parents[1]
-    sources = [path for part in ("learning", "training", "services/pricing") for path in (package / part).rglob("*.py")]
+    sources = [path for part in _FOLDERS for path in (package / part).rglob("*.py")]
+    sources += [package / part for part in _MODULES]
     digest = hashlib.sha256()
     for path in sorted(sources):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())

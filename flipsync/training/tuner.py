@@ -28,7 +28,7 @@ _REDUCTION = 2
 _MEMORY = "memory.json"
 
 
-class Member(tune.Trainable):  # type: ignore[misc]
+class Member(tune.Trainable):
     """A trial. What an earlier driver computed of it is told again, not computed."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -67,12 +67,13 @@ class Member(tune.Trainable):  # type: ignore[misc]
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, _MEMORY).write_text(json.dumps({"at": self.at, "memory": self.memory}), encoding="utf-8")
 
-    def load_checkpoint(self, checkpoint: str) -> None:
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """`checkpoint` is the folder that `save_checkpoint` wrote to."""
         told = json.loads(Path(checkpoint, _MEMORY).read_text(encoding="utf-8"))
         self.at, self.memory = int(told["at"]), told["memory"]
 
 
-class _Scribe(tune.Callback):  # type: ignore[misc]
+class _Scribe(tune.Callback):
     """Writes what trials tell into the books, before the scheduler acts on it."""
 
     def __init__(self, study: Study, report: Report) -> None:
@@ -119,8 +120,8 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
     random.seed(study.seed)  # Tune's schedulers draw from these
     np.random.seed(study.seed % 2**32)
     pbt = problem.scheduler == "pbt"
-    todo = [trial for trial in study.wanted() if not (pbt and trial.ended)]
-    if not todo:
+    unended = [trial for trial in study.wanted() if not (pbt and trial.ended)]
+    if not unended:
         return
     points = [
         {
@@ -132,8 +133,9 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
             "memory": trial.memory,
             "closed": bool(trial.ended),
         }
-        for trial in todo
+        for trial in unended
     ]
+    json_log: Any = JsonLoggerCallback  # untyped
     tuner = tune.Tuner(
         tune.with_resources(Member, {"cpu": 1}),
         param_space={"point": tune.grid_search(points)},
@@ -150,7 +152,7 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
             name=f"{study.experiment_id}-{study.steps_before}",
             storage_path=str(folder),
             verbose=0,
-            callbacks=[_Scribe(study, report), JsonLoggerCallback()],
+            callbacks=[_Scribe(study, report), json_log()],
             failure_config=tune.FailureConfig(max_failures=2),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=4),
         ),

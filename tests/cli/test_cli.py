@@ -49,6 +49,9 @@ def test_importing_twice_updates_instead_of_doubling(flipsync: Flipsync, tmp_pat
         (("why", "nothing-like-this"), "nothing is called"),
         (("user", "add", "x@example.com", "--role", "king"), "is not a role"),
         (("why", "A-1", "--tenant", "not-an-id"), "is not the id of a business"),
+        (("train", "shop-prices"), "there is no problem 'shop-prices' to train on"),
+        (("models", "show", "0123456789ab"), "there is no policy 0123456789ab"),
+        (("models", "rollback", "shop-price"), "the rule as shipped decides already"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_a_hint(flipsync: Flipsync, words: tuple[str, ...], said: str) -> None:

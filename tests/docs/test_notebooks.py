@@ -20,8 +20,7 @@ LONGEST_SECONDS = 120
 TOLD = {
     "01_explore_demand": "{**spreads, **totals, 'memory': best_memory, 'alarms': len(alarms)}",
     "02_train_a_pricing_policy": (
-        "{'trials': outcome.trials, 'steps': outcome.steps_now, 'learned': outcome.learned, 'low': low, "
-        "'lived': len(lived)}"
+        "{'trials': outcome['trials'], 'steps': outcome['steps_computed'], 'learned': outcome['learned'], 'low': low}"
     ),
     "03_evaluate_and_ship_a_policy": (
         "{'low': final.low, 'high': final.high, 'better': verdicts[9.0][0], 'worse': verdicts[-9.0][0], "
@@ -75,8 +74,8 @@ async def test_demand_is_explored(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_policy_is_trained(tmp_path: Path) -> None:
     told = await run("02_train_a_pricing_policy", tmp_path)
-    assert told["trials"] == 12 and 12 <= told["steps"] < 12 * 6, "ASHA stopped some"
-    assert told["learned"] == (told["low"] > 0) and told["lived"]
+    assert told["trials"] == 10 and 10 <= told["steps"] < 10 * 6, "ASHA stopped some"
+    assert told["learned"] == (told["low"] > 0)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,12 @@ from typing import Any
 
 import pytest
 from whole_system import ROOT, WholeSystem, new_users_environment
+
+from flipsync.domain.ids import new_id
+from flipsync.services.reading_models import experiment_of
+from flipsync.store.repositories import tenants
+from flipsync.system import open_books
+from flipsync.training.requests import request
 
 PROGRAM = [sys.executable, "-m", "flipsync.cli"]
 
@@ -32,7 +39,7 @@ def command(home: Path, *words: str) -> Any:
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> None:
-    words = ["train", "smooth-order", "--samples", "8", "--seed", "3", "--judged", "20"]
+    words = ["train", "smooth-order", "--samples", "6", "--seed", "3", "--judged", "20"]
     driver = subprocess.Popen(
         [*PROGRAM, *words, "--json"],
         cwd=ROOT,
@@ -44,7 +51,7 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
     )
     assert driver.stderr is not None
     begun, deadline = "", time.monotonic() + 120
-    while "1/8 trials" not in begun and time.monotonic() < deadline:
+    while "1/6 trials" not in begun and time.monotonic() < deadline:
         begun += driver.stderr.readline()
         assert driver.poll() is None, begun
     os.kill(driver.pid, signal.SIGKILL)
@@ -52,11 +59,11 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
 
     told = command(tmp_path, *words)
     assert told["steps_found"] > 0, "what was computed before the kill was found"
-    assert told["trials"] == 8 and told["difference"][1] > 0 and told["learned"]
+    assert told["trials"] == 6 and told["difference"][1] > 0 and told["learned"]
     experiment = command(tmp_path, "models", "experiment", told["experiment_id"])
     scores = [trial["scores"] for trial in experiment["trials"]]
-    assert [trial["number"] for trial in experiment["trials"]] == list(range(8)), "no trial twice"
-    assert sum(map(len, scores)) == told["steps_found"] + told["steps_computed"] <= 8 * 4, "no step twice"
+    assert [trial["number"] for trial in experiment["trials"]] == list(range(6)), "no trial twice"
+    assert sum(map(len, scores)) == told["steps_found"] + told["steps_computed"] <= 6 * 4, "no step twice"
     assert {trial["state"] for trial in experiment["trials"]} <= {"finished", "stopped"}
     (model,) = command(tmp_path, "models", "list")
     assert model["version"] == told["policy"]["version"] and model["experiment_id"] == told["experiment_id"]
@@ -65,7 +72,26 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.whole_system(2)
 def test_the_same_call_trains_a_population_on_the_running_system(whole_system: WholeSystem) -> None:
-    told = command(whole_system.home, "train", "moving-demand", "--samples", "6", "--judged", "20", "--address", "auto")
-    assert told["trials"] == 6 and told["learned"] and told["difference"][1] > 0
+    told = command(whole_system.home, "train", "moving-demand", "--samples", "4", "--judged", "20", "--address", "auto")
+    assert told["trials"] == 4 and told["learned"] and told["difference"][1] > 0
     experiment = command(whole_system.home, "models", "experiment", told["experiment_id"])
-    assert [len(trial["scores"]) for trial in experiment["trials"]] == [8] * 6, "a population goes on together"
+    assert [len(trial["scores"]) for trial in experiment["trials"]] == [8] * 4, "a population goes on together"
+
+
+@pytest.mark.slow
+@pytest.mark.whole_system(2)
+async def test_what_an_agent_asks_for_is_trained_beside_the_running_system(whole_system: WholeSystem) -> None:
+    with open_books(whole_system.home, {}) as store:
+        tenant_id = new_id()
+        async with store.unit(tenant_id) as unit:
+            await tenants.found(unit.session, tenant_id, "asks for a training")
+            asked = await request(unit, "fading-demand", seed=2, samples=6, cause="a test wants one")
+        deadline, told = time.monotonic() + 120, None
+        while (told is None or told.state == "running") and time.monotonic() < deadline:
+            await asyncio.sleep(1.0)
+            async with store.reader(tenant_id) as session:
+                told = await experiment_of(session, asked)
+        await store.aclose()
+    assert told is not None and told.state == "finished", told
+    assert [trial.number for trial in told.trials] == list(range(6)) and told.cause == "a test wants one"
+    assert set(told.result) >= {"difference", "policy_id", "learned"}

@@ -90,12 +90,22 @@ async def finish(
     )
 
 
-async def last_finished(session: AsyncSession, problem: str) -> datetime | None:
-    """When the newest experiment on a problem was finished."""
-    query = select(func.max(Experiment.finished_at)).where(Experiment.problem == problem)
-    return (await session.execute(query)).scalar_one_or_none()
+async def history(session: AsyncSession, problem: str) -> tuple[datetime | None, int]:
+    """When the newest experiment on a problem ended, and how many did."""
+    ended = Experiment.problem == problem, Experiment.state != "running"
+    query = select(func.max(Experiment.finished_at), func.count()).where(*ended)
+    last, count = (await session.execute(query)).one()
+    return last, int(count)
+
+
+async def asked_for(session: AsyncSession) -> Sequence[Experiment]:
+    """Unfinished ones that an agent asked for, oldest first; a command's own have no cause."""
+    query = select(Experiment).where(Experiment.state == "running", Experiment.cause != "").order_by(Experiment.id)
+    return (await session.execute(query)).scalars().all()
 
 
 async def running(session: AsyncSession, problem: str) -> bool:
-    query = select(Experiment.id).where(Experiment.problem == problem, Experiment.state == "running").limit(1)
+    """Whether one that an agent asked for is. A command that was killed may come back or not: nobody waits for it."""
+    asked = Experiment.problem == problem, Experiment.state == "running", Experiment.cause != ""
+    query = select(Experiment.id).where(*asked).limit(1)
     return (await session.execute(query)).first() is not None

@@ -65,6 +65,13 @@ async def active(session: AsyncSession, name: str, *, lock: bool = False) -> dic
     return {row.stage: row for row in rows}
 
 
+async def newest_learned(session: AsyncSession, name: str) -> PolicyVersion | None:
+    """The newest policy of a name, when it is a candidate that beat its baseline; older ones had their time."""
+    query = select(PolicyVersion).where(PolicyVersion.name == name).order_by(PolicyVersion.id.desc()).limit(1)
+    row = (await session.execute(query)).scalar_one_or_none()
+    return row if row is not None and row.stage == "candidate" and row.scores.get("learned") else None
+
+
 async def set_stage(
     session: AsyncSession,
     tenant_id: UUID,
@@ -111,7 +118,10 @@ async def add_choices(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> 
 
 @dataclass(frozen=True)
 class ChoiceRow:
-    """A choice with what its listing earned from it to the next one, at most a day: revenue less cost, minor units."""
+    """A choice with what its listing earned from it to the next one, at most a day: revenue less cost, minor units.
+
+    Fees are known to the services: they take `units` at their mean price, and what one cost.
+    """
 
     listing_id: UUID
     role: str
@@ -124,6 +134,11 @@ class ChoiceRow:
     #: what the shadow would have done then; None where none looked on
     shadow_rung: int | None
     shadow_id: UUID | None
+    vendor: str = ""
+    currency: str = ""
+    units: int = 0
+    revenue_minor: int = 0
+    unit_cost_minor: int = 0
 
 
 _OUTCOMES = text(
@@ -136,15 +151,19 @@ _OUTCOMES = text(
         SELECT acted.*, LEAST(until, at + interval '1 day') AS ends FROM acted
     )
     SELECT h.listing_id, h.role, h.policy_id, h.rung, h.chance, h.at,
-           EXTRACT(EPOCH FROM h.ends - h.at) / 3600.0 AS hours,
-           COALESCE(sold.profit, 0) AS profit_minor, s.rung AS shadow_rung, s.policy_id AS shadow_id
+           (EXTRACT(EPOCH FROM h.ends - h.at) / 3600.0)::float8 AS hours,
+           COALESCE(sold.revenue - sold.units * COALESCE(v.cost_minor, 0), 0)::float8 AS profit_minor,
+           s.rung AS shadow_rung, s.policy_id AS shadow_id, a.vendor, l.currency,
+           COALESCE(sold.units, 0)::bigint AS units, COALESCE(sold.revenue, 0)::bigint AS revenue_minor,
+           COALESCE(v.cost_minor, 0) AS unit_cost_minor
       FROM held h
       JOIN listing l ON l.id = h.listing_id
       JOIN variant v ON v.id = l.variant_id
+      JOIN marketplace_account a ON a.id = l.account_id
       LEFT JOIN policy_choice s
         ON s.decision_id = h.decision_id AND s.listing_id = h.listing_id AND s.role = 'shadow'
       LEFT JOIN LATERAL (
-           SELECT SUM(line.total_minor - line.quantity * COALESCE(v.cost_minor, 0)) AS profit
+           SELECT SUM(line.total_minor) AS revenue, SUM(line.quantity) AS units
              FROM order_line line
              JOIN customer_order o ON o.id = line.order_id
             WHERE line.listing_id = h.listing_id AND o.holds_stock AND line.quantity > 0
