@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import ConfirmShipment, MarkOrderReady, ReserveStock
+from flipsync.domain.commands import CancelByHand, ConfirmShipment, HandOverUnits, MarkOrderReady, ReserveStock
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, StockFreed
-from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.oversold import way_out
 
 
 class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelHandedOver]):
-    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment to the channel."""
+    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment to the channel.
+
+    Where units do not exist, the owner is asked about the cheapest way out.
+    """
 
     spec = AgentSpec(
         name="fulfillment",
@@ -22,7 +25,7 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
 
     async def decide(
         self, event: OrderReceived | OrderChanged | StockFreed | ParcelHandedOver, ctx: Context
-    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment]:
+    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment | CancelByHand | HandOverUnits]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)
             if not waiting:
@@ -58,12 +61,8 @@ class FulfillmentAgent(Agent[OrderReceived | OrderChanged | StockFreed | ParcelH
         if order.pool != "own":
             return Decision.hold("the channel ships it from its own warehouse", evidence=evidence)
         if order.short_units:
-            return Decision.hold(
-                f"{order.short_units} units do not exist: waiting for stock, or for the owner to cancel",
-                confidence=0.5,
-                evidence=evidence,
-                stake=Money(amount_minor=order.total_minor, currency=order.currency),
-            )
+            found = await ctx.services.orders.oversold(order.order_id)
+            return way_out(order.number, order.short_units, found, evidence)
         if order.state != "reserved":
             return Decision.hold(f"the order is {order.state} already", evidence=evidence)
         return Decision.propose(

@@ -62,6 +62,7 @@ def upgrade() -> None:
     op.add_column("allocation", sa.Column("sold", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("allocation", sa.Column("shown_seconds", sa.Float(), nullable=False, server_default="0"))
     op.add_column("allocation", sa.Column("shown_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("customer_order", sa.Column("oversold", sa.BigInteger(), nullable=False, server_default="0"))
     # what sold before counts from here on: neither those sales nor that time
     op.execute("UPDATE allocation SET shown_since = now() WHERE entitled > 0")
     op.execute(_COUNT_TIME)
@@ -71,6 +72,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER begin_time_on_show ON allocation")
     op.execute("DROP TRIGGER count_time_on_show ON allocation")
     op.execute("DROP FUNCTION count_time_on_show()")
+    op.drop_column("customer_order", "oversold")
     op.drop_column("allocation", "shown_since")
     op.drop_column("allocation", "shown_seconds")
     op.drop_column("allocation", "sold")
