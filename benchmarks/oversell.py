@@ -28,7 +28,7 @@ from flipsync.learning.protocol import Curve, bootstrap
 from flipsync.services.channel_pace import Pace, racing
 from flipsync.services.oversell import quantities_to_show
 
-LIMITS = (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0)
+LIMITS = (0.0, 0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 1.0)
 BUFFERS = (0, 1, 2, 3)
 _BINS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 _WINDOW = 14
@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     with saying("odds stated, odds seen"):
         table = reliability(known, rng, 20_000 if quick else 400_000)
     with saying("the frontier"):
-        rows = frontier(known, rng, 100 if quick else 1500)
+        rows = frontier(known, rng, 60 if quick else 600)
     compared, speed = beside(rows), microseconds(known)
     picture = draw(curves(rows))
     path = arguments.picture or Path(__file__).with_name("out") / "oversell.svg"
