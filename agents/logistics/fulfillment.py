@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import BuyLabel, CancelLabel, ConfirmShipment, IssueRefund, MarkOrderReady, ReserveStock
+from flipsync.domain.commands import (
+    BuyLabel,
+    CancelByHand,
+    CancelLabel,
+    ConfirmShipment,
+    HandOverUnits,
+    IssueRefund,
+    MarkOrderReady,
+    ReserveStock,
+)
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import (
     LabelRequested,
@@ -13,8 +22,8 @@ from flipsync.domain.events import (
     RefundRequested,
     StockFreed,
 )
-from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.oversold import way_out
 
 OrderFact = (
     OrderReceived | OrderChanged | StockFreed | ParcelHandedOver | RefundRequested | LabelRequested | LabelUnwanted
@@ -22,7 +31,10 @@ OrderFact = (
 
 
 class FulfillmentAgent(Agent[OrderFact]):
-    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment, gives money back."""
+    """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment, gives money back.
+
+    Where units do not exist, the owner is asked about the cheapest way out.
+    """
 
     spec = AgentSpec(
         name="fulfillment",
@@ -34,7 +46,16 @@ class FulfillmentAgent(Agent[OrderFact]):
 
     async def decide(
         self, event: OrderFact, ctx: Context
-    ) -> Decision[ReserveStock | MarkOrderReady | ConfirmShipment | IssueRefund | BuyLabel | CancelLabel]:
+    ) -> Decision[
+        ReserveStock
+        | MarkOrderReady
+        | ConfirmShipment
+        | IssueRefund
+        | BuyLabel
+        | CancelLabel
+        | CancelByHand
+        | HandOverUnits
+    ]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)
             if not waiting:
@@ -86,12 +107,8 @@ class FulfillmentAgent(Agent[OrderFact]):
         if order.pool != "own":
             return Decision.hold("the channel ships it from its own warehouse", evidence=evidence)
         if order.short_units:
-            return Decision.hold(
-                f"{order.short_units} units do not exist: waiting for stock, or for the owner to cancel",
-                confidence=0.5,
-                evidence=evidence,
-                stake=Money(amount_minor=order.total_minor, currency=order.currency),
-            )
+            found = await ctx.services.orders.oversold(order.order_id)
+            return way_out(order.number, order.short_units, found, evidence)
         if order.state != "reserved":
             return Decision.hold(f"the order is {order.state} already", evidence=evidence)
         return Decision.propose(

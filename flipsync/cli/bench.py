@@ -79,4 +79,16 @@ def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
     run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
 
 
+@bench_app.command()
+def oversell(
+    quick: Quick = False,
+    as_json: Json = False,
+    seed: int = 1,
+    picture: Annotated[Path | None, typer.Option(help="where the frontier goes, as SVG")] = None,
+) -> None:
+    """Units sold twice: never under escrow; pooled, as often as stated, and with the fewest sales lost for it."""
+    where = [] if picture is None else ["--picture", str(picture)]
+    run_benchmark("oversell", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed), *where)
+
+
 learning_bench.add_to(bench_app)

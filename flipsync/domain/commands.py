@@ -303,6 +303,32 @@ class ReserveStock(InternalCommand):
         return ("order", self.order_id)
 
 
+class CancelByHand(InternalCommand):
+    """The owner cancels and refunds an order of goods that are not there; FlipSync then looks what the channel says."""
+
+    owner_decides: ClassVar[str] = (
+        "FlipSync can neither cancel on a channel nor write to its buyers: do both there, then say yes"
+    )
+
+    order_id: UUID
+    account_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class HandOverUnits(InternalCommand):
+    """Units set aside for one order go to another that lacks them, and the first is then the one to cancel."""
+
+    owner_decides: ClassVar[str] = "only you can say which of two buyers is let down"
+
+    order_id: UUID
+    from_order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
 class MarkOrderReady(InternalCommand):
     """Everything is reserved: the order can be packed and shipped."""
 

@@ -263,7 +263,12 @@ async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int
         async with job.store.unit(tenant, job.cause) as unit:
             state = await stock.entitlement(unit, listing_id)
             assert state is not None
-            wanted = state.target if state.target < state.entitled else await stock.grant(unit, listing_id)
+            # a cancellation was booked since we looked, and what was sold from it before we read may not be
+            overtaken = not unsettled and state.entitled != seen.quantity
+            if not overtaken:
+                wanted = state.target if state.target < state.entitled else await stock.grant(unit, listing_id)
+        if overtaken:
+            continue
         if seen.quantity != wanted:
             key = f"{job.effect.key}:{job.effect.epoch}:{turn}"
             try:

@@ -23,7 +23,17 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, channel_pace, hand_edits, model_registry, money_out, orders, stock
+from flipsync.services import (
+    accounts,
+    adopting,
+    channel_pace,
+    hand_edits,
+    model_registry,
+    money_out,
+    orders,
+    oversold,
+    stock,
+)
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -196,6 +206,12 @@ class DecisionPath:
                 await channel_pace.measure(unit)
             case c.ReserveStock():
                 await orders.reserve_missing(unit, command.order_id)
+            case c.CancelByHand():
+                look = c.PullOrders(account_id=command.account_id)
+                key = f"cancelled-by-hand:{command.order_id}:{new_id()}"
+                unit.enqueue(look, account_id=command.account_id, key=key, supersede=True)
+            case c.HandOverUnits():
+                await oversold.hand_over_units(unit, command)
             case c.MarkOrderReady():
                 await orders.mark_ready(unit, command.order_id)
             case c.EndorseDecision():

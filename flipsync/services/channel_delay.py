@@ -7,35 +7,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, inf, lgamma, log
 
 #: shares of the shortest, …, the longest delays; each is kept as its mean
 WEIGHTS: tuple[float, ...] = (0.25, 0.25, 0.25, 0.15, 0.07, 0.02, 0.01)
 #: what is believed of an account before it sold anything, and counts as so many sales: seconds, by WEIGHTS. A careful
 #: guess: a notice in seconds, polling when it is lost, and one sale in a hundred in a breakdown of an hour
-BELIEVED_SALES = 20
+BELIEVED_SALES = 10
 BELIEVED_TOLD: tuple[float, ...] = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 BELIEVED_SHOWN: tuple[float, ...] = (1.0, 2.0, 5.0, 20.0, 120.0, 900.0, 3600.0)
 
 
 @dataclass(frozen=True)
 class Goods:
-    """How much some goods are wanted: sales a second on a channel of weight 1, Gamma with `shape` and `seconds`."""
+    """How much some goods are wanted: sales a second on a channel of weight 1.
 
-    shape: float
-    seconds: float
+    A mixture of Gammas: share, shape, seconds.
+    """
+
+    parts: tuple[tuple[float, float, float], ...]
+
+    @classmethod
+    def gamma(cls, shape: float, seconds: float) -> Goods:
+        return cls(((1.0, shape, seconds),))
 
     @property
     def rate(self) -> float:
-        return self.shape / self.seconds
+        """Expected."""
+        return sum(share * shape / seconds for share, shape, seconds in self.parts)
+
+    def after(self, sold: float, seconds: float) -> Goods:
+        """What is known once so much was sold in so many seconds on show (those of a channel of weight 1)."""
+        likely = [
+            log(share) + lgamma(shape + sold) - lgamma(shape) + shape * log(time) - (shape + sold) * log(time + seconds)
+            for share, shape, time in self.parts
+        ]
+        most = max(likely)
+        whole = sum(exp(each - most) for each in likely)
+        return Goods(
+            tuple(
+                (exp(each - most) / whole, shape + sold, time + seconds)
+                for each, (_, shape, time) in zip(likely, self.parts, strict=True)
+                if each - most > -25.0
+            )
+        )
 
 
 @dataclass(frozen=True)
 class Seller:
-    """A channel: how much of the demand comes to it, and its two delays (points of `WEIGHTS`)."""
+    """A channel: how much of the demand comes to it, and its two delays (points of `WEIGHTS`).
+
+    `alike` is how sure its part in the demand for these goods is, in sales; without end where it is known.
+    """
 
     weight: float
     told: tuple[float, ...]
     shown: tuple[float, ...]
+    alike: float = inf
 
 
 def points_of(measured: Sequence[float], believed: Sequence[float], sales: int = BELIEVED_SALES) -> tuple[float, ...]:

@@ -18,21 +18,21 @@ _WINDOW = timedelta(days=30)
 _DAY = 86_400.0
 #: what is believed of goods before any were sold: a sale in sixty days on average, most far less, some far more
 BELIEVED_SHAPE, BELIEVED_SECONDS = 0.25, 0.25 * 60 * _DAY
+_BELIEVED = Goods.gamma(BELIEVED_SHAPE, BELIEVED_SECONDS)
 
 
 #: how alike goods sell on a channel: a listing's own sales count beside so many that go by the channel's weight
-_ALIKE = 4.0
+_ALIKE = 6.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """One account's; `sales` are those its delays were measured on. The Gamma is that of all goods of the tenant."""
+    """One account's; `sales` are those its delays were measured on. `goods` are all goods of the tenant."""
 
     told: tuple[float, ...] = BELIEVED_TOLD
     shown: tuple[float, ...] = BELIEVED_SHOWN
     weight: float = 1.0
-    shape: float = BELIEVED_SHAPE
-    seconds: float = BELIEVED_SECONDS
+    goods: Goods = _BELIEVED
     sales: int = 0
 
 
@@ -47,9 +47,15 @@ def racing(
     times = [time * share for time, share in zip(on_show, part, strict=True)]
     exposure = sum(pace.weight * time for pace, time in zip(paces, times, strict=True))
     known = max(paces, key=lambda pace: pace.sales)  # an account that is new has not been measured yet
-    goods = Goods(known.shape + sum(units), known.seconds + exposure)
+    goods = known.goods.after(sum(units), exposure) if exposure or any(units) else known.goods
+    alike = _ALIKE * len(paces) / sum(pace.weight for pace in paces)
     sellers = [
-        Seller(pace.weight * (_ALIKE + count) / (_ALIKE + goods.rate * pace.weight * time), pace.told, pace.shown)
+        Seller(
+            pace.weight * (_ALIKE + count) / (_ALIKE + goods.rate * pace.weight * time),
+            pace.told,
+            pace.shown,
+            alike * pace.weight + count,
+        )
         for pace, count, time in zip(paces, units, times, strict=True)
     ]
     return goods, sellers
@@ -82,8 +88,9 @@ async def measure(unit: UnitOfWork) -> None:
             shown_sales=len(shown),
             shown_seconds=list(points_of(shown, BELIEVED_SHOWN)),
             demand_weight=demand.weights[place[account_id]],
-            demand_shape=demand.shape,
-            demand_seconds=demand.seconds,
+            demand_shares=[share for share, _, _ in demand.goods.parts],
+            demand_shapes=[shape for _, shape, _ in demand.goods.parts],
+            demand_seconds=[seconds for *_, seconds in demand.goods.parts],
         )
 
 
@@ -94,8 +101,7 @@ async def paces(session: AsyncSession) -> dict[UUID, Pace]:
             tuple(row.told_seconds),
             tuple(row.shown_seconds),
             row.demand_weight,
-            row.demand_shape,
-            row.demand_seconds,
+            Goods(tuple(zip(row.demand_shares, row.demand_shapes, row.demand_seconds, strict=True))),
             min(row.told_sales, row.shown_sales),
         )
         for row in await rows.all_of_tenant(session)

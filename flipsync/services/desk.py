@@ -15,6 +15,7 @@ from flipsync.domain.channel import Offer
 from flipsync.services.channel_pace import Pace, paces, racing
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
+from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
@@ -213,6 +214,11 @@ class OrderDesk:
         if self._expected is None:
             self._expected = await inventory_rows.orders(self._services.session, self._services.expected)
         return self._expected.get(order_id)
+
+    async def oversold(self, order_id: UUID) -> Oversold | None:
+        """What can be done for an order of goods that are not there; None when it lacks nothing."""
+        choices = (await self._services.profile()).settings.pricing
+        return await remedies(self._services.session, order_id, choices, self._services.now)
 
 
 class DecisionDesk:

@@ -85,6 +85,7 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     if order.holds_stock and not told.holds_stock:
         await _give_back_all(unit, lines, items)
     short = sum(line.short for line in lines)
+    order.oversold = max(order.oversold, short)
     order.holds_stock = told.holds_stock
     order.status, order.vendor_status = told.status, told.vendor_status
     order.modified_at = told.modified_at
@@ -157,7 +158,7 @@ async def _fill(unit: UnitOfWork, account: AccountRef, order_id: UUID, told: Cha
     await new_orders.insert_lines(unit, order_id, [line for line, _ in pairs], list(sold.values()), movements)
     short = sum(line.short for line, _ in pairs)
     if short:
-        await new_orders.set_state(unit, order_id, "received")
+        await new_orders.set_short(unit, order_id, short)
     _tell_sold(unit, account, order_id, {line.listing_id for line, _ in pairs if line.listing_id}, short)
     return IngestResult("created", order_id, short)
 

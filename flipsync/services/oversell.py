@@ -3,12 +3,14 @@
 A unit is sold twice when a second channel sells it before it has been told of the first sale.
 
 - Demand. Goods sell on channel j as a Poisson process of rate θ·w_j: θ is how much these goods are wanted, w_j how
-  much of that comes to j. θ is Gamma (shape a, b seconds); sold s times in t_j seconds on show it becomes
-  (a + s, b + Σ w_j·t_j). Over all goods that is the negative binomial of Ehrenberg 1959 (Applied Statistics 8:26); for
-  goods of one unit, whose wait ends with the sale, the Pareto wait of Maguire, Pearson and Wynn 1952 (Biometrika
-  39:168). What is wanted here is wanted there: one θ for all channels, or hot goods would look harmless.
+  much of that comes to j. θ is Gamma (shape a, b seconds), or a mixture of Gammas (`demand`); sold s times in t_j
+  seconds on show it becomes (a + s, b + Σ w_j·t_j). Over all goods one Gamma is the negative binomial of Ehrenberg 1959
+  (Applied Statistics 8:26); for goods of one unit, whose wait ends with the sale, the Pareto wait of Maguire, Pearson
+  and Wynn 1952 (Biometrika 39:168). What is wanted here is wanted there: one θ for all channels, or hot goods would
+  look harmless.
 - The next sale, if it comes within a time H (`HORIZON`): on channel i with the chance w_i/W, W = Σ w_j, and, since
   goods that sell soon are wanted more, θ then has the density ∝ Gamma(a, b)·(1 - exp(-θ·W·H)).
+  The parts w_j/W differ from goods to goods: Dirichlet, so that after a sale on i the others have a little less.
 - The delay of channel j, D_ij = told_i + shown_j: sale on i → in our books → j confirmed showing less, measured
   (services.channel_pace).
 
@@ -40,6 +42,8 @@ from flipsync.services.channel_delay import WEIGHTS, Goods, Seller
 HORIZON = 30 * 86_400.0
 #: places the integral over θ is taken at (Gauss-Legendre)
 _NODES = 14
+#: where a mixture's places are gathered: fine at the top, since what is wanted most is sold twice first
+_GATHERED = np.array([0.15, 0.3, 0.45, 0.6, 0.72, 0.82, 0.9, 0.95, 0.975, 0.99, 0.996, 0.9985, 0.9995])
 #: more units than this are counted in lots: sales then come in lots too, which errs to the careful side
 _MOST_LOTS = 24
 #: sets of channels are tried one by one up to here
@@ -90,12 +94,20 @@ class _Race:
         self._lot = -(-units // _MOST_LOTS)
         self._lots = units // self._lot
         self._pull = np.array([seller.weight for seller in sellers])
-        self._wanted, self._weights = _popularity(goods.shape, goods.seconds)
+        self._wanted, self._weights = _popularity(goods)
         told = np.array([seller.told for seller in sellers])  # (i, a)
         shown = np.array([seller.shown for seller in sellers])  # (j, b)
-        late = (told[:, :, None, None] + shown[None, None, :, :]) * self._pull[:, None]  # (i, a, j, b)
+        late = (told[:, :, None, None] + shown[None, None, :, :]) * self._next(sellers)[
+            :, None, :, None
+        ]  # (i, a, j, b)
         self._mean = self._wanted[:, None, None, None, None] * late / self._lot
         self._own = np.eye(len(sellers), dtype=bool)
+
+    def _next(self, sellers: Sequence[Seller]) -> Array:
+        """Weight of j after a sale on i: with parts of the demand that are Dirichlet, i has one sale more."""
+        sure = sum(seller.alike for seller in sellers)
+        more = np.eye(len(sellers)) * self._pull.sum()
+        return np.asarray(self._pull[None, :] + (more - self._pull[None, :]) / (sure + 1.0))
 
     @cached_property
     def _none(self) -> Array:
@@ -198,12 +210,28 @@ def _capped(sales: Array, cap: int) -> Array:
     return one
 
 
-def _popularity(shape: float, seconds: float) -> tuple[Array, Array]:
-    """Places and weights for a mean over θ ~ Gamma. Below one the density has a pole at 0, which x^shape takes away."""
-    place, weight = _gauss(_NODES)
+def _popularity(goods: Goods) -> tuple[Array, Array]:
+    """Places and weights for a mean over θ. Many places are gathered into few, each the mean of its own."""
+    parts = [_gamma(shape, seconds, _NODES if len(goods.parts) == 1 else 10) for _, shape, seconds in goods.parts]
+    if len(parts) == 1:
+        return parts[0]
+    at = np.concatenate([place for place, _ in parts])
+    weights = np.concatenate([share * weight for (share, _, _), (_, weight) in zip(goods.parts, parts, strict=True)])
+    order = np.argsort(at)
+    at, weights = at[order], weights[order] / weights.sum()
+    group = np.searchsorted(_GATHERED, np.cumsum(weights) - weights / 2.0)
+    together = np.bincount(group, weights)
+    kept = together > 0
+    return (np.bincount(group, weights * at)[kept] / together[kept], together[kept])
+
+
+def _gamma(shape: float, seconds: float, nodes: int) -> tuple[Array, Array]:
+    """Below one the density has a pole at 0, which x^shape takes away."""
+    place, weight = _gauss(nodes)
     power = min(1.0, shape)
-    low = max(0.0, shape - 7.0 * shape**0.5) ** power
-    high = (shape + 8.0 * shape**0.5 + 12.0) ** power
+    far = 5.0 if shape > 2.0 else 8.0  # a small shape has a long tail
+    low = max(0.0, shape - far * shape**0.5) ** power
+    high = (shape + far * shape**0.5 + 1.5 * far) ** power
     spread = low + (high - low) * place
     at = spread ** (1.0 / power)
     log = (shape - power) * np.log(at) - at

@@ -184,6 +184,20 @@ async def release(
     return quantity
 
 
+async def reassign(unit: UnitOfWork, giving: OrderLine, getting: OrderLine, stock_item_id: UUID, quantity: int) -> int:
+    """Units set aside for one buyer are set aside for another, who lacks them; the first lacks them then."""
+    if quantity <= 0:
+        return 0
+    item = await _locked(unit, stock_item_id)
+    turn = f"{giving.id}:{getting.id}:{new_id()}"
+    await ledger.move(unit, item, "release", reserved=-quantity, key=f"taken:{turn}", order_line_id=giving.id)
+    await ledger.move(unit, item, "reserve", reserved=quantity, key=f"given:{turn}", order_line_id=getting.id)
+    giving.reserved, giving.short = giving.reserved - quantity, giving.short + quantity
+    getting.reserved, getting.short = getting.reserved + quantity, getting.short - quantity
+    await unit.session.flush()
+    return quantity
+
+
 async def ship(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID) -> int:
     """Reserved units leave the house."""
     quantity = line.reserved

@@ -123,6 +123,11 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return "measure how soon every channel hears of a sale on another"
         case c.ReserveStock():
             return f"reserve what {label('order', command.order_id)} still lacks"
+        case c.CancelByHand():
+            return f"cancel {label('order', command.order_id)} by hand on its channel, and look what the channel says"
+        case c.HandOverUnits():
+            given, taken = label("order", command.order_id), label("order", command.from_order_id)
+            return f"give {given} the units of {taken}, which is then the one to cancel"
         case c.MarkOrderReady():
             return f"mark {label('order', command.order_id)} ready to pack"
         case c.EndorseDecision():

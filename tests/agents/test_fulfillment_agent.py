@@ -9,8 +9,9 @@ from shop import Goods, Shop
 from sqlalchemy import text
 
 from agents.logistics.fulfillment import FulfillmentAgent
-from flipsync.domain.commands import ConfirmShipment, MarkOrderReady, ReserveStock
+from flipsync.domain.commands import CancelByHand, ConfirmShipment, MarkOrderReady, ReserveStock
 from flipsync.domain.events import OrderChanged, OrderReceived, ParcelHandedOver, StockFreed
+from flipsync.services import stock
 from flipsync.services.orders import AccountRef, ingest_order
 
 
@@ -43,12 +44,33 @@ async def test_a_whole_order_is_made_ready(shop: Shop) -> None:
     assert decision.proposals == (MarkOrderReady(order_id=order),)
 
 
-async def test_a_short_order_waits_and_says_what_is_at_stake(shop: Shop) -> None:
+async def test_goods_that_do_not_exist_are_put_to_the_owner_with_every_way_out(shop: Shop) -> None:
     account, _, order = await sold(shop, 3, on_shelf=1)
     decision = await shop.decide(FulfillmentAgent(), received(account, order))
-    assert decision.is_hold
-    assert "2 units do not exist" in decision.rationale
-    assert decision.stake is not None and decision.stake.amount_minor == 3 * 2999
+    assert decision.proposals == (CancelByHand(order_id=order, account_id=account.id),)
+    assert "2 units of order 1001 do not exist" in decision.rationale and "It costs" in decision.rationale
+    names = [each.name for each in decision.alternatives]
+    assert names[1:] == ["buy them again", "offer something else"]
+    assert "cannot write to buyers" in decision.alternatives[2].why
+    assert [bool(each.scores) for each in decision.alternatives] == [True, False, False], "only what can be done"
+
+
+async def test_units_another_channel_still_holds_are_waited_for(shop: Shop) -> None:
+    account, goods, order = await sold(shop, 1, on_shelf=1)
+    other = await shop.account()
+    await shop.listing(other, goods)
+    async with shop.unit() as unit:
+        await stock.receive(unit, goods.variant_id, 1, key="more", mode="escrow")
+        await unit.session.execute(
+            text(
+                "UPDATE allocation SET entitled = 1 WHERE entitled = 0 AND tenant_id = :t AND listing_id <>"
+                " (SELECT listing_id FROM order_line WHERE order_id = :o)"
+            ),
+            {"t": shop.tenant_id, "o": order},
+        )
+        second = (await ingest_order(unit, account, shop.order({goods.sku: 1}))).order_id
+    decision = await shop.decide(FulfillmentAgent(), received(account, second))
+    assert decision.is_hold and "still with other channels" in decision.rationale
 
 
 async def test_freed_units_go_to_waiting_orders_oldest_first(shop: Shop) -> None:

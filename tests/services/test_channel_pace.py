@@ -157,8 +157,7 @@ async def test_channels_are_measured_every_hour(shop: Shop) -> None:
 def test_a_listing_counts_with_no_more_than_a_window_of_its_own_sales() -> None:
     week = 7 * 86_400.0
     goods, _ = channel_pace.racing([channel_pace.Pace()], [100], [10 * week], 7)
-    assert goods.shape == pytest.approx(channel_pace.BELIEVED_SHAPE + 10)
-    assert goods.seconds == pytest.approx(channel_pace.BELIEVED_SECONDS + week)
+    assert goods.parts == ((1.0, channel_pace.BELIEVED_SHAPE + 10, channel_pace.BELIEVED_SECONDS + week),)
 
 
 def test_a_channel_that_sells_these_goods_better_than_others_gets_more_of_their_demand() -> None:

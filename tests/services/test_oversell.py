@@ -15,7 +15,7 @@ from flipsync.services.channel_delay import BELIEVED_SHOWN, BELIEVED_TOLD, WEIGH
 from flipsync.services.demand import fit_demand
 from flipsync.services.oversell import HORIZON, odds_of_oversell, quantities_to_show
 
-KNOWN = Goods(1e6, 1e6 * 900)  # a sale in 900 seconds, for sure
+KNOWN = Goods.gamma(1e6, 1e6 * 900)  # a sale in 900 seconds, for sure
 
 
 def constant(delay: float, weight: float = 1.0) -> Seller:
@@ -33,7 +33,8 @@ def brute(
     """The same event drawn at random, without any formula: share of oversells and its standard error."""
     rng = np.random.default_rng(7)
     weights = np.array(WEIGHTS) / sum(WEIGHTS)
-    wanted = rng.gamma(goods.shape, 1 / goods.seconds, runs)
+    part = np.array(goods.parts)[rng.choice(len(goods.parts), runs, p=[share for share, _, _ in goods.parts])]
+    wanted = rng.gamma(part[:, 1], 1 / part[:, 2])
     rates = wanted[:, None] * np.array([each.weight for each in sellers]) * (np.array(shown) > 0)
     waits = rng.exponential(1.0, rates.shape) / np.maximum(rates, 1e-300)
     in_time, first = waits.min(1) < HORIZON, waits.argmin(1)
@@ -66,7 +67,7 @@ def test_two_units_need_two_more_sales() -> None:
 @pytest.mark.parametrize("seconds", [1e4, 1e6, 1e8])
 def test_demand_that_is_not_known_has_a_closed_form_too(shape: float, seconds: float) -> None:
     delay = 2000.0
-    odds = odds_of_oversell(1, Goods(shape, seconds), [constant(delay)] * 2, (1, 1))
+    odds = odds_of_oversell(1, Goods.gamma(shape, seconds), [constant(delay)] * 2, (1, 1))
 
     def unsold(time: float) -> float:
         return float((1 + time / seconds) ** -shape)
@@ -78,11 +79,13 @@ def test_demand_that_is_not_known_has_a_closed_form_too(shape: float, seconds: f
 @pytest.mark.parametrize(
     ("units", "goods", "weights", "shown"),
     [
-        (1, Goods(0.5, 8640), (0.3, 1, 2), (1, 1, 1)),
-        (1, Goods(0.3, 300_000), (5, 1), (1, 1)),
-        (2, Goods(3, 1000), (1, 1), (2, 2)),
-        (2, Goods(3, 1000), (1, 0.5), (1, 2)),
-        (5, Goods(8, 800), (3, 2, 1), (5, 3, 2)),
+        (1, Goods.gamma(0.5, 8640), (0.3, 1, 2), (1, 1, 1)),
+        (1, Goods.gamma(0.3, 300_000), (5, 1), (1, 1)),
+        (2, Goods.gamma(3, 1000), (1, 1), (2, 2)),
+        (2, Goods.gamma(3, 1000), (1, 0.5), (1, 2)),
+        (5, Goods.gamma(8, 800), (3, 2, 1), (5, 3, 2)),
+        (1, Goods(((0.7, 6, 4e6), (0.2, 6, 4e4), (0.1, 6, 4e3))), (1, 2), (1, 1)),
+        (2, Goods(((0.7, 6, 4e6), (0.3, 6, 4e3))), (1, 2), (2, 2)),
     ],
 )
 def test_the_odds_are_those_of_brute_force(
@@ -92,7 +95,10 @@ def test_the_odds_are_those_of_brute_force(
     assert abs(odds_of_oversell(units, goods, believed(*weights), shown) - share) < 4 * error
 
 
-GOODS = st.builds(Goods, st.floats(0.05, 50), st.floats(10, 1e7))
+PARTS = st.tuples(st.floats(0.05, 1), st.floats(0.05, 50), st.floats(10, 1e7))
+GOODS = st.lists(PARTS, min_size=1, max_size=4).map(
+    lambda parts: Goods(tuple((share / sum(each[0] for each in parts), *more) for share, *more in parts))
+)
 SELLERS = st.lists(
     st.builds(
         Seller,
@@ -133,7 +139,7 @@ def test_of_one_unit_no_better_set_of_channels_keeps_the_limit(goods: Goods, sel
 
 
 def test_slow_goods_are_shown_everywhere_and_fast_ones_where_they_sell_most() -> None:
-    slow, fast = Goods(0.5, 5e6), Goods(5, 1000)
+    slow, fast = Goods.gamma(0.5, 5e6), Goods.gamma(5, 1000)
     assert quantities_to_show(1, slow, believed(1, 1, 1), 0.01).quantities == (1, 1, 1)
     assert quantities_to_show(1, fast, believed(1, 3, 2), 0.01).quantities == (0, 1, 0)
     assert quantities_to_show(90_000, fast, believed(1, 3, 2), 0.01).quantities == (90_000,) * 3, "plenty is no risk"
@@ -167,12 +173,19 @@ def test_demand_is_found_from_when_single_units_sold_on_channels_of_unequal_pull
         mean=0.01,
         count=2,
     )
-    assert found.shape == pytest.approx(0.7, rel=0.12)
     assert found.weights[1] / found.weights[0] == pytest.approx(3, rel=0.1)
-    assert sum(found.weights) * found.shape / found.seconds == pytest.approx(4 * 0.7 / 50, rel=0.15)
+    assert sum(found.weights) * found.goods.rate == pytest.approx(4 * 0.7 / 50, rel=0.15)
 
 
 def test_without_sales_the_belief_stays() -> None:
     found = fit_demand([0], [0], [0.0], [1.0], shape=0.5, mean=1e-6, count=2)
-    assert found.shape == pytest.approx(0.5, rel=0.05) and found.shape / found.seconds == pytest.approx(1e-6, rel=0.1)
+    assert found.goods.rate == pytest.approx(1e-6, rel=0.2)
     assert found.weights == pytest.approx((1, 1), abs=1e-3)
+
+
+def test_what_sold_speaks_for_the_part_it_came_from() -> None:
+    """Two kinds of goods: after ten sales in an hour it is the hot kind, and the rate is that of its own sales."""
+    goods = Goods(((0.99, 6, 6 * 30 * 86_400.0), (0.01, 6, 6 * 600.0))).after(10, 3600)
+    assert goods.parts[-1][0] == pytest.approx(1) and goods.rate == pytest.approx(16 / 7200, rel=1e-3)
+    slow = Goods(((0.99, 6, 6 * 30 * 86_400.0), (0.01, 6, 6 * 600.0))).after(0, 86_400)
+    assert slow.rate < 1 / (29 * 86_400)

@@ -159,8 +159,9 @@ async def furnish(shop: Shop) -> None:
                     shown_sales=1,
                     shown_seconds=[1.0],
                     demand_weight=1.0,
-                    demand_shape=0.5,
-                    demand_seconds=9.0,
+                    demand_shares=[1.0],
+                    demand_shapes=[0.5],
+                    demand_seconds=[9.0],
                 ),
                 m.RivalOfferSeen(
                     **tenant,

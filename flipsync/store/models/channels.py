@@ -89,13 +89,13 @@ class Listing(TenantParent, Timestamped, Base):
 
 class ChannelPace(TenantOwned, Base):
     """How soon an account's sales are in our books (told), how soon it shows what others sold (shown), what share of
-    demand comes to it, and the Gamma of that demand. Seconds as points of services.channel_delay, of so many sales."""
+    demand comes to it, and the Gammas of that demand. Seconds as points of services.channel_delay, of so many sales."""
 
     __tablename__ = "channel_pace"
     __table_args__ = (
         same_tenant("account_id", "marketplace_account"),
         UniqueConstraint("account_id"),
-        CheckConstraint("demand_weight > 0 AND demand_shape > 0 AND demand_seconds > 0", name="positive"),
+        CheckConstraint("demand_weight > 0", name="positive"),
     )
 
     account_id: Mapped[UUID]
@@ -104,8 +104,9 @@ class ChannelPace(TenantOwned, Base):
     shown_sales: Mapped[int]
     shown_seconds: Mapped[list[float]]
     demand_weight: Mapped[float]
-    demand_shape: Mapped[float]
-    demand_seconds: Mapped[float]
+    demand_shares: Mapped[list[float]]
+    demand_shapes: Mapped[list[float]]
+    demand_seconds: Mapped[list[float]]
     measured_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

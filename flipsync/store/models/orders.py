@@ -37,6 +37,8 @@ class Order(TenantParent, Timestamped, Base):
     state: Mapped[str] = mapped_column(default="received")
     #: whose units it takes, and so who ships it: "own" is us
     pool: Mapped[str] = mapped_column(default="own", server_default="own")
+    #: units that were not there when it came, or were given to another order since
+    oversold: Mapped[int] = mapped_column(default=0, server_default="0")
     currency: Mapped[str] = mapped_column(String(3))
     total_minor: Mapped[int]
     tax_minor: Mapped[int]

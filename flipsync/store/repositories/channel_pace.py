@@ -14,7 +14,7 @@ from flipsync.domain.ids import new_id
 from flipsync.store.models import ChannelPace
 from flipsync.store.unit_of_work import UnitOfWork
 
-_MOST_SALES, _MOST_LISTINGS = 2_000, 20_000
+_MOST_SALES, _MOST_LISTINGS = 4_000, 20_000
 
 # Orders that were there before the account was connected say nothing of how soon we hear. A clock that runs ahead of
 # ours by less than a minute counts as no delay.

@@ -174,9 +174,11 @@ async def insert_lines(
     await unit.session.execute(_INSERT_SOLD_LINES, values)
 
 
-async def set_state(unit: UnitOfWork, order_id: UUID, state: str) -> None:
+async def set_short(unit: UnitOfWork, order_id: UUID, units: int) -> None:
+    """It came with so many units that are not there."""
     await unit.session.execute(
-        text("UPDATE customer_order SET state = :state WHERE id = :id"), {"id": order_id, "state": state}
+        text("UPDATE customer_order SET state = 'received', oversold = :units WHERE id = :id"),
+        {"id": order_id, "units": units},
     )
 
 

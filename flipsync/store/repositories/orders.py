@@ -66,6 +66,11 @@ async def make_ready(session: AsyncSession, order_id: UUID) -> tuple[UUID, str] 
     return (row[0], row[1]) if row else None
 
 
+async def is_handed_over(session: AsyncSession, order_id: UUID) -> bool:
+    """Whether a parcel has left, or is about to."""
+    return (await session.scalars(select(Shipment.id).where(Shipment.order_id == order_id))).first() is not None
+
+
 async def lines_of(session: AsyncSession, order_id: UUID) -> Sequence[OrderLine]:
     return (await session.scalars(select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.id))).all()
 

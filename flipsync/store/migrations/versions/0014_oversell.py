@@ -11,7 +11,7 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
-_SECONDS = postgresql.ARRAY(sa.Float())
+_FLOATS = postgresql.ARRAY(sa.Float())
 _COUNT_TIME = """
 CREATE FUNCTION count_time_on_show() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -35,12 +35,13 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("told_sales", sa.BigInteger(), nullable=False),
-        sa.Column("told_seconds", _SECONDS, nullable=False),
+        sa.Column("told_seconds", _FLOATS, nullable=False),
         sa.Column("shown_sales", sa.BigInteger(), nullable=False),
-        sa.Column("shown_seconds", _SECONDS, nullable=False),
+        sa.Column("shown_seconds", _FLOATS, nullable=False),
         sa.Column("demand_weight", sa.Float(), nullable=False),
-        sa.Column("demand_shape", sa.Float(), nullable=False),
-        sa.Column("demand_seconds", sa.Float(), nullable=False),
+        sa.Column("demand_shares", _FLOATS, nullable=False),
+        sa.Column("demand_shapes", _FLOATS, nullable=False),
+        sa.Column("demand_seconds", _FLOATS, nullable=False),
         sa.Column("measured_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant_id", "account_id"],
@@ -49,9 +50,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.UniqueConstraint("account_id", name=op.f("uq_channel_pace_account_id")),
-        sa.CheckConstraint(
-            "demand_weight > 0 AND demand_shape > 0 AND demand_seconds > 0", name=op.f("ck_channel_pace_positive")
-        ),
+        sa.CheckConstraint("demand_weight > 0", name=op.f("ck_channel_pace_positive")),
     )
     op.create_index(op.f("ix_channel_pace_tenant_id"), "channel_pace", ["tenant_id"])
     op.execute("ALTER TABLE channel_pace ENABLE ROW LEVEL SECURITY")
@@ -63,6 +62,7 @@ def upgrade() -> None:
     op.add_column("allocation", sa.Column("sold", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("allocation", sa.Column("shown_seconds", sa.Float(), nullable=False, server_default="0"))
     op.add_column("allocation", sa.Column("shown_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("customer_order", sa.Column("oversold", sa.BigInteger(), nullable=False, server_default="0"))
     # what sold before counts from here on: neither those sales nor that time
     op.execute("UPDATE allocation SET shown_since = now() WHERE entitled > 0")
     op.execute(_COUNT_TIME)
@@ -72,6 +72,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER begin_time_on_show ON allocation")
     op.execute("DROP TRIGGER count_time_on_show ON allocation")
     op.execute("DROP FUNCTION count_time_on_show()")
+    op.drop_column("customer_order", "oversold")
     op.drop_column("allocation", "shown_since")
     op.drop_column("allocation", "shown_seconds")
     op.drop_column("allocation", "sold")
