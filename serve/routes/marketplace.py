@@ -17,13 +17,14 @@ from flipsync.security.tokens import Claims
 from flipsync.services import accounts
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may
+from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/marketplace/accounts", tags=["marketplace"])
 
 Reader = Annotated[Claims, may("accounts:read")]
 Writer = Annotated[Claims, may("accounts:write")]
+Proven = Annotated[Claims, may_after_proof("accounts:write")]
 Secrets = Annotated[dict[str, SecretStr], Field(min_length=1, max_length=20)]
 
 
@@ -136,7 +137,7 @@ async def list_accounts(query: Annotated[AccountQuery, Query()], user: Reader, b
     response_model=AccountView,
     responses=problems(401, 403, 409, 502),
 )
-async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDep, once: OnlyOnceDep) -> Response:
+async def connect_account(form: ConnectRequest, user: Proven, backend: BackendDep, once: OnlyOnceDep) -> Response:
     """The channel is asked first, with these credentials; an account that does not answer is not connected."""
     config = AccountConfig(
         vendor=form.vendor,
@@ -186,7 +187,7 @@ async def probe(account_id: UUID, user: Writer, backend: BackendDep) -> Connecti
 
 @router.put("/{account_id}/credentials", summary="Replace credentials", responses=problems(401, 403, 404, 409))
 async def put_credentials(
-    account_id: UUID, form: CredentialsRequest, user: Writer, backend: BackendDep, cause: CauseDep
+    account_id: UUID, form: CredentialsRequest, user: Proven, backend: BackendDep, cause: CauseDep
 ) -> AccountView:
     async with backend.store.unit(user.tenant_id, cause) as unit:
         given = {name: secret.get_secret_value() for name, secret in form.credentials.items()}
@@ -213,7 +214,7 @@ async def resume(account_id: UUID, user: Writer, backend: BackendDep, cause: Cau
 
 @router.post("/{account_id}/disconnect", summary="Forget its credentials", responses=problems(401, 403, 404))
 async def disconnect(
-    account_id: UUID, form: ReasonRequest, user: Writer, backend: BackendDep, cause: CauseDep
+    account_id: UUID, form: ReasonRequest, user: Proven, backend: BackendDep, cause: CauseDep
 ) -> AccountView:
     """For good: credentials and callback address are gone, orders and history stay."""
     async with backend.store.unit(user.tenant_id, cause) as unit:

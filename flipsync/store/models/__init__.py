@@ -13,6 +13,7 @@ from flipsync.store.models.channels import (
     WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
+from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -32,7 +33,9 @@ __all__ = [
     "AgentStatus",
     "AgentTask",
     "Allocation",
+    "ApiKey",
     "Approval",
+    "AuditEntry",
     "Base",
     "ChannelFault",
     "ConsentRequest",
@@ -49,9 +52,11 @@ __all__ = [
     "Product",
     "Proposal",
     "Receipt",
+    "RecoveryCode",
     "RefreshToken",
     "Refund",
     "RivalOfferSeen",
+    "SecondFactor",
     "Shipment",
     "SignedMove",
     "StockItem",
@@ -59,6 +64,7 @@ __all__ = [
     "StockReceipt",
     "Tenant",
     "User",
+    "UserSession",
     "Variant",
     "WebhookDelivery",
     "WebhookTrouble",
