@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from redis.asyncio import Redis
 
@@ -12,16 +12,18 @@ from flipsync.connectors.marketplaces import connect
 from flipsync.domain.errors import InvalidInput
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
+from flipsync.security.api_keys import MARK
 from flipsync.security.attempts import SignInLimit
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.api_keys import KeyRing
 from flipsync.services.consents import Consents
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
-from flipsync.store.pipeline import TenantReader
+from flipsync.store.pipeline import Presence, TenantReader
 from flipsync.store.unit_of_work import Store
 from serve.live import LiveEvents
 from serve.settings import ServeSettings
@@ -47,6 +49,7 @@ class Backend:
         self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue)
         self.box = SecretBox(settings.secret_keys())
         self.tokens = AccessTokens(settings.jwt_key_bytes())
+        self.keys = KeyRing(self.database)
         self.passwords = Passwords()
         self.sign_in_limit = SignInLimit(self.redis)
         self.consents = Consents(
@@ -58,12 +61,21 @@ class Backend:
         )
         self.webhook_addresses = WebhookAddresses(self.store, self.box, self.connector)
 
-    def reader(self, user: Claims) -> TenantReader:
-        """Questions as this user's tenant, answered only while the user is enabled."""
-        return self.database.questions(user.tenant_id, user.user_id)
+    async def claims(self, text: str) -> Claims:
+        """Whom an access token or an API key speaks for. Raises Unauthenticated."""
+        return await self.keys.read(text) if text.startswith(MARK) else self.tokens.read(text)
 
-    async def require_enabled(self, user: Claims) -> None:
-        """Raises Unauthenticated when the user was disabled since the token was issued."""
+    def known_claims(self, text: str) -> Claims | None:
+        """The same without asking anybody; None for an API key that has to be looked up. Raises Unauthenticated."""
+        return self.keys.known(text) if text.startswith(MARK) else self.tokens.read(text)
+
+    def reader(self, user: Claims) -> TenantReader:
+        """Questions as this user's tenant, answered only while the session or key is on and the user as they were."""
+        kind: Literal["session", "key"] = "key" if user.is_key else "session"
+        return self.database.questions(user.tenant_id, Presence(kind, user.session_id, user.user_id, user.role))
+
+    async def require_present(self, user: Claims) -> None:
+        """Raises Unauthenticated when session or key have ended, or the user was disabled or got another role."""
         await self.reader(user).ask()
 
     def connector(self, account: ConnectedAccount) -> MarketplaceConnector:

@@ -14,16 +14,21 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from flipsync.domain.errors import Forbidden, InvalidInput, Unauthenticated
-from flipsync.security.roles import Permission, allows
+from flipsync.security.roles import Permission
 from flipsync.security.tokens import Claims
 from flipsync.services.idempotency import MAX_KEY_LENGTH, Answer, fingerprint, run_long, run_once
+from flipsync.services.sessions import require_recent_proof
+from flipsync.store.audit import Actor
 from flipsync.store.pipeline import TenantReader
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 from serve.backend import Backend
 from serve.errors import PreconditionRequired
 
 _bearer = HTTPBearer(
-    auto_error=False, scheme_name="bearer", bearerFormat="JWT", description="access token from POST /api/v1/auth/login"
+    auto_error=False,
+    scheme_name="bearer",
+    bearerFormat="JWT",
+    description="access token from POST /api/v1/auth/login, or API key",
 )
 _ETAG = re.compile(r'"(\d{1,19})"')
 
@@ -41,26 +46,44 @@ async def signed_in(
     backend: BackendDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Claims:
-    """Who is asking. Raises Unauthenticated, also when the user is disabled; Forbidden."""
+    """Who is asking, by access token or API key. Raises Unauthenticated, Forbidden, TooManyRequests."""
     if credentials is None:
         raise Unauthenticated("no access token", hint="send Authorization: Bearer <access token>")
-    claims = backend.tokens.read(credentials.credentials)
+    claims = await backend.claims(credentials.credentials)
     require(claims, scopes.scopes)
-    await backend.require_enabled(claims)
+    if claims.is_key:
+        backend.keys.take(claims)
+    await backend.require_present(claims)
     connection.state.claims = claims
     return claims
 
 
 def require(claims: Claims, permissions: Sequence[str]) -> None:
-    """Raises Forbidden when the role lacks one of the permissions."""
+    """Raises Forbidden when the role, or the API key, lacks one of the permissions."""
     for permission in permissions:
-        if not allows(claims.role, cast(Permission, permission)):
-            raise Forbidden(f"the role {claims.role} may not do this", hint=f"it needs {permission}")
+        if not claims.may(cast(Permission, permission)):
+            who = "this API key" if claims.is_key else f"the role {claims.role}"
+            raise Forbidden(f"{who} may not do this", hint=f"it needs {permission}")
 
 
 def may(permission: Permission) -> Any:
     """Who is asking, and only if their role allows `permission`: `user: Annotated[Claims, may("orders:read")]`."""
     return Security(signed_in, scopes=[permission])
+
+
+async def stepped_up(claims: Annotated[Claims, Depends(signed_in)], backend: BackendDep) -> Claims:
+    """Who is asking, having proven lately who they are. Raises StepUpRequired.
+
+    An API key passes: it was made by somebody who stepped up, for permissions that were named then.
+    """
+    if not claims.is_key:
+        await require_recent_proof(backend.reader(claims), claims.session_id)
+    return claims
+
+
+def may_after_proof(permission: Permission) -> Any:
+    """As `may`, for what moves money or opens doors: the password or second factor was given within minutes."""
+    return Security(stepped_up, scopes=[permission])
 
 
 async def client_address(request: Request, backend: BackendDep) -> str:
@@ -95,8 +118,16 @@ async def reader(connection: HTTPConnection, backend: BackendDep) -> TenantReade
 ReaderDep = Annotated[TenantReader, Depends(reader)]
 
 
-async def the_cause(request: Request) -> Cause:
-    return Cause(traceparent=getattr(request.state, "traceparent", ""))
+async def the_cause(request: Request, address: ClientAddressDep) -> Cause:
+    """Declared after the user, so that what is done is put down to them."""
+    claims: Claims | None = getattr(request.state, "claims", None)
+    if claims is None:
+        actor = Actor("nobody", None, address)
+    elif claims.is_key:
+        actor = Actor("key", claims.session_id, address)
+    else:
+        actor = Actor("user", claims.user_id, address)
+    return Cause(traceparent=getattr(request.state, "traceparent", ""), actor=actor)
 
 
 CauseDep = Annotated[Cause, Depends(the_cause)]

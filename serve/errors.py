@@ -21,7 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from flipsync.domain.errors import ChannelError, FlipSyncError, Retryable, Unavailable
+from flipsync.security.api_keys import TooManyRequests
 from flipsync.security.attempts import TooManyAttempts
+from flipsync.services.sessions import PROOF_LASTS, StepUpRequired
 from flipsync.store.pipeline import ReadFailed
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,6 +35,8 @@ _NO_VALUE = "22"
 #: classes of SQLSTATE: connection, rollback, resources, operator intervention
 _PASSING = frozenset({"08", "40", "53", "57"})
 
+#: RFC 9470: the token is good, the proof behind it is too old
+_STEP_UP = f'Bearer error="insufficient_user_authentication", max_age={round(PROOF_LASTS.total_seconds())}'
 _CODES = {
     400: "bad-request",
     401: "unauthenticated",
@@ -76,13 +80,13 @@ class PreconditionRequired(FlipSyncError):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these statuses; any route may be found invalid (422)."""
+    """The `responses` of a route that may answer with these statuses; any may be invalid, or asked too often."""
     return {
         status: {
             "description": http.HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({*statuses, 422, 500, 503})
+        for status in sorted({*statuses, *((429,) if 401 in statuses else ()), 422, 500, 503})
     }
 
 
@@ -127,12 +131,14 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, FlipSyncError)
     headers = {}
-    if isinstance(error, TooManyAttempts) or (isinstance(error, Retryable) and error.after is not None):
+    if isinstance(error, TooManyAttempts | TooManyRequests) or (
+        isinstance(error, Retryable) and error.after is not None
+    ):
         headers["Retry-After"] = str(max(1, round(error.after or 1)))
     elif isinstance(error, Unavailable):
         headers["Retry-After"] = str(_RETRY_SECONDS)
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = _STEP_UP if isinstance(error, StepUpRequired) else "Bearer"
     if error.status >= 500 and not isinstance(error, ChannelError):
         _log.error("request failed", error=type(error).__qualname__, detail=error.message)
     vendor_code = error.vendor_code if isinstance(error, ChannelError) else ""

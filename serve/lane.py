@@ -114,8 +114,9 @@ class Lane:
         if authorization[:7] != b"Bearer ":
             return None
         try:
-            claims = self._backend.tokens.read(authorization[7:].decode("ascii"))
-            require(claims, permissions)
+            claims = self._backend.known_claims(authorization[7:].decode("ascii"))
+            if claims is not None:
+                require(claims, permissions)
         except (Unauthenticated, Forbidden, UnicodeDecodeError):
             return None
         return claims
@@ -150,8 +151,10 @@ class _Call:
         operation, arguments, backend = self._operation, self._arguments, self._backend
         if operation.user is not None:
             claims = arguments[operation.user]
+            if claims.permissions is not None:
+                backend.keys.take(claims)
             if operation.reader is None:
-                await backend.require_enabled(claims)
+                await backend.require_present(claims)
             else:
                 arguments[operation.reader] = backend.reader(claims)
         if operation.backend is not None:

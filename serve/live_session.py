@@ -12,7 +12,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated, Unavailable
-from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from serve.backend import Backend
 from serve.live import Listener
@@ -68,17 +67,17 @@ class LiveSession:
 
     async def _authenticated(self, token: str) -> Claims:
         try:
-            claims = self._backend.tokens.read(token)
+            claims = await self._backend.claims(token)
         except Unauthenticated as error:
             raise _Closing(UNAUTHENTICATED, error.message) from None
-        await self._require_enabled(claims)
-        if not allows(claims.role, "events:read"):
+        await self._require_present(claims)
+        if not claims.may("events:read"):
             raise _Closing(FORBIDDEN, f"the role {claims.role} may not see live events")
         return claims
 
-    async def _require_enabled(self, claims: Claims) -> None:
+    async def _require_present(self, claims: Claims) -> None:
         try:
-            await self._backend.require_enabled(claims)
+            await self._backend.require_present(claims)
         except Unauthenticated as error:
             raise _Closing(UNAUTHENTICATED, error.message) from None
         except Unavailable as error:
@@ -105,7 +104,7 @@ class LiveSession:
                 async with asyncio.timeout(min(heartbeat, left)):
                     event = await listener.get()
             except TimeoutError:
-                await self._require_enabled(self._claims)
+                await self._require_present(self._claims)
                 if left > heartbeat:
                     await self._send({"type": "heartbeat"})
                 continue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -18,6 +19,9 @@ T = TypeVar("T")
 
 MIN_LENGTH = 8  # NIST SP 800-63B, 5.1.1.2
 MAX_LENGTH = 1024
+#: of zxcvbn's 0 to 4: safely unguessable, where hashes are slow (Wheeler, USENIX Security 2016)
+MIN_STRENGTH = 3
+_LOOKED_AT = 72  # what zxcvbn takes; a longer password is judged by its beginning
 
 
 class Passwords:
@@ -43,6 +47,18 @@ class Passwords:
         right = await self._in_thread(self._matches, encoded or self._decoy or "", password)
         return right and encoded is not None
 
+    async def require_strong(self, password: str, own_words: Iterable[str] = ()) -> None:
+        """Raises InvalidInput for a password that is short, common, or made of `own_words` (address, business name).
+
+        No rules about kinds of characters, and no list of leaked passwords (NIST SP 800-63B, 5.1.1.2).
+        """
+        if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+            raise InvalidInput(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
+        words = {word.lower() for text in (*own_words, "flipsync") for word in re.findall(r"\w{3,}", text)}
+        weakness = await self._in_thread(_weakness, password, "\0".join(sorted(words)))
+        if weakness:
+            raise InvalidInput("this password is too easy to guess", hint=weakness)
+
     def outdated(self, encoded: str) -> bool:
         """Whether the hash was made with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(encoded)
@@ -58,3 +74,14 @@ class Passwords:
 
     async def _in_thread(self, function: Callable[..., T], *arguments: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+
+
+def _weakness(password: str, own_words: str) -> str:
+    """What makes it weak; empty when nothing does."""
+    from zxcvbn import zxcvbn  # its word lists take memory: only where passwords are chosen
+
+    judged = zxcvbn(password[:_LOOKED_AT], user_inputs=own_words.split("\0"))
+    if judged["score"] >= MIN_STRENGTH:
+        return ""
+    feedback = judged["feedback"]
+    return " ".join(filter(None, (feedback["warning"], *feedback["suggestions"]))) or "use several unusual words"

@@ -11,6 +11,7 @@ Permission = Literal[
     "agents:read",
     "approvals:answer",
     "approvals:read",
+    "audit:read",
     "catalogue:read",
     "catalogue:write",
     "customers:read",
@@ -18,6 +19,8 @@ Permission = Literal[
     "events:read",
     "inventory:read",
     "inventory:write",
+    "keys:read",
+    "keys:write",
     "listings:read",
     "models:read",
     "models:write",
@@ -26,13 +29,17 @@ Permission = Literal[
     "orders:ship",
     "pricing:read",
     "pricing:write",
+    "self:manage",
+    "users:read",
     "users:write",
 ]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
 
-_LOOK: Final[frozenset[Permission]] = frozenset({"catalogue:read", "listings:read", "inventory:read", "orders:read"})
+_LOOK: Final[frozenset[Permission]] = frozenset(
+    {"catalogue:read", "listings:read", "inventory:read", "orders:read", "self:manage"}
+)
 _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "accounts:read",
     "agents:read",
@@ -45,12 +52,15 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
 
 GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "owner": PERMISSIONS,
-    "manager": PERMISSIONS - {"accounts:write", "users:write"},
+    "manager": PERMISSIONS - {"accounts:write", "audit:read", "users:write"},
     # packs, ships and counts: needs the buyer's address, not the books
     "clerk": _LOOK | {"catalogue:write", "inventory:write", "orders:ship", "customers:read", "events:read"},
     "analyst": _ANALYSE,
     "read-only": _LOOK,
 }
+
+#: what no program may: a key that makes keys or users would outlive its own end
+PERSONS_ONLY: Final[frozenset[Permission]] = frozenset({"keys:write", "self:manage", "users:write"})
 
 
 def allows(role: Role, permission: Permission) -> bool:

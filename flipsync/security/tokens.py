@@ -6,15 +6,17 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import jwt
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated
-from flipsync.security.roles import Role, as_role
+from flipsync.security.roles import Permission, Role, allows, as_role
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=30)
@@ -24,20 +26,33 @@ _ISSUER = "flipsync"
 _AUDIENCE = "flipsync-api"
 _REMEMBERED = 4096
 
+Note = Literal["challenge", "invitation"]
+
 
 @dataclass(frozen=True)
 class Claims:
-    """Whom an access token speaks for. `session_id` is the refresh token family it came from."""
+    """Whom an access token or an API key speaks for. `session_id` is the sign-in it came from, or the key.
+
+    `permissions` is what an API key was made for; None for a person's session, which may whatever the role may.
+    """
 
     user_id: UUID
     tenant_id: UUID
     role: Role
     session_id: UUID
     expires_at: datetime
+    permissions: frozenset[Permission] | None = None
+
+    @property
+    def is_key(self) -> bool:
+        return self.permissions is not None
+
+    def may(self, permission: Permission) -> bool:
+        return allows(self.role, permission) and (self.permissions is None or permission in self.permissions)
 
 
 class AccessTokens:
-    """Signs and reads access tokens. A session that was signed out ends within `lifetime`.
+    """Signs and reads access tokens, good for `lifetime`. Whether their session is still on, the books know.
 
     Tokens found good are remembered, by their hash, until they expire; the last few thousand of them.
     """
@@ -77,6 +92,27 @@ class AccessTokens:
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return claims
+
+    def issue_note(self, kind: Note, content: Mapping[str, str], lifetime: timedelta) -> str:
+        """A signed note to ourselves that somebody brings back later; it opens no door by itself."""
+        now = utc_now()
+        claims = {"iss": _ISSUER, "aud": f"flipsync-{kind}", "iat": now, "exp": now + lifetime, "note": dict(content)}
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
+    def read_note(self, kind: Note, token: str) -> dict[str, str]:
+        """Raises Unauthenticated for anything but an unexpired note of ours of this kind."""
+        try:
+            content = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                audience=f"flipsync-{kind}",
+                issuer=_ISSUER,
+                options={"require": ["exp", "iat"]},
+            )
+            return {str(name): str(value) for name, value in content["note"].items()}
+        except (jwt.InvalidTokenError, KeyError, AttributeError):
+            raise Unauthenticated(f"the {kind} is not valid or has expired", hint="start again") from None
 
     def _verified(self, token: str) -> Claims:
         try:

@@ -141,6 +141,7 @@ async def connect_account(
     if not inserted:
         raise Conflict(f"there is an account named {name!r} already", hint="choose another name")
     await credential_ends.record(unit, account_id, vendor, complete)
+    unit.audit("account.connected", "account", account_id, vendor=vendor, name=name)
     unit.emit(AccountConnected(account_id=account_id, vendor=vendor))
     return account_id
 
@@ -234,6 +235,7 @@ async def replace_credentials(
         changes["config"] = config.model_dump(mode="json")
     await rows.update_account(unit.session, account_id, changes)
     await credential_ends.record(unit, account_id, vendor, merged)
+    unit.audit("account.credentials-replaced", "account", account_id, name=row.name, named=sorted(credentials))
     if row.status == "paused" and row.status_reason.startswith(PauseAccount.REFUSED):
         await resume_account(unit, account_id)
 
@@ -246,6 +248,7 @@ async def pause_account(unit: UnitOfWork, account_id: UUID, reason: str, expecte
         return False
     changes = {"status": "paused", "status_reason": reason, "version": row.version + 1}
     await rows.update_account(unit.session, account_id, changes)
+    unit.audit("account.paused", "account", account_id, name=row.name, reason=reason)
     unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
     return True
 
@@ -258,6 +261,7 @@ async def resume_account(unit: UnitOfWork, account_id: UUID, expected_version: i
         return False
     changes = {"status": "connected", "status_reason": "", "consecutive_failures": 0, "version": row.version + 1}
     await rows.update_account(unit.session, account_id, changes)
+    unit.audit("account.resumed", "account", account_id, name=row.name)
     unit.emit(
         AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=True, cause="resumed")
     )
@@ -286,6 +290,7 @@ async def disconnect_account(
         },
     )
     await credential_ends.forget(unit, account_id)
+    unit.audit("account.disconnected", "account", account_id, name=row.name, reason=reason)
     unit.emit(AccountHealthChanged(account_id=account_id, vendor=cast(Vendor, row.vendor), healthy=False, cause=reason))
     return True
 

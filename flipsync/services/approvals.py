@@ -22,4 +22,5 @@ async def answer_approval(unit: UnitOfWork, approval_id: UUID, *, approved: bool
     approval.state = "approved" if approved else "refused"
     approval.answered_at, approval.answered_by, approval.note = unit.now, by, note
     await unit.session.flush()
+    unit.audit("approval.answered", "approval", approval_id, approved=approved)
     unit.emit(ApprovalAnswered(approval_id=approval_id, decision_id=approval.decision_id, approved=approved))

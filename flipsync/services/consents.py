@@ -38,11 +38,12 @@ from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts
 from flipsync.services.accounts import AnotherSeller, StockMode
 from flipsync.services.consent_wish import Applications, Wish, check_return, known, with_application, without_tokens
+from flipsync.store.audit import Actor
 from flipsync.store.models import ConsentRequest
 from flipsync.store.repositories import accounts as account_rows
 from flipsync.store.repositories import consents as rows
 from flipsync.store.repositories import identity as user_rows
-from flipsync.store.unit_of_work import Store, UnitOfWork
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 LIFETIME = timedelta(minutes=15)
 REDEEMING = timedelta(minutes=5)
@@ -89,6 +90,7 @@ class _Taken:
 
     id: UUID
     tenant_id: UUID
+    user_id: UUID
     vendor: Vendor
     name: str
     account_id: UUID | None
@@ -248,6 +250,7 @@ class Consents:
             return _Taken(
                 id=row.id,
                 tenant_id=row.tenant_id,
+                user_id=row.user_id,
                 vendor=vendor,
                 name=row.name,
                 account_id=row.account_id,
@@ -301,7 +304,7 @@ class Consents:
             raise Rejected("access was given, but not enough of it", hint="; ".join(info.notes), auth=True)
         # what the trial renewed is the only good one
         credentials = {name: secret.get_secret_value() for name, secret in vault.credentials.items()}
-        async with self._store.unit(taken.tenant_id) as unit:
+        async with self._store.unit(taken.tenant_id, Cause(actor=Actor("user", taken.user_id))) as unit:
             if taken.account_id is None:
                 account_id = await accounts.connect_account(
                     unit,

@@ -1,4 +1,4 @@
-"""Who: making a business with its owner, adding users, signing in, refreshing, signing out.
+"""Who: making a business with its owner, signing in with one factor or two, refreshing, signing out.
 
 Sessions are wall-clock matters: market time, which may run faster, has no say in them.
 """
@@ -6,7 +6,7 @@ Sessions are wall-clock matters: market time, which may run faster, has no say i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,13 +15,17 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthentic
 from flipsync.domain.ids import new_id
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role, as_role
+from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import REFRESH_LIFETIME, AccessTokens, hash_refresh_token, new_refresh_token
+from flipsync.services import second_factors
+from flipsync.store.audit import Actor, ActorKind
 from flipsync.store.models import RefreshToken
 from flipsync.store.repositories import identity as rows
-from flipsync.store.unit_of_work import Store, UnitOfWork
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
 _REFUSED = "e-mail address or password is wrong"
+CHALLENGE_LIFETIME = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,14 @@ class SignedIn:
     refresh_expires_at: datetime
 
 
+@dataclass(frozen=True)
+class Challenged:
+    """The password was right, a code of the second factor is wanted: bring it with the challenge."""
+
+    challenge: str = field(repr=False)
+    expires_in: int
+
+
 async def create_tenant_with_owner(
     store: Store, passwords: Passwords, *, tenant_name: str, email: str, password: str, currency: str = "USD"
 ) -> tuple[UUID, UUID]:
@@ -48,42 +60,84 @@ async def create_tenant_with_owner(
     tenant_id = new_id()
     async with store.unit(tenant_id) as unit:
         await rows.insert_tenant(unit.session, tenant_id, tenant_name, currency)
-        user_id = await _insert_user(unit, address, encoded, "owner")
+        user_id = await insert_user(unit, address, encoded, "owner")
     return tenant_id, user_id
 
 
 async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, password: str, role: Role) -> UUID:
     """A user of the unit's tenant. Raises Conflict when the address is taken, InvalidInput."""
-    return await _insert_user(unit, clean_email(email), await passwords.hash(password), role)
+    return await insert_user(unit, clean_email(email), await passwords.hash(password), role)
 
 
 async def disable_user(unit: UnitOfWork, user_id: UUID) -> None:
     """Nothing is answered to the user from now on; a live connection ends at its next heartbeat. Raises NotFound."""
     now = utc_now()
-    if not await rows.update_user(unit.session, user_id, {"disabled_at": now}):
+    user = await rows.lock_user(unit.session, user_id)
+    if user is None:
         raise NotFound(f"no user {user_id}")
-    await rows.revoke_user_tokens(unit.session, user_id, now)
+    if user.disabled_at is None:
+        await rows.update_user(unit.session, user_id, {"disabled_at": now, "version": user.version + 1})
+        unit.audit("user.disabled", "user", user_id, email=user.email)
+    await rows.revoke_sessions(unit.session, user_id, now)
 
 
 async def sign_in(
-    store: Store, passwords: Passwords, tokens: AccessTokens, *, email: str, password: str, device: str = ""
-) -> SignedIn:
-    """Open a session. Raises Unauthenticated, the same way and as slowly whatever was wrong."""
+    store: Store,
+    passwords: Passwords,
+    tokens: AccessTokens,
+    *,
+    email: str,
+    password: str,
+    device: str = "",
+    cause: Cause | None = None,
+) -> SignedIn | Challenged:
+    """Open a session, or ask for the second factor. Raises Unauthenticated, as slowly whatever was wrong."""
     async with store.database.unbound() as session:
         candidate = await rows.sign_in_candidate(session, email.strip())
-    right = await passwords.verify(candidate.password_hash if candidate else None, password)
-    if candidate is None or not right or candidate.disabled_at is not None:
+    right = await passwords.verify(candidate.password_hash or None if candidate else None, password)
+    if candidate is None:
+        raise Unauthenticated(_REFUSED)
+    if not right or candidate.disabled_at is not None:
+        async with store.unit(candidate.tenant_id, _by("nobody", None, cause)) as unit:
+            why = "wrong password" if not right else "disabled"
+            unit.audit("sign-in.refused", "user", candidate.id, why=why)
         raise Unauthenticated(_REFUSED)
     renewed = await passwords.hash(password) if passwords.outdated(candidate.password_hash) else None
-    async with store.unit(candidate.tenant_id) as unit:
+    async with store.unit(candidate.tenant_id, _by("user", candidate.id, cause)) as unit:
         if renewed is not None:
             await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
-        return await _open_session(
-            unit, tokens, candidate.id, as_role(candidate.role), family_id=new_id(), device=device
-        )
+        if await second_factors.needed(unit, candidate.id):
+            note = {"user": str(candidate.id), "tenant": str(candidate.tenant_id), "device": device[:200]}
+            challenge = tokens.issue_note("challenge", note, CHALLENGE_LIFETIME)
+            return Challenged(challenge, int(CHALLENGE_LIFETIME / timedelta(seconds=1)))
+        return await _sign_in(unit, tokens, candidate.id, as_role(candidate.role), device)
 
 
-async def refresh(store: Store, tokens: AccessTokens, refresh_token: str) -> SignedIn:
+async def answer_challenge(
+    store: Store,
+    box: SecretBox,
+    tokens: AccessTokens,
+    *,
+    challenge: str,
+    code: str,
+    cause: Cause | None = None,
+) -> SignedIn:
+    """Open the session a challenge was given for. Raises Unauthenticated, TooManyAttempts."""
+    note = tokens.read_note("challenge", challenge)
+    user_id = UUID(note["user"])
+    signed_in = None
+    async with store.unit(UUID(note["tenant"]), _by("user", user_id, cause)) as unit:
+        user = await rows.get_user(unit.session, user_id)
+        if user is None or user.disabled_at is not None:
+            raise Unauthenticated("the challenge is not valid any more", hint="sign in again")
+        if await second_factors.check(unit, box, user_id, code):
+            signed_in = await _sign_in(unit, tokens, user_id, as_role(user.role), note["device"])
+    if signed_in is None:  # raised only now: that it failed must be committed
+        raise Unauthenticated("the code is wrong or was used", hint="wait for the next code of the app")
+    return signed_in
+
+
+async def refresh(store: Store, tokens: AccessTokens, refresh_token: str, *, cause: Cause | None = None) -> SignedIn:
     """The next pair of tokens; the one presented is spent.
 
     A spent token that comes again was copied by somebody: its whole family is revoked. Raises Unauthenticated.
@@ -93,24 +147,27 @@ async def refresh(store: Store, tokens: AccessTokens, refresh_token: str) -> Sig
         tenant_id = await rows.tenant_of_refresh_token(session, token_hash)
     if tenant_id is None:
         raise _session_over()
-    async with store.unit(tenant_id) as unit:
+    async with store.unit(tenant_id, _by("nobody", None, cause)) as unit:
         renewed = await _rotate(unit, tokens, await rows.lock_refresh_token(unit.session, token_hash))
     if renewed is None:  # raised only now: a revocation must be committed, not rolled back
         raise _session_over()
     return renewed
 
 
-async def sign_out(store: Store, refresh_token: str) -> None:
+async def sign_out(store: Store, refresh_token: str, *, cause: Cause | None = None) -> None:
     """End the session this token belongs to. Unknown tokens are no error: the session is over either way."""
     token_hash = hash_refresh_token(refresh_token)
     async with store.database.unbound() as session:
         tenant_id = await rows.tenant_of_refresh_token(session, token_hash)
     if tenant_id is None:
         return
-    async with store.unit(tenant_id) as unit:
+    async with store.unit(tenant_id, cause) as unit:
         row = await rows.lock_refresh_token(unit.session, token_hash)
         if row is not None:
             await rows.revoke_family(unit.session, row.family_id, utc_now())
+            unit.audit(
+                "signed-out", "session", row.family_id, actor=Actor("user", row.user_id, unit.cause.actor.address)
+            )
 
 
 def clean_email(email: str) -> str:
@@ -128,13 +185,38 @@ async def _rotate(unit: UnitOfWork, tokens: AccessTokens, row: RefreshToken | No
     user = await rows.get_user(unit.session, row.user_id)
     if row.used_at is not None or user is None or user.disabled_at is not None:
         await rows.revoke_family(unit.session, row.family_id, now)
+        if row.used_at is not None:
+            unit.audit("session.copied-token", "session", row.family_id, user=str(row.user_id))
         return None
     await rows.mark_refresh_token_used(unit.session, row.id, now)
-    return await _open_session(unit, tokens, user.id, as_role(user.role), family_id=row.family_id, device=row.device)
+    signed_in = await _new_tokens(unit, tokens, user.id, as_role(user.role), row.family_id, row.device)
+    used = {"last_used_at": now, "expires_at": signed_in.refresh_expires_at}
+    await rows.update_session(unit.session, row.family_id, used)
+    return signed_in
 
 
-async def _open_session(
-    unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, *, family_id: UUID, device: str
+async def _sign_in(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, device: str) -> SignedIn:
+    session_id, now, actor = new_id(), utc_now(), unit.cause.actor
+    await rows.insert_session(
+        unit.session,
+        {
+            "id": session_id,
+            "tenant_id": unit.tenant_id,
+            "user_id": user_id,
+            "device": device[:200],
+            "address": actor.address,
+            "created_at": now,
+            "last_used_at": now,
+            "proven_at": now,
+            "expires_at": now + REFRESH_LIFETIME,
+        },
+    )
+    unit.audit("signed-in", "session", session_id, device=device[:200])
+    return await _new_tokens(unit, tokens, user_id, role, session_id, device)
+
+
+async def _new_tokens(
+    unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, family_id: UUID, device: str
 ) -> SignedIn:
     refresh_token = new_refresh_token()
     now = utc_now()
@@ -163,7 +245,8 @@ async def _open_session(
     )
 
 
-async def _insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Role) -> UUID:
+async def insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Role) -> UUID:
+    """With an empty hash: invited. Raises Conflict when the address is taken."""
     user_id = new_id()
     values = {
         "id": user_id,
@@ -174,7 +257,13 @@ async def _insert_user(unit: UnitOfWork, email: str, password_hash: str, role: R
     }
     if not await rows.insert_user(unit.session, values):
         raise Conflict("this e-mail address is in use already", hint="use another one")
+    unit.audit("user.added", "user", user_id, email=email, role=role)
     return user_id
+
+
+def _by(kind: ActorKind, user_id: UUID | None, cause: Cause | None) -> Cause:
+    known = cause or Cause()
+    return replace(known, actor=Actor(kind, user_id, known.actor.address))
 
 
 def _session_over() -> Unauthenticated:

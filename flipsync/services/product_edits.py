@@ -98,6 +98,9 @@ async def set_price_terms(unit: UnitOfWork, variant_id: UUID, terms: PriceTerms,
         row.ceiling_minor = _minor(terms.ceiling, row, "ceiling")
     if row.floor_minor is not None and row.ceiling_minor is not None and row.ceiling_minor < row.floor_minor:
         raise InvalidInput("the ceiling is below the floor", hint="give both, the ceiling at least as high")
+    unit.audit(
+        "pricing.terms-changed", "variant", variant_id, sku=row.sku, **terms.model_dump(mode="json", include=given)
+    )
     if terms.cost is not None and row.cost_minor != cost_before:
         unit.emit(CostChanged(variant_id=variant_id, cost=terms.cost))
     if (row.floor_minor, row.ceiling_minor) != bounds_before:

@@ -59,6 +59,15 @@ class PageRequest(View):
         except ValueError:
             raise _bad_cursor() from None
 
+    def after_number(self) -> int | None:
+        """The number of the last row seen. Raises InvalidInput for a cursor that is not ours."""
+        key = self._key(1)
+        if key is None:
+            return None
+        if not key[0].isascii() or not key[0].isdigit() or len(key[0]) > 18:
+            raise _bad_cursor()
+        return int(key[0])
+
     def _key(self, length: int) -> list[str] | None:
         if self.cursor is None:
             return None

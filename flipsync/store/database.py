@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from flipsync.store.pipeline import ReadPipeline, TenantReader
+from flipsync.store.pipeline import Presence, ReadPipeline, TenantReader
 
 #: the database is away, or what is raised when it goes away in the middle of something
 AWAY = (OperationalError, OSError)
@@ -63,12 +63,12 @@ class Database:
             await session.execute(_BIND_READ_ONLY, {"tenant": str(tenant_id)})
             yield session
 
-    def questions(self, tenant_id: UUID, user_id: UUID | None = None) -> TenantReader:
+    def questions(self, tenant_id: UUID, presence: Presence | None = None) -> TenantReader:
         """For questions as `tenant_id`, each a read-only transaction of one round trip; opens nothing by itself.
 
-        With `user_id` they are answered only while that user of the tenant is enabled.
+        With `presence` they are answered only while that session or key is good and its user enabled.
         """
-        return TenantReader(self._pipeline, tenant_id, user_id)
+        return TenantReader(self._pipeline, tenant_id, presence)
 
     @asynccontextmanager
     async def unbound(self) -> AsyncIterator[AsyncSession]:

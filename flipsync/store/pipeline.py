@@ -14,7 +14,7 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -33,11 +33,26 @@ _CONNECT_SECONDS = 10
 #: so many reads wait on every connection before another one is opened
 _CROWDED = 8
 _BIND = b"SELECT set_config('app.tenant_id', $1, true)"
-_PRESENT = b"SELECT 1 FROM app_user WHERE id = $1::uuid AND disabled_at IS NULL"
+_USER = b" AND u.id = $2::uuid AND u.role = $3 AND u.disabled_at IS NULL"
+_PRESENT = {
+    "session": b"SELECT 1 FROM user_session s JOIN app_user u ON u.id = s.user_id"
+    b" WHERE s.id = $1::uuid AND s.revoked_at IS NULL" + _USER,
+    "key": b"SELECT 1 FROM api_key k JOIN app_user u ON u.id = k.user_id"
+    b" WHERE k.id = $1::uuid AND k.revoked_at IS NULL AND k.expires_at > now()" + _USER,
+}
 #: feature_not_supported: "cached plan must not change result type", after a migration
 _STALE_PLAN = "0A000"
 
 _Step = tuple[bytes, Sequence[bytes | None]]
+
+
+class Presence(NamedTuple):
+    """Whoever asks: a session or API key, its user, and the role it was told they have."""
+
+    kind: Literal["session", "key"]
+    id: UUID
+    user_id: UUID
+    role: str
 
 
 class ReadFailed(Exception):
@@ -184,21 +199,25 @@ class ReadPipeline:
         self._lines: list[_Line] = []
         self._opening = asyncio.Lock()
 
-    async def read(self, tenant_id: UUID, user_id: UUID | None, asked: Sequence[Asked]) -> list[Rows]:
-        """One transaction as `tenant_id`. With `user_id`: Unauthenticated unless that user is the tenant's and enabled.
+    async def read(self, tenant_id: UUID, presence: Presence | None, asked: Sequence[Asked]) -> list[Rows]:
+        """One transaction as `tenant_id`. With `presence`: Unauthenticated unless it holds now.
 
         Raises Unavailable when the database cannot be reached, ReadFailed when it refuses a question.
         """
         steps: list[_Step] = [(_BIND, (str(tenant_id).encode(),))]
-        if user_id is not None:
-            steps.append((_PRESENT, (str(user_id).encode(),)))
+        if presence is not None:
+            who = (str(presence.id).encode(), str(presence.user_id).encode(), presence.role.encode())
+            steps.append((_PRESENT[presence.kind], who))
         for each in asked:
             wire = each.statement.wire
             values = each.values
             steps.append((wire.text, [_text(values.get(name, wire.constants.get(name))) for name in wire.names]))
         line, results = await self._send(steps)
-        if user_id is not None and not results[1].ntuples:
-            raise Unauthenticated("the user may no longer sign in", hint="ask the owner")
+        if presence is not None and not results[1].ntuples:
+            raise Unauthenticated(
+                "this session or key has ended, or the user's rights changed",
+                hint="refresh the token, or sign in again",
+            )
         transformer, first = line.transformer, len(steps) - len(asked)
         answers: list[Rows] = []
         for each, result in zip(asked, results[first:], strict=True):
@@ -254,18 +273,18 @@ class ReadPipeline:
 
 
 class TenantReader:
-    """Reads as one tenant, each `ask` a transaction of its own; for a user: only while that user is enabled."""
+    """Reads as one tenant, each `ask` a transaction of its own; with a presence: only while that holds."""
 
-    __slots__ = ("_pipeline", "_tenant_id", "_user_id")
+    __slots__ = ("_pipeline", "_presence", "_tenant_id")
 
-    def __init__(self, pipeline: ReadPipeline, tenant_id: UUID, user_id: UUID | None = None) -> None:
+    def __init__(self, pipeline: ReadPipeline, tenant_id: UUID, presence: Presence | None = None) -> None:
         self._pipeline = pipeline
         self._tenant_id = tenant_id
-        self._user_id = user_id
+        self._presence = presence
 
     async def ask(self, *asked: Asked) -> list[Rows]:
         """Raises Unauthenticated, Unavailable."""
-        return await self._pipeline.read(self._tenant_id, self._user_id, asked)
+        return await self._pipeline.read(self._tenant_id, self._presence, asked)
 
 
 def _text(value: Any) -> bytes | None:

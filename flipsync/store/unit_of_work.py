@@ -23,7 +23,8 @@ from flipsync.domain.clock import Clock, SystemClock
 from flipsync.domain.commands import Command
 from flipsync.domain.events import Event
 from flipsync.domain.ids import new_id
-from flipsync.store import journal
+from flipsync.store import audit, journal
+from flipsync.store.audit import SYSTEM, Actor
 from flipsync.store.database import Database
 from flipsync.store.journal import ProposedCommand
 
@@ -64,11 +65,12 @@ class SilentWaker:
 
 @dataclass(frozen=True)
 class Cause:
-    """Where a change comes from, so that every step can be explained."""
+    """Where a change comes from and who asked for it, so that every step can be explained."""
 
     causation_id: UUID | None = None
     correlation_id: UUID | None = None
     traceparent: str = ""
+    actor: Actor = SYSTEM
 
 
 @dataclass
@@ -84,6 +86,7 @@ class UnitOfWork:
     news: list[dict[str, Any]] = field(default_factory=list)
     _page: journal.Page = field(default_factory=journal.Page)
     _unjudged: list[ProposedCommand] = field(default_factory=list)
+    _audited: list[audit.Line] = field(default_factory=list)
 
     def emit(self, event: Event, *, dedup_key: str | None = None, cause: Cause | None = None) -> UUID:
         """Record a fact. With `dedup_key` the same fact is recorded once, however often it is told."""
@@ -115,6 +118,26 @@ class UnitOfWork:
             if subscription.wants(event)
         ]
         return event_id
+
+    def audit(
+        self, action: str, subject_kind: str, subject_id: UUID | str, *, actor: Actor | None = None, **details: Any
+    ) -> None:
+        """Have it in the audit log that this was done, if it is done. Details hold no secret."""
+        self._audited.append(
+            audit.Line(
+                actor=actor or self.cause.actor,
+                action=action,
+                subject_kind=subject_kind,
+                subject_id=str(subject_id),
+                details=details,
+                traceparent=self.cause.traceparent,
+            )
+        )
+
+    async def write_audit(self) -> None:
+        """Write down what was audited; called on leaving the unit, after everything else."""
+        lines, self._audited = self._audited, []
+        await audit.append(self.session, self.tenant_id, lines)
 
     def decide(self, decision: dict[str, Any], proposals: Sequence[ProposedCommand]) -> None:
         """Record a decision (the columns of `agent_decision`). Proposals may be judged until the unit ends."""
@@ -169,6 +192,7 @@ class UnitOfWork:
     def drop(self) -> None:
         """Forget what was not written down yet: the change it tells of was taken back."""
         self._page = journal.Page()
+        self._audited.clear()
 
     async def flush(self) -> None:
         """Write down what there is so far; called on leaving the unit."""
@@ -217,6 +241,7 @@ class Store:
             unit = UnitOfWork(session, tenant_id, cause or Cause(), self.clock.now(), self.routing)
             yield unit
             await unit.flush()
+            await unit.write_audit()
         if unit.wake or unit.news:
             await self.waker.wake(frozenset(unit.wake), tenant_id, unit.news)
 

@@ -2,7 +2,9 @@
 
 from serve.routes import (
     agents,
+    api_keys,
     approvals,
+    audit,
     auth,
     catalogue_import,
     decisions,
@@ -19,12 +21,20 @@ from serve.routes import (
     pricing,
     products,
     refunds,
+    second_factor,
+    sessions,
+    users,
     webhooks,
     websocket,
 )
 
 ROUTERS = (
     auth.router,
+    sessions.router,
+    second_factor.router,
+    users.router,
+    api_keys.router,
+    audit.router,
     agents.router,
     catalogue_import.router,
     products.router,

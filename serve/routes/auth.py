@@ -1,21 +1,26 @@
-"""Signing in: access tokens for 15 minutes, refresh tokens that serve once."""
+"""Signing in, with one factor or two; staying in; proving anew who one is; one's own password."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flipsync.security.passwords import MAX_LENGTH
 from flipsync.security.roles import Role
-from flipsync.services import identity
+from flipsync.security.tokens import Claims
+from flipsync.services import identity, sessions, users
 from flipsync.services.reading_page import Moment
-from serve.deps import BackendDep, ClientAddressDep
+from serve.deps import BackendDep, CauseDep, ClientAddressDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+Oneself = Annotated[Claims, may("self:manage")]
+Chosen = Annotated[SecretStr, Field(max_length=MAX_LENGTH, examples=["seven teapots on a slow boat"])]
 
 
 class LoginRequest(BaseModel):
@@ -45,9 +50,60 @@ class Session(BaseModel):
     role: Role
 
 
-@router.post("/login", summary="Sign in", responses=problems(401, 429))
-async def login(form: LoginRequest, backend: BackendDep, client: ClientAddressDep) -> Session:
-    """The same answer, as slowly, for a wrong password and for an address nobody has."""
+class Challenge(BaseModel):
+    """The password was right. Bring the challenge with a code of the second factor to /auth/login/second-factor."""
+
+    challenge: str
+    expires_in: int = Field(description="seconds", examples=[300])
+
+
+class ChallengeAnswer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    challenge: SecretStr = Field(max_length=2000)
+    code: SecretStr = Field(max_length=100, description="of the app, or a recovery code", examples=["492039"])
+
+
+class StepUpRequest(BaseModel):
+    """A code where a second factor is set up, else the password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: SecretStr | None = Field(default=None, max_length=100, examples=["492039"])
+    password: SecretStr | None = Field(default=None, max_length=MAX_LENGTH)
+
+
+class Proof(BaseModel):
+    proven_until: Moment
+
+
+class ChangePasswordRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    old_password: SecretStr = Field(max_length=MAX_LENGTH)
+    new_password: Chosen
+
+
+class AcceptInvitationRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    invitation: SecretStr = Field(max_length=2000)
+    password: Chosen
+
+
+@router.post(
+    "/login",
+    summary="Sign in",
+    response_model=Session,
+    responses={**problems(401, 429), 202: {"model": Challenge, "description": "A second factor is wanted"}},
+)
+async def login(
+    form: LoginRequest, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
+) -> Session | Response:
+    """The same answer, as slowly, for a wrong password and for an address nobody has.
+
+    202 with a challenge when this user has a second factor.
+    """
     await backend.sign_in_limit.attempt(form.email, client)
     signed_in = await identity.sign_in(
         backend.store,
@@ -56,21 +112,97 @@ async def login(form: LoginRequest, backend: BackendDep, client: ClientAddressDe
         email=form.email,
         password=form.password.get_secret_value(),
         device=form.device,
+        cause=cause,
     )
     await backend.sign_in_limit.succeeded(form.email, client)
+    if isinstance(signed_in, identity.Challenged):
+        asked = Challenge(challenge=signed_in.challenge, expires_in=signed_in.expires_in)
+        return JSONResponse(asked.model_dump(), status_code=202)
     return _session(signed_in)
 
 
+@router.post("/login/second-factor", summary="Sign in: the second step", responses=problems(401, 429))
+async def answer_challenge(form: ChallengeAnswer, backend: BackendDep, cause: CauseDep) -> Session:
+    """A code serves once. After five wrong ones each further one has to wait, ever longer."""
+    return _session(
+        await identity.answer_challenge(
+            backend.store,
+            backend.box,
+            backend.tokens,
+            challenge=form.challenge.get_secret_value(),
+            code=form.code.get_secret_value(),
+            cause=cause,
+        )
+    )
+
+
 @router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401))
-async def refresh(form: RefreshRequest, backend: BackendDep) -> Session:
+async def refresh(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Session:
     """A refresh token that is presented twice ends the whole session: somebody copied it."""
-    return _session(await identity.refresh(backend.store, backend.tokens, form.refresh_token.get_secret_value()))
+    return _session(
+        await identity.refresh(backend.store, backend.tokens, form.refresh_token.get_secret_value(), cause=cause)
+    )
 
 
 @router.post("/logout", summary="Sign out", status_code=204, responses=problems())
-async def logout(form: RefreshRequest, backend: BackendDep) -> Response:
-    """Ends the session of this refresh token; access tokens run out by themselves."""
-    await identity.sign_out(backend.store, form.refresh_token.get_secret_value())
+async def logout(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Response:
+    """Ends the session of this refresh token, its access tokens at once."""
+    await identity.sign_out(backend.store, form.refresh_token.get_secret_value(), cause=cause)
+    return Response(status_code=204)
+
+
+@router.post("/step-up", summary="Prove again who you are", responses=problems(401, 403, 429))
+async def step_up(
+    form: StepUpRequest, user: Oneself, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
+) -> Proof:
+    """What moves money or opens doors asks for a proof from the last minutes; signing in is one, this is another."""
+    await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
+    until = await sessions.step_up(
+        backend.store,
+        backend.passwords,
+        backend.box,
+        user.tenant_id,
+        user_id=user.user_id,
+        session_id=user.session_id,
+        code=form.code.get_secret_value() if form.code is not None else None,
+        password=form.password.get_secret_value() if form.password is not None else None,
+        cause=cause,
+    )
+    await backend.sign_in_limit.succeeded(f"proof of {user.user_id}", client)
+    return Proof(proven_until=until)
+
+
+@router.put("/password", summary="Change your password", status_code=204, responses=problems(401, 403, 409, 429))
+async def change_password(
+    form: ChangePasswordRequest, user: Oneself, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
+) -> Response:
+    """Needs the old one. All your other sessions end. A password that is easy to guess is refused, with the reason."""
+    await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
+    await users.change_password(
+        backend.store,
+        backend.passwords,
+        user.tenant_id,
+        user_id=user.user_id,
+        session_id=user.session_id,
+        old=form.old_password.get_secret_value(),
+        new=form.new_password.get_secret_value(),
+        cause=cause,
+    )
+    await backend.sign_in_limit.succeeded(f"proof of {user.user_id}", client)
+    return Response(status_code=204)
+
+
+@router.post("/invitations/accept", summary="Accept an invitation", status_code=204, responses=problems(401, 429))
+async def accept_invitation(form: AcceptInvitationRequest, backend: BackendDep, cause: CauseDep) -> Response:
+    """Choose your password; then sign in with it. An invitation serves once, within seven days."""
+    await users.accept_invitation(
+        backend.store,
+        backend.passwords,
+        backend.tokens,
+        invitation=form.invitation.get_secret_value(),
+        password=form.password.get_secret_value(),
+        cause=cause,
+    )
     return Response(status_code=204)
 
 

@@ -17,13 +17,14 @@ from flipsync.security.tokens import Claims
 from flipsync.services import accounts
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, VersionIfTold, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, VersionIfTold, etag, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/marketplace/accounts", tags=["marketplace"])
 
 Reader = Annotated[Claims, may("accounts:read")]
 Writer = Annotated[Claims, may("accounts:write")]
+Proven = Annotated[Claims, may_after_proof("accounts:write")]
 Secrets = Annotated[dict[str, SecretStr], Field(min_length=1, max_length=20)]
 
 
@@ -137,7 +138,7 @@ async def list_accounts(query: Annotated[AccountQuery, Query()], user: Reader, b
     response_model=AccountView,
     responses=problems(401, 403, 409, 502),
 )
-async def connect_account(form: ConnectRequest, user: Writer, backend: BackendDep, once: OnlyOnceDep) -> Response:
+async def connect_account(form: ConnectRequest, user: Proven, backend: BackendDep, once: OnlyOnceDep) -> Response:
     """The channel is asked first, with these credentials; an account that does not answer is not connected."""
     config = AccountConfig(
         vendor=form.vendor,
@@ -194,7 +195,7 @@ async def put_credentials(
     account_id: UUID,
     form: CredentialsRequest,
     expected: ExpectedVersion,
-    user: Writer,
+    user: Proven,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
@@ -242,7 +243,7 @@ async def disconnect(
     account_id: UUID,
     form: ReasonRequest,
     expected: VersionIfTold,
-    user: Writer,
+    user: Proven,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

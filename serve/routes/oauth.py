@@ -19,13 +19,13 @@ from flipsync.services.accounts import StockMode
 from flipsync.services.consent_wish import Wish
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, PublicUrlDep, may
+from serve.deps import BackendDep, OnlyOnceDep, PublicUrlDep, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/oauth", tags=["oauth"])
 
 Reader = Annotated[Claims, may("accounts:read")]
-Writer = Annotated[Claims, may("accounts:write")]
+Writer = Annotated[Claims, may_after_proof("accounts:write")]
 _PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "A page for the seller", "content": {"text/html": {"schema": {"type": "string"}}}}
 }

@@ -17,7 +17,7 @@ from flipsync.services.pricing.quote import Quote
 from flipsync.services.product_edits import PriceTerms, set_price_terms, version_of
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.reading import SessionReader
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/pricing", tags=["pricing"])
@@ -73,7 +73,7 @@ async def patch_terms(
     variant_id: UUID,
     terms: PriceTerms,
     expected: ExpectedVersion,
-    user: Annotated[Claims, may("pricing:write")],
+    user: Annotated[Claims, may_after_proof("pricing:write")],
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from api_world import API, Business
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from serve.api import build_app
 from serve.settings import ServeSettings
@@ -52,6 +54,18 @@ class Route:
             "POST /auth/login": {"email": "nobody@nowhere.example", "password": "not this one"},
             "POST /auth/refresh": {"refresh_token": "x" * 43},
             "POST /auth/logout": {"refresh_token": "x" * 43},
+            "POST /auth/login/second-factor": {"challenge": "x.y.z", "code": "000000"},
+            "POST /auth/invitations/accept": {"invitation": "x.y.z", "password": "seven teapots on a boat"},
+            "POST /auth/step-up": {"password": "not this one"},
+            "PUT /auth/password": {"old_password": "not this one", "new_password": "seven teapots on a boat"},
+            "POST /auth/second-factor/confirm": {"code": "000000"},
+            "POST /users": {"email": f"{new_id().hex}@{business.marker}.example", "role": "clerk"},
+            "PATCH /users/{user_id}": {"role": "clerk"},
+            "POST /api-keys": {
+                "name": "stolen",
+                "permissions": ["orders:read"],
+                "expires_at": (utc_now() + timedelta(days=1)).isoformat(),
+            },
             "PATCH /products/{product_id}": {"title": "stolen"},
             "POST /inventory/items/{stock_item_id}/counts": {"counted": 9},
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},

@@ -18,8 +18,8 @@ from flipsync.learning.policy import Origin
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
 from flipsync.security.secrets import SecretBox
-from flipsync.security.tokens import AccessTokens
-from flipsync.services import accounts, credential_ends, identity, model_registry, stock
+from flipsync.security.tokens import AccessTokens, Claims
+from flipsync.services import accounts, api_keys, credential_ends, identity, model_registry, stock
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
@@ -49,6 +49,22 @@ class Business:
         )
         return {"Authorization": f"Bearer {token}", **more}
 
+    async def session(self, unit: UnitOfWork, user_id: UUID, session_id: UUID | None = None) -> UUID:
+        """A session as if that user had just signed in; it stays good for money through a long run."""
+        opened = session_id or new_id()
+        unit.session.add(
+            m.UserSession(
+                id=opened,
+                tenant_id=self.tenant_id,
+                user_id=user_id,
+                device=f"{self.marker} phone",
+                proven_at=utc_now() + timedelta(days=1),
+                expires_at=utc_now() + timedelta(days=30),
+            )
+        )
+        await unit.session.flush()
+        return opened
+
     def email(self, role: Role = "owner") -> str:
         return f"{role}@{self.marker}.example"
 
@@ -68,6 +84,8 @@ async def found_business(
             unit.session.add(user)
             await unit.session.flush()
             business.users[role] = user.id
+        for user_id in business.users.values():
+            await business.session(unit, user_id, user_id)  # of which `headers` speak
         business.ids["account_id"] = await accounts.connect_account(
             unit,
             box,
@@ -93,7 +111,23 @@ async def found_business(
         await _sell(unit, business)
     async with store.unit(tenant_id) as unit:
         await _decide(unit, business)
+        business.ids["user_id"] = business.users["clerk"]
+        business.ids["session_id"] = await business.session(unit, owner_id)
+        business.ids["key_id"] = await _make_key(unit, business)
     return business
+
+
+async def _make_key(unit: UnitOfWork, business: Business) -> UUID:
+    maker = Claims(business.users["owner"], business.tenant_id, "owner", business.users["owner"], utc_now())
+    view, _ = await api_keys.make(
+        unit,
+        maker,
+        name=f"{business.marker} printer",
+        permissions=["orders:read"],
+        expires_at=utc_now() + timedelta(days=30),
+        per_minute=600,
+    )
+    return view.id
 
 
 async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:

@@ -177,6 +177,8 @@ async def test_a_disabled_user_is_cut_off_at_the_next_heartbeat(address: str, st
             unit, Passwords(), email=f"listener@{beta.marker}.example", password="a long enough one", role="owner"
         )
     assert beta.tokens is not None
+    async with store.unit(beta.tenant_id) as unit:
+        await beta.session(unit, user_id, user_id)
     token = beta.tokens.issue(user_id=user_id, tenant_id=beta.tenant_id, role="owner", session_id=user_id)
     protocols: Any = ["flipsync.v1", f"bearer.{token}"]
     client = await connect(address, subprotocols=protocols)

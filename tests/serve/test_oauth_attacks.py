@@ -228,6 +228,7 @@ async def test_who_started_it_must_still_be_allowed_to(seller: Seller, market: A
         second = m.User(tenant_id=tenant_id, email=f"{new_id().hex}@x.example", password_hash="x", role="owner")
         unit.session.add(second)
         await unit.session.flush()
+        await seller.business.session(unit, second.id, second.id)
     token = backend.tokens.issue(user_id=second.id, tenant_id=tenant_id, role="owner", session_id=second.id)
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": new_id().hex}
     started = (await seller.http.post(f"{seller.api_url}{API}/oauth/consents", headers=headers, json=form)).json()

@@ -19,11 +19,14 @@ ALLOWED: dict[str, set[Role]] = {
     "agents:read": {"owner", "manager", "analyst"},
     "approvals:answer": {"owner", "manager"},
     "approvals:read": {"owner", "manager", "analyst"},
+    "audit:read": {"owner"},
     "catalogue:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "catalogue:write": {"owner", "manager", "clerk"},
     "decisions:read": {"owner", "manager", "analyst"},
     "inventory:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "inventory:write": {"owner", "manager", "clerk"},
+    "keys:read": {"owner", "manager"},
+    "keys:write": {"owner", "manager"},
     "listings:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "orders:refund": {"owner", "manager"},
@@ -32,6 +35,9 @@ ALLOWED: dict[str, set[Role]] = {
     "orders:ship": {"owner", "manager", "clerk"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
+    "self:manage": {"owner", "manager", "clerk", "analyst", "read-only"},
+    "users:read": {"owner", "manager"},
+    "users:write": {"owner"},
 }
 
 
@@ -40,6 +46,8 @@ def test_only_these_routes_are_open() -> None:
         "POST /auth/login",
         "POST /auth/refresh",
         "POST /auth/logout",
+        "POST /auth/login/second-factor",
+        "POST /auth/invitations/accept",
         "GET /webhooks/{token}",
         "POST /webhooks/{token}",
         "GET /oauth/callback/{vendor}",

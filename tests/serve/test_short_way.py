@@ -157,6 +157,8 @@ async def test_a_disabled_user_is_out_at_once(
             unit, backend.passwords, email=f"{marker}@{beta.marker}.example", password="a long enough one", role="owner"
         )
     beta.users[marker] = user_id
+    async with backend.store.unit(beta.tenant_id) as unit:
+        await beta.session(unit, user_id, user_id)
     token = backend.tokens.issue(user_id=user_id, tenant_id=beta.tenant_id, role="owner", session_id=user_id)
     headers = {"Authorization": f"Bearer {token}"}
     ways = (client, long_way)

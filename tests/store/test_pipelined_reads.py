@@ -14,8 +14,8 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
 from flipsync.domain.ids import new_id
 from flipsync.store.database import Database
-from flipsync.store.models import Product, Tenant, User
-from flipsync.store.pipeline import ReadFailed, ReadPipeline
+from flipsync.store.models import Product, Tenant, User, UserSession
+from flipsync.store.pipeline import Presence, ReadFailed, ReadPipeline
 from flipsync.store.reading import Question, SessionReader, contains
 
 TENANT = new_id()
@@ -140,10 +140,17 @@ async def test_nothing_can_be_written(database: Database, tenants: list[UUID]) -
 
 
 async def test_a_disabled_user_is_refused_at_once(database: Database, tenants: list[UUID]) -> None:
-    mine = database.questions(tenants[0], tenants[0])
+    who = Presence("session", tenants[0], tenants[0], "owner")
+    async with database.session(tenants[0]) as session:
+        session.add(UserSession(id=tenants[0], tenant_id=tenants[0], user_id=tenants[0], expires_at=utc_now()))
+    mine = database.questions(tenants[0], who)
     assert len((await mine.ask(PRODUCTS()))[0]) == 1
     with pytest.raises(Unauthenticated):
-        await database.questions(tenants[1], tenants[0]).ask(PRODUCTS())  # a user of another tenant
+        await database.questions(tenants[1], who).ask(PRODUCTS())  # a user of another tenant
+    with pytest.raises(Unauthenticated):
+        await database.questions(tenants[0], who._replace(role="clerk")).ask(PRODUCTS())  # what they were before
+    with pytest.raises(Unauthenticated):
+        await database.questions(tenants[0], who._replace(kind="key")).ask(PRODUCTS())
     async with database.session(tenants[0]) as session:
         await session.execute(text("UPDATE app_user SET disabled_at = now() WHERE id = :id"), {"id": tenants[0]})
     with pytest.raises(Unauthenticated):

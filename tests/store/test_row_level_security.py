@@ -50,6 +50,7 @@ async def furnish(shop: Shop) -> None:
         await stock.receive(unit, goods.variant_id, 1, key=f"{marker}:one", mode="escrow")
         event_id = unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale"))
         await unit.flush()
+        unit.audit("key.made", "key", marker)
         now = unit.now
         later = now + timedelta(days=1)
         user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x")
@@ -102,6 +103,19 @@ async def furnish(shop: Shop) -> None:
                 m.Approval(**tenant, decision_id=decision.id, question=marker, expires_at=later),
                 m.RefreshToken(
                     **tenant, user_id=user.id, family_id=new_id(), token_hash=f"hash {marker}", expires_at=later
+                ),
+                m.UserSession(**tenant, user_id=user.id, device=marker, expires_at=later),
+                m.SecondFactor(**tenant, user_id=user.id, sealed=b""),
+                m.RecoveryCode(**tenant, user_id=user.id, code_hash=f"code {marker}"),
+                m.ApiKey(
+                    **tenant,
+                    user_id=user.id,
+                    name=marker,
+                    prefix="fs_",
+                    key_hash=f"key {marker}",
+                    permissions=[],
+                    per_minute=1,
+                    expires_at=later,
                 ),
                 m.IdempotencyRecord(**tenant, key=marker, fingerprint="f"),
                 m.ImportRun(**tenant, file_name=marker, format="generic"),
@@ -415,6 +429,7 @@ async def test_functions_with_the_owners_rights_are_few_and_only_the_app_may_cal
         "refresh_token_tenant": (True, False),
         "webhook_account": (True, False),
         "consent_request_tenant": (True, False),
+        "api_key_holder": (True, False),
     }
     assert all(row.pinned for row in rows), "a caller's search_path must not decide what they run"
 

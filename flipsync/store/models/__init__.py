@@ -14,6 +14,7 @@ from flipsync.store.models.channels import (
     WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
+from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -34,7 +35,9 @@ __all__ = [
     "AgentStatus",
     "AgentTask",
     "Allocation",
+    "ApiKey",
     "Approval",
+    "AuditEntry",
     "Base",
     "ChannelFault",
     "ChannelPace",
@@ -58,10 +61,12 @@ __all__ = [
     "Product",
     "Proposal",
     "Receipt",
+    "RecoveryCode",
     "RefreshToken",
     "Refund",
     "RefundRequest",
     "RivalOfferSeen",
+    "SecondFactor",
     "Shipment",
     "SignedMove",
     "StockItem",
@@ -69,6 +74,7 @@ __all__ = [
     "StockReceipt",
     "Tenant",
     "User",
+    "UserSession",
     "Variant",
     "WebhookDelivery",
     "WebhookTrouble",

@@ -26,6 +26,8 @@ class Tenant(Timestamped, Base):
 
 
 class User(TenantParent, Timestamped, Base):
+    """Somebody who may sign in. Without a password yet, they were invited and have not answered."""
+
     __tablename__ = "app_user"
     __table_args__ = (
         owned_key(),
@@ -37,6 +39,7 @@ class User(TenantParent, Timestamped, Base):
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(default="owner")
     disabled_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
 
 
 class RefreshToken(TenantOwned, Base):

@@ -1,4 +1,4 @@
-"""Rows of tenants, users, refresh tokens and answered requests."""
+"""Rows of tenants, users, their sessions and refresh tokens, and answered requests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Select, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.store.models import IdempotencyRecord, RefreshToken, Tenant, User
+from flipsync.store.models import IdempotencyRecord, RefreshToken, Tenant, User, UserSession
+from flipsync.store.reading import Question, where
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,23 @@ async def an_owner(session: AsyncSession) -> UUID | None:
     return (await session.execute(query)).scalar()
 
 
+async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
+    """As it is now, and nobody else changes it before we are done."""
+    query = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def lock_owners(session: AsyncSession) -> list[UUID]:
+    """Owners who can sign in; none of them stops being one before we are done."""
+    query = (
+        select(User.id)
+        .where(User.role == "owner", User.disabled_at.is_(None), User.password_hash != "")
+        .order_by(User.id)
+        .with_for_update()
+    )
+    return list((await session.execute(query)).scalars())
+
+
 async def update_user(session: AsyncSession, user_id: UUID, values: dict[str, Any]) -> bool:
     """False when there is no such user."""
     changed = await session.execute(update(User).where(User.id == user_id).values(values).returning(User.id))
@@ -86,7 +104,43 @@ async def mark_refresh_token_used(session: AsyncSession, token_id: UUID, at: dat
     await session.execute(update(RefreshToken).where(RefreshToken.id == token_id).values(used_at=at))
 
 
+async def insert_session(session: AsyncSession, values: dict[str, Any]) -> None:
+    session.add(UserSession(**values))
+    await session.flush()
+
+
+async def get_session(session: AsyncSession, session_id: UUID) -> UserSession | None:
+    return (await session.execute(select(UserSession).where(UserSession.id == session_id))).scalar_one_or_none()
+
+
+async def update_session(session: AsyncSession, session_id: UUID, values: dict[str, Any]) -> None:
+    await session.execute(update(UserSession).where(UserSession.id == session_id).values(values))
+
+
+async def revoke_sessions(
+    session: AsyncSession, user_id: UUID, at: datetime, *, only: UUID | None = None, but: UUID | None = None
+) -> list[UUID]:
+    """End sessions of the user, their refresh tokens with them: which had not ended before."""
+    query = update(UserSession).where(
+        UserSession.user_id == user_id, UserSession.revoked_at.is_(None), UserSession.expires_at > at
+    )
+    if only is not None:
+        query = query.where(UserSession.id == only)
+    if but is not None:
+        query = query.where(UserSession.id != but)
+    ended = list((await session.execute(query.values(revoked_at=at).returning(UserSession.id))).scalars())
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.family_id.in_(ended), RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+    return ended
+
+
 async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) -> None:
+    await session.execute(
+        update(UserSession).where(UserSession.id == family_id, UserSession.revoked_at.is_(None)).values(revoked_at=at)
+    )
     await session.execute(
         update(RefreshToken)
         .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
@@ -94,12 +148,34 @@ async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) ->
     )
 
 
-async def revoke_user_tokens(session: AsyncSession, user_id: UUID, at: datetime) -> None:
-    await session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=at)
+def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    columns = [column for column in User.__table__.c if column.name != "password_hash"]
+    query = select(*columns, (User.password_hash == "").label("invited"))
+    return where(
+        query.order_by(User.id.desc()).limit(bindparam("limit")),
+        given,
+        after=User.id < bindparam("after"),
+        user_id=User.id == bindparam("user_id"),
+        role=User.role == bindparam("role"),
     )
+
+
+#: limit, and any of after, user_id, role; newest first
+USERS = Question(_users)
+#: user_id; those that are on, last used first
+SESSIONS = Question(
+    lambda _: (
+        select(*UserSession.__table__.c)
+        .where(
+            UserSession.user_id == bindparam("user_id"),
+            UserSession.revoked_at.is_(None),
+            UserSession.expires_at > func.now(),
+        )
+        .order_by(UserSession.last_used_at.desc(), UserSession.id)
+    )
+)
+#: session_id
+PROVEN = Question(lambda _: select(UserSession.proven_at).where(UserSession.id == bindparam("session_id")))
 
 
 async def claim_request(session: AsyncSession, values: dict[str, Any]) -> bool:

@@ -1,0 +1,118 @@
+"""Sessions: which devices are signed in, ending them, and proving anew who one is before what costs money."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound, Unauthenticated
+from flipsync.security.passwords import Passwords
+from flipsync.security.secrets import SecretBox
+from flipsync.services import second_factors
+from flipsync.services.reading_page import Moment, View
+from flipsync.store.reading import Reader
+from flipsync.store.repositories import identity as rows
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+
+#: how long a proof is recent enough for what costs money
+PROOF_LASTS = timedelta(minutes=10)
+
+
+class StepUpRequired(FlipSyncError):
+    """Whoever asks has to prove first, again, who they are (RFC 9470)."""
+
+    code = "step-up-required"
+    status = 401
+
+    def __init__(self) -> None:
+        minutes = PROOF_LASTS // timedelta(minutes=1)
+        super().__init__(
+            f"this needs a proof of who you are from the last {minutes} minutes",
+            hint="POST /api/v1/auth/step-up with a code of your second factor, or your password; then repeat this",
+        )
+
+
+class SessionView(View):
+    """`last_used_at` is when its tokens were last renewed: within a quarter of an hour before its last use."""
+
+    id: UUID
+    device: str
+    address: str
+    created_at: Moment
+    last_used_at: Moment
+    expires_at: Moment
+    current: bool
+
+
+async def list_sessions(reader: Reader, user_id: UUID, current: UUID) -> list[SessionView]:
+    (found,) = await reader.ask(rows.SESSIONS(user_id=user_id))
+    return [
+        SessionView(
+            id=row.id,
+            device=row.device,
+            address=row.address,
+            created_at=row.created_at,
+            last_used_at=row.last_used_at,
+            expires_at=row.expires_at,
+            current=row.id == current,
+        )
+        for row in found
+    ]
+
+
+async def end_session(unit: UnitOfWork, user_id: UUID, session_id: UUID) -> None:
+    """End one of the user's sessions; its tokens are refused from now on. Raises NotFound."""
+    if not await rows.revoke_sessions(unit.session, user_id, utc_now(), only=session_id):
+        raise NotFound(f"no session {session_id}")
+    unit.audit("session.ended", "session", session_id)
+
+
+async def end_other_sessions(unit: UnitOfWork, user_id: UUID, current: UUID) -> int:
+    """End all sessions of the user but this one: how many."""
+    ended = await rows.revoke_sessions(unit.session, user_id, utc_now(), but=current)
+    for session_id in ended:
+        unit.audit("session.ended", "session", session_id)
+    return len(ended)
+
+
+async def step_up(
+    store: Store,
+    passwords: Passwords,
+    box: SecretBox,
+    tenant_id: UUID,
+    *,
+    user_id: UUID,
+    session_id: UUID,
+    code: str | None,
+    password: str | None,
+    cause: Cause,
+) -> datetime:
+    """Prove who one is: until when that counts. Who has a second factor proves it by that, else by the password.
+
+    Raises InvalidInput, TooManyAttempts.
+    """
+    async with store.reader(tenant_id) as session:
+        user = await rows.get_user(session, user_id)
+    if user is None:
+        raise Unauthenticated("the session is over", hint="sign in again")
+    right = password is not None and await passwords.verify(user.password_hash or None, password)
+    async with store.unit(tenant_id, cause) as unit:
+        needed = await second_factors.needed(unit, user_id)
+        if needed and code is None:
+            raise InvalidInput("a code of your second factor is needed", hint="send `code`, or a recovery code in it")
+        proven = await second_factors.check(unit, box, user_id, code or "") if needed else right
+        now = utc_now()
+        if proven:
+            await rows.update_session(unit.session, session_id, {"proven_at": now})
+        unit.audit("step-up" if proven else "step-up.refused", "session", session_id)
+    if not proven:
+        raise second_factors.wrong_code() if needed else InvalidInput("the password is wrong")
+    return now + PROOF_LASTS
+
+
+async def require_recent_proof(reader: Reader, session_id: UUID) -> None:
+    """Raises StepUpRequired when the session's last proof is too old."""
+    (found,) = await reader.ask(rows.PROVEN(session_id=session_id))
+    if not found or found[0].proven_at < utc_now() - PROOF_LASTS:
+        raise StepUpRequired

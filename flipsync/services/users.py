@@ -1,0 +1,175 @@
+"""The people of a business: who they are, inviting them, their roles, letting them in no more, their passwords."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from flipsync.security.passwords import Passwords
+from flipsync.security.roles import Role
+from flipsync.security.tokens import AccessTokens
+from flipsync.services import identity
+from flipsync.services.product_edits import VersionMismatch
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.store.models import User
+from flipsync.store.reading import Reader, SessionReader
+from flipsync.store.repositories import identity as rows
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+
+INVITATION_LIFETIME = timedelta(days=7)
+Status = Literal["active", "invited", "disabled"]
+
+
+class UserView(View):
+    id: UUID
+    email: str
+    role: Role
+    status: Status = Field(description="invited: has not chosen a password yet")
+    version: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class UserFilter(View):
+    role: Role | None = None
+
+
+class UserEdit(BaseModel):
+    """What is given is changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+async def list_users(reader: Reader, page: PageRequest, where: UserFilter) -> Page[UserView]:
+    """Newest first. Raises InvalidInput for a foreign cursor."""
+    (found,) = await reader.ask(rows.USERS(limit=page.limit + 1, after=page.after_id(), role=where.role))
+    return cut(found, page.limit, _view, lambda row: [str(row.id)])
+
+
+async def get_user(reader: Reader, user_id: UUID) -> UserView:
+    """Raises NotFound."""
+    (found,) = await reader.ask(rows.USERS(limit=1, user_id=user_id))
+    if not found:
+        raise NotFound(f"no user {user_id}")
+    return _view(found[0])
+
+
+async def invite(unit: UnitOfWork, *, email: str, role: Role) -> UserView:
+    """A user who chooses a password by an invitation (see `invitation`). Raises Conflict when the address is taken."""
+    user_id = await identity.insert_user(unit, identity.clean_email(email), "", role)
+    return await get_user(SessionReader(unit.session), user_id)
+
+
+def invitation(tokens: AccessTokens, tenant_id: UUID, user_id: UUID) -> str:
+    """What the invited user brings to `accept_invitation`, once."""
+    return tokens.issue_note("invitation", {"tenant": str(tenant_id), "user": str(user_id)}, INVITATION_LIFETIME)
+
+
+async def accept_invitation(
+    store: Store, passwords: Passwords, tokens: AccessTokens, *, invitation: str, password: str, cause: Cause
+) -> None:
+    """Choose the first password. Raises Unauthenticated when the invitation is over, InvalidInput for a weak one."""
+    note = tokens.read_note("invitation", invitation)
+    tenant_id, user_id = UUID(note["tenant"]), UUID(note["user"])
+    async with store.reader(tenant_id) as session:
+        user = await rows.get_user(session, user_id)
+        tenant = await rows.get_tenant(session)
+    if user is None or tenant is None:
+        raise _used_up()
+    await passwords.require_strong(password, (user.email, tenant.name))
+    encoded = await passwords.hash(password)
+    async with store.unit(tenant_id, cause) as unit:
+        row = await rows.lock_user(unit.session, user_id)
+        if row is None or row.password_hash or row.disabled_at is not None:
+            raise _used_up()
+        await rows.update_user(unit.session, user_id, {"password_hash": encoded, "version": row.version + 1})
+        unit.audit("user.accepted-invitation", "user", user_id, email=row.email)
+
+
+async def edit_user(unit: UnitOfWork, user_id: UUID, edit: UserEdit, expected_version: int) -> UserView:
+    """Change role, disable or enable a user still at `expected_version`; their tokens end at once.
+
+    Raises NotFound, VersionMismatch, and Conflict when no owner who can sign in would be left.
+    """
+    owners = await rows.lock_owners(unit.session)
+    row = await rows.lock_user(unit.session, user_id)
+    if row is None:
+        raise NotFound(f"no user {user_id}")
+    if row.version != expected_version:
+        raise VersionMismatch(
+            f"the user is at version {row.version}, not {expected_version}", hint="read them again, then change them"
+        )
+    role = edit.role or row.role
+    disabled = (row.disabled_at is not None) if edit.disabled is None else edit.disabled
+    if owners == [user_id] and (role != "owner" or disabled):
+        raise Conflict("this is the last owner", hint="make another user an owner first")
+    if role != row.role:
+        unit.audit("user.role-changed", "user", user_id, email=row.email, before=row.role, after=role)
+        await rows.update_user(unit.session, user_id, {"role": role, "version": row.version + 1})
+    if disabled and row.disabled_at is None:
+        await identity.disable_user(unit, user_id)
+    elif not disabled and row.disabled_at is not None:
+        unit.audit("user.enabled", "user", user_id, email=row.email)
+        await rows.update_user(unit.session, user_id, {"disabled_at": None, "version": row.version + 1})
+    return await get_user(SessionReader(unit.session), user_id)
+
+
+async def change_password(
+    store: Store,
+    passwords: Passwords,
+    tenant_id: UUID,
+    *,
+    user_id: UUID,
+    session_id: UUID,
+    old: str,
+    new: str,
+    cause: Cause,
+) -> None:
+    """Needs the old one; the user's other sessions end. Raises InvalidInput for a wrong old one or a weak new one."""
+    async with store.reader(tenant_id) as session:
+        user = await rows.get_user(session, user_id)
+        tenant = await rows.get_tenant(session)
+    if user is None or tenant is None:
+        raise NotFound("no such user")
+    if not await passwords.verify(user.password_hash or None, old):
+        async with store.unit(tenant_id, cause) as unit:
+            unit.audit("password.refused", "user", user_id)
+        raise InvalidInput("the old password is wrong")
+    await passwords.require_strong(new, (user.email, tenant.name))
+    encoded = await passwords.hash(new)
+    async with store.unit(tenant_id, cause) as unit:
+        row = await rows.lock_user(unit.session, user_id)
+        if row is None or row.password_hash != user.password_hash:
+            raise Conflict("the password was changed meanwhile", hint="try again with the newer one")
+        await rows.update_user(unit.session, user_id, {"password_hash": encoded})
+        await rows.revoke_sessions(unit.session, user_id, utc_now(), but=session_id)
+        unit.audit("password.changed", "user", user_id)
+
+
+async def require_invited(unit: UnitOfWork, user_id: UUID) -> User:
+    """Raises NotFound, Conflict when the user has a password already or is disabled."""
+    row = await rows.lock_user(unit.session, user_id)
+    if row is None:
+        raise NotFound(f"no user {user_id}")
+    if row.password_hash or row.disabled_at is not None:
+        raise Conflict("this user is not waiting for an invitation")
+    return row
+
+
+def _view(row: Any) -> UserView:
+    """Of a row of USERS."""
+    status: Status = "disabled" if row.disabled_at is not None else "invited" if row.invited else "active"
+    names = ("id", "email", "role", "version", "created_at", "updated_at")
+    return UserView.model_validate({name: getattr(row, name) for name in names} | {"status": status})
+
+
+def _used_up() -> Unauthenticated:
+    return Unauthenticated("the invitation was used or withdrawn", hint="ask for another one, or sign in")

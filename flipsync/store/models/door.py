@@ -1,0 +1,102 @@
+"""Who may come in and what they did: sessions, second factors, API keys, the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flipsync.domain.clock import utc_now
+from flipsync.store.models.base import Base, TenantOwned, same_tenant
+
+
+class UserSession(TenantOwned, Base):
+    """One sign-in on one device: what its refresh tokens (their family is its id) and access tokens belong to.
+
+    `proven_at` is when the user last proved who they are: at sign-in, or by stepping up.
+    """
+
+    __tablename__ = "user_session"
+    __table_args__ = (same_tenant("user_id", "app_user"),)
+
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    device: Mapped[str] = mapped_column(default="")
+    address: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime] = mapped_column(default=utc_now)
+    proven_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class SecondFactor(TenantOwned, Base):
+    """A user's authenticator app (RFC 6238). In force once `confirmed_at`; `last_step` is the newest time step used."""
+
+    __tablename__ = "second_factor"
+    __table_args__ = (same_tenant("user_id", "app_user"),)
+
+    user_id: Mapped[UUID] = mapped_column(unique=True)
+    sealed: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    wait_until: Mapped[datetime | None]
+
+
+class RecoveryCode(TenantOwned, Base):
+    """In place of a code of the app, once; kept as a hash."""
+
+    __tablename__ = "recovery_code"
+    __table_args__ = (same_tenant("user_id", "app_user"),)
+
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    code_hash: Mapped[str] = mapped_column(unique=True)
+    used_at: Mapped[datetime | None]
+
+
+class ApiKey(TenantOwned, Base):
+    """A program's way in, as its maker and for some permissions; kept as a hash, known by its prefix."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (same_tenant("user_id", "app_user"), CheckConstraint("per_minute > 0", name="per_minute"))
+
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    key_hash: Mapped[str] = mapped_column(unique=True)
+    permissions: Mapped[list[str]]
+    per_minute: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(TenantOwned, Base):
+    """One line of a business's audit log. The database numbers and chains it: each hash covers the one before.
+
+    Nobody but the database's owner can change or delete a line, and `flipsync audit verify` names one that was.
+    """
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "seq"),
+        CheckConstraint("actor_kind IN ('user','key','system','nobody')", name="actor_kind"),
+    )
+
+    seq: Mapped[int]
+    at: Mapped[datetime]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    action: Mapped[str]
+    subject_kind: Mapped[str]
+    subject_id: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    address: Mapped[str]
+    traceparent: Mapped[str]
+    prev_hash: Mapped[bytes]
+    hash: Mapped[bytes]

@@ -1,0 +1,65 @@
+"""Rows of API keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.store.models import ApiKey
+from flipsync.store.reading import Question, where
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Whom a key speaks for, and for what."""
+
+    id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    role: str
+    permissions: tuple[str, ...]
+    per_minute: int
+    expires_at: datetime
+
+
+async def key_holder(session: AsyncSession, key_hash: str) -> KeyHolder | None:
+    """Of a key that is good now, in whatever tenant; notes that it was used. Works in a session of no tenant."""
+    row = (await session.execute(text("SELECT * FROM api_key_holder(:hash)"), {"hash": key_hash})).one_or_none()
+    if row is None:
+        return None
+    return KeyHolder(
+        row.id, row.tenant_id, row.user_id, row.role, tuple(row.permissions), row.per_minute, row.expires_at
+    )
+
+
+async def insert_key(session: AsyncSession, values: dict[str, Any]) -> None:
+    session.add(ApiKey(**values))
+    await session.flush()
+
+
+async def revoke_key(session: AsyncSession, key_id: UUID, at: datetime) -> None:
+    await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=at))
+
+
+async def lock_key(session: AsyncSession, key_id: UUID) -> ApiKey | None:
+    return (await session.execute(select(ApiKey).where(ApiKey.id == key_id).with_for_update())).scalar_one_or_none()
+
+
+def _keys(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    columns = [column for column in ApiKey.__table__.c if column.name != "key_hash"]
+    return where(
+        select(*columns).order_by(ApiKey.id.desc()).limit(bindparam("limit")),
+        given,
+        after=ApiKey.id < bindparam("after"),
+        key_id=ApiKey.id == bindparam("key_id"),
+        user_id=ApiKey.user_id == bindparam("user_id"),
+    )
+
+
+#: limit, and any of after, key_id, user_id; newest first
+KEYS = Question(_keys)

@@ -1,0 +1,96 @@
+"""Users: the people of a business and what they may."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from flipsync.security.roles import Role
+from flipsync.security.tokens import Claims
+from flipsync.services import users
+from flipsync.services.reading_page import Page, PageRequest
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may, may_after_proof
+from serve.errors import problems
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+Reader = Annotated[Claims, may("users:read")]
+Writer = Annotated[Claims, may_after_proof("users:write")]
+
+
+class UserQuery(PageRequest, users.UserFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+class InviteRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    email: str = Field(max_length=254, examples=["ben@example.com"])
+    role: Role = Field(examples=["clerk"])
+
+
+class InvitedView(users.UserView):
+    """Give `invitation` to whom it is for: POST /api/v1/auth/invitations/accept takes it, once, within seven days."""
+
+    invitation: str = Field(default="", description="empty once it was accepted or withdrawn")
+
+
+class Invitation(BaseModel):
+    invitation: str
+
+
+@router.get("", summary="List users", responses=problems(401, 403))
+async def list_users(query: Annotated[UserQuery, Query()], user: Reader, reader: ReaderDep) -> Page[users.UserView]:
+    """Newest first."""
+    return await users.list_users(reader, query, query)
+
+
+@router.post(
+    "", summary="Invite a user", status_code=201, response_model=InvitedView, responses=problems(401, 403, 409)
+)
+async def invite(form: InviteRequest, user: Writer, backend: BackendDep, once: OnlyOnceDep) -> Response:
+    """They choose their own password. 409 when the address has an account here already."""
+
+    async def work(unit: UnitOfWork) -> users.UserView:
+        return await users.invite(unit, email=form.email, role=form.role)
+
+    async def reveal(body: dict[str, Any]) -> dict[str, Any]:
+        return {"invitation": users.invitation(backend.tokens, user.tenant_id, UUID(body["id"]))}
+
+    return await once.run(user, work, status=201, reveal=reveal)
+
+
+@router.get("/{user_id}", summary="One user", responses=problems(401, 403, 404))
+async def get_user(user_id: UUID, user: Reader, reader: ReaderDep, response: Response) -> users.UserView:
+    found = await users.get_user(reader, user_id)
+    response.headers["ETag"] = etag(found.version)
+    return found
+
+
+@router.patch("/{user_id}", summary="Change role, disable, enable", responses=problems(401, 403, 404, 409, 412, 428))
+async def patch_user(
+    user_id: UUID,
+    edit: users.UserEdit,
+    expected: ExpectedVersion,
+    user: Writer,
+    backend: BackendDep,
+    cause: CauseDep,
+    response: Response,
+) -> users.UserView:
+    """Holds at once: tokens that say otherwise are refused. 409 when no owner would be left."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        found = await users.edit_user(unit, user_id, edit, expected)
+    response.headers["ETag"] = etag(found.version)
+    return found
+
+
+@router.post("/{user_id}/invitation", summary="Invite again", responses=problems(401, 403, 404, 409))
+async def invite_again(user_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> Invitation:
+    """For somebody who has not accepted yet."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await users.require_invited(unit, user_id)
+    return Invitation(invitation=users.invitation(backend.tokens, user.tenant_id, user_id))
