@@ -22,7 +22,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.services import accounts, adopting, hand_edits, money_out, orders, stock
+from flipsync.services import accounts, adopting, hand_edits, money_out, orders, refunds, stock
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.store.journal import ProposedCommand
@@ -185,6 +185,8 @@ class DecisionPath:
                 await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
             case c.KeepEdit():
                 await hand_edits.keep_theirs(unit, command)
+            case c.SettleRefund():
+                await refunds.settle_doubted(unit, command.order_id, given=True)
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
             case c.ReserveStock():
@@ -244,7 +246,11 @@ class DecisionPath:
                 refused = c.AdoptListing.model_validate(proposal_row.payload)
                 await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
             await money_out.ended(unit, proposal_row.command, proposal_row.payload, reason)
-            if proposal_row.command == c.OfferEdit.type_name():
+            if proposal_row.command == c.SettleRefund.type_name() and row.refused:
+                with contextlib.suppress(Conflict):  # settled some other way meanwhile
+                    order_id = c.SettleRefund.model_validate(proposal_row.payload).order_id
+                    await refunds.settle_doubted(unit, order_id, given=False)
+            elif proposal_row.command == c.OfferEdit.type_name():
                 edit = c.OfferEdit.model_validate(proposal_row.payload)
                 if row.refused:
                     await hand_edits.keep_ours(unit, edit)

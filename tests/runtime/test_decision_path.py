@@ -28,7 +28,7 @@ from flipsync.domain.commands import (
 )
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.errors import Conflict
-from flipsync.domain.events import CycleStarted, DecisionEscalated, Event, ListingRequested, OfferChanged
+from flipsync.domain.events import CycleStarted, DecisionEscalated, EffectFailed, Event, ListingRequested, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Budget, Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -511,3 +511,29 @@ async def test_a_refund_on_an_account_that_is_gone_is_refused(house: House) -> N
     await house.run("fulfillment")
     state, detail = await _refund_state(house, wish)
     assert (state, detail) == ("refused", "the account is not connected")
+
+
+@pytest.mark.parametrize(("given", "state"), [(True, "issued"), (False, "refused")])
+async def test_of_a_refund_in_doubt_a_person_is_asked(house: House, given: bool, state: str) -> None:
+    order_id = await _sold(house)
+    wish = await _ask_back(house, order_id, 500)
+    async with house.shop.unit() as unit:
+        await refunds.doubt(unit, wish, "no answer")
+        unit.emit(
+            EffectFailed(
+                effect_id=new_id(),
+                command="IssueRefund",
+                outcome="unknown",
+                account_id=house.account.id,
+                vendor="custom",
+                subject_kind="order",
+                subject_id=order_id,
+            )
+        )
+    await house.run("compliance")
+    assert (await _refund_state(house, wish))[0] == "unknown"
+    question = (await house.shop.rows("SELECT question FROM approval WHERE state = 'open'"))[0].question
+    assert "only you can see" in question
+    await house.answer(approved=given)
+    await house.run("executive")
+    assert (await _refund_state(house, wish))[0] == state
