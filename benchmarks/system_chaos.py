@@ -31,7 +31,8 @@ import psycopg
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.chaos import REFUND_MINOR, compare_refunds
+from benchmarks.crash_books import compare_refunds
+from benchmarks.crash_pieces import REFUND_MINOR
 from benchmarks.installation import QUIET, fetch, graph, owner_url, wait_for_agents
 from benchmarks.measuring import Report
 from benchmarks.processes import label, tree
@@ -67,8 +68,10 @@ _REST = {"postgres": 65.0, "redis": 65.0}
 SKUS = 12
 #: kills between two comparisons of the books
 BATCH = 25
-#: nothing may take longer than this to come back, or to become quiet, in seconds
+#: nothing may take longer than this to come back, in seconds
 PATIENCE = 120.0
+#: nor all of it longer to become quiet: what is retried may wait a minute, and pauses after failures come on top
+QUIET_PATIENCE = 300.0
 _WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 _OPEN = """
     SELECT (SELECT count(*) FROM agent_task WHERE tenant_id = %(t)s AND state IN ('pending', 'leased'))
@@ -335,10 +338,23 @@ class SystemTrade:
             return calm >= 2
 
         try:
-            await self._until(quiet, PATIENCE)
+            await self._until(quiet, QUIET_PATIENCE)
         except TimeoutError:
             self._tally.never_quiet += 1
+            self._tally.problems += await self._still_open()
         await self._compare()
+
+    async def _still_open(self) -> list[str]:
+        """What is not finished, in words."""
+        query = """
+            SELECT command || ' ' || state || ', attempt ' || attempts AS what, count(*) AS n FROM effect
+             WHERE tenant_id = %(t)s AND finished_at IS NULL GROUP BY 1
+            UNION ALL
+            SELECT 'task of ' || agent || ' ' || state, count(*) FROM agent_task
+             WHERE tenant_id = %(t)s AND state IN ('pending', 'leased') GROUP BY 1
+        """
+        rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
+        return [f"still open: {row['n']} {row['what']}" for row in rows]
 
     async def _open_work(self) -> int:
         return int((await asyncio.to_thread(fetch, self._url, _OPEN, {"t": self.tenant_id}))[0]["n"])
@@ -376,7 +392,7 @@ class SystemTrade:
         rows = await asyncio.to_thread(
             fetch,
             self._url,
-            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s GROUP BY state",
+            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY state",
             {"t": self.tenant_id},
         )
         tally.effects = {str(row["state"]): int(row["n"]) for row in rows}
