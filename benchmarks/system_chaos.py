@@ -392,7 +392,7 @@ class SystemTrade:
         rows = await asyncio.to_thread(
             fetch,
             self._url,
-            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY state",
+            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY 1",
             {"t": self.tenant_id},
         )
         tally.effects = {str(row["state"]): int(row["n"]) for row in rows}
