@@ -66,6 +66,8 @@ _TITLES = {"effect worker": "ray::EffectActor", "API replica": "ray::ServeReplic
 #: a part that is kept by backing off is left alone that long: its next death is then answered at once
 _REST = {"postgres": 65.0, "redis": 65.0}
 SKUS = 12
+#: no more is begun while so much is open: what is tried is losing work, not having too much
+MOST_OPEN = 40
 #: kills between two comparisons of the books
 BATCH = 25
 #: nothing may take longer than this to come back, in seconds
@@ -277,8 +279,9 @@ class SystemTrade:
         pieces = (self._sell, self._sell, self._sell, self._ship, self._give_back, self._restock, self._rename)
         while True:
             with contextlib.suppress(*_AWAY, FlipSyncError):
-                await self._dice.choice(pieces)()
-            await asyncio.sleep(0.15)
+                if await self._open_work() < MOST_OPEN:
+                    await self._dice.choice(pieces)()
+            await asyncio.sleep(0.2)
 
     async def _sell(self) -> None:
         await self._market.place_order(self._dice.choice(("custom", "woo")), self._dice.choice(self._skus))
