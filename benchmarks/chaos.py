@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
-import io
 import re
 import secrets
 import sys
@@ -29,16 +27,16 @@ from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from benchmarks.crash_books import compare_refunds
 from benchmarks.crash_lives import Life, Runtime, until_quiet
+from benchmarks.crash_pieces import AMAZON_SKU, PIECES, Trade
 from benchmarks.installation import ROSTER, temporary_home
 from benchmarks.measuring import Report, saying
 from flipsync.connectors.base import Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.demo.reconcile import reconcile
-from flipsync.domain.channel import Address, Offer, Parcel, Vendor
-from flipsync.domain.events import ChannelCheckDue
+from flipsync.domain.channel import Offer, Vendor
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.embedded.ports import choose_port
@@ -48,23 +46,14 @@ from flipsync.sandbox.client import SandboxClient
 from flipsync.sandbox.clock import MarketClock
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, identity, labels, orders, refunds, stock
-from flipsync.services.catalogue import read_catalogue
-from flipsync.services.catalogue_import import import_catalogue
+from flipsync.services import accounts, identity, labels
 from flipsync.services.orders import AccountRef
-from flipsync.services.product_edits import PriceTerms, ProductEdit, edit_product, set_price_terms, version_of
-from flipsync.services.reading_catalogue import variant_view
 from flipsync.services.report import business_report
 from flipsync.store.models import (
     Effect,
     LabelPurchase,
     Order,
-    OrderLine,
-    Product,
-    RefundRequest,
-    Shipment,
     StockItem,
-    Variant,
 )
 from flipsync.store.unit_of_work import Store
 from flipsync.system import SandboxProcess, System
@@ -74,140 +63,11 @@ VENDORS: tuple[Vendor, ...] = ("custom", "woocommerce")
 AGAIN = 0.35
 #: pieces of goods worked through in one business before its books are compared
 BATCH = 12
-#: what a buyer is given back, less than half of what was paid: the channels would take it twice
-REFUND_MINOR = 500
 #: how long the channels here take to show a sale, and to do what nobody heard the answer of
-AMAZON_SKU = "A-1"
-_SENDER = Address(
-    name="Chaos Ltd",
-    line1="1 Dock St",
-    city="Seattle",
-    region="WA",
-    postal_code="98101",
-    country="US",
-    phone="5550100",
-    email="chaos@benchmark.invalid",
-)
 _DELAYS = {"settle_seconds": 0.05, "landing_seconds": 0.3}
 _REQUEST = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /")
 #: the steps of each piece of a day when nothing is killed
 Traces = dict[str, tuple[str, ...]]
-
-
-@dataclass
-class Trade:
-    """One business on a market of its own, and the goods in hand."""
-
-    store: Store
-    tenant_id: UUID
-    accounts: list[AccountRef]
-    amazon: AccountRef | None
-    market: SandboxClient
-    sku: str = ""
-
-    async def variant(self) -> Variant:
-        async with self.store.reader(self.tenant_id) as session:
-            return (await session.scalars(select(Variant).where(Variant.sku == self.sku))).one()
-
-
-# -- the pieces of a day: what people and buyers do, after which the runtime has to bring everything in line -----------
-
-
-async def offer(trade: Trade) -> None:
-    sheet = io.StringIO()
-    rows = [["sku", "title", "price", "cost", "quantity"], [trade.sku, f"Thing {trade.sku}", "39.90", "12.50", "4"]]
-    csv.writer(sheet).writerows(rows)
-    catalogue = read_catalogue(sheet.getvalue().encode(), currency="USD")
-    await import_catalogue(trade.store, trade.tenant_id, catalogue, file_name=trade.sku)
-
-
-async def sell(trade: Trade) -> None:
-    for channel in ("custom", "woo"):
-        await trade.market.place_order(channel, trade.sku)
-    await trade.market.place_order("amazon", AMAZON_SKU)
-    async with trade.store.unit(trade.tenant_id) as unit:
-        for account in (*trade.accounts, *([trade.amazon] if trade.amazon else [])):
-            unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
-
-
-async def reprice(trade: Trade) -> None:
-    variant = await trade.variant()
-    floor = Money(amount_minor=4190, currency="USD")
-    async with trade.store.unit(trade.tenant_id) as unit:
-        await set_price_terms(unit, variant.id, PriceTerms(floor=floor), version_of(variant_view(variant)))
-
-
-async def ship(trade: Trade) -> None:
-    async with trade.store.reader(trade.tenant_id) as session:
-        ready = await session.execute(
-            select(Order.id, Order.account_id)
-            .outerjoin(Shipment, Shipment.order_id == Order.id)
-            .where(Order.state == "ready", Shipment.id.is_(None))
-        )
-        found = ready.all()
-    by_id = {account.id: account for account in trade.accounts}
-    for order_id, account_id in found:
-        if account_id not in by_id:
-            continue  # leaves with a label of Amazon's
-        async with trade.store.unit(trade.tenant_id) as unit:
-            number = f"9400{order_id.int % 10**18:018d}"
-            await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
-
-
-async def label(trade: Trade) -> None:
-    """Labels for what Amazon sold, from Amazon."""
-    parcel = Parcel(weight_grams=700, length_mm=300, width_mm=200, height_mm=100)
-    assert trade.amazon is not None
-    async with trade.store.reader(trade.tenant_id) as session:
-        wanted = select(Order.id).outerjoin(LabelPurchase, LabelPurchase.order_id == Order.id)
-        wanted = wanted.where(Order.account_id == trade.amazon.id, Order.state == "ready", LabelPurchase.id.is_(None))
-        found = list(await session.scalars(wanted))
-    for order_id in found:
-        async with trade.store.unit(trade.tenant_id) as unit:
-            await labels.request(unit, order_id, parcel, ship_from=_SENDER)
-
-
-async def give_back(trade: Trade) -> None:
-    """A part of what each of this article's buyers paid."""
-    for order_id in await _orders_of(trade):
-        async with trade.store.unit(trade.tenant_id) as unit:
-            await refunds.request(
-                unit, order_id, amount=Money(amount_minor=REFUND_MINOR, currency="USD"), reason="a scratch"
-            )
-
-
-async def _orders_of(trade: Trade) -> list[UUID]:
-    async with trade.store.reader(trade.tenant_id) as session:
-        found = await session.scalars(
-            select(Order.id).join(OrderLine, OrderLine.order_id == Order.id).where(OrderLine.sku == trade.sku)
-        )
-        return sorted(found)
-
-
-async def restock(trade: Trade) -> None:
-    variant = await trade.variant()
-    async with trade.store.unit(trade.tenant_id) as unit:
-        await stock.receive(unit, variant.id, 3, key=f"more:{trade.sku}", mode="escrow")
-
-
-async def rename(trade: Trade) -> None:
-    await _edit(trade, ProductEdit(title=f"Better thing {trade.sku}"))
-
-
-async def end(trade: Trade) -> None:
-    await _edit(trade, ProductEdit(published=False))
-
-
-async def _edit(trade: Trade, edit: ProductEdit) -> None:
-    variant = await trade.variant()
-    async with trade.store.unit(trade.tenant_id) as unit:
-        version = await unit.session.scalar(select(Product.version).where(Product.id == variant.product_id))
-        await edit_product(unit, variant.product_id, edit, version or 0)
-
-
-PIECES: dict[str, Callable[[Trade], Awaitable[None]]] = {
-    piece.__name__: piece for piece in (offer, sell, reprice, ship, label, give_back, restock, rename, end)
-}
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------
@@ -443,32 +303,6 @@ class Business:
         """Units sold that have not left the shelf."""
         async with trade.store.reader(trade.tenant_id) as session:
             return int(await session.scalar(select(func.sum(StockItem.reserved))) or 0)
-
-
-@dataclass(frozen=True)
-class RefundsTold:
-    """How many orders money was asked back for, and in words where the buyer has more or less than that."""
-
-    refunds: int
-    wrong: list[str]
-
-
-async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> RefundsTold:
-    """What buyers have, by the channels' books, is what was asked for, once. What was refused was not given."""
-    asked = await session.execute(
-        select(Order.external_id, func.sum(RefundRequest.amount_minor))
-        .join(RefundRequest, RefundRequest.order_id == Order.id)
-        .where(RefundRequest.state != "refused")
-        .group_by(Order.external_id)
-    )
-    wanted = {row[0]: int(row[1]) for row in asked}
-    wrong = [
-        f"order {order['external_id']}: {order['refunded_minor']} given back there,"
-        f" {wanted.get(order['external_id'], 0)} asked for"
-        for order in truth["orders"]
-        if order["refunded_minor"] != wanted.get(order["external_id"], 0)
-    ]
-    return RefundsTold(len(wanted), wrong)
 
 
 def _quick_amazon(books: Path) -> None:

@@ -31,7 +31,8 @@ import psycopg
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.chaos import REFUND_MINOR, compare_refunds
+from benchmarks.crash_books import compare_refunds
+from benchmarks.crash_pieces import REFUND_MINOR
 from benchmarks.installation import QUIET, fetch, graph, owner_url, wait_for_agents
 from benchmarks.measuring import Report
 from benchmarks.processes import label, tree
@@ -65,10 +66,14 @@ _TITLES = {"effect worker": "ray::EffectActor", "API replica": "ray::ServeReplic
 #: a part that is kept by backing off is left alone that long: its next death is then answered at once
 _REST = {"postgres": 65.0, "redis": 65.0}
 SKUS = 12
+#: no more is begun while so much is open: what is tried is losing work, not having too much
+MOST_OPEN = 40
 #: kills between two comparisons of the books
 BATCH = 25
-#: nothing may take longer than this to come back, or to become quiet, in seconds
+#: nothing may take longer than this to come back, in seconds
 PATIENCE = 120.0
+#: nor all of it longer to become quiet: what is retried may wait a minute, and pauses after failures come on top
+QUIET_PATIENCE = 300.0
 _WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 _OPEN = """
     SELECT (SELECT count(*) FROM agent_task WHERE tenant_id = %(t)s AND state IN ('pending', 'leased'))
@@ -274,8 +279,9 @@ class SystemTrade:
         pieces = (self._sell, self._sell, self._sell, self._ship, self._give_back, self._restock, self._rename)
         while True:
             with contextlib.suppress(*_AWAY, FlipSyncError):
-                await self._dice.choice(pieces)()
-            await asyncio.sleep(0.15)
+                if await self._open_work() < MOST_OPEN:
+                    await self._dice.choice(pieces)()
+            await asyncio.sleep(0.2)
 
     async def _sell(self) -> None:
         await self._market.place_order(self._dice.choice(("custom", "woo")), self._dice.choice(self._skus))
@@ -335,10 +341,23 @@ class SystemTrade:
             return calm >= 2
 
         try:
-            await self._until(quiet, PATIENCE)
+            await self._until(quiet, QUIET_PATIENCE)
         except TimeoutError:
             self._tally.never_quiet += 1
+            self._tally.problems += await self._still_open()
         await self._compare()
+
+    async def _still_open(self) -> list[str]:
+        """What is not finished, in words."""
+        query = """
+            SELECT command || ' ' || state || ', attempt ' || attempts AS what, count(*) AS n FROM effect
+             WHERE tenant_id = %(t)s AND finished_at IS NULL GROUP BY 1
+            UNION ALL
+            SELECT 'task of ' || agent || ' ' || state, count(*) FROM agent_task
+             WHERE tenant_id = %(t)s AND state IN ('pending', 'leased') GROUP BY 1
+        """
+        rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
+        return [f"still open: {row['n']} {row['what']}" for row in rows]
 
     async def _open_work(self) -> int:
         return int((await asyncio.to_thread(fetch, self._url, _OPEN, {"t": self.tenant_id}))[0]["n"])
@@ -376,7 +395,7 @@ class SystemTrade:
         rows = await asyncio.to_thread(
             fetch,
             self._url,
-            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s GROUP BY state",
+            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY 1",
             {"t": self.tenant_id},
         )
         tally.effects = {str(row["state"]): int(row["n"]) for row in rows}

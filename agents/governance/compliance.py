@@ -6,7 +6,15 @@ import re
 from typing import cast
 
 from flipsync.domain.channel_fault import CAUSES, Cause
-from flipsync.domain.commands import Command, PauseAccount, PublishListing, ResumeAccount, ReviseListing
+from flipsync.domain.commands import (
+    Command,
+    IssueRefund,
+    PauseAccount,
+    PublishListing,
+    ResumeAccount,
+    ReviseListing,
+    SettleRefund,
+)
 from flipsync.domain.decisions import Decision, Evidence, Verdict
 from flipsync.domain.events import (
     AccountHealthChanged,
@@ -36,7 +44,7 @@ class ComplianceAgent(Agent[AccountFact]):
         name="compliance", ecosystem="governance", reports_to="executive", authority=Authority(auto_above=0.5)
     )
 
-    async def decide(self, event: AccountFact, ctx: Context) -> Decision[PauseAccount | ResumeAccount]:
+    async def decide(self, event: AccountFact, ctx: Context) -> Decision[PauseAccount | ResumeAccount | SettleRefund]:
         evidence = [Evidence(kind="account", id=event.account_id)]
         account = await ctx.services.accounts.get(event.account_id)
         if account is None or account.status == "disconnected":
@@ -64,6 +72,12 @@ class ComplianceAgent(Agent[AccountFact]):
                 PauseAccount(account_id=event.account_id, reason=f"{PauseAccount.REFUSED}: {event.detail}"),
                 why="every further write would be refused too, and may lock the account",
                 evidence=evidence,
+            )
+        if event.command == IssueRefund.type_name() and event.outcome == "unknown":
+            return Decision.propose(
+                SettleRefund(order_id=event.subject_id),
+                why=f"was the money given back on {event.vendor}, of which nobody else can tell: {event.detail}",
+                evidence=[*evidence, Evidence(kind="order", id=event.subject_id)],
             )
         return Decision.hold(f"{event.command} {event.outcome}: {event.detail}", evidence=evidence)
 

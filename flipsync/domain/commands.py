@@ -275,6 +275,17 @@ class OfferEdit(KeepEdit):
     owner_decides: ClassVar[str] = "only you can say whose words the listing should bear"
 
 
+class SettleRefund(InternalCommand):
+    """The refund in doubt of an order was given; when the owner says no, it was not."""
+
+    owner_decides: ClassVar[str] = "only you can see on the channel's own page whether the buyer has the money"
+
+    order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
 class AllocateStock(InternalCommand):
     """Give each listing its entitlement. Escrow units taken from a channel count as free only once it has let go."""
 

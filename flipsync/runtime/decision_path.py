@@ -32,6 +32,7 @@ from flipsync.services import (
     money_out,
     orders,
     oversold,
+    refunds,
     stock,
 )
 from flipsync.services.offers import title_of
@@ -200,6 +201,8 @@ class DecisionPath:
                 await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
             case c.KeepEdit():
                 await hand_edits.keep_theirs(unit, command)
+            case c.SettleRefund():
+                await refunds.settle_doubted(unit, command.order_id, given=True)
             case c.AllocateStock():
                 await stock.set_targets(unit, command.stock_item_id, command.shares)
             case c.MeasureChannels():
@@ -276,7 +279,11 @@ class DecisionPath:
                 refused = c.AdoptListing.model_validate(proposal_row.payload)
                 await adopting.list_apart(unit, refused.listing_id, AccountRef(refused.account_id, refused.vendor))
             await money_out.ended(unit, proposal_row.command, proposal_row.payload, reason)
-            if proposal_row.command == c.OfferEdit.type_name():
+            if proposal_row.command == c.SettleRefund.type_name() and row.refused:
+                with contextlib.suppress(Conflict):  # settled some other way meanwhile
+                    order_id = c.SettleRefund.model_validate(proposal_row.payload).order_id
+                    await refunds.settle_doubted(unit, order_id, given=False)
+            elif proposal_row.command == c.OfferEdit.type_name():
                 edit = c.OfferEdit.model_validate(proposal_row.payload)
                 if row.refused:
                     await hand_edits.keep_ours(unit, edit)

@@ -288,3 +288,11 @@ async def settle(unit: UnitOfWork, request_id: UUID, *, given: bool) -> RefundRe
     after = await rows.get(unit.session, request_id)
     assert after is not None
     return view(after)
+
+
+async def settle_doubted(unit: UnitOfWork, order_id: UUID, *, given: bool) -> None:
+    """`settle` the one that is in doubt. Raises Conflict when none is any more."""
+    doubted = await rows.open_of(unit.session, order_id)
+    if doubted is None or doubted.state != "unknown":
+        raise Conflict("no refund of the order is in doubt any more")
+    await settle(unit, doubted.id, given=given)

@@ -96,6 +96,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"tell the channel that {label('order', command.order_id)} left with {parcel}"
         case c.IssueRefund():
             return f"give {command.amount} back for {label('order', command.order_id)}"
+        case c.SettleRefund():
+            return f"take the refund in doubt of {label('order', command.order_id)} for given"
         case c.BuyLabel():
             return f"buy a label for {label('order', command.order_id)}"
         case c.CancelLabel():

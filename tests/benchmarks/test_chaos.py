@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agents import ROSTER
-from benchmarks.chaos import PIECES, measure
+from benchmarks.chaos import measure
 from benchmarks.crash_lives import Runtime
+from benchmarks.crash_pieces import PIECES
 from flipsync.security.secrets import SecretBox
 from flipsync.store.repositories import effects as effect_rows
 

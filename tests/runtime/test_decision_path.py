@@ -28,13 +28,14 @@ from flipsync.domain.commands import (
 )
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.errors import Conflict
-from flipsync.domain.events import CycleStarted, DecisionEscalated, Event, ListingRequested, OfferChanged
+from flipsync.domain.events import CycleStarted, DecisionEscalated, EffectFailed, Event, ListingRequested, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Budget, Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
+from flipsync.services import accounts, refunds
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
@@ -453,3 +454,86 @@ async def test_what_is_above_the_budget_is_denied_with_the_reason(
         "SELECT verdict, rule FROM proposal WHERE decision_id = :id ORDER BY ordinal", id=decision_id
     )
     assert [(row.verdict, row.rule) for row in rows] == [("proceed", "price-firewall"), ("deny", "budget")]
+
+
+async def _sold(house: House) -> UUID:
+    async with house.shop.unit() as unit:
+        told = house.shop.order({house.goods.sku: 4})
+        return (await ingest_order(unit, house.account, told)).order_id
+
+
+async def _ask_back(house: House, order_id: UUID, minor: int) -> UUID:
+    async with house.shop.unit() as unit:
+        return (await refunds.request(unit, order_id, amount=dollars(minor), reason="broken")).id
+
+
+async def _refund_state(house: House, refund_id: UUID) -> tuple[str, str]:
+    rows = await house.shop.rows("SELECT state, detail FROM refund_request WHERE id = :id", id=refund_id)
+    return rows[0].state, rows[0].detail
+
+
+async def test_a_refund_goes_its_way_and_a_big_one_waits_for_a_second_word(house: House) -> None:
+    order_id = await _sold(house)
+    await house.run("fulfillment")
+    small = await _ask_back(house, order_id, 500)
+    await house.run("fulfillment")
+    assert ("IssueRefund", "pending") in await house.outbox()
+    assert (await _refund_state(house, small))[0] == "asked"
+    async with house.shop.unit() as unit:
+        await refunds.refuse(unit, small, "the channel said no")
+    big = await _ask_back(house, order_id, 10_001)
+    await house.run("fulfillment")
+    assert [command for command, _ in await house.outbox()].count("IssueRefund") == 1
+    await house.answer(approved=True)
+    await house.run("executive")
+    assert [command for command, _ in await house.outbox()].count("IssueRefund") == 2
+    assert (await _refund_state(house, big))[0] == "asked"
+
+
+async def test_a_refund_that_is_not_granted_makes_room_for_another(house: House) -> None:
+    order_id = await _sold(house)
+    await house.run("fulfillment")
+    big = await _ask_back(house, order_id, 10_001)
+    await house.run("fulfillment")
+    await house.answer(approved=False)
+    await house.run("executive")
+    assert (await _refund_state(house, big))[0] == "refused"
+    assert "IssueRefund" not in [command for command, _ in await house.outbox()]
+    assert await _ask_back(house, order_id, 100)
+
+
+async def test_a_refund_on_an_account_that_is_gone_is_refused(house: House) -> None:
+    order_id = await _sold(house)
+    await house.run("fulfillment")
+    wish = await _ask_back(house, order_id, 500)
+    async with house.shop.unit() as unit:
+        await accounts.disconnect_account(unit, house.account.id, "sold the shop")
+    await house.run("fulfillment")
+    state, detail = await _refund_state(house, wish)
+    assert (state, detail) == ("refused", "the account is not connected")
+
+
+@pytest.mark.parametrize(("given", "state"), [(True, "issued"), (False, "refused")])
+async def test_of_a_refund_in_doubt_a_person_is_asked(house: House, given: bool, state: str) -> None:
+    order_id = await _sold(house)
+    wish = await _ask_back(house, order_id, 500)
+    async with house.shop.unit() as unit:
+        await refunds.doubt(unit, wish, "no answer")
+        unit.emit(
+            EffectFailed(
+                effect_id=new_id(),
+                command="IssueRefund",
+                outcome="unknown",
+                account_id=house.account.id,
+                vendor="custom",
+                subject_kind="order",
+                subject_id=order_id,
+            )
+        )
+    await house.run("compliance")
+    assert (await _refund_state(house, wish))[0] == "unknown"
+    question = (await house.shop.rows("SELECT question FROM approval WHERE state = 'open'"))[0].question
+    assert "only you can see" in question
+    await house.answer(approved=given)
+    await house.run("executive")
+    assert (await _refund_state(house, wish))[0] == state

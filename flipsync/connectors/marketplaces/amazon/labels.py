@@ -99,8 +99,15 @@ async def cancel(api: SellerApi, shipment_id: str) -> BoughtLabel:
 def parcel_of(wish: LabelOrder) -> Parcel:
     """Rounded up to whole centimetres: a parcel that is declared too small is charged again."""
     size = wish.parcel
-    length, width, height = (-(-each // 10) for each in (size.length_mm, size.width_mm, size.height_mm))
-    return Parcel(wish.order_external_id, wish.items, wish.ship_from, length, width, height, size.weight_grams)
+    return Parcel(
+        order_id=wish.order_external_id,
+        items=wish.items,
+        ship_from=wish.ship_from,
+        length=-(-size.length_mm // 10),
+        width=-(-size.width_mm // 10),
+        height=-(-size.height_mm // 10),
+        weight=size.weight_grams,
+    )
 
 
 def as_told(label: BoughtLabel) -> ChannelLabel:

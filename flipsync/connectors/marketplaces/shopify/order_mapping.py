@@ -84,8 +84,16 @@ def give_back(row: wire.Payments, amount: Money) -> list[dict[str, Any]]:
     for payment in done:
         if payment.kind not in ("SALE", "CAPTURE"):
             continue
-        given = [each for each in done if each.kind == "REFUND" and each.parent_transaction is not None]
-        back = sum((each.amount_set.value for each in given if each.parent_transaction.id == payment.id), Decimal(0))
+        back = sum(
+            (
+                each.amount_set.value
+                for each in done
+                if each.kind == "REFUND"
+                and each.parent_transaction is not None
+                and each.parent_transaction.id == payment.id
+            ),
+            Decimal(0),
+        )
         part = min(left, payment.amount_set.value - back)
         if part > 0:
             left -= part
