@@ -154,13 +154,12 @@ _LABELS = {
 
 
 def curves(rows: list[dict[str, Any]]) -> list[Curve]:
-    """Lost sales over oversells. A peer may mix two of its settings over goods: it is given the line between them."""
+    """Lost sales over oversells, a line a policy; one that has no setting is a dash."""
     made = []
     for name, label in _LABELS.items():
         points = sorted((1e5 * row["oversold"]["share"], 100 * row["lost"]) for row in rows if row["policy"] == name)
-        if name in ("last hour", "buffer, last unit shown"):
-            nothing = next(row for row in rows if row["policy"] == "buffer" and row["setting"] == max(BUFFERS))
-            points.insert(0, (1e5 * nothing["oversold"]["share"], 100 * nothing["lost"]))
+        if len(points) == 1:
+            points = [(0.97 * points[0][0], points[0][1]), (1.03 * points[0][0], points[0][1])]
         title = "sales lost (%) over orders oversold in 100,000"
         made.append(Curve(title, label, tuple(each[0] for each in points), tuple(each[1] for each in points)))
     return made
