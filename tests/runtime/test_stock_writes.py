@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from scripted_channel import Channels, ScriptedChannel, Step
@@ -17,7 +18,8 @@ from flipsync.domain.events import QuantityDrifted, StockFreed
 from flipsync.runtime.channel_reads import SharedPull, pull_orders
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
-from flipsync.store.unit_of_work import Cause
+from flipsync.services.orders import ingest_order
+from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 Hire = Callable[..., EffectWorker]
 SETTLE = 0.02
@@ -114,6 +116,35 @@ async def test_a_cancelled_sale_that_is_booked_during_a_write_keeps_its_unit(con
     reserved, entitled, _ = await books(stall)
     assert reserved == 0
     assert entitled == shelf(stall) == 3
+
+
+async def test_a_cancellation_booked_before_what_was_sold_from_it_is_not_built_on(
+    conditional: Stall, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled and sold again before we looked: shelf and books agree. Then only the cancellation is told."""
+    stall, channel = conditional, conditional.channel
+    sale = channel.sell(stall.external_id)
+    assert sale is not None
+    await _pull(stall)
+    async with stall.shop.unit() as unit:
+        await stock.receive(unit, stall.goods.variant_id, 1, key="one more", mode="escrow")
+    channel.cancel(sale)
+    channel.sell(stall.external_id)
+    told, looks, entitlement = await channel.read_order(sale.external_id), [], stock.entitlement
+
+    async def racing(unit: UnitOfWork, listing_id: UUID) -> stock.Entitlement | None:
+        looks.append(listing_id)
+        if len(looks) == 3:  # to choose the way, to see whether all is settled, and to grant
+            async with stall.shop.unit() as other:
+                await ingest_order(other, stall.account, told)
+        return await entitlement(unit, listing_id)
+
+    monkeypatch.setattr(stock, "entitlement", racing)
+    await stall.quantity(5)
+    await drain(hire(), stall.shop)
+    await _pull(stall)
+    reserved, entitled, _ = await books(stall)
+    assert reserved == 1 and entitled == shelf(stall) == 5, "six units, one of them sold"
 
 
 async def test_an_ignored_quantity_is_noticed(conditional: Stall, hire: Hire) -> None:

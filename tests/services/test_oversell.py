@@ -20,7 +20,7 @@ KNOWN = Goods.gamma(1e6, 1e6 * 900)  # a sale in 900 seconds, for sure
 
 def constant(delay: float, weight: float = 1.0) -> Seller:
     """A channel whose delay is known."""
-    return Seller(weight, (0.0,) * 7, (delay,) * 7)
+    return Seller(weight, (0.0,) * len(WEIGHTS), (delay,) * len(WEIGHTS))
 
 
 def believed(*weights: float) -> list[Seller]:
@@ -38,10 +38,10 @@ def brute(
     rates = wanted[:, None] * np.array([each.weight for each in sellers]) * (np.array(shown) > 0)
     waits = rng.exponential(1.0, rates.shape) / np.maximum(rates, 1e-300)
     in_time, first = waits.min(1) < HORIZON, waits.argmin(1)
-    told = np.array([each.told for each in sellers])[first, rng.choice(7, runs, p=weights)]
+    told = np.array([each.told for each in sellers])[first, rng.choice(len(WEIGHTS), runs, p=weights)]
     total = np.ones(runs)
     for seller, (each, quantity) in enumerate(zip(sellers, shown, strict=True)):
-        delay = told + np.array(each.shown)[rng.choice(7, runs, p=weights)]
+        delay = told + np.array(each.shown)[rng.choice(len(WEIGHTS), runs, p=weights)]
         left = np.where(first == seller, quantity - 1, quantity)
         total += np.minimum(rng.poisson(np.minimum(rates[:, seller] * delay, 1e9)), np.maximum(0, left))
     share = float((total[in_time] > units).mean())
@@ -104,7 +104,9 @@ SELLERS = st.lists(
         Seller,
         st.floats(0.05, 20),
         st.just(BELIEVED_TOLD),
-        st.lists(st.floats(0, 1e5), min_size=7, max_size=7).map(lambda points: tuple(sorted(points))),
+        st.lists(st.floats(0, 1e5), min_size=len(WEIGHTS), max_size=len(WEIGHTS)).map(
+            lambda points: tuple(sorted(points))
+        ),
     ),
     min_size=1,
     max_size=4,
