@@ -10,6 +10,7 @@ from functools import partial
 from typing import cast
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import RivalOffer, Vendor
@@ -32,6 +33,7 @@ from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
+log = structlog.get_logger()
 WINDOW = timedelta(days=14)
 _RETURN_WINDOW = timedelta(days=2)
 _DAY = timedelta(hours=24)
@@ -51,6 +53,11 @@ class ListingQuote:
     #: the policy that chose it, and what is kept of its choice and of those that looked on
     policy: Version = SHIPPED
     choices: tuple[PolicyChoice, ...] = ()
+
+    @property
+    def policy_version(self) -> str:
+        """Of the policy that chose it; "as shipped" for the rule in the code."""
+        return self.policy.version
 
 
 @dataclass(frozen=True)
@@ -303,5 +310,7 @@ class PricingDesk:
         if self._staged is None:
             found = await policy_rows.active(self._session, ShopPrice.kind)
             read = {stage: read_version(row.id, row.digest, row.artefact) for stage, row in found.items()}
+            for stage in (stage for stage, version in read.items() if version is None):
+                log.warning("a policy is not what was kept: it does not act", version=found[stage].version, stage=stage)
             self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
         return self._staged

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.errors import Conflict
 from flipsync.security.tokens import Claims
@@ -33,6 +33,7 @@ class ListingQuote(BaseModel):
     vendor: str
     sku: str
     units_on_offer: int
+    policy_version: str = Field(description="of the policy that chose it, as in models", examples=["as shipped"])
     quote: Quote
 
 

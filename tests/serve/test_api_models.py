@@ -28,6 +28,11 @@ async def test_a_policy_is_moved_on_once_and_taken_back(client: httpx2.AsyncClie
     listed = (await client.get(f"{API}/models", params={"stage": "canary"}, headers=alpha.headers())).json()
     assert [model["id"] for model in listed["items"]] == [str(alpha.ids["model_id"])]
 
+    quoted = (
+        await client.get(f"{API}/pricing/listings/{alpha.ids['listing_id']}/quote", headers=alpha.headers())
+    ).json()
+    assert quoted["policy_version"] in ("as shipped", seen["version"])
+
     back = await post(f"{API}/models/rollback", {"name": "shop-price", "reason": "sales fell"}, new_id().hex)
     assert back.json() == {"rolled_back": seen["version"], "live": None}
     none = await post(f"{API}/models/rollback", {"name": "shop-price", "reason": "again"}, new_id().hex)
