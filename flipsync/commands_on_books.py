@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from flipsync.domain.money import Money
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, channel_probe, identity, labels, refunds
+from flipsync.services import accounts, audit, channel_probe, identity, labels, refunds
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.catalogue import read_catalogue
@@ -194,6 +195,42 @@ def add_user(home: Path, email: str, password: str, role: str, tenant: str | Non
             passwords.close()
 
     return in_books(home, {}, tenant, work)
+
+
+def verify_audit(home: Path, tenant: str | None, anchor: str | None) -> dict[UUID, audit.Verdict]:
+    """Check the audit log of one business, or of all."""
+    if anchor is not None and tenant is None:
+        raise InvalidInput("an anchor is of one business", hint="name it with --tenant")
+    known = _anchor(anchor) if anchor is not None else None
+
+    async def work(store: Store, tenants_: Sequence[UUID]) -> dict[UUID, audit.Verdict]:
+        verdicts = {}
+        for tenant_id in tenants_:
+            async with store.reader(tenant_id) as session:
+                verdicts[tenant_id] = await audit.verify(session, known)
+        return verdicts
+
+    if tenant is not None:
+        return in_books(home, {}, tenant, lambda store, tenant_id: work(store, [tenant_id]))
+    with open_books(home, {}) as store, open_worker_books(home) as lister:
+
+        async def whole() -> dict[UUID, audit.Verdict]:
+            try:
+                async with lister.unbound() as session:
+                    every = await tenants.all_ids(session)
+                return await work(store, every)
+            finally:
+                await store.aclose()
+                await lister.aclose()
+
+        return asyncio.run(whole())
+
+
+def _anchor(text: str) -> tuple[int, str]:
+    seq, _, digest = text.partition(":")
+    if not seq.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise InvalidInput(f"{text[:90]!r} is not an anchor", hint="give SEQ:HASH as `audit verify` printed it")
+    return int(seq), digest
 
 
 def try_channel(config: AccountConfig, credentials: Mapping[str, str]) -> ProbeReport:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import flipsync
@@ -35,6 +36,7 @@ class Api(FastAPI):
 
     lane: Lane
     metrics: ApiMetrics
+    cors_origins: tuple[str, ...] = ()
 
     def short_way(self, scope: Scope) -> ASGIApp | None:
         """The request's answer as an ASGI application, when it is a plain read."""
@@ -42,7 +44,9 @@ class Api(FastAPI):
 
     def _in_lane(self, scope: Scope) -> ASGIApp | None:
         call = self.lane.find(scope)
-        return None if call is None else RequestFrame(call, self.metrics)
+        if call is None:
+            return None
+        return RequestFrame(_for_browsers(call, self.cors_origins) if self.cors_origins else call, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._in_lane(scope)
@@ -75,6 +79,8 @@ def build_app(settings: ServeSettings) -> Api:
     )
     app.state.backend = backend
     install_error_handlers(app)
+    if settings.cors_origins:
+        app.add_middleware(_for_browsers, origins=settings.cors_origins)
     app.add_middleware(RequestFrame, metrics=metrics)
     for router in routes.ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
@@ -82,7 +88,20 @@ def build_app(settings: ServeSettings) -> Api:
     declared = (route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute))
     app.lane = Lane(app, backend, declared)
     app.metrics = metrics
+    app.cors_origins = settings.cors_origins
     return app
+
+
+def _for_browsers(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """Lets pages of these origins call. No cookies: who asks is in a header that a page has to know."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "X-Request-ID"),
+        expose_headers=("ETag", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+        max_age=600,
+    )
 
 
 def _operation_id(route: APIRoute) -> str:

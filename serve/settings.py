@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ class ServeSettings(BaseSettings):
     return_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="where browsers may be sent after a consent, beside here; separated by commas"
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="origins whose pages may call this API from a browser; separated by commas; none: none"
+    )
     applications: dict[Vendor, dict[str, SecretStr]] = Field(
         default_factory=installed_applications, description="the installation's own applications at vendors"
     )
@@ -53,10 +57,18 @@ class ServeSettings(BaseSettings):
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
         return value
 
-    @field_validator("return_origins", mode="before")
+    @field_validator("cors_origins", "return_origins", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", origin):
+                raise ValueError("an origin is a scheme, a host and perhaps a port, e.g. https://app.example.com")
+        return value
 
     @field_validator("secret_key")
     @classmethod

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flipsync.cli import backups, money
+from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
@@ -41,6 +42,7 @@ app.command("restore")(backups.restore)
 money.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
+app.add_typer(audit_app, name="audit")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

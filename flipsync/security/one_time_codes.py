@@ -46,7 +46,7 @@ def matching_step(secret: bytes, code: str, *, at: float, after: int) -> int | N
     totp = TOTP(secret, DIGITS, SHA1(), STEP_SECONDS, enforce_key_length=False)  # noqa: S303 - what apps speak
     now = int(at) // STEP_SECONDS
     found = None
-    for step in range(now - _DRIFT, now + _DRIFT + 1):
+    for step in range(max(0, now - _DRIFT), now + _DRIFT + 1):
         if hmac.compare_digest(totp.generate(step * STEP_SECONDS), code.encode()) and step > after:
             found = step
     return found

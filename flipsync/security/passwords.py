@@ -21,6 +21,8 @@ MIN_LENGTH = 8  # NIST SP 800-63B, 5.1.1.2
 MAX_LENGTH = 1024
 #: of zxcvbn's 0 to 4: safely unguessable, where hashes are slow (Wheeler, USENIX Security 2016)
 MIN_STRENGTH = 3
+#: letters and digits there are at least beside words everybody can know
+_BESIDE_OWN_WORDS = 5
 _LOOKED_AT = 72  # what zxcvbn takes; a longer password is judged by its beginning
 
 
@@ -80,7 +82,13 @@ def _weakness(password: str, own_words: str) -> str:
     """What makes it weak; empty when nothing does."""
     from zxcvbn import zxcvbn  # its word lists take memory: only where passwords are chosen
 
-    judged = zxcvbn(password[:_LOOKED_AT], user_inputs=own_words.split("\0"))
+    words = own_words.split("\0")
+    rest = password.lower()
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    if rest != password.lower() and sum(map(str.isalnum, rest)) < _BESIDE_OWN_WORDS:
+        return "it is little more than your address or the name of the business"
+    judged = zxcvbn(password[:_LOOKED_AT], user_inputs=words)
     if judged["score"] >= MIN_STRENGTH:
         return ""
     feedback = judged["feedback"]
