@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +20,12 @@ from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import Address, Parcel
+from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, NotFound, Rejected
 from flipsync.domain.money import Money
+from flipsync.runtime import replaying
+from flipsync.runtime.graph import AgentClass
+from flipsync.runtime.replaying import Replay
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
@@ -85,6 +90,24 @@ def why(home: Path, subject: str, tenant: str | None) -> Explanation:
     async def work(store: Store, tenant_id: UUID) -> Explanation:
         async with store.reader(tenant_id) as session:
             return await explain(session, subject)
+
+    return in_books(home, {}, tenant, work)
+
+
+def replay(
+    home: Path,
+    agents: Mapping[str, AgentClass],
+    *,
+    since: timedelta,
+    agent: str | None,
+    limit: int | None,
+    tenant: str | None,
+) -> Replay:
+    """Make a business's decisions again from what they read."""
+
+    async def work(store: Store, tenant_id: UUID) -> Replay:
+        begin = utc_now() - since
+        return await replaying.replay(store, tenant_id, agents, since=begin, agent=agent, limit=limit)
 
     return in_books(home, {}, tenant, work)
 

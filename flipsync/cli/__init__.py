@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flipsync.cli import backups, money
+from flipsync.cli import backups, journal, money
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
@@ -40,6 +40,7 @@ app.add_typer(bench_app, name="bench")
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
 money.add_to(app)
+journal.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.add_typer(audit_app, name="audit")

@@ -37,6 +37,7 @@ from flipsync.services import (
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
+from flipsync.services.recorded_desk import Notes
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -58,8 +59,10 @@ class DecisionPath:
         self._gate = gate
         self._spent: dict[tuple[UUID, str], tuple[float, int]] = {}
 
-    async def record(self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any]) -> UUID:
-        """Write the decision and do what follows from it; returns its id."""
+    async def record(
+        self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any], notes: Notes | None = None
+    ) -> UUID:
+        """Write the decision, with what it read, and do what follows from it; returns its id."""
         decision_id = new_id()
         above = self._above_authority(spec, decision)
         superior = self._graph.superior(spec.name)
@@ -84,6 +87,7 @@ class DecisionPath:
                 "correlation_id": ctx.correlation_id,
             },
             proposals,
+            notes.row(decision_id) if notes is not None else None,
         )
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
         if above and superior:

@@ -22,6 +22,7 @@ from flipsync.runtime.agent import Agent, Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.services.desk import Services
+from flipsync.services.recorded_desk import Notes, RecordingDesk
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.repositories.tasks import ClaimedTask, TaskEvent
 from flipsync.store.unit_of_work import Cause, Store
@@ -35,6 +36,7 @@ class Decided:
     task: ClaimedTask
     record: TaskEvent
     decision: Decision[Any]
+    notes: Notes
 
 
 class AgentRunner:
@@ -133,15 +135,17 @@ class AgentRunner:
                 records = await task_rows.events(session, [task.event_id for task in tasks])
                 services = Services(session, tenant_id, self._store.clock.now())
                 services.expect(record.subject_id for record in records.values())
+                desk = RecordingDesk(services)
                 for task in tasks:
                     record = records[task.event_id]
                     try:
                         event = Event.from_journal(record.type, record.payload)
-                        context = Context(tenant_id, services.now, services, record.id, record.correlation_id)
+                        desk.begin()
+                        context = Context(tenant_id, desk.now, desk.as_services(), record.id, record.correlation_id)
                         decision = await self.agent.decide(event, context)
                         if session.new or session.dirty or session.deleted:
                             await session.flush()  # an agent that writes is stopped here, by the database
-                        decided.append(Decided(task, record, decision))
+                        decided.append(Decided(task, record, decision, desk.notes()))
                     except SQLAlchemyError:
                         raise
                     except Exception as error:
@@ -173,7 +177,7 @@ class AgentRunner:
                     continue
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
                 context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
-                await self._path.record(unit, context, self.agent.spec, one.decision)
+                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes)
 
     async def _postpone(self, task: ClaimedTask, error: Exception) -> None:
         async with self._store.database.unbound() as session:

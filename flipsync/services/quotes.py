@@ -18,7 +18,7 @@ from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.money import Money
 from flipsync.services.fees.schedules import published_schedule
 from flipsync.services.learned_pricing import ShopPrice
-from flipsync.services.policy_choice import SHIPPED, Staged, Version, choose, read_version
+from flipsync.services.policy_choice import SHIPPED, Staged, choose, read_version
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import (
     FeeSchedule,
@@ -50,8 +50,9 @@ class ListingQuote:
     sku: str
     quote: Quote
     units_on_offer: int
-    #: the policy that chose it, and what is kept of its choice and of those that looked on
-    policy: Version = SHIPPED
+    #: the policy in the registry that chose it (None: the rule as shipped), and what is kept of its choice and of
+    #: those that looked on
+    policy_id: UUID | None = None
     choices: tuple[PolicyChoice, ...] = ()
 
     @property
@@ -301,7 +302,9 @@ class PricingDesk:
                     await self._policies(), row.listing_id, request, choices, self._now, changed
                 )
                 quotes.append(
-                    ListingQuote(row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy, made)
+                    ListingQuote(
+                        row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.id, made
+                    )
                 )
         return quotes
 

@@ -42,6 +42,8 @@ class Page:
     """What one transaction has to write down. `events` bring their `tasks` along."""
 
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    #: what decisions read: id, packed (base64) or None, size
+    notes: list[dict[str, Any]] = field(default_factory=list)
     proposals: list[ProposedCommand] = field(default_factory=list)
     #: written before they were judged; their verdicts follow
     verdicts: list[ProposedCommand] = field(default_factory=list)
@@ -65,6 +67,10 @@ _PARTS = {
                id uuid, agent text, agent_version text, event_id uuid, state text, source text, rationale text,
                confidence float8, stake_minor bigint, stake_currency text, alternatives jsonb, evidence jsonb,
                correlation_id uuid))""",
+    "notes": """noted AS (
+        INSERT INTO decision_notes (id, tenant_id, packed, size)
+        SELECT n.id, :tenant_id, decode(n.packed, 'base64'), n.size
+          FROM json_to_recordset(CAST(:notes AS json)) AS n(id uuid, packed text, size bigint))""",
     "proposals": """proposed AS (
         INSERT INTO proposal (id, tenant_id, decision_id, ordinal, command, payload, subject_kind, subject_id, verdict,
                               rule, reason)

@@ -139,9 +139,16 @@ class UnitOfWork:
         lines, self._audited = self._audited, []
         await audit.append(self.session, self.tenant_id, lines)
 
-    def decide(self, decision: dict[str, Any], proposals: Sequence[ProposedCommand]) -> None:
-        """Record a decision (the columns of `agent_decision`). Proposals may be judged until the unit ends."""
+    def decide(
+        self, decision: dict[str, Any], proposals: Sequence[ProposedCommand], notes: dict[str, Any] | None = None
+    ) -> None:
+        """Record a decision (the columns of `agent_decision`). Proposals may be judged until the unit ends.
+
+        `notes`: what it read (the columns of `decision_notes`, packed in base64).
+        """
         self._page.decisions.append(decision)
+        if notes is not None:
+            self._page.notes.append(notes)
         self._page.proposals += proposals
 
     def judge_again(self, proposal: ProposedCommand) -> None:

@@ -20,12 +20,15 @@ from flipsync.domain.commands import Command
 from flipsync.domain.decisions import Decision
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
-from flipsync.runtime.agent import Agent
+from flipsync.runtime.agent import Agent, Context
 from flipsync.services import orders, stock
+from flipsync.services.desk import Services
+from flipsync.services.recorded_desk import RecordedDesk, RecordingDesk
 from flipsync.store.repositories import listings as listing_rows
 
 AgentClass = type[Agent[Any]]
 ROOT = Path(agents.__file__).parents[1]
+ANY = new_id()
 HEAVY = ("ray", "numpy", "pandas", "torch", "httpx2", "openai", "fastapi", "cryptography")
 
 
@@ -138,6 +141,24 @@ async def test_decides_alike_on_the_same_facts_explains_itself_and_changes_nothi
         for command in first.proposals:
             assert Command.from_store(command.type_name(), command.model_dump(mode="json")) == command
     assert await fingerprint(shop) == before
+
+
+@every_agent()
+async def test_decides_alike_from_what_was_noted_of_its_reads(
+    agent: AgentClass, world: tuple[Shop, dict[str, Any]]
+) -> None:
+    shop, ids = world
+    for event_type in sorted(agent.handles, key=lambda each: each.__name__):
+        event = fact(event_type, ids)
+        async with shop.store.reader(shop.tenant_id) as session:
+            desk = RecordingDesk(Services(session, shop.tenant_id, shop.store.clock.now()))
+            first = await agent().decide(event, Context(shop.tenant_id, desk.now, desk.as_services(), ANY, ANY))
+            notes = desk.notes()
+        assert notes.packed is not None and notes.size < 16_000, f"{event_type.__name__} reads {notes.size} bytes"
+        noted = RecordedDesk(shop.tenant_id, notes.packed)  # no database from here on
+        again = await agent().decide(event, Context(shop.tenant_id, noted.now, noted.as_services(), ANY, ANY))
+        assert again.model_dump_json(serialize_as_any=True) == first.model_dump_json(serialize_as_any=True)
+        assert noted.left == []
 
 
 @every_agent()

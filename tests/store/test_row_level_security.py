@@ -100,6 +100,7 @@ async def furnish(shop: Shop) -> None:
         unit.session.add_all(
             [
                 m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
+                m.DecisionNotes(**tenant, id=decision.id, packed=b"", size=0),
                 m.Approval(**tenant, decision_id=decision.id, question=marker, expires_at=later),
                 m.RefreshToken(
                     **tenant, user_id=user.id, family_id=new_id(), token_hash=f"hash {marker}", expires_at=later

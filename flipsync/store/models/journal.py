@@ -93,6 +93,17 @@ class AgentDecision(TenantParent, Base):
     decided_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class DecisionNotes(TenantParent, Base):
+    """What a decision read, packed (services.recorded_desk). `id` is the decision's; `packed` is NULL when it was more
+    than is kept: the decision cannot be made again."""
+
+    __tablename__ = "decision_notes"
+    __table_args__ = (owned_key(), same_tenant("id", "agent_decision"))
+
+    packed: Mapped[bytes | None]
+    size: Mapped[int]
+
+
 class Proposal(TenantParent, Base):
     """One command of a decision, with the gate's verdict."""
 

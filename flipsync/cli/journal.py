@@ -1,0 +1,73 @@
+"""`flipsync replay`: decisions of the journal made again, to see that they come out alike."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.domain.errors import InvalidInput
+from flipsync.embedded.instance import home_folder
+
+Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)")]
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SHOWN = 20
+
+
+def span(words: str) -> timedelta:
+    """30m, 1h, 2d as a length of time. Raises InvalidInput."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", words.strip())
+    if found is None:
+        raise InvalidInput(f"{words!r} is no length of time", hint="say for example 30m, 12h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def replay(
+    since: Annotated[str, typer.Option(help="how far back: 30m, 1h, 7d")] = "1h",
+    agent: Annotated[str | None, typer.Option(help="only of this agent")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many decisions, oldest first")] = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make decisions again from what they read, and compare to the byte. Exit code 1 when one comes out otherwise."""
+    graph = importlib.import_module("flipsync.runtime.graph")
+    known = graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).agents
+    if agent is not None and agent not in known:
+        raise InvalidInput(f"nobody is called {agent!r}", hint="`flipsync agents list` names them")
+    found = importlib.import_module("flipsync.commands_on_books").replay(
+        home_folder(home), known, since=span(since), agent=agent, limit=limit, tenant=tenant
+    )
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _tell(found)
+    sys.exit(0 if found.ok else 1)
+
+
+def _tell(found: Any) -> None:
+    out.print(f"{found.decisions} decisions: {found.identical} came out alike, {found.different} otherwise")
+    others = {
+        f"of another version of their agent, {found.other_version_identical} alike": found.other_version,
+        "read more than is kept": found.too_large,
+        "whose reads are not kept (any more)": found.not_kept,
+        "of agents that are gone": found.gone,
+    }
+    for words, count in others.items():
+        if count:
+            out.print(f"  {count} {words}")
+    for each in found.differences[:_SHOWN]:
+        told = f"{each.agent} {each.decision_id}, {each.part}: {each.then!r} then, {each.now!r} now"
+        out.print(f"  [red]differs[/] {escape(told)}")
+    if len(found.differences) > _SHOWN:
+        out.print(f"  … and {len(found.differences) - _SHOWN} more; --json lists all")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(replay)

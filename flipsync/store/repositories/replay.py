@@ -1,0 +1,69 @@
+"""Statements about what decisions read: to make them again, and to forget what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import first_id_at
+
+
+@dataclass(frozen=True)
+class KeptDecision:
+    """A decision as the journal has it, with the fact it answers and what it read (None: not kept)."""
+
+    id: UUID
+    agent: str
+    agent_version: str
+    event_id: UUID
+    event_type: str
+    event_payload: dict[str, Any]
+    correlation_id: UUID
+    source: str
+    rationale: str
+    confidence: float
+    stake_minor: int | None
+    stake_currency: str | None
+    alternatives: list[Any]
+    evidence: list[Any]
+    #: [command, payload] in their order
+    proposals: list[Any]
+    packed: bytes | None
+    #: bytes of what was read, packed; None where nothing was noted or it was forgotten
+    size: int | None
+
+
+_KEPT = text(
+    """
+    SELECT d.id, d.agent, d.agent_version, d.event_id, e.type AS event_type, e.payload AS event_payload,
+           d.correlation_id, d.source, d.rationale, d.confidence, d.stake_minor, d.stake_currency, d.alternatives,
+           d.evidence,
+           (SELECT coalesce(jsonb_agg(jsonb_build_array(p.command, p.payload) ORDER BY p.ordinal), '[]')
+              FROM proposal p WHERE p.decision_id = d.id) AS proposals,
+           n.packed, n.size
+      FROM agent_decision d
+      JOIN event e ON e.id = d.event_id
+      LEFT JOIN decision_notes n ON n.id = d.id
+     WHERE d.id > :after AND (CAST(:agent AS text) IS NULL OR d.agent = :agent)
+     ORDER BY d.id
+     LIMIT :limit
+    """
+)
+_FORGET = text("DELETE FROM decision_notes WHERE id < :before")
+
+
+async def kept(session: AsyncSession, after: UUID, agent: str | None, limit: int) -> Sequence[KeptDecision]:
+    """Decisions with an id above `after`, oldest first."""
+    rows = await session.execute(_KEPT, {"after": after, "agent": agent, "limit": limit})
+    return [KeptDecision(**row) for row in rows.mappings()]
+
+
+async def forget_before(session: AsyncSession, moment: datetime) -> None:
+    """Drop what decisions of before then read; the decisions stay."""
+    await session.execute(_FORGET, {"before": first_id_at(moment)})
