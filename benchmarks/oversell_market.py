@@ -131,7 +131,7 @@ class Story:
     units: int
     arrivals: list[tuple[float, int]]
     cancels: list[float]  # by sale: how long after it, or infinity
-    told: list[float]
+    told: list[list[float]]
     shown: list[list[float]]
 
 
@@ -232,9 +232,9 @@ def play(story: Story, channels: int, policy: Policy, *, reviews: bool = False, 
         put(buyer, time, shelf[buyer] - 1)
         left -= 1
         done.oversold += left < 0
-        told = story.told[done.orders % len(story.told)][buyer] * late
-        later(time + told, "told", buyer)
+        arrives = story.told[done.orders % len(story.told)][buyer] * late
+        later(time + arrives, "told", buyer)
         if left >= 0 and (back := story.cancels[done.orders % len(story.cancels)]) < HORIZON:
-            later(time + max(back, told + 1e-6), "cancelled")
+            later(time + max(back, arrives + 1e-6), "cancelled")
         done.orders += 1
     return done

@@ -112,7 +112,7 @@ class _Race:
     @cached_property
     def _none(self) -> Array:
         """P(N_j = 0)."""
-        return np.exp(-self._mean) @ _WEIGHTS
+        return np.asarray(np.exp(-self._mean) @ _WEIGHTS)
 
     @cached_property
     def _sales(self) -> Array:
@@ -220,9 +220,9 @@ def _popularity(goods: Goods) -> tuple[Array, Array]:
     order = np.argsort(at)
     at, weights = at[order], weights[order] / weights.sum()
     group = np.searchsorted(_GATHERED, np.cumsum(weights) - weights / 2.0)
-    together = np.bincount(group, weights)
+    together, summed = (np.asarray(np.bincount(group, each), dtype=np.float64) for each in (weights, weights * at))
     kept = together > 0
-    return (np.bincount(group, weights * at)[kept] / together[kept], together[kept])
+    return (summed[kept] / together[kept], together[kept])
 
 
 def _gamma(shape: float, seconds: float, nodes: int) -> tuple[Array, Array]:

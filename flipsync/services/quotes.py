@@ -50,15 +50,10 @@ class ListingQuote:
     sku: str
     quote: Quote
     units_on_offer: int
-    #: the policy in the registry that chose it (None: the rule as shipped), and what is kept of its choice and of
-    #: those that looked on
-    policy_id: UUID | None = None
+    #: of the policy that chose it ("as shipped" for the rule in the code), and what is kept of its choice and of those
+    #: that looked on
+    policy_version: str = SHIPPED.version
     choices: tuple[PolicyChoice, ...] = ()
-
-    @property
-    def policy_version(self) -> str:
-        """Of the policy that chose it; "as shipped" for the rule in the code."""
-        return self.policy.version
 
 
 @dataclass(frozen=True)
@@ -303,7 +298,7 @@ class PricingDesk:
                 )
                 quotes.append(
                     ListingQuote(
-                        row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.id, made
+                        row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.version, made
                     )
                 )
         return quotes

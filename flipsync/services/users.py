@@ -9,12 +9,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated, VersionMismatch
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity
-from flipsync.services.product_edits import VersionMismatch
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.models import User
 from flipsync.store.reading import Reader, SessionReader
