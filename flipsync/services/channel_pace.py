@@ -83,14 +83,10 @@ async def measure(unit: UnitOfWork) -> None:
         await rows.keep(
             unit,
             account_id,
-            told_sales=len(told),
-            told_seconds=list(points_of(told, BELIEVED_TOLD)),
-            shown_sales=len(shown),
-            shown_seconds=list(points_of(shown, BELIEVED_SHOWN)),
-            demand_weight=demand.weights[place[account_id]],
-            demand_shares=[share for share, _, _ in demand.goods.parts],
-            demand_shapes=[shape for _, shape, _ in demand.goods.parts],
-            demand_seconds=[seconds for *_, seconds in demand.goods.parts],
+            told=(len(told), points_of(told, BELIEVED_TOLD)),
+            shown=(len(shown), points_of(shown, BELIEVED_SHOWN)),
+            weight=demand.weights[place[account_id]],
+            demand=demand.goods.parts,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -70,9 +71,32 @@ async def selling(session: AsyncSession) -> list[tuple[UUID, UUID, int, float]]:
     return [(*row,) for row in await session.execute(_SELLING, {"most": _MOST_LISTINGS})]
 
 
-async def keep(unit: UnitOfWork, account_id: UUID, **figures: object) -> None:
-    """Write an account's pace over what was measured before."""
-    row = {"account_id": account_id, "measured_at": unit.now, **figures}
+async def keep(
+    unit: UnitOfWork,
+    account_id: UUID,
+    *,
+    told: tuple[int, Sequence[float]],
+    shown: tuple[int, Sequence[float]],
+    weight: float,
+    demand: Sequence[tuple[float, float, float]],
+) -> None:
+    """Write an account's pace over what was measured before.
+
+    `told` and `shown`: how many sales, and their delays as points. `demand`: share, shape and seconds of each Gamma.
+    """
+    shares, shapes, seconds = (list(each) for each in zip(*demand, strict=True))
+    row: dict[str, Any] = {
+        "account_id": account_id,
+        "told_sales": told[0],
+        "told_seconds": list(told[1]),
+        "shown_sales": shown[0],
+        "shown_seconds": list(shown[1]),
+        "demand_weight": weight,
+        "demand_shares": shares,
+        "demand_shapes": shapes,
+        "demand_seconds": seconds,
+        "measured_at": unit.now,
+    }
     made = insert(ChannelPace).values(id=new_id(), tenant_id=unit.tenant_id, **row)
     await unit.session.execute(made.on_conflict_do_update(index_elements=["account_id"], set_=row))
 
