@@ -131,7 +131,7 @@ class Story:
     units: int
     arrivals: list[tuple[float, int]]
     cancels: list[float]  # by sale: how long after it, or infinity
-    told: list[float]
+    told: list[list[float]]
     shown: list[list[float]]
 
 

@@ -51,16 +51,16 @@ def fit_demand(
     weights = np.ones(count)
     if not len(of):
         return Demand(Goods.gamma(shape, shape / mean), tuple(weights.tolist()))
-    totals = np.bincount(of, sales)
+    totals = np.bincount(of, sales).astype(np.float64)
     by_account = np.bincount(at, sales, count)
     found = (shape, shape / mean)
     for _ in range(6):
-        exposure = np.bincount(of, times * weights[at])
+        exposure = np.bincount(of, times * weights[at]).astype(np.float64)
         found = _gamma(totals, exposure, shape, mean)
         wanted = (found[0] + totals) / (found[1] + exposure)
         expected = np.bincount(at, wanted[of] * times, count)
         weights = (by_account + _BELIEVED_SALES) / (expected + _BELIEVED_SALES)
-    exposure = np.bincount(of, times * weights[at])
+    exposure = np.bincount(of, times * weights[at]).astype(np.float64)
     return Demand(_bent(totals, exposure, *found), tuple(weights.tolist()))
 
 

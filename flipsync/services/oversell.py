@@ -112,7 +112,7 @@ class _Race:
     @cached_property
     def _none(self) -> Array:
         """P(N_j = 0)."""
-        return np.exp(-self._mean) @ _WEIGHTS
+        return np.asarray(np.exp(-self._mean) @ _WEIGHTS)
 
     @cached_property
     def _sales(self) -> Array:
@@ -220,7 +220,7 @@ def _popularity(goods: Goods) -> tuple[Array, Array]:
     order = np.argsort(at)
     at, weights = at[order], weights[order] / weights.sum()
     group = np.searchsorted(_GATHERED, np.cumsum(weights) - weights / 2.0)
-    together = np.bincount(group, weights)
+    together = np.bincount(group, weights).astype(np.float64)
     kept = together > 0
     return (np.bincount(group, weights * at)[kept] / together[kept], together[kept])
 
