@@ -51,21 +51,17 @@ def fit_demand(
     weights = np.ones(count)
     if not len(of):
         return Demand(Goods.gamma(shape, shape / mean), tuple(weights.tolist()))
-    totals = _summed(of, sales)
-    by_account = _summed(at, sales, count)
+    totals = np.bincount(of, sales).astype(np.float64)
+    by_account = np.bincount(at, sales, count)
     found = (shape, shape / mean)
     for _ in range(6):
-        exposure = _summed(of, times * weights[at])
+        exposure = np.bincount(of, times * weights[at]).astype(np.float64)
         found = _gamma(totals, exposure, shape, mean)
         wanted = (found[0] + totals) / (found[1] + exposure)
-        expected = _summed(at, wanted[of] * times, count)
+        expected = np.bincount(at, wanted[of] * times, count)
         weights = (by_account + _BELIEVED_SALES) / (expected + _BELIEVED_SALES)
-    exposure = _summed(of, times * weights[at])
+    exposure = np.bincount(of, times * weights[at]).astype(np.float64)
     return Demand(_bent(totals, exposure, *found), tuple(weights.tolist()))
-
-
-def _summed(groups: NDArray[np.intp], values: Array, count: int = 0) -> Array:
-    return np.asarray(np.bincount(groups, values, count), dtype=np.float64)
 
 
 def _bent(totals: Array, exposure: Array, shape: float, seconds: float) -> Goods:

@@ -220,9 +220,9 @@ def _popularity(goods: Goods) -> tuple[Array, Array]:
     order = np.argsort(at)
     at, weights = at[order], weights[order] / weights.sum()
     group = np.searchsorted(_GATHERED, np.cumsum(weights) - weights / 2.0)
-    together, summed = (np.asarray(np.bincount(group, each), dtype=np.float64) for each in (weights, weights * at))
+    together = np.bincount(group, weights).astype(np.float64)
     kept = together > 0
-    return (summed[kept] / together[kept], together[kept])
+    return (np.bincount(group, weights * at)[kept] / together[kept], together[kept])
 
 
 def _gamma(shape: float, seconds: float, nodes: int) -> tuple[Array, Array]:

@@ -80,7 +80,8 @@ async def remedies(session: AsyncSession, order_id: UUID, choices: PricingChoice
     units = sum(item.short for item in missing)
     known = all(item.cost_minor is not None for item in missing)
     again = sum(item.short * (item.cost_minor or 0) for item in missing)
-    price = f"about {again} minor units at what they last cost" if known else "their cost is not known"
+    money = Money(amount_minor=again, currency=order.currency)
+    price = f"about {money} at what they last cost" if known else "their cost is not known"
     found.append(Remedy("buy them again", f"{units} units, {price}: receive them and the order is filled by itself"))
     if elsewhere := sum(item.elsewhere for item in missing):
         words = f"{elsewhere} units lie in a channel's own warehouse: FlipSync cannot send them from there"
@@ -108,7 +109,7 @@ async def _cancelling(
     health = cost_of_cancelling(
         order.vendor, Standing(*await rows.standing(session, order.account_id, order.currency, since))
     )
-    refund = f"{order.total_minor} minor units go back to the buyer"
+    refund = f"{Money(amount_minor=order.total_minor, currency=order.currency)} go back to the buyer"
     if cancelled == order_id:
         command: CancelByHand | HandOverUnits = CancelByHand(order_id=order_id, account_id=order.account_id)
         name = f"cancel this order ({order.number} on {order.account})"

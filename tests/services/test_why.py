@@ -261,7 +261,7 @@ async def test_an_order_that_was_pushed_says_so(day: Day) -> None:
     assert "units could not be reserved" in told.summary
     in_order(told, "came in, short of ")
     await day.quiet()
-    in_order(await day.explain(pushed), "came in, short of ", "fulfillment held: ")
+    in_order(await day.explain(pushed), "came in, short of ", "fulfillment waits for the owner: ")
 
 
 async def test_a_sale_is_followed_to_what_other_agents_made_of_it(day: Day) -> None:

@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 640, 360, 64, 34, 40
 def draw(curves: list[Curve]) -> str:
     """One picture of curves that share a title: lines, and the bands that hold the middle 90 % of runs."""
     right, across, down = _WIDTH - 150, max(max(c.x) for c in curves), max(max(c.high or c.y) for c in curves) or 1.0
-    down = min(down, 3.0 * sorted(max(c.y) for c in curves)[len(curves) // 2])
+    down = min(down, 3.0 * sorted(max(c.y) for c in curves)[len(curves) // 2] or down)
 
     def at(x: float, y: float) -> str:
         level = max(0.0, min(y / down, 1.0))
