@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 from flipsync.domain.errors import FlipSyncError
 from flipsync.embedded import postgres, ray_head, redis
-from flipsync.embedded.instance import InstanceState, read_state
+from flipsync.embedded.instance import UNFINISHED_RESTORE, InstanceState, read_state
 from flipsync.embedded.ports import listeners
 from flipsync.embedded.process import descendants_of
+from flipsync.embedded.wal_stream import read_setting
 
 Status = Literal["ok", "missing", "unreachable", "not-running", "warning"]
 
@@ -79,7 +80,23 @@ def checks(
     found.append(_api(live))
     found += _open_ports(live)
     found += _secrets(home)
+    found += _backup(home)
     return found
+
+
+def _backup(home: Path) -> Iterator[Check]:
+    if (home / UNFINISHED_RESTORE).exists():
+        yield Check("restore", "", "warning", "one was cut off", "run the same `flipsync restore` again")
+    setting = read_setting(home)
+    if setting is None:
+        return
+    wal = setting.folder / "wal"
+    where = f"every change goes to {setting.folder} since {setting.since:%Y-%m-%d %H:%M} UTC"
+    if os.access(wal, os.W_OK):
+        yield Check("continuous backup", "", "ok", where)
+    else:
+        hint = "bring the folder back soon: what it misses is kept up to 8 GB, then begin another backup"
+        yield Check("continuous backup", "", "warning", f"{wal} cannot be written", hint)
 
 
 def _python() -> Check:

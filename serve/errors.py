@@ -30,7 +30,8 @@ MEDIA_TYPE = "application/problem+json"
 _URN = "urn:flipsync:error:"
 _RETRY_SECONDS = 2
 _log = structlog.get_logger("flipsync.api")
-#: SQLSTATEs of values that cannot be stored as what they are meant to be: too long, out of bounds, no date, no text
+#: SQLSTATEs of values nobody can store: too long, out of range, no date, no character of the database's; a NUL, which
+#: never gets there, has none
 _NO_VALUE = frozenset({"22001", "22003", "22007", "22008", "22021", "22P02", "22P05"})
 #: classes of SQLSTATE: connection, rollback, resources, operator intervention
 _PASSING = frozenset({"08", "40", "53", "57"})
@@ -166,8 +167,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _part_missing(request: Request, error: Exception) -> Response:
-    state = _sqlstate(error)
-    if state in _NO_VALUE or (isinstance(error, DataError) and not state):  # without one, it never reached the server
+    if _sqlstate(error) in _NO_VALUE or (isinstance(error, DataError) and not _sqlstate(error)):
         return await _unstorable(request, error)
     if isinstance(error, DBAPIError | ReadFailed) and not _passing(error):
         return unexpected(request, error)

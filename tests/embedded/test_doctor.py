@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from flipsync.doctor import Check, MigrationState, checks
-from flipsync.embedded.instance import Instance, PartState
+from flipsync.domain.clock import utc_now
+from flipsync.embedded.instance import UNFINISHED_RESTORE, Instance, PartState
+from flipsync.embedded.wal_stream import Continuous, write_setting
 
 UNUSED = {"DATABASE_URL": "postgresql://user:hidden@127.0.0.1:1/x", "REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}
 
@@ -112,3 +114,15 @@ def test_migrations_that_cannot_be_asked_are_reported(home: Path):
     assert (check.status, check.detail) == ("unreachable", "no route")
     even = by_name(checks(home, environ=UNUSED, migrations=lambda url: MigrationState("1", "1")))["migrations"]
     assert even.ok
+
+
+def test_a_continuous_backup_that_cannot_be_written_is_told(home: Path):
+    assert "continuous backup" not in by_name(checks(home, environ={}))
+    folder = home / "elsewhere"
+    write_setting(home, Continuous(folder=folder, slot="flipsync_1", since=utc_now()))
+    away = by_name(checks(home, environ={}))["continuous backup"]
+    assert away.status == "warning" and str(folder) in away.detail and "8 GB" in away.hint
+    (folder / "wal").mkdir(parents=True)
+    assert by_name(checks(home, environ={}))["continuous backup"].ok
+    (home / UNFINISHED_RESTORE).touch()
+    assert "restore" in by_name(checks(home, environ={}))["restore"].hint
