@@ -454,5 +454,5 @@ def test_backoff_doubles_is_jittered_and_bounded() -> None:
 
 def test_every_external_command_has_a_handler() -> None:
     external = {command for command in c.Command._registry.values() if command.scope == "external"}
-    bases = {c.AccountCommand, c.ListingCommand}
+    bases = {c.AccountCommand, c.ListingCommand, c.LabelCommand}
     assert external - bases == set(carrying_out._WRITES)
