@@ -13,7 +13,7 @@ from ebay_documents import Documents
 from pydantic import SecretStr
 
 from flipsync.connectors.base import QuantityChange
-from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import usd
@@ -171,6 +171,11 @@ async def test_what_stands_beside_the_interface_is_in_the_documents_too(judged: 
     order_id = judged.sell("L-1", 2)
     (sale,) = [each async for each in ebay.finances.movements(start, start + timedelta(days=1))]
     assert (sale.kind, sale.order_id, sale.amount + sale.fees) == ("SALE", order_id, usd("39.80"))
+    back = RefundOrder(order_external_id=order_id, amount=usd("1.00"), reason="a scratch", reference="FS-1")
+    given = await ebay.issue_refund(back, "k")
+    told = await ebay.read_order(order_id)
+    assert told is not None
+    assert [each.external_id for each in told.refunds] == [given]
     (campaign,) = await ebay.marketing.campaigns()
     assert await ebay.marketing.ad_rate(campaign.id, "L-1") is None
     for rate in ("4.5", "6.0"):

@@ -14,7 +14,7 @@ from ebay_channel import Server, connector, lamp
 from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.ebay import listings
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
-from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money, usd
 
@@ -312,3 +312,14 @@ async def test_other_currencies_than_the_marketplaces_are_refused() -> None:
         ):
             with pytest.raises(Rejected, match="sells in USD"):
                 await call
+
+
+async def test_refunds_that_want_a_digital_signature_are_for_a_person() -> None:
+    server = Server({})
+    wish = RefundOrder(
+        order_external_id="27-00001-70193", amount=Money(amount_minor=100, currency="GBP"), reason="", reference="FS-1"
+    )
+    async with connector(server, marketplace_id="EBAY_GB") as ebay:
+        with pytest.raises(Rejected, match="digital signature") as refused:
+            await ebay.issue_refund(wish, "k")
+    assert "own page" in refused.value.hint

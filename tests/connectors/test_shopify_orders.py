@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flipsync.connectors.marketplaces.shopify import order_mapping
-from flipsync.connectors.marketplaces.shopify.order_wire import Order
+from flipsync.connectors.marketplaces.shopify.order_wire import Order, Payments
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
@@ -292,3 +292,31 @@ async def test_an_address_the_app_may_not_see_does_not_hide_the_order(channel: A
     envelope = wire.Envelope.model_validate(denied)
     assert errors.failure(envelope, "order", writes=False, partial=True) is None
     assert isinstance(errors.failure(envelope, "order", writes=False, partial=False), Rejected)
+
+
+def test_money_goes_back_to_the_payments_it_came_from() -> None:
+    def moved(number: int, kind: str, amount: str, of: int | None = None, status: str = "SUCCESS") -> dict[str, Any]:
+        parent = None if of is None else {"id": f"gid://shopify/OrderTransaction/{of}"}
+        name = f"gid://shopify/OrderTransaction/{number}"
+        row = {"id": name, "kind": kind, "status": status, "gateway": f"g{of or number}", "amountSet": bag(amount)}
+        return {**row, "parentTransaction": parent}
+
+    paid = Payments.model_validate(
+        {
+            "id": "gid://shopify/Order/1",
+            "transactions": [
+                moved(1, "SALE", "30.00"),
+                moved(2, "SALE", "99.00", status="FAILURE"),
+                moved(3, "CAPTURE", "12.50"),
+                moved(4, "REFUND", "25.00", of=1),
+            ],
+        }
+    )
+    parts = order_mapping.give_back(paid, usd("10.00"))
+    assert [(part["parentId"][-1], part["amount"], part["gateway"]) for part in parts] == [
+        ("1", "5.00", "g1"),
+        ("3", "5.00", "g3"),
+    ]
+    assert len(order_mapping.give_back(paid, usd("17.50"))) == 2
+    with pytest.raises(Rejected, match="do not have that much left"):
+        order_mapping.give_back(paid, usd("17.51"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -10,6 +11,8 @@ from amazon_caller import BUYER, HERE, ITEMS, Amazon, units
 
 from flipsync.sandbox.amazon.world import MARKETPLACE
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
+from flipsync.sandbox.audit import report
+from flipsync.sandbox.records import order_external_id
 
 
 @pytest.mark.parametrize(
@@ -160,3 +163,50 @@ async def test_an_ignored_write_is_answered_and_not_done(amazon: Amazon) -> None
     body = {"productType": "LAMP", "patches": [patch]}
     assert (await amazon.call("PATCH", f"{ITEMS}/A", 200, HERE, body))["status"] == "ACCEPTED"
     assert (await amazon.get("A"))["fulfillmentAvailability"][0]["quantity"] == 5
+
+
+async def test_labels_are_sold_read_and_taken_back_as_the_model_says(amazon: Amazon) -> None:
+    amazon.rig.sandbox.books.set_meta("amazon.usage_factor", "1000")
+    await amazon.put("LAMP")
+    sale = amazon.rig.sandbox.market.place("amazon", "LAMP", 1, BUYER)
+    order_id = order_external_id("amazon", sale.id)
+    sender = {
+        "Name": "Seller",
+        "AddressLine1": "1 Dock St",
+        "City": "Seattle",
+        "PostalCode": "98101",
+        "CountryCode": "US",
+        "Email": "seller@example.com",
+        "Phone": "5550100",
+    }
+    details = {
+        "AmazonOrderId": order_id,
+        "ItemList": [{"OrderItemId": str(sale.lines[0].id), "Quantity": 1}],
+        "ShipFromAddress": sender,
+        "PackageDimensions": {"Length": 30, "Width": 20, "Height": 10, "Unit": "centimeters"},
+        "Weight": {"Value": 700, "Unit": "g"},
+        "ShippingServiceOptions": {
+            "DeliveryExperience": "DeliveryConfirmationWithoutSignature",
+            "CarrierWillPickUp": False,
+        },
+    }
+    asked = {"ShipmentRequestDetails": details}
+    offered = await amazon.call("POST", "/mfn/v0/eligibleShippingServices", 200, body=asked)
+    service = offered["payload"]["ShippingServiceList"][0]["ShippingServiceId"]
+
+    async def restricted(method: str, path: str, status: int = 200, body: Any = None) -> Any:
+        wanted = {"restrictedResources": [{"method": method, "path": path}]}
+        token = await amazon.call("POST", "/tokens/2021-03-01/restrictedDataToken", 200, body=wanted)
+        headers = {"x-amz-access-token": token["restrictedDataToken"]}
+        return await amazon.call(method, path, status, body=body, **headers)
+
+    purchase = {**asked, "ShippingServiceId": service}
+    await amazon.call("POST", "/mfn/v0/shipments", 403, body=purchase)  # it shows where buyers live
+    bought = (await restricted("POST", "/mfn/v0/shipments", body=purchase))["payload"]
+    path = f"/mfn/v0/shipments/{bought['ShipmentId']}"
+    assert (await restricted("GET", path))["payload"] == bought
+    assert (await restricted("DELETE", path))["payload"]["Status"] == "RefundPending"
+    twice = [(await restricted("POST", "/mfn/v0/shipments", body=purchase))["payload"] for _ in range(2)]
+    assert twice[0]["ShipmentId"] != twice[1]["ShipmentId"], "no key: twice is twice"
+    doubles = report(amazon.rig.sandbox.books)["double_side_effects"]["labels"]
+    assert doubles == [{"channel": "amazon", "order_id": sale.id, "count": 2}]
