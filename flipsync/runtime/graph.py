@@ -14,7 +14,9 @@ from flipsync.store.unit_of_work import Routing, Subscription
 AgentClass = type[Agent[Any]]
 
 #: facts nobody needs to act on: they are the journal's, for people and for later
-RECORDED_ONLY = frozenset({"OrderReady", "PriceSet", "ListingRefused", "ShipmentConfirmed", "RefundIssued"})
+RECORDED_ONLY = frozenset(
+    {"DeedUndone", "ListingRefused", "OrderReady", "PriceSet", "RefundIssued", "ShipmentConfirmed"}
+)
 
 
 class Graph:

@@ -60,6 +60,7 @@ class Route:
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
             "POST /orders/refunds/{refund_id}/settlement": {"given": False},
             "POST /approvals/{approval_id}/answer": {"approved": True},
+            "POST /decisions/{decision_id}/undo": {"dry_run": True},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /marketplace/accounts": {
                 "vendor": "custom",
