@@ -54,9 +54,8 @@ class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted]):
         evidence = [Evidence(kind="listing", id=event.listing_id)]
         shown = await ctx.services.pricing.price_shown(event.listing_id)
         if shown != event.replaces:
-            return Decision.hold(
-                f"it costs {shown} by now, not {event.replaces}: nothing is taken back", evidence=evidence
-            )
+            why = f"it costs {shown} by now, not {event.replaces}: nothing is taken back"
+            return Decision.hold(why, evidence=evidence)
         back = ChangePrice(
             account_id=event.account_id, listing_id=event.listing_id, price=event.price, previous=event.replaces
         )

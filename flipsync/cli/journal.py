@@ -82,7 +82,7 @@ def undo(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back what agents did, as far as that can be; the rest is listed with the reason. Twice does nothing twice."""
+    """Take back what agents did, as far as that can be, and once; the rest is listed with the reason."""
     if (last is None) == (kind is None):
         raise InvalidInput("say what to take back", hint="decision ID, effect ID, or --last 30m")
     row_id = None

@@ -81,7 +81,7 @@ class Desk:
                 continue
             await drain(self.worker, self.shop)
 
-    async def shown(self) -> int:
+    def shown(self) -> int:
         """What the channel itself shows."""
         price = self.stall.channel.shelves[self.stall.external_id].price
         assert price is not None
@@ -99,13 +99,13 @@ def outcomes(report: UndoReport) -> list[str]:
 
 async def test_a_price_goes_back_through_gate_and_firewall_once(desk: Desk) -> None:
     decided = await desk.price(3100)
-    assert await desk.shown() == 3100
+    assert desk.shown() == 3100
     assert outcomes(await desk.undo(decided, dry_run=True)) == ["undoable"]
     assert await desk.shop.events(DeedUndone) == []
     assert outcomes(await desk.undo(decided)) == ["undone"]
     assert outcomes(await desk.undo(decided)) == ["already-undone"]
     await desk.follow()
-    assert await desk.shown() == 2999 == (await desk.stall.row()).price_minor
+    assert desk.shown() == 2999 == (await desk.stall.row()).price_minor
     assert outcomes(await desk.undo(decided)) == ["already-undone"]
     assert len(await desk.shop.events(PriceUnwanted)) == 1
     rows = await desk.shop.rows(
@@ -128,7 +128,7 @@ async def test_a_newer_price_is_not_lost(desk: Desk) -> None:
     report = await desk.undo(first)
     assert outcomes(report) == ["moved-on"] and "newer" in report.parts[0].why
     await desk.follow()
-    assert await desk.shown() == 3150
+    assert desk.shown() == 3150
 
 
 async def test_a_price_changed_on_the_channel_is_not_lost_at_either_moment(desk: Desk) -> None:
@@ -143,7 +143,7 @@ async def test_a_price_changed_on_the_channel_is_not_lost_at_either_moment(desk:
         await listing_rows.set_price_seen(unit, desk.stall.listing, 3333)
     await desk.follow()
     assert (await desk.stall.row()).price_minor == 3333
-    assert await desk.shown() == 3100, "nothing was written"
+    assert desk.shown() == 3100, "nothing was written"
 
 
 async def test_a_row_of_prices_goes_back_to_before_the_first(desk: Desk) -> None:
@@ -155,7 +155,7 @@ async def test_a_row_of_prices_goes_back_to_before_the_first(desk: Desk) -> None
     (wish,) = await desk.shop.events(PriceUnwanted)
     assert (wish["price"]["amount_minor"], wish["replaces"]["amount_minor"]) == (2999, 3150)
     await desk.follow()
-    assert await desk.shown() == 2999
+    assert desk.shown() == 2999
 
 
 async def test_what_was_not_sent_yet_is_stopped(desk: Desk) -> None:
