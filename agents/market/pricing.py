@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import CostChanged, OfferChanged
+from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.quotes import ListingQuote
 
 
-class PricingAgent(Agent[OfferChanged | CostChanged]):
+class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted]):
     """Proposes the next price of a listing when rivals, sales or costs moved."""
 
     spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
 
-    async def decide(self, event: OfferChanged | CostChanged, ctx: Context) -> Decision[ChangePrice]:
+    async def decide(self, event: OfferChanged | CostChanged | PriceUnwanted, ctx: Context) -> Decision[ChangePrice]:
+        if isinstance(event, PriceUnwanted):
+            return await self.go_back(event, ctx)
         if isinstance(event, CostChanged):
             quotes = await ctx.services.pricing.quote_variant(event.variant_id)
         else:
@@ -46,6 +48,19 @@ class PricingAgent(Agent[OfferChanged | CostChanged]):
             stake=stake(moves),
             source="policy",
         )
+
+    async def go_back(self, event: PriceUnwanted, ctx: Context) -> Decision[ChangePrice]:
+        """The price a person wants back, while the one they take back is still shown."""
+        evidence = [Evidence(kind="listing", id=event.listing_id)]
+        shown = await ctx.services.pricing.price_shown(event.listing_id)
+        if shown != event.replaces:
+            why = f"it costs {shown} by now, not {event.replaces}: nothing is taken back"
+            return Decision.hold(why, evidence=evidence)
+        back = ChangePrice(
+            account_id=event.account_id, listing_id=event.listing_id, price=event.price, previous=event.replaces
+        )
+        why = f"a person takes the change from {event.price} to {event.replaces} back"
+        return Decision.propose(back, why=why, evidence=evidence)
 
 
 def change(quote: ListingQuote) -> ChangePrice:

@@ -1,4 +1,4 @@
-"""`flipsync replay`: decisions of the journal made again, to see that they come out alike."""
+"""`flipsync replay` and `flipsync undo`: decisions of the journal made again, and taken back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 from datetime import timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -69,5 +70,44 @@ def _tell(found: Any) -> None:
         out.print(f"  … and {len(found.differences) - _SHOWN} more; --json lists all")
 
 
+_COLOURS = {"undone": "green", "undoable": "green", "moved-on": "yellow", "impossible": "yellow"}
+
+
+def undo(
+    kind: Annotated[str | None, typer.Argument(help="decision or effect")] = None,
+    subject: Annotated[str | None, typer.Argument(help="its id")] = None,
+    last: Annotated[str | None, typer.Option(help="instead: all that was decided so lately, e.g. 30m")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what agents did, as far as that can be, and once; the rest is listed with the reason."""
+    if (last is None) == (kind is None):
+        raise InvalidInput("say what to take back", hint="decision ID, effect ID, or --last 30m")
+    row_id = None
+    if kind is not None:
+        if kind not in ("decision", "effect"):
+            raise InvalidInput(f"{kind!r} cannot be taken back", hint="decision or effect, and its id")
+        try:
+            row_id = UUID(subject or "")
+        except ValueError:
+            raise InvalidInput(f"{subject!r} is no id", hint="`flipsync why` shows them") from None
+    graph = importlib.import_module("flipsync.runtime.graph")
+    routing = graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).routing()
+    report = importlib.import_module("flipsync.commands_on_books").undo(
+        home_folder(home), routing, kind, row_id, span(last) if last else None, dry_run=dry_run, tenant=tenant
+    )
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    for part in report.parts:
+        told = f"{part.command} of {part.subject_kind} {part.subject_id}: {part.why}"
+        out.print(f"[{_COLOURS.get(part.outcome, 'dim')}]{part.outcome}[/] {escape(told)}")
+    counts = {outcome: report.count(outcome) for outcome in (*_COLOURS, "already-undone")}
+    out.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing to take back")
+
+
 def add_to(app: typer.Typer) -> None:
     app.command()(replay)
+    app.command()(undo)

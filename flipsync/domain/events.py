@@ -263,6 +263,28 @@ class PriceSet(ListingEvent):
     price: Money
 
 
+class PriceUnwanted(ListingEvent):
+    """A person takes a change of price back: the listing is to cost `price` again, if it still costs `replaces`."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    price: Money
+    replaces: Money
+
+
+class DeedUndone(Event):
+    """A person took back what was decided; `how` says what follows. For internal commands there is no effect."""
+
+    decision_id: UUID
+    effect_id: UUID | None
+    command: str
+    how: str
+    by: UUID | None
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
 class OrderReceived(OrderEvent):
     """A new order is in the books and its units are reserved as far as they exist."""
 

@@ -15,7 +15,7 @@ AgentClass = type[Agent[Any]]
 
 #: facts nobody needs to act on: they are the journal's, for people and for later
 RECORDED_ONLY = frozenset(
-    {"OrderReady", "PriceSet", "ListingRefused", "ShipmentConfirmed", "RefundIssued", "LabelBought"}
+    {"DeedUndone", "LabelBought", "ListingRefused", "OrderReady", "PriceSet", "RefundIssued", "ShipmentConfirmed"}
 )
 
 

@@ -247,6 +247,13 @@ class PricingDesk:
             quotes = await self._quotes(await self._read([listing_id]))
         return quotes[0] if quotes else None
 
+    async def price_shown(self, listing_id: UUID) -> Money | None:
+        """What the channel shows of a listing that is on sale."""
+        found = await self._read([listing_id])
+        if not found or found[0].status != "active" or found[0].current_minor is None:
+            return None
+        return Money(amount_minor=found[0].current_minor, currency=found[0].currency)
+
     async def quote_variant(self, variant_id: UUID) -> list[ListingQuote]:
         """The next prices of all listings of a variant."""
         listings = await pricing_rows.listings_of_variant(self._session, variant_id)

@@ -277,6 +277,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"{listing} was edited on the channel: {edit_words(event)}"
         case e.OfferChanged():
             return f"the market around {listing} moved: {_CAUSES[event.cause]}"
+        case e.PriceUnwanted():
+            return f"a person wanted {listing} at {event.price} again, not at {event.replaces}"
         case e.PriceSet():
             return f"{listing} showed {event.price}"
         case _:

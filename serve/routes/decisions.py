@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import ConfigDict
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
+from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Page, PageRequest
-from serve.deps import BackendDep, may
+from flipsync.services.undo import UndoReport, undo_decision
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
@@ -37,3 +41,23 @@ async def get_decision(decision_id: UUID, user: User, backend: BackendDep) -> re
     """The fact it answers, the alternatives with their scores, the proposals with their verdicts, the effects."""
     async with backend.store.reader(user.tenant_id) as session:
         return await reading.get_decision(session, decision_id)
+
+
+class UndoForm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(default=False, description="only say what would be taken back")
+
+
+@router.post(
+    "/{decision_id}/undo", summary="Take a decision back", response_model=UndoReport, responses=problems(401, 403, 404)
+)
+async def undo(decision_id: UUID, form: UndoForm, user: User, once: OnlyOnceDep) -> Response:
+    """What can be taken back is, once; the rest is listed with the reason. What it takes depends on the deed: prices
+    pricing:write, listings catalogue:write, a paused account accounts:write."""
+
+    async def work(unit: UnitOfWork) -> UndoReport:
+        may_undo = partial(allows, user.role)
+        return await undo_decision(unit, decision_id, dry_run=form.dry_run, by=user.user_id, allowed=may_undo)
+
+    return await once.run(user, work)

@@ -78,6 +78,7 @@ class Route:
             },
             "POST /orders/labels/{label_id}/settlement": {"external_id": None},
             "POST /approvals/{approval_id}/answer": {"approved": True},
+            "POST /decisions/{decision_id}/undo": {"dry_run": True},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /marketplace/accounts": {
                 "vendor": "custom",

@@ -1,0 +1,102 @@
+"""Statements about what was carried out, so that it can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.ids import first_id_at
+
+
+@dataclass(frozen=True)
+class Deed:
+    """A command of a decision, with the effect that carried it out (None: it changed books, or never got that far)."""
+
+    decision_id: UUID
+    decision_state: str
+    proposal_id: UUID
+    command: str
+    payload: dict[str, Any]
+    subject_kind: str
+    subject_id: UUID
+    verdict: str | None
+    reason: str
+    effect_id: UUID | None
+    effect_state: str | None
+    #: the command as it went out, and the one that takes it back
+    sent: dict[str, Any] | None
+    undo: dict[str, Any] | None
+    undone: bool
+
+    @property
+    def key(self) -> str:
+        """Of the fact that it was taken back: there is one at most."""
+        return f"undo:{self.effect_id or self.proposal_id}"
+
+
+_DEEDS = """
+    SELECT p.decision_id, d.state AS decision_state, p.id AS proposal_id, p.command, p.payload, p.subject_kind,
+           p.subject_id, p.verdict, p.reason, e.id AS effect_id, e.state AS effect_state, e.payload AS sent, e.undo,
+           EXISTS (SELECT 1 FROM event f WHERE f.tenant_id = p.tenant_id
+                      AND f.dedup_key = 'undo:' || coalesce(e.id, p.id)) AS undone
+      FROM agent_decision d
+      JOIN proposal p ON p.decision_id = d.id
+      LEFT JOIN effect e ON e.proposal_id = p.id
+     WHERE {which}
+     ORDER BY d.id DESC, p.ordinal DESC
+"""
+_OF_DECISION = text(_DEEDS.format(which="d.id = :id"))
+_OF_EFFECT = text(_DEEDS.format(which="e.id = :id"))
+_SINCE = text(_DEEDS.format(which="d.id > :since AND NOT (p.command = ANY(:without))"))
+_NEWEST = text(
+    """
+    SELECT id, state FROM effect
+     WHERE subject_kind = 'listing' AND subject_id = :listing AND command = ANY(:commands)
+       AND state NOT IN ('rejected', 'superseded')
+     ORDER BY id DESC LIMIT 1
+    """
+)
+_LOCK_KIND = 0x756E646F
+_HOLD = text("SELECT pg_advisory_xact_lock(:kind, :key)")
+_STOP = text(
+    "UPDATE effect SET state = 'superseded', finished_at = now() WHERE id = :id AND state = 'pending' RETURNING id"
+)
+
+
+async def hold(session: AsyncSession, tenant_id: UUID) -> None:
+    """One at a time of a tenant, until the transaction ends: whoever is next sees what was taken back."""
+    await session.execute(_HOLD, {"kind": _LOCK_KIND, "key": tenant_id.int % 2**31})
+
+
+async def of_decision(session: AsyncSession, decision_id: UUID) -> Sequence[Deed]:
+    return await _read(session, _OF_DECISION, {"id": decision_id})
+
+
+async def of_effect(session: AsyncSession, effect_id: UUID) -> Sequence[Deed]:
+    return await _read(session, _OF_EFFECT, {"id": effect_id})
+
+
+async def since(session: AsyncSession, moment: datetime, without: Collection[str]) -> Sequence[Deed]:
+    """Everything decided since then (wall clock) but these commands, newest first."""
+    return await _read(session, _SINCE, {"since": first_id_at(moment), "without": list(without)})
+
+
+async def _read(session: AsyncSession, statement: Any, values: dict[str, Any]) -> Sequence[Deed]:
+    return [Deed(**row) for row in (await session.execute(statement, values)).mappings()]
+
+
+async def newest_effect(session: AsyncSession, listing_id: UUID, commands: Collection[str]) -> UUID | None:
+    """The newest effect of these kinds on the listing that was done, or may yet be."""
+    found = (await session.execute(_NEWEST, {"listing": listing_id, "commands": list(commands)})).first()
+    return None if found is None else found.id
+
+
+async def stop(session: AsyncSession, effect_id: UUID) -> bool:
+    """Drop an effect that was not sent; False when somebody has taken it up meanwhile."""
+    return (await session.execute(_STOP, {"id": effect_id})).scalar() is not None
