@@ -71,8 +71,8 @@ class Backend:
 
     def reader(self, user: Claims) -> TenantReader:
         """Questions as this user's tenant, answered only while the session or key is on and the user as they were."""
-        kind: Literal["session", "key"] = "key" if user.is_key else "session"
-        return self.database.questions(user.tenant_id, Presence(kind, user.session_id, user.user_id, user.role))
+        kind: Literal["session", "key"] = "session" if user.permissions is None else "key"
+        return self.database.questions(user.tenant_id, Presence(kind, user.who))
 
     async def require_present(self, user: Claims) -> None:
         """Raises Unauthenticated when session or key have ended, or the user was disabled or got another role."""

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -46,6 +47,11 @@ class Claims:
     @property
     def is_key(self) -> bool:
         return self.permissions is not None
+
+    @cached_property
+    def who(self) -> tuple[bytes, bytes, bytes]:
+        """Session or key, user and role as the database is asked about them: with every request, so made once."""
+        return str(self.session_id).encode(), str(self.user_id).encode(), self.role.encode()
 
     def may(self, permission: Permission) -> bool:
         return allows(self.role, permission) and (self.permissions is None or permission in self.permissions)

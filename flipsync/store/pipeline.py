@@ -47,12 +47,10 @@ _Step = tuple[bytes, Sequence[bytes | None]]
 
 
 class Presence(NamedTuple):
-    """Whoever asks: a session or API key, its user, and the role it was told they have."""
+    """Whoever asks: a session or API key by its id, its user's id, and the role it was told they have; as text."""
 
     kind: Literal["session", "key"]
-    id: UUID
-    user_id: UUID
-    role: str
+    who: tuple[bytes, bytes, bytes]
 
 
 class ReadFailed(Exception):
@@ -206,8 +204,7 @@ class ReadPipeline:
         """
         steps: list[_Step] = [(_BIND, (str(tenant_id).encode(),))]
         if presence is not None:
-            who = (str(presence.id).encode(), str(presence.user_id).encode(), presence.role.encode())
-            steps.append((_PRESENT[presence.kind], who))
+            steps.append((_PRESENT[presence.kind], presence.who))
         for each in asked:
             wire = each.statement.wire
             values = each.values

@@ -112,9 +112,9 @@ async def test_the_connection_ends_with_the_token_unless_it_is_renewed(
 ) -> None:
     short = AccessTokens(backend.settings.jwt_key_bytes(), lifetime=timedelta(seconds=2))
 
-    def token(user: str = "owner") -> str:
+    def token(user: Role = "owner") -> str:
         return short.issue(
-            user_id=alpha.users[user], tenant_id=alpha.tenant_id, role="owner", session_id=alpha.users["owner"]
+            user_id=alpha.users[user], tenant_id=alpha.tenant_id, role=user, session_id=alpha.users[user]
         )
 
     async with connect(address) as left_alone, connect(address) as renewed, connect(address) as taken_over:
