@@ -41,7 +41,7 @@ NEEDS: dict[str, Permission] = {
     PAUSE: "accounts:write",
 }
 #: why other commands cannot be taken back
-_NEVER = {
+_NEVER: dict[type[Command], str] = {
     c.IssueRefund: "money that was given back is the buyer's",
     c.ConfirmShipment: "the buyer was told that the parcel left the house",
     c.SetChannelQuantity: "quantities follow the stock ledger: correct the stock, and they follow",
@@ -61,6 +61,14 @@ _NEVER = {
     c.MeasureChannels: "what was measured changes nothing that was decided",
     c.EnsureWebhooks: "without its webhooks the channel would tell of nothing",
     c.ReconcileRestored: "it only took over what the channel shows",
+    c.SettleRefund: "money that was given back is the buyer's",
+    c.BuyLabel: "a label is given back to its carrier: `flipsync label ORDER --cancel`",
+    c.CancelLabel: "a label that was given back is void: buy another",
+    c.CancelByHand: "the buyer was told on the channel's own page",
+    c.HandOverUnits: "the units are another buyer's now",
+    c.TrainPolicy: "what was learned changes nothing until it is promoted",
+    c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
+    c.RollBackPolicy: "a policy is put back with `flipsync models promote`",
 }
 _WHY_NOT = {command.type_name(): why for command, why in _NEVER.items()}
 #: commands that only read: nothing to take back, and not worth a line each
