@@ -62,7 +62,7 @@ _NEVER: dict[type[Command], str] = {
     c.EnsureWebhooks: "without its webhooks the channel would tell of nothing",
     c.ReconcileRestored: "it only took over what the channel shows",
     c.SettleRefund: "money that was given back is the buyer's",
-    c.BuyLabel: "a label is given back to its carrier: `flipsync label ORDER --cancel`",
+    c.BuyLabel: "a label is given back to its carrier: `flipsync label ORDER --give-back`",
     c.CancelLabel: "a label that was given back is void: buy another",
     c.CancelByHand: "the buyer was told on the channel's own page",
     c.HandOverUnits: "the units are another buyer's now",
