@@ -106,7 +106,9 @@ async def test_what_is_packed_as_it_says_is_read() -> None:
         assert await read(packed, f"Content-Encoding: {coding}") == (None if not packed else {"a": 1})
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b'{"a": 1}' * 100)[:-9], b"\x1f\x8b broken", b"plain"])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b'{"a": 1}' * 100)[:-9], b"\x1f\x8b broken", b"plain"], ids=["broken off", "broken", "plain"]
+)
 async def test_what_broke_off_or_is_not_packed_is_told(body: bytes) -> None:
     with pytest.raises(Retryable, match="cannot be read"):
         await read(body, "Content-Encoding: gzip")
