@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -59,6 +59,11 @@ def racing(
         for pace, count, time in zip(paces, units, times, strict=True)
     ]
     return goods, sellers
+
+
+def never_told(seller: Seller) -> Seller:
+    """A channel that cannot be written to now: what others sold it shows for a day more, for all we know."""
+    return replace(seller, shown=(_DAY,) * len(seller.shown))
 
 
 async def measure(unit: UnitOfWork) -> None:

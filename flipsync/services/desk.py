@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
-from flipsync.services.channel_pace import Pace, paces, racing
+from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
@@ -92,19 +92,20 @@ class StockDesk:
         selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
         odds = None
         if item.mode == "pooled":
-            shares, odds = await self._pooled(available, selling, settings)
+            stuck = [row for row in rows if row not in selling and row.listing_status == "active" and row.entitled]
+            shares, odds = await self._pooled(available, selling, stuck, settings)
         else:
             # units of listings that cannot be written to now are still theirs: nobody else may sell them
-            stuck = sum(row.entitled for row in rows if row not in selling)
+            theirs = sum(row.entitled for row in rows if row not in selling)
             # what was decided counts, not how far its carrying out has come: else two decisions undo each other
             claims = [Claim(row.listing_id, 1.0 + row.sold, row.target) for row in selling]
-            shares = escrow_shares(available - stuck, claims)
+            shares = escrow_shares(available - theirs, claims)
         for row in rows:
             shares.setdefault(row.listing_id, row.entitled)
         return StockPicture(item, rows, shares, available, odds)
 
     async def _pooled(
-        self, available: int, selling: Sequence[ShareRow], choices: StockChoices
+        self, available: int, selling: Sequence[ShareRow], stuck: Sequence[ShareRow], choices: StockChoices
     ) -> tuple[dict[UUID, int], Odds | None]:
         """What each listing shows of a shared shelf, and the odds that this is too much."""
         if not selling or available <= choices.pooled_reserve:
@@ -113,10 +114,19 @@ class StockDesk:
 
         if self._paces is None:
             self._paces = await paces(self._services.session)
-        known = [self._paces.get(row.account_id, Pace()) for row in selling]
-        sold, on_show = [row.ever_sold for row in selling], [row.on_show for row in selling]
-        goods, sellers = racing(known, sold, on_show, choices.demand_window_days)
-        found = quantities_to_show(available, goods, sellers, choices.oversell_limit, held_back=choices.pooled_reserve)
+        rows = [*selling, *stuck]
+        known = [self._paces.get(row.account_id, Pace()) for row in rows]
+        sold, on_show = [row.ever_sold for row in rows], [row.on_show for row in rows]
+        goods, racers = racing(known, sold, on_show, choices.demand_window_days)
+        sellers = racers[: len(selling)]
+        found = quantities_to_show(
+            available,
+            goods,
+            sellers,
+            choices.oversell_limit,
+            held_back=choices.pooled_reserve,
+            stuck=[(never_told(one), row.entitled) for one, row in zip(racers[len(selling) :], stuck, strict=True)],
+        )
         rates = {row.listing_id: goods.rate * one.weight * 86_400 for row, one in zip(selling, sellers, strict=True)}
         shares = {row.listing_id: units for row, units in zip(selling, found.quantities, strict=True)}
         measured = min(pace.sales for pace in known)

@@ -70,13 +70,22 @@ def odds_of_oversell(units: int, goods: Goods, sellers: Sequence[Seller], quanti
 
 
 def quantities_to_show(
-    units: int, goods: Goods, sellers: Sequence[Seller], limit: float, *, held_back: int = 0
+    units: int,
+    goods: Goods,
+    sellers: Sequence[Seller],
+    limit: float,
+    *,
+    held_back: int = 0,
+    stuck: Sequence[tuple[Seller, int]] = (),
 ) -> Showing:
-    """What keeps the odds within `limit` and loses the fewest sales. No channel shows more than units - held_back."""
+    """What keeps the odds within `limit` and loses the fewest sales. No channel shows more than units - held_back.
+
+    `stuck` channels show what they show, which cannot be changed now; on their account nothing may be shown at all.
+    """
     most = units - held_back
     if most <= 0 or not sellers:
         return Showing((0,) * len(sellers), 0.0, 0.0, 1.0)
-    race = _Race(units, goods, sellers)
+    race = _Race(units, goods, [*sellers, *(seller for seller, _ in stuck)], [shown for _, shown in stuck])
     full = (most,) * len(sellers)
     everywhere = race.odds(full)
     if everywhere <= limit:
@@ -89,8 +98,8 @@ def quantities_to_show(
 class _Race:
     """Who sells how many before he knows. Arrays are (θ, first seller i, delay told, seller j)."""
 
-    def __init__(self, units: int, goods: Goods, sellers: Sequence[Seller]) -> None:
-        self._units = units
+    def __init__(self, units: int, goods: Goods, sellers: Sequence[Seller], stuck: Sequence[int] = ()) -> None:
+        self._units, self._stuck, self._free = units, stuck, len(sellers) - len(stuck)
         self._lot = -(-units // _MOST_LOTS)
         self._lots = units // self._lot
         self._pull = np.array([seller.weight for seller in sellers])
@@ -126,7 +135,8 @@ class _Race:
         return np.array(told)
 
     def odds(self, quantities: Sequence[int]) -> float:
-        """For what each seller shows."""
+        """For what each seller shows that is not stuck."""
+        quantities = [*quantities, *self._stuck]
         if sum(quantities) <= self._units:
             return 0.0
         on = np.array(quantities) > 0
@@ -152,14 +162,15 @@ class _Race:
 
     def one_each(self, limit: float) -> list[int]:
         """The channels that sell most together within the limit, one unit on each."""
-        count = len(self._pull)
+        count = self._free
         by_pull = sorted(range(count), key=lambda seller: (-self._pull[seller], seller))
         sets: list[tuple[int, ...]] = [tuple(by_pull[:size]) for size in range(count, 0, -1)]
         if self._units == 1 and count <= _MOST_TRIED:
             sets = [each for size in range(count, 0, -1) for each in combinations(by_pull, size)]
             sets.sort(key=lambda each: -self._pull[list(each)].sum())
         shown = ([int(seller in each) for seller in range(count)] for each in sets)
-        return next(each for each in shown if self.odds(each) <= limit)  # one channel alone sells nothing twice
+        nothing = [0] * count  # only because of stuck ones: a channel alone sells nothing twice
+        return next((each for each in shown if self.odds(each) <= limit), nothing)
 
     def even_tails(self, limit: float, most: int) -> list[int] | None:
         """The most units with even tails within the limit; None when one unit each is too many."""
@@ -179,13 +190,14 @@ class _Race:
         others /= np.maximum(others.sum(axis=0), 1e-300)
         before = np.cumsum(self._sales, axis=0)  # P(N_j <= k)
         tails = 1.0 - np.einsum("ktiaj,a,t,ij->kj", before, _WEIGHTS, self._likely(self._pull.sum()), others)
-        found: list[list[int]] = [[most] * len(self._pull)]
+        tails = tails[:, : self._free]
+        found: list[list[int]] = [[most] * self._free]
         for tail in np.unique(tails):
             enough = np.where((tails <= tail).any(axis=0), (tails <= tail).argmax(axis=0), self._lots)
             quantities = [max(1, min(most, int(lots) * self._lot)) for lots in enough]
             if quantities != found[-1]:
                 found.append(quantities)
-        if found[-1] != (last := [1] * len(self._pull)):
+        if found[-1] != (last := [1] * self._free):
             found.append(last)
         return found
 

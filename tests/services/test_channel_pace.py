@@ -13,7 +13,7 @@ from agents.market.inventory import InventoryAgent
 from flipsync.domain.commands import MeasureChannels, SetChannelQuantity
 from flipsync.domain.events import CycleStarted, StockMoved
 from flipsync.domain.ids import new_id
-from flipsync.services import channel_pace
+from flipsync.services import accounts, channel_pace
 from flipsync.services.channel_delay import BELIEVED_SHOWN, BELIEVED_TOLD, points_of
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store.journal import ProposedCommand
@@ -146,6 +146,17 @@ async def test_the_owners_limit_decides_how_much_is_risked(shop: Shop) -> None:
         await channel_pace.measure(unit)
     decision = await careless.decide(InventoryAgent(), moved(goods))
     assert decision.proposals[0].shares == dict.fromkeys(listings, 1)
+
+
+async def test_a_channel_that_cannot_be_written_to_goes_on_selling_and_is_reckoned_with(shop: Shop) -> None:
+    """Ten sales a day on each: what is shown there cannot be taken back, so the unit is shown nowhere else."""
+    goods, places, listings = await pooled(shop, 1)
+    await change(shop, "UPDATE allocation SET sold = 140, shown_seconds = 14 * 86400, shown_since = NULL")
+    async with shop.unit() as unit:
+        await channel_pace.measure(unit)
+        await accounts.pause_account(unit, places[0].id, "credentials refused")
+    decision = await shop.decide(InventoryAgent(), moved(goods))
+    assert decision.proposals[0].shares == {listings[0]: 1, listings[1]: 0}
 
 
 async def test_channels_are_measured_every_hour(shop: Shop) -> None:

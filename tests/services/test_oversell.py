@@ -140,6 +140,16 @@ def test_of_one_unit_no_better_set_of_channels_keeps_the_limit(goods: Goods, sel
     assert ours >= best * (1 - 1e-9)
 
 
+def test_what_is_stuck_on_show_is_a_seller_too() -> None:
+    hot, slow = Goods.gamma(5, 20_000), Goods.gamma(5, 5e8)
+    stuck = [(Seller(1, BELIEVED_TOLD, (86_400.0,) * len(WEIGHTS)), 1)]
+    assert quantities_to_show(1, hot, believed(1, 1), 0.01, stuck=stuck).quantities == (0, 0)
+    shown = quantities_to_show(1, slow, believed(1, 1), 0.01, stuck=stuck)
+    alone = quantities_to_show(1, slow, believed(1, 1), 0.01)
+    assert shown.quantities == alone.quantities == (1, 1) and shown.odds > 10 * alone.odds
+    assert sum(quantities_to_show(3, hot, believed(1, 1), 0.0, stuck=stuck).quantities) == 2, "three, one of them there"
+
+
 def test_slow_goods_are_shown_everywhere_and_fast_ones_where_they_sell_most() -> None:
     slow, fast = Goods.gamma(0.5, 5e6), Goods.gamma(5, 1000)
     assert quantities_to_show(1, slow, believed(1, 1, 1), 0.01).quantities == (1, 1, 1)
