@@ -283,3 +283,28 @@ async def test_a_vendor_that_signs_with_its_own_key_tries_the_address_first(
     assert forged.status_code == 401
     other = await webhook_address(backend.database, alpha)
     assert (await client.get(f"{API}/webhooks/{other}", params={"challenge_code": "abc"})).status_code == 404
+
+
+async def test_restored_books_that_catch_up_ask_for_the_delivery_again(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    """An order booked before the listing it names is found would never be reserved."""
+    account = {"id": alpha.ids["account_id"]}
+
+    async def mark(values: str) -> None:
+        backend.webhook_addresses._known.clear()
+        async with backend.database.session(alpha.tenant_id) as session:
+            await session.execute(text(f"UPDATE marketplace_account SET {values} WHERE id = :id"), account)
+
+    name = f"restored-{new_id().hex}"
+    body = _order(alpha, name)
+    await mark("restored_at = now(), reconciled_at = NULL")
+    early = await client.post(address, content=body, headers=_signed(alpha, body))
+    assert (early.status_code, early.json()["type"]) == (503, "urn:flipsync:error:unavailable")
+    assert early.headers["retry-after"] and await _orders(backend, alpha, name) == 0
+    async with backend.database.session(alpha.tenant_id) as session:
+        await session.execute(text("UPDATE marketplace_account SET reconciled_at = now() WHERE id = :id"), account)
+    again = await client.post(address, content=body, headers=_signed(alpha, body))
+    assert again.status_code == 200, "nothing remembers the account as it was"
+    assert await _orders(backend, alpha, name) == 1
+    await mark("restored_at = NULL, reconciled_at = NULL")
