@@ -10,7 +10,7 @@ from flipsync.services.model_review import Review
 
 #: of the policies that the running system asks
 _NAME = "shop-price"
-_SAMPLES = 24
+_SAMPLES = 40
 
 Learning = TrainPolicy | PromotePolicy | RollBackPolicy
 

@@ -129,7 +129,7 @@ async def test_a_training_is_asked_for_when_the_owner_wants_one_in_so_many_days(
     assert isinstance(command, TrainPolicy) and command.cause == "there was none yet" and command.seed == 0
     assert (await carry_out(shop, decision)).startswith("proceed")
     (wanted,) = await open_requests(shop.store, shop.tenant_id)
-    assert (wanted.name, wanted.seed, wanted.samples) == ("shop-price", 0, 24)
+    assert (wanted.name, wanted.seed, wanted.samples) == ("shop-price", 0, 40)
     assert (await decide(shop)).rationale == "a training is under way"
     assert (await carry_out(shop, decision)).startswith("deny"), "one at a time"
 
