@@ -74,4 +74,10 @@ def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
     run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
 
 
+@bench_app.command()
+def replay(quick: Quick = False, as_json: Json = False) -> None:
+    """Decisions made again from what they read: how many come out alike, how fast, what keeping the reads costs."""
+    run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json)
+
+
 learning_bench.add_to(bench_app)
