@@ -87,8 +87,6 @@ def unsteady(agent: AgentClass) -> AgentClass:
     """The agent, but its reason is another each time."""
 
     class Unsteady(agent):  # type: ignore[misc,valid-type]
-        spec = agent.spec
-
         async def decide(self, event: Any, ctx: Context) -> Decision[Any]:
             decision: Decision[Any] = await super().decide(event, ctx)
             return decision.model_copy(update={"rationale": f"{decision.rationale} ({time.monotonic_ns()})"})
