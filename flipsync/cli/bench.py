@@ -91,4 +91,10 @@ def oversell(
     run_benchmark("oversell", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed), *where)
 
 
+@bench_app.command()
+def replay(quick: Quick = False, as_json: Json = False) -> None:
+    """Decisions made again from what they read: how many come out alike, how fast, what keeping the reads costs."""
+    run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json)
+
+
 learning_bench.add_to(bench_app)

@@ -179,3 +179,12 @@ def test_sync_state_is_measured_on_disk_and_in_memory() -> None:
     assert all(each["rows"] > 0 and each["indexes"] > 0 for each in disk["bytes"].values())
     memory = result["memory"]["bytes_per_listing"]
     assert memory["ebay"] > memory["amazon"] > memory["woocommerce"] == 0
+
+
+@pytest.mark.slow
+def test_decisions_are_replayed_after_the_world_has_changed() -> None:
+    result = run("replay")
+    assert result["replayed"] == result["without_notes"] == result["decisions"] / 2
+    assert result["identical"]["hits"] == result["replayed"] and result["replayed_per_second"] > 0
+    assert 0 < result["bytes"]["p50"] <= result["bytes"]["most"] < 8_000
+    assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
