@@ -172,8 +172,10 @@ def _words(value: Any, seen: set[int] | None = None) -> str:
     seen = set() if seen is None else seen
     if id(value) in seen:
         return ""
-    if isinstance(value, str | bytes | int | float | UUID | datetime | type(None)):
+    if isinstance(value, str | int | float | UUID | datetime | type(None)):
         return f" {value} "
+    if isinstance(value, bytes):
+        return f" {value!r} "
     seen.add(id(value))
     if isinstance(value, dict):
         return "".join(_words(key, seen) + _words(each, seen) for key, each in value.items())
@@ -245,11 +247,9 @@ async def _ask(question: Question, store: Store, beta: Business, foreign: Foreig
     names = ("product_id", "variant_id", "listing_id", "order_id", "stock_item_id", "account_id")
     async with store.database.session(beta.tenant_id) as session:
         reader = SessionReader(session)
-        for wanted in [{name: foreign.ids[name]} for name in names] + [
-            {"limit": 50},
-            *({"limit": 50, name: foreign.ids[name]} for name in names),
-            foreign.ids | {"limit": 50},
-        ]:
+        tried: list[dict[str, Any]] = [{name: foreign.ids[name]} for name in names]
+        tried += [{"limit": 50, **more} for more in ({}, *tried, foreign.ids)]
+        for wanted in tried:
             said += await _one(reader, session, question, wanted)
     return said
 
