@@ -95,6 +95,7 @@ class Tally:
     labels_wrong: int = 0
     asked_of_a_person: int = 0
     effects: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -277,14 +278,22 @@ class Business:
         async with trade.store.reader(trade.tenant_id) as session:
             report = await business_report(session)
             on_hand = await session.scalar(select(func.sum(StockItem.on_hand)))
-            states = await session.execute(select(Effect.state, func.count()).group_by(Effect.state))
-            tally.effects.update({row[0]: row[1] for row in states})
+        await self._count_effects(trade, trade.tenant_id)
         tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
         await self._compare_refunds(trade, truth)
         await self._compare_labels(trade, everything)
         sold = sum(held["units_held"] for sku, held in truth["skus"].items() if sku != AMAZON_SKU)
         reserved = await self._reserved(trade)
         tally.units_lost += abs(self._received - sold - (int(on_hand or 0) - reserved))
+
+    async def _count_effects(self, trade: Trade, tenant_id: UUID) -> None:
+        async with trade.store.reader(tenant_id) as session:
+            query = select(Effect.state, Effect.command, Effect.result)
+            rows = await session.execute(query.where(Effect.tenant_id == tenant_id))  # a worker sees everybody's
+            for state, command, result in rows:
+                self._tally.effects[state] += 1
+                if state in ("unknown", "rejected"):
+                    self._tally.failed[f"{command} {state}: {(result or {}).get('detail', '')}"] += 1
 
     async def _compare_labels(self, trade: Trade, truth: dict[str, Any]) -> None:
         """Every label in our books was sold to us, at that price, and none beside them."""
@@ -295,8 +304,7 @@ class Business:
             )
             ours = {tuple(row) for row in await session.execute(query.where(LabelPurchase.state == "bought"))}
             told = set(await session.scalars(select(Order.external_id)))
-            states = await session.execute(select(Effect.state, func.count()).group_by(Effect.state))
-            self._tally.effects.update({row[0]: row[1] for row in states})
+        await self._count_effects(trade, trade.amazon.tenant_id)
         placed = {each["external_id"] for each in truth["orders"] if each["channel"] == "amazon"}
         self._tally.orders += len(placed)
         self._tally.orders_lost += len(placed - told)
@@ -396,7 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.row("runs that never became quiet", str(tally.never_quiet), "0 allowed")
     # three over n: what zero failures leave open at 95 % confidence (Hanley and Lippman-Hand, 1983)
     report.row("failure rate at most, 95 %", f"{3 / max(1, tally.runs):.4%}" if tally.clean else "not clean", "")
-    report.notes += tally.problems[:20]
+    report.notes += [f"{count} × {what}" for what, count in tally.failed.most_common(10)] + tally.problems[:20]
     report.finish(as_json=options.json)
     return 0 if tally.clean else 1
 
