@@ -45,6 +45,14 @@ _SENDER = Address(
 )
 
 
+@dataclass(frozen=True)
+class AmazonBusiness:
+    """A second business, which sells on Amazon alone: labels come from there."""
+
+    tenant_id: UUID
+    account: AccountRef
+
+
 @dataclass
 class Trade:
     """One business on a market of its own, and the goods in hand."""
@@ -52,7 +60,7 @@ class Trade:
     store: Store
     tenant_id: UUID
     accounts: list[AccountRef]
-    amazon: AccountRef | None
+    amazon: AmazonBusiness | None
     market: SandboxClient
     sku: str = ""
 
@@ -77,8 +85,11 @@ async def sell(trade: Trade) -> None:
         await trade.market.place_order(channel, trade.sku)
     await trade.market.place_order("amazon", AMAZON_SKU)
     async with trade.store.unit(trade.tenant_id) as unit:
-        for account in (*trade.accounts, *([trade.amazon] if trade.amazon else [])):
+        for account in trade.accounts:
             unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
+    assert trade.amazon is not None
+    async with trade.store.unit(trade.amazon.tenant_id) as unit:
+        unit.emit(ChannelCheckDue(account_id=trade.amazon.account.id, vendor="amazon"))
 
 
 async def reprice(trade: Trade) -> None:
@@ -98,8 +109,6 @@ async def ship(trade: Trade) -> None:
         found = ready.all()
     by_id = {account.id: account for account in trade.accounts}
     for order_id, account_id in found:
-        if account_id not in by_id:
-            continue  # leaves with a label of Amazon's
         async with trade.store.unit(trade.tenant_id) as unit:
             number = f"9400{order_id.int % 10**18:018d}"
             await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
@@ -109,12 +118,11 @@ async def label(trade: Trade) -> None:
     """Labels for what Amazon sold, from Amazon."""
     parcel = Parcel(weight_grams=700, length_mm=300, width_mm=200, height_mm=100)
     assert trade.amazon is not None
-    async with trade.store.reader(trade.tenant_id) as session:
+    async with trade.store.reader(trade.amazon.tenant_id) as session:
         wanted = select(Order.id).outerjoin(LabelPurchase, LabelPurchase.order_id == Order.id)
-        wanted = wanted.where(Order.account_id == trade.amazon.id, Order.state == "ready", LabelPurchase.id.is_(None))
-        found = list(await session.scalars(wanted))
+        found = list(await session.scalars(wanted.where(Order.state == "ready", LabelPurchase.id.is_(None))))
     for order_id in found:
-        async with trade.store.unit(trade.tenant_id) as unit:
+        async with trade.store.unit(trade.amazon.tenant_id) as unit:
             await labels.request(unit, order_id, parcel, ship_from=_SENDER)
 
 
