@@ -144,7 +144,9 @@ def search(study: Study, report: Report, *, folder: Path, at_once: int | None = 
             mode="max",
             scheduler=_population(study) if pbt else _asha(study),
             reuse_actors=True,
-            max_concurrent_trials=at_once,
+            # members take turns on the cores there are: with a limit Tune would make only so many, and they would wait
+            # for ever for the others
+            max_concurrent_trials=None if pbt else at_once,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),

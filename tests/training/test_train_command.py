@@ -39,7 +39,7 @@ def command(home: Path, *words: str) -> Any:
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> None:
-    words = ["train", "moving-demand", "--samples", "4", "--seed", "3", "--judged", "20"]
+    words = ["train", "smooth-order", "--samples", "6", "--seed", "3", "--judged", "20"]
     driver = subprocess.Popen(
         [*PROGRAM, *words, "--json"],
         cwd=ROOT,
@@ -51,7 +51,7 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
     )
     assert driver.stderr is not None
     begun, deadline = "", time.monotonic() + 120
-    while "0/4 trials" not in begun and time.monotonic() < deadline:
+    while "1/6 trials" not in begun and time.monotonic() < deadline:
         begun += driver.stderr.readline()
         assert driver.poll() is None, begun
     os.kill(driver.pid, signal.SIGKILL)
@@ -59,13 +59,14 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
 
     told = command(tmp_path, *words)
     assert told["steps_found"] > 0, "what was computed before the kill was found"
-    assert told["trials"] == 4 and told["difference"][1] > 0 and told["learned"]
+    assert told["trials"] == 6 and told["difference"][1] > 0 and told["learned"]
     experiment = command(tmp_path, "models", "experiment", told["experiment_id"])
     scores = [trial["scores"] for trial in experiment["trials"]]
-    assert [trial["number"] for trial in experiment["trials"]] == [0, 1, 2, 3], "no trial twice"
-    assert [len(each) for each in scores] == [8] * 4, "a population goes on together"
-    assert told["steps_found"] + told["steps_computed"] == 4 * 8, "no step twice"
-    assert experiment["result"]["policy_id"] == told["policy_id"]
+    assert [trial["number"] for trial in experiment["trials"]] == list(range(6)), "no trial twice"
+    assert sum(map(len, scores)) == told["steps_found"] + told["steps_computed"] <= 6 * 4, "no step twice"
+    assert {trial["state"] for trial in experiment["trials"]} <= {"finished", "stopped"}
+    (model,) = command(tmp_path, "models", "list")
+    assert model["version"] == told["policy"]["version"] and model["experiment_id"] == told["experiment_id"]
 
 
 @pytest.mark.slow
