@@ -107,7 +107,12 @@ async def sign_in(
         if renewed is not None:
             await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
         if await second_factors.needed(unit, candidate.id):
-            note = {"user": str(candidate.id), "tenant": str(candidate.tenant_id), "device": device[:200]}
+            note = {
+                "user": str(candidate.id),
+                "tenant": str(candidate.tenant_id),
+                "device": device[:200],
+                "email": email.strip(),
+            }
             challenge = tokens.issue_note("challenge", note, CHALLENGE_LIFETIME)
             return Challenged(challenge, int(CHALLENGE_LIFETIME / timedelta(seconds=1)))
         return await _sign_in(unit, tokens, candidate.id, as_role(candidate.role), device)

@@ -114,26 +114,29 @@ async def login(
         device=form.device,
         cause=cause,
     )
-    await backend.sign_in_limit.succeeded(form.email, client)
-    if isinstance(signed_in, identity.Challenged):
+    if isinstance(signed_in, identity.Challenged):  # not in yet: the attempt stays counted
         asked = Challenge(challenge=signed_in.challenge, expires_in=signed_in.expires_in)
         return JSONResponse(asked.model_dump(), status_code=202)
+    await backend.sign_in_limit.succeeded(form.email, client)
     return _session(signed_in)
 
 
 @router.post("/login/second-factor", summary="Sign in: the second step", responses=problems(401, 429))
-async def answer_challenge(form: ChallengeAnswer, backend: BackendDep, cause: CauseDep) -> Session:
+async def answer_challenge(
+    form: ChallengeAnswer, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
+) -> Session:
     """A code serves once. After five wrong ones each further one has to wait, ever longer."""
-    return _session(
-        await identity.answer_challenge(
-            backend.store,
-            backend.box,
-            backend.tokens,
-            challenge=form.challenge.get_secret_value(),
-            code=form.code.get_secret_value(),
-            cause=cause,
-        )
+    challenge = form.challenge.get_secret_value()
+    signed_in = await identity.answer_challenge(
+        backend.store,
+        backend.box,
+        backend.tokens,
+        challenge=challenge,
+        code=form.code.get_secret_value(),
+        cause=cause,
     )
+    await backend.sign_in_limit.succeeded(backend.tokens.read_note("challenge", challenge)["email"], client)
+    return _session(signed_in)
 
 
 @router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401))

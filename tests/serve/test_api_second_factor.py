@@ -126,8 +126,22 @@ async def test_guessing_codes_is_slowed_down_without_redis_too(ana: Ana) -> None
     assert (await ana.answer(challenge, await ana.next_code())).status_code == 200
 
 
+async def test_a_password_alone_makes_no_address_known(ana: Ana) -> None:
+    form = {"email": ana.email, "password": PASSWORD}
+    statuses = [(await ana.client.post(f"{API}/auth/login", json=form)).status_code for _ in range(10)]
+    assert statuses == [202] * 10
+    challenge = (await ana.client.post(f"{API}/auth/login", json=form)).json()
+    assert challenge["type"] == "urn:flipsync:error:too-many-attempts"
+
+
+async def test_both_factors_make_it_known(ana: Ana) -> None:
+    challenges = [await ana.challenge() for _ in range(9)]
+    assert (await ana.answer(challenges[-1], await ana.next_code())).status_code == 200
+    assert len([await ana.challenge() for _ in range(9)]) == 9, "the count begins anew"
+
+
 async def test_a_challenge_is_for_its_user_and_ends(ana: Ana, backend: Backend) -> None:
-    note = {"user": str(ana.user_id), "tenant": str(ana.business.tenant_id), "device": ""}
+    note = {"user": str(ana.user_id), "tenant": str(ana.business.tenant_id), "device": "", "email": ana.email}
     late = backend.tokens.issue_note("challenge", note, timedelta(seconds=-1))
     other = backend.tokens.issue_note("invitation", note, timedelta(minutes=5))
     for wrong in (late, other, "x.y.z", ana.headers["Authorization"].removeprefix("Bearer ")):
