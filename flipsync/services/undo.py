@@ -41,7 +41,7 @@ NEEDS: dict[str, Permission] = {
     PAUSE: "accounts:write",
 }
 #: why other commands cannot be taken back
-_NEVER = {
+_NEVER: dict[type[Command], str] = {
     c.IssueRefund: "money that was given back is the buyer's",
     c.ConfirmShipment: "the buyer was told that the parcel left the house",
     c.SetChannelQuantity: "quantities follow the stock ledger: correct the stock, and they follow",
