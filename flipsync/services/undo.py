@@ -105,6 +105,8 @@ class _Undo:
         self._dry_run = dry_run
         self._by = by
         self._allowed = allowed
+        #: not sent yet, and (to be) stopped: what came before them is the newest again
+        self._stopped: list[UUID] = []
         #: by listing: the price it has, and the one it has after what was looked at so far is taken back
         self._prices: dict[UUID, tuple[Listing, c.ChangePrice, c.ChangePrice]] = {}
 
@@ -150,6 +152,7 @@ class _Undo:
             return "moved-on", "it waits to be published: take it off sale once it is"
         if not self._dry_run and not await rows.stop(self._unit.session, deed.effect_id):
             return "moved-on", "it has just been sent to the channel: try again in a moment"
+        self._stopped.append(deed.effect_id)
         return self._done(deed, "it was not sent yet, and will not be")
 
     async def _price(self, deed: Deed) -> tuple[Outcome, str]:
@@ -167,7 +170,7 @@ class _Undo:
             found = await locks.lock(self._unit.session, listing_id)
             if found is None or found.status != "active":
                 return "moved-on", "the listing is not on sale any more"
-            newest = await rows.newest_effect(self._unit.session, listing_id, [PRICE, PUBLISH])
+            newest = await rows.newest_effect(self._unit.session, listing_id, [PRICE, PUBLISH], self._stopped)
             if newest != deed.effect_id:
                 return "moved-on", "a newer price was set or is on its way"
             if found.price_minor != sent.price.amount_minor:
@@ -178,7 +181,7 @@ class _Undo:
 
     async def _listing(self, deed: Deed) -> tuple[Outcome, str]:
         listing = await locks.lock(self._unit.session, deed.subject_id)
-        newest = await rows.newest_effect(self._unit.session, deed.subject_id, [PUBLISH, END])
+        newest = await rows.newest_effect(self._unit.session, deed.subject_id, [PUBLISH, END], self._stopped)
         wanted = "active" if deed.command == PUBLISH else "ended"
         if listing is None or listing.status != wanted or newest != deed.effect_id:
             return "moved-on", f"the listing is {listing.status if listing else 'gone'}, or was listed or ended since"

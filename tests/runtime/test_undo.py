@@ -167,6 +167,18 @@ async def test_what_was_not_sent_yet_is_stopped(desk: Desk) -> None:
     assert outcomes(report) == ["already-undone"]
 
 
+async def test_a_look_first_says_what_then_happens(desk: Desk) -> None:
+    await desk.price(3100)
+    await desk.price(3150, sent=False)
+    for dry_run, said in ((True, "undoable"), (False, "undone")):
+        async with desk.shop.unit() as unit:
+            since = utc_now() - timedelta(minutes=30)
+            report = await undo.undo_since(unit, since, dry_run=dry_run, allowed=anything)
+        assert outcomes(report) == [said, said]
+    await desk.follow()
+    assert desk.shown() == 2999
+
+
 async def test_an_ended_listing_comes_back_and_a_paused_account_goes_on(desk: Desk) -> None:
     ended = await desk.decide(
         EndListing(account_id=desk.stall.account.id, listing_id=desk.stall.listing, reason="a mistake"),

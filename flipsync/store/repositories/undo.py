@@ -58,7 +58,7 @@ _NEWEST = text(
     """
     SELECT id, state FROM effect
      WHERE subject_kind = 'listing' AND subject_id = :listing AND command = ANY(:commands)
-       AND state NOT IN ('rejected', 'superseded')
+       AND state NOT IN ('rejected', 'superseded') AND NOT (id = ANY(CAST(:without AS uuid[])))
      ORDER BY id DESC LIMIT 1
     """
 )
@@ -91,9 +91,12 @@ async def _read(session: AsyncSession, statement: Any, values: dict[str, Any]) -
     return [Deed(**row) for row in (await session.execute(statement, values)).mappings()]
 
 
-async def newest_effect(session: AsyncSession, listing_id: UUID, commands: Collection[str]) -> UUID | None:
-    """The newest effect of these kinds on the listing that was done, or may yet be."""
-    found = (await session.execute(_NEWEST, {"listing": listing_id, "commands": list(commands)})).first()
+async def newest_effect(
+    session: AsyncSession, listing_id: UUID, commands: Collection[str], without: Collection[UUID] = ()
+) -> UUID | None:
+    """The newest effect of these kinds on the listing that was done, or may yet be; `without` those named."""
+    values = {"listing": listing_id, "commands": list(commands), "without": list(without)}
+    found = (await session.execute(_NEWEST, values)).first()
     return None if found is None else found.id
 
 
