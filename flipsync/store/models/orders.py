@@ -100,7 +100,7 @@ REFUND_REQUEST_STATES = ("asked", "issued", "refused", "unknown")
 
 class RefundRequest(TenantOwned, Timestamped, Base):
     """A person's wish to give money back. Of one order, one at a time is `asked` or `unknown` (nobody can tell whether
-    the channel did it); all of them together never exceed what was paid (both in the database, migration 0015).
+    the channel did it); all of them together never exceed what was paid (both in the database, migration 0014).
 
     `units` is what it is about: order lines' external ids to units. `sent_at` is when the channel was last asked.
     """
