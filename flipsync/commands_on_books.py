@@ -29,6 +29,7 @@ from flipsync.services.channel_faults import OpenFault
 from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
+from flipsync.services.goals import GoalsChange, GoalsView, get_goals, set_goals
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
@@ -79,6 +80,16 @@ def why(home: Path, subject: str, tenant: str | None) -> Explanation:
     async def work(store: Store, tenant_id: UUID) -> Explanation:
         async with store.reader(tenant_id) as session:
             return await explain(session, subject)
+
+    return _in_books(home, {}, tenant, work)
+
+
+def goals(home: Path, tenant: str | None, change: GoalsChange | None) -> GoalsView:
+    """The owner's goals, after `change` when one is given."""
+
+    async def work(store: Store, tenant_id: UUID) -> GoalsView:
+        async with store.unit(tenant_id) as unit:
+            return await get_goals(unit) if change is None else await set_goals(unit, change)
 
     return _in_books(home, {}, tenant, work)
 

@@ -23,6 +23,7 @@ from rich.table import Table
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.goals import goals_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -34,6 +35,7 @@ app.add_typer(agents_app, name="agents")
 app.add_typer(user_app, name="user")
 app.add_typer(channels_app, name="channels")
 app.add_typer(bench_app, name="bench")
+app.add_typer(goals_app, name="goals")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

@@ -22,6 +22,8 @@ Permission = Literal[
     "orders:read",
     "pricing:read",
     "pricing:write",
+    "strategy:read",
+    "strategy:write",
     "users:write",
 ]
 
@@ -36,11 +38,12 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "decisions:read",
     "events:read",
     "pricing:read",
+    "strategy:read",
 }
 
 GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "owner": PERMISSIONS,
-    "manager": PERMISSIONS - {"accounts:write", "users:write"},
+    "manager": PERMISSIONS - {"accounts:write", "strategy:write", "users:write"},
     # packs, ships and counts: needs the buyer's address, not the books
     "clerk": _LOOK | {"catalogue:write", "inventory:write", "customers:read", "events:read"},
     "analyst": _ANALYSE,

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
+from flipsync.domain.goals import Goals
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
 
@@ -56,6 +57,7 @@ class TenantSettings(BaseModel):
     pricing: PricingChoices = PricingChoices()
     stock: StockChoices = StockChoices()
     listings: ListingChoices = ListingChoices()
+    goals: Goals = Goals()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")

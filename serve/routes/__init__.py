@@ -14,6 +14,7 @@ from serve.routes import (
     orders,
     pricing,
     products,
+    strategy,
     webhooks,
     websocket,
 )
@@ -29,6 +30,7 @@ ROUTERS = (
     pricing.router,
     decisions.router,
     approvals.router,
+    strategy.router,
     marketplace.router,
     oauth.router,
     webhooks.router,

@@ -56,6 +56,7 @@ class Route:
             "POST /inventory/items/{stock_item_id}/counts": {"counted": 9},
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
+            "PATCH /strategy/goals": {"risk": "careful"},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /approvals/{approval_id}/answer": {"approved": True},
             "POST /marketplace/accounts": {

@@ -28,6 +28,8 @@ ALLOWED: dict[str, set[Role]] = {
     "orders:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
+    "strategy:read": {"owner", "manager", "analyst"},
+    "strategy:write": {"owner"},
 }
 
 

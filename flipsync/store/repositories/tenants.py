@@ -14,3 +14,8 @@ from flipsync.store.models import Tenant
 async def all_ids(session: AsyncSession) -> Sequence[UUID]:
     """Every tenant, oldest first (worker role only: others see their own)."""
     return (await session.scalars(select(Tenant.id).order_by(Tenant.id))).all()
+
+
+async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
+    """The tenant, held until the transaction ends: changes of its settings come one after the other."""
+    return await session.get(Tenant, tenant_id, with_for_update=True, populate_existing=True)

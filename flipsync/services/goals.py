@@ -1,0 +1,66 @@
+"""The owner's goals: read, set, and what they weigh."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from flipsync.domain.errors import NotFound
+from flipsync.domain.goals import Goals, Horizon, Questions, Risk
+from flipsync.services.product_edits import VersionMismatch
+from flipsync.services.tenant_settings import TenantSettings
+from flipsync.store.models import Tenant
+from flipsync.store.repositories import tenants
+from flipsync.store.unit_of_work import UnitOfWork
+
+
+class GoalsChange(BaseModel):
+    """What is given is changed, what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    horizon: Horizon | None = None
+    risk: Risk | None = None
+    questions: Questions | None = None
+
+
+class GoalsView(BaseModel):
+    """The goals, in words, and each criterion's share when options are compared."""
+
+    goals: Goals
+    in_words: str
+    weights: dict[str, float]
+    version: int
+
+
+async def get_goals(unit: UnitOfWork) -> GoalsView:
+    return _view(await _tenant(unit))
+
+
+async def set_goals(unit: UnitOfWork, change: GoalsChange, expected_version: int | None = None) -> GoalsView:
+    """From the next decision on. Raises VersionMismatch when the settings are not at `expected_version` any more."""
+    tenant = await _tenant(unit)
+    before = _view(tenant)
+    if expected_version is not None and before.version != expected_version:
+        raise VersionMismatch("the goals were changed since they were read", hint="read them again, then change them")
+    goals = before.goals.model_copy(update=change.model_dump(exclude_none=True))
+    if goals != before.goals:
+        tenant.settings = {**tenant.settings, "goals": goals.model_dump(mode="json")}
+        await unit.session.flush()
+    return _view(tenant)
+
+
+async def _tenant(unit: UnitOfWork) -> Tenant:
+    tenant = await tenants.lock(unit.session, unit.tenant_id)
+    if tenant is None:
+        raise NotFound(f"tenant {unit.tenant_id} does not exist")
+    return tenant
+
+
+def _view(tenant: Tenant) -> GoalsView:
+    goals = TenantSettings.model_validate(tenant.settings).goals
+    return GoalsView(
+        goals=goals,
+        in_words=goals.in_words(),
+        weights={name: round(share, 4) for name, share in goals.weights().items()},
+        version=int(tenant.updated_at.timestamp() * 1_000_000),
+    )
