@@ -88,8 +88,11 @@ def goals(home: Path, tenant: str | None, change: GoalsChange | None) -> GoalsVi
     """The owner's goals, after `change` when one is given."""
 
     async def work(store: Store, tenant_id: UUID) -> GoalsView:
+        if change is None:
+            async with store.reader(tenant_id) as session:
+                return await get_goals(session, tenant_id)
         async with store.unit(tenant_id) as unit:
-            return await get_goals(unit) if change is None else await set_goals(unit, change)
+            return await set_goals(unit, change)
 
     return _in_books(home, {}, tenant, work)
 

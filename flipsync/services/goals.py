@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
 from flipsync.domain.goals import Goals, Horizon, Questions, Risk
@@ -32,13 +35,13 @@ class GoalsView(BaseModel):
     version: int
 
 
-async def get_goals(unit: UnitOfWork) -> GoalsView:
-    return _view(await _tenant(unit))
+async def get_goals(session: AsyncSession, tenant_id: UUID) -> GoalsView:
+    return _view(_there(await tenants.get(session, tenant_id), tenant_id))
 
 
 async def set_goals(unit: UnitOfWork, change: GoalsChange, expected_version: int | None = None) -> GoalsView:
     """From the next decision on. Raises VersionMismatch when the settings are not at `expected_version` any more."""
-    tenant = await _tenant(unit)
+    tenant = _there(await tenants.lock(unit.session, unit.tenant_id), unit.tenant_id)
     before = _view(tenant)
     if expected_version is not None and before.version != expected_version:
         raise VersionMismatch("the goals were changed since they were read", hint="read them again, then change them")
@@ -49,10 +52,9 @@ async def set_goals(unit: UnitOfWork, change: GoalsChange, expected_version: int
     return _view(tenant)
 
 
-async def _tenant(unit: UnitOfWork) -> Tenant:
-    tenant = await tenants.lock(unit.session, unit.tenant_id)
+def _there(tenant: Tenant | None, tenant_id: UUID) -> Tenant:
     if tenant is None:
-        raise NotFound(f"tenant {unit.tenant_id} does not exist")
+        raise NotFound(f"tenant {tenant_id} does not exist")
     return tenant
 
 

@@ -18,8 +18,8 @@ router = APIRouter(prefix="/api/v1/strategy", tags=["strategy"])
 async def get_goals(
     user: Annotated[Claims, may("strategy:read")], backend: BackendDep, response: Response
 ) -> goals.GoalsView:
-    async with backend.store.unit(user.tenant_id) as unit:
-        view = await goals.get_goals(unit)
+    async with backend.store.reader(user.tenant_id) as session:
+        view = await goals.get_goals(session, user.tenant_id)
     response.headers["ETag"] = etag(view.version)
     return view
 

@@ -13,6 +13,7 @@ from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscal
 from flipsync.domain.ids import new_id
 from flipsync.services import accounts
 from flipsync.services.goals import GoalsChange, set_goals
+from flipsync.services.why import explain
 from flipsync.store.models import AgentDecision
 
 
@@ -107,6 +108,12 @@ async def test_the_owners_goals_move_the_choice_and_what_would_change_it_is_told
     assert "careful" in decision.rationale
     chosen = next(each for each in decision.alternatives if each.chosen)
     assert "would be “let it go ahead” if" in chosen.why
+    async with shop.unit() as unit:
+        row = await unit.session.get_one(AgentDecision, decision_id)
+        row.alternatives = [each.model_dump(mode="json") for each in decision.alternatives]
+    async with shop.store.reader(shop.tenant_id) as session:
+        told = (await explain(session, str(decision_id))).to_text(width=400)
+    assert "would be “let it go ahead” if" in told
 
 
 async def test_no_goal_moves_the_limit(shop: Shop) -> None:

@@ -16,6 +16,10 @@ async def all_ids(session: AsyncSession) -> Sequence[UUID]:
     return (await session.scalars(select(Tenant.id).order_by(Tenant.id))).all()
 
 
+async def get(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
+    return await session.get(Tenant, tenant_id)
+
+
 async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
     """The tenant, held until the transaction ends: changes of its settings come one after the other."""
     return await session.get(Tenant, tenant_id, with_for_update=True, populate_existing=True)
