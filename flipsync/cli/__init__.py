@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flipsync.cli.approvals import approvals_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
@@ -36,6 +37,7 @@ app.add_typer(user_app, name="user")
 app.add_typer(channels_app, name="channels")
 app.add_typer(bench_app, name="bench")
 app.add_typer(goals_app, name="goals")
+app.add_typer(approvals_app, name="approvals")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

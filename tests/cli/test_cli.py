@@ -9,6 +9,7 @@ import pytest
 from command import Flipsync, found_business
 
 from agents import ROSTER
+from flipsync.domain.ids import new_id
 
 
 @pytest.mark.slow
@@ -96,3 +97,13 @@ def test_the_owner_says_what_matters_in_plain_words(flipsync: Flipsync) -> None:
     wrong = flipsync("goals", "set", "--risk", "reckless")
     assert wrong.returncode == 1 and "'careful', 'balanced' or 'bold'" in wrong.stderr
     assert "no goal is given" in flipsync("goals", "set").stderr
+
+
+def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
+    assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr
+    assert "say which questions" in flipsync("approvals", "answer", "--yes").stderr
+    assert "not the id of a question" in flipsync("approvals", "answer", "x", "--yes").stderr
+    stranger = str(new_id())
+    told = json.loads(flipsync("approvals", "answer", stranger, "--no", "--json").stdout)
+    assert told == {"answered": [], "left": [{"id": stranger, "reason": f"no approval {stranger}"}]}

@@ -59,6 +59,7 @@ class Route:
             "PATCH /strategy/goals": {"risk": "careful"},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /approvals/{approval_id}/answer": {"approved": True},
+            "POST /approvals/answers": {"ids": [str(business.ids["approval_id"])], "approved": False},
             "POST /marketplace/accounts": {
                 "vendor": "custom",
                 "name": "another",
