@@ -33,25 +33,32 @@ from flipsync.services import accounts, audit, channel_probe, identity, labels, 
 from flipsync.services import undo as undoing
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
+from flipsync.services.approvals import BulkAnswer
+from flipsync.services.approvals import answer_approvals as answer_all
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
 from flipsync.services.channel_faults import OpenFault
 from flipsync.services.channel_probe import ProbeReport
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
+from flipsync.services.goals import GoalsChange, GoalsView, get_goals, set_goals
 from flipsync.services.labels import LabelView
+from flipsync.services.reading_decisions import ApprovalView, list_approvals
+from flipsync.services.reading_page import PageRequest
 from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.undo import UndoReport
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
-from flipsync.store.repositories import tenants
+from flipsync.store.repositories import reading_decisions, tenants
 from flipsync.store.unit_of_work import Routing, Store
 from flipsync.system import keys_of, live_state, open_books, open_worker_books
 
 T = TypeVar("T")
 #: how often it is looked whether a seller has answered
 _LOOK_SECONDS = 1.0
+#: listed or answered by one command
+_MOST_QUESTIONS = 200
 
 
 def import_file(
@@ -226,6 +233,45 @@ def _amount(text: str, currency: str) -> Money:
         return Money.parse(text, currency)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+
+
+def goals(home: Path, tenant: str | None, change: GoalsChange | None) -> GoalsView:
+    """The owner's goals, after `change` when one is given."""
+
+    async def work(store: Store, tenant_id: UUID) -> GoalsView:
+        if change is None:
+            async with store.reader(tenant_id) as session:
+                return await get_goals(session, tenant_id)
+        async with store.unit(tenant_id) as unit:
+            return await set_goals(unit, change)
+
+    return in_books(home, {}, tenant, work)
+
+
+def open_approvals(home: Path, tenant: str | None) -> list[ApprovalView]:
+    """The questions that wait, newest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[ApprovalView]:
+        async with store.reader(tenant_id) as session:
+            return list((await list_approvals(session, PageRequest(limit=_MOST_QUESTIONS), "open")).items)
+
+    return in_books(home, {}, tenant, work)
+
+
+def answer_approvals(
+    home: Path, routing: Routing, ids: Sequence[UUID] | None, approved: bool, note: str, tenant: str | None
+) -> BulkAnswer:
+    """Answer questions in the owner's name; `ids` None: all that wait."""
+
+    async def work(store: Store, tenant_id: UUID) -> BulkAnswer:
+        async with store.unit(tenant_id) as unit:
+            wanted = ids
+            if wanted is None:
+                wanted = await reading_decisions.open_approvals(unit.session, limit=_MOST_QUESTIONS)
+            by = await owner(unit.session)
+            return await answer_all(unit, wanted, approved=approved, by=by, note=note)
+
+    return in_books(home, routing, tenant, work)
 
 
 def add_user(home: Path, email: str, password: str, role: str, tenant: str | None) -> UUID:

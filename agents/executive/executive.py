@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, OverruleDecision
-from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
-#: what the owner cares about; higher is more
-WEIGHTS = {"profit": 0.4, "risk": 0.35, "cash": 0.1, "attention": 0.15}
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
 
@@ -68,7 +66,8 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         stake = row.stake_minor or 0
         exposure = min(1.0, stake / limit)
         doubt = 1.0 - row.confidence
-        too_much = f"{stake} minor units at stake, {limit} is the limit" if stake > limit else ""
+        too_much = f"; {stake} minor units at stake, {limit} is the limit" if stake > limit else ""
+        goals = (await ctx.services.profile()).settings.goals
         choice = choose(
             [
                 Option(
@@ -79,25 +78,17 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
                         "cash": -exposure / 2,
                         "attention": 0,
                     },
-                    why=row.rationale,
-                    forbidden=too_much,
+                    why=row.rationale + too_much,
+                    breaks={"stake_limit": max(0.0, stake / limit - 1)},
                 ),
                 Option("ask the owner", {"profit": row.confidence * 0.8, "risk": 0, "cash": 0, "attention": -_ASKING}),
                 Option("stop it", {"profit": 0, "risk": 0, "cash": 0, "attention": 0}),
             ],
-            WEIGHTS,
-        )
-        alternatives = tuple(
-            Alternative(
-                name=option.name,
-                scores={**option.scores, "total": round(total, 4)},
-                why=option.forbidden or option.why,
-                chosen=option is choice.best,
-            )
-            for option, total in choice.ranking
+            goals.weights(),
+            safety=("stake_limit",),
         )
         evidence = [Evidence(kind="decision", id=row.id, note=f"by {row.agent}: {event.reason}")]
-        why = f"{choice.best.name}, ahead by {choice.lead:.2f}: {row.rationale}"
+        why = f"{choice.best.name}, ahead by {choice.lead:.2f} ({goals.in_words()}): {row.rationale}"
         command: EndorseDecision | OverruleDecision | AskOwner
         if choice.best.name == "let it go ahead":
             command = EndorseDecision(decision_id=row.id)
@@ -111,5 +102,5 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
             why=why,
             confidence=min(1.0, 0.5 + choice.lead),
             evidence=evidence,
-            alternatives=alternatives,
+            alternatives=choice.alternatives(),
         )

@@ -7,11 +7,15 @@ from uuid import UUID
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
+from flipsync.domain.goals import BALANCED
 from flipsync.domain.money import Money
+from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 
 #: below this a specialist's doubt is shared; above it the gain is worth the risk, since every price stays in bounds
 _ENDORSE_FROM = 0.4
+#: what doubt costs, so that an owner of balanced goals is indifferent at `_ENDORSE_FROM`
+_DOUBT = BALANCED["profit"] * _ENDORSE_FROM / (BALANCED["risk"] * (1 - _ENDORSE_FROM))
 
 
 class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | DecisionEscalated]):
@@ -99,14 +103,24 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             if row.stake_minor is not None and row.stake_currency
             else None
         )
-        if row.confidence < _ENDORSE_FROM:
-            reason = f"{row.agent} is {row.confidence:.0%} sure, which is too little"
-            return Decision.propose(OverruleDecision(decision_id=row.id, reason=reason), why=reason, evidence=evidence)
+        goals = (await ctx.services.profile()).settings.goals
+        go, stop = "let it go ahead", "stop it"
+        gain = {"profit": row.confidence, "risk": -_DOUBT * (1 - row.confidence)}
+        choice = choose([Option(go, gain, why=row.rationale), Option(stop, {})], goals.weights())
+        if choice.best.name == stop:
+            reason = f"{row.agent} is {row.confidence:.0%} sure, which is too little ({goals.in_words()})"
+            return Decision.propose(
+                OverruleDecision(decision_id=row.id, reason=reason),
+                why=reason,
+                evidence=evidence,
+                alternatives=choice.alternatives(),
+            )
         return Decision.propose(
             EndorseDecision(decision_id=row.id),
             why=f"{row.rationale} ({row.confidence:.0%} sure, within the firewall's bounds)",
             confidence=row.confidence,
             evidence=evidence,
+            alternatives=choice.alternatives(),
             stake=stake,
         )
 

@@ -21,10 +21,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flipsync.cli import backups, journal, money
+from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
@@ -44,6 +46,8 @@ journal.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.add_typer(audit_app, name="audit")
+app.add_typer(goals_app, name="goals")
+app.add_typer(approvals_app, name="approvals")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

@@ -106,6 +106,20 @@ class Graph:
             ]
         }
 
+    def edges(self) -> list[dict[str, str]]:
+        """Who hands decisions up to whom, and which fact wakes whom; for whoever draws it."""
+        reports = [
+            {"kind": "reports_to", "source": name, "target": agent.spec.reports_to}
+            for name, agent in sorted(self.agents.items())
+            if agent.spec.reports_to
+        ]
+        wakes = [
+            {"kind": "wakes", "source": event, "target": name}
+            for name, agent in sorted(self.agents.items())
+            for event in sorted(each.type_name() for each in agent.handles)
+        ]
+        return reports + wakes
+
     def mermaid(self) -> str:
         """A picture of who reports to whom and what wakes whom, in Mermaid's flowchart language."""
         lines = ["flowchart TD"]

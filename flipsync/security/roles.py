@@ -31,6 +31,8 @@ Permission = Literal[
     "pricing:write",
     "self:manage",
     "users:read",
+    "strategy:read",
+    "strategy:write",
     "users:write",
 ]
 
@@ -48,11 +50,12 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "events:read",
     "models:read",
     "pricing:read",
+    "strategy:read",
 }
 
 GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "owner": PERMISSIONS,
-    "manager": PERMISSIONS - {"accounts:write", "audit:read", "users:write"},
+    "manager": PERMISSIONS - {"accounts:write", "audit:read", "strategy:write", "users:write"},
     # packs, ships and counts: needs the buyer's address, not the books
     "clerk": _LOOK | {"catalogue:write", "inventory:write", "orders:ship", "customers:read", "events:read"},
     "analyst": _ANALYSE,

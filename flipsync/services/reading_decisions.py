@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.decisions import Alternative, Evidence
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
+from flipsync.services.approval_outcomes import IF_REFUSED, if_approved
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
 from flipsync.store.models import AgentDecision, Effect, Proposal, Receipt
 from flipsync.store.repositories import reading_decisions as rows
@@ -114,6 +115,8 @@ class ApprovalView(View):
     answered_at: Moment | None
     answered_by: UUID | None
     note: str
+    if_approved: list[str] = Field(description="what a yes lets go ahead; gate and firewall still have their say")
+    if_refused: str = Field(description="what happens after a no, or without an answer; empty once it is closed")
     decision: DecisionSummary
 
 
@@ -190,7 +193,13 @@ async def list_approvals(
     """Newest first. Raises InvalidInput for a foreign cursor."""
     found = await rows.approvals(session, limit=page.limit + 1, after=page.after_id(), state=state)
     commands = await _commands(session, [decision.id for _, decision in found[: page.limit]])
-    return cut(found, page.limit, lambda row: _approval(row, commands[row[1].id]), lambda row: [str(row[0].id)])
+    outcomes = await if_approved(session, [row.id for asked, row in found[: page.limit] if asked.state == "open"])
+    return cut(
+        found,
+        page.limit,
+        lambda row: _approval(row, commands[row[1].id], outcomes.get(row[1].id, [])),
+        lambda row: [str(row[0].id)],
+    )
 
 
 async def get_approval(session: AsyncSession, approval_id: UUID) -> ApprovalView:
@@ -198,8 +207,10 @@ async def get_approval(session: AsyncSession, approval_id: UUID) -> ApprovalView
     found = await rows.approvals(session, limit=1, approval_id=approval_id)
     if not found:
         raise NotFound(f"no approval {approval_id}")
-    commands = await _commands(session, [found[0][1].id])
-    return _approval(found[0], commands[found[0][1].id])
+    approval, decision = found[0]
+    commands = await _commands(session, [decision.id])
+    outcomes = await if_approved(session, [decision.id] if approval.state == "open" else [])
+    return _approval(found[0], commands[decision.id], outcomes.get(decision.id, []))
 
 
 async def _commands(session: AsyncSession, decision_ids: list[UUID]) -> defaultdict[UUID, list[str]]:
@@ -264,7 +275,7 @@ def _effect(row: Effect, receipts: list[Receipt]) -> EffectView:
     )
 
 
-def _approval(row: rows.ApprovalRow, commands: list[str]) -> ApprovalView:
+def _approval(row: rows.ApprovalRow, commands: list[str], outcomes: list[str]) -> ApprovalView:
     approval, decision = row
     return ApprovalView(
         id=approval.id,
@@ -275,5 +286,7 @@ def _approval(row: rows.ApprovalRow, commands: list[str]) -> ApprovalView:
         answered_at=approval.answered_at,
         answered_by=approval.answered_by,
         note=approval.note,
+        if_approved=outcomes,
+        if_refused=IF_REFUSED if approval.state == "open" else "",
         decision=_summary(decision, commands),
     )

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
+from flipsync.domain.goals import Goals
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
 
@@ -81,6 +82,7 @@ class TenantSettings(BaseModel):
     stock: StockChoices = StockChoices()
     listings: ListingChoices = ListingChoices()
     orders: OrderChoices = OrderChoices()
+    goals: Goals = Goals()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")

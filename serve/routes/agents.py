@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,9 +43,19 @@ class AgentList(BaseModel):
     items: list[AgentView]
 
 
-class AgentGraph(BaseModel):
-    """Who reports to whom and what wakes whom, as a Mermaid flowchart."""
+class Edge(BaseModel):
+    """`reports_to`: from an agent to its superior. `wakes`: from a fact to an agent."""
 
+    kind: Literal["reports_to", "wakes"]
+    source: str
+    target: str
+
+
+class AgentGraph(BaseModel):
+    """Who reports to whom and what wakes whom: as edges to draw, and as a Mermaid flowchart."""
+
+    agents: list[str]
+    edges: list[Edge]
     mermaid: str
 
 
@@ -66,7 +76,9 @@ async def list_agents(user: User, backend: BackendDep) -> AgentList:
 
 @router.get("/graph", summary="Draw the executive graph", responses=problems(401, 403))
 async def graph(user: User, backend: BackendDep) -> AgentGraph:
-    return AgentGraph(mermaid=_graph(backend.graph).mermaid())
+    known = _graph(backend.graph)
+    edges = [Edge.model_validate(edge) for edge in known.edges()]
+    return AgentGraph(agents=sorted(known.agents), edges=edges, mermaid=known.mermaid())
 
 
 @router.get("/{name}", summary="One agent with its status", responses=problems(401, 403, 404))

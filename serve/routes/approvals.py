@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
-from flipsync.services.approvals import answer_approval
+from flipsync.services.approvals import BulkAnswer, answer_approval, answer_approvals
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
@@ -32,6 +32,10 @@ class AnswerRequest(BaseModel):
 
     approved: bool
     note: str = Field(default="", max_length=2000, examples=["fine, but not below 20 dollars"])
+
+
+class BulkAnswerRequest(AnswerRequest):
+    ids: list[UUID] = Field(min_length=1, max_length=200)
 
 
 @router.get("", summary="List approvals", responses=problems(401, 403))
@@ -63,5 +67,17 @@ async def answer(
     async def work(unit: UnitOfWork) -> reading.ApprovalView:
         await answer_approval(unit, approval_id, approved=form.approved, by=user.user_id, note=form.note)
         return await reading.get_approval(unit.session, approval_id)
+
+    return await once.run(user, work)
+
+
+@router.post("/answers", summary="Answer many alike", response_model=BulkAnswer, responses=problems(401, 403, 409))
+async def answer_many(
+    form: BulkAnswerRequest, user: Annotated[Claims, may("approvals:answer")], once: OnlyOnceDep
+) -> Response:
+    """Those that cannot be answered (any more) are named with the reason and hold up no other."""
+
+    async def work(unit: UnitOfWork) -> BulkAnswer:
+        return await answer_approvals(unit, form.ids, approved=form.approved, by=user.user_id, note=form.note)
 
     return await once.run(user, work)

@@ -12,6 +12,8 @@ from flipsync.domain.commands import AskOwner, EndorseDecision, OverruleDecision
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.services import accounts
+from flipsync.services.goals import GoalsChange, set_goals
+from flipsync.services.why import explain
 from flipsync.store.models import AgentDecision
 
 
@@ -93,3 +95,32 @@ async def test_its_review_names_accounts_that_cannot_be_written_to(shop: Shop) -
     review = await shop.decide(ExecutiveAgent(), cycle)
     assert "Broken shop" in review.rationale and "Good shop" not in review.rationale
     assert [each.id for each in review.evidence] == [paused.id]
+
+
+async def test_the_owners_goals_move_the_choice_and_what_would_change_it_is_told(shop: Shop) -> None:
+    decision_id = await escalated(shop, confidence=0.7, stake=30_000)
+    event = DecisionEscalated(decision_id=decision_id, from_agent="market", to_agent="executive", reason="stake")
+    assert isinstance((await shop.decide(ExecutiveAgent(), event)).proposals[0], EndorseDecision)
+    async with shop.unit() as unit:
+        await set_goals(unit, GoalsChange(risk="careful", questions="many"))
+    decision = await shop.decide(ExecutiveAgent(), event)
+    assert isinstance(decision.proposals[0], AskOwner)
+    assert "careful" in decision.rationale
+    chosen = next(each for each in decision.alternatives if each.chosen)
+    assert "would be “let it go ahead” if" in chosen.why
+    async with shop.unit() as unit:
+        row = await unit.session.get_one(AgentDecision, decision_id)
+        row.alternatives = [each.model_dump(mode="json") for each in decision.alternatives]
+    async with shop.store.reader(shop.tenant_id) as session:
+        told = (await explain(session, str(decision_id))).to_text(width=400)
+    assert "would be “let it go ahead” if" in told
+
+
+async def test_no_goal_moves_the_limit(shop: Shop) -> None:
+    async with shop.unit() as unit:
+        await set_goals(unit, GoalsChange(horizon="growth", risk="bold", questions="few"))
+    decision_id = await escalated(shop, confidence=1.0, stake=100_001)
+    event = DecisionEscalated(decision_id=decision_id, from_agent="market", to_agent="executive", reason="stake")
+    decision = await shop.decide(ExecutiveAgent(), event)
+    assert not any(isinstance(each, EndorseDecision) for each in decision.proposals)
+    assert "beyond_stake_limit" in decision.alternatives[-1].scores

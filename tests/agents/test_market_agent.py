@@ -9,7 +9,9 @@ from test_executive_agent import escalated
 from agents.market.market import MarketAgent
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ProductImported
+from flipsync.domain.goals import Risk
 from flipsync.services import accounts
+from flipsync.services.goals import GoalsChange, set_goals
 from flipsync.store.models import Product
 from flipsync.store.repositories import listings
 
@@ -93,3 +95,24 @@ async def test_judges_its_specialists_by_how_sure_they_are(shop: Shop, confidenc
     assert [type(each) for each in decision.proposals] == [command]
     if command is EndorseDecision:
         assert decision.stake is not None and decision.stake.amount_minor == 500, "the stake goes up with it"
+
+
+@pytest.mark.parametrize(
+    ("risk", "confidence", "command"),
+    [
+        ("balanced", 0.41, EndorseDecision),
+        ("balanced", 0.39, OverruleDecision),
+        ("careful", 0.45, OverruleDecision),
+        ("bold", 0.3, EndorseDecision),
+    ],
+)
+async def test_a_careful_owner_wants_surer_specialists(
+    shop: Shop, risk: Risk, confidence: float, command: type
+) -> None:
+    async with shop.unit() as unit:
+        await set_goals(unit, GoalsChange(risk=risk))
+    decision_id = await escalated(shop, confidence=confidence, stake=500)
+    event = DecisionEscalated(decision_id=decision_id, from_agent="pricing", to_agent="market", reason="doubt")
+    decision = await shop.decide(MarketAgent(), event)
+    assert [type(each) for each in decision.proposals] == [command]
+    assert {each.name for each in decision.alternatives} == {"let it go ahead", "stop it"}

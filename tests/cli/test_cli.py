@@ -9,6 +9,7 @@ import pytest
 from command import Flipsync, found_business
 
 from agents import ROSTER
+from flipsync.domain.ids import new_id
 
 
 @pytest.mark.slow
@@ -89,3 +90,23 @@ def test_doctor_knows_what_does_not_run(tmp_path: Path) -> None:
     told = json.loads(Flipsync(tmp_path, {})("doctor", "--json").stdout)
     states = {check["name"]: check["status"] for check in told["checks"]}
     assert states["postgres"] == "not-running" and states["python"] == "ok"
+
+
+def test_the_owner_says_what_matters_in_plain_words(flipsync: Flipsync) -> None:
+    told = flipsync("goals", "set", "--horizon", "cash now", "--risk", "careful")
+    assert told.returncode == 0 and "cash now, careful" in told.stdout
+    shown = json.loads(flipsync("goals", "show", "--json").stdout)
+    assert shown["goals"] == {"horizon": "cash now", "risk": "careful", "questions": "balanced"}
+    wrong = flipsync("goals", "set", "--risk", "reckless")
+    assert wrong.returncode == 1 and "'careful', 'balanced' or 'bold'" in wrong.stderr
+    assert "no goal is given" in flipsync("goals", "set").stderr
+
+
+def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
+    assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr
+    assert "say which questions" in flipsync("approvals", "answer", "--yes").stderr
+    assert "not the id of a question" in flipsync("approvals", "answer", "x", "--yes").stderr
+    stranger = str(new_id())
+    told = json.loads(flipsync("approvals", "answer", stranger, "--no", "--json").stdout)
+    assert told == {"answered": [], "left": [{"id": stranger, "reason": f"no approval {stranger}"}]}

@@ -70,6 +70,7 @@ class Route:
             "POST /inventory/items/{stock_item_id}/counts": {"counted": 9},
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
+            "PATCH /strategy/goals": {"risk": "careful"},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
             "POST /orders/refunds/{refund_id}/settlement": {"given": False},
@@ -80,6 +81,7 @@ class Route:
             "POST /approvals/{approval_id}/answer": {"approved": True},
             "POST /decisions/{decision_id}/undo": {"dry_run": True},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
+            "POST /approvals/answers": {"ids": [str(business.ids["approval_id"])], "approved": False},
             "POST /marketplace/accounts": {
                 "vendor": "custom",
                 "name": "another",

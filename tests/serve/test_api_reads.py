@@ -149,6 +149,11 @@ async def test_agents_and_their_graph(client: httpx2.AsyncClient, alpha: Busines
     assert "OfferChanged" in agents["pricing"]["handles"]
     graph = await client.get(f"{API}/agents/graph", headers=alpha.headers())
     assert graph.json()["mermaid"].startswith("flowchart")
+    edges = graph.json()["edges"]
+    assert {"kind": "reports_to", "source": "pricing", "target": "market"} in edges
+    assert {"kind": "wakes", "source": "OfferChanged", "target": "pricing"} in edges
+    superiors = [edge["source"] for edge in edges if edge["kind"] == "reports_to"]
+    assert sorted([*superiors, "executive"]) == graph.json()["agents"]
     missing = await client.get(f"{API}/agents/nobody", headers=alpha.headers())
     assert missing.status_code == 404
     decided = await client.get(f"{API}/agents/market/decisions", headers=alpha.headers())

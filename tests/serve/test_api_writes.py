@@ -191,6 +191,27 @@ async def test_an_approval_is_answered_once(client: httpx2.AsyncClient, store: S
         assert told.scalar_one().payload["approved"] is True
 
 
+async def test_many_are_answered_alike_and_the_rest_is_named(
+    client: httpx2.AsyncClient, store: Store, alpha: Business, beta: Business
+) -> None:
+    """Of three ids one is open, one is nobody's, one is another business's."""
+    wanted = [str(alpha.ids["approval_id"]), str(new_id()), str(beta.ids["approval_id"])]
+    shown = (await client.get(f"{API}/approvals/{wanted[0]}", headers=alpha.headers())).json()
+    assert shown["if_refused"] == "none of it is done, and the decision ends"
+    key = _key()
+    form = {"ids": wanted, "approved": False, "note": "not now"}
+    first = await client.post(f"{API}/approvals/answers", headers=alpha.headers(**key), json=form)
+    assert first.status_code == 200, first.text
+    assert first.json()["answered"] == [wanted[0]]
+    assert {each["id"] for each in first.json()["left"]} == set(wanted[1:])
+    repeated = await client.post(f"{API}/approvals/answers", headers=alpha.headers(**key), json=form)
+    assert repeated.json() == first.json()
+    again = await client.post(f"{API}/approvals/answers", headers=alpha.headers(**_key()), json=form)
+    assert again.json()["answered"] == []
+    closed = (await client.get(f"{API}/approvals/{wanted[0]}", headers=alpha.headers())).json()
+    assert (closed["state"], closed["note"], closed["if_refused"]) == ("refused", "not now", "")
+
+
 async def test_an_answer_that_comes_too_late_does_nothing(
     client: httpx2.AsyncClient, store: Store, beta: Business
 ) -> None:

@@ -38,6 +38,8 @@ ALLOWED: dict[str, set[Role]] = {
     "self:manage": {"owner", "manager", "clerk", "analyst", "read-only"},
     "users:read": {"owner", "manager"},
     "users:write": {"owner"},
+    "strategy:read": {"owner", "manager", "analyst"},
+    "strategy:write": {"owner"},
 }
 
 

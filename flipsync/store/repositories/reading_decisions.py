@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, case, exists, func, select
+from sqlalchemy import Row, Select, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.commands import EndorseDecision
 from flipsync.store.models import (
     AgentDecision,
     AgentStatus,
@@ -134,6 +136,36 @@ async def approvals(
     if approval_id is not None:
         query = query.where(Approval.id == approval_id)
     return (await session.execute(query)).all()
+
+
+async def waiting_below(
+    session: AsyncSession, decision_ids: Collection[UUID]
+) -> Sequence[tuple[UUID, str, dict[str, Any]]]:
+    """(decision asked about, command, payload) of all that waits for its answer, through the decisions it endorses."""
+    waiting = or_(Proposal.verdict.is_(None), Proposal.verdict == "ask")
+    endorses = Proposal.command == EndorseDecision.type_name()
+    asked = (
+        select(AgentDecision.id.label("question"), AgentDecision.id.label("decision_id"))
+        .where(AgentDecision.id.in_(decision_ids))
+        .cte("asked", recursive=True)
+    )
+    asked = asked.union(
+        select(asked.c.question, Proposal.subject_id).where(
+            Proposal.decision_id == asked.c.decision_id, waiting, endorses
+        )
+    )
+    found = await session.execute(
+        select(asked.c.question, Proposal.command, Proposal.payload)
+        .where(Proposal.decision_id == asked.c.decision_id, waiting, ~endorses)
+        .order_by(asked.c.question, Proposal.decision_id, Proposal.ordinal)
+    )
+    return [(question, command, payload) for question, command, payload in found]
+
+
+async def open_approvals(session: AsyncSession, *, limit: int) -> Sequence[UUID]:
+    """Questions that wait and still can be answered are among them, oldest first."""
+    query = select(Approval.id).where(Approval.state == "open").order_by(Approval.id).limit(limit)
+    return (await session.scalars(query)).all()
 
 
 async def lock_approval(session: AsyncSession, approval_id: UUID) -> Approval | None:

@@ -20,3 +20,12 @@ async def found(session: AsyncSession, tenant_id: UUID, name: str) -> None:
     """A new business with nobody in it; the session is bound to it already."""
     session.add(Tenant(id=tenant_id, name=name))
     await session.flush()
+
+
+async def get(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
+    return await session.get(Tenant, tenant_id)
+
+
+async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
+    """The tenant, held until the transaction ends: changes of its settings come one after the other."""
+    return await session.get(Tenant, tenant_id, with_for_update=True, populate_existing=True)
