@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, cast, get_type_hints
 from uuid import UUID
 
@@ -23,8 +23,7 @@ from pydantic import TypeAdapter
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
-from flipsync.services.desk import AccountDesk, DecisionDesk, ListingDesk, OrderDesk, Services, StockDesk
-from flipsync.services.quotes import PricingDesk
+from flipsync.services.desk import Services
 from flipsync.store.repositories import replay as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -35,13 +34,11 @@ MOST_BYTES = 64 * 1024
 #: what notes are unpacked to at most: they come from our own books, but a bomb there must not end the process
 _MOST_UNPACKED = 64 * 1024 * 1024
 _LEVEL = 1
+#: every desk that `Services` has, by its name there
 _DESKS: dict[str, type] = {
-    "stock": StockDesk,
-    "listings": ListingDesk,
-    "orders": OrderDesk,
-    "decisions": DecisionDesk,
-    "accounts": AccountDesk,
-    "pricing": PricingDesk,
+    name: get_type_hints(desk.func)["return"]
+    for name, desk in vars(Services).items()
+    if isinstance(desk, cached_property)
 }
 
 _PLAIN: TypeAdapter[Any] = TypeAdapter(Any)
