@@ -12,6 +12,8 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.starts_ray  # the second trains
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST_SECONDS = 120
@@ -24,7 +26,7 @@ TOLD = {
     ),
     "03_evaluate_and_ship_a_policy": (
         "{'low': final.low, 'high': final.high, 'better': verdicts[9.0][0], 'worse': verdicts[-9.0][0], "
-        "'stages': stages, 'refused': refused, 'before': before.policy.version, 'after': after.policy.version}"
+        "'stages': stages, 'refused': refused, 'before': before.policy_version, 'after': after.policy_version}"
     ),
     "04_inventory_under_uncertainty": "{**costs, 'saved': gain.low, 'cheaper': float(saving.mean())}",
     "05_read_a_price_decision": (

@@ -21,6 +21,8 @@ from flipsync.store.repositories import tenants
 from flipsync.system import open_books
 from flipsync.training.requests import request
 
+pytestmark = pytest.mark.starts_ray
+
 PROGRAM = [sys.executable, "-m", "flipsync.cli"]
 
 
