@@ -29,7 +29,7 @@ run: install
 	$(BIN)/flipsync demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: install
 	failed=0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +20,7 @@ import pytest
 from amazon_models import Models, models_at
 from argon2 import PasswordHasher
 from whole_system import WholeSystem, running
+from xdist.scheduler import LoadScopeScheduling
 
 from flipsync.embedded.postgres import EmbeddedPostgres
 from flipsync.embedded.redis import EmbeddedRedis
@@ -105,12 +108,27 @@ def passwords() -> Iterator[Passwords]:
     cheap.close()
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
+@cache
+def _starts_ray(module: str) -> bool:
+    return re.search(r"mark\.(starts_ray|whole_system)\b", (ROOT / module).read_text(encoding="utf-8")) is not None
+
+
+class ByModule(LoadScopeScheduling):
+    """A module stays in one process, and all modules that start Ray are in the same one: one Ray at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "ray" if _starts_ray(module) else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share the whole system come in their turns and last: nobody waits for it, and one of them ends it.
 
-    Where tests run in several processes, a module stays in one of them, and all that start Ray are together: one Ray at
-    a time. They take longest, so they begin.
+    Where tests run in several processes, those that start Ray begin: they take longest.
     """
 
     def turn(item: pytest.Item) -> int:
@@ -118,12 +136,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return mark.args[0] if mark else 0
 
     items.sort(key=turn)  # stable: everything else stays in its place
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        together = "ray" if item.get_closest_marker("starts_ray") or turn(item) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(together))
-    items.sort(key=lambda item: not (item.get_closest_marker("starts_ray") or turn(item)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not _starts_ray(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
