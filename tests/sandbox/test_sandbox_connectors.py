@@ -84,7 +84,7 @@ async def test_a_sale_a_shipment_and_a_refund_read_back_as_they_happened(bench: 
     assert (shipped.status, shipped.holds_stock) == ("shipped", True)
     await connector.confirm_shipment(order.external_id, "usps", "T1", "ship-1")
     books = await control.books()
-    assert books["double_side_effects"] == {"shipments": [], "listings": []}
+    assert not any(books["double_side_effects"].values())
     assert books["skus"][offer.sku]["units_held"] == 2
     await connector.end(listing.external_id, "end-1")
     ended = await connector.read_listing(listing.external_id)
