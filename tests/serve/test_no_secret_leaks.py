@@ -86,10 +86,11 @@ async def _plant(client: httpx2.AsyncClient, backend: Backend, alpha: Business) 
     planted["invitation"] = (await client.post(f"{API}/users", json=invited, headers=headers | once)).json()[
         "invitation"
     ]
-    path = f"{API}/marketplace/accounts/{alpha.ids['account_id']}/credentials"
+    account = f"{API}/marketplace/accounts/{alpha.ids['account_id']}"
     given: dict[str, Any] = {"credentials": {"token": planted["credential"]}, "keep_others": True}
-    assert (await client.put(path, json=given, headers=headers)).status_code == 200
-    await client.put(path, json={"credentials": planted["credential"]}, headers=headers)
+    based = headers | {"If-Match": (await client.get(account, headers=headers)).headers["etag"]}
+    assert (await client.put(f"{account}/credentials", json=given, headers=based)).status_code == 200
+    await client.put(f"{account}/credentials", json={"credentials": planted["credential"]}, headers=headers)
     await client.get(f"{API}/orders?q={planted['credential']}", headers=headers)
     await client.get(f"{API}/{quote(planted['credential'])}", headers=headers)
     return planted

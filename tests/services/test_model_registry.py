@@ -152,7 +152,7 @@ async def test_content_that_was_changed_is_refused_and_does_not_act(shop: Shop) 
     listing = await shop.listing(account, goods, units=5)
     async with shop.store.reader(shop.tenant_id) as session:
         quote = await Services(session, shop.tenant_id, shop.store.clock.now()).pricing.quote(listing)
-    assert quote is not None and quote.policy_id is None, "the rule as shipped decides"
+    assert quote is not None and quote.policy_version == "as shipped", "the rule in the code decides"
 
 
 async def test_a_policy_that_does_not_exist_is_said_not_to(shop: Shop) -> None:
