@@ -58,7 +58,8 @@ class Replay:
 
     @property
     def ok(self) -> bool:
-        return self.different == 0
+        """Nothing came out otherwise; and where there were decisions, some could be made again."""
+        return self.different == 0 and (self.identical > 0 or self.decisions == 0)
 
     def as_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = TypeAdapter(Any).dump_python(asdict(self), mode="json")

@@ -38,6 +38,8 @@ class Remedy:
     fees_kept: int = 0
     health: HealthCost | None = None
     command: CancelByHand | HandOverUnits | None = None
+    #: what is not in the cost because nobody knows it; "" when nothing is left out
+    left_out: str = ""
 
     @property
     def standing(self) -> int:
@@ -76,7 +78,7 @@ async def remedies(session: AsyncSession, order_id: UUID, choices: PricingChoice
     if len(missing) == 1:
         for holder in await rows.holders(session, order_id, missing[0].id, missing[0].short):
             found.append(await _cancelling(session, order_id, holder, choices, now))
-    found.sort(key=lambda remedy: remedy.cost)
+    found.sort(key=lambda remedy: (remedy.left_out != "", remedy.cost))  # what is not known in full is not the cheapest
     units = sum(item.short for item in missing)
     known = all(item.cost_minor is not None for item in missing)
     again = sum(item.short * (item.cost_minor or 0) for item in missing)
@@ -95,15 +97,18 @@ async def _cancelling(
 ) -> Remedy:
     """The cost of cancelling one of the orders that want the same units."""
     order, lines = await rows.order(session, cancelled), await rows.lines(session, cancelled)
-    kept, profit = 0, 0
+    kept, profit, left_out = 0, 0, ""
     try:
         prediction = predict(sale_of(order, lines, choices))
         refunded = predict_refund(prediction, prediction.gross)
         kept = max(0, prediction.fee_total + sum(fee.amount for fee in refunded.fees))
-        cost = sum((line.cost_minor or 0) * line.quantity for line in lines)
-        profit = max(0, prediction.gross - prediction.fee_total - cost)
-    except InvalidInput:
-        pass  # fees of that day are not known, or nothing was paid: what is known is counted
+        if any(line.cost_minor is None for line in lines):
+            left_out = "the lost profit, as the goods' cost is not known"
+        else:
+            cost = sum(line.cost_minor * line.quantity for line in lines if line.cost_minor is not None)
+            profit = max(0, prediction.gross - prediction.fee_total - cost)
+    except InvalidInput as error:
+        left_out = f"fees and lost profit ({error.message})"
     rule = RULES.get(order.vendor)
     since = now - timedelta(days=rule.days if rule else 30)
     health = cost_of_cancelling(
@@ -116,7 +121,7 @@ async def _cancelling(
     else:
         command = HandOverUnits(order_id=order_id, from_order_id=cancelled)
         name = f"give it the units of {order.number} on {order.account}, and cancel that one"
-    return Remedy(name, f"{refund}; {health.words}", profit, kept, health, command)
+    return Remedy(name, f"{refund}; {health.words}", profit, kept, health, command, left_out)
 
 
 def way_out(
@@ -134,15 +139,21 @@ def way_out(
     def money(minor: int) -> Money:
         return Money(amount_minor=minor, currency=found.currency)
 
+    sure = f"at least {money(best.cost)}, without {best.left_out}" if best.left_out else f"{money(best.cost)}"
     return Decision.propose(
         best.command,
         why=f"{short} units of order {number} do not exist. Cheapest: {best.name}, {best.why}. "
-        f"It costs {money(best.cost)}: {money(best.lost_profit)} of profit, {money(best.fees_kept)} of fees kept, "
+        f"It costs {sure}: {money(best.lost_profit)} of profit, {money(best.fees_kept)} of fees kept, "
         f"{money(best.standing)} of the account's standing",
         confidence=0.9,
         evidence=evidence,
         alternatives=tuple(
-            Alternative(name=each.name, scores=each.scores(), why=each.why, chosen=each is best)
+            Alternative(
+                name=each.name,
+                scores=each.scores(),
+                why=f"{each.why}; not counted: {each.left_out}" if each.left_out else each.why,
+                chosen=each is best,
+            )
             for each in found.remedies
         ),
     )

@@ -112,7 +112,7 @@ class _Undo:
 
     async def look(self, deed: Deed) -> tuple[Outcome, str]:
         if deed.undone:
-            return "already-undone", "it was taken back already"
+            return "already-undone", "taking it back was asked for already: `flipsync why` tells what became of it"
         if deed.decision_state in ("escalated", "awaiting"):
             return "impossible", "it has not been decided yet: refuse it where it is asked"
         if deed.verdict == "deny" or deed.effect_state in ("rejected", "superseded"):

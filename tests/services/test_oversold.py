@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from shop import Goods, Shop, open_store
+from sqlalchemy import text
 
 from agents.logistics.fulfillment import FulfillmentAgent
 from flipsync.domain.commands import CancelByHand, HandOverUnits
@@ -71,6 +72,16 @@ async def test_the_cheaper_of_two_cancellations_is_proposed(shop: Shop) -> None:
     chosen, other = decision.alternatives[:2]
     assert chosen.chosen and chosen.scores["cost_minor"] > other.scores["cost_minor"]
     assert other.scores["account_health_minor"] == -2999, "the only order of the week: all of it hangs on it"
+
+
+async def test_a_cost_that_nobody_knows_in_full_is_said_to_be_one(shop: Shop) -> None:
+    """Without the goods' cost the lost profit is not known: it is left out in words, not counted as nothing."""
+    _, places, (_, short) = await sold_twice(shop, "woocommerce", "amazon")
+    async with shop.unit() as unit:
+        await unit.session.execute(text("UPDATE order_line SET cost_minor = NULL"))
+    decision = await shop.decide(FulfillmentAgent(), received(places[1], short))
+    assert "It costs at least" in decision.rationale and "cost is not known" in decision.rationale
+    assert all("not counted: the lost profit" in each.why for each in decision.alternatives if each.scores)
 
 
 async def test_units_go_from_one_buyer_to_the_other_and_both_are_looked_at_again(shop: Shop) -> None:
