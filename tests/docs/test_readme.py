@@ -145,11 +145,22 @@ async def ask_the_owner(home: Path) -> UUID:
     return approval_id
 
 
+async def wait_until_agents_decided(home: Path) -> None:
+    """What the README asks about is there a little after the start: a decision that can be made again."""
+    look = "flipsync replay --since 1h --limit 1 --json || true"
+    for _ in range(30):
+        if json.loads((await asyncio.to_thread(run, look, home, 60)).stdout)["identical"]:
+            return
+        await asyncio.sleep(2)
+    pytest.fail("no agent decided anything that can be made again")
+
+
 @pytest.mark.slow
 @pytest.mark.whole_system(1)  # while the only business in it is the owner's
 async def test_commands_against_the_running_system(whole_system: WholeSystem) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
+    await wait_until_agents_decided(whole_system.home)
     approval_id = await ask_the_owner(whole_system.home)
     done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 200)
     assert str(approval_id) in done.stdout

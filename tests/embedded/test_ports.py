@@ -8,6 +8,12 @@ from flipsync.domain.errors import Conflict
 from flipsync.embedded.ports import Listener, check_port_free, choose_port, is_port_free, listeners, remembered_port
 
 
+def listener(address: str, port: int) -> Listener:
+    """The one there; another process may listen on the same port of another address."""
+    (found,) = [each for each in listeners() if (each.address, each.port) == (address, port)]
+    return found
+
+
 @pytest.fixture
 def taken():
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -15,21 +21,21 @@ def taken():
 
 
 def test_our_own_listener_is_found_with_its_process(taken: int):
-    (mine,) = [one for one in listeners() if one.port == taken]
-    assert (mine.address, mine.pid, mine.loopback) == ("127.0.0.1", os.getpid(), True)
+    mine = listener("127.0.0.1", taken)
+    assert (mine.pid, mine.loopback) == (os.getpid(), True)
 
 
 def test_a_listener_on_every_address_is_not_loopback():
     with socket.create_server(("0.0.0.0", 0)) as server:
-        (mine,) = [one for one in listeners() if one.port == server.getsockname()[1]]
-    assert mine.address == "0.0.0.0" and not mine.loopback
+        mine = listener("0.0.0.0", server.getsockname()[1])
+    assert not mine.loopback
 
 
 @pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="this kernel has no IPv6")
 def test_ipv6_addresses_are_read():
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        (mine,) = [one for one in listeners() if one.port == server.getsockname()[1]]
-    assert mine.address == "::1" and mine.loopback
+        mine = listener("::1", server.getsockname()[1])
+    assert mine.loopback
 
 
 @pytest.mark.parametrize(
