@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import log, sqrt
 from typing import Literal
+from uuid import UUID
 
 Kind = Literal["matcher", "undercutter", "fixed", "random", "unknown"]
 Alarm = Literal["price-war", "hijack"]
@@ -37,6 +38,8 @@ class Seen:
     price_minor: int
     in_stock: bool
     at: datetime
+    #: its row in the books, where it is in them
+    id: UUID | None = None
 
 
 @dataclass(frozen=True)
