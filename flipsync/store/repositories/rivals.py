@@ -75,3 +75,17 @@ async def forget_before(session: AsyncSession, moment: datetime) -> None:
     )
     old = delete(RivalMove).where(RivalMove.at < moment, later.exists())
     await session.execute(old.execution_options(synchronize_session=False))
+
+
+async def alarms(
+    session: AsyncSession, *, limit: int, after: UUID | None, listing_id: UUID | None, alarm: str | None
+) -> Sequence[RivalAlarm]:
+    """Newest first; `after` is the id of the last one seen."""
+    query = select(RivalAlarm).order_by(RivalAlarm.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(RivalAlarm.id < after)
+    if listing_id is not None:
+        query = query.where(RivalAlarm.listing_id == listing_id)
+    if alarm is not None:
+        query = query.where(RivalAlarm.alarm == alarm)
+    return (await session.scalars(query)).all()
