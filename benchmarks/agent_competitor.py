@@ -2,8 +2,8 @@
 
 Each seed plays six markets of two weeks, looked at every hour: a calm one, a single deep cut, a clearance of a seller
 long known, a newcomer at an ordinary price, a war, a hijack. An alarm of the kind that is labelled, after it began, is
-a hit; any other market with an alarm of that kind is a false one. The bounds of the rule
-were chosen on seeds 0 to 39; it is judged on others.
+a hit; an alarm of that kind before, or in any other market, is a false one. The bounds of the rule were chosen on seeds
+0 to 39; it is judged on others.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def play(seed: int, scene: str) -> dict[str, Any]:
             ours.append(Ours(price, at))
         lows.append(min({each.seller: each.price_minor for each in seen}.values()))
         if hour > 72:
-            called["ours"] |= {each.alarm for each in alarms(seen, ours, at, _COST)}
+            early = "early " if hour < _BEGINS else ""  # nothing labelled has begun
+            called["ours"] |= {early + each.alarm for each in alarms(seen, ours, at, _COST)}
             low = lows[-1]
-            called["baseline"] |= {"price-war"} if low <= lows[-49] * _BASE_WAR else set()
-            called["baseline"] |= {"hijack"} if low < price * _BASE_HIJACK else set()
+            called["baseline"] |= {early + "price-war"} if low <= lows[-49] * _BASE_WAR else set()
+            called["baseline"] |= {early + "hijack"} if low < price * _BASE_HIJACK else set()
     names = {"follow": "matcher", "undercut": "undercutter", "steady": "random"}
     kinds = Counter(
         (names[strategy], reaction(seller, [e for e in seen if e.at < _START + timedelta(hours=_BEGINS)], ours).kind)
@@ -90,6 +91,7 @@ def run(report: Report, *, quick: bool) -> None:
     for scene, kind in _KINDS.items():
         for rule in ("ours", "baseline"):
             raised = [each["scene"] == scene for each in played if kind in each["called"][rule]]
+            raised += [False for each in played if f"early {kind}" in each["called"][rule]]
             recall = wilson(sum(raised), seeds)
             precision = wilson(sum(raised), len(raised)) if raised else None
             result[f"{kind} {rule}"] = {"recall": recall, "precision": precision}
