@@ -97,4 +97,10 @@ def replay(quick: Quick = False, as_json: Json = False) -> None:
     run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json)
 
 
+@bench_app.command()
+def agents(quick: Quick = False, as_json: Json = False) -> None:
+    """Agents' methods against stated baselines on simulated markets, with intervals."""
+    run_benchmark("agents", *["--quick"] * quick, *["--json"] * as_json)
+
+
 learning_bench.add_to(bench_app)

@@ -190,3 +190,11 @@ def test_decisions_are_replayed_after_the_world_has_changed() -> None:
     assert result["identical"]["hits"] == result["replayed"] and result["replayed_per_second"] > 0
     assert 0 < result["bytes"]["p50"] <= result["bytes"]["most"] < 8_000
     assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
+
+
+def test_alarms_about_rivals_beat_a_fixed_threshold() -> None:
+    result = run("agents")["competitor"]
+    for kind in ("price-war", "hijack"):
+        ours, baseline = result[f"{kind} ours"], result[f"{kind} baseline"]
+        assert ours["recall"]["share"] >= baseline["recall"]["share"]
+        assert ours["precision"]["share"] > baseline["precision"]["share"]

@@ -176,6 +176,23 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
     unit.session.add_all(
         [
             m.Allocation(tenant_id=tenant_id, stock_item_id=stock_item_id, listing_id=listing.id, entitled=5, target=5),
+            m.RivalMove(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                seller=f"{marker} rival",
+                price_minor=2899,
+                currency="USD",
+                in_stock=True,
+                at=unit.now,
+            ),
+            m.RivalAlarm(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                alarm="hijack",
+                why=f"{marker} alarm",
+                evidence=[],
+                raised_at=unit.now,
+            ),
             m.RivalOfferSeen(
                 tenant_id=tenant_id,
                 listing_id=listing.id,

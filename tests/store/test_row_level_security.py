@@ -178,6 +178,12 @@ async def furnish(shop: Shop) -> None:
                     demand_shapes=[0.5],
                     demand_seconds=[9.0],
                 ),
+                m.RivalMove(
+                    **tenant, listing_id=listing, seller=marker, price_minor=1, currency="USD", in_stock=True, at=now
+                ),
+                m.RivalAlarm(
+                    **tenant, listing_id=listing, alarm="hijack", why=marker, evidence=[marker], raised_at=now
+                ),
                 m.RivalOfferSeen(
                     **tenant,
                     listing_id=listing,

@@ -29,6 +29,7 @@ from flipsync.store.models.journal import (
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
+from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
@@ -67,6 +68,8 @@ __all__ = [
     "RefreshToken",
     "Refund",
     "RefundRequest",
+    "RivalAlarm",
+    "RivalMove",
     "RivalOfferSeen",
     "SecondFactor",
     "Shipment",
