@@ -188,3 +188,12 @@ def test_decisions_are_replayed_after_the_world_has_changed() -> None:
     assert result["identical"]["hits"] == result["replayed"] and result["replayed_per_second"] > 0
     assert 0 < result["bytes"]["p50"] <= result["bytes"]["most"] < 8_000
     assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
+
+
+@pytest.mark.slow
+def test_the_served_forecast_is_measured_against_its_baselines() -> None:
+    result = run("served_forecast")
+    assert result["seeds"] == 3
+    for name in ("on zero", "on seasonal naive", "on IMAPA", "by censoring"):
+        assert result[name]["low"] <= result[name]["mean"] <= result[name]["high"]
+    assert 0 < result["coverage"]["mean"] < 1

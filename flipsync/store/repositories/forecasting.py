@@ -19,7 +19,7 @@ _OFFERED = text(
       FROM listing l JOIN variant v ON v.id = l.variant_id
       JOIN marketplace_account m ON m.id = l.account_id
       JOIN stock_item s ON s.variant_id = v.id AND s.pool = 'own'
-     WHERE l.tenant_id = current_tenant() AND (CAST(:sku AS text) IS NULL OR v.sku = :sku)
+     WHERE l.tenant_id = current_tenant()
      GROUP BY s.id, v.sku, m.id, m.name ORDER BY v.sku, m.name, m.id LIMIT :most
     """
 )
@@ -63,9 +63,9 @@ class Offered:
     active: bool
 
 
-async def offered(session: AsyncSession, sku: str | None = None) -> list[Offered]:
-    """All goods on all channels, or those of one SKU."""
-    return [Offered(*row) for row in await session.execute(_OFFERED, {"sku": sku, "most": _MOST_LISTINGS})]
+async def offered(session: AsyncSession) -> list[Offered]:
+    """All goods on all channels; of more than `_MOST_LISTINGS`, the first by SKU."""
+    return [Offered(*row) for row in await session.execute(_OFFERED, {"most": _MOST_LISTINGS})]
 
 
 async def sold(session: AsyncSession, since: datetime, until: datetime) -> Sequence[tuple[UUID, UUID, datetime, int]]:
