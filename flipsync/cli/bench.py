@@ -103,4 +103,10 @@ def agents(quick: Quick = False, as_json: Json = False) -> None:
     run_benchmark("agents", *["--quick"] * quick, *["--json"] * as_json)
 
 
+@bench_app.command("served-forecast")
+def served_forecast(quick: Quick = False, as_json: Json = False) -> None:
+    """The forecast in service on markets with empty shelves: against its baselines, and against counting zeros."""
+    run_benchmark("served_forecast", *["--quick"] * quick, *["--json"] * as_json)
+
+
 learning_bench.add_to(bench_app)

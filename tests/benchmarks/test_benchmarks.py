@@ -198,3 +198,12 @@ def test_alarms_about_rivals_beat_a_fixed_threshold() -> None:
         ours, baseline = result[f"{kind} ours"], result[f"{kind} baseline"]
         assert ours["recall"]["share"] >= baseline["recall"]["share"]
         assert ours["precision"]["share"] > baseline["precision"]["share"]
+
+
+@pytest.mark.slow
+def test_the_served_forecast_is_measured_against_its_baselines() -> None:
+    result = run("served_forecast")
+    assert result["seeds"] == 3
+    for name in ("on zero", "on seasonal naive", "on IMAPA", "by censoring"):
+        assert result[name]["low"] <= result[name]["mean"] <= result[name]["high"]
+    assert 0 < result["coverage"]["mean"] < 1

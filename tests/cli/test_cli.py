@@ -102,6 +102,13 @@ def test_the_owner_says_what_matters_in_plain_words(flipsync: Flipsync) -> None:
     assert "no goal is given" in flipsync("goals", "set").stderr
 
 
+def test_a_forecast_says_what_it_rests_on(flipsync: Flipsync) -> None:
+    told = json.loads(flipsync("forecast", "--json").stdout)
+    assert {"method", "why", "coverage", "items"} <= told.keys()
+    stranger = flipsync("forecast", "NO-SUCH-SKU")
+    assert stranger.returncode == 1 and "not for sale" in stranger.stderr
+
+
 def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
     assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr
