@@ -71,7 +71,7 @@ def play(seed: int, scene: str) -> dict[str, Any]:
         lows.append(min({each.seller: each.price_minor for each in seen}.values()))
         if hour > 72:
             early = "early " if hour < _BEGINS else ""  # nothing labelled has begun
-            called["ours"] |= {early + each.alarm for each in alarms(seen, ours, at, _COST)}
+            called["ours"] |= {early + each.alarm for each in alarms(seen, ours, at, _COST, "USD")}
             low = lows[-1]
             called["baseline"] |= {early + "price-war"} if low <= lows[-49] * _BASE_WAR else set()
             called["baseline"] |= {early + "hijack"} if low < price * _BASE_HIJACK else set()

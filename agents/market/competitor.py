@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from flipsync.domain.commands import RaiseRivalAlarm
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import OfferChanged
+from flipsync.domain.events import RivalsMoved
+from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.competitors import Reaction
 
 _SHOWN = 5
 
 
-class CompetitorAgent(Agent[OfferChanged]):
+class CompetitorAgent(Agent[RivalsMoved]):
     """Reads how rivals answer our prices, and raises alarms of price wars and hijacked listings."""
 
     spec = AgentSpec(
         name="competitor", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.5), pace=1.0
     )
 
-    async def decide(self, event: OfferChanged, ctx: Context) -> Decision[RaiseRivalAlarm]:
-        if event.cause != "rivals":
-            return Decision.hold(f"no rival moved ({event.cause})")
+    async def decide(self, event: RivalsMoved, ctx: Context) -> Decision[RaiseRivalAlarm]:
         rivalry = await ctx.services.competitors.rivalry(event.listing_id)
         if rivalry is None:
             return Decision.hold("the listing is not on sale")
@@ -41,7 +40,11 @@ class CompetitorAgent(Agent[OfferChanged]):
             for each in rivalry.raised
         ]
         rows = [
-            Evidence(kind="rival_move", id=row.id, note=f"{row.seller}: {row.price_minor}"[:200])
+            Evidence(
+                kind="rival_move",
+                id=row.id,
+                note=f"{row.seller}: {Money(amount_minor=row.price_minor, currency=rivalry.currency)}"[:200],
+            )
             for each in rivalry.raised
             for row in each.evidence
             if row.id is not None

@@ -23,6 +23,7 @@ _MOST_RIVALS = 20
 class Rivalry:
     """The rivals of one listing now. `raised` leaves out what was raised within QUIET."""
 
+    currency: str
     reactions: tuple[Reaction, ...]
     raised: tuple[Raised, ...]
     known: frozenset[str]
@@ -51,8 +52,9 @@ class CompetitorDesk:
             ours.append(Ours(found.price_minor, self._now))
         cost = found.cost_minor if found.cost_currency == found.currency else None
         known = await rows.alarms_since(self._session, listing_id, self._now - QUIET)
-        raised = alarms(seen, ours, self._now, cost)
+        raised = alarms(seen, ours, self._now, cost, found.currency)
         return Rivalry(
+            currency=found.currency,
             reactions=tuple(reaction(seller, seen, ours) for seller in rival_set(seen)[:_MOST_RIVALS]),
             raised=tuple(each for each in raised if each.alarm not in known),
             known=frozenset(known),

@@ -14,6 +14,8 @@ from math import log, sqrt
 from typing import Literal
 from uuid import UUID
 
+from flipsync.domain.money import Money
+
 Kind = Literal["matcher", "undercutter", "fixed", "random", "unknown"]
 Alarm = Literal["price-war", "hijack"]
 
@@ -105,12 +107,14 @@ def reaction(seller: str, seen: Sequence[Seen], ours: Sequence[Ours]) -> Reactio
     return best[1] if best is not None else Reaction(seller, "unknown", len(mine))
 
 
-def alarms(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime, cost_minor: int | None) -> list[Raised]:
+def alarms(
+    seen: Sequence[Seen], ours: Sequence[Ours], now: datetime, cost_minor: int | None, currency: str
+) -> list[Raised]:
     """What an owner should know of at once. `seen` and `ours` are what is known up to `now`, in any order."""
     known = sorted((each for each in seen if each.at <= now), key=lambda each: each.at)
     own = sorted((each for each in ours if each.at <= now), key=lambda each: each.at)
     found = [war for war in (_war(known, own, now),) if war is not None]
-    hijack = _hijack(known, own, now, cost_minor)
+    hijack = _hijack(known, own, now, cost_minor, currency)
     return [*found, hijack] if hijack is not None else found
 
 
@@ -147,7 +151,9 @@ def _war(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime) -> Raised | 
     return None
 
 
-def _hijack(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime, cost_minor: int | None) -> Raised | None:
+def _hijack(
+    seen: Sequence[Seen], ours: Sequence[Ours], now: datetime, cost_minor: int | None, currency: str
+) -> Raised | None:
     """Somebody nobody knew, far below what the goods cost: such an offer is seldom of the same goods."""
     if not seen or not ours or now - min(seen[0].at, ours[0].at) < _WATCHED:
         return None  # at first everybody is new
@@ -158,8 +164,9 @@ def _hijack(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime, cost_mino
     for seller, offer in sorted(latest.items()):
         if offer.in_stock and now - first[seller] <= _NEW and offer.price_minor < limit:
             why = (
-                f"{seller}, not seen before {first[seller]:%Y-%m-%d %H:%M}, asks {offer.price_minor} minor units: "
-                f"below {limit:.0f}"
+                f"{seller}, not seen before {first[seller]:%Y-%m-%d %H:%M}, asks "
+                f"{Money(amount_minor=offer.price_minor, currency=currency)}: "
+                f"below {Money(amount_minor=int(limit), currency=currency)}"
             )
             return Raised("hijack", why, (offer,))
     return None

@@ -10,7 +10,7 @@ from shop import Shop
 
 from agents.market.competitor import CompetitorAgent
 from flipsync.domain.commands import RaiseRivalAlarm
-from flipsync.domain.events import OfferChanged
+from flipsync.domain.events import RivalsMoved
 from flipsync.services import competitor_desk
 from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import listings as listing_rows
@@ -34,8 +34,8 @@ async def saw(shop: Shop, listing: UUID, hours_ago: float, **offers: int) -> set
         return await listing_rows.record_rivals(unit, rows, [listing], at)
 
 
-def woken(account: AccountRef, listing: UUID) -> OfferChanged:
-    return OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals")
+def woken(account: AccountRef, listing: UUID) -> RivalsMoved:
+    return RivalsMoved(listing_id=listing, account_id=account.id, vendor="custom")
 
 
 async def on_sale(shop: Shop) -> tuple[AccountRef, UUID]:

@@ -66,12 +66,12 @@ def spiral(*, answered: bool) -> tuple[list[Seen], list[Ours]]:
 
 def test_a_war_needs_two() -> None:
     seen, ours = spiral(answered=True)
-    (war,) = alarms(seen, ours, hour(140), 3000)
+    (war,) = alarms(seen, ours, hour(140), 3000, "USD")
     assert war.alarm == "price-war"
     assert set(war.evidence) <= set(seen) and len(war.evidence) >= 3
-    assert alarms(*spiral(answered=False), hour(140), 3000) == []
-    assert alarms(seen, ours, hour(110), 3000) == [], "not before it is one"
-    assert alarms(seen, ours, hour(240), 3000) == [], "nor long after"
+    assert alarms(*spiral(answered=False), hour(140), 3000, "USD") == []
+    assert alarms(seen, ours, hour(110), 3000, "USD") == [], "not before it is one"
+    assert alarms(seen, ours, hour(240), 3000, "USD") == [], "nor long after"
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_a_war_needs_two() -> None:
 )
 def test_a_hijack_is_a_new_seller_far_below_cost(seller: str, price: int, at: int, raised: bool) -> None:
     offer = Seen(seller, price, True, hour(at))
-    found = alarms([*moved("them", {0: 4000}), offer], [Ours(4000, START)], hour(at + 1), 3000)
+    found = alarms([*moved("them", {0: 4000}), offer], [Ours(4000, START)], hour(at + 1), 3000, "USD")
     assert [each.evidence for each in found] == ([(offer,)] if raised else [])
