@@ -29,6 +29,7 @@ from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
+from flipsync.cli.set_aside import release, set_aside
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -47,6 +48,8 @@ journal.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.command()(forecast)
+agents_app.command("set-aside")(set_aside)
+agents_app.command()(release)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")

@@ -9,6 +9,7 @@ Permission = Literal[
     "accounts:read",
     "accounts:write",
     "agents:read",
+    "agents:write",
     "approvals:answer",
     "approvals:read",
     "audit:read",

@@ -30,6 +30,8 @@ from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services.desk import Services
+from flipsync.services.reading_page import PageRequest
+from flipsync.services.set_aside import SetAsideFilter, list_set_aside, release
 from flipsync.store.models import StockItem
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Store, Subscription
@@ -257,6 +259,31 @@ async def test_one_decision_that_cannot_be_written_does_not_take_the_batch_with_
     await agent.step()
     assert await states(shop) == ["done", "done", "pending", "done"]
     assert len(await shop.rows("SELECT 1 FROM agent_decision")) == 3
+
+
+async def test_released_work_is_decided_on(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+
+    async def fail(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        raise RuntimeError("never")
+
+    Worker.behaviour = staticmethod(fail)
+    agent = runner(shop)
+    await agent.begin()
+    tries = "UPDATE agent_task SET attempts = 4, not_before = now() WHERE tenant_id = :tenant"
+    async with shop.unit() as unit:
+        await unit.session.execute(text(tries), {"tenant": shop.tenant_id})
+    await agent.step()
+    assert await states(shop) == ["failed"]
+    async with shop.store.reader(shop.tenant_id) as session:
+        (row,) = (await list_set_aside(session, PageRequest(), SetAsideFilter())).items
+    assert (row.agent, row.event, row.attempts) == ("test_worker", "OfferChanged", 5) and "never" in row.error
+    Worker.behaviour = staticmethod(hold)
+    async with shop.unit() as unit:
+        assert (await release(unit, row.id)).agent == "test_worker"
+    assert unit.wake == {"test_worker"}
+    assert await agent.step() == 1
+    assert await states(shop) == ["done"]
 
 
 class Bell:

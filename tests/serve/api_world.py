@@ -339,6 +339,19 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
         if state == "applied":
             await _carry_out(unit, business, proposal.id)
             business.ids["decision_id"] = decision.id
+    spoiled = m.AgentTask(
+        tenant_id=tenant_id,
+        agent="test_poisoned",
+        event_id=event_id,
+        priority=50,
+        state="failed",
+        attempts=5,
+        error=f"{marker} cannot be read",
+        finished_at=unit.now,
+    )
+    unit.session.add(spoiled)
+    await unit.session.flush()
+    business.ids["task_id"] = spoiled.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
     business.ids["edit_id"] = await edit_on_channel(unit, business)
     await _learn(unit, business)

@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[Role]] = {
     "accounts:read": {"owner", "manager", "analyst"},
     "accounts:write": {"owner"},
     "agents:read": {"owner", "manager", "analyst"},
+    "agents:write": {"owner", "manager"},
     "approvals:answer": {"owner", "manager"},
     "approvals:read": {"owner", "manager", "analyst"},
     "audit:read": {"owner"},

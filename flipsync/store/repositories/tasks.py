@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import Row, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models import AgentStatus, AgentTask
+from flipsync.store.models import AgentStatus, AgentTask, EventRecord
 
 MAX_ATTEMPTS = 5
 #: before every tenant in the ring of turns
@@ -154,6 +154,36 @@ async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: 
         .execution_options(synchronize_session=False)
     )
     return failed
+
+
+async def set_aside(
+    session: AsyncSession, *, limit: int, after: UUID | None = None, agent: str | None = None
+) -> Sequence[Row[AgentTask, EventRecord]]:
+    """The tenant's tasks that failed every time, each with its fact; newest first."""
+    query = (
+        select(AgentTask, EventRecord)
+        .join(EventRecord, EventRecord.id == AgentTask.event_id)
+        .where(AgentTask.state == "failed")
+        .order_by(AgentTask.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(AgentTask.id < after)
+    if agent is not None:
+        query = query.where(AgentTask.agent == agent)
+    return (await session.execute(query)).all()
+
+
+async def release(session: AsyncSession, task_id: UUID) -> str | None:
+    """Let a task that was set aside be tried again; its agent, or None when no such task is set aside."""
+    agent: str | None = await session.scalar(
+        update(AgentTask)
+        .where(AgentTask.id == task_id, AgentTask.state == "failed")
+        .values(state="pending", attempts=0, not_before=func.now(), finished_at=None)
+        .returning(AgentTask.agent)
+        .execution_options(synchronize_session=False)
+    )
+    return agent
 
 
 async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:
