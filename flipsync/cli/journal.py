@@ -71,7 +71,14 @@ def _tell(found: Any) -> None:
         out.print(f"  … and {len(found.differences) - _SHOWN} more; --json lists all")
 
 
-_COLOURS = {"undone": "green", "undoable": "green", "moved-on": "yellow", "impossible": "yellow"}
+_COLOURS = {
+    "undone": "green",
+    "asked": "green",
+    "undoable": "green",
+    "refused": "red",
+    "moved-on": "yellow",
+    "impossible": "yellow",
+}
 
 
 def undo(
