@@ -279,13 +279,17 @@ class PriceUnwanted(ListingEvent):
 
 
 class DeedUndone(Event):
-    """A person took back what was decided; `how` says what follows. For internal commands there is no effect."""
+    """A person took back what was decided; `how` says what follows. For internal commands there is no effect.
+
+    `wish` is the fact by which it was asked for, where an agent and the gate have yet to say whether it can be.
+    """
 
     decision_id: UUID
     effect_id: UUID | None
     command: str
     how: str
     by: UUID | None
+    wish: UUID | None = None
 
     def subject(self) -> tuple[str, UUID]:
         return ("decision", self.decision_id)

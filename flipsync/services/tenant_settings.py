@@ -75,6 +75,14 @@ class OrderChoices(BaseModel):
     )
 
 
+class JournalChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads_kept_days: int = Field(
+        default=90, ge=1, le=3_650, description="how long what a decision read is kept, to make it again from"
+    )
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,6 +91,7 @@ class TenantSettings(BaseModel):
     listings: ListingChoices = ListingChoices()
     orders: OrderChoices = OrderChoices()
     goals: Goals = Goals()
+    journal: JournalChoices = JournalChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")
