@@ -28,6 +28,7 @@ from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
+from flipsync.cli.privacy import privacy_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -48,6 +49,7 @@ app.command()(train)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")
+app.add_typer(privacy_app, name="privacy")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"
