@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
-from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk
+from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk, retention
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
@@ -63,7 +63,16 @@ class Scheduler:
         for tenant_id in tenant_ids:
             await self._tell(tenant_id, due)
         self._last.update(due)
+        for tenant_id in tenant_ids if "hourly" in due else ():
+            await self._drop_old(tenant_id)
         return len(tenant_ids)
+
+    async def _drop_old(self, tenant_id: UUID) -> None:
+        """What could not be dropped now is in the next hour; one business's trouble is not another's."""
+        try:
+            await retention.run(self.store, tenant_id)
+        except DBAPIError as error:
+            log.error("retention failed", tenant_id=str(tenant_id), error=str(error.orig).splitlines()[0])
 
     async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
         async with self.store.unit(tenant_id) as unit:

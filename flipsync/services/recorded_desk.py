@@ -153,7 +153,7 @@ class RecordedDesk(_Desk):
 
     def __init__(self, tenant_id: UUID, packed: bytes) -> None:
         """Raises FlipSyncError for notes that cannot be read."""
-        notes = _unpacked(packed)
+        notes = unpacked(packed)
         super().__init__(tenant_id, datetime.fromisoformat(notes["now"]))
         self._answers: defaultdict[tuple[str, bytes], deque[Any]] = defaultdict(deque)
         for name, key, found in notes["reads"]:
@@ -184,7 +184,8 @@ def _key(arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
     return _PLAIN.dump_json([arguments, named] if named else [arguments])
 
 
-def _unpacked(packed: bytes) -> dict[str, Any]:
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Raises FlipSyncError for notes that cannot be read."""
     unpack = zlib.decompressobj()
     try:
         plain = unpack.decompress(packed, _MOST_UNPACKED)

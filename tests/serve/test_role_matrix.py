@@ -36,6 +36,8 @@ ALLOWED: dict[str, set[Role]] = {
     "orders:ship": {"owner", "manager", "clerk"},
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
+    "privacy:erase": {"owner"},
+    "privacy:read": {"owner", "manager"},
     "self:manage": {"owner", "manager", "clerk", "analyst", "read-only"},
     "users:read": {"owner", "manager"},
     "users:write": {"owner"},
