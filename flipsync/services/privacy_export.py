@@ -59,8 +59,8 @@ async def buyer(session: AsyncSession, box: SecretBox, tenant_id: UUID, whom: Bu
         mentions["decision_notes"] = noted
     files = []
     for label_id in await rows.labels_with_files(session, order_ids):
-        media_type, drawn = await labels.document(session, box, tenant_id, label_id)
-        files.append(LabelFile(label_id=label_id, media_type=media_type, content=b64encode(drawn).decode()))
+        media_type, document = await labels.document(session, box, tenant_id, label_id)
+        files.append(LabelFile(label_id=label_id, media_type=media_type, content=b64encode(document).decode()))
     return BuyerExport(made_at=utc_now(), orders=order_ids, records=records, mentions=dict(mentions), labels=files)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -10,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from shop import Shop, open_store
 from sqlalchemy import create_engine, text
@@ -24,6 +28,7 @@ from flipsync.runtime.mailbox import RedisWaker
 from flipsync.services import erasure, orders, privacy_export, recorded_desk, retention
 from flipsync.services.erasure import Buyer
 from flipsync.services.orders import AccountRef
+from flipsync.services.tenant_settings import PrivacyChoices
 from flipsync.store import models as m
 from flipsync.store.database import driver_url
 from flipsync.store.unit_of_work import Store
@@ -409,10 +414,6 @@ async def test_retention_is_bounded_counts_by_vendor_and_leaves_no_order_twice(
 
 
 async def test_no_setting_keeps_amazons_buyers_longer_than_amazon_allows(shop: Shop) -> None:
-    from pydantic import ValidationError
-
-    from flipsync.services.tenant_settings import PrivacyChoices
-
     with pytest.raises(ValidationError):
         PrivacyChoices(amazon_days=30)
 
@@ -442,6 +443,45 @@ async def test_a_batch_that_is_cut_off_is_done_by_the_next_run(
     assert holding(database_urls["owner"], shop) == set()
     lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased'")
     assert sum(line.details["orders"] for line in lines) == 3
+
+
+_RUN = """
+import asyncio, sys
+from uuid import UUID
+from flipsync.services import retention
+from flipsync.store.database import Database
+from flipsync.store.unit_of_work import Store
+retention.BATCH, retention.BATCHES = 1, 1000
+asyncio.run(retention.run(Store(Database(sys.argv[1]), {}), UUID(sys.argv[2])))
+"""
+
+
+async def test_a_run_that_is_killed_leaves_nothing_half_done(
+    shop: Shop, worker: Store, database_urls: dict[str, str]
+) -> None:
+    account, count = await shop.account("amazon"), 150
+    over = utc_now() - timedelta(days=40)
+    async with shop.unit() as unit:
+        for number in range(count):
+            order = told(shop, "x", f"kill {number}", status="shipped", modified_at=over)
+            await orders.ingest_order(unit, account, order)
+
+    async def left() -> int:
+        query = "SELECT id FROM customer_order WHERE tenant_id = :tenant AND erased_at IS NULL"
+        return len(await shop.rows(query))
+
+    words = [sys.executable, "-c", _RUN, database_urls["worker"], str(shop.tenant_id)]
+    process = subprocess.Popen(words)
+    while process.poll() is None and await left() > count - 5:
+        await asyncio.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert 0 < await left() < count, "it was killed in the middle"
+    while (await retention.run(worker, shop.tenant_id)).more or await left():
+        pass
+    assert holding(database_urls["owner"], shop) == set()
+    lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased'")
+    assert sum(line.details["orders"] for line in lines) == count, "each is told of once"
 
 
 async def test_what_has_had_its_time_is_pruned_and_what_has_not_stays(shop: Shop, worker: Store) -> None:
