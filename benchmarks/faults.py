@@ -23,6 +23,7 @@ import traceback
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -33,7 +34,6 @@ from flipsync.sandbox.named_faults import FAULTS, NamedFault
 from flipsync.sandbox.records import CHANNELS, Channel
 
 WITHIN = 60.0
-_KEPT = OUT / "faults-done.jsonl"
 _WARM_UP = 44.0
 #: simulated seconds after which a fault that has struck nothing is given up
 _PATIENCE = 240.0
@@ -143,7 +143,13 @@ def _work_here(name: str, channel: Channel, days: float, seed: int) -> dict[str,
 
 
 def run(
-    pairs: list[tuple[NamedFault, Channel]], seeds: int, calm_days: float, processes: int, *, resume: bool = False
+    pairs: list[tuple[NamedFault, Channel]],
+    seeds: int,
+    calm_days: float,
+    processes: int,
+    done_file: Path,
+    *,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Every case has a sandbox and a clock of its own, so they may run beside each other; the longest begin first.
 
@@ -155,12 +161,12 @@ def run(
     share = calm_days / len(CHANNELS)
     work = [("", channel, share, seeds) for channel in reversed(CHANNELS) if calm_days]
     work += [(fault.name, channel, 0.0, seed) for fault, channel in pairs for seed in range(1, seeds + 1)]
-    OUT.mkdir(exist_ok=True)
-    lines = _KEPT.read_text(encoding="utf-8").splitlines() if resume and _KEPT.exists() else []
+    done_file.parent.mkdir(exist_ok=True)
+    lines = done_file.read_text(encoding="utf-8").splitlines() if resume and done_file.exists() else []
     kept = {tuple(one): told for one, told in map(json.loads, lines)}
     with (
         ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool,
-        _KEPT.open("a" if resume else "w", encoding="utf-8") as file,
+        done_file.open("a" if resume else "w", encoding="utf-8") as file,
     ):
         asked = {pool.submit(_work_here, *one): one for one in work if one not in kept}
         for done in as_completed(asked):
@@ -241,7 +247,8 @@ def main(arguments: list[str] | None = None) -> int:
     report = Report("faults")
     with saying(f"{len(pairs)} faults on their channels, {seeds} times each"):
         processes = given.processes or 2 * len(os.sched_getaffinity(0))
-        report.result = run(pairs, seeds, calm, min(processes, len(pairs) * seeds), resume=given.resume)
+        done_file = OUT / f"faults-{'quick-' * given.quick}done.jsonl"
+        report.result = run(pairs, seeds, calm, min(processes, len(pairs) * seeds), done_file, resume=given.resume)
     result = report.result
     for row in result["table"]:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f} s"

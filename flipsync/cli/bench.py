@@ -50,10 +50,12 @@ def faults(
     only: Annotated[list[str] | None, typer.Option(help="FAULT or FAULT@CHANNEL; repeat it")] = None,
     seeds: Annotated[int, typer.Option(help="runs of each fault on each channel (0: the usual)")] = 0,
     calm_days: Annotated[float | None, typer.Option(help="simulated days without faults (default: the usual)")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with the last run, which was broken off")] = False,
 ) -> None:
     """Named faults injected into channels: how soon they are found, whether they are named right, false alarms."""
     chosen = [option for name in only or () for option in ("--only", name)]
     chosen += [] if calm_days is None else ["--calm-days", str(calm_days)]
+    chosen += ["--resume"] * resume
     run_benchmark("faults", *["--quick"] * quick, *["--json"] * as_json, *chosen, "--seeds", str(seeds))
 
 
