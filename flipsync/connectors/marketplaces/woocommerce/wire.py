@@ -65,7 +65,8 @@ def _stock_flag(value: Any) -> Any:
 Gmt = Annotated[datetime | None, BeforeValidator(_utc)]
 Text = Annotated[str, BeforeValidator(_text)]
 #: letters as they are: SKUs, keys, statuses, decimals
-DecimalText = Plain = Annotated[str, BeforeValidator(_plain)]
+Plain = Annotated[str, BeforeValidator(_plain)]
+DecimalText = Annotated[str, BeforeValidator(_plain)]
 Id = Annotated[int, BeforeValidator(lambda value: value or 0)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 #: "parent": of a variation that has no stock of its own
