@@ -246,3 +246,20 @@ async def test_what_may_have_happened_is_not_sent_another_way() -> None:
     assert len(host.seen) == 1
     with pytest.raises(Retryable):
         await host.connector().read_listing("7")
+
+
+async def test_a_way_that_leads_nowhere_is_not_kept() -> None:
+    """Answers that cannot be used for a while are no reason to go on asking where nothing answers."""
+    broken = True
+
+    def rule(request: httpx2.Request) -> httpx2.Response | None:
+        if "index.php" in request.url.path:
+            return NO_ROUTE
+        return httpx2.Response(200, json={"idV2": 7}) if broken else None
+
+    host = Host(rule, "https", "https")
+    connector = host.connector()
+    with pytest.raises(Retryable, match="cannot be used"):
+        await connector.read_listing("7")
+    broken = False
+    assert await connector.read_listing("7") is not None

@@ -35,6 +35,7 @@ from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, R
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 _API = "/wp-json/wc/v3"
+_NO_ROUTE = "rest_no_route"
 #: in the warnings before an answer
 _MOST_BRACKETS = 40
 
@@ -85,14 +86,14 @@ class ShopApi:
             try:
                 answer = await self._send(way, method, path, decode, params, body)
             except ChannelError as error:
-                if isinstance(error, Rejected) and error.missing and error.vendor_code in ("", "rest_no_route"):
+                if isinstance(error, Rejected) and error.missing and error.vendor_code in ("", _NO_ROUTE):
                     # not a thing is missing, but WooCommerce
                     error.missing = False
                     error.hint = "no WooCommerce answers here: check base_url, and that the plug-in is active"
                 first = first or error
                 other = next((each for each in _ways_round(way, method, path, error) if each not in tried), None)
                 if other is None:
-                    if error.vendor_code and error.vendor_status != 401:
+                    if error.vendor_code not in ("", _NO_ROUTE) and error.vendor_status != 401:
                         self._way = way  # the shop itself spoke
                         raise
                     raise first from (None if first is error else error)
