@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.woocommerce import oauth
+from flipsync.connectors.marketplaces.woocommerce.api import _json
 from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import usd
@@ -263,3 +264,14 @@ async def test_a_way_that_leads_nowhere_is_not_kept() -> None:
         await connector.read_listing("7")
     broken = False
     assert await connector.read_listing("7") is not None
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\n<br />\n<b>Warning</b>: [x] {y} on line <b>3</b><br />\n", b"Notice: a {thing\n"]
+)
+def test_a_part_of_an_answer_that_was_cut_off_is_no_answer(before: bytes) -> None:
+    whole = b'{"id":7,"name":"Cup","images":[{"id":5,"src":"x"}]}'
+    assert _json(before + whole)["id"] == 7
+    for end in range(1, len(whole)):
+        with pytest.raises(ValueError, match=r"line \d"):
+            _json(before + whole[:end])

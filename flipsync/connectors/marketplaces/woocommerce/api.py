@@ -243,12 +243,13 @@ def _json(content: bytes) -> Any:
         return json.loads(content) if content else None
     except ValueError:
         text = content.decode("utf-8", "replace")
-        for begin in islice(re.finditer(r"[\[{]", text), _MOST_BRACKETS):
+        # a warning ends with its line or its tag: what begins elsewhere is a part of an answer that was cut off
+        for begin in islice(re.finditer(r"(?<=[\n>])[\[{]", text), _MOST_BRACKETS):
             try:
                 found, end = json.JSONDecoder().raw_decode(text, begin.start())
             except ValueError:
                 continue
-            if begin.start() and not text[end:].strip():
+            if not text[end:].strip():
                 return found
         raise
 
