@@ -84,7 +84,7 @@ async def erase_buyer(
     return await once.run(user, work)
 
 
-@router.get(
+@router.post(
     "/users/{user_id}/export",
     summary="Hand over all that is held about a user",
     responses=problems(401, 403, 404),
@@ -94,7 +94,7 @@ async def export_user(user_id: UUID, user: Looker, backend: BackendDep, cause: C
     return await _export_user(user_id, user, backend, cause)
 
 
-@router.get(
+@router.post(
     "/me/export",
     summary="Get all that is held about you",
     responses=problems(401, 403),

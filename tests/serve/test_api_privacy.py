@@ -94,16 +94,16 @@ async def test_forgetting_asks_for_a_fresh_proof(client: httpx2.AsyncClient, bac
 async def test_everybody_gets_their_own_data_and_no_secret(
     client: httpx2.AsyncClient, backend: Backend, alpha: Business, beta: Business
 ) -> None:
-    mine = await client.get(f"{PRIVACY}/me/export", headers=alpha.headers("clerk"))
+    mine = await client.post(f"{PRIVACY}/me/export", headers=alpha.headers("clerk"))
     assert mine.status_code == 200
     records = mine.json()["records"]
     assert [row["email"] for row in records["user"]] == [alpha.email("clerk")]
     assert records["sessions"]
-    owner = await client.get(f"{PRIVACY}/users/{alpha.users['owner']}/export", headers=alpha.headers())
+    owner = await client.post(f"{PRIVACY}/users/{alpha.users['owner']}/export", headers=alpha.headers())
     assert owner.json()["records"]["api_keys"] and owner.json()["records"]["audit"]
     for secret in ("password_hash", "key_hash", "token_hash", "code_hash", "sealed", "state_hash", "argon2"):
         assert secret not in owner.text + mine.text
-    foreign = await client.get(f"{PRIVACY}/users/{alpha.users['owner']}/export", headers=beta.headers())
+    foreign = await client.post(f"{PRIVACY}/users/{alpha.users['owner']}/export", headers=beta.headers())
     assert foreign.status_code == 404
 
 
