@@ -6,6 +6,8 @@ moments it moved; the lag is the one that explains most. Alarms name the observa
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -83,6 +85,8 @@ def rival_set(seen: Sequence[Seen]) -> list[str]:
 def reaction(seller: str, seen: Sequence[Seen], ours: Sequence[Ours]) -> Reaction:
     """How one rival answers our price; `unknown` while too little was seen to say."""
     mine = sorted((each for each in seen if each.seller == seller and each.in_stock), key=lambda each: each.at)
+    asked = sorted(ours, key=lambda each: each.at)
+    moments = [each.at for each in asked]
     prices = [each.price_minor for each in mine]
     if len(mine) < _FEWEST_MOVES:
         return Reaction(seller, "unknown", len(mine))
@@ -91,9 +95,9 @@ def reaction(seller: str, seen: Sequence[Seen], ours: Sequence[Ours]) -> Reactio
     best: tuple[float, Reaction] | None = None
     for lag in _LAGS:
         pairs = [
-            (log(own), log(each.price_minor))
+            (log(asked[at - 1].price_minor), log(each.price_minor))
             for each in mine
-            if (own := _price_at(ours, each.at - timedelta(hours=lag))) is not None
+            if (at := bisect_right(moments, each.at - timedelta(hours=lag)))  # 0: before the first that is known
         ]
         line = _line(pairs)
         if line is None:
@@ -121,8 +125,11 @@ def alarms(
 def _war(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime) -> Raised | None:
     """One rival and we, going down in turn."""
     since = now - _WAR_WINDOW
-    for seller in sorted({each.seller for each in seen}):
-        theirs = [each for each in seen if each.seller == seller and each.in_stock]
+    offers: defaultdict[str, list[Seen]] = defaultdict(list)
+    for each in seen:
+        if each.in_stock:
+            offers[each.seller].append(each)
+    for seller, theirs in sorted(offers.items()):
         downs: list[tuple[datetime, str, int, Seen | None]] = [
             (new.at, "they", new.price_minor, new)
             for old, new in pairwise(theirs)
@@ -136,7 +143,7 @@ def _war(seen: Sequence[Seen], ours: Sequence[Ours], now: datetime) -> Raised | 
         downs.sort(key=lambda each: each[0])
         turns = sum(first[1] != second[1] for first, second in pairwise(downs))
         before = [each.price_minor for each in theirs if each.at < since][-1:] or [e.price_minor for e in theirs[:1]]
-        last = theirs[-1].price_minor if theirs else 0
+        last = theirs[-1].price_minor
         own_before = [each.price_minor for each in ours if each.at < since][-1:]
         we_fell = bool(own_before) and ours[-1].price_minor <= own_before[0] * (1 - _WAR_FALL)
         if turns >= _WAR_TURNS and we_fell and before and last <= before[0] * (1 - _WAR_FALL):
@@ -170,12 +177,6 @@ def _hijack(
             )
             return Raised("hijack", why, (offer,))
     return None
-
-
-def _price_at(ours: Sequence[Ours], at: datetime) -> int | None:
-    """Our price at a moment, None before the first that is known."""
-    before = [each for each in ours if each.at <= at]
-    return max(before, key=lambda each: each.at).price_minor if before else None
 
 
 def _line(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:

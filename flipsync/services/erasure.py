@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import FlipSyncError, NotFound
 from flipsync.services import recorded_desk
+from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import privacy as rows
 from flipsync.store.repositories.privacy import BuyersOrder
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
@@ -30,6 +31,14 @@ log = structlog.get_logger()
 _NOTES = 500
 _NOBODY = UUID(int=0)
 _BLANK = "erased"
+#: what stands under such a name means something to programs, as do ids and moments (`erased_document` of the database)
+_STRUCTURE = re.compile(
+    r"(^|_)(ids?|skus?|keys?|hash|kind|type|state|status|currency|at|commands?|agent|vendor|rule|verdict|version|cause|mode"
+    r"|source|now|traceparent)$"
+)
+_BUYERS = re.compile(r"buyer_ids?")
+_SET_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d([T ]\d\d:.*)?", re.DOTALL)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TOMBSTONE = ("account_id", "order_external_id", "reason", "asked_at", "erased_at")
 
 
@@ -108,17 +117,23 @@ async def forget_old(unit: UnitOfWork, orders: Sequence[BuyersOrder]) -> dict[st
     return await _blank(unit, [order.id for order in orders], everywhere=False)
 
 
-async def forget_deleted_account(store: Store, vendor: str, buyer_ids: Sequence[str], cause: Cause | None) -> int:
-    """A channel says that a buyer's account is gone: forgotten by every business that has them; orders concerned.
+async def forget_deleted_account(
+    store: Store, telling: AccountRef, buyer_ids: Sequence[str], cause: Cause | None
+) -> int:
+    """A channel says that a buyer's account is gone: forgotten by every business on the same server that has them;
+    orders concerned.
 
-    One that is cut off in between is told again by the channel, and does the rest then.
+    The word of a server that one business connected counts for nobody on another. One that is cut off in between is
+    told again by the channel, and does the rest then.
     """
+    vendor = telling.vendor
     async with store.database.unbound() as session:
-        holders = await rows.buyer_holders(session, vendor, buyer_ids)
+        holders = await rows.buyer_holders(session, telling.id, buyer_ids)
     count = 0
-    for tenant_id in holders:
+    for tenant_id, accounts in holders.items():
         async with store.unit(tenant_id, cause) as unit:
-            orders = await rows.orders_of_buyer(unit.session, buyer_ids=buyer_ids, vendor=vendor, whole_person=False)
+            named = await rows.orders_of_buyer(unit.session, buyer_ids=buyer_ids, vendor=vendor, whole_person=False)
+            orders = [order for order in named if order.account_id in accounts]
             if orders:
                 await forget(unit, orders, reason="account-deleted", told=f"{vendor} says the account was deleted")
             count += len(orders)
@@ -226,18 +241,24 @@ def _patterns(words: Mapping[str, bool]) -> tuple[re.Pattern[str], re.Pattern[st
     for word in sorted(words, key=len, reverse=True):
         spelt[words[word]].append(r"\s+".join(re.escape(part) for part in word.split()))
     near = f"(?<![^\\W_])(?:{'|'.join(spelt[0])})(?![^\\W_])" if spelt[0] else r"(?!)"
-    return re.compile(near, re.IGNORECASE), re.compile("|".join(spelt[1]) or r"(?!)", re.IGNORECASE)
+    far = f"(?<![0-9A-Za-z])(?:{'|'.join(spelt[1])})(?![0-9A-Za-z])" if spelt[1] else r"(?!)"
+    return re.compile(near, re.IGNORECASE), re.compile(far, re.IGNORECASE)
 
 
-def _without(value: Any, near: re.Pattern[str], far: re.Pattern[str]) -> Any:
+def _without(value: Any, near: re.Pattern[str], far: re.Pattern[str], under: str = "") -> Any:
     """As `erased_document` of the database."""
     if isinstance(value, str):
+        if not _BUYERS.fullmatch(under) and (_STRUCTURE.search(under) or _SET_FORM.fullmatch(value)):
+            return value
         blanked = far.sub(_BLANK, value)
         if re.search(r"\s", value) or (len(value) < 40 and re.search(r"[^a-z0-9_-]", value)):
             blanked = near.sub(_BLANK, blanked)
         return blanked
     if isinstance(value, list):
-        return [_without(each, near, far) for each in value]
+        return [_without(each, near, far, under) for each in value]
     if isinstance(value, dict):
-        return {far.sub(_BLANK, key): _without(each, near, far) for key, each in value.items()}
+        return {
+            key if _NAME.fullmatch(key) else far.sub(_BLANK, key): _without(each, near, far, key)
+            for key, each in value.items()
+        }
     return value

@@ -171,7 +171,7 @@ async def book(
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
     if notice.kind == "buyer-deleted":  # before it is marked as taken: cut off in between, it comes again
-        await erasure.forget_deleted_account(store, account.vendor, notice.buyer_ids, cause)
+        await erasure.forget_deleted_account(store, AccountRef(account.id, account.vendor), notice.buyer_ids, cause)
     # our own writes come back as notices about listings: one look a while serves for all of them
     period = int(time.time() // _LOOK_SECONDS)
     if notice.kind == "listing" and _looked.get(account.id) == period:

@@ -135,7 +135,7 @@ def sign(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], dict[str, str]]:
     return signed
 
 
-async def _ebay_account(backend: Backend, business: Business) -> tuple[AccountRef, str]:
+async def _ebay_account(backend: Backend, business: Business, server: str = SERVER) -> tuple[AccountRef, str]:
     vendor: Vendor = "ebay"
     async with backend.store.unit(business.tenant_id) as unit:
         account_id = await accounts.connect_account(
@@ -143,7 +143,7 @@ async def _ebay_account(backend: Backend, business: Business) -> tuple[AccountRe
             backend.box,
             vendor=vendor,
             name=f"ebay {new_id().hex}",
-            config=AccountConfig(vendor=vendor, base_url=f"{SERVER}/", currency="USD"),
+            config=AccountConfig(vendor=vendor, base_url=f"{server}/", currency="USD"),
             credentials={"client_id": "c", "client_secret": "s", "refresh_token": "r"},
         )
         query = text("SELECT webhook_token FROM marketplace_account WHERE id = :id")
@@ -175,6 +175,8 @@ async def test_ebays_notice_of_a_deleted_account_forgets_the_buyer_in_every_busi
     first = await _sell(backend, alpha, ours, **person)
     second = await _sell(backend, beta, theirs, **person)
     web_shop = AccountRef(alpha.ids["account_id"], "custom")
+    own_server, _ = await _ebay_account(backend, beta, "https://api.ebay.example.com")
+    apart = await _sell(backend, beta, own_server, **person)
     elsewhere = await _sell(backend, alpha, web_shop, buyer_id=name, ship_to=person["ship_to"])
 
     body = _deletion(username=name.lower(), userId="ma8vp1jySJC", eiasToken="nY+sHZ2PrBmdj6wVnY")
@@ -190,6 +192,7 @@ async def test_ebays_notice_of_a_deleted_account_forgets_the_buyer_in_every_busi
         assert row.erased_at is not None and row.buyer_id == ""
         assert (row.ship_to["name"][:12], row.ship_to["country"]) == ("erased buyer", "DE")
     assert (await _order(backend, alpha, elsewhere)).erased_at is None, "eBay speaks of its own buyers"
+    assert (await _order(backend, beta, apart)).erased_at is None, "anybody may connect a server of their own"
     repeated = await client.post(address, content=body, headers=headers)
     assert (repeated.status_code, repeated.json()) == (200, {"outcome": "duplicate"})
 

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, text
 from flipsync.domain.channel import Address, ChannelOrder
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound
-from flipsync.domain.events import Event, RefundRequested
+from flipsync.domain.events import Event, RefundRequested, StockMoved
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.runtime.mailbox import RedisWaker
@@ -364,6 +364,54 @@ async def test_a_name_that_is_a_word_breaks_no_word_of_the_programs(shop: Shop) 
     assert {event.type_name() for event in read} >= {"AccountConnected"}
 
 
+async def test_a_buyer_who_is_called_like_a_piece_of_the_books_breaks_none_of_them(shop: Shop) -> None:
+    """Buyers fill in the form themselves, and forgetting them must not be a way to write into a seller's history."""
+    account, goods = await shop.account(), await shop.variant(units=9)
+    listing = await shop.listing(account, goods, units=9)
+    today = utc_now().date().isoformat()
+    nasty = [
+        {"name": "listing_id", "company": "amount_minor", "line1": today[:7], "phone": today},
+        {"name": goods.sku, "company": str(listing), "line1": str(listing)[:8], "phone": str(listing)[9:18]},
+        {"name": "USD OfferChanged own", "company": today[:4], "line1": f"{today}T", "phone": "0000000"},
+    ]
+    for number, words in enumerate(nasty):
+        ship_to = BUYER.model_copy(update={**words, "email": f"x{number}@mail.example"})
+        for buyer_id in ("correlation_id", today[2:], "9-7000-8"):
+            order = told(shop, goods.sku, f"{number}{buyer_id}", status="shipped", ship_to=ship_to, buyer_id=buyer_id)
+            await sell(shop, account, order)
+    async with shop.unit() as unit:
+        unit.emit(
+            StockMoved(
+                stock_item_id=goods.stock_item_id,
+                variant_id=goods.variant_id,
+                kind="count",
+                quantity=1,
+                on_hand=1,
+                reserved=0,
+            )
+        )
+
+    async def elsewhere() -> list[Any]:
+        tables = {"event": "payload", "effect": "payload", "agent_decision": "evidence", "stock_movement": "note"}
+        return [
+            (table, row.id, row.said)
+            for table, column in tables.items()
+            for row in await shop.rows(f"SELECT id, {column} AS said FROM {table} ORDER BY id")
+            if MARK not in str(row.said)
+        ]
+
+    before = await elsewhere()
+    assert any(str(listing) in str(said) for _, _, said in before)
+    async with shop.unit() as unit:
+        found = await erasure.find(unit.session, Buyer(email="x0@mail.example"))  # the others have the same buyer_ids
+        await erasure.forget(unit, found, reason="asked")
+    assert len(found) == 9
+    assert await elsewhere() == before
+    assert [Event.from_journal(row.type, row.payload) for row in await shop.rows("SELECT * FROM event")]
+    left = await shop.rows("SELECT id FROM customer_order WHERE tenant_id = :tenant AND erased_at IS NULL")
+    assert left == []
+
+
 async def test_the_export_has_everything_that_names_the_buyer(shop: Shop) -> None:
     account, goods = await shop.account(), await shop.variant(units=5)
     await shop.listing(account, goods, units=5)
@@ -388,7 +436,7 @@ async def test_retention_is_bounded_counts_by_vendor_and_leaves_no_order_twice(
     monkeypatch.setattr(retention, "BATCH", 2)
     monkeypatch.setattr(retention, "BATCHES", 2)
     accounts = {vendor: await shop.account(vendor) for vendor in ("amazon", "shopify")}
-    days = {"new": 27, "due": 29, "old": 400}
+    days = {"new": 27, "due": 29, "old": 400, "in the year 2100": -27_000}
     for vendor, account in accounts.items():
         for age, since in days.items():
             for number in range(2):
@@ -400,15 +448,18 @@ async def test_retention_is_bounded_counts_by_vendor_and_leaves_no_order_twice(
         rows = await shop.rows("SELECT external_id FROM customer_order WHERE tenant_id = :tenant AND erased_at IS NULL")
         return {row.external_id.rpartition(" ")[0] for row in rows}
 
+    fresh = ("new", "in the year 2100")
+    rows = await shop.rows("SELECT max(closed_at) AS last FROM customer_order WHERE tenant_id = :tenant")
+    assert rows[0].last <= utc_now(), "what a channel says of the future keeps nobody's name until then"
     first = await retention.run(worker, shop.tenant_id)
     assert (first.orders, first.more) == (4, True)
-    assert await left() == {"amazon new", "shopify new", "shopify due", "shopify old"}
+    assert await left() == {f"amazon {each}" for each in fresh} | {f"shopify {each}" for each in days}
     assert (await retention.run(worker, shop.tenant_id)).orders == 0
     async with shop.unit() as unit:
         tenant = await unit.session.get_one(m.Tenant, shop.tenant_id)
         tenant.settings = {"privacy": {"buyer_days": 365}}
     assert (await retention.run(worker, shop.tenant_id)).orders == 2
-    assert await left() == {"amazon new", "shopify new", "shopify due"}
+    assert await left() == {f"{each} {age}" for each in accounts for age in fresh} | {"shopify due"}
     lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased' ORDER BY seq")
     assert [line.details["orders"] for line in lines] == [2, 2, 2]
 

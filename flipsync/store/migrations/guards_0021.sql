@@ -6,7 +6,8 @@
 CREATE FUNCTION watch_over_buyer() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.state IN ('shipped', 'cancelled') OR NEW.status IN ('shipped', 'cancelled', 'refunded', 'failed') THEN
-        NEW.closed_at := coalesce(NEW.closed_at, NEW.modified_at);
+        -- what a channel says of the year 2100 is no reason to remember a buyer until then
+        NEW.closed_at := coalesce(NEW.closed_at, least(NEW.modified_at, now()));
     ELSE
         NEW.closed_at := NULL;
     END IF;
@@ -30,7 +31,8 @@ CREATE FUNCTION erased_address(address jsonb, pseudonym text) RETURNS jsonb LANG
 CREATE TRIGGER watch_over_buyer BEFORE INSERT OR UPDATE OF state, status, modified_at, ship_to, buyer_id, erased_at
     ON customer_order FOR EACH ROW EXECUTE FUNCTION watch_over_buyer();
 
--- What names these orders' buyers. `anywhere`: it means nobody else, wherever in the books it stands.
+-- What names these orders' buyers. `anywhere`: it means nobody else, wherever in the books it stands. Buyers write these
+-- words themselves: what could as well be a word, a date or an id of the programs' is looked for in their own orders only.
 CREATE FUNCTION buyer_words(wanted uuid[]) RETURNS TABLE (word text, anywhere boolean)
     LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     WITH chosen AS (
@@ -46,12 +48,16 @@ CREATE FUNCTION buyer_words(wanted uuid[]) RETURNS TABLE (word text, anywhere bo
         UNION SELECT 'part', part FROM chosen, regexp_split_to_table(chosen.ship_to ->> 'name', '\s+') part
     )
     SELECT t.word, bool_or(CASE t.field
-               WHEN 'email' THEN length(t.word) >= 5
-               WHEN 'buyer_id' THEN length(t.word) >= 5 AND t.word ~ '[^a-z]'
-               WHEN 'tracking' THEN length(t.word) >= 10
+               WHEN 'email' THEN length(t.word) >= 5 AND t.word ~ '@'
+               WHEN 'buyer_id' THEN length(t.word) >= 5 AND t.word ~ '[^[:alpha:]_-]' AND t.word !~ '^[0-9:TZ-]+$'
+               WHEN 'tracking' THEN length(t.word) >= 10 AND t.word !~ '[-:]'
+               WHEN 'phone' THEN length(regexp_replace(t.word, '[^0-9]', '', 'g')) >= 7 AND t.word !~ '^\d{4}-\d\d-\d\d'
                WHEN 'part' THEN false
                WHEN 'reason' THEN false
-               ELSE length(t.word) >= 6 AND t.word ~ '[^[:alpha:]]' END)
+               ELSE length(t.word) >= 6 AND t.word ~ '\S\s+\S' END
+               AND lower(t.word) NOT IN (SELECT lower(v.sku) FROM variant v WHERE v.tenant_id = current_tenant()
+                                         UNION ALL
+                                         SELECT lower(p.title) FROM product p WHERE p.tenant_id = current_tenant()))
       FROM told t
      WHERE length(t.word) >= 3 OR (length(t.word) = 2 AND t.word !~ '^[ -~]*$')
      GROUP BY t.word
@@ -60,7 +66,7 @@ $$;
 CREATE FUNCTION words_pattern(words text[], whole boolean, as_json boolean) RETURNS text
     LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(CASE WHEN whole THEN '(?<![[:alnum:]])(?:' || string_agg(w, '|') || ')(?![[:alnum:]])'
-                         ELSE '(?:' || string_agg(w, '|') || ')' END, '$.')
+                         ELSE '(?<![0-9A-Za-z])(?:' || string_agg(w, '|') || ')(?![0-9A-Za-z])' END, '$.')
       FROM (SELECT regexp_replace(
                        regexp_replace(CASE WHEN as_json THEN btrim(to_json(each)::text, '"') ELSE each END,
                                       '([][\\.*+?(){}^$|])', '\\\1', 'g'), '\s+', '\\s+', 'g') AS w
@@ -71,9 +77,9 @@ CREATE FUNCTION erased_text(said text, near text, far text) RETURNS text LANGUAG
     SELECT regexp_replace(regexp_replace(said, far, 'erased', 'gi'), near, 'erased', 'gi')
 $$;
 
--- Strings within a document. Words that mean something to programs (one lower-case word, an id, a signature) are no place
--- for a buyer's first name.
-CREATE FUNCTION erased_document(said jsonb, near text, far text) RETURNS jsonb
+-- Strings within a document. What means something to programs is no place for a buyer's name, and buyers may call
+-- themselves what they like: ids, moments, and what stands under a name that says so are left alone.
+CREATE FUNCTION erased_document(said jsonb, near text, far text, under text DEFAULT '') RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT AS $$
 DECLARE
     plain text;
@@ -81,16 +87,23 @@ BEGIN
     CASE jsonb_typeof(said)
     WHEN 'string' THEN
         plain := said #>> '{}';
+        IF under !~ '^buyer_ids?$' AND (
+            under ~ '(^|_)(ids?|skus?|keys?|hash|kind|type|state|status|currency|at|commands?|agent|vendor|rule|verdict|version|cause|mode|source|now|traceparent)$'
+            OR plain ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' OR plain ~ '^\d{4}-\d\d-\d\d($|[T ]\d\d:)')
+        THEN
+            RETURN said;
+        END IF;
         IF plain ~ '\s' OR (plain ~ '[^a-z0-9_-]' AND length(plain) < 40) THEN
             RETURN to_jsonb(erased_text(plain, near, far));
         END IF;
         RETURN to_jsonb(regexp_replace(plain, far, 'erased', 'gi'));
     WHEN 'array' THEN
-        RETURN (SELECT coalesce(jsonb_agg(erased_document(e, near, far) ORDER BY place), '[]')
+        RETURN (SELECT coalesce(jsonb_agg(erased_document(e, near, far, under) ORDER BY place), '[]')
                   FROM jsonb_array_elements(said) WITH ORDINALITY AS x (e, place));
     WHEN 'object' THEN
-        RETURN (SELECT coalesce(jsonb_object_agg(regexp_replace(key, far, 'erased', 'gi'),
-                                                 erased_document(value, near, far)), '{}')
+        RETURN (SELECT coalesce(jsonb_object_agg(
+                           CASE WHEN key ~ '^[a-z][a-z0-9_]*$' THEN key ELSE regexp_replace(key, far, 'erased', 'gi') END,
+                           erased_document(value, near, far, key)), '{}')
                   FROM jsonb_each(said));
     ELSE
         RETURN said;
@@ -127,7 +140,7 @@ CREATE FUNCTION buyer_places(everywhere boolean)
        AND c.column_name !~ '(^|_)(key|hash|digest|external_id|traceparent|kind|state|status|type|token|sha256)$'
        AND c.table_name NOT IN ('audit_entry', 'app_user', 'tenant', 'product', 'variant', 'listing', 'import_run',
            'marketplace_account', 'policy_version', 'policy_stage', 'experiment', 'experiment_trial', 'erasure',
-           'customer_order', 'rival_offer', 'consent_request', 'api_key', 'user_session', 'refresh_token')
+           'customer_order', 'rival_offer', 'rival_move', 'consent_request', 'api_key', 'user_session', 'refresh_token')
        AND EXISTS (SELECT 1 FROM information_schema.columns k
                     WHERE k.table_schema = c.table_schema AND k.table_name = c.table_name AND k.column_name = 'tenant_id')
      GROUP BY c.table_name
@@ -223,14 +236,22 @@ BEGIN
     RETURN counts || jsonb_build_object('customer_order', changed);
 END $$;
 
--- Which businesses a channel's buyer bought from: a channel tells one of them that the buyer is gone.
-CREATE FUNCTION buyer_holders(of_vendor text, names text[]) RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    SELECT DISTINCT o.tenant_id FROM customer_order o
-      JOIN marketplace_account a ON a.tenant_id = o.tenant_id AND a.id = o.account_id
-     WHERE a.vendor = of_vendor AND o.buyer_id <> '' AND lower(o.buyer_id) = ANY (names)
+-- What an account takes the channel's word from. Two are told by the same only where all of it is the same: anybody may
+-- connect a server of their own, with keys of its own.
+CREATE FUNCTION channel_server(config jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY[config ->> 'vendor', rtrim(config ->> 'base_url', '/'), coalesce(rtrim(config ->> 'token_url', '/'), ''),
+                 coalesce(rtrim(config ->> 'notification_url', '/'), ''), coalesce(config ->> 'ca_file', '')]
 $$;
 
-REVOKE EXECUTE ON FUNCTION erase_buyers(uuid[], text, boolean), buyer_holders(text, text[]) FROM PUBLIC;
+-- Accounts a channel's buyer bought through: a channel tells one of them that the buyer is gone.
+CREATE FUNCTION buyer_holders(telling uuid, names text[]) RETURNS TABLE (tenant_id uuid, account_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT DISTINCT a.tenant_id, a.id FROM marketplace_account t
+      JOIN marketplace_account a ON a.vendor = t.vendor AND channel_server(a.config) = channel_server(t.config)
+      JOIN customer_order o ON o.tenant_id = a.tenant_id AND o.account_id = a.id
+     WHERE t.id = telling AND o.buyer_id <> '' AND lower(o.buyer_id) = ANY (names)
+$$;
+
+REVOKE EXECUTE ON FUNCTION erase_buyers(uuid[], text, boolean), buyer_holders(uuid, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION erase_buyers(uuid[], text, boolean) TO flipsync_app, flipsync_worker;
-GRANT EXECUTE ON FUNCTION buyer_holders(text, text[]) TO flipsync_app;
+GRANT EXECUTE ON FUNCTION buyer_holders(uuid, text[]) TO flipsync_app;

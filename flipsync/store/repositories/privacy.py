@@ -203,11 +203,14 @@ async def put_notes(session: AsyncSession, tenant_id: UUID, decision_id: UUID, p
     )
 
 
-async def buyer_holders(session: AsyncSession, vendor: str, buyer_ids: Sequence[str]) -> list[UUID]:
-    """Businesses that one of these buyers bought from; works in a session of no tenant."""
-    names = [each.lower() for each in buyer_ids]
-    found = await session.execute(text("SELECT buyer_holders(:vendor, :names)"), {"vendor": vendor, "names": names})
-    return list(found.scalars())
+async def buyer_holders(session: AsyncSession, telling: UUID, buyer_ids: Sequence[str]) -> dict[UUID, set[UUID]]:
+    """Businesses that one of these buyers bought from → their accounts on the very server that the telling account is
+    on; works in a session of no tenant."""
+    values = {"telling": telling, "names": [each.lower() for each in buyer_ids]}
+    held: dict[UUID, set[UUID]] = {}
+    for tenant_id, account_id in await session.execute(text("SELECT * FROM buyer_holders(:telling, :names)"), values):
+        held.setdefault(tenant_id, set()).add(account_id)
+    return held
 
 
 _WHOLE = {

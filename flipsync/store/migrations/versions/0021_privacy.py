@@ -13,10 +13,10 @@ branch_labels = None
 depends_on = None
 
 _FUNCTIONS = (
-    "erase_buyers(uuid[], text, boolean), buyer_holders(text, text[]), buyer_mentions(uuid[], boolean),"
+    "erase_buyers(uuid[], text, boolean), buyer_holders(uuid, text[]), buyer_mentions(uuid[], boolean),"
     " buyer_matches(text[], text[], text), buyer_chain(uuid[]), buyer_places(boolean),"
-    " erased_document(jsonb, text, text), erased_text(text, text, text), words_pattern(text[], boolean, boolean),"
-    " buyer_words(uuid[]), watch_over_buyer(), erased_address(jsonb, text)"
+    " erased_document(jsonb, text, text, text), erased_text(text, text, text), words_pattern(text[], boolean, boolean),"
+    " buyer_words(uuid[]), channel_server(jsonb), watch_over_buyer(), erased_address(jsonb, text)"
 )
 _OPEN = "erased_at IS NULL AND closed_at IS NOT NULL"
 
