@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -23,23 +22,16 @@ from flipsync.sandbox.records import order_external_id
 
 pytest.register_assert_rewrite("stores.suite")
 
-_CONTRACTS = Path(
-    os.environ.get("FLIPSYNC_CONTRACTS") or Path(__file__).resolve().parents[2].parent / "shared/contracts"
-)
-
 #: 2026-03-02T14:00:00Z, a Monday morning in New York.
 START_MS = 1_772_460_000_000
 
 
 @pytest.fixture(scope="session")
-def woocommerce_document() -> Callable[[str], Any]:
+def woocommerce_document(contracts: Path) -> Callable[[str], Any]:
     """A file of the WooCommerce contract as JSON."""
 
     def load(name: str) -> Any:
-        file = _CONTRACTS / "woocommerce" / name
-        if not file.is_file():
-            pytest.skip("no contracts: set FLIPSYNC_CONTRACTS to their folder")
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads((contracts / "woocommerce" / name).read_text(encoding="utf-8"))
 
     return load
 

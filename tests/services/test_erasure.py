@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
 import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,12 +10,12 @@ from uuid import UUID
 
 import orjson
 import pytest
-from pydantic import ValidationError
+from erased_buyer import BUYER, BUYER_ID, MARK, holding, sell, told
 from redis.asyncio import Redis
 from shop import Shop, open_store
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
-from flipsync.domain.channel import Address, ChannelOrder
+from flipsync.domain.channel import Address
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound
 from flipsync.domain.events import Event, RefundRequested, StockMoved
@@ -28,25 +25,8 @@ from flipsync.runtime.mailbox import RedisWaker
 from flipsync.services import erasure, orders, privacy_export, recorded_desk, retention
 from flipsync.services.erasure import Buyer
 from flipsync.services.orders import AccountRef
-from flipsync.services.tenant_settings import PrivacyChoices
 from flipsync.store import models as m
-from flipsync.store.database import driver_url
 from flipsync.store.unit_of_work import Store
-
-MARK = "Qz7xv"
-BUYER = Address(
-    name=f"Ann {MARK}-Quartermain",
-    company=f"{MARK} Pottery & Sons",
-    line1=f"77 {MARK} (rear) Way",
-    line2=f'Flat "{MARK}" 2b',
-    city=f"{MARK}ville",
-    region="OR",
-    postal_code=f"{MARK}97",
-    country="US",
-    phone=f"+1 (555) {MARK} 01",
-    email=f"ann.{MARK}@mail.example",
-)
-BUYER_ID = f"{MARK}-buys"
 
 
 @pytest.fixture
@@ -64,16 +44,6 @@ async def worker(shop: Shop, database_urls: dict[str, str]) -> AsyncIterator[Sto
     store = open_store(database_urls["worker"])
     yield store
     await store.aclose()
-
-
-def told(shop: Shop, sku: str, external_id: str, **changes: Any) -> ChannelOrder:
-    order = shop.order({sku: 1}, external_id=external_id, status=changes.pop("status", "paid"))
-    return order.model_copy(update={"ship_to": BUYER, "buyer_id": BUYER_ID} | changes)
-
-
-async def sell(shop: Shop, account: AccountRef, order: ChannelOrder) -> UUID:
-    async with shop.unit() as unit:
-        return (await orders.ingest_order(unit, account, order)).order_id
 
 
 async def plant(shop: Shop, account: AccountRef, order_id: UUID) -> None:
@@ -195,32 +165,6 @@ async def plant(shop: Shop, account: AccountRef, order_id: UUID) -> None:
                 m.Shipment(**tenant, order_id=order_id, carrier="UPS", tracking_number=f"TRACK{MARK}123"),
             ]
         )
-
-
-def dump(url: str, tenant_id: UUID) -> dict[str, str]:
-    """Every row of every table that is not another business's, as text; what is packed is unpacked."""
-    owned = (
-        "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id' AND table_schema = 'public'"
-    )
-    every = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
-    engine = create_engine(driver_url(url))
-    with engine.connect() as connection:
-        of_tenants = set(connection.execute(text(owned)).scalars())
-        found = {}
-        for table in connection.execute(text(every)).scalars().all():
-            mine = f"WHERE t.tenant_id = '{tenant_id}'" if table in of_tenants else ""
-            found[table] = "\n".join(connection.execute(text(f'SELECT t::text FROM "{table}" t {mine}')).scalars())
-        query = text("SELECT packed FROM decision_notes WHERE packed <> '' AND tenant_id = :tenant")
-        for packed in connection.execute(query, {"tenant": tenant_id}).scalars():
-            found["decision_notes"] += zlib.decompress(packed).decode()
-    engine.dispose()
-    return found
-
-
-def holding(url: str, shop: Shop) -> set[str]:
-    """Tables with the mark in them, in whatever case, or as bytes."""
-    needles = (MARK.lower(), MARK.encode().hex())
-    return {name for name, rows in dump(url, shop.tenant_id).items() if any(each in rows.lower() for each in needles)}
 
 
 async def in_redis(redis_url: str) -> list[str]:
@@ -428,136 +372,3 @@ async def test_the_export_has_everything_that_names_the_buyer(shop: Shop) -> Non
     assert len(export.mentions["approval"]) == 2, "in the order's chain, and elsewhere"
     assert len(export.mentions["decision_notes"]) == 2
     assert all(BUYER.phone in "".join(row["texts"]) for row in export.mentions["decision_notes"])
-
-
-async def test_retention_is_bounded_counts_by_vendor_and_leaves_no_order_twice(
-    shop: Shop, worker: Store, database_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
-    monkeypatch.setattr(retention, "BATCHES", 2)
-    accounts = {vendor: await shop.account(vendor) for vendor in ("amazon", "shopify")}
-    days = {"new": 27, "due": 29, "old": 400, "in the year 2100": -27_000}
-    for vendor, account in accounts.items():
-        for age, since in days.items():
-            for number in range(2):
-                over = utc_now() - timedelta(days=since, minutes=number)
-                order = told(shop, f"{vendor} {age}", f"{vendor} {age} {number}", status="shipped", modified_at=over)
-                await sell(shop, account, order)
-
-    async def left() -> set[str]:
-        rows = await shop.rows("SELECT external_id FROM customer_order WHERE tenant_id = :tenant AND erased_at IS NULL")
-        return {row.external_id.rpartition(" ")[0] for row in rows}
-
-    fresh = ("new", "in the year 2100")
-    rows = await shop.rows("SELECT max(closed_at) AS last FROM customer_order WHERE tenant_id = :tenant")
-    assert rows[0].last <= utc_now(), "what a channel says of the future keeps nobody's name until then"
-    first = await retention.run(worker, shop.tenant_id)
-    assert (first.orders, first.more) == (4, True)
-    assert await left() == {f"amazon {each}" for each in fresh} | {f"shopify {each}" for each in days}
-    assert (await retention.run(worker, shop.tenant_id)).orders == 0
-    async with shop.unit() as unit:
-        tenant = await unit.session.get_one(m.Tenant, shop.tenant_id)
-        tenant.settings = {"privacy": {"buyer_days": 365}}
-    assert (await retention.run(worker, shop.tenant_id)).orders == 2
-    assert await left() == {f"{each} {age}" for each in accounts for age in fresh} | {"shopify due"}
-    lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased' ORDER BY seq")
-    assert [line.details["orders"] for line in lines] == [2, 2, 2]
-
-
-async def test_no_setting_keeps_amazons_buyers_longer_than_amazon_allows(shop: Shop) -> None:
-    with pytest.raises(ValidationError):
-        PrivacyChoices(amazon_days=30)
-
-
-async def test_a_batch_that_is_cut_off_is_done_by_the_next_run(
-    shop: Shop, worker: Store, database_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account = await shop.account("amazon")
-    for number in range(3):
-        over = utc_now() - timedelta(days=40)
-        await sell(shop, account, told(shop, "x", f"cut {number}", status="shipped", modified_at=over))
-    monkeypatch.setattr(retention, "BATCH", 1)
-    real, calls = erasure.forget_old, 0
-
-    async def killed(*given: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        done = await real(*given)
-        if calls == 2:
-            raise ConnectionError("the process is gone before it could commit")
-        return done
-
-    monkeypatch.setattr(erasure, "forget_old", killed)
-    with pytest.raises(ConnectionError):
-        await retention.run(worker, shop.tenant_id)
-    assert (await retention.run(worker, shop.tenant_id)).orders == 2
-    assert holding(database_urls["owner"], shop) == set()
-    lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased'")
-    assert sum(line.details["orders"] for line in lines) == 3
-
-
-_RUN = """
-import asyncio, sys
-from uuid import UUID
-from flipsync.services import retention
-from flipsync.store.database import Database
-from flipsync.store.unit_of_work import Store
-retention.BATCH, retention.BATCHES = 1, 1000
-asyncio.run(retention.run(Store(Database(sys.argv[1]), {}), UUID(sys.argv[2])))
-"""
-
-
-async def test_a_run_that_is_killed_leaves_nothing_half_done(
-    shop: Shop, worker: Store, database_urls: dict[str, str]
-) -> None:
-    account, count = await shop.account("amazon"), 150
-    over = utc_now() - timedelta(days=40)
-    async with shop.unit() as unit:
-        for number in range(count):
-            order = told(shop, "x", f"kill {number}", status="shipped", modified_at=over)
-            await orders.ingest_order(unit, account, order)
-
-    async def left() -> int:
-        query = "SELECT id FROM customer_order WHERE tenant_id = :tenant AND erased_at IS NULL"
-        return len(await shop.rows(query))
-
-    words = [sys.executable, "-c", _RUN, database_urls["worker"], str(shop.tenant_id)]
-    process = subprocess.Popen(words)
-    while process.poll() is None and await left() > count - 5:
-        await asyncio.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert 0 < await left() < count, "it was killed in the middle"
-    while (await retention.run(worker, shop.tenant_id)).more or await left():
-        pass
-    assert holding(database_urls["owner"], shop) == set()
-    lines = await shop.rows("SELECT details FROM audit_entry WHERE action = 'retention.buyers-erased'")
-    assert sum(line.details["orders"] for line in lines) == count, "each is told of once"
-
-
-async def test_what_has_had_its_time_is_pruned_and_what_has_not_stays(shop: Shop, worker: Store) -> None:
-    old, fresh = utc_now() - timedelta(days=31), utc_now() - timedelta(hours=1)
-    tenant = {"tenant_id": shop.tenant_id}
-    async with shop.unit() as unit:
-        users = [m.User(**tenant, email=f"{new_id()}@example.com", password_hash="x") for _ in range(2)]
-        unit.session.add_all(users)
-        await unit.session.flush()
-        for user, moment in zip(users, (old, fresh), strict=True):
-            name = str(moment)
-            unit.session.add_all(
-                [
-                    m.UserSession(**tenant, user_id=user.id, expires_at=moment),
-                    m.RefreshToken(
-                        **tenant, user_id=user.id, family_id=new_id(), token_hash=f"{new_id()}", expires_at=moment
-                    ),
-                    m.RecoveryCode(**tenant, user_id=user.id, code_hash=f"{new_id()}", used_at=moment),
-                    m.SecondFactor(**tenant, user_id=user.id, sealed=b"", created_at=moment),
-                    m.IdempotencyRecord(**tenant, key=name, fingerprint="f", created_at=moment),
-                ]
-            )
-    done = await retention.run(worker, shop.tenant_id)
-    tables = ("idempotency_record", "refresh_token", "user_session", "recovery_code", "second_factor")
-    assert done.pruned == dict.fromkeys(tables, 1)
-    for table in tables:
-        assert len(await shop.rows(f"SELECT id FROM {table} WHERE tenant_id = :tenant")) == 1
-    assert (await retention.run(worker, shop.tenant_id)).pruned == {}
