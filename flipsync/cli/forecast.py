@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.embedded.instance import home_folder
 
 
@@ -22,7 +22,8 @@ def forecast(
 ) -> None:
     """Units a week that goods will be wanted on each channel, and how the method did on the weeks before."""
     books = importlib.import_module("flipsync.training_on_books")
-    told = books.forecast(home_folder(home), sku, tenant)
+    with err.status("reading orders and shelves, comparing methods"):
+        told = books.forecast(home_folder(home), sku, tenant)
     if as_json:
         print_json(asdict(told))
         return

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
 from flipsync.embedded.secret_file import write_private
@@ -41,11 +41,12 @@ def export(
     if to.suffix not in (".json", ".zip"):
         raise InvalidInput(f"{to.name} is neither .json nor .zip")
     books = _books()
-    found = (
-        books.export_user(home_folder(home), user, tenant)
-        if user is not None
-        else books.export_buyer(home_folder(home), _whom(order, email, buyer_id, vendor), tenant)
-    )
+    with err.status("looking through the books"):
+        found = (
+            books.export_user(home_folder(home), user, tenant)
+            if user is not None
+            else books.export_buyer(home_folder(home), _whom(order, email, buyer_id, vendor), tenant)
+        )
     if to.suffix == ".zip":
         write_private(to, "")
         to.write_bytes(importlib.import_module("flipsync.services.privacy_export").as_zip(found))
@@ -72,7 +73,8 @@ def erase(
     whom = _whom(order, email, buyer_id, vendor)
     if not yes:
         typer.confirm("Forget this buyer for good?", abort=True)
-    done = _books().erase(home_folder(home), whom, tenant)
+    with err.status("looking through the books"):
+        done = _books().erase(home_folder(home), whom, tenant)
     if as_json:
         print_json({"orders_erased": done.orders, "orders_waiting": done.waiting, "rows": done.rows})
     else:
@@ -90,7 +92,8 @@ def retention(
     books = _books()
     told: dict[str, Any] = {}
     if run:
-        done = books.run_retention(home_folder(home), tenant)
+        with err.status("forgetting what has had its time"):
+            done = books.run_retention(home_folder(home), tenant)
         told = {"orders_erased": done.orders, "pruned": done.pruned, "more": done.more}
     view = books.look_at_retention(home_folder(home), tenant)
     if as_json:
