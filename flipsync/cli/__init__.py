@@ -28,6 +28,7 @@ from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
+from flipsync.cli.interfaces import mcp, openapi
 from flipsync.cli.models import models_app, train
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
@@ -49,6 +50,8 @@ journal.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.command()(forecast)
+app.command()(openapi)
+app.command()(mcp)
 agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
 app.add_typer(audit_app, name="audit")

@@ -33,6 +33,7 @@ Permission = Literal[
     "privacy:erase",
     "privacy:read",
     "self:manage",
+    "self:read",
     "users:read",
     "strategy:read",
     "strategy:write",
@@ -43,7 +44,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
 
 _LOOK: Final[frozenset[Permission]] = frozenset(
-    {"catalogue:read", "listings:read", "inventory:read", "orders:read", "self:manage"}
+    {"catalogue:read", "listings:read", "inventory:read", "orders:read", "self:manage", "self:read"}
 )
 _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "accounts:read",
@@ -64,6 +65,9 @@ GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "analyst": _ANALYSE,
     "read-only": _LOOK,
 }
+
+#: what nobody who is let in needs to be granted: to see who they are and what they may
+EVERYBODYS: Final[frozenset[Permission]] = frozenset({"self:read"})
 
 #: what no program may: a key that makes keys or users would outlive its own end
 PERSONS_ONLY: Final[frozenset[Permission]] = frozenset({"keys:write", "self:manage", "users:write"})

@@ -17,7 +17,7 @@ import jwt
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated
-from flipsync.security.roles import Permission, Role, allows, as_role
+from flipsync.security.roles import PERMISSIONS, Permission, Role, allows, as_role
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=30)
@@ -52,6 +52,11 @@ class Claims:
     def who(self) -> tuple[bytes, bytes, bytes]:
         """Session or key, user and role as the database is asked about them: with every request, so made once."""
         return str(self.session_id).encode(), str(self.user_id).encode(), self.role.encode()
+
+    @property
+    def granted(self) -> list[Permission]:
+        """All that is allowed, in order."""
+        return sorted(each for each in PERMISSIONS if self.may(each))
 
     def may(self, permission: Permission) -> bool:
         return allows(self.role, permission) and (self.permissions is None or permission in self.permissions)

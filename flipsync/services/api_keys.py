@@ -13,7 +13,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.ids import new_id
 from flipsync.security.api_keys import NewKey, Pace, hash_key, new_key
-from flipsync.security.roles import PERSONS_ONLY, Permission, as_role
+from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, Permission, as_role
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.database import Database
@@ -142,7 +142,7 @@ class KeyRing:
             role=as_role(holder.role),
             session_id=holder.id,
             expires_at=holder.expires_at,
-            permissions=cast("frozenset[Permission]", frozenset(holder.permissions)),
+            permissions=EVERYBODYS | cast("frozenset[Permission]", frozenset(holder.permissions)),
         )
         self._known[key_hash] = (time.monotonic() + _KNOWN_SECONDS, claims)
         self._known.move_to_end(key_hash)

@@ -8,10 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from flipsync.security.roles import Role
+from flipsync.security.roles import Permission, Role
 from flipsync.security.tokens import Claims
 from flipsync.services import users
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Moment, Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may, may_after_proof
 from serve.errors import problems
@@ -43,6 +43,18 @@ class Invitation(BaseModel):
     invitation: str
 
 
+class WhoView(BaseModel):
+    """Whom a token or key speaks for. `permissions` of a key are those it was made for."""
+
+    user_id: UUID
+    tenant_id: UUID
+    role: Role
+    permissions: list[Permission] = Field(examples=[["orders:read", "self:read"]])
+    is_key: bool = Field(description="an API key, not a person's sign-in")
+    email: str | None = Field(description="null for a key: whoever holds it need not know its maker")
+    expires_at: Moment = Field(description="when this token or key ends")
+
+
 @router.get("", summary="List users", responses=problems(401, 403))
 async def list_users(query: Annotated[UserQuery, Query()], user: Reader, reader: ReaderDep) -> Page[users.UserView]:
     """Newest first."""
@@ -62,6 +74,20 @@ async def invite(form: InviteRequest, user: Writer, backend: BackendDep, once: O
         return {"invitation": users.invitation(backend.tokens, user.tenant_id, UUID(body["id"]))}
 
     return await once.run(user, work, status=201, reveal=reveal)
+
+
+@router.get("/me", summary="Who you are and what you may", responses=problems(401, 403))
+async def get_me(user: Annotated[Claims, may("self:read")], reader: ReaderDep) -> WhoView:
+    """For an app to show what there is to do, and for a program to learn what its key is good for."""
+    return WhoView(
+        user_id=user.user_id,
+        tenant_id=user.tenant_id,
+        role=user.role,
+        permissions=user.granted,
+        is_key=user.is_key,
+        email=None if user.is_key else (await users.get_user(reader, user.user_id)).email,
+        expires_at=user.expires_at,
+    )
 
 
 @router.get("/{user_id}", summary="One user", responses=problems(401, 403, 404))

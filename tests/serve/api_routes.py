@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,19 +10,9 @@ from api_world import API, Business
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from serve.api import build_app
-from serve.settings import ServeSettings
+from serve.api import document
 
-_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
-DOCUMENT: dict[str, Any] = build_app(
-    ServeSettings(
-        app_database_url="postgresql://nobody@127.0.0.1:1/none",
-        redis_url="redis://127.0.0.1:1/0",
-        jwt_key=_KEY,
-        secret_key=_KEY,
-        roster="agents:ROSTER",
-    )
-).openapi()
+DOCUMENT: dict[str, Any] = document()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from test_short_way import LongWay
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.security.api_keys import Pace, TooManyRequests, new_key
-from flipsync.security.roles import GRANTS, PERSONS_ONLY
+from flipsync.security.roles import EVERYBODYS, GRANTS, PERSONS_ONLY
 from serve.backend import Backend
 
 
@@ -180,6 +180,8 @@ async def test_every_route_takes_a_key_made_for_it_and_no_other(
         request |= {"data": {"dry_run": "true"}}
     right = await client.request(route.method, route.url(nowhere), headers=more | keys[route.permission], **request)
     assert right.status_code not in (401, 403), right.text
+    if route.permission in EVERYBODYS:
+        return
     wrong = keys["events:read" if route.permission != "events:read" else "orders:read"]
     answer = await client.request(route.method, route.url(nowhere), headers=more | wrong, **request)
     assert answer.status_code == 403
