@@ -85,6 +85,11 @@ class Scheduler:
 
     async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
         async with self.store.unit(tenant_id) as unit:
+            if "daily" in due:
+                await credential_ends.warn(unit)
+                await consents.forget_old(unit)
+                await recorded_desk.forget_old(unit)
+                await competitor_desk.forget_old(unit)
             accounts = [row for row in await listing_rows.accounts(unit.session) if row.status != "disconnected"]
             if not accounts:
                 return
@@ -103,10 +108,6 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="hourly"), "hourly"))
             if "daily" in due:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
-                await credential_ends.warn(unit)
-                await consents.forget_old(unit)
-                await recorded_desk.forget_old(unit)
-                await competitor_desk.forget_old(unit)
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

@@ -41,7 +41,10 @@ class TaskEvent:
 
 @dataclass(frozen=True)
 class Claim:
-    """Tasks leased to this life of an agent, and the seconds until the earliest of the others is due (None: none)."""
+    """Tasks leased to this life of an agent, and the seconds until the earliest of the others is due.
+
+    None: there is none, or as many tasks were found as were asked for.
+    """
 
     tasks: list[ClaimedTask]
     due: float | None
@@ -51,11 +54,13 @@ class Claim:
 
 # Tenants with something due sit in a ring; a claim goes round it from the one after :after, taking one task of each in
 # a round, each one's most urgent first, and walks no further than it can take: nobody waits for another's backlog. It
-# looks at twice what it takes: an earlier life that is not dead yet may be holding the first half.
-# The last row brings the time of what is not due yet. A claim that a crash of the server takes back is made again by
-# the next life, so nobody waits for the disk.
-_DUE = """agent = :agent AND state IN ('pending', 'leased') AND not_before <= now()
+# looks at twice what it takes: an earlier life that is not dead yet may be holding the first half. What it found it
+# locks one by one by id, in that order: joined, a backlog that the planner has no statistics of was walked for each.
+# The last row brings the time of what is not due yet; a full hand is followed by the next at once and needs none. A
+# claim that a crash of the server takes back is made again by the next life, so nobody waits for the disk.
+_FREE = """state IN ('pending', 'leased') AND not_before <= now()
           AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)"""
+_DUE = f"agent = :agent AND {_FREE}"
 _NEXT_TENANT = f"""coalesce(
         (SELECT tenant_id FROM agent_task WHERE {_DUE} AND tenant_id > {{here}} ORDER BY tenant_id LIMIT 1),
         (SELECT tenant_id FROM agent_task WHERE {_DUE} ORDER BY tenant_id LIMIT 1))"""  # noqa: S608
@@ -68,15 +73,17 @@ _CLAIM = text(
         SELECT n.tenant_id, r.first, r.seat + 1
           FROM ring r CROSS JOIN LATERAL (SELECT {_NEXT_TENANT.format(here="r.tenant_id")}) AS n (tenant_id)
          WHERE r.seat < 2 * :limit AND n.tenant_id <> r.first
-    ), turns AS (
+    ), turns AS MATERIALIZED (
         SELECT t.id, r.seat, row_number() OVER (PARTITION BY r.seat ORDER BY t.priority, t.id) AS round
           FROM ring r CROSS JOIN LATERAL (
             SELECT id, priority FROM agent_task WHERE {_DUE} AND tenant_id = r.tenant_id
              ORDER BY priority, id LIMIT 2 * :limit) t
+         ORDER BY round, r.seat LIMIT 2 * :limit
     ), next AS (
-        SELECT w.id, t.round, t.seat FROM turns t JOIN agent_task w ON w.id = t.id
-         WHERE {_DUE}
-         ORDER BY t.round, t.seat LIMIT :limit FOR UPDATE OF w SKIP LOCKED
+        SELECT w.id, t.round, t.seat
+          FROM turns t CROSS JOIN LATERAL (
+            SELECT id FROM agent_task WHERE id = t.id AND {_FREE} FOR UPDATE SKIP LOCKED) w
+         LIMIT :limit
     ), taken AS (
         UPDATE agent_task t
            SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch,
@@ -86,10 +93,12 @@ _CLAIM = text(
     )
     SELECT id, tenant_id, event_id, attempts, priority, round, seat, NULL::float8 AS due FROM taken
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM min(not_before) - now())::float8
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           CASE WHEN set_config('synchronous_commit', 'off', true) IS NOT NULL
+                THEN extract(epoch FROM min(not_before) - now())::float8 END
       FROM agent_task
-     WHERE agent = :agent AND state = 'pending' AND not_before > now()
-       AND set_config('synchronous_commit', 'off', true) IS NOT NULL
+     WHERE (SELECT count(*) FROM taken) < :limit
+       AND agent = :agent AND state = 'pending' AND not_before > now()
     """  # noqa: S608
 )
 
