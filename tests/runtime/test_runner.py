@@ -508,14 +508,14 @@ async def test_what_another_claim_holds_is_passed_over(listening: Store, shop: S
 
 async def test_a_claim_does_not_walk_the_backlog(listening: Store, shop: Shop) -> None:
     """Many facts may come before the planner has statistics of them."""
-    await tell(shop, 1000)
+    await tell(shop, 3000)
     async with shop.store.database.unbound() as session:
-        found = await task_rows.claim(session, "test_worker", epoch=1, limit=8, lease_seconds=30)
+        found = await task_rows.claim(session, "test_worker", epoch=1, limit=4, lease_seconds=30)
         read = await session.execute(
             text(
                 "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
                 " WHERE relname = 'agent_task'"
             )
         )
-        assert len(found.tasks) == 8
+        assert len(found.tasks) == 4
         assert read.scalar_one() < 200

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -52,9 +52,12 @@ class AgentTask(TenantOwned, Base):
             "id",
             postgresql_where=text("state IN ('pending','leased')"),
         ),
+        Index("ix_agent_task_failed", "tenant_id", "id", postgresql_where=text("state = 'failed'")),
         CheckConstraint("state IN ('pending','leased','done','failed')", name="state"),
     )
 
+    #: not indexed alone: what is done stays, and nobody asks for all of a tenant's
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
     agent: Mapped[str]
     event_id: Mapped[UUID]
     priority: Mapped[int]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, case, exists, func, or_, select
+from sqlalchemy import Row, Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
@@ -30,17 +30,14 @@ async def agents(session: AsyncSession) -> Sequence[AgentStatus]:
 
 
 async def task_counts(session: AsyncSession) -> Sequence[tuple[str, int, int]]:
-    """(agent, waiting, failed) of the tenant's tasks, finished ones aside."""
-    query = (
-        select(
-            AgentTask.agent,
-            func.sum(case((AgentTask.state.in_(("pending", "leased")), 1), else_=0)).label("waiting"),
-            func.sum(case((AgentTask.state == "failed", 1), else_=0)).label("failed"),
-        )
-        .where(AgentTask.state != "done")
-        .group_by(AgentTask.agent)
-    )
-    return [(agent, int(waiting), int(failed)) for agent, waiting, failed in await session.execute(query)]
+    """(agent, waiting, failed) of the tenant's tasks. By two indexes: what is done is most of the table."""
+    counts: list[dict[str, int]] = []
+    for state in (AgentTask.state.in_(("pending", "leased")), AgentTask.state == "failed"):
+        mine = AgentTask.tenant_id == func.current_tenant()
+        rows = await session.execute(select(AgentTask.agent, func.count()).where(mine, state).group_by(AgentTask.agent))
+        counts.append(dict(rows.tuples().all()))
+    waiting, failed = counts
+    return [(agent, waiting.get(agent, 0), failed.get(agent, 0)) for agent in sorted({*waiting, *failed})]
 
 
 async def decisions(
