@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from flipsync.services.channel_pace import Pace
+from flipsync.services.tenant_settings import PricingChoices, StockChoices
 from flipsync.store.repositories.pricing import PriceRow
 
 
 @dataclass(frozen=True)
 class PriceGround:
-    """Of quotes: the listings' rows, and which policies of the registry were staged."""
+    """Of quotes: the owner's choices, the listings' rows, and which policies of the registry were staged."""
 
+    choices: PricingChoices
     rows: list[PriceRow]
     live: UUID | None = None
     canary: UUID | None = None
@@ -28,15 +30,17 @@ class GoodsRow:
 
 @dataclass(frozen=True)
 class MarginGround:
-    """Of margins at list price: the product's variants."""
+    """Of margins at list price: the owner's choices and the product's variants."""
 
+    choices: PricingChoices
     variants: list[GoodsRow]
 
 
 @dataclass(frozen=True)
 class PaceGround:
-    """Of a pooled item's picture: how fast its accounts are. Everything else is in the picture itself."""
+    """Of a pooled item's picture: the owner's choices and how fast its accounts are. The rest is in the picture."""
 
+    choices: StockChoices
     paces: dict[UUID, Pace]
 
 

@@ -319,19 +319,20 @@ class PricingDesk:
             GoodsRow(variant.sku, variant.price_minor, variant.cost_minor)
             for variant in await pricing_rows.variants_of_product(self._session, product_id)
         ]
-        self._note(MarginGround(variants))
+        self._note(MarginGround(choices, variants))
         return margins_from(variants, vendors, choices, self._now)
 
     async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
         return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
 
     async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
+        choices = (await self._profile()).settings.pricing
         if not rows:
-            self._note(PriceGround([]))
+            self._note(PriceGround(choices, []))
             return []
-        choices, staged = (await self._profile()).settings.pricing, await self._policies()
+        staged = await self._policies()
         beside = [each.id if each else None for each in (staged.canary, staged.shadow)]
-        self._note(PriceGround(list(rows), staged.live.id, *beside))
+        self._note(PriceGround(choices, list(rows), staged.live.id, *beside))
         return quotes_from(rows, choices, self._now, staged)
 
     async def _policies(self) -> Staged:

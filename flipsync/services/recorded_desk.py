@@ -187,18 +187,25 @@ class RecordedDesk(_Desk):
 
     def _question(self, name: str) -> Question:
         async def answer(*arguments: Any, **named: Any) -> Any:
-            return self._noted(name, arguments, named)[0]
+            found, _ = self._noted(name, arguments, named)
+            return read_answer(name, found)
 
         return answer
 
-    def _noted(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Ground | None]:
-        """The answer, and what it was worked out from, where that was kept."""
+    def _noted(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        """The answer, and what it was worked out from (None: not kept), as they were written."""
         found = self._answers[name, orjson.dumps(orjson.loads(_key(arguments, named)))]
         if not found:
             raise AskedOtherwise(f"asks {name}{arguments!r}, which it did not ask then")
-        answer, ground = found.popleft()
-        read = _answers(name).validate_json(orjson.dumps(answer))
-        return read, None if ground is None else _grounds(name).validate_json(orjson.dumps(ground))
+        return found.popleft()
+
+
+def read_answer(question: str, written: Any) -> Any:
+    return _answers(question).validate_json(orjson.dumps(written))
+
+
+def read_ground(question: str, written: Any) -> Ground:
+    return cast(Ground, _grounds(question).validate_json(orjson.dumps(written)))
 
 
 async def forget_old(unit: UnitOfWork) -> None:
