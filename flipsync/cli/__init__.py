@@ -26,6 +26,7 @@ from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.dry_run import settings_app
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
 from flipsync.domain.clock import ScaledClock, utc_now
@@ -47,6 +48,7 @@ app.add_typer(models_app, name="models")
 app.command()(train)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
+app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")
 
 T = TypeVar("T")
