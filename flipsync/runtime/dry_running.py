@@ -219,7 +219,9 @@ class _Trial:
         if (agent := self._agents.get(row.agent)) is None:
             raise _Cannot("its agent is gone")
         if row.packed is None:
-            raise _Cannot("it read more than is kept" if row.size is not None else "what it read is not kept any more")
+            raise _Cannot(
+                "it read more than is kept" if row.size is not None else "what it read is not kept (any more)"
+            )
         try:
             event = Event.from_journal(row.event_type, row.event_payload)
             plain = RecordedDesk(self._tenant_id, row.packed)

@@ -140,8 +140,9 @@ class Ledger:
             self._sums.items(), key=lambda each: (order.index(each[0][0]), each)
         ):
             places = None if name in ("price changes", "expected revenue", "expected profit") else 6
-            sides = [round(then, places), round(now, places)]
-            found.append(Figure(name, of, unit, *sides, round(sides[1] - sides[0], places), *MEANS[name]))
+            before, after = round(then, places), round(now, places)
+            means, limit = MEANS[name]
+            found.append(Figure(name, of, unit, before, after, round(after - before, places), means, limit))
         return found
 
     def _close(self, listing_id: UUID, at: datetime) -> None:

@@ -211,7 +211,7 @@ async def test_what_is_counted_is_all_there_is(shop: Shop) -> None:
         assert (found.decisions, found.unchanged, found.changed, found.cannot) == (1, 0, 0, {why: 1})
     async with shop.unit() as unit:
         await replay_rows.forget_before(unit.session, utc_now() + timedelta(seconds=1))
-    assert list((await tried(shop, change)).cannot) == ["what it read is not kept any more"]
+    assert list((await tried(shop, change)).cannot) == ["what it read is not kept (any more)"]
 
 
 async def test_answers_without_what_they_rest_on_are_not_guessed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

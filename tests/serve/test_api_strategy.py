@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import httpx2
 from api_world import API, Business
 
 from agents import ROSTER
+from flipsync.domain.clock import utc_now
 from flipsync.domain.events import OfferChanged
+from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
@@ -78,3 +82,18 @@ async def test_what_cannot_be_tried_is_refused_with_what_can(client: httpx2.Asyn
     )
     assert answer.status_code == 422, answer.text
     assert "cannot be tried" in answer.json()["detail"] and "pricing.min_margin_bps" in answer.json()["hint"]
+
+
+async def test_a_key_that_may_not_see_prices_tries_nothing(client: httpx2.AsyncClient, alpha: Business) -> None:
+    wanted = {
+        "name": "goals only",
+        "permissions": ["strategy:read", "decisions:read"],
+        "expires_at": (utc_now() + timedelta(days=1)).isoformat(),
+    }
+    once = {"Idempotency-Key": new_id().hex}
+    made = await client.post(f"{API}/api-keys", headers=alpha.headers(**once), json=wanted)
+    assert made.status_code == 201, made.text
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert (await client.get(f"{API}/strategy/goals", headers=key)).status_code == 200
+    refused = await client.post(f"{API}/strategy/dry-run", headers=key, json={"change": {"goals.risk": "bold"}})
+    assert refused.status_code == 403 and "pricing:read" in refused.json()["hint"]
