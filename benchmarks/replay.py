@@ -5,8 +5,8 @@
 Agents of the roster decide on facts about real rows of PostgreSQL (a rival's price moved, the product behind a listing
 was edited, units arrived), as their runners do it, in rounds: with notes kept and without, in turns. The peer of "ms a
 decision" is the same decision without notes. Then the world changes (costs, prices, shares), the journal is replayed,
-and another margin and a stricter oversell limit are tried on it. `--unsteady` lets one agent answer otherwise, to see
-that a difference is found.
+and smaller steps of prices are tried on it. `--unsteady` lets one agent answer otherwise, to see that a difference is
+found.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ _CHANGES = (
 
 
 _SECOND = timedelta(seconds=1)
-#: the change that is tried on the past: one that makes every price and every shared shelf be worked out again
-_TRIED: dict[str, Any] = {"pricing.min_margin_bps": 800, "stock.oversell_limit": 0.001}
+#: the change that is tried on the past: every price is worked out again, and those that moved move by less
+_TRIED: dict[str, Any] = {"pricing.max_step_up_bps": 100, "pricing.max_step_down_bps": 100}
 
 
 class Bare(RecordingDesk):
@@ -133,6 +133,7 @@ async def _round(store: Store, tenant_id: UUID, rows: list[Any], account_id: UUI
 
 async def measure(options: argparse.Namespace, owner: Owner) -> dict[str, Any]:
     owner.execute(_RIVALS)
+    owner.execute(b"UPDATE variant SET cost_as_of = now()")  # else the firewall refuses every price
     owner.execute(b"UPDATE marketplace_account SET surveyed_at = now()")
     owner.execute(b"UPDATE effect SET state = 'superseded', finished_at = now()")
     rows = owner.execute(
