@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted
+from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted, RivalsMoved
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.quotes import ListingQuote
 
 
-class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted]):
+class PricingAgent(Agent[OfferChanged | RivalsMoved | CostChanged | PriceUnwanted]):
     """Proposes the next price of a listing when rivals, sales or costs moved."""
 
     spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
 
-    async def decide(self, event: OfferChanged | CostChanged | PriceUnwanted, ctx: Context) -> Decision[ChangePrice]:
+    async def decide(
+        self, event: OfferChanged | RivalsMoved | CostChanged | PriceUnwanted, ctx: Context
+    ) -> Decision[ChangePrice]:
         if isinstance(event, PriceUnwanted):
             return await self.go_back(event, ctx)
         if isinstance(event, CostChanged):

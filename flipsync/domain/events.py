@@ -257,6 +257,12 @@ class OfferChanged(ListingEvent):
     cause: Literal["rivals", "sale", "stock", "cost", "drift"]
 
 
+class RivalsMoved(OfferChanged):
+    """Rivals came, went or asked otherwise. A type of its own: it is rare, and some need to know nothing else."""
+
+    cause: Literal["rivals"] = "rivals"
+
+
 class PriceSet(ListingEvent):
     """The channel shows a new price; read back."""
 

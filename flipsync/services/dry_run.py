@@ -51,12 +51,16 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "orders.refund_approval_minor": "the limit of then is not kept with a refund",
     "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
     "journal.reads_kept_days": "it changes no decision",
+    "privacy.amazon_days": "who bought is no reason for a decision",
+    "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
 _FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
+#: settings that what a sale left depends on
+_EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
 
 
 class CannotTell(FlipSyncError):
@@ -79,6 +83,10 @@ class Change:
     @property
     def touches_fees(self) -> bool:
         return not _FEES.isdisjoint(self.settings)
+
+    @property
+    def touches_earnings(self) -> bool:
+        return bool(self.policy) or not _EARNINGS.isdisjoint(self.settings)
 
     def as_dict(self) -> dict[str, Any]:
         told = dict(self.settings) | ({POLICY: self.policy} if self.policy else {})
@@ -188,6 +196,8 @@ class ChangedDesk(RecordedDesk):
                 return told.model_copy(update={"settings": self._change.applied(told.settings)})
             if name == "orders.oversold" and self._change.touches_fees and told is not None:
                 raise CannotTell("what an oversold order was worked out from is not kept")
+            if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
+                raise CannotTell("the sales that price policies were judged by are not kept with the judgement")
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
             if name == "stock.picture" and (told is None or told.item.mode != "pooled"):

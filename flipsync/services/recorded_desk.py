@@ -173,7 +173,7 @@ class RecordedDesk(_Desk):
 
     def __init__(self, tenant_id: UUID, packed: bytes) -> None:
         """Raises FlipSyncError for notes that cannot be read."""
-        notes = _unpacked(packed)
+        notes = unpacked(packed)
         super().__init__(tenant_id, datetime.fromisoformat(notes["now"]))
         #: answers, each with what it was worked out from where that was kept
         self._answers: defaultdict[tuple[str, bytes], deque[tuple[Any, Any]]] = defaultdict(deque)
@@ -218,7 +218,8 @@ def _key(arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
     return _PLAIN.dump_json([arguments, named] if named else [arguments])
 
 
-def _unpacked(packed: bytes) -> dict[str, Any]:
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Raises FlipSyncError for notes that cannot be read."""
     unpack = zlib.decompressobj()
     try:
         plain = unpack.decompress(packed, _MOST_UNPACKED)

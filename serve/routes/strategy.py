@@ -67,14 +67,14 @@ class DryRunForm(BaseModel):
     limit: int = Field(default=5_000, ge=1, le=50_000, description="at most so many decisions, oldest first")
 
 
-@router.post("/dry-run", summary="Try settings on the past", responses=problems(401, 403, 404))
+@router.post("/dry-run", summary="Try settings on the past", responses=problems(401, 403, 404, 409, 503))
 async def try_on_past(
     form: DryRunForm, user: Annotated[Claims, may("strategy:read")], backend: BackendDep
 ) -> dry_running.DryRun:
     """Past decisions, made again as they were and as they would have been; what differs in deeds and money.
 
     Changes nothing. It answers within some twenty seconds: `complete` says whether it got through, `looked_to` how far;
-    for more give a later `since`, or use `flipsync settings dry-run`.
+    for more give a later `since`, or use `flipsync settings dry-run`. A business tries one change at a time.
     """
     if not all(user.may(each) for each in _SEES):
         raise Forbidden("you may not see what was decided and priced", hint=f"it needs {' and '.join(_SEES)}")
@@ -83,6 +83,7 @@ async def try_on_past(
     agents = backend.graph.agents
     since = form.since or utc_now() - timedelta(days=90)
     change = change_of(form.change, agents)
-    return await dry_running.dry_run(
-        backend.store, user.tenant_id, agents, change, since=since, limit=form.limit, seconds=_SECONDS
-    )
+    with backend.trial(user.tenant_id):
+        return await dry_running.dry_run(
+            backend.store, user.tenant_id, agents, change, since=since, limit=form.limit, seconds=_SECONDS
+        )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
+from pydantic import TypeAdapter
 from shop import Shop, dollars, open_store
 from sqlalchemy import text, update
 
@@ -19,6 +22,7 @@ from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.events import CostChanged, OfferChanged, ProductImported, StockMoved
+from flipsync.domain.ids import new_id
 from flipsync.learning.policy import Origin
 from flipsync.runtime.agent import Agent, AgentSpec, Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -27,9 +31,10 @@ from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services import model_registry, recorded_desk
-from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, change_of
+from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, CannotTell, ChangedDesk, change_of
 from flipsync.services.dry_run_money import MEANS
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
+from flipsync.services.model_review import Review
 from flipsync.services.pricing.demand import DemandPrior, learn
 from flipsync.services.tenant_settings import TenantSettings
 from flipsync.store.models import Listing, Variant
@@ -235,6 +240,22 @@ async def test_what_would_have_been_read_otherwise_cannot_be_told(shop: Shop) ->
     await work(shop, "market")
     found = await tried(shop, {"auto_list": True})
     assert found.cannot == {"with the change it would have read what it did not read then": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"pricing.shipping_cost_minor": 900}, False), ({"pricing.max_step_up_bps": 50}, True)]
+)
+async def test_a_judgement_by_what_sales_left_is_not_taken_over(change: dict[str, Any], told: bool) -> None:
+    live = {"id": str(new_id()), "version": "7", "origin": "learned"}
+    review = TypeAdapter(Review).dump_python(Review(trained=1), mode="json") | {"live": live}
+    notes = {"now": utc_now().isoformat(), "reads": [["models.review", [["price"]], review]]}
+    desk = ChangedDesk(new_id(), zlib.compress(orjson.dumps(notes)), change_of(change, GRAPH.agents), {})
+    asked = desk.as_services().models.review("price")
+    if told:
+        assert (await asked).trained == 1
+    else:
+        with pytest.raises(CannotTell, match="sales"):
+            await asked
 
 
 async def test_authority_sends_decisions_up(shop: Shop) -> None:

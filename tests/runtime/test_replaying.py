@@ -90,7 +90,7 @@ async def busy(shop: Shop) -> Shop:
         await listing_rows.record_rivals(unit, [row], [listing], utc_now())
         await orders.ingest_order(unit, account, shop.order({goods.sku: 2}))
         await stock.receive(unit, goods.variant_id, 3, key="more", mode="escrow")
-        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
+        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale"))
         unit.emit(CostChanged(variant_id=goods.variant_id, cost=dollars(1100)))
     return shop
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import httpx2
@@ -74,6 +75,17 @@ async def test_settings_are_tried_on_what_the_business_itself_decided(
     other = (await client.post(url, headers=beta.headers(), json=form)).json()
     assert other["decisions"] == before[1]["decisions"] and other["by_agent"] == before[1]["by_agent"]
     assert (await client.post(url, headers=alpha.headers("clerk"), json=form)).status_code == 403
+
+
+async def test_a_business_tries_one_change_at_a_time(client: httpx2.AsyncClient, store: Store, alpha: Business) -> None:
+    await repriced(store, alpha)
+
+    async def tried() -> int:
+        form = {"change": {"goals.risk": "bold"}}
+        return (await client.post(f"{API}/strategy/dry-run", headers=alpha.headers(), json=form)).status_code
+
+    assert sorted(await asyncio.gather(tried(), tried(), tried())) == [200, 409, 409]
+    assert await tried() == 200
 
 
 async def test_what_cannot_be_tried_is_refused_with_what_can(client: httpx2.AsyncClient, alpha: Business) -> None:
