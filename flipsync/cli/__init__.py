@@ -26,12 +26,12 @@ from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
-from flipsync.cli.dry_run import settings_app
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
+from flipsync.cli.settings import settings_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder

@@ -1,10 +1,9 @@
-"""`flipsync settings dry-run`: a change of settings tried on past decisions; goals and models have it too."""
+"""`dry-run` of settings, goals and models: a change tried on past decisions, and what came of it told."""
 
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,45 +11,16 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from flipsync.cli.console import AsJson, Home, counting, out, print_json
+from flipsync.cli.console import counting, out, print_json
 from flipsync.cli.journal import span
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import Money
 from flipsync.embedded.instance import home_folder
-
-settings_app = typer.Typer(no_args_is_help=True, help="Settings, tried on the past before they are changed.")
 
 Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)")]
 Since = Annotated[str, typer.Option(help="how far back: 12h, 7d, 90d")]
 Limit = Annotated[int | None, typer.Option(min=1, help="at most so many decisions, oldest first")]
 _SHOWN = 10
-
-
-@settings_app.command("dry-run")
-def settings_dry_run(
-    change: Annotated[list[str], typer.Argument(help="KEY=VALUE, for example pricing.min_margin_bps=800")],
-    since: Since = "90d",
-    limit: Limit = None,
-    tenant: Tenant = None,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """What agents would have decided with other settings, and what that means in money. Changes nothing."""
-    try_on_past(_read(change), since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
-
-
-def _read(words: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for each in words:
-        key, equals, value = each.partition("=")
-        if not key or not equals:
-            raise InvalidInput(f"{each!r} is no change", hint="write KEY=VALUE, for example stock.oversell_limit=0.005")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
 
 
 def try_on_past(

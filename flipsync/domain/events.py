@@ -278,6 +278,34 @@ class PriceUnwanted(ListingEvent):
     replaces: Money
 
 
+class PersonsChange(Event):
+    """A person changed what is theirs to say. `before` and `after` are by name, of what changed alone.
+
+    `by` is the user, or the API key; None for whoever runs the installation. `undoes` is the change it takes back.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    by: UUID | None
+    undoes: UUID | None = None
+
+
+class SettingsChanged(PersonsChange):
+    """Settings and goals, by their dotted names."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class ProductEdited(PersonsChange):
+    product_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("product", self.product_id)
+
+
 class DeedUndone(Event):
     """A person took back what was decided; `how` says what follows. For internal commands there is no effect.
 

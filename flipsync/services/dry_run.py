@@ -15,7 +15,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
 
 from flipsync.domain.errors import FlipSyncError, InvalidInput
 from flipsync.services.desk import StockPicture, picture_from
@@ -24,7 +23,7 @@ from flipsync.services.policy_choice import SHIPPED, Staged, Version
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
-from flipsync.services.tenant_settings import PricingChoices, TenantSettings
+from flipsync.services.tenant_settings import PricingChoices, TenantSettings, changed, value_of
 from flipsync.store.repositories.pricing import PriceRow
 
 #: the price policy that decides, which the registry names and no setting
@@ -100,14 +99,7 @@ class Change:
 
 @lru_cache(maxsize=256)
 def _applied(settings: str, change: bytes) -> TenantSettings:
-    whole = orjson.loads(settings)
-    for key, value in orjson.loads(change).items():
-        *path, last = key.split(".")
-        place = whole
-        for each in path:
-            place = place[each]
-        place[last] = value
-    return TenantSettings.model_validate(whole)
+    return changed(TenantSettings.model_validate_json(settings), orjson.loads(change))
 
 
 def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
@@ -130,20 +122,8 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
         else:
             raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
     change = Change(settings, authority, policy)
-    try:
-        checked = change.applied(TenantSettings())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(each) for each in first["loc"])
-        raise InvalidInput(f"{where} {first['input']!r}: {first['msg']}") from None
-    plain = checked.model_dump(mode="json")
-    return Change({key: _at(plain, key) for key in settings}, authority, policy)
-
-
-def _at(plain: Any, key: str) -> Any:
-    for each in key.split("."):
-        plain = plain[each]
-    return plain
+    checked = change.applied(TenantSettings())
+    return Change({key: value_of(checked, key) for key in settings}, authority, policy)
 
 
 def _bound(key: str, value: Any) -> float:

@@ -47,6 +47,7 @@ class UndoForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: bool = Field(default=False, description="only say what would be taken back")
+    again: bool = Field(default=False, description="ask once more for what was refused")
 
 
 @router.post(
@@ -58,6 +59,6 @@ async def undo(decision_id: UUID, form: UndoForm, user: User, once: OnlyOnceDep)
 
     async def work(unit: UnitOfWork) -> UndoReport:
         may_undo = partial(allows, user.role)
-        return await undo_decision(unit, decision_id, dry_run=form.dry_run, by=user.user_id, allowed=may_undo)
+        return await undo_decision(unit, decision_id, **form.model_dump(), by=user.user_id, allowed=may_undo)
 
     return await once.run(user, work)
