@@ -5,30 +5,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
 from flipsync.domain.channel import ListingText, Vendor
+from flipsync.domain.message import Message
 from flipsync.domain.money import Money
 
 Urgency = Literal["urgent", "normal", "bulk"]
-
-
-class Message(BaseModel, ABC):
-    """Base of everything typed that travels: events and commands. The class name is the type's name on the wire."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def type_name(cls) -> str:
-        return cls.__name__
-
-    @abstractmethod
-    def subject(self) -> tuple[str, UUID]:
-        """What this is about: (kind, id)."""
 
 
 class Event(Message):
