@@ -4,8 +4,9 @@
 
 Agents of the roster decide on facts about real rows of PostgreSQL (a rival's price moved, the product behind a listing
 was edited, units arrived), as their runners do it, in rounds: with notes kept and without, in turns. The peer of "ms a
-decision" is the same decision without notes. Then the world changes (costs, prices, shares), and the journal is
-replayed. `--unsteady` lets one agent answer otherwise, to see that a difference is found.
+decision" is the same decision without notes. Then the world changes (costs, prices, shares), the journal is replayed,
+and smaller steps of prices are tried on it. `--unsteady` lets one agent answer otherwise, to see that a difference is
+found.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ from flipsync.domain.events import ListingOutdated, OfferChanged, StockMoved
 from flipsync.runtime import runner as running
 from flipsync.runtime.agent import Agent, Context
 from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.dry_running import dry_run
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import replay
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services.desk import Services
+from flipsync.services.dry_run import change_of
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.recorded_desk import RecordingDesk
 from flipsync.store.bootstrap import WORKER_ROLE, role_url
@@ -58,6 +61,11 @@ _CHANGES = (
     b"UPDATE listing SET price_minor = price_minor + 111",
     b"UPDATE rival_offer SET price_minor = price_minor - 500",
 )
+
+
+_SECOND = timedelta(seconds=1)
+#: the change that is tried on the past: every price is worked out again, and those that moved move by less
+_TRIED: dict[str, Any] = {"pricing.max_step_up_bps": 100, "pricing.max_step_down_bps": 100}
 
 
 class Bare(RecordingDesk):
@@ -125,6 +133,7 @@ async def _round(store: Store, tenant_id: UUID, rows: list[Any], account_id: UUI
 
 async def measure(options: argparse.Namespace, owner: Owner) -> dict[str, Any]:
     owner.execute(_RIVALS)
+    owner.execute(b"UPDATE variant SET cost_as_of = now()")  # else the firewall refuses every price
     owner.execute(b"UPDATE marketplace_account SET surveyed_at = now()")
     owner.execute(b"UPDATE effect SET state = 'superseded', finished_at = now()")
     rows = owner.execute(
@@ -148,8 +157,12 @@ async def measure(options: argparse.Namespace, owner: Owner) -> dict[str, Any]:
             agents["pricing"] = unsteady(agents["pricing"])
         with saying("replayed"):
             start = time.perf_counter()
-            found = await replay(store, tenant_id, agents, since=began - timedelta(seconds=1))
+            found = await replay(store, tenant_id, agents, since=began - _SECOND)
             seconds = time.perf_counter() - start
+        with saying("tried with other settings"):
+            start = time.perf_counter()
+            tried = await dry_run(store, tenant_id, agents, change_of(_TRIED, agents), since=began - _SECOND)
+            trying = time.perf_counter() - start
     finally:
         await store.aclose()
     size = owner.execute(
@@ -164,6 +177,13 @@ async def measure(options: argparse.Namespace, owner: Owner) -> dict[str, Any]:
         "without_notes": found.not_kept,
         "identical": wilson(found.identical, replayed),
         "replayed_per_second": found.decisions / seconds,
+        "dry_run": {
+            "decisions": tried.unchanged + tried.changed,
+            "changed": tried.changed,
+            "cannot": tried.cannot,
+            # those without notes take next to no time: they are not counted
+            "per_second": (tried.unchanged + tried.changed) / trying,
+        },
         "bytes": {"p50": size["quantiles"][0], "p99": size["quantiles"][1], "most": size["most"]},
         "disk_bytes_per_decision": size["disk"] / size["kept"],
         "ms_per_decision": {
@@ -204,6 +224,12 @@ def main(argv: list[str] | None = None) -> int:
     interval = f"95 %: {100 * alike['low']:.3f}–{100 * alike['high']:.3f} %"
     report.row("came out alike", f"{alike['hits']:,} of {alike['of']:,}", interval)
     report.row("replayed", f"{result['replayed_per_second']:,.0f} a second", "one process")
+    tried = result["dry_run"]
+    report.row(
+        "tried with other settings",
+        f"{tried['per_second']:,.0f} a second",
+        f"{tried['changed']:,} of {tried['decisions']:,} otherwise; one process",
+    )
     sizes = result["bytes"]
     report.row("kept a decision, packed", f"{sizes['p50']:,.0f} B", f"p99 {sizes['p99']:,.0f}, most {sizes['most']:,}")
     report.row("on disk a decision", f"{result['disk_bytes_per_decision']:,.0f} B", "rows and indexes")

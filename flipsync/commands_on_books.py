@@ -30,7 +30,6 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.services import accounts, audit, channel_probe, identity, labels, refunds
-from flipsync.services import undo as undoing
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.approvals import BulkAnswer
@@ -47,7 +46,6 @@ from flipsync.services.reading_decisions import ApprovalView, list_approvals
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
-from flipsync.services.undo import UndoReport
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
 from flipsync.store.repositories import reading_decisions, tenants
@@ -122,29 +120,6 @@ def replay(
         )
 
     return in_books(home, {}, tenant, work)
-
-
-def undo(
-    home: Path,
-    routing: Routing,
-    kind: str | None,
-    subject: UUID | None,
-    last: timedelta | None,
-    *,
-    dry_run: bool,
-    tenant: str | None,
-) -> UndoReport:
-    """Take back a decision, an effect, or all that was decided lately. Who may run this may do everything."""
-
-    async def work(store: Store, tenant_id: UUID) -> UndoReport:
-        async with store.unit(tenant_id) as unit:
-            if last is not None:
-                return await undoing.undo_since(unit, utc_now() - last, dry_run=dry_run, allowed=lambda _: True)
-            assert subject is not None, "the command asks for one of the two"
-            what = undoing.undo_effect if kind == "effect" else undoing.undo_decision
-            return await what(unit, subject, dry_run=dry_run, allowed=lambda _: True)
-
-    return in_books(home, routing, tenant, work)
 
 
 def refund(

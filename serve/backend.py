@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, cast
+from uuid import UUID
 
 from redis.asyncio import Redis
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
-from flipsync.domain.errors import InvalidInput
+from flipsync.domain.errors import Conflict, InvalidInput, Unavailable
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
 from flipsync.security.api_keys import MARK
@@ -28,6 +31,9 @@ from flipsync.store.unit_of_work import Store
 from serve.live import LiveEvents
 from serve.settings import ServeSettings
 from serve.telemetry import ApiMetrics
+
+#: businesses whose past is worked through at the same time: each takes all of a core that others leave it
+_TRIALS: Final = 2
 
 
 class Backend:
@@ -60,6 +66,21 @@ class Backend:
             return_origins=settings.return_origins,
         )
         self.webhook_addresses = WebhookAddresses(self.store, self.box, self.connector)
+        self._trying: set[UUID] = set()
+
+    @contextmanager
+    def trial(self, tenant_id: UUID) -> Iterator[None]:
+        """One of a business at a time, and few of all: who waits for orders is not to wait for this. Raises Conflict,
+        Unavailable."""
+        if tenant_id in self._trying:
+            raise Conflict("settings are being tried on the past already", hint="wait for that answer")
+        if len(self._trying) >= _TRIALS:
+            raise Unavailable("others try settings on their past", hint="try again in half a minute")
+        self._trying.add(tenant_id)
+        try:
+            yield
+        finally:
+            self._trying.remove(tenant_id)
 
     async def claims(self, text: str) -> Claims:
         """Whom an access token or an API key speaks for. Raises Unauthenticated."""

@@ -32,6 +32,7 @@ from flipsync.cli.interfaces import mcp, openapi
 from flipsync.cli.models import models_app, train
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
+from flipsync.cli.settings import settings_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -56,6 +57,7 @@ agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
+app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(privacy_app, name="privacy")
 

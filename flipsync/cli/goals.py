@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.dry_run import Limit, Since, try_on_past
 from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
 
@@ -43,6 +44,25 @@ def set_goals(
         first = error.errors()[0]
         raise InvalidInput(f"--{first['loc'][0]} {first['input']!r}: {first['msg']}") from None
     _tell(_books().goals(home_folder(home), tenant, change), as_json)
+
+
+@goals_app.command("dry-run")
+def dry_run(
+    horizon: Annotated[str | None, typer.Option(help="cash now, balanced or growth")] = None,
+    risk: Annotated[str | None, typer.Option(help="careful, balanced or bold")] = None,
+    questions: Annotated[str | None, typer.Option(help="few, balanced or many")] = None,
+    since: Since = "90d",
+    limit: Limit = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What agents would have decided by other goals. Changes nothing."""
+    given = {"goals.horizon": horizon, "goals.risk": risk, "goals.questions": questions}
+    change = {name: value for name, value in given.items() if value is not None}
+    if not change:
+        raise InvalidInput("no goal is given", hint="for example: flipsync goals dry-run --risk careful")
+    try_on_past(change, since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
 
 
 def _books() -> Any:

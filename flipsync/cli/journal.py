@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
+import textwrap
+from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -75,6 +79,7 @@ _COLOURS = {
     "undone": "green",
     "asked": "green",
     "undoable": "green",
+    "already-undone": "dim",
     "refused": "red",
     "moved-on": "yellow",
     "impossible": "yellow",
@@ -82,38 +87,64 @@ _COLOURS = {
 
 
 def undo(
-    kind: Annotated[str | None, typer.Argument(help="decision or effect")] = None,
+    kind: Annotated[str | None, typer.Argument(help="decision, effect or change; changes lists those")] = None,
     subject: Annotated[str | None, typer.Argument(help="its id")] = None,
     last: Annotated[str | None, typer.Option(help="instead: all that was decided so lately, e.g. 30m")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
+    again: Annotated[bool, typer.Option("--again", help="ask once more for what was refused")] = False,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back what agents did, as far as that can be, and once; the rest is listed with the reason."""
+    """Take back what agents did or persons changed, as far as that can be, and once; the rest says why not."""
+    if kind == "changes":
+        _changes(home_folder(home), span(last or "30d"), tenant, as_json)
+        return
     if (last is None) == (kind is None):
-        raise InvalidInput("say what to take back", hint="decision ID, effect ID, or --last 30m")
+        raise InvalidInput("say what to take back", hint="decision ID, effect ID, change ID, or --last 30m")
     row_id = None
     if kind is not None:
-        if kind not in ("decision", "effect"):
-            raise InvalidInput(f"{kind!r} cannot be taken back", hint="decision or effect, and its id")
+        if kind not in ("decision", "effect", "change"):
+            raise InvalidInput(f"{kind!r} cannot be taken back", hint="decision, effect or change, and its id")
         try:
             row_id = UUID(subject or "")
         except ValueError:
             raise InvalidInput(f"{subject!r} is no id", hint="`flipsync why` shows them") from None
     graph = importlib.import_module("flipsync.runtime.graph")
     routing = graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).routing()
-    report = importlib.import_module("flipsync.commands_on_books").undo(
-        home_folder(home), routing, kind, row_id, span(last) if last else None, dry_run=dry_run, tenant=tenant
-    )
+    books = importlib.import_module("flipsync.changes_on_books")
+    how = {"dry_run": dry_run, "tenant": tenant}
+    if kind == "change":
+        report = books.undo_change(home_folder(home), routing, row_id, **how)
+    else:
+        lately = span(last) if last else None
+        report = books.undo(home_folder(home), routing, kind, row_id, lately, again=again, **how)
     if as_json:
         print_json(report.model_dump(mode="json"))
         return
     for part in report.parts:
-        told = f"{part.command} of {part.subject_kind} {part.subject_id}: {part.why}"
-        out.print(f"[{_COLOURS.get(part.outcome, 'dim')}]{part.outcome}[/] {escape(told)}")
-    counts = {outcome: report.count(outcome) for outcome in (*_COLOURS, "already-undone")}
+        what = part.name if kind == "change" else f"{part.command} of {part.subject_kind} {part.subject_id}"
+        out.print(f"[{_COLOURS[part.outcome]}]{part.outcome}[/] {escape(f'{what}: {part.why}')}")
+    counts = Counter(part.outcome for part in report.parts)
     out.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing to take back")
+
+
+def _changes(home: Path, since: timedelta, tenant: str | None, as_json: bool) -> None:
+    found = importlib.import_module("flipsync.changes_on_books").changes(home, since, _SHOWN, tenant)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    for each in found:
+        undoes = f", takes back {each.undoes}" if each.undoes else ""
+        out.print(f"[bold]{each.id}[/] {each.at:%Y-%m-%d %H:%M} {each.subject_kind} {each.subject_id}{undoes}")
+        for name, value in each.after.items():
+            out.print(f"  {name}: {escape(_short(each.before[name]))} → {escape(_short(value))}")
+    if not found:
+        out.print("nobody changed anything")
+
+
+def _short(value: Any) -> str:
+    return textwrap.shorten(json.dumps(value, ensure_ascii=False), 80, placeholder="…")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.dry_run import Limit, Since, try_on_past
 from flipsync.embedded.instance import home_folder
 
 models_app = typer.Typer(no_args_is_help=True, help="Policies in the registry, and which of them decides.")
@@ -193,6 +194,19 @@ def _promote(
         print_json(model.model_dump(mode="json"))
     else:
         _tell(model)
+
+
+@models_app.command("dry-run")
+def dry_run(
+    version: str,
+    since: Since = "90d",
+    limit: Limit = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What would have been decided with this price policy live. Changes nothing."""
+    try_on_past({"pricing.policy": version}, since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
 
 
 @models_app.command()

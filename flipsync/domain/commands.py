@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from flipsync.domain.channel import ListingText, Offer, Vendor
-from flipsync.domain.events import Message
+from flipsync.domain.message import Message
 from flipsync.domain.money import Money
 
 #: smaller is sooner; last unit sold beats everything

@@ -5,30 +5,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
 from flipsync.domain.channel import ListingText, Vendor
+from flipsync.domain.message import Message
 from flipsync.domain.money import Money
 
 Urgency = Literal["urgent", "normal", "bulk"]
-
-
-class Message(BaseModel, ABC):
-    """Base of everything typed that travels: events and commands. The class name is the type's name on the wire."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def type_name(cls) -> str:
-        return cls.__name__
-
-    @abstractmethod
-    def subject(self) -> tuple[str, UUID]:
-        """What this is about: (kind, id)."""
 
 
 class Event(Message):
@@ -276,6 +262,34 @@ class PriceUnwanted(ListingEvent):
 
     price: Money
     replaces: Money
+
+
+class PersonsChange(Event):
+    """A person changed what is theirs to say. `before` and `after` are by name, of what changed alone.
+
+    `by` is the user, or the API key; None for whoever runs the installation. `undoes` is the change it takes back.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    by: UUID | None
+    undoes: UUID | None = None
+
+
+class SettingsChanged(PersonsChange):
+    """Settings and goals, by their dotted names."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class ProductEdited(PersonsChange):
+    product_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("product", self.product_id)
 
 
 class DeedUndone(Event):

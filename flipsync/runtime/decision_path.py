@@ -20,7 +20,7 @@ from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
-from flipsync.runtime.agent import AgentSpec, Context
+from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.services import (
@@ -52,6 +52,17 @@ _COUNT_SECONDS = 60.0
 _LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
 
 
+def above_authority(authority: Authority, decision: Decision[Any]) -> str:
+    """Why a decision is for the agent's superior; "" when it is not."""
+    if all(command.scope == "read" for command in decision.proposals):
+        return ""
+    if decision.confidence < authority.auto_above:
+        return f"confidence {decision.confidence:.2f} is below {authority.auto_above:.2f}"
+    if decision.stake is not None and decision.stake.amount_minor > authority.max_stake.amount_minor:
+        return f"{decision.stake} at stake is above {authority.max_stake.plain()}"
+    return ""
+
+
 class DecisionPath:
     """Takes decisions from agents to effects."""
 
@@ -65,7 +76,7 @@ class DecisionPath:
     ) -> UUID:
         """Write the decision, with what it read, and do what follows from it; returns its id."""
         decision_id = new_id()
-        above = self._above_authority(spec, decision)
+        above = above_authority(spec.authority, decision)
         superior = self._graph.superior(spec.name)
         state = "held" if decision.is_hold else "applied"
         if above:
@@ -105,15 +116,6 @@ class DecisionPath:
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
-
-    def _above_authority(self, spec: AgentSpec, decision: Decision[Any]) -> str:
-        if all(command.scope == "read" for command in decision.proposals):
-            return ""
-        if decision.confidence < spec.authority.auto_above:
-            return f"confidence {decision.confidence:.2f} is below {spec.authority.auto_above:.2f}"
-        if decision.stake is not None and decision.stake.amount_minor > spec.authority.max_stake.amount_minor:
-            return f"{decision.stake} at stake is above {spec.authority.max_stake.plain()}"
-        return ""
 
     async def _carry_out(
         self,

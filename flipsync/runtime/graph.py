@@ -15,7 +15,17 @@ AgentClass = type[Agent[Any]]
 
 #: facts nobody needs to act on: they are the journal's, for people and for later
 RECORDED_ONLY = frozenset(
-    {"DeedUndone", "LabelBought", "ListingRefused", "OrderReady", "PriceSet", "RefundIssued", "ShipmentConfirmed"}
+    {
+        "DeedUndone",
+        "LabelBought",
+        "ListingRefused",
+        "OrderReady",
+        "PriceSet",
+        "ProductEdited",
+        "RefundIssued",
+        "SettingsChanged",
+        "ShipmentConfirmed",
+    }
 )
 
 
@@ -134,4 +144,4 @@ class Graph:
 
 
 def _is_abstract(event: type[Event]) -> bool:
-    return event.__name__ in {"AccountEvent", "ListingEvent", "OrderEvent"}
+    return event.__name__ in {"AccountEvent", "ListingEvent", "OrderEvent", "PersonsChange"}

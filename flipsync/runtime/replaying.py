@@ -134,14 +134,14 @@ async def again(tenant_id: UUID, agent: AgentClass, row: KeptDecision) -> list[D
         return [differs("replay", None, error.message)]
     except Exception as error:  # whatever an agent trips over on what it once could read is a finding
         return [differs("replay", None, f"{type(error).__name__}: {error}")]
-    then, now = _as_kept(row), _as_decided(decision)
+    then, now = as_kept(row), as_decided(decision)
     differences = [
         differs(part, then[part], now[part]) for part in then if canonical(then[part]) != canonical(now[part])
     ]
     return differences + [differs("reads", name, None) for name in desk.left]
 
 
-def _as_kept(row: KeptDecision) -> dict[str, Any]:
+def as_kept(row: KeptDecision) -> dict[str, Any]:
     return {
         "commands": row.proposals,
         "rationale": row.rationale,
@@ -153,7 +153,7 @@ def _as_kept(row: KeptDecision) -> dict[str, Any]:
     }
 
 
-def _as_decided(decision: Decision[Any]) -> dict[str, Any]:
+def as_decided(decision: Decision[Any]) -> dict[str, Any]:
     stake = decision.stake
     return {
         "commands": [[each.type_name(), each.model_dump(mode="json")] for each in decision.proposals],

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import Offer
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
+from flipsync.services.grounds import Ground, PaceGround
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
@@ -76,6 +77,59 @@ class RequestedOffer:
     blocked: str = ""
 
 
+def picture_from(
+    item: ItemRow, rows: tuple[ShareRow, ...], settings: StockChoices, known: Mapping[UUID, Pace]
+) -> StockPicture:
+    """The shares of an item; `known` is how fast the accounts of a pooled one are."""
+    on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
+    available = max(0, on_shelf - item.reserved - item.owed)
+    selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
+    odds = None
+    if item.mode == "pooled":
+        stuck = [row for row in rows if row not in selling and row.listing_status == "active" and row.entitled]
+        shares, odds = _pooled(available, selling, stuck, settings, known)
+    else:
+        # units of listings that cannot be written to now are still theirs: nobody else may sell them
+        theirs = sum(row.entitled for row in rows if row not in selling)
+        # what was decided counts, not how far its carrying out has come: else two decisions undo each other
+        claims = [Claim(row.listing_id, 1.0 + row.sold, row.target) for row in selling]
+        shares = escrow_shares(available - theirs, claims)
+    for row in rows:
+        shares.setdefault(row.listing_id, row.entitled)
+    return StockPicture(item, rows, shares, available, odds)
+
+
+def _pooled(
+    available: int,
+    selling: Sequence[ShareRow],
+    stuck: Sequence[ShareRow],
+    choices: StockChoices,
+    known: Mapping[UUID, Pace],
+) -> tuple[dict[UUID, int], Odds | None]:
+    """What each listing shows of a shared shelf, and the odds that this is too much."""
+    if not selling or available <= choices.pooled_reserve:
+        return {row.listing_id: 0 for row in selling}, None
+    from flipsync.services.oversell import quantities_to_show  # brings numpy, which the other agents do without
+
+    rows = [*selling, *stuck]
+    fast = [known.get(row.account_id, Pace()) for row in rows]
+    sold, on_show = [row.ever_sold for row in rows], [row.on_show for row in rows]
+    goods, racers = racing(fast, sold, on_show, choices.demand_window_days)
+    sellers = racers[: len(selling)]
+    found = quantities_to_show(
+        available,
+        goods,
+        sellers,
+        choices.oversell_limit,
+        held_back=choices.pooled_reserve,
+        stuck=[(never_told(one), row.entitled) for one, row in zip(racers[len(selling) :], stuck, strict=True)],
+    )
+    rates = {row.listing_id: goods.rate * one.weight * 86_400 for row, one in zip(selling, sellers, strict=True)}
+    shares = {row.listing_id: units for row, units in zip(selling, found.quantities, strict=True)}
+    measured = min(pace.sales for pace in fast)
+    return shares, Odds(found.odds, found.odds_everywhere, choices.oversell_limit, found.unseen, rates, measured)
+
+
 class StockDesk:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -88,50 +142,13 @@ class StockDesk:
         if found is None:
             return None
         item, rows = found
-        on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
-        available = max(0, on_shelf - item.reserved - item.owed)
-        selling = [row for row in rows if row.listing_status == "active" and row.account_status == "connected"]
-        odds = None
+        known: dict[UUID, Pace] = {}
         if item.mode == "pooled":
-            stuck = [row for row in rows if row not in selling and row.listing_status == "active" and row.entitled]
-            shares, odds = await self._pooled(available, selling, stuck, settings)
-        else:
-            # units of listings that cannot be written to now are still theirs: nobody else may sell them
-            theirs = sum(row.entitled for row in rows if row not in selling)
-            # what was decided counts, not how far its carrying out has come: else two decisions undo each other
-            claims = [Claim(row.listing_id, 1.0 + row.sold, row.target) for row in selling]
-            shares = escrow_shares(available - theirs, claims)
-        for row in rows:
-            shares.setdefault(row.listing_id, row.entitled)
-        return StockPicture(item, rows, shares, available, odds)
-
-    async def _pooled(
-        self, available: int, selling: Sequence[ShareRow], stuck: Sequence[ShareRow], choices: StockChoices
-    ) -> tuple[dict[UUID, int], Odds | None]:
-        """What each listing shows of a shared shelf, and the odds that this is too much."""
-        if not selling or available <= choices.pooled_reserve:
-            return {row.listing_id: 0 for row in selling}, None
-        from flipsync.services.oversell import quantities_to_show  # brings numpy, which the other agents do without
-
-        if self._paces is None:
-            self._paces = await paces(self._services.session)
-        rows = [*selling, *stuck]
-        known = [self._paces.get(row.account_id, Pace()) for row in rows]
-        sold, on_show = [row.ever_sold for row in rows], [row.on_show for row in rows]
-        goods, racers = racing(known, sold, on_show, choices.demand_window_days)
-        sellers = racers[: len(selling)]
-        found = quantities_to_show(
-            available,
-            goods,
-            sellers,
-            choices.oversell_limit,
-            held_back=choices.pooled_reserve,
-            stuck=[(never_told(one), row.entitled) for one, row in zip(racers[len(selling) :], stuck, strict=True)],
-        )
-        rates = {row.listing_id: goods.rate * one.weight * 86_400 for row, one in zip(selling, sellers, strict=True)}
-        shares = {row.listing_id: units for row, units in zip(selling, found.quantities, strict=True)}
-        measured = min(pace.sales for pace in known)
-        return shares, Odds(found.odds, found.odds_everywhere, choices.oversell_limit, found.unseen, rates, measured)
+            if self._paces is None:
+                self._paces = await paces(self._services.session)
+            known = {row.account_id: self._paces[row.account_id] for row in rows if row.account_id in self._paces}
+            self._services.note(PaceGround(settings, known))
+        return picture_from(item, rows, settings, known)
 
     async def _items(self, stock_item_id: UUID, window: int) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
         session, now = self._services.session, self._services.now
@@ -281,6 +298,11 @@ class Services:
         self.now = now
         self.expected: frozenset[UUID] = frozenset()
         self._profile: TenantProfile | None = None
+        #: what the newest answer was worked out from, where that is kept
+        self.ground: Ground | None = None
+
+    def note(self, ground: Ground) -> None:
+        self.ground = ground
 
     def expect(self, subject_ids: Iterable[UUID]) -> None:
         """What will be asked about: the first question about one of these is answered for all of them, in one read."""
@@ -321,4 +343,4 @@ class Services:
 
     @cached_property
     def pricing(self) -> PricingDesk:
-        return PricingDesk(self.session, self.now, self.profile, self.expected)
+        return PricingDesk(self.session, self.now, self.profile, self.expected, self.note)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound, VersionMismatch
 from flipsync.domain.goals import Goals, Horizon, Questions, Risk
+from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import TenantSettings
 from flipsync.store.models import Tenant
 from flipsync.store.repositories import tenants
@@ -44,11 +45,9 @@ async def set_goals(unit: UnitOfWork, change: GoalsChange, expected_version: int
     before = _view(tenant)
     if expected_version is not None and before.version != expected_version:
         raise VersionMismatch("the goals were changed since they were read", hint="read them again, then change them")
-    goals = before.goals.model_copy(update=change.model_dump(exclude_none=True))
-    if goals != before.goals:
-        tenant.settings = {**tenant.settings, "goals": goals.model_dump(mode="json")}
-        await unit.session.flush()
-        unit.audit("goals.changed", "tenant", unit.tenant_id, **change.model_dump(exclude_none=True))
+    given = change.model_dump(exclude_none=True)
+    if await set_settings(unit, {f"goals.{name}": value for name, value in given.items()}):
+        unit.audit("goals.changed", "tenant", unit.tenant_id, **given)
     return _view(tenant)
 
 

@@ -270,6 +270,28 @@ async def ask_again(unit: UnitOfWork, edit: KeepEdit) -> None:
             await rows.set_shown(unit, row.id, {name: value for name, value in row.shown.items() if name != "told"})
 
 
+async def drop_kept(unit: UnitOfWork, edit: KeepEdit, *, dry_run: bool) -> None:
+    """`keep_theirs` taken back: the listings follow their product in what was kept, as long as that is what they keep.
+
+    With `dry_run` only looked at. Raises NotFound; Conflict where other words came since.
+    """
+    words = edit.theirs.model_dump(mode="json", exclude_none=True, exclude={"of_group"})
+    kept = []
+    for listing_id in edit.listings:
+        row = await _live(unit, listing_id)
+        if any(row.overrides.get(name) != value for name, value in words.items()):
+            raise Conflict("the listing keeps other words by now, or none of its own")
+        kept.append(row)
+    if dry_run:
+        return
+    for row in kept:
+        left = {name: value for name, value in row.overrides.items() if name not in words}
+        if set(left) <= {"of_group"}:
+            left = {}
+        await rows.set_overrides(unit, row.id, left, row.shown, row.title)
+    unit.emit(ListingOutdated(listing_id=edit.listing_id, account_id=edit.account_id, vendor=edit.vendor, again=True))
+
+
 async def drop_overrides(unit: UnitOfWork, listing_id: UUID, expected_version: int | None = None) -> None:
     """The listing follows its product again. Raises NotFound, VersionMismatch, Conflict when it always did."""
     row = await _live(unit, listing_id, expected_version)

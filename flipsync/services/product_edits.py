@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.errors import InvalidInput, NotFound, VersionMismatch
-from flipsync.domain.events import CostChanged, OfferChanged, ProductImported
+from flipsync.domain.events import CostChanged, OfferChanged, ProductEdited, ProductImported
 from flipsync.domain.money import Money
 from flipsync.services.catalogue.sanitise import image_url, plain, safe_html
 from flipsync.services.listings import SHOWN_OF_PRODUCT, tell_outdated
@@ -46,8 +46,13 @@ class PriceTerms(BaseModel):
     ceiling: Money | None = Field(default=None, description="never ask more")
 
 
-async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, expected_version: int) -> ProductView:
-    """Change a product that is still at `expected_version`. Raises NotFound, VersionMismatch, InvalidInput."""
+async def edit_product(
+    unit: UnitOfWork, product_id: UUID, edit: ProductEdit, expected_version: int, *, undoes: UUID | None = None
+) -> ProductView:
+    """Change a product that is still at `expected_version`. Raises NotFound, VersionMismatch, InvalidInput.
+
+    `undoes`: the change that is taken back by it.
+    """
     row = await rows.product(unit.session, product_id)
     if row is None:
         raise NotFound(f"no product {product_id}")
@@ -72,6 +77,15 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
     if changed:
         row.version += 1
         unit.emit(ProductImported(product_id=product_id, created=False))
+        unit.emit(
+            ProductEdited(
+                product_id=product_id,
+                before={name: before[name] for name in sorted(changed)},
+                after={name: getattr(row, name) for name in sorted(changed)},
+                by=unit.cause.actor.id,
+                undoes=undoes,
+            )
+        )
         await unit.session.flush()
         if changed & SHOWN_OF_PRODUCT or ("published" in changed and not row.published):
             await tell_outdated(unit, [product_id])

@@ -17,6 +17,7 @@ from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.money import Money
 from flipsync.services.fees.schedules import published_schedule
+from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import SHIPPED, Staged, choose, read_version
 from flipsync.services.pricing.economics import UnitEconomics
@@ -218,6 +219,49 @@ def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
     return tuple(periods)
 
 
+def quotes_from(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime, staged: Staged) -> list[ListingQuote]:
+    """The next prices of those of the listings that are on sale, have a price, and are not priced by hand."""
+    quotes = []
+    for row in rows:
+        if row.status != "active" or _stays(row, choices, now):
+            continue
+        request = request_for(row, choices, now)
+        if request is not None:
+            changed = [at for at, old, _ in row.changes if old is not None]
+            policy, quote, made = choose(staged, row.listing_id, request, choices, now, changed)
+            quotes.append(
+                ListingQuote(
+                    row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.version, made
+                )
+            )
+    return quotes
+
+
+def margins_from(
+    variants: Sequence[GoodsRow], vendors: Sequence[tuple[UUID, str, str]], choices: PricingChoices, now: datetime
+) -> list[ListMargin]:
+    """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
+    found = []
+    for variant in variants:
+        for account_id, vendor, currency in vendors:
+            fees = fee_schedule(vendor, currency, choices)
+            if variant.price_minor is None or not variant.cost_minor or fees is None:
+                found.append(ListMargin(account_id, variant.sku, None))
+                continue
+            economics = UnitEconomics(
+                terms=fees.terms(now),
+                unit_cost=variant.cost_minor,
+                shipping_cost=choices.shipping_cost_minor,
+                shipping_charged=choices.shipping_charged_minor,
+                tax_bps=choices.tax_bps,
+                min_margin=0,
+                margin_bps=choices.min_margin_bps,
+            )
+            net = Money(amount_minor=economics.net(variant.price_minor), currency=currency)
+            found.append(ListMargin(account_id, variant.sku, net))
+    return found
+
+
 class PricingDesk:
     """Quotes for listings, from one read-only transaction."""
 
@@ -227,14 +271,19 @@ class PricingDesk:
         now: datetime,
         profile: Callable[[], Awaitable[TenantProfile]],
         expected: Collection[UUID] = (),
+        note: Callable[[Ground], None] = lambda _: None,
     ) -> None:
-        """`expected`: listings that will be asked about, read together at the first question about one of them."""
+        """`expected`: listings that will be asked about, read together at the first question about one of them.
+
+        `note` is told what each answer is worked out from.
+        """
         self._session = session
         self._now = now
         self._profile = profile
         self._staged: Staged | None = None
         self._expected = expected
         self._rows: dict[UUID, PriceRow] | None = None
+        self._note = note
 
     async def quote(self, listing_id: UUID) -> ListingQuote | None:
         """The next price of one listing; None when it has no price on its channel yet."""
@@ -266,49 +315,25 @@ class PricingDesk:
     async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
         """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
         choices = (await self._profile()).settings.pricing
-        found = []
-        for variant in await pricing_rows.variants_of_product(self._session, product_id):
-            for account_id, vendor, currency in vendors:
-                fees = fee_schedule(vendor, currency, choices)
-                if variant.price_minor is None or not variant.cost_minor or fees is None:
-                    found.append(ListMargin(account_id, variant.sku, None))
-                    continue
-                economics = UnitEconomics(
-                    terms=fees.terms(self._now),
-                    unit_cost=variant.cost_minor,
-                    shipping_cost=choices.shipping_cost_minor,
-                    shipping_charged=choices.shipping_charged_minor,
-                    tax_bps=choices.tax_bps,
-                    min_margin=0,
-                    margin_bps=choices.min_margin_bps,
-                )
-                net = Money(amount_minor=economics.net(variant.price_minor), currency=currency)
-                found.append(ListMargin(account_id, variant.sku, net))
-        return found
+        variants = [
+            GoodsRow(variant.sku, variant.price_minor, variant.cost_minor)
+            for variant in await pricing_rows.variants_of_product(self._session, product_id)
+        ]
+        self._note(MarginGround(choices, variants))
+        return margins_from(variants, vendors, choices, self._now)
 
     async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
         return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
 
     async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
-        if not rows:
-            return []
         choices = (await self._profile()).settings.pricing
-        quotes = []
-        for row in rows:
-            if row.status != "active" or _stays(row, choices, self._now):
-                continue
-            request = request_for(row, choices, self._now)
-            if request is not None:
-                changed = [at for at, old, _ in row.changes if old is not None]
-                policy, quote, made = choose(
-                    await self._policies(), row.listing_id, request, choices, self._now, changed
-                )
-                quotes.append(
-                    ListingQuote(
-                        row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.version, made
-                    )
-                )
-        return quotes
+        if not rows:
+            self._note(PriceGround(choices, []))
+            return []
+        staged = await self._policies()
+        beside = [each.id if each else None for each in (staged.canary, staged.shadow)]
+        self._note(PriceGround(choices, list(rows), staged.live.id, *beside))
+        return quotes_from(rows, choices, self._now, staged)
 
     async def _policies(self) -> Staged:
         """What the registry says at the first question: part of what the decision read."""

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
 from flipsync.services.desk import Services
+from flipsync.services.grounds import GROUNDS, Ground
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import replay as rows
 from flipsync.store.unit_of_work import UnitOfWork
@@ -57,6 +58,11 @@ def _answers(question: str) -> TypeAdapter[Any]:
     desk, _, method = question.rpartition(".")
     asked = getattr(_DESKS[desk] if desk else Services, method)
     return TypeAdapter(get_type_hints(asked)["return"])
+
+
+@cache
+def _grounds(question: str) -> TypeAdapter[Any]:
+    return TypeAdapter(GROUNDS[question])
 
 
 @dataclass(frozen=True)
@@ -113,27 +119,41 @@ class RecordingDesk(_Desk):
         super().__init__(services.tenant_id, services.now)
         self._services = services
         self._noted: list[bytes] = []
+        #: by the place among them: what the answer was worked out from
+        self._grounds: dict[int, bytes] = {}
         #: answers a desk gives more than once (the profile) are written once: by identity, kept so that it stays theirs
         self._written: dict[int, tuple[Any, bytes]] = {}
 
     def begin(self) -> None:
         """The next decision starts here."""
-        self._noted = []
+        self._noted, self._grounds = [], {}
 
     def notes(self) -> Notes:
         """What was read since `begin`."""
-        head = b'{"now":"%b","reads":[' % self.now.isoformat().encode()
-        packed = zlib.compress(head + b",".join(self._noted) + b"]}", _LEVEL)
+        packed = self._pack(self._grounds)
+        if len(packed) > MOST_BYTES and self._grounds:  # the answers alone still make it replayable
+            packed = self._pack({})
         return Notes(packed if len(packed) <= MOST_BYTES else None, len(packed))
+
+    def _pack(self, grounds: dict[int, bytes]) -> bytes:
+        head = b'{"now":"%b","reads":[' % self.now.isoformat().encode()
+        reads = [
+            b"[%b,%b]" % (noted, grounds[place]) if place in grounds else b"[%b]" % noted
+            for place, noted in enumerate(self._noted)
+        ]
+        return zlib.compress(head + b",".join(reads) + b"]}", _LEVEL)
 
     def _question(self, name: str) -> Question:
         desk, _, method = name.rpartition(".")
         asked = getattr(getattr(self._services, desk) if desk else self._services, method)
 
         async def answer(*arguments: Any, **named: Any) -> Any:
+            self._services.ground = None
             found = await asked(*arguments, **named)
+            if self._services.ground is not None and name in GROUNDS:
+                self._grounds[len(self._noted)] = _grounds(name).dump_json(self._services.ground)
             # written down at once: what the agent does to it afterwards is not what it read
-            self._noted.append(b'["%b",%b,%b]' % (name.encode(), _key(arguments, named), self._write(name, found)))
+            self._noted.append(b'"%b",%b,%b' % (name.encode(), _key(arguments, named), self._write(name, found)))
             return found
 
         return answer
@@ -155,9 +175,10 @@ class RecordedDesk(_Desk):
         """Raises FlipSyncError for notes that cannot be read."""
         notes = unpacked(packed)
         super().__init__(tenant_id, datetime.fromisoformat(notes["now"]))
-        self._answers: defaultdict[tuple[str, bytes], deque[Any]] = defaultdict(deque)
-        for name, key, found in notes["reads"]:
-            self._answers[name, orjson.dumps(key)].append(found)
+        #: answers, each with what it was worked out from where that was kept
+        self._answers: defaultdict[tuple[str, bytes], deque[tuple[Any, Any]]] = defaultdict(deque)
+        for name, key, found, *ground in notes["reads"]:
+            self._answers[name, orjson.dumps(key)].append((found, ground[0] if ground else None))
 
     @property
     def left(self) -> list[str]:
@@ -166,12 +187,25 @@ class RecordedDesk(_Desk):
 
     def _question(self, name: str) -> Question:
         async def answer(*arguments: Any, **named: Any) -> Any:
-            found = self._answers[name, orjson.dumps(orjson.loads(_key(arguments, named)))]
-            if not found:
-                raise AskedOtherwise(f"asks {name}{arguments!r}, which it did not ask then")
-            return _answers(name).validate_json(orjson.dumps(found.popleft()))
+            found, _ = self._noted(name, arguments, named)
+            return read_answer(name, found)
 
         return answer
+
+    def _noted(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        """The answer, and what it was worked out from (None: not kept), as they were written."""
+        found = self._answers[name, orjson.dumps(orjson.loads(_key(arguments, named)))]
+        if not found:
+            raise AskedOtherwise(f"asks {name}{arguments!r}, which it did not ask then")
+        return found.popleft()
+
+
+def read_answer(question: str, written: Any) -> Any:
+    return _answers(question).validate_json(orjson.dumps(written))
+
+
+def read_ground(question: str, written: Any) -> Ground:
+    return cast(Ground, _grounds(question).validate_json(orjson.dumps(written)))
 
 
 async def forget_old(unit: UnitOfWork) -> None:

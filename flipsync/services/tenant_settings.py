@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import NotFound
+from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.goals import Goals
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
@@ -110,6 +111,46 @@ class TenantSettings(BaseModel):
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")
+
+
+def _leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _leaves(inner, f"{path}{name}.")
+        else:
+            yield path + name, field.description or ""
+
+
+#: dotted name: what it is for, where the name does not say it
+SETTINGS: Final[Mapping[str, str]] = dict(_leaves(TenantSettings))
+
+
+def changed(settings: TenantSettings, change: Mapping[str, Any]) -> TenantSettings:
+    """With other values under dotted names. Raises InvalidInput for no such name, or a value it does not take."""
+    whole = settings.model_dump(mode="json")
+    for key, value in change.items():
+        if key not in SETTINGS:
+            raise InvalidInput(f"there is no setting {key!r}", hint="`flipsync settings list` names them")
+        *path, last = key.split(".")
+        place = whole
+        for each in path:
+            place = place[each]
+        place[last] = value
+    try:
+        return TenantSettings.model_validate(whole)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(each) for each in first["loc"])
+        raise InvalidInput(f"{where} {first['input']!r}: {first['msg']}") from None
+
+
+def value_of(settings: TenantSettings, key: str) -> Any:
+    """What is under a dotted name, as JSON has it."""
+    found: Any = settings.model_dump(mode="json")
+    for each in key.split("."):
+        found = found[each]
+    return found
 
 
 class TenantProfile(BaseModel):

@@ -20,7 +20,7 @@ from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
 from flipsync.security.roles import Permission
-from flipsync.services import accounts, listings
+from flipsync.services import accounts, hand_edits, listings
 from flipsync.store.models import Listing
 from flipsync.store.repositories import decisions
 from flipsync.store.repositories import hand_edits as locks
@@ -34,11 +34,14 @@ Allowed = Callable[[Permission], bool]
 
 PRICE, PUBLISH, END = (each.type_name() for each in (c.ChangePrice, c.PublishListing, c.EndListing))
 PAUSE = c.PauseAccount.type_name()
+#: words written on a channel that our books took over
+EDITS = tuple(each.type_name() for each in (c.KeepEdit, c.OfferEdit))
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
     PUBLISH: "catalogue:write",
     END: "catalogue:write",
     PAUSE: "accounts:write",
+    **dict.fromkeys(EDITS, "catalogue:write"),
 }
 #: why other commands cannot be taken back
 _NEVER: dict[type[Command], str] = {
@@ -51,8 +54,6 @@ _NEVER: dict[type[Command], str] = {
     c.ReviseListing: "its words follow the product: edit the product back, and they follow",
     c.ListOnChannel: "the listings it asked for have decisions of their own: take those back",
     c.AdoptListing: "whose listing it is was settled by a person; end it, or detach it on its channel",
-    c.KeepEdit: "the books do not keep the words from before: edit the product",
-    c.OfferEdit: "the books do not keep the words from before: edit the product",
     c.EndorseDecision: "it let another decision go ahead: take back that one",
     c.OverruleDecision: "the decision it stopped was about a moment that is over",
     c.AskOwner: "a question changes nothing",
@@ -80,7 +81,7 @@ class UndoPart(BaseModel):
     """One thing that was decided, and what becomes of taking it back. `why` says it in words.
 
     A price is `asked` for until agent, gate and channel have answered; asked about again it is `already-undone` or
-    `refused`.
+    `refused`. What was refused can be asked for `again`.
     """
 
     decision_id: UUID
@@ -105,9 +106,10 @@ class UndoReport(BaseModel):
 class _Undo:
     """One run of it: what was found out about each listing, so that a row of prices goes back to before the first."""
 
-    def __init__(self, unit: UnitOfWork, *, dry_run: bool, by: UUID | None, allowed: Allowed) -> None:
+    def __init__(self, unit: UnitOfWork, *, dry_run: bool, again: bool, by: UUID | None, allowed: Allowed) -> None:
         self._unit = unit
         self._dry_run = dry_run
+        self._again = again
         self._by = by
         self._allowed = allowed
         #: not sent yet, and (to be) stopped: what came before them is the newest again
@@ -119,7 +121,11 @@ class _Undo:
 
     async def look(self, deed: Deed) -> tuple[Outcome, str]:
         if deed.undone:
-            return _what_came(deed)
+            outcome, why = _what_came(deed)
+            if outcome != "refused" or not self._again:
+                return outcome, why
+            if deed.attempts >= rows.MOST_ATTEMPTS:
+                return "refused", f"{why} (it was asked for {deed.attempts} times: that is enough)"
         if deed.decision_state in ("escalated", "awaiting"):
             return "impossible", "it has not been decided yet: refuse it where it is asked"
         if deed.verdict == "deny" or deed.effect_state in ("rejected", "superseded"):
@@ -132,6 +138,8 @@ class _Undo:
             raise Forbidden(f"you may not take back {deed.command}", hint=f"it needs {NEEDS[deed.command]}")
         if deed.command == PAUSE:
             return await self._resume(deed)
+        if deed.command in EDITS:
+            return await self._edit(deed)
         if deed.effect_state in ("leased", "unknown"):
             return "moved-on", "it is on its way to the channel: try again once it is known what became of it"
         if deed.effect_state == "pending":
@@ -211,6 +219,14 @@ class _Undo:
             await listings.relist(self._unit, listing.id)
         return self._done(deed, "the listing is put on sale again")
 
+    async def _edit(self, deed: Deed) -> tuple[Outcome, str]:
+        edit = c.KeepEdit.model_validate(deed.payload)
+        try:
+            await hand_edits.drop_kept(self._unit, edit, dry_run=self._dry_run)
+        except Conflict as error:
+            return "moved-on", error.message
+        return self._done(deed, "the listing follows its product again, and the channel is told its words")
+
     async def _resume(self, deed: Deed) -> tuple[Outcome, str]:
         command = c.PauseAccount.model_validate(deed.payload)
         known = {each.id: each for each in await listing_rows.accounts(self._unit.session)}
@@ -264,40 +280,58 @@ def _what_came(deed: Deed) -> tuple[Outcome, str]:
 
 
 async def undo_decision(
-    unit: UnitOfWork, decision_id: UUID, *, dry_run: bool = False, by: UUID | None = None, allowed: Allowed
+    unit: UnitOfWork,
+    decision_id: UUID,
+    *,
+    dry_run: bool = False,
+    again: bool = False,
+    by: UUID | None = None,
+    allowed: Allowed,
 ) -> UndoReport:
     """Take back what a decision did. Raises NotFound, and Forbidden when it takes a right that is not there."""
     await rows.hold(unit.session, unit.tenant_id)
     deeds = await rows.of_decision(unit.session, decision_id)
     if not deeds and not await decisions.get_all(unit.session, [decision_id]):
         raise NotFound(f"no decision {decision_id}")
-    return await _undo(unit, deeds, dry_run=dry_run, by=by, allowed=allowed)
+    return await _undo(unit, deeds, dry_run=dry_run, again=again, by=by, allowed=allowed)
 
 
 async def undo_effect(
-    unit: UnitOfWork, effect_id: UUID, *, dry_run: bool = False, by: UUID | None = None, allowed: Allowed
+    unit: UnitOfWork,
+    effect_id: UUID,
+    *,
+    dry_run: bool = False,
+    again: bool = False,
+    by: UUID | None = None,
+    allowed: Allowed,
 ) -> UndoReport:
     """Take back one effect of a decision's. Raises NotFound, Forbidden."""
     await rows.hold(unit.session, unit.tenant_id)
     deeds = await rows.of_effect(unit.session, effect_id)
     if not deeds:
         raise NotFound(f"no effect {effect_id} that an agent decided on")
-    return await _undo(unit, deeds, dry_run=dry_run, by=by, allowed=allowed)
+    return await _undo(unit, deeds, dry_run=dry_run, again=again, by=by, allowed=allowed)
 
 
 async def undo_since(
-    unit: UnitOfWork, moment: datetime, *, dry_run: bool = False, by: UUID | None = None, allowed: Allowed
+    unit: UnitOfWork,
+    moment: datetime,
+    *,
+    dry_run: bool = False,
+    again: bool = False,
+    by: UUID | None = None,
+    allowed: Allowed,
 ) -> UndoReport:
     """Take back everything that was decided since then (wall clock)."""
     await rows.hold(unit.session, unit.tenant_id)
     deeds = await rows.since(unit.session, moment, READS)
-    return await _undo(unit, deeds, dry_run=dry_run, by=by, allowed=allowed)
+    return await _undo(unit, deeds, dry_run=dry_run, again=again, by=by, allowed=allowed)
 
 
 async def _undo(
-    unit: UnitOfWork, deeds: Sequence[Deed], *, dry_run: bool, by: UUID | None, allowed: Allowed
+    unit: UnitOfWork, deeds: Sequence[Deed], *, dry_run: bool, again: bool, by: UUID | None, allowed: Allowed
 ) -> UndoReport:
-    work = _Undo(unit, dry_run=dry_run, by=by, allowed=allowed)
+    work = _Undo(unit, dry_run=dry_run, again=again, by=by, allowed=allowed)
     parts = []
     for deed in deeds:
         outcome, why = await work.look(deed)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from flipsync.security.roles import allows
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Page, PageRequest
@@ -47,6 +45,7 @@ class UndoForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: bool = Field(default=False, description="only say what would be taken back")
+    again: bool = Field(default=False, description="ask once more for what was refused")
 
 
 @router.post(
@@ -57,7 +56,6 @@ async def undo(decision_id: UUID, form: UndoForm, user: User, once: OnlyOnceDep)
     pricing:write, listings catalogue:write, a paused account accounts:write."""
 
     async def work(unit: UnitOfWork) -> UndoReport:
-        may_undo = partial(allows, user.role)
-        return await undo_decision(unit, decision_id, dry_run=form.dry_run, by=user.user_id, allowed=may_undo)
+        return await undo_decision(unit, decision_id, **form.model_dump(), by=user.user_id, allowed=user.may)
 
     return await once.run(user, work)

@@ -1,17 +1,28 @@
-"""Strategy: what the owner wants of the business, which the agents weigh their options by."""
+"""Strategy: what the owner wants of the business, and what other settings would have meant for past decisions."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Forbidden, Unavailable
+from flipsync.runtime import dry_running
+from flipsync.security.roles import Permission
 from flipsync.security.tokens import Claims
 from flipsync.services import goals
+from flipsync.services.dry_run import change_of
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/strategy", tags=["strategy"])
+#: how long an answer is waited for
+_SECONDS: Final = 20.0
+#: what a dry run shows beside the settings: a role may all of it or none, an API key may lack some
+_SEES: Final[tuple[Permission, ...]] = ("decisions:read", "pricing:read")
 
 
 @router.get("/goals", summary="The goals and what they weigh", responses=problems(401, 403))
@@ -38,3 +49,41 @@ async def patch_goals(
         view = await goals.set_goals(unit, change, expected)
     response.headers["ETag"] = etag(view.version)
     return view
+
+
+class DryRunForm(BaseModel):
+    """Settings as they would be, by their dotted names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    change: dict[str, Any] = Field(
+        min_length=1,
+        max_length=50,
+        description="pricing.*, stock.*, goals.* and others; pricing.policy: a version of the registry;"
+        " agents.NAME.auto_above, agents.NAME.max_stake_minor",
+        examples=[{"pricing.min_margin_bps": 800}],
+    )
+    since: AwareDatetime | None = Field(default=None, description="decided since then; default: 90 days ago")
+    limit: int = Field(default=5_000, ge=1, le=50_000, description="at most so many decisions, oldest first")
+
+
+@router.post("/dry-run", summary="Try settings on the past", responses=problems(401, 403, 404, 409, 503))
+async def try_on_past(
+    form: DryRunForm, user: Annotated[Claims, may("strategy:read")], backend: BackendDep
+) -> dry_running.DryRun:
+    """Past decisions, made again as they were and as they would have been; what differs in deeds and money.
+
+    Changes nothing. It answers within some twenty seconds: `complete` says whether it got through, `looked_to` how far;
+    for more give a later `since`, or use `flipsync settings dry-run`. A business tries one change at a time.
+    """
+    if not all(user.may(each) for each in _SEES):
+        raise Forbidden("you may not see what was decided and priced", hint=f"it needs {' and '.join(_SEES)}")
+    if backend.graph is None:
+        raise Unavailable("this process knows no agents", hint="set FLIPSYNC_ROSTER")
+    agents = backend.graph.agents
+    since = form.since or utc_now() - timedelta(days=90)
+    change = change_of(form.change, agents)
+    with backend.trial(user.tenant_id):
+        return await dry_running.dry_run(
+            backend.store, user.tenant_id, agents, change, since=since, limit=form.limit, seconds=_SECONDS
+        )

@@ -188,6 +188,10 @@ def test_decisions_are_replayed_after_the_world_has_changed() -> None:
     result = run("replay")
     assert result["replayed"] == result["without_notes"] == result["decisions"] / 2
     assert result["identical"]["hits"] == result["replayed"] and result["replayed_per_second"] > 0
+    tried = result["dry_run"]
+    assert tried["decisions"] == result["replayed"] and tried["per_second"] > 0
+    assert 0 < tried["changed"] < tried["decisions"], "prices moved by less, stock did not"
+    assert tried["cannot"] == {"what it read is not kept (any more)": result["without_notes"]}
     assert 0 < result["bytes"]["p50"] <= result["bytes"]["most"] < 8_000
     assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
 

@@ -64,6 +64,17 @@ def test_replay_says_alike_and_fails_on_a_difference(flipsync: Flipsync, decided
     assert flipsync("replay", "--agent", "inventory").returncode == 0
 
 
+def test_settings_are_tried_on_what_was_decided(flipsync: Flipsync, decided: str) -> None:
+    done = flipsync("settings", "dry-run", "auto_list=false", "goals.risk=careful", "--since", "1h", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["change"] == {"auto_list": False, "goals.risk": "careful"} and told["complete"]
+    assert told["decisions"] == told["unchanged"] + told["changed"] + sum(told["cannot"].values()) > 0
+    words = flipsync("goals", "dry-run", "--horizon", "cash now", "--since", "1h")
+    assert words.returncode == 0 and words.stdout.rstrip().endswith("Nothing was changed."), words.stderr
+    assert f"{told['decisions']} decisions since" in words.stdout
+
+
 def test_undo_says_what_it_cannot_do(flipsync: Flipsync, decided: str) -> None:
     done = flipsync("undo", "--last", "1h", "--dry-run", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,6 +93,11 @@ def test_undo_says_what_it_cannot_do(flipsync: Flipsync, decided: str) -> None:
         (("undo", "decision", "01890000-0000-7000-8000-000000000000"), "no decision"),
         (("undo", "--last", "soon"), "no length of time"),
         (("replay", "--agent", "nobody"), "nobody is called"),
+        (("settings", "dry-run", "approval_hours=3"), "cannot be tried on the past"),
+        (("settings", "dry-run", "pricing.min_margin_bps"), "is no change"),
+        (("settings", "dry-run", "pricing.min_margin_bps=high"), "valid integer"),
+        (("goals", "dry-run"), "no goal is given"),
+        (("models", "dry-run", "v0"), "no price policy"),
     ],
 )
 def test_bad_words_end_in_one_line_and_a_hint(flipsync: Flipsync, words: tuple[str, ...], said: str) -> None:

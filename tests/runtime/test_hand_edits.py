@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from agents.governance.compliance import ComplianceAgent
 from flipsync.connectors.base import Unlimited
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Offer
+from flipsync.domain.errors import Forbidden
 from flipsync.domain.events import CycleStarted, ListingEdited, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.decision_path import DecisionPath
@@ -30,6 +32,7 @@ from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.listings import tell_outdated
 from flipsync.services.reading_page import PageRequest
+from flipsync.services.undo import undo_decision
 from flipsync.store.unit_of_work import Store
 
 GRAPH = Graph(ROSTER)
@@ -142,6 +145,49 @@ async def test_the_owner_lets_the_channel_win_and_the_product_no_longer_overwrit
     assert await desk.verify() == "0 listings drifted"
     await _edit_product(desk, "A better teapot")
     assert desk.shelf.title == "A chipped teapot"
+
+
+async def test_the_owners_yes_is_taken_back_while_its_words_stand(open_desk: Any) -> None:
+    desk = await open_desk()
+    title = f"Goods {desk.stall.goods.sku}"
+    await desk.told(title, description_html="<p>Blue</p>")
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    await desk.answer(yes=True)
+    (decided,) = await desk.shop.rows(
+        "SELECT decision_id FROM proposal WHERE tenant_id = :tenant AND command = 'OfferEdit'"
+    )
+
+    async def undone(**how: Any) -> str:
+        async with desk.shop.unit() as unit:
+            report = await undo_decision(unit, decided.decision_id, **({"allowed": lambda _: True} | how))
+        return report.parts[0].outcome
+
+    with pytest.raises(Forbidden, match="OfferEdit"):
+        await undone(allowed=lambda right: right == "pricing:write")
+    assert await undone(dry_run=True) == "undoable" and (await desk.stall.row()).overrides != {}
+    both = await asyncio.gather(undone(), undone())
+    assert sorted(both) == ["already-undone", "undone"]
+    await desk.run("base_market")
+    await drain(desk.worker, desk.shop)
+    assert desk.shelf.title == title and (await desk.stall.row()).overrides == {}
+
+
+async def test_words_that_came_after_an_owners_yes_are_not_lost(open_desk: Any) -> None:
+    desk = await open_desk(listings={"hand_edits": "theirs"})
+    await desk.told("A teapot")
+    for title in ("A chipped teapot", "A mended teapot"):
+        desk.shelf.title = title
+        await desk.verify()
+        await desk.run("base_market")
+    kept = await desk.shop.rows(
+        "SELECT decision_id FROM proposal WHERE tenant_id = :tenant AND command = 'KeepEdit' ORDER BY id"
+    )
+    async with desk.shop.unit() as unit:
+        report = await undo_decision(unit, kept[0].decision_id, allowed=lambda _: True)
+    assert report.parts[0].outcome == "moved-on" and len(kept) == 2
+    assert (await desk.stall.row()).overrides["title"] == "A mended teapot"
 
 
 async def _edit_product(desk: Desk, description: str) -> None:

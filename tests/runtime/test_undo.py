@@ -32,6 +32,7 @@ from flipsync.services.desk import Services
 from flipsync.services.undo import UndoReport
 from flipsync.store.models import Variant
 from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories.undo import MOST_ATTEMPTS
 
 GRAPH = Graph(ROSTER)
 
@@ -161,6 +162,38 @@ async def test_a_price_the_firewall_refuses_is_not_called_undone(desk: Desk) -> 
     report = await desk.undo(decided)
     assert outcomes(report) == ["refused"] and "cost" in report.parts[0].why.lower()
     assert outcomes(await desk.undo(decided, dry_run=True)) == ["refused"]
+
+
+async def test_what_was_refused_is_asked_for_again_and_done_once(desk: Desk) -> None:
+    decided = await desk.price(3100)
+    await desk.undo(decided)
+    async with desk.shop.unit() as unit:
+        await unit.session.execute(update(Variant).values(cost_minor=None))
+    await desk.follow()
+    assert outcomes(await desk.undo(decided)) == ["refused"]
+    async with desk.shop.unit() as unit:  # what it was refused for is mended
+        await unit.session.execute(update(Variant).values(cost_minor=1200, cost_as_of=utc_now()))
+    assert outcomes(await desk.undo(decided)) == ["refused"], "nobody said again"
+    assert outcomes(await desk.undo(decided, dry_run=True, again=True)) == ["undoable"]
+    both = await asyncio.gather(*(desk.undo(decided, again=True) for _ in range(2)))
+    assert [outcomes(report) for report in both] == [["asked"], ["asked"]]
+    assert len(await desk.shop.events(PriceUnwanted)) == 2, "the first, and one of the two"
+    await desk.follow()
+    assert desk.shown() == 2999
+    assert outcomes(await desk.undo(decided, again=True)) == ["already-undone"]
+    assert len(await desk.shop.events(DeedUndone)) == 2
+
+
+async def test_nobody_is_asked_for_ever(desk: Desk) -> None:
+    decided = await desk.price(3100)
+    async with desk.shop.unit() as unit:
+        await unit.session.execute(update(Variant).values(cost_minor=None))
+    for attempt in range(MOST_ATTEMPTS):
+        assert outcomes(await desk.undo(decided, again=attempt > 0)) == ["asked"]
+        await desk.follow()
+    report = await desk.undo(decided, again=True)
+    assert outcomes(report) == ["refused"] and "enough" in report.parts[0].why
+    assert len(await desk.shop.events(PriceUnwanted)) == MOST_ATTEMPTS
 
 
 async def test_a_row_of_prices_goes_back_to_before_the_first(desk: Desk) -> None:

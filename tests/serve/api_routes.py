@@ -60,6 +60,7 @@ class Route:
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "PATCH /strategy/goals": {"risk": "careful"},
+            "POST /strategy/dry-run": {"change": {"pricing.min_margin_bps": 800}},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
             "POST /orders/refunds/{refund_id}/settlement": {"given": False},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import httpx2
 from api_world import API, Business
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
@@ -76,6 +78,11 @@ async def test_a_price_is_taken_back_once_by_those_who_may(
     assert refused.status_code == 403 and "pricing:write" in refused.json()["hint"]
     assert (await undo(alpha.headers("clerk"))).status_code == 403
     assert (await undo(beta.headers())).status_code == 404
+    wanted = {"name": "reads", "permissions": ["decisions:read"], "expires_at": (utc_now() + timedelta(1)).isoformat()}
+    once = {"Idempotency-Key": new_id().hex}
+    made = await client.post(f"{API}/api-keys", headers=alpha.headers(**once), json=wanted)
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert (await undo(key)).status_code == 403, "a key of the owner's may what it was made for, no more"
     looked = (await undo(alpha.headers("manager"), dry_run=True)).json()
     assert looked["dry_run"] and [part["outcome"] for part in looked["parts"]] == ["undoable"]
     done = await undo(alpha.headers("manager"))

@@ -103,6 +103,10 @@ class PricingPolicy:
             elasticity=None,
         )
 
+    def rate_at(self, request: QuoteRequest, price: int) -> float:
+        """Expected sales a day at the price, by what the history says and the prior where it is silent."""
+        return self._demand(request).rate(float(price))
+
     def _demand(self, request: QuoteRequest) -> Demand:
         return learn(
             self.settings.prior,

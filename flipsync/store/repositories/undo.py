@@ -32,8 +32,9 @@ class Deed:
     #: the command as it went out, and the one that takes it back
     sent: dict[str, Any] | None
     undo: dict[str, Any] | None
-    #: whether a person took it back
+    #: whether a person took it back, and how often that was asked for
     undone: bool
+    attempts: int = 0
     #: by this fact, where it had to be judged anew; and what came of it, as far as it has come
     wish: UUID | None = None
     answer: str | None = None
@@ -45,29 +46,37 @@ class Deed:
 
     @property
     def key(self) -> str:
-        """Of the fact that it was taken back: there is one at most."""
-        return f"undo:{self.effect_id or self.proposal_id}"
+        """Of the fact that it is asked for once more: there is one at most of each attempt."""
+        first = f"undo:{self.effect_id or self.proposal_id}"
+        return f"{first}:{self.attempts + 1}" if self.attempts else first
 
 
+#: how often taking back one thing is asked for
+MOST_ATTEMPTS = 9
 _DEEDS = """
     SELECT p.decision_id, d.state AS decision_state, p.id AS proposal_id, p.command, p.payload, p.subject_kind,
            p.subject_id, p.verdict, p.reason, e.id AS effect_id, e.state AS effect_state, e.payload AS sent, e.undo,
-           f.id IS NOT NULL AS undone, CAST(f.payload ->> 'wish' AS uuid) AS wish,
+           f.id IS NOT NULL AS undone, coalesce(f.attempts, 0) AS attempts, CAST(f.payload ->> 'wish' AS uuid) AS wish,
            a.rationale AS answer, a.state AS answer_state, q.verdict AS answer_verdict, q.reason AS answer_reason,
            b.state AS answer_effect, b.payload AS answer_sent
       FROM agent_decision d
       JOIN proposal p ON p.decision_id = d.id
       LEFT JOIN effect e ON e.proposal_id = p.id
-      LEFT JOIN event f ON f.tenant_id = p.tenant_id AND f.dedup_key = 'undo:' || coalesce(e.id, p.id)
+      LEFT JOIN LATERAL (
+           SELECT id, payload, count(*) OVER () AS attempts FROM event
+            WHERE tenant_id = p.tenant_id AND dedup_key = ANY(
+                  SELECT 'undo:' || coalesce(e.id, p.id) || CASE n WHEN 1 THEN '' ELSE ':' || n END
+                    FROM generate_series(1, {most}) n)
+            ORDER BY id DESC LIMIT 1) f ON true
       LEFT JOIN agent_decision a ON a.event_id = CAST(f.payload ->> 'wish' AS uuid)
       LEFT JOIN proposal q ON q.decision_id = a.id AND q.ordinal = 0
       LEFT JOIN effect b ON b.proposal_id = q.id
      WHERE {which}
      ORDER BY d.id DESC, p.ordinal DESC
 """
-_OF_DECISION = text(_DEEDS.format(which="d.id = :id"))
-_OF_EFFECT = text(_DEEDS.format(which="e.id = :id"))
-_SINCE = text(_DEEDS.format(which="d.id > :since AND NOT (p.command = ANY(:without))"))
+_OF_DECISION = text(_DEEDS.format(most=MOST_ATTEMPTS, which="d.id = :id"))
+_OF_EFFECT = text(_DEEDS.format(most=MOST_ATTEMPTS, which="e.id = :id"))
+_SINCE = text(_DEEDS.format(most=MOST_ATTEMPTS, which="d.id > :since AND NOT (p.command = ANY(:without))"))
 _NEWEST = text(
     """
     SELECT id, state FROM effect

@@ -1,0 +1,82 @@
+"""What `flipsync undo` and `flipsync settings` do with the books. Who may run this may do everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from flipsync.commands_on_books import in_books
+from flipsync.domain.clock import utc_now
+from flipsync.services import undo as undoing
+from flipsync.services import undo_changes
+from flipsync.services.settings_changes import set_settings
+from flipsync.services.tenant_settings import SETTINGS, profile, value_of
+from flipsync.services.undo import UndoReport
+from flipsync.services.undo_changes import ChangeReport, ChangeView
+from flipsync.store.unit_of_work import Routing, Store
+
+
+def undo(
+    home: Path,
+    routing: Routing,
+    kind: str | None,
+    subject: UUID | None,
+    last: timedelta | None,
+    *,
+    dry_run: bool,
+    again: bool,
+    tenant: str | None,
+) -> UndoReport:
+    """Take back a decision, an effect, or all that was decided lately."""
+
+    async def work(store: Store, tenant_id: UUID) -> UndoReport:
+        how: dict[str, Any] = {"dry_run": dry_run, "again": again, "allowed": _anything}
+        async with store.unit(tenant_id) as unit:
+            if last is not None:
+                return await undoing.undo_since(unit, utc_now() - last, **how)
+            assert subject is not None, "the command asks for one of the two"
+            return await (undoing.undo_effect if kind == "effect" else undoing.undo_decision)(unit, subject, **how)
+
+    return in_books(home, routing, tenant, work)
+
+
+def undo_change(home: Path, routing: Routing, change_id: UUID, *, dry_run: bool, tenant: str | None) -> ChangeReport:
+    """Take back what a person changed."""
+
+    async def work(store: Store, tenant_id: UUID) -> ChangeReport:
+        async with store.unit(tenant_id) as unit:
+            return await undo_changes.undo_change(unit, change_id, dry_run=dry_run, allowed=_anything)
+
+    return in_books(home, routing, tenant, work)
+
+
+def changes(home: Path, since: timedelta, limit: int, tenant: str | None) -> list[ChangeView]:
+    """What persons changed lately, newest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[ChangeView]:
+        async with store.reader(tenant_id) as session:
+            return await undo_changes.list_changes(session, utc_now() - since, limit)
+
+    return in_books(home, {}, tenant, work)
+
+
+def settings(home: Path, change: Mapping[str, Any] | None, tenant: str | None) -> dict[str, Any]:
+    """The settings by name, after `change` when one is given."""
+
+    async def work(store: Store, tenant_id: UUID) -> dict[str, Any]:
+        if change is not None:
+            async with store.unit(tenant_id) as unit:
+                if (fact := await set_settings(unit, change)) is not None:
+                    unit.audit("settings.changed", "tenant", tenant_id, before=fact.before, after=fact.after)
+        async with store.reader(tenant_id) as session:
+            present = (await profile(session, tenant_id)).settings
+        return {name: value_of(present, name) for name in SETTINGS}
+
+    return in_books(home, {}, tenant, work)
+
+
+def _anything(_: str) -> bool:
+    return True

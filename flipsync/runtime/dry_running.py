@@ -1,0 +1,313 @@
+"""Tries a change of settings on past decisions: each is decided again, as it was and as it would have been.
+
+It changes nothing.
+
+A decision counts only if it comes out as it did when nothing is changed: what differs then is the change's doing, not
+that of newer code. What cannot be made again is counted apart, with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from flipsync.domain import commands as c
+from flipsync.domain.decisions import Decision
+from flipsync.domain.errors import FlipSyncError, NotFound
+from flipsync.domain.events import Event
+from flipsync.domain.ids import first_id_at
+from flipsync.domain.money import Money
+from flipsync.runtime.agent import AgentSpec, Authority, Context
+from flipsync.runtime.decision_path import above_authority
+from flipsync.runtime.graph import AgentClass
+from flipsync.runtime.replaying import as_decided, as_kept, canonical
+from flipsync.services.dry_run import Change, ChangedDesk
+from flipsync.services.dry_run_money import Figure, Ledger, permitted
+from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.policy_choice import Version, read_version
+from flipsync.services.recorded_desk import RecordedDesk
+from flipsync.store.repositories import policies as policy_rows
+from flipsync.store.repositories import replay as rows
+from flipsync.store.repositories.replay import KeptDecision
+from flipsync.store.unit_of_work import Store
+
+_PAGE = 200
+_MOST_VERSIONS = 10_000
+#: differences that are listed; all are counted
+MOST_LISTED = 100
+#: decisions from one word on how far it is to the next
+_TOLD_EVERY = 50
+#: parts of a decision that have to come out as they did before a change is tried on it
+_HAS_TO_AGREE = ("commands", "confidence", "stake", "source")
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A decision that would have come out otherwise. `worth` is the difference in expected profit a day, an estimate in
+    minor units of `currency`; 0 where it is about no price."""
+
+    decision_id: UUID
+    agent: str
+    at: datetime
+    then: str
+    now: str
+    worth: int = 0
+    currency: str = ""
+
+
+@dataclass
+class ByAgent:
+    decisions: int = 0
+    changed: int = 0
+
+
+@dataclass
+class DryRun:
+    """`decisions` = unchanged + changed + all of `cannot`. `reworded`: unchanged in deed, with other words or odds."""
+
+    change: dict[str, Any]
+    since: datetime
+    until: datetime
+    #: False when it ended early: then `looked_to` says up to when
+    complete: bool = True
+    looked_to: datetime | None = None
+    decisions: int = 0
+    unchanged: int = 0
+    reworded: int = 0
+    changed: int = 0
+    #: what could not be made again, by why
+    cannot: dict[str, int] = field(default_factory=dict)
+    by_agent: dict[str, ByAgent] = field(default_factory=dict)
+    #: the biggest first
+    differences: list[Differing] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        told: dict[str, Any] = TypeAdapter(DryRun).dump_python(self, mode="json")
+        return told
+
+
+async def dry_run(
+    store: Store,
+    tenant_id: UUID,
+    agents: Mapping[str, AgentClass],
+    change: Change,
+    *,
+    since: datetime,
+    limit: int | None = None,
+    seconds: float | None = None,
+    progress: Callable[[DryRun], None] = lambda _: None,
+) -> DryRun:
+    """Try `change` on what was decided since then (wall clock), oldest first; `limit` decisions or `seconds` at most.
+
+    Raises NotFound for a policy that is not in the registry.
+    """
+    began = time.monotonic()
+    found = DryRun(change.as_dict(), since, store.clock.now())
+    async with store.reader(tenant_id) as session:
+        versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind))
+    if change.policy is not None and change.policy not in versions:
+        raise NotFound(f"no price policy {change.policy!r}", hint="`flipsync models list` names them")
+    trial = _Trial(tenant_id, agents, change, versions, found)
+    after = first_id_at(since)
+    while limit is None or found.decisions < limit:
+        most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
+        async with store.reader(tenant_id) as session:
+            page = await rows.kept(session, after, None, most)
+        for row in page:
+            await trial.look(row)
+            after = row.id
+            if found.decisions % _TOLD_EVERY == 0:
+                progress(found)
+            await asyncio.sleep(0)  # others of this process have their turn
+            if seconds is not None and time.monotonic() - began > seconds:
+                break
+        else:
+            if len(page) == most:
+                continue
+            trial.finish()
+            return found
+        break
+    async with store.reader(tenant_id) as session:
+        found.complete = not await rows.kept(session, after, None, 1)
+    trial.finish()
+    return found
+
+
+def _versions(policies: Any) -> dict[str, Version]:
+    found: dict[str, Version] = {}
+    for row in policies:  # newest first: of two alike the newer one is meant
+        version = read_version(row.id, row.digest, row.artefact)
+        if version is not None:
+            found[str(row.id)] = version
+            found.setdefault(row.version, version)
+    return found
+
+
+@dataclass(frozen=True)
+class _Deed:
+    """What would come of a decision: commands as the gate lets them through, and who has to agree."""
+
+    commands: list[list[Any]]
+    words: str
+    up: bool
+    asks: bool
+    prices: dict[UUID, int]
+
+    @property
+    def same(self) -> bytes:
+        return canonical([self.commands, self.up, self.asks])
+
+
+class _Trial:
+    def __init__(
+        self,
+        tenant_id: UUID,
+        agents: Mapping[str, AgentClass],
+        change: Change,
+        versions: Mapping[str, Version],
+        found: DryRun,
+    ) -> None:
+        self._tenant_id, self._agents, self._change, self._versions = tenant_id, agents, change, versions
+        self._found = found
+        self._ledger = Ledger()
+        self._cannot: Counter[str] = Counter()
+        self._biggest: list[tuple[int, int, Differing]] = []
+
+    async def look(self, row: KeptDecision) -> None:
+        found = self._found
+        found.decisions += 1
+        try:
+            then, now, desk = await self._decide_twice(row)
+        except _Cannot as reason:
+            self._cannot[str(reason)] += 1
+            return
+        found.looked_to = desk.now
+        spec = self._agents[row.agent].spec
+        was, would = self._deed(spec, then, desk, changed=False), self._deed(spec, now, desk, changed=True)
+        worth, currency = self._count(was, would, desk)
+        by = found.by_agent.setdefault(row.agent, ByAgent())
+        by.decisions += 1
+        if was.same == would.same:
+            found.unchanged += 1
+            found.reworded += canonical(as_decided(then)) != canonical(as_decided(now))
+            return
+        found.changed += 1
+        by.changed += 1
+        told = Differing(row.id, row.agent, desk.now, was.words, would.words, round(worth), currency)
+        entry = (abs(told.worth), -found.decisions, told)
+        (heapq.heappush if len(self._biggest) < MOST_LISTED else heapq.heappushpop)(self._biggest, entry)
+
+    def finish(self) -> None:
+        self._found.cannot = dict(self._cannot.most_common())
+        self._found.differences = [
+            told for _, _, told in sorted(self._biggest, key=lambda each: each[:2], reverse=True)
+        ]
+        end = self._found.until if self._found.complete else self._found.looked_to
+        self._found.figures = self._ledger.figures(end or self._found.until)
+
+    async def _decide_twice(self, row: KeptDecision) -> tuple[Decision[Any], Decision[Any], ChangedDesk]:
+        if (agent := self._agents.get(row.agent)) is None:
+            raise _Cannot("its agent is gone")
+        if row.packed is None:
+            raise _Cannot(
+                "it read more than is kept" if row.size is not None else "what it read is not kept (any more)"
+            )
+        try:
+            event = Event.from_journal(row.event_type, row.event_payload)
+            plain = RecordedDesk(self._tenant_id, row.packed)
+            then = await agent().decide(event, self._context(row, plain))
+            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions)
+        except Exception:
+            raise _Cannot("it cannot be replayed as it was: `flipsync replay` says why") from None
+        kept, again = as_kept(row), as_decided(then)
+        if any(canonical(kept[part]) != canonical(again[part]) for part in _HAS_TO_AGREE):
+            raise _Cannot("its agent decides otherwise by now, without any change")
+        try:
+            return then, await agent().decide(event, self._context(row, desk)), desk
+        except FlipSyncError as error:
+            if error.code == "asked-otherwise":
+                raise _Cannot("with the change it would have read what it did not read then") from None
+            raise _Cannot(error.message) from None
+        except Exception as error:
+            raise _Cannot(f"with the change its agent fails: {type(error).__name__}") from None
+
+    def _context(self, row: KeptDecision, desk: RecordedDesk) -> Context:
+        return Context(self._tenant_id, desk.now, desk.as_services(), row.event_id, row.correlation_id)
+
+    def _deed(self, spec: AgentSpec, decision: Decision[Any], desk: ChangedDesk, *, changed: bool) -> _Deed:
+        authority = self._authority(spec) if changed else spec.authority
+        up = bool(above_authority(authority, decision))
+        commands: list[list[Any]] = []
+        words, prices = [], {}
+        for command in decision.proposals:
+            payload = command.model_dump(mode="json")
+            priced = desk.priced.get(command.listing_id) if isinstance(command, c.ChangePrice) else None
+            if isinstance(command, c.ChangePrice) and priced is not None:
+                allowed = permitted(priced, command.price, priced.now if changed else priced.then, desk.now)
+                words.append(_price_words(priced.row.sku, command, allowed))
+                if allowed is None:
+                    continue
+                prices[command.listing_id] = payload["price"]["amount_minor"] = allowed
+            else:
+                words.append(_words(command))
+            commands.append([command.type_name(), payload])
+        told = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
+        asks = any(isinstance(each, c.AskOwner) or bool(each.owner_decides) for each in decision.proposals)
+        asks = asks or (up and spec.reports_to is None)
+        if up:
+            told += " (goes up)" if spec.reports_to else " (asks the owner)"
+        return _Deed(commands, told or f"nothing: {decision.rationale}", up, asks, prices)
+
+    def _authority(self, spec: AgentSpec) -> Authority:
+        given = self._change.authority.get(spec.name, {})
+        most = given.get("max_stake_minor")
+        return Authority(
+            auto_above=given.get("auto_above", spec.authority.auto_above),
+            max_stake=spec.authority.max_stake
+            if most is None
+            else Money(amount_minor=int(most), currency=spec.authority.max_stake.currency),
+        )
+
+    def _count(self, was: _Deed, would: _Deed, desk: ChangedDesk) -> tuple[float, str]:
+        ledger, worth, currency = self._ledger, 0.0, ""
+        ledger.count("sent up", was.up, would.up)
+        ledger.count("questions", was.asks, would.asks)
+        for listing_id, priced in desk.priced.items():
+            current = priced.row.current_minor
+            if priced.row.status != "active" or current is None:
+                continue
+            then, now = was.prices.get(listing_id, current), would.prices.get(listing_id, current)
+            worth += ledger.price(priced, then, now, desk.now)
+            currency = priced.row.currency
+        for before, after in desk.pictures:
+            ledger.shelf(before, after)
+        return worth, currency
+
+
+class _Cannot(Exception):
+    """A decision that cannot be made again, in words that many share."""
+
+
+def _price_words(sku: str, command: c.ChangePrice, allowed: int | None) -> str:
+    if allowed is None:
+        return f"{sku} stays at {command.previous}: the firewall refuses {command.price}"
+    to = Money(amount_minor=allowed, currency=command.price.currency)
+    bounded = f", bounded from {command.price}" if to != command.price else ""
+    return f"{sku} from {command.previous} to {to}{bounded}"
+
+
+def _words(command: c.Command) -> str:
+    if isinstance(command, c.SetChannelQuantity):
+        return f"listing {command.listing_id} shows {command.quantity}"
+    kind, subject = command.subject()
+    return f"{command.type_name()} of {kind} {subject}"

@@ -1,0 +1,225 @@
+"""A change of settings that is not made: which can be tried on past decisions, and what they would have read under it.
+
+`ChangedDesk` answers an agent's questions from a decision's notes, as they would have been answered with the change:
+answers that settings shape are worked out again, by the functions that worked them out then, from what was kept beside
+them. Everything else is answered as it was. It refuses (`CannotTell`) rather than guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.services.desk import StockPicture, picture_from
+from flipsync.services.grounds import GROUNDS, Ground, MarginGround, PaceGround, PriceGround
+from flipsync.services.policy_choice import SHIPPED, Staged, Version
+from flipsync.services.pricing.policy import PricingPolicy
+from flipsync.services.quotes import margins_from, quotes_from
+from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
+from flipsync.services.tenant_settings import PricingChoices, TenantSettings, changed, value_of
+from flipsync.store.repositories.pricing import PriceRow
+
+#: the price policy that decides, which the registry names and no setting
+POLICY: Final = "pricing.policy"
+#: how far an agent decides by itself: agents.NAME.(one of these)
+AUTHORITY: Final = ("auto_above", "max_stake_minor")
+COVERED: Final[frozenset[str]] = frozenset(
+    {
+        *(f"goals.{name}" for name in ("horizon", "risk", "questions")),
+        *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
+        *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
+        *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
+        *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve")),
+        "listings.hand_edits",
+        "auto_list",
+    }
+)
+#: why the others cannot be tried
+NOT_COVERED: Final[Mapping[str, str]] = {
+    "pricing.retrain_days": "when a policy is searched for changes no decision that was made",
+    "pricing.canary_bps": "whom a larger share would have reached is a draw; try the policy itself: pricing.policy",
+    "stock.demand_window_days": "what was sold in another window was not read",
+    "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
+    "orders.refund_approval_minor": "the limit of then is not kept with a refund",
+    "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
+    "journal.reads_kept_days": "it changes no decision",
+    "privacy.amazon_days": "who bought is no reason for a decision",
+    "privacy.buyer_days": "who bought is no reason for a decision",
+    "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
+    "approval_hours": "whether a person would have answered later is not known",
+}
+_AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
+#: settings that an order's fees depend on
+_FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
+#: settings that what a sale left depends on
+_EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
+
+
+class CannotTell(FlipSyncError):
+    """What the decision would have read with the change cannot be known from what it keeps."""
+
+    code = "cannot-tell"
+
+
+@dataclass(frozen=True)
+class Change:
+    """Settings as they would be. `authority` is by agent; `policy` a version of the registry that would decide."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    authority: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    policy: str | None = None
+
+    def touches(self, part: str) -> bool:
+        return any(key.startswith(f"{part}.") for key in self.settings) or (part == "pricing" and bool(self.policy))
+
+    @property
+    def touches_fees(self) -> bool:
+        return not _FEES.isdisjoint(self.settings)
+
+    @property
+    def touches_earnings(self) -> bool:
+        return bool(self.policy) or not _EARNINGS.isdisjoint(self.settings)
+
+    def as_dict(self) -> dict[str, Any]:
+        told = dict(self.settings) | ({POLICY: self.policy} if self.policy else {})
+        return told | {
+            f"agents.{name}.{key}": value for name, of in self.authority.items() for key, value in of.items()
+        }
+
+    def applied(self, settings: TenantSettings) -> TenantSettings:
+        return _applied(settings.model_dump_json(), orjson.dumps(dict(self.settings)))
+
+
+@lru_cache(maxsize=256)
+def _applied(settings: str, change: bytes) -> TenantSettings:
+    return changed(TenantSettings.model_validate_json(settings), orjson.loads(change))
+
+
+def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
+    """Checked. Raises InvalidInput for what cannot be tried, with what can, and for values that no setting takes."""
+    if not wanted:
+        raise InvalidInput("no change is given", hint="for example pricing.min_margin_bps=800")
+    settings: dict[str, Any] = {}
+    authority: dict[str, dict[str, float]] = {}
+    policy = None
+    for key, value in wanted.items():
+        agent = _AGENT.fullmatch(key)
+        if key == POLICY:
+            policy = str(value)
+        elif agent is not None and agent[2] in AUTHORITY:
+            if agent[1] not in agents:
+                raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
+            authority.setdefault(agent[1], {})[agent[2]] = _bound(key, value)
+        elif key in COVERED:
+            settings[key] = value
+        else:
+            raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
+    change = Change(settings, authority, policy)
+    checked = change.applied(TenantSettings())
+    return Change({key: value_of(checked, key) for key in settings}, authority, policy)
+
+
+def _bound(key: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{key} {value!r}: a number is asked for") from None
+    if not (0 <= number <= 1 if key.endswith("auto_above") else 0 <= number < 1e15 and number == int(number)):
+        what = "between 0 and 1" if key.endswith("auto_above") else "a whole number of minor units"
+        raise InvalidInput(f"{key} {value!r}: {what}")
+    return number
+
+
+def _why_not(key: str) -> str:
+    return NOT_COVERED.get(key, "there is no such setting")
+
+
+def _names() -> str:
+    return ", ".join([*sorted(COVERED), POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)])
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A listing's row, the owner's choices as they were and as they would have been, and the rule that priced it."""
+
+    row: PriceRow
+    then: PricingChoices
+    now: PricingChoices
+    rule: PricingPolicy
+
+
+class ChangedDesk(RecordedDesk):
+    """Answers as it would have with the change."""
+
+    def __init__(self, tenant_id: UUID, packed: bytes, change: Change, versions: Mapping[str, Version]) -> None:
+        """`versions` are the price policies of the registry, by id and by version."""
+        super().__init__(tenant_id, packed)
+        self._change = change
+        self._versions = versions
+        #: what prices were decided from, by listing, where the change touches prices
+        self.priced: dict[UUID, Priced] = {}
+        #: pictures of shared shelves as they were and as they would have been
+        self.pictures: list[tuple[StockPicture, StockPicture]] = []
+
+    def _question(self, name: str) -> Question:
+        async def answer(*arguments: Any, **named: Any) -> Any:
+            written, kept = self._noted(name, arguments, named)
+            told = read_answer(name, written)
+            if name == "profile":
+                return told.model_copy(update={"settings": self._change.applied(told.settings)})
+            if name == "orders.oversold" and self._change.touches_fees and told is not None:
+                raise CannotTell("what an oversold order was worked out from is not kept")
+            if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
+                raise CannotTell("the sales that price policies were judged by are not kept with the judgement")
+            if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
+                return told
+            if name == "stock.picture" and (told is None or told.item.mode != "pooled"):
+                return told  # partitioned: no setting that can be tried shapes it
+            if kept is None:
+                raise CannotTell("what its answers were worked out from is not kept: from before it was, or too much")
+            then, now = self._worked_out(name, arguments, told, read_ground(name, kept))
+            if then != told:
+                raise CannotTell("with the settings of then it does not come out as then: the code has changed since")
+            return now
+
+        return answer
+
+    def _worked_out(self, name: str, arguments: tuple[Any, ...], told: Any, ground: Ground) -> tuple[Any, Any]:
+        """The answer as it was, and as it would have been."""
+        if isinstance(ground, PaceGround):
+            stock = self._change.applied(TenantSettings(stock=ground.choices)).stock
+            then, now = (picture_from(told.item, told.listings, each, ground.paces) for each in (ground.choices, stock))
+            self.pictures.append((then, now))
+            return then, now
+        pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
+        if isinstance(ground, MarginGround):
+            margins = [
+                margins_from(ground.variants, arguments[1], each, self.now) for each in (ground.choices, pricing)
+            ]
+            return margins[0], margins[1]
+        staged = self._staged(ground)
+        after = staged if self._change.policy is None else Staged(live=self._versions[self._change.policy])
+        rule = staged.live.rule
+        self.priced |= {row.listing_id: Priced(row, ground.choices, pricing, rule) for row in ground.rows}
+        before = quotes_from(ground.rows, ground.choices, self.now, staged)
+        quotes = quotes_from(ground.rows, pricing, self.now, after)
+        if name == "pricing.quote":
+            return next(iter(before), None), next(iter(quotes), None)
+        return before, quotes
+
+    def _staged(self, ground: PriceGround) -> Staged:
+        return Staged(self._version(ground.live) or SHIPPED, self._version(ground.canary), self._version(ground.shadow))
+
+    def _version(self, policy_id: UUID | None) -> Version | None:
+        if policy_id is None:
+            return None
+        if (found := self._versions.get(str(policy_id))) is None:
+            raise CannotTell("the policy that decided is not in the registry any more")
+        return found

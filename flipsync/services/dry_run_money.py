@@ -1,0 +1,179 @@
+"""What a change that is not made would have meant: prices, expected sales, floors, questions, units shown, odds.
+
+Two sides are counted of everything, as it was and as it would have been, by the same functions. Each figure says what
+it is and where it ends.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from flipsync.domain.money import Money
+from flipsync.services.desk import StockPicture
+from flipsync.services.dry_run import Priced
+from flipsync.services.pricing.firewall import judge
+from flipsync.services.pricing.rules import FirewallLimits
+from flipsync.services.quotes import lowest_price, proposal_for, request_for
+from flipsync.services.tenant_settings import PricingChoices
+from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
+
+_DAY = timedelta(days=1)
+_LIMITS = FirewallLimits()
+_NOTHING_MOVED = HourOfMoves(CatalogueSize(1, 0), 0, 0)
+_ESTIMATE = (
+    "An estimate of the price rule's demand model, not a fact: what buyers do at a price that was never shown cannot "
+    "be known. Each price counts until the listing was decided on next; what it would have changed after that is not "
+    "followed."
+)
+_DEMAND = "by the demand model at the two prices, for the time they would have stood, at most the units on offer"
+_FIREWALL = (
+    "Judged by every rule of the firewall but the brakes on the whole catalogue and on how often. A decision that is "
+    "sent up counts as if it were let go ahead; first prices of new listings, and prices a person takes back, do not "
+    "count."
+)
+_NEXT_SALE = "Each decision speaks of the next sale alone; the sums compare two settings, they foretell no month."
+
+#: name: (what it is, where it ends)
+MEANS: Mapping[str, tuple[str, str]] = {
+    "price changes": ("prices that would have been sent to a channel", _FIREWALL),
+    "below the floor": (
+        "listings whose price, once decided, earns less than the changed settings ask",
+        "Floors by the costs and fees that were known then.",
+    ),
+    "expected sales": (f"units of listings whose price would have differed, {_DEMAND}", _ESTIMATE),
+    "expected revenue": ("price times expected sales, of listings whose price would have differed", _ESTIMATE),
+    "expected profit": (
+        "what a sale leaves after fees, shipping and cost by the changed settings, times expected sales",
+        _ESTIMATE + " Listings without a known cost or fee are left out of it.",
+    ),
+    "sent up": (
+        "decisions above their agent's authority",
+        "What the one above would have said is not known where nobody was asked.",
+    ),
+    "questions": (
+        "decisions that ask the owner, or may not be carried out without",
+        "Questions that follow from a decision sent up are not foreseen.",
+    ),
+    "units shown": (
+        "units that shared shelves show on the channel, summed over the decisions on them",
+        "Partitioned goods are not counted: no setting that can be tried moves them.",
+    ),
+    "sold twice": ("expected number of next sales that are one too many, over decisions on shared shelves", _NEXT_SALE),
+    "sales not seen": ("expected number of next sales lost as the buyer's channel shows nothing", _NEXT_SALE),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`unit` is a currency (minor units), a count, or units; `of` a channel's vendor where it is about one."""
+
+    name: str
+    of: str
+    unit: str
+    then: float
+    now: float
+    difference: float
+    means: str
+    limit: str
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    since: datetime
+    priced: Priced
+    then: int
+    now: int
+
+
+def permitted(priced: Priced, price: Money, choices: PricingChoices, at: datetime) -> int | None:
+    """What the firewall lets through of a price, in minor units; None where nothing."""
+    return judge(proposal_for(priced.row, price, choices, at, _NOTHING_MOVED, released=True), _LIMITS, at)[0]
+
+
+class Ledger:
+    """Both sides of every figure."""
+
+    def __init__(self) -> None:
+        self._sums: defaultdict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._open: dict[UUID, _Stretch] = {}
+
+    def count(self, name: str, then: float, now: float, *, of: str = "", unit: str = "count") -> None:
+        sides = self._sums[name, of, unit]
+        sides[0] += then
+        sides[1] += now
+
+    def price(self, priced: Priced, then: int, now: int, at: datetime) -> float:
+        """A listing's price once decided, on both sides; the difference in expected profit a day, in minor units."""
+        row = priced.row
+        self._close(row.listing_id, at)
+        self.count("price changes", then != row.current_minor, now != row.current_minor)
+        lowest = lowest_price(row, priced.now, at)
+        self.count("below the floor", then < lowest, now < lowest)
+        if then == now:
+            return 0.0
+        self._open[row.listing_id] = stretch = _Stretch(at, priced, then, now)
+        sold = _sold(stretch, at + _DAY)
+        net = _nets(stretch)
+        return 0.0 if net is None else sold[1] * net[1] - sold[0] * net[0]
+
+    def shelf(self, then: StockPicture, now: StockPicture) -> None:
+        """A shared shelf, on both sides."""
+        for row in then.listings:
+            if row.listing_status == "active":
+                shares = then.shares[row.listing_id], now.shares[row.listing_id]
+                self.count("units shown", *shares, of=row.vendor, unit="units")
+        for name, what in (("sold twice", "shown"), ("sales not seen", "unseen")):
+            sides = [getattr(each.odds, what) if each.odds is not None else 0.0 for each in (then, now)]
+            self.count(name, *sides, unit="units")
+
+    def figures(self, until: datetime) -> list[Figure]:
+        """All that was counted; prices that stand count until then."""
+        for listing_id in list(self._open):
+            self._close(listing_id, until)
+        order = list(MEANS)
+        found = []
+        for (name, of, unit), (then, now) in sorted(
+            self._sums.items(), key=lambda each: (order.index(each[0][0]), each)
+        ):
+            places = None if name in ("price changes", "expected revenue", "expected profit") else 6
+            before, after = round(then, places), round(now, places)
+            means, limit = MEANS[name]
+            found.append(Figure(name, of, unit, before, after, round(after - before, places), means, limit))
+        return found
+
+    def _close(self, listing_id: UUID, at: datetime) -> None:
+        stretch = self._open.pop(listing_id, None)
+        if stretch is None:
+            return
+        currency = stretch.priced.row.currency
+        sold = _sold(stretch, at)
+        self.count("expected sales", *sold, unit="units")
+        self.count("expected revenue", sold[0] * stretch.then, sold[1] * stretch.now, unit=currency)
+        if (net := _nets(stretch)) is not None:
+            self.count("expected profit", sold[0] * net[0], sold[1] * net[1], unit=currency)
+
+
+def _sold(stretch: _Stretch, until: datetime) -> tuple[float, float]:
+    """Units expected at the two prices from the stretch's beginning on."""
+    days = max(0.0, (until - stretch.since) / _DAY)
+    request = request_for(stretch.priced.row, stretch.priced.now, stretch.since)
+    if request is None:
+        return 0.0, 0.0
+    most = float(max(0, stretch.priced.row.entitled))
+    rates = [stretch.priced.rule.rate_at(request, price) for price in (stretch.then, stretch.now)]
+    return min(rates[0] * days, most), min(rates[1] * days, most)
+
+
+def _nets(stretch: _Stretch) -> tuple[int, int] | None:
+    """What one sale leaves at the two prices, by the changed settings; None where cost or fees are not known."""
+    priced = stretch.priced
+    price = Money(amount_minor=stretch.now, currency=priced.row.currency)
+    proposal = proposal_for(priced.row, price, priced.now, stretch.since, _NOTHING_MOVED)
+    if proposal.fees is None or not priced.row.cost_minor or priced.row.variant_currency != priced.row.currency:
+        return None
+    economics = proposal.economics(proposal.fees.terms(stretch.since))
+    return economics.net(stretch.then), economics.net(stretch.now)

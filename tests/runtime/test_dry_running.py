@@ -1,0 +1,344 @@
+"""Settings tried on past decisions: what differs is what the change does, to the cent, and nothing is changed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from pydantic import TypeAdapter
+from shop import Shop, dollars, open_store
+from sqlalchemy import text, update
+
+from agents import ROSTER
+from agents.governance.compliance import ComplianceAgent
+from flipsync.domain.channel import RivalOffer
+from flipsync.domain.clock import ManualClock, utc_now
+from flipsync.domain.commands import ChangePrice
+from flipsync.domain.decisions import Decision
+from flipsync.domain.errors import InvalidInput, NotFound
+from flipsync.domain.events import CostChanged, OfferChanged, ProductImported, StockMoved
+from flipsync.domain.ids import new_id
+from flipsync.learning.policy import Origin
+from flipsync.runtime.agent import Agent, AgentSpec, Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.dry_running import DryRun, dry_run
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.runner import AgentRunner
+from flipsync.services import model_registry, recorded_desk
+from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, CannotTell, ChangedDesk, change_of
+from flipsync.services.dry_run_money import MEANS
+from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
+from flipsync.services.model_review import Review
+from flipsync.services.pricing.demand import DemandPrior, learn
+from flipsync.services.tenant_settings import SETTINGS, TenantSettings
+from flipsync.store.models import Listing, Variant
+from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import replay as replay_rows
+
+GRAPH = Graph(ROSTER)
+TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
+
+
+@pytest.fixture
+async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
+    store = open_store(database_urls["worker"])
+    yield await Shop(store).found()
+    await store.aclose()
+
+
+async def work(shop: Shop, *names: str, **instead: type[Agent[Any]]) -> None:
+    """Let these agents decide on what there is."""
+    path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
+    for name in names:
+        runner = AgentRunner(instead.get(name, GRAPH.agents[name])(), shop.store, path)
+        await runner.begin()
+        while await runner.step():
+            continue
+
+
+async def tried(shop: Shop, change: dict[str, Any], **how: Any) -> DryRun:
+    agents = how.pop("agents", GRAPH.agents)
+    since = utc_now() - timedelta(hours=1)
+    return await dry_run(shop.store, shop.tenant_id, agents, change_of(change, agents), since=since, **how)
+
+
+def figure(found: DryRun, name: str, of: str = "") -> tuple[float, float]:
+    (one,) = [each for each in found.figures if (each.name, each.of) == (name, of)]
+    assert one.difference == pytest.approx(one.now - one.then) and (one.means, one.limit) == MEANS[name]
+    return one.then, one.now
+
+
+async def priced(shop: Shop, *, price: int = 2999, cost: int = 1000, units: int = 4, rival: int | None = None) -> UUID:
+    """A listing about whose price the pricing agent decides."""
+    account = await shop.account()
+    goods = await shop.variant(units=6, price=price, cost=cost)
+    listing = await shop.listing(account, goods, units=units, price=price)
+    async with shop.unit() as unit:
+        if rival is not None:
+            seen = RivalOffer(sku=goods.sku, seller="rival", price=dollars(rival), in_stock=True, seen_at=utc_now())
+            row = seen.model_dump(exclude={"sku", "price"}) | {
+                "listing_id": listing,
+                "price_minor": rival,
+                "currency": "USD",
+            }
+            await listing_rows.record_rivals(unit, [row], [listing], utc_now())
+        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
+    return listing
+
+
+async def counts(shop: Shop) -> dict[str, Any]:
+    told = {}
+    async with shop.store.reader(shop.tenant_id) as session:
+        for table in TABLES:
+            whole = await session.execute(
+                text(f"SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} t")
+            )
+            told[table] = whole.scalar_one()
+    return told
+
+
+async def test_a_smaller_step_gives_exactly_the_expected_differences(database_urls: dict[str, str]) -> None:
+    """Two listings at 29.99 that cost 20.00; the shop's channel takes 12 %, a parcel costs 4.50. One has four units and
+    goes up by the largest step, 10 %, to 32.98. With steps of 5 % it goes to 31.48. The other has no units: it stays.
+    """
+    clock = ManualClock(utc_now())
+    store = open_store(database_urls["worker"], clock=clock)
+    shop = await Shop(store).found()
+    moving = await priced(shop, cost=2000)
+    await priced(shop, cost=2000, units=0)
+    await work(shop, "pricing")
+    clock.advance(timedelta(days=10))
+    found = await tried(shop, {"pricing.max_step_up_bps": 500})
+    sent = await shop.rows("SELECT payload FROM effect WHERE subject_id = :id", id=moving)
+    await store.aclose()
+
+    assert (found.decisions, found.unchanged, found.changed, found.cannot) == (2, 1, 1, {})
+    (told,) = found.differences
+    assert told.then.endswith("from 29.99 USD to 32.98 USD") and told.now.endswith("from 29.99 USD to 31.48 USD")
+    assert told.agent == "pricing" and found.by_agent["pricing"].decisions == 2
+    assert [row.payload["price"]["amount_minor"] for row in sent] == [3298], "that is what was sent then"
+    assert figure(found, "price changes") == (1, 1) and figure(found, "below the floor") == (0, 0)
+
+    demand = learn(DemandPrior(), 2999.0, [(2999.0, 0, 72.0)], [])  # three days on show, nothing sold, no rival
+    sold = [10 * demand.rate(price) for price in (3298.0, 3148.0)]
+    assert 0 < sold[0] < sold[1] < 4, "a lower price sells more, and both are within the units there are"
+    assert figure(found, "expected sales") == pytest.approx(sold, abs=1e-6)
+    assert figure(found, "expected revenue") == (round(sold[0] * 3298), round(sold[1] * 3148))
+    left = (3298 - 396 - 450 - 2000, 3148 - 378 - 450 - 2000)
+    assert figure(found, "expected profit") == (round(sold[0] * left[0]), round(sold[1] * left[1]))
+    assert told.worth == round((sold[1] * left[1] - sold[0] * left[0]) / 10) and told.currency == "USD"
+
+
+async def test_a_margin_out_of_reach_stops_a_price(shop: Shop) -> None:
+    """At 32.98, the highest in one step, a sale leaves 4.52: a tenth of the price, but not fifteen hundredths."""
+    await priced(shop, cost=2000)
+    await priced(shop, cost=1000)
+    await work(shop, "pricing")
+    same = await tried(shop, {"pricing.min_margin_bps": 1_000})
+    assert (same.changed, same.unchanged) == (0, 2)
+    found = await tried(shop, {"pricing.min_margin_bps": 1_500})
+    assert (found.changed, found.unchanged) == (1, 1)
+    assert figure(found, "price changes") == (2, 1) and figure(found, "below the floor") == (1, 1)
+    assert "No price within floor" in found.differences[0].now
+
+
+async def test_a_policy_of_the_registry_is_tried_as_if_it_were_live(shop: Shop) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    origin = Origin("shop-price", "test", 1)
+    ids = []
+    for knobs in ({}, {"min_gain": 50.0}):
+        policy = ShopPrice.of({**shipped_knobs(), **knobs}, origin)
+        async with shop.unit() as unit:
+            kept = await model_registry.keep(
+                unit, "shop-price", policy, experiment_id=None, code_version="c", data={}, seeds={}, scores={}
+            )
+        ids.append(str(kept))
+    alike, never = [await tried(shop, {POLICY: each}) for each in ids]
+    assert (alike.changed, alike.unchanged) == (0, 1)
+    assert (never.changed, never.unchanged) == (1, 0) and figure(never, "price changes") == (1, 0)
+    other = await Shop(shop.store).found()
+    with pytest.raises(NotFound):
+        await tried(other, {POLICY: ids[0]})
+
+
+async def test_no_change_makes_no_difference(shop: Shop) -> None:
+    await priced(shop, rival=2600)
+    await shop.variant(units=1)
+    await work(shop, "market", "inventory", "pricing", "fulfillment")
+    settings = TenantSettings().model_dump(mode="json")
+    same = {}
+    for key in COVERED:
+        value: Any = settings
+        for each in key.split("."):
+            value = value[each]
+        same[key] = value
+    found = await tried(shop, same)
+    assert found.decisions == found.unchanged >= 3 and found.reworded == found.changed == 0
+    assert found.cannot == {} and found.differences == []
+    assert all(each.difference == 0 and each.then == each.now for each in found.figures)
+
+
+async def test_it_changes_nothing(shop: Shop) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    before = await counts(shop)
+    found = await tried(
+        shop, {"pricing.min_margin_bps": 2_500, "goals.risk": "careful", "agents.pricing.auto_above": 1}
+    )
+    assert found.changed and await counts(shop) == before
+
+
+async def test_what_is_counted_is_all_there_is(shop: Shop) -> None:
+    """Decisions whose reads are gone, of agents that are gone or decide otherwise, are counted apart, each with why."""
+
+    class Otherwise(Agent[OfferChanged | CostChanged]):
+        spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market")
+
+        async def decide(self, event: OfferChanged | CostChanged, ctx: Context) -> Decision[ChangePrice]:
+            return Decision.hold("never mind", confidence=0.123)
+
+    await priced(shop)
+    await work(shop, "pricing")
+    change = {"pricing.min_margin_bps": 800}
+    for agents, why in (
+        ({}, "its agent is gone"),
+        (GRAPH.agents | {"pricing": Otherwise}, "its agent decides otherwise by now, without any change"),
+    ):
+        since = utc_now() - timedelta(hours=1)
+        found = await dry_run(shop.store, shop.tenant_id, agents, change_of(change, GRAPH.agents), since=since)
+        assert (found.decisions, found.unchanged, found.changed, found.cannot) == (1, 0, 0, {why: 1})
+    async with shop.unit() as unit:
+        await replay_rows.forget_before(unit.session, utc_now() + timedelta(seconds=1))
+    assert list((await tried(shop, change)).cannot) == ["what it read is not kept (any more)"]
+
+
+async def test_answers_without_what_they_rest_on_are_not_guessed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await priced(shop)
+    monkeypatch.setattr(recorded_desk, "GROUNDS", {})
+    await work(shop, "pricing")
+    monkeypatch.undo()
+    found = await tried(shop, {"pricing.min_margin_bps": 800})
+    assert sum(found.cannot.values()) == 1 and "worked out from is not kept" in next(iter(found.cannot))
+    assert (await tried(shop, {"goals.risk": "bold"})).unchanged == 1, "goals shape no quote: nothing is missing"
+
+
+async def test_what_would_have_been_read_otherwise_cannot_be_told(shop: Shop) -> None:
+    """The owner listed by hand then: what would have been asked without is in no notes."""
+    async with shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE tenant SET settings = '{\"auto_list\": false}' WHERE id = :id"), {"id": shop.tenant_id}
+        )
+        goods = await shop.variant()
+        unit.emit(ProductImported(product_id=goods.product_id, created=True))
+    await work(shop, "market")
+    found = await tried(shop, {"auto_list": True})
+    assert found.cannot == {"with the change it would have read what it did not read then": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"pricing.shipping_cost_minor": 900}, False), ({"pricing.max_step_up_bps": 50}, True)]
+)
+async def test_a_judgement_by_what_sales_left_is_not_taken_over(change: dict[str, Any], told: bool) -> None:
+    live = {"id": str(new_id()), "version": "7", "origin": "learned"}
+    review = TypeAdapter(Review).dump_python(Review(trained=1), mode="json") | {"live": live}
+    notes = {"now": utc_now().isoformat(), "reads": [["models.review", [["price"]], review]]}
+    desk = ChangedDesk(new_id(), zlib.compress(orjson.dumps(notes)), change_of(change, GRAPH.agents), {})
+    asked = desk.as_services().models.review("price")
+    if told:
+        assert (await asked).trained == 1
+    else:
+        with pytest.raises(CannotTell, match="sales"):
+            await asked
+
+
+async def test_authority_sends_decisions_up(shop: Shop) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    found = await tried(shop, {"agents.pricing.auto_above": 1.0, "agents.pricing.max_stake_minor": 1})
+    assert figure(found, "sent up") == (0, 1) and found.changed == 1
+    assert found.differences[0].now == found.differences[0].then + " (goes up)"
+
+
+async def test_a_stricter_limit_shows_fewer_units_of_a_shared_shelf(shop: Shop) -> None:
+    goods = await shop.variant(units=1, mode="pooled")
+    for vendor in ("ebay", "amazon"):
+        place = await shop.account(vendor, stock_mode="pooled")  # type: ignore[arg-type]
+        await shop.listing(place, goods, units=0)
+    async with shop.unit() as unit:
+        moved = {"kind": "receive", "quantity": 1, "on_hand": 1, "reserved": 0}
+        unit.emit(StockMoved(stock_item_id=goods.stock_item_id, variant_id=goods.variant_id, **moved))
+    await work(shop, "inventory")
+    loose = await tried(shop, {"stock.oversell_limit": 1.0})
+    strict = await tried(shop, {"stock.oversell_limit": 0.0})
+    shown = [figure(each, "units shown", vendor)[1] for each in (loose, strict) for vendor in ("ebay", "amazon")]
+    decisions = loose.by_agent["inventory"].decisions
+    assert sum(shown[:2]) == 2 * decisions and sum(shown[2:]) == decisions, "of a single unit one channel shows it"
+    assert figure(strict, "sold twice")[1] == 0 < figure(loose, "sold twice")[1]
+    assert figure(strict, "sales not seen")[1] > figure(loose, "sales not seen")[1] == 0
+
+
+async def test_another_tenant_sees_nothing_of_it(shop: Shop) -> None:
+    await priced(shop)
+    await work(shop, "pricing")
+    other = await Shop(shop.store).found()
+    assert (await tried(other, {"pricing.min_margin_bps": 800})).decisions == 0
+    assert (await tried(shop, {"pricing.min_margin_bps": 800})).decisions == 1
+
+
+async def test_the_world_of_now_has_no_part_in_it(shop: Shop) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    before = await tried(shop, {"pricing.min_margin_bps": 1_500})
+    async with shop.unit() as unit:
+        await unit.session.execute(update(Variant).values(cost_minor=1))
+        await unit.session.execute(update(Listing).values(price_minor=9_999))
+    after = await tried(shop, {"pricing.min_margin_bps": 1_500})
+    assert after.differences == before.differences and after.changed == 1
+
+
+async def test_it_ends_where_it_is_told_to_and_says_so(shop: Shop) -> None:
+    for _ in range(3):
+        await priced(shop)
+    await work(shop, "pricing")
+    change = {"pricing.min_margin_bps": 800}
+    part, whole = await tried(shop, change, limit=2), await tried(shop, change, limit=3)
+    assert (part.decisions, part.complete, whole.decisions, whole.complete) == (2, False, 3, True)
+    hurried = await tried(shop, change, seconds=0.0)
+    assert (hurried.decisions, hurried.complete) == (1, False) and hurried.looked_to is not None
+
+
+async def test_a_policy_that_is_nowhere_is_not_tried(shop: Shop) -> None:
+    with pytest.raises(NotFound, match="no price policy"):
+        await tried(shop, {POLICY: "v0"})
+
+
+def test_every_setting_can_be_tried_or_says_why_not() -> None:
+    assert set(SETTINGS) == COVERED | (set(NOT_COVERED) - {"stock.mode"})
+    assert not set(NOT_COVERED) & COVERED
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "no change"),
+        ({"approval_hours": 2}, "would have answered later"),
+        ({"pricing.fee": 2}, "no such setting"),
+        ({"pricing.min_margin_bps": 10_000}, "less than 10000"),
+        ({"goals.risk": "reckless"}, "reckless"),
+        ({"agents.nobody.auto_above": 0.5}, "no agent is called"),
+        ({"agents.pricing.auto_above": 1.5}, "between 0 and 1"),
+        ({"agents.pricing.max_stake_minor": "much"}, "a number"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as refused:
+        change_of(change, GRAPH.agents)
+    if "cannot be tried" in refused.value.message:
+        assert "pricing.min_margin_bps" in (refused.value.hint or "") and POLICY in (refused.value.hint or "")
