@@ -29,6 +29,7 @@ from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
+from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.domain.clock import ScaledClock, utc_now
@@ -54,6 +55,7 @@ agents_app.command()(release)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")
+app.add_typer(notifications_app, name="notifications")
 app.add_typer(privacy_app, name="privacy")
 
 T = TypeVar("T")

@@ -15,7 +15,16 @@ AgentClass = type[Agent[Any]]
 
 #: facts nobody needs to act on: they are the journal's, for people and for later
 RECORDED_ONLY = frozenset(
-    {"DeedUndone", "LabelBought", "ListingRefused", "OrderReady", "PriceSet", "RefundIssued", "ShipmentConfirmed"}
+    {
+        "ApprovalEscalated",
+        "DeedUndone",
+        "LabelBought",
+        "ListingRefused",
+        "OrderReady",
+        "PriceSet",
+        "RefundIssued",
+        "ShipmentConfirmed",
+    }
 )
 
 
