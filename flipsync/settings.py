@@ -30,6 +30,7 @@ class Cadence(BaseSettings):
     watch: float = Field(
         default=30.0, gt=0, description="look whether a channel tells the truth; real seconds, whatever the clock"
     )
+    notices: float = Field(default=15.0, gt=0, description="look what is worth telling; real seconds, as the watch")
     floor: float = Field(default=2.0, gt=0, description="never more often than this in real seconds")
 
 

@@ -24,6 +24,11 @@ def channel_of(tenant_id: UUID) -> str:
     return f"tenant:{tenant_id}:events"
 
 
+def channel_of_person(user_id: UUID) -> str:
+    """The Redis channel on which is published what is meant for one person alone."""
+    return f"user:{user_id}:events"
+
+
 class Listener:
     """One client's events. When it is slow the oldest are dropped and counted: it must read the lists again."""
 
@@ -57,23 +62,31 @@ class LiveEvents:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def listen(self, tenant_id: UUID) -> AsyncIterator[Listener]:
-        """Everything published for the tenant from now on. Raises RedisError when Redis does not answer."""
-        channel, listener = channel_of(tenant_id), Listener(self._queue_size)
+    async def listen(self, tenant_id: UUID, user_id: UUID | None = None) -> AsyncIterator[Listener]:
+        """Everything published for the tenant, or this person, from now on. Raises RedisError when Redis does not
+        answer."""
+        channels, listener = [channel_of(tenant_id)], Listener(self._queue_size)
+        if user_id is not None:
+            channels.append(channel_of_person(user_id))
         async with self._lock:
             pubsub = await self._started()
-            if channel not in self._listeners:
-                await pubsub.subscribe(channel)
-            self._listeners[channel].add(listener)
+            fresh = [channel for channel in channels if channel not in self._listeners]
+            if fresh:
+                await pubsub.subscribe(*fresh)
+            for channel in channels:
+                self._listeners[channel].add(listener)
         try:
             yield listener
         finally:
             async with self._lock:
-                self._listeners[channel].discard(listener)
-                if not self._listeners[channel]:
+                for channel in channels:
+                    self._listeners[channel].discard(listener)
+                left = [channel for channel in channels if not self._listeners[channel]]
+                for channel in left:
                     del self._listeners[channel]
+                if left:
                     with contextlib.suppress(RedisError):
-                        await pubsub.unsubscribe(channel)
+                        await pubsub.unsubscribe(*left)
 
     async def aclose(self) -> None:
         if self._task is not None:

@@ -40,7 +40,9 @@ class LiveSession:
         self._backend.metrics.websockets.inc()
         try:
             self._claims = await self._accept()
-            async with self._backend.live.listen(self._claims.tenant_id) as listener:
+            # what a person is told is not for their programs: a key has some of their permissions, not all
+            person = None if self._claims.is_key else self._claims.user_id
+            async with self._backend.live.listen(self._claims.tenant_id, person) as listener:
                 await self._send({"type": "ready"})
                 await self._serve(listener)
         except _Closing as closing:

@@ -30,6 +30,7 @@ from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.interfaces import mcp, openapi
 from flipsync.cli.models import models_app, train
+from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
@@ -59,6 +60,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")
+app.add_typer(notifications_app, name="notifications")
 app.add_typer(privacy_app, name="privacy")
 
 T = TypeVar("T")

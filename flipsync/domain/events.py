@@ -489,3 +489,13 @@ class ApprovalAnswered(Event):
 
     def subject(self) -> tuple[str, UUID]:
         return ("decision", self.decision_id)
+
+
+class ApprovalEscalated(Event):
+    """Nobody answered an approval for a while: the next person was told of it."""
+
+    approval_id: UUID
+    decision_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)

@@ -14,6 +14,7 @@ import structlog
 
 from flipsync.runtime.assembly import Assembly
 from flipsync.runtime.mailbox import Mailbox
+from flipsync.runtime.notifier import Notifier
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.runtime.trainer import TRAINER, Trainer
 from flipsync.settings import Cadence, RuntimeSettings, from_environment
@@ -72,7 +73,7 @@ class EffectActor(Host):
 
 
 class Supervisor(Host):
-    """Starts the others, starts them again, and keeps the record of how they are. Also runs the scheduler."""
+    """Starts the others, starts them again, and keeps the record of how they are. Also runs scheduler and notifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +90,8 @@ class Supervisor(Host):
         watched += [self._watch(assembly, EffectActor, slot, slot) for slot in slots]
         scheduler = Scheduler(assembly.store, Cadence(), self._settings.speed())
         trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
-        await asyncio.gather(*watched, scheduler.run(), trainer.run())
+        notifier = Notifier(assembly.store, Cadence().notices)
+        await asyncio.gather(*watched, scheduler.run(), trainer.run(), notifier.run())
 
     async def _watch(self, assembly: Assembly, kind: type[Host], name: str, argument: str) -> None:
         pause = _RESTART_PAUSE[0]

@@ -16,6 +16,7 @@ AgentClass = type[Agent[Any]]
 #: facts nobody needs to act on: they are the journal's, for people and for later
 RECORDED_ONLY = frozenset(
     {
+        "ApprovalEscalated",
         "DeedUndone",
         "LabelBought",
         "ListingRefused",

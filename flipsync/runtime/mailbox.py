@@ -24,7 +24,8 @@ _RESERVE = 0.2
 
 
 class RedisWaker:
-    """Publishes wake-ups. Redis being away is no error: sleepers look for themselves."""
+    """Publishes wake-ups, and news: to all of a business, or `to` one person. Redis being away is no error: sleepers
+    look for themselves."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=1.0)
@@ -35,7 +36,8 @@ class RedisWaker:
                 for name in names:
                     pipe.publish(_PREFIX + name, b"1")
                 for each in news:
-                    pipe.publish(f"tenant:{tenant_id}:events", orjson.dumps(each))
+                    whose = f"user:{each['to']}" if "to" in each else f"tenant:{tenant_id}"
+                    pipe.publish(f"{whose}:events", orjson.dumps(each))
                 await pipe.execute()
         except (RedisError, OSError):
             return

@@ -21,6 +21,7 @@ from flipsync.services import second_factors
 from flipsync.store.audit import Actor, ActorKind
 from flipsync.store.models import RefreshToken
 from flipsync.store.repositories import identity as rows
+from flipsync.store.repositories import notices
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
@@ -70,7 +71,8 @@ async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, passwo
 
 
 async def disable_user(unit: UnitOfWork, user_id: UUID) -> None:
-    """Nothing is answered to the user from now on; a live connection ends at its next heartbeat. Raises NotFound."""
+    """Nothing is answered to the user from now on; a live connection ends at its next heartbeat. What they were told,
+    and where to, is forgotten. Raises NotFound."""
     now = utc_now()
     user = await rows.lock_user(unit.session, user_id)
     if user is None:
@@ -79,6 +81,7 @@ async def disable_user(unit: UnitOfWork, user_id: UUID) -> None:
         await rows.update_user(unit.session, user_id, {"disabled_at": now, "version": user.version + 1})
         unit.audit("user.disabled", "user", user_id, email=user.email)
     await rows.revoke_sessions(unit.session, user_id, now)
+    await notices.forget_person(unit.session, user_id)
 
 
 async def sign_in(

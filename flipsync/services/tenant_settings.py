@@ -110,6 +110,12 @@ class TenantSettings(BaseModel):
     journal: JournalChoices = JournalChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
+    approval_escalates_after: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="the share of its time after which a question nobody answered goes to the next person; 1: never",
+    )
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")
 
 

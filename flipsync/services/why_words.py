@@ -219,6 +219,8 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "it was time to look at every price"
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
+        case e.ApprovalEscalated():
+            return "nobody had answered the question, and the next person was told"
         case e.ApprovalAnswered():
             return f"the owner said {'yes' if event.approved else 'no'}"
         case _:

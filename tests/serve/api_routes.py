@@ -91,6 +91,7 @@ class Route:
             },
             "POST /oauth/keys/{vendor}": {},
             "POST /models/{model_id}/promote": {"to": "shadow"},
+            "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},
             "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
             "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},
             "POST /models/rollback": {"name": "shop-price", "reason": "test"},

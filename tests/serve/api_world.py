@@ -23,6 +23,7 @@ from flipsync.services import accounts, api_keys, credential_ends, identity, mod
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.notices import matters
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store import models as m
 from flipsync.store.database import Database
@@ -114,7 +115,15 @@ async def found_business(
         business.ids["user_id"] = business.users["clerk"]
         business.ids["session_id"] = await business.session(unit, owner_id)
         business.ids["key_id"] = await _make_key(unit, business)
+    async with store.unit(tenant_id) as unit:
+        await matters.tell(unit)
+        business.ids["notification_id"] = await _told(unit, owner_id)
     return business
+
+
+async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:
+    query = select(m.Notification.id).where(m.Notification.user_id == user_id, m.Notification.kind == "refund-unknown")
+    return (await unit.session.scalars(query)).one()
 
 
 async def _make_key(unit: UnitOfWork, business: Business) -> UUID:

@@ -28,6 +28,7 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
+from flipsync.store.models.notices import Notification, NotificationPreference
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
@@ -57,6 +58,8 @@ __all__ = [
     "LabelPurchase",
     "Listing",
     "MarketplaceAccount",
+    "Notification",
+    "NotificationPreference",
     "Order",
     "OrderLine",
     "PolicyChoice",

@@ -194,12 +194,13 @@ class Receipt(TenantOwned, Base):
 
 
 class Approval(TenantOwned, Base):
-    """A question to a person."""
+    """A question to a person. `escalated_at`: nobody had answered, and the next person was told."""
 
     __tablename__ = "approval"
     __table_args__ = (
         same_tenant("decision_id", "agent_decision"),
         UniqueConstraint("decision_id"),
+        Index("ix_approval_open", "tenant_id", "id", postgresql_where=text("state = 'open'")),
         CheckConstraint("state IN ('open','approved','refused','expired','superseded')", name="state"),
     )
 
@@ -208,6 +209,7 @@ class Approval(TenantOwned, Base):
     state: Mapped[str] = mapped_column(default="open")
     asked_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
+    escalated_at: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]
     answered_by: Mapped[UUID | None]
     note: Mapped[str] = mapped_column(default="")

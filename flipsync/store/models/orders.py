@@ -122,6 +122,7 @@ class RefundRequest(TenantOwned, Timestamped, Base):
         same_tenant("order_id", "customer_order"),
         CheckConstraint("amount_minor > 0", name="amount"),
         CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in REFUND_REQUEST_STATES) + ")", name="state"),
+        Index("ix_refund_request_unknown", "tenant_id", "id", postgresql_where=text("state = 'unknown'")),
         Index("uq_refund_request_open", "order_id", unique=True, postgresql_where=text("state IN ('asked','unknown')")),
     )
 
@@ -158,6 +159,7 @@ class LabelPurchase(TenantOwned, Timestamped, Base):
         same_tenant("order_id", "customer_order"),
         CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in LABEL_STATES) + ")", name="state"),
         CheckConstraint("cost_minor >= 0 AND most_minor > 0", name="amounts"),
+        Index("ix_label_purchase_unknown", "tenant_id", "id", postgresql_where=text("state = 'unknown'")),
         Index(
             "uq_label_purchase_open",
             "order_id",

@@ -1,4 +1,4 @@
-"""Statements that drop what has had its time: sessions, tokens, codes, answered requests; so many rows at most."""
+"""Statements that drop what has had its time: sessions, tokens, codes, answers, notifications; so many at most."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _OVER = {
     "user_session": "expires_at < :month OR revoked_at < :month",
     "recovery_code": "used_at < :month",
     "second_factor": "confirmed_at IS NULL AND created_at < :day",
+    "notification": "settled_at < :month",
 }
 TABLES = tuple(_OVER)
 

@@ -1,0 +1,123 @@
+"""`flipsync notifications`: what a person was told, and how they want to be told."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+
+from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.domain.errors import InvalidInput, NotFound
+from flipsync.embedded.instance import home_folder
+
+notifications_app = typer.Typer(no_args_is_help=True, help="What people are told, and how they want to be told.")
+
+Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)")]
+User = Annotated[str | None, typer.Option("--user", help="whose, by mail address (default: the owner's)")]
+_COLOURS = {"urgent": "red", "warning": "yellow", "info": "dim"}
+
+
+@notifications_app.command("list")
+def list_notifications(
+    user: User = None,
+    every: Annotated[bool, typer.Option("--every", help="also what was read or is settled")] = False,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a person has not read and still is the matter, newest first (200 at most)."""
+    inbox = importlib.import_module("flipsync.services.notices.inbox")
+    kinds = importlib.import_module("flipsync.services.notices.kinds")
+    page = importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
+    where = inbox.NotificationFilter() if every else inbox.NotificationFilter(settled=False, read=False)
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.reader(tenant_id) as session:
+            person = await _person(session, user)
+            return await inbox.list_for(session, person.id, kinds.heard_by(person.role), page, where)
+
+    found = _in_books(home, tenant, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    if not found.items:
+        out.print("nothing to tell")
+    for each in found.items:
+        state = "settled" if each.settled_at else "read" if each.read_at else each.severity
+        out.print(f"[{_COLOURS.get(state, 'dim')}]{state:8}[/] {each.raised_at:%Y-%m-%d %H:%M}  {escape(each.title)}")
+
+
+@notifications_app.command("preferences")
+def preferences(
+    changes: Annotated[
+        list[str] | None, typer.Argument(help="name=value, e.g. time_zone=Europe/Berlin quiet_from=22:00")
+    ] = None,
+    user: User = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """How a person wants to be told; with name=value, change it. An empty value is none, a list is `email,chat`."""
+    services = importlib.import_module("flipsync.services.notices.preferences")
+    given = dict(_pair(each) for each in changes or [])
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.unit(tenant_id) as unit:
+            person = await _person(unit.session, user)
+            view = await services.get(unit.session, person.id)
+            if given:
+                chosen = _changed(services, view.choices, given)
+                view = await services.put(unit, person.id, chosen, view.version)
+            return view
+
+    view = _in_books(home, tenant, work)
+    if as_json:
+        print_json(view.model_dump(mode="json"))
+        return
+    for name, value in view.choices.model_dump(mode="json").items():
+        out.print(f"{name:14} {escape(_shown(value))}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"{text!r} is not name=value", hint="e.g. quiet_from=22:00")
+    return name.strip(), value.strip()
+
+
+def _changed(services: Any, before: Any, given: dict[str, str]) -> Any:
+    stored = before.model_dump(mode="json")
+    for name, value in given.items():
+        table, dot, key = name.partition(".")
+        if dot and isinstance(stored.get(table), dict):  # by_severity.warning=email,chat
+            stored[table][key] = [each.strip() for each in value.split(",") if each.strip()]
+        else:
+            stored[name] = value or None
+    try:
+        return services.Preferences.model_validate(stored)
+    except ValueError as error:
+        first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{where}: {first['msg']}", hint="flipsync notifications preferences") from None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {', '.join(each) or 'nowhere'}" for key, each in value.items()) or "-"
+    return "-" if value is None else str(value)
+
+
+async def _person(session: Any, email: str | None) -> Any:
+    """Raises NotFound."""
+    people = await importlib.import_module("flipsync.store.repositories.notices").people(session)
+    for person in people:
+        if person.email.lower() == email.lower() if email else person.role == "owner":
+            return person
+    raise NotFound(f"nobody here signs in as {email}" if email else "this business has no owner", hint="flipsync user")
+
+
+def _in_books(home: Any, tenant: str | None, work: Any) -> Any:
+    return importlib.import_module("flipsync.commands_on_books").in_books(home_folder(home), {}, tenant, work)

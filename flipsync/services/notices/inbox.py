@@ -1,0 +1,140 @@
+"""What one person was told, in the app: the list, what they have not read, and having read it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import NotFound
+from flipsync.domain.ids import new_id
+from flipsync.services.notices import wording
+from flipsync.services.notices.kinds import Kind, Severity, as_kind
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.store.models import Notification
+from flipsync.store.repositories import notices as rows
+from flipsync.store.unit_of_work import UnitOfWork
+
+#: what is pushed to who is looking
+CHANGED = "NotificationsChanged"
+
+
+class NotificationView(View):
+    """A matter as this person was told of it. `title` and `text` are plain text, not HTML."""
+
+    id: UUID
+    kind: Kind
+    severity: Severity
+    title: str
+    text: str
+    subject_kind: str
+    subject_id: UUID | None
+    link: str = Field(
+        description="below the app's address", examples=["/approvals/019b2f4c-7c00-7000-8000-000000000000"]
+    )
+    raised_at: Moment
+    times: int = Field(description="how often it was the matter, with a pause in between")
+    read_at: Moment | None
+    settled_at: Moment | None = Field(description="it is the matter no more")
+
+
+class NotificationPage(Page[NotificationView]):
+    """`unread`: how many in all are still the matter and not read."""
+
+    unread: int = 0
+
+
+class Unread(BaseModel):
+    unread: int
+
+
+class NotificationFilter(View):
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind | None = None
+    severity: Severity | None = None
+    settled: bool | None = Field(default=None, description="false: only what is still the matter")
+    read: bool | None = Field(default=None, description="false: only what was not read")
+
+
+async def list_for(
+    session: AsyncSession, user_id: UUID, kinds: Collection[Kind], page: PageRequest, where: NotificationFilter
+) -> NotificationPage:
+    """Newest first; only `kinds`, which are those the person's role is told of. Raises InvalidInput for a foreign
+    cursor."""
+    shown = [kind for kind in kinds if where.kind in (None, kind)]
+    found: Sequence[Notification] = await rows.of_person(
+        session,
+        user_id=user_id,
+        kinds=shown,
+        limit=page.limit + 1,
+        after=page.after_time_and_id(),
+        settled=where.settled,
+        read=where.read,
+        severity=where.severity,
+    )
+    listed = cut(found, page.limit, view, lambda row: [row.raised_at.isoformat(), str(row.id)])
+    return NotificationPage(
+        items=listed.items, next_cursor=listed.next_cursor, unread=await count_unread(session, user_id, kinds)
+    )
+
+
+async def count_unread(session: AsyncSession, user_id: UUID, kinds: Collection[Kind]) -> int:
+    counts = await rows.unread(session, [user_id])
+    return sum(count for (_, kind), count in counts.items() if kind in kinds)
+
+
+async def read_one(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind], notification_id: UUID) -> NotificationView:
+    """Have read it; reading again changes nothing. Raises NotFound for another person's as for none."""
+    row = await rows.one_of(unit.session, user_id, notification_id)
+    if row is None or row.kind not in kinds:
+        raise NotFound(f"no notification {notification_id}")
+    if await rows.mark_read(unit.session, user_id, utc_now(), notification_id=notification_id):
+        await unit.session.refresh(row)
+        push(unit, user_id, await count_unread(unit.session, user_id, kinds))
+    return view(row)
+
+
+async def read_all(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind]) -> Unread:
+    """Have read all there is until now."""
+    if await rows.mark_read(unit.session, user_id, utc_now()):
+        push(unit, user_id, await count_unread(unit.session, user_id, kinds))
+    return Unread(unread=await count_unread(unit.session, user_id, kinds))
+
+
+def view(row: Notification) -> NotificationView:
+    kind = as_kind(row.kind)
+    return NotificationView.model_validate(
+        {
+            "id": row.id,
+            "kind": kind,
+            "severity": row.severity,
+            "title": wording.title(kind, row.facts),
+            "text": wording.detail(kind, row.facts),
+            "subject_kind": row.subject_kind,
+            "subject_id": row.subject_id,
+            "link": wording.path(row.subject_kind, row.subject_id),
+            "raised_at": row.raised_at,
+            "times": row.times,
+            "read_at": row.read_at,
+            "settled_at": row.settled_at,
+        }
+    )
+
+
+def push(unit: UnitOfWork, user_id: UUID, unread: int, newest: Sequence[dict[str, Any]] = ()) -> None:
+    """Tell the person's open connections, when this unit is done; theirs alone (`to`)."""
+    unit.news.append(
+        {
+            "to": str(user_id),
+            "id": str(new_id()),
+            "type": CHANGED,
+            "subject": {"kind": "user", "id": str(user_id)},
+            "occurred_at": utc_now().isoformat(),
+            "payload": {"unread": unread, "newest": list(newest)},
+        }
+    )

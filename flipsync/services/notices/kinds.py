@@ -1,0 +1,78 @@
+"""What people are told of: kinds of matters, how urgent each is, and who may hear of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+from flipsync.security.roles import Permission, Role, allows
+
+Severity = Literal["info", "warning", "urgent"]
+Kind = Literal[
+    "approval-waiting",
+    "approval-escalated",
+    "approval-expiring",
+    "channel-fault",
+    "channel-repaired",
+    "oversold",
+    "refund-unknown",
+    "label-unknown",
+    "rival-price-war",
+    "rival-hijack",
+    "work-set-aside",
+    "agent-down",
+    "credential-ending",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+#: who hears of it: whoever may do, or at least see, what it is about
+AUDIENCE: Final[dict[Kind, Permission]] = {
+    "approval-waiting": "approvals:answer",
+    "approval-escalated": "approvals:answer",
+    "approval-expiring": "approvals:answer",
+    "channel-fault": "accounts:read",
+    "channel-repaired": "accounts:read",
+    "oversold": "orders:ship",
+    "refund-unknown": "orders:refund",
+    "label-unknown": "orders:ship",
+    "rival-price-war": "pricing:read",
+    "rival-hijack": "pricing:read",
+    "work-set-aside": "agents:write",
+    "agent-down": "agents:write",
+    "credential-ending": "accounts:write",
+}
+_SEVERITY: Final[dict[Kind, Severity]] = {
+    "approval-waiting": "warning",
+    "approval-escalated": "urgent",
+    "approval-expiring": "urgent",
+    "channel-fault": "urgent",
+    "channel-repaired": "info",
+    "oversold": "urgent",
+    "refund-unknown": "urgent",
+    "label-unknown": "warning",
+    "rival-price-war": "warning",
+    "rival-hijack": "urgent",
+    "work-set-aside": "warning",
+    "agent-down": "urgent",
+}
+#: who is asked before anybody else; where a business has none of them, all who may answer are
+FIRST_ASKED: Final[Role] = "manager"
+
+
+def as_kind(name: str) -> Kind:
+    """Raises ValueError for a kind that does not exist."""
+    for kind in KINDS:
+        if kind == name:
+            return kind
+    raise ValueError(f"{name!r} is no kind of notification")
+
+
+def severity(kind: Kind, facts: dict[str, Any]) -> Severity:
+    if kind == "credential-ending":
+        days = int(facts.get("days") or 0)
+        return "urgent" if days <= 1 else "warning" if days <= 7 else "info"
+    return _SEVERITY[kind]
+
+
+def heard_by(role: Role) -> frozenset[Kind]:
+    """What this role is told of."""
+    return frozenset(kind for kind in KINDS if allows(role, AUDIENCE[kind]))

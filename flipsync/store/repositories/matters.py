@@ -1,0 +1,151 @@
+"""Statements that find what is worth telling a person, in what the books say now; and questions nobody answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+@dataclass(frozen=True)
+class FoundMatter:
+    """Something that is the matter. `key` is its own among all of its source; `order_by` puts the oldest first."""
+
+    source: str
+    kind: str
+    key: str
+    subject_kind: str
+    subject_id: UUID | None
+    facts: dict[str, Any]
+
+
+#: source → its open matters as (kind, key, subject_kind, subject_id, facts, since), `since` to put the oldest first.
+#: What is of no tenant's row policy (a worker sees all tasks) says whose it is.
+_SOURCES = {
+    "approval": """
+        SELECT CASE WHEN p.expires_at - CAST(:now AS timestamptz) <= (p.expires_at - p.asked_at) * 0.25
+                    THEN 'approval-expiring'
+                    WHEN p.escalated_at IS NOT NULL THEN 'approval-escalated' ELSE 'approval-waiting' END AS kind,
+               p.id::text AS key, 'approval' AS subject_kind, p.id AS subject_id,
+               jsonb_build_object('agent', d.agent, 'decision_id', d.id, 'expires_at', p.expires_at) AS facts,
+               p.id AS since
+          FROM approval p JOIN agent_decision d ON d.id = p.decision_id
+         WHERE p.state = 'open' AND p.expires_at > CAST(:now AS timestamptz)""",
+    "fault": """
+        SELECT 'channel-fault', f.id::text, 'account', f.account_id,
+               jsonb_build_object('account', a.name, 'cause', f.cause), f.id
+          FROM channel_fault f JOIN marketplace_account a ON a.id = f.account_id
+         WHERE f.closed_at IS NULL""",
+    "repair": """
+        SELECT 'channel-repaired', f.id::text, 'account', f.account_id,
+               jsonb_build_object('account', a.name, 'cause', f.cause), f.id
+          FROM channel_fault f JOIN marketplace_account a ON a.id = f.account_id
+         WHERE f.closed_at > CAST(:now AS timestamptz) - interval '1 day'""",
+    "oversold": """
+        SELECT 'oversold', o.id::text, 'order', o.id,
+               jsonb_build_object('order', o.number, 'account', a.name, 'units', sum(l.short)), o.id
+          FROM order_line l JOIN customer_order o ON o.id = l.order_id JOIN marketplace_account a ON a.id = o.account_id
+         WHERE l.short > 0 AND o.pool = 'own' AND o.state IN ('received', 'reserved', 'ready')
+           AND o.created_at < CAST(:real AS timestamptz) - interval '1 minute'
+         GROUP BY o.id, o.number, a.name""",
+    "refund": """
+        SELECT 'refund-unknown', r.id::text, 'order', r.order_id,
+               jsonb_build_object('order', o.number, 'account', a.name, 'refund_id', r.id), r.id
+          FROM refund_request r JOIN customer_order o ON o.id = r.order_id
+          JOIN marketplace_account a ON a.id = o.account_id
+         WHERE r.state = 'unknown'""",
+    "label": """
+        SELECT 'label-unknown', b.id::text, 'order', b.order_id,
+               jsonb_build_object('order', o.number, 'account', a.name, 'label_id', b.id), b.id
+          FROM label_purchase b JOIN customer_order o ON o.id = b.order_id
+          JOIN marketplace_account a ON a.id = o.account_id
+         WHERE b.state = 'unknown'""",
+    "rival": """
+        SELECT 'rival-' || v.alarm, v.id::text, 'listing', v.listing_id,
+               jsonb_build_object('listing', l.sku, 'account', a.name), v.id
+          FROM rival_alarm v JOIN listing l ON l.id = v.listing_id JOIN marketplace_account a ON a.id = l.account_id
+         WHERE v.raised_at > CAST(:now AS timestamptz) - interval '2 days'""",
+    "set-aside": """
+        SELECT 'work-set-aside', t.agent, 'agent', NULL::uuid,
+               jsonb_build_object('agent', t.agent, 'tasks', count(*)), t.agent
+          FROM agent_task t WHERE t.state = 'failed' AND t.tenant_id = (SELECT current_tenant())
+         GROUP BY t.agent""",
+    "agent": """
+        SELECT 'agent-down', s.agent, 'agent', NULL::uuid, jsonb_build_object('agent', s.agent), s.agent
+          FROM agent_status s
+         WHERE s.state = 'down' AND s.updated_at < CAST(:real AS timestamptz) - interval '1 minute'""",
+    "credential": """
+        SELECT 'credential-ending', c.id::text || ':' || c.warned_days, 'account', c.account_id,
+               jsonb_build_object('account', a.name, 'credential', c.credential, 'ends_at', c.ends_at,
+                                  'days', c.warned_days), c.id
+          FROM credential_end c JOIN marketplace_account a ON a.id = c.account_id
+         WHERE c.warned_days IS NOT NULL""",
+}
+SOURCES = tuple(_SOURCES)
+_COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"
+
+
+def _of(source: str) -> str:
+    oldest = f"SELECT * FROM ({_SOURCES[source]}) AS m{_COLUMNS} ORDER BY since LIMIT :most"  # noqa: S608
+    return (
+        f"(SELECT '{source}' AS source, kind, key, subject_kind, subject_id, facts, since::text FROM ({oldest}) AS o)"  # noqa: S608
+    )
+
+
+_OPEN = text(" UNION ALL ".join(_of(source) for source in _SOURCES))
+
+
+async def open_matters(session: AsyncSession, now: datetime, real: datetime, most: int) -> list[FoundMatter]:
+    """What is the matter now: the oldest so many of each source. `now` is business time, `real` the wall clock's."""
+    found = await session.execute(_OPEN, {"now": now, "real": real, "most": most})
+    return [
+        FoundMatter(row.source, row.kind, row.key, row.subject_kind, row.subject_id, row.facts)
+        for row in sorted(found, key=lambda row: (SOURCES.index(row.source), row.since))
+    ]
+
+
+async def count_matters(session: AsyncSession, source: str, now: datetime, real: datetime, most: int) -> int:
+    """How many there are of one source, counted up to so many."""
+    if source not in _SOURCES:
+        return 0
+    body = text(f"SELECT count(*) FROM (SELECT FROM ({_SOURCES[source]}) AS m LIMIT :most) AS n")  # noqa: S608
+    return int(await session.scalar(body, {"now": now, "real": real, "most": most}) or 0)
+
+
+async def still_open(
+    session: AsyncSession, source: str, keys: Collection[str], now: datetime, real: datetime
+) -> set[tuple[str, str]]:
+    """(kind, key) of those of the keys that still are the matter; for a source with more than is looked at."""
+    if source not in _SOURCES:
+        return set()
+    body = text(f"SELECT m.kind, m.key FROM ({_SOURCES[source]}) AS m{_COLUMNS} WHERE m.key = ANY (:keys)")  # noqa: S608
+    found = await session.execute(body, {"now": now, "real": real, "keys": list(keys)})
+    return {(row.kind, row.key) for row in found}
+
+
+_ESCALATE = text(
+    """
+    UPDATE approval p SET escalated_at = :now
+     WHERE p.id IN (SELECT q.id FROM approval q
+                     WHERE q.state = 'open' AND q.escalated_at IS NULL AND q.expires_at > :now
+                       AND q.asked_at + (q.expires_at - q.asked_at) * CAST(:share AS float8) <= :now
+                     ORDER BY q.id LIMIT :most FOR UPDATE SKIP LOCKED)
+    RETURNING p.id, p.decision_id
+    """
+)
+
+
+async def escalate_unanswered(
+    session: AsyncSession, now: datetime, share: float, most: int
+) -> Sequence[tuple[UUID, UUID]]:
+    """Mark open questions that nobody answered within that share of their time; (question, its decision), each once.
+
+    One that is being answered just now is left to who answers it.
+    """
+    found = await session.execute(_ESCALATE, {"now": now, "share": share, "most": most})
+    return [(row.id, row.decision_id) for row in found]
