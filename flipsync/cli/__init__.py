@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flipsync.cli import backups, journal, money
+from flipsync.cli.agent_pages import pages, show
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
@@ -56,6 +57,8 @@ app.command()(openapi)
 app.command()(mcp)
 agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
+agents_app.command()(show)
+agents_app.command()(pages)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(settings_app, name="settings")

@@ -1,0 +1,46 @@
+"""`flipsync agents show|pages`: what an agent watches, may do, and how far by itself."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markdown import Markdown
+
+from flipsync.cli.console import AsJson, out, print_json
+from flipsync.domain.errors import InvalidInput
+
+_ROSTER = "agents:ROSTER"
+
+
+def show(name: Annotated[str, typer.Argument(help="for example pricing")], as_json: AsJson = False) -> None:
+    """One agent: what wakes it, what it may do, and how far by itself."""
+    text = _pages().page(_graph(), name)
+    if as_json:
+        print_json({"name": name, "markdown": text})
+    else:
+        out.print(Markdown(text))
+
+
+def pages(folder: Annotated[Path, typer.Argument(help="where to; made when it is not there")]) -> None:
+    """Write the page of every agent."""
+    graph = _graph()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in graph.agents:
+            (folder / f"{name}.md").write_text(_pages().page(graph, name), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{error.filename} cannot be written: {error.strerror}") from None
+    out.print(f"{len(graph.agents)} pages in {folder}")
+
+
+def _pages() -> Any:
+    return importlib.import_module("flipsync.runtime.agent_page")
+
+
+def _graph() -> Any:
+    graph = importlib.import_module("flipsync.runtime.graph")
+    assembly = importlib.import_module("flipsync.runtime.assembly")
+    return graph.Graph(assembly.load_roster(_ROSTER))
