@@ -24,6 +24,7 @@ from flipsync.cli import backups, journal, money
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
+from flipsync.cli.calibration import calibration
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
@@ -51,6 +52,7 @@ app.command()(train)
 app.command()(forecast)
 agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
+agents_app.command()(calibration)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")
