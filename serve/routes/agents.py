@@ -71,7 +71,7 @@ class AgentDecisionQuery(PageRequest):
 
 
 class CalibrationQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     agent: str | None = Field(default=None, max_length=100)
 
