@@ -25,6 +25,7 @@ from flipsync.cli.agent_pages import pages, show
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
+from flipsync.cli.calibration import calibration
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
@@ -59,6 +60,7 @@ agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
 agents_app.command()(show)
 agents_app.command()(pages)
+agents_app.command()(calibration)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(settings_app, name="settings")

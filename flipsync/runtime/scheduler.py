@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
-from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk, retention
+from flipsync.services import competitor_desk, consents, credential_ends, grading, recorded_desk, retention
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
@@ -33,8 +33,8 @@ class Scheduler:
     cadence: Cadence
     speed: float = 1.0
     _last: dict[Rhythm, int] = field(default_factory=dict)
-    #: the run that forgets what has had its time, while there is one
-    dropping: asyncio.Task[None] | None = None
+    #: the run that forgets what has had its time and grades what was decided, while there is one
+    beside: asyncio.Task[None] | None = None
 
     def seconds(self, rhythm: Rhythm) -> float:
         """Real seconds between two beats."""
@@ -52,8 +52,8 @@ class Scheduler:
                     log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
                 await asyncio.sleep(pause / 2)
         finally:
-            if self.dropping is not None:
-                self.dropping.cancel()
+            if self.beside is not None:
+                self.beside.cancel()
 
     async def beat(self) -> int:
         """Emit what has become due since the last beat; returns how many tenants were told."""
@@ -70,18 +70,19 @@ class Scheduler:
         for tenant_id in tenant_ids:
             await self._tell(tenant_id, due)
         self._last.update(due)
-        if "hourly" in due and (self.dropping is None or self.dropping.done()):
-            self.dropping = asyncio.create_task(self._drop_old(tenant_ids))
+        if "hourly" in due and (self.beside is None or self.beside.done()):
+            self.beside = asyncio.create_task(self._beside(tenant_ids))
         return len(tenant_ids)
 
-    async def _drop_old(self, tenant_ids: Sequence[UUID]) -> None:
-        """Beside the beat, which waits for nobody. What could not be dropped now is in the next hour; one business's
+    async def _beside(self, tenant_ids: Sequence[UUID]) -> None:
+        """Beside the beat, which waits for nobody. What could not be done now is in the next hour; one business's
         trouble is not another's."""
         for tenant_id in tenant_ids:
-            try:
-                await retention.run(self.store, tenant_id)
-            except (DBAPIError, OSError) as error:
-                log.error("retention failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
+            for name, work in (("retention", retention.run), ("grading", grading.run)):
+                try:
+                    await work(self.store, tenant_id)
+                except (DBAPIError, OSError) as error:
+                    log.error(f"{name} failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
 
     async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
         async with self.store.unit(tenant_id) as unit:

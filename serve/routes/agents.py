@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.domain.errors import NotFound, Unavailable
 from flipsync.runtime.graph import Graph
 from flipsync.security.tokens import Claims
+from flipsync.services import calibration, set_aside
 from flipsync.services import reading_decisions as reading
-from flipsync.services import set_aside
 from flipsync.services.reading_page import Moment, Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
@@ -70,6 +70,12 @@ class AgentDecisionQuery(PageRequest):
     state: reading.DecisionState | None = Field(default=None)
 
 
+class CalibrationQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: str | None = Field(default=None, max_length=100)
+
+
 class SetAsideQuery(PageRequest, set_aside.SetAsideFilter):
     model_config = ConfigDict(extra="forbid")
 
@@ -88,6 +94,17 @@ async def graph(user: User, backend: BackendDep) -> AgentGraph:
     known = _graph(backend.graph)
     edges = [Edge.model_validate(edge) for edge in known.edges()]
     return AgentGraph(agents=sorted(known.agents), edges=edges, mermaid=known.mermaid())
+
+
+@router.get("/calibration", summary="How right the agents were", responses=problems(401, 403, 404))
+async def get_calibration(
+    query: Annotated[CalibrationQuery, Query()], user: User, backend: BackendDep
+) -> calibration.CalibrationView:
+    """Confidence beside what came of it, by agent and kind of decision; what cannot be known is counted."""
+    if query.agent is not None and query.agent not in _graph(backend.graph).agents:
+        raise NotFound(f"no agent {query.agent}")
+    async with backend.store.reader(user.tenant_id) as session:
+        return await calibration.of_agents(session, user.tenant_id, query.agent)
 
 
 @router.get("/set-aside", summary="Work that failed every time", responses=problems(401, 403))

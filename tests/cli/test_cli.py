@@ -116,6 +116,12 @@ def test_set_aside_work_is_listed_and_released_by_id(flipsync: Flipsync) -> None
     assert nothing.returncode == 1 and "set aside" in nothing.stderr
 
 
+def test_calibration_is_told_before_there_is_any(flipsync: Flipsync) -> None:
+    assert {"graded", "ungraded"} == json.loads(flipsync("agents", "calibration", "--json").stdout).keys()
+    assert "neither .svg nor .png" in flipsync("agents", "calibration", "--picture", "x.gif").stderr
+    assert flipsync("agents", "calibration", "pricing").returncode == 0
+
+
 def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
     assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr

@@ -115,8 +115,8 @@ async def test_the_clock_of_the_house_asks_for_looks_and_for_nothing_else(queues
     assert scheduler.seconds("watch") == Scheduler(queues, quiet, speed=600.0).seconds("watch") == 0.05
     for each in (scheduler, Scheduler(queues, quiet)):
         await each.beat()
-        if each.dropping is not None:
-            await each.dropping
+        if each.beside is not None:
+            await each.beside
     rows = await shop.rows(
         "SELECT state FROM effect WHERE command = 'CheckChannel' AND account_id = :account AND tenant_id = :tenant",
         account=account.id,

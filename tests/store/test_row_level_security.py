@@ -23,6 +23,8 @@ from flipsync.store.database import Database
 SHARED = {"agent_status"}
 #: tables of which a worker sees every tenant's rows: it claims from them
 QUEUES = {"agent_task", "effect", "tenant"}
+#: tables that the API's role only reads
+WORKERS_ONLY = {"decision_outcome", "decision_tally", "graded_through"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }
@@ -240,6 +242,20 @@ async def furnish(shop: Shop) -> None:
                     current_minor=2,
                     currency="USD",
                 ),
+                m.DecisionOutcome(
+                    **tenant,
+                    decision_id=decision.id,
+                    proposal_id=proposal.id,
+                    agent="pricing",
+                    kind="price-move",
+                    confidence=0.5,
+                    drawn=True,
+                    decided_at=now,
+                    due_at=later,
+                    look_at=later,
+                ),
+                m.DecisionTally(**tenant, agent="pricing", kind="price-move", made=1),
+                m.GradedThrough(**tenant, decision_id=decision.id),
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
                 ),
@@ -312,7 +328,9 @@ async def test_a_tenant_cannot_put_rows_into_anothers_books(
         f'INSERT INTO "{table}" (id, tenant_id, {columns}) '
         f'SELECT :id, :victim, {columns} FROM "{table}" WHERE tenant_id = :mine LIMIT 1'
     )
-    with pytest.raises(DBAPIError, match="row-level security"):
+    # what the API's role may not write at all it cannot write there either
+    refused = "permission denied" if role == "app" and table in WORKERS_ONLY else "row-level security"
+    with pytest.raises(DBAPIError, match=refused):
         async with attacker.unit() as unit:
             await unit.session.execute(
                 text(copy), {"id": new_id(), "victim": victim.tenant_id, "mine": attacker.tenant_id}

@@ -15,6 +15,7 @@ from flipsync.store.models.channels import (
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
+from flipsync.store.models.grades import DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -48,11 +49,14 @@ __all__ = [
     "ConsentRequest",
     "CredentialEnd",
     "DecisionNotes",
+    "DecisionOutcome",
+    "DecisionTally",
     "Effect",
     "Erasure",
     "EventRecord",
     "Experiment",
     "ExperimentTrial",
+    "GradedThrough",
     "IdempotencyRecord",
     "ImportRun",
     "LabelPurchase",

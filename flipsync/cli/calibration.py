@@ -1,0 +1,90 @@
+"""`flipsync agents calibration`: how sure the agents were, and how right."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.table import Table
+
+from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.domain.errors import InvalidInput
+from flipsync.embedded.instance import home_folder
+
+
+def calibration(
+    agent: Annotated[str | None, typer.Argument(help="of this agent only, with its reliability table")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="draw reliability diagrams into this .svg or .png file")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What agents predicted, how sure they were, and what came of it, by kind of decision."""
+    if picture is not None and picture.suffix not in (".svg", ".png"):
+        raise InvalidInput(f"{picture} is neither .svg nor .png")
+    services = importlib.import_module("flipsync.services.calibration")
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.reader(tenant_id) as session:
+            return await services.of_agents(session, tenant_id, agent)
+
+    found = importlib.import_module("flipsync.commands_on_books").in_books(home_folder(home), {}, tenant, work)
+    if picture is not None:
+        importlib.import_module("flipsync.cli.reliability_picture").write(found.graded, picture)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    if not found.graded and not found.ungraded:
+        out.print("nothing was graded yet: the clock of a running system goes through the journal once an hour")
+        return
+    out.print(_scores(found.graded))
+    if found.ungraded:
+        told = ", ".join(f"{each.agent} {each.kind} {each.made:,}" for each in found.ungraded)
+        out.print(f"[dim]predict nothing that could be checked: {told}[/]")
+    for each in found.graded if agent is not None else ():
+        _tell_one(each)
+    if picture is not None:
+        out.print(f"drawn: {picture}")
+
+
+def _scores(graded: Any) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("agent", "kind", "made", "known", "open", "never", "says", "right", "Brier", "error", "z"):
+        table.add_column(title, justify="left" if title in ("agent", "kind") else "right")
+    for each in graded:
+        score = each.score
+        row = [each.agent, each.kind, f"{each.made:,}", f"{each.known:,}", f"{each.waiting:,}", f"{each.never:,}"]
+        if score is None:
+            table.add_row(*row, *["–"] * 5)
+            continue
+        says = f"always {score.stated:.2f}" if score.constant else f"{score.stated:.2f}"
+        z = "–" if score.z is None else f"{score.z:+.1f}"
+        error = f"{_range(score.calibration_error)} ({score.calibration_error_by_chance:.2f} by chance)"
+        table.add_row(*row, says, _range(score.came_true), f"{score.brier:.3f}", error, z)
+    return table
+
+
+def _tell_one(each: Any) -> None:
+    out.print(f"\n[bold]{each.kind}[/]: {each.predicts}; known after {each.checked_after_hours:g} h")
+    for reason in each.never_because:
+        out.print(f"  never known, {reason.count:,} times: {reason.why}")
+    if (score := each.score) is None:
+        return
+    parts = f"reliability {score.reliability:.4f} − resolution {score.resolution:.4f}"
+    parts += f" + uncertainty {score.uncertainty:.4f} + within bins {score.within_bins:.4f}"
+    out.print(f"  Brier {score.brier:.4f} = {parts}; log score {score.log_score:.3f}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("  says", "right", "of"):
+        table.add_column(title, justify="right")
+    for step in score.bins:
+        table.add_row(f"{step.stated:.2f}", _range(step.came_true), f"{step.count:,}")
+    out.print(table)
+
+
+def _range(figure: Any) -> str:
+    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"

@@ -1,0 +1,129 @@
+"""What a decision's confidence is about: for each command a statement that time proves right or wrong, or why none is.
+
+A confidence belongs to the decision, and so to each of its proposals: every one is graded by what its command predicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from flipsync.domain import commands as c
+from flipsync.domain import events as e
+from flipsync.domain.commands import Command
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`says` is what comes true when the decision was right, known `within` that time of it (business time).
+
+    `may_wait`: nothing gets worse while somebody else looks at it first, so authority over it can be taken away.
+    """
+
+    kind: str
+    says: str
+    within: timedelta
+    may_wait: bool = False
+
+
+@dataclass(frozen=True)
+class NoPrediction:
+    """Nothing that happens afterwards can tell whether it was right: `why`."""
+
+    kind: str
+    why: str
+
+
+PRICE = Prediction("price-move", "the listing earns more an hour than at the price before", 7 * _DAY, may_wait=True)
+STOCK = Prediction("stock-push", "the channel shows it, and nothing is sold that is not there until the next one", _DAY)
+PUBLISH = Prediction("publish", "the channel takes the listing and still shows it a day later", _DAY, may_wait=True)
+REVISE = Prediction("revise", "the channel takes the new words", _DAY, may_wait=True)
+END = Prediction("end", "the channel takes the listing off sale", _DAY)
+ORDER = Prediction("order-step", "the channel takes it, and it is seen there", _DAY)
+MEND = Prediction("fault-mend", "the fault is seen no more", _DAY)
+WEBHOOKS = Prediction("webhooks", "the channel takes the subscription", _DAY)
+ALARM = Prediction(
+    "rival-alarm", "a war goes on down, or the hijacker is still far below us, within three days", 3 * _DAY, True
+)
+POLICY = Prediction("policy-step", "the policy is not taken back within two weeks", 14 * _DAY, may_wait=True)
+PLACEMENT = Prediction("placement", "what it sells in thirty days earns after fees and shipping", 30 * _DAY, True)
+ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 * _DAY)
+OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
+
+Known = Prediction | NoPrediction
+
+HOLD = NoPrediction("hold", "what would have come of acting is not seen")
+READ = NoPrediction("read", "reading changes nothing")
+WISH = NoPrediction("wish", "a person wanted it: nothing was predicted")
+_BY_COMMAND: Final[dict[type[Command], Known]] = {
+    c.ChangePrice: PRICE,
+    c.SetChannelQuantity: STOCK,
+    c.PublishListing: PUBLISH,
+    c.ReviseListing: REVISE,
+    c.EndListing: END,
+    c.ConfirmShipment: ORDER,
+    c.IssueRefund: ORDER,
+    c.BuyLabel: ORDER,
+    c.CancelLabel: ORDER,
+    c.EnsureWebhooks: WEBHOOKS,
+    c.RaiseRivalAlarm: ALARM,
+    c.PromotePolicy: POLICY,
+    c.ListOnChannel: PLACEMENT,
+    c.EndorseDecision: ENDORSE,
+    c.AdoptListing: OWNER,
+    c.OfferEdit: OWNER,
+    c.SettleRefund: OWNER,
+    c.CancelByHand: OWNER,
+    c.HandOverUnits: OWNER,
+    c.KeepEdit: NoPrediction("books", "the owner's own rule, carried out"),
+    c.AllocateStock: NoPrediction("books", "the books follow their ledger in the same transaction"),
+    c.ReserveStock: NoPrediction("books", "units are there or not: the books know at once"),
+    c.MarkOrderReady: NoPrediction("books", "units are there or not: the books know at once"),
+    c.MeasureChannels: NoPrediction("books", "measuring predicts nothing"),
+    c.OverruleDecision: NoPrediction("overruling", "what was stopped is not seen"),
+    c.AskOwner: NoPrediction("asking", "a question predicts nothing"),
+    c.ExpireApproval: NoPrediction("books", "the clock says so"),
+    c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
+    c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
+    c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
+    c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
+}
+#: the fact that led to it makes another prediction of a command, or none
+_BY_FACT: Final[dict[tuple[type[e.Event], type[Command]], Known]] = {
+    (e.PriceUnwanted, c.ChangePrice): WISH,
+    (e.ListingUnwanted, c.EndListing): WISH,
+    (e.ChannelFaultFound, c.EnsureWebhooks): MEND,
+    (e.ChannelFaultFound, c.PullOrders): MEND,
+    (e.ChannelFaultFound, c.VerifyListings): MEND,
+}
+#: facts that have a say in what is predicted
+TELLING: Final[frozenset[str]] = frozenset(fact.type_name() for fact, _ in _BY_FACT)
+
+
+def prediction(command: str | None, fact: str) -> Known:
+    """What was predicted by proposing `command` (None: nothing was) about a fact, both by their type's name.
+
+    A type this version does not know predicts nothing it could check.
+    """
+    if command is None:
+        return HOLD
+    kind = Command._registry.get(command)
+    known = next(
+        (found for (told, proposed), found in _BY_FACT.items() if (told.type_name(), proposed) == (fact, kind)), None
+    )
+    if known is not None:
+        return known
+    if kind is None:
+        return NoPrediction("unknown", f"this version knows no {command}")
+    if kind.scope == "read":
+        return READ
+    return _BY_COMMAND.get(kind, NoPrediction("unknown", f"nobody has said what {command} predicts"))
+
+
+#: every prediction that can be graded, by its kind
+PREDICTIONS: Final[dict[str, Prediction]] = {
+    known.kind: known for known in (*_BY_COMMAND.values(), *_BY_FACT.values()) if isinstance(known, Prediction)
+}
