@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import MakeForecasts
@@ -98,7 +99,7 @@ async def carry_out(unit: UnitOfWork, command: MakeForecasts) -> None:
 
 async def make(unit: UnitOfWork, command: MakeForecasts) -> None:
     """Make and keep the forecasts. Raises Conflict where later ones were made."""
-    from flipsync.learning.forecast.intermittent import scale
+    from flipsync.learning.forecast.intermittent import HORIZON, scale
     from flipsync.services import forecasts as f
 
     last = await rows.latest(unit.session)
@@ -115,7 +116,7 @@ async def make(unit: UnitOfWork, command: MakeForecasts) -> None:
     run_id = await rows.add_run(
         unit,
         origin=command.origin,
-        horizon=f.HORIZON,
+        horizon=HORIZON,
         inside=f.INSIDE,
         method=command.method,
         baseline_wins=command.baseline_wins,
@@ -129,15 +130,24 @@ async def make(unit: UnitOfWork, command: MakeForecasts) -> None:
     columns: dict[str, list[Any]] = {
         "items": [known[at].stock_item_id for at in on_sale],
         "accounts": [known[at].account_id for at in on_sale],
-        "weekly": weekly[on_sale].round(4).tolist(),
-        "low": low[on_sale].tolist(),
-        "high": high[on_sale].tolist(),
+        "weekly": f.level(weekly)[on_sale].round(4).tolist(),
+        "low": f.level(low)[on_sale].round(2).tolist(),
+        "high": f.level(high)[on_sale].round(2).tolist(),
+        "path": [_path(weekly, low, high, at) for at in on_sale],
         "scale": step[on_sale].round(6).tolist(),
         "own_share": f.own_share(on_shelf)[on_sale].round(3).tolist(),
         "shelf": on_shelf[on_sale].round(2).tolist(),
         "units": history.sold.sum(axis=1)[on_sale].astype(int).tolist(),
     }
     await rows.add_all(unit, run_id, columns)
+
+
+def _path(weekly: Any, low: Any, high: Any, at: int) -> str | None:
+    """As JSON, week by week; None where all weeks are alike."""
+    if weekly.ndim == 1:
+        return None
+    told = {"weekly": weekly[at].round(4).tolist(), "low": low[at].tolist(), "high": high[at].tolist()}
+    return orjson.dumps(told).decode()
 
 
 async def judge(unit: UnitOfWork) -> int:
@@ -155,18 +165,24 @@ async def judge(unit: UnitOfWork) -> int:
         found = await rows.of_run(unit.session, run.id)
         place = {(row.stock_item_id, row.account_id): at for at, row in enumerate(known)}
         pairs = [(row, place[row[1], row[2]]) for row in found if (row[1], row[2]) in place]
-        await rows.judge(unit.session, run, weeks, _compared(history, run, pairs))
+        await rows.judge(unit.session, run, weeks, _compared(history, run, weeks, pairs))
     return len(due)
 
 
-def _compared(history: History, run: ForecastRun, pairs: Sequence[tuple[Any, int]]) -> dict[str, list[Any]]:
+def _compared(history: History, run: ForecastRun, until: int, pairs: Sequence[tuple[Any, int]]) -> dict[str, list[Any]]:
     import numpy as np
 
     from flipsync.services.forecasts import WHOLE
 
+    if not pairs:
+        return {key: [] for key in ("ids", "weeks", "sold", "expected", "covered", "squared", "pinball")}
     at = [series for _, series in pairs]
     actual, whole = history.sold[at], history.open[at] >= WHOLE
-    weekly, low, high = (np.array([row[column] for row, _ in pairs]).reshape(-1, 1) for column in (3, 4, 5))
+    weeks = slice(run.weeks_judged, until)
+    weekly, low, high = (
+        np.array([row.path[name][weeks] if row.path else [getattr(row, name)] * actual.shape[1] for row, _ in pairs])
+        for name in ("weekly", "low", "high")
+    )
     edge = (1 - run.inside) / 2
     # the pinball loss of both edges, as quantiles that they are meant to be
     losses = [
@@ -178,6 +194,7 @@ def _compared(history: History, run: ForecastRun, pairs: Sequence[tuple[Any, int
         "ids": [row[0] for row, _ in pairs],
         "weeks": whole.sum(axis=1).tolist(),
         "sold": (actual * whole).sum(axis=1).tolist(),
+        "expected": (weekly * whole).sum(axis=1).tolist(),
         "covered": (inside & whole).sum(axis=1).tolist(),
         "squared": ((actual - weekly) ** 2 * whole).sum(axis=1).tolist(),
         "pinball": (sum(losses) / 2 * whole).sum(axis=1).tolist(),

@@ -27,7 +27,7 @@ def choose(scores: Mapping[str, float], ours: str, series: int, served: str | No
     backed = next(iter(scores))
     best = min(scores, key=lambda each: scores[each])
     held = backed if served is not None and served not in BASELINES else served
-    stays = held in scores and held != best and scores[held] <= scores[best] * (1 + _AS_GOOD)
+    stays = held is not None and held in scores and held != best and scores[held] <= scores[best] * (1 + _AS_GOOD)
     taken = held if stays and held is not None else best
     told = f"RMSSE {scores[taken]:.3f} over {series} series"
     kept = f", as good as {best} ({scores[best]:.3f}), which does not displace it" if stays else ""

@@ -118,7 +118,8 @@ class Backtest:
 
 @dataclass(frozen=True)
 class Told:
-    """A forecast of all series, units a week; an interval holds `INSIDE` of weeks. `why` says why this method."""
+    """A forecast of all series, units a week, (series,) or (series, HORIZON) where weeks differ; an interval holds
+    `INSIDE` of weeks. `why` says why this method."""
 
     weekly: Array
     low: Array
@@ -139,14 +140,15 @@ def foresee(history: History) -> Told:
 
 
 def tell(history: History, choice: Choice) -> tuple[Array, Array, Array]:
-    """Units a week of all series and their interval's edges, by the method that was chosen."""
+    """Units a week of all series and their interval's edges, by the method that was chosen: (series,), or
+    (series, HORIZON) of a method that tells weeks apart."""
     series, weeks = history.sold.shape
     now, known = history.up_to(weeks), weeks - HORIZON
     residuals = None
     if choice.tested:
         residuals = _residuals(history, known, BASELINES.get(choice.method) or _backed(history, known))
     method = BASELINES.get(choice.method) or ours(series, weeks)[1]
-    weekly = np.maximum(_level(method(now)), 0.0)
+    weekly = np.maximum(method(now), 0.0)
     return weekly, *_interval(weekly, residuals, now)
 
 
@@ -154,7 +156,8 @@ def _backed(history: History, week: int) -> Method:
     return ours(len(history.sold), week)[1]
 
 
-def _level(forecast: Array) -> Array:
+def level(forecast: Array) -> Array:
+    """Of the mean week, (series,)."""
     return forecast if forecast.ndim == 1 else np.asarray(forecast.mean(axis=1))
 
 
@@ -172,9 +175,9 @@ def backtest(history: History) -> Backtest | None:
     of_series = {}
     for each, how in {name: method, **BASELINES}.items():
         told = how(past)
-        level = np.broadcast_to(told[:, None] if told.ndim == 1 else told, actual.shape)
+        by_week = np.broadcast_to(_column(told), actual.shape)
         # a censored week has no error of its own; the mean is over the others
-        errors = rmsse(level, np.where(whole, actual, level), past.filled)
+        errors = rmsse(by_week, np.where(whole, actual, by_week), past.filled)
         of_series[each] = np.where(judged, errors * np.sqrt(HORIZON / np.maximum(whole.sum(axis=1), 1)), np.nan)
     means = {each: float(np.nanmean(errors)) for each, errors in of_series.items()}
     best, second = sorted(means, key=lambda each: means[each])[:2]
@@ -189,8 +192,8 @@ def _residuals(history: History, week: int, method: Method) -> tuple[Array, Arra
     if week < HORIZON:
         return None
     actual, whole = history.sold[:, week : week + HORIZON], history.open[:, week : week + HORIZON] >= WHOLE
-    weekly = np.maximum(_level(method(history.up_to(week))), 0.0)
-    expected = np.broadcast_to(weekly[:, None], actual.shape)[whole]
+    weekly = np.maximum(method(history.up_to(week)), 0.0)
+    expected = np.broadcast_to(_column(weekly), actual.shape)[whole]
     return (expected, actual[whole]) if len(expected) >= _ENOUGH_WEEKS else None
 
 
@@ -201,7 +204,10 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
     """
     if residuals is None:
         edge, chance = (1 - INSIDE) / 2, weeks.rate / (weeks.rate + 1)
-        return negative_binomial(edge, weeks.shape, chance), negative_binomial(1 - edge, weeks.shape, chance)
+        low, high = (negative_binomial(share, weeks.shape, chance) for share in (edge, 1 - edge))
+        if weekly.ndim == 2:
+            return np.repeat(low[:, None], HORIZON, axis=1), np.repeat(high[:, None], HORIZON, axis=1)
+        return low, high
     expected, actual = residuals
     errors = (actual - expected) / np.sqrt(expected + 0.1)
     low, high = weekly, weekly
@@ -226,6 +232,11 @@ def negative_binomial(share: float, shape: Array, chance: Array) -> Array:
     return np.asarray(high)
 
 
+def _column(forecast: Array) -> Array:
+    """As it is added to (series, HORIZON)."""
+    return forecast[:, None] if forecast.ndim == 1 else forecast
+
+
 def _edges(weekly: Array, offsets: Array) -> tuple[Array, Array]:
     low, high = (np.rint(np.maximum(weekly + off * np.sqrt(weekly + 0.1), 0.0)) for off in offsets)
     return low, high
@@ -240,9 +251,9 @@ def _coverage(history: History, cut: int, name: str) -> float | None:
     if residuals is None or not whole.any():
         return None
     past = history.up_to(cut)
-    low, high = _interval(np.maximum(_level(method(cut)(past)), 0.0), residuals, past)
+    low, high = _interval(np.maximum(method(cut)(past), 0.0), residuals, past)
     actual = history.sold[:, cut:]
-    return float(((actual >= low[:, None]) & (actual <= high[:, None]))[whole].mean())
+    return float(((actual >= _column(low)) & (actual <= _column(high)))[whole].mean())
 
 
 def own_share(on_shelf: Array) -> Array:
@@ -297,6 +308,7 @@ async def forecasts(session: AsyncSession, now: datetime, sku: str | None = None
     if not known:
         return Forecasts(now, "none", False, "nothing is or was for sale", 0, {}, None, ())
     told = await asyncio.to_thread(foresee, history)
+    weekly, low, high = level(told.weekly), level(told.low), level(told.high)
     on_shelf, units = history.open.sum(axis=1), history.sold.sum(axis=1)
     judged = told.backtest.of_series if told.backtest else {}
     items = tuple(
@@ -305,9 +317,9 @@ async def forecasts(session: AsyncSession, now: datetime, sku: str | None = None
             stock_item_id=row.stock_item_id,
             account_id=row.account_id,
             channel=row.channel,
-            weekly=round(float(told.weekly[at]), 4),
-            low=float(told.low[at]),
-            high=float(told.high[at]),
+            weekly=round(float(weekly[at]), 4),
+            low=round(float(low[at]), 2),
+            high=round(float(high[at]), 2),
             method=told.method,
             weeks_on_shelf=round(float(on_shelf[at]), 2),
             units_sold=int(units[at]),

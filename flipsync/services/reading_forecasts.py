@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from flipsync.services.forecasts import Forecasts
 
 
+class PathView(View):
+    weekly: list[float]
+    low: list[float]
+    high: list[float]
+
+
 class ForecastView(View):
     """Goods on one channel: units a week, and an interval that is to hold `inside` of all weeks."""
 
@@ -34,6 +40,7 @@ class ForecastView(View):
     weekly: float
     low: float
     high: float
+    path: PathView | None = Field(description="week by week, where the method tells weeks apart; else all are alike")
     own_share: float = Field(description="how much rests on the goods' own sales; the rest is those of all goods")
     weeks_on_shelf: float
     units_sold: int = Field(description="in the weeks that it rests on")
@@ -206,6 +213,7 @@ def _forecast(row: Forecast, sku: str, channel: str) -> ForecastView:
         weekly=row.weekly,
         low=row.low,
         high=row.high,
+        path=PathView.model_validate(row.path) if row.path else None,
         own_share=row.own_share,
         weeks_on_shelf=row.weeks_on_shelf,
         units_sold=row.units_sold,

@@ -247,6 +247,7 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
             units_sold=9,
             weeks=1,
             sold=3.0,
+            expected=2.0,
             covered=1,
             squared=1.0,
             pinball=0.2,

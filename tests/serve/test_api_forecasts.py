@@ -42,7 +42,7 @@ async def test_the_newest_forecasts_in_pages(client: httpx2.AsyncClient, store: 
                 decision_id=None,
             )
             numbers = ("weekly", "low", "high", "scale", "own_share", "shelf")
-            columns = {each: [weekly] * 2 for each in numbers} | {"units": [1, 2]}
+            columns = {each: [weekly] * 2 for each in numbers} | {"units": [1, 2], "path": [None, None]}
             accounts = [alpha.ids["account_id"]] * 2
             await forecast_runs.add_all(unit, made, {"items": list(goods), "accounts": accounts, **columns})
 

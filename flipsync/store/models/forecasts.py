@@ -39,6 +39,7 @@ class ForecastRun(TenantParent, Base):
 class Forecast(TenantOwned, Base):
     """Goods on one channel: units a week, and sums over the weeks that were compared with what sold since.
 
+    Where a method tells weeks apart, `path` has them one by one and the columns their mean.
     `scale` is the root mean squared step of the weeks before, by which errors are measured. Weeks in which the shelf
     was empty for a time are not compared.
     """
@@ -59,12 +60,14 @@ class Forecast(TenantOwned, Base):
     weekly: Mapped[float]
     low: Mapped[float]
     high: Mapped[float]
+    path: Mapped[dict[str, Any] | None]
     scale: Mapped[float]
     own_share: Mapped[float]
     weeks_on_shelf: Mapped[float]
     units_sold: Mapped[int]
     weeks: Mapped[int] = mapped_column(default=0)
     sold: Mapped[float] = mapped_column(default=0.0)
+    expected: Mapped[float] = mapped_column(default=0.0)
     covered: Mapped[int] = mapped_column(default=0)
     squared: Mapped[float] = mapped_column(default=0.0)
     pinball: Mapped[float] = mapped_column(default=0.0)

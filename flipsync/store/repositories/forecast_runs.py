@@ -18,24 +18,24 @@ from flipsync.store.unit_of_work import UnitOfWork
 # The whole catalogue in one statement: an array for each column.
 _ADD = text(
     """
-    INSERT INTO forecast (id, tenant_id, run_id, stock_item_id, account_id, weekly, low, high, scale, own_share,
-                          weeks_on_shelf, units_sold, weeks, sold, covered, squared, pinball)
-    SELECT f.id, :tenant, :run, f.item, f.account, f.weekly, f.low, f.high, f.scale, f.own_share, f.shelf, f.units,
-           0, 0, 0, 0, 0
+    INSERT INTO forecast (id, tenant_id, run_id, stock_item_id, account_id, weekly, low, high, path, scale,
+                          own_share, weeks_on_shelf, units_sold, weeks, sold, expected, covered, squared, pinball)
+    SELECT f.id, :tenant, :run, f.item, f.account, f.weekly, f.low, f.high, CAST(f.path AS jsonb), f.scale,
+           f.own_share, f.shelf, f.units, 0, 0, 0, 0, 0, 0
       FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS uuid[]), CAST(:accounts AS uuid[]), CAST(:weekly AS float8[]),
-                  CAST(:low AS float8[]), CAST(:high AS float8[]), CAST(:scale AS float8[]),
+                  CAST(:low AS float8[]), CAST(:high AS float8[]), CAST(:path AS text[]), CAST(:scale AS float8[]),
                   CAST(:own_share AS float8[]), CAST(:shelf AS float8[]), CAST(:units AS bigint[]))
-           AS f(id, item, account, weekly, low, high, scale, own_share, shelf, units)
+           AS f(id, item, account, weekly, low, high, path, scale, own_share, shelf, units)
     """
 )
 _JUDGE = text(
     """
     UPDATE forecast SET weeks = forecast.weeks + j.weeks, sold = forecast.sold + j.sold,
-           covered = forecast.covered + j.covered, squared = forecast.squared + j.squared,
-           pinball = forecast.pinball + j.pinball
-      FROM unnest(CAST(:ids AS uuid[]), CAST(:weeks AS bigint[]), CAST(:sold AS float8[]), CAST(:covered AS bigint[]),
-                  CAST(:squared AS float8[]), CAST(:pinball AS float8[]))
-           AS j(id, weeks, sold, covered, squared, pinball)
+           expected = forecast.expected + j.expected, covered = forecast.covered + j.covered,
+           squared = forecast.squared + j.squared, pinball = forecast.pinball + j.pinball
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:weeks AS bigint[]), CAST(:sold AS float8[]), CAST(:expected AS float8[]),
+                  CAST(:covered AS bigint[]), CAST(:squared AS float8[]), CAST(:pinball AS float8[]))
+           AS j(id, weeks, sold, expected, covered, squared, pinball)
      WHERE forecast.id = j.id
     """
 )
@@ -46,7 +46,7 @@ _ACCURACY = text(
            sum(f.weeks)::bigint AS weeks, avg(sqrt(f.squared / f.weeks) / f.scale) AS rmsse,
            sum(f.covered)::float8 / sum(f.weeks) AS coverage, avg(r.inside) AS inside,
            sum(f.pinball / f.scale) / sum(f.weeks) AS pinball, sum(f.sold) AS sold,
-           sum(f.weekly * f.weeks) AS expected, min(r.origin) AS first, max(r.origin) AS last
+           sum(f.expected) AS expected, min(r.origin) AS first, max(r.origin) AS last
       FROM forecast f JOIN forecast_run r ON r.id = f.run_id
      WHERE f.tenant_id = current_tenant() AND f.weeks > 0 AND r.origin >= :since
        AND (CAST(:item AS uuid) IS NULL OR f.stock_item_id = :item)
@@ -91,7 +91,7 @@ async def add_run(unit: UnitOfWork, **columns: Any) -> UUID:
 
 
 async def add_all(unit: UnitOfWork, forecast_run_id: UUID, columns: dict[str, list[Any]]) -> None:
-    """`columns`: items, accounts, weekly, low, high, scale, own_share, shelf, units; all of one length."""
+    """`columns`: items, accounts, weekly, low, high, path (JSON), scale, own_share, shelf, units; all of one length."""
     ids = [new_id() for _ in columns["items"]]
     await unit.session.execute(_ADD, {"tenant": unit.tenant_id, "run": forecast_run_id, "ids": ids, **columns})
 
@@ -121,16 +121,18 @@ async def to_judge(session: AsyncSession, now: datetime, limit: int) -> Sequence
     return (await session.scalars(query.order_by(ForecastRun.origin).limit(limit))).all()
 
 
-async def of_run(session: AsyncSession, forecast_run_id: UUID) -> Sequence[Row[UUID, UUID, UUID, float, float, float]]:
-    """id, stock item, account, weekly, low, high."""
-    columns = (Forecast.id, Forecast.stock_item_id, Forecast.account_id, Forecast.weekly, Forecast.low, Forecast.high)
+async def of_run(session: AsyncSession, forecast_run_id: UUID) -> Sequence[Any]:
+    """id, stock item, account, weekly, low, high, path."""
+    told = (Forecast.weekly, Forecast.low, Forecast.high, Forecast.path)
+    columns = (Forecast.id, Forecast.stock_item_id, Forecast.account_id, *told)
     return (
         await session.execute(select(*columns).where(Forecast.run_id == forecast_run_id).order_by(Forecast.id))
     ).all()
 
 
 async def judge(session: AsyncSession, run: ForecastRun, weeks_judged: int, columns: dict[str, list[Any]]) -> None:
-    """Add to what is known of a run's forecasts. `columns`: ids, weeks, sold, covered, squared, pinball."""
+    """Add to what is known of a run's forecasts. `columns`: ids, weeks, sold, expected, covered, squared,
+    pinball."""
     if columns["ids"]:
         await session.execute(_JUDGE, columns)
     run.weeks_judged = weeks_judged

@@ -31,8 +31,12 @@ def _owned(table: str, **parents: str) -> tuple[sa.schema.SchemaItem, ...]:
     )
 
 
-def _numbers(kind: type[sa.types.TypeEngine[float]], *names: str) -> list[sa.Column[float]]:
-    return [sa.Column(name, kind(), nullable=False) for name in names]
+def _figures(*names: str) -> list[sa.Column[float]]:
+    return [sa.Column(name, sa.Float(), nullable=False) for name in names]
+
+
+def _counts(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, sa.BigInteger(), nullable=False) for name in names]
 
 
 def upgrade() -> None:
@@ -57,11 +61,13 @@ def upgrade() -> None:
     op.create_table(
         "forecast",
         *_owned("forecast", run_id="forecast_run", stock_item_id="stock_item", account_id="marketplace_account"),
-        *_numbers(sa.Float, "weekly", "low", "high", "scale", "own_share", "weeks_on_shelf"),
-        *_numbers(sa.BigInteger, "units_sold", "weeks"),
-        *_numbers(sa.Float, "sold"),
-        *_numbers(sa.BigInteger, "covered"),
-        *_numbers(sa.Float, "squared", "pinball"),
+        *_figures("weekly", "low", "high"),
+        sa.Column("path", postgresql.JSONB()),
+        *_figures("scale", "own_share", "weeks_on_shelf"),
+        *_counts("units_sold", "weeks"),
+        *_figures("sold", "expected"),
+        *_counts("covered"),
+        *_figures("squared", "pinball"),
         sa.UniqueConstraint(
             "run_id", "stock_item_id", "account_id", name=op.f("uq_forecast_run_id_stock_item_id_account_id")
         ),
