@@ -10,16 +10,21 @@ import numpy as np
 import pytest
 from shop import Goods, Shop, open_store
 
+from agents import ROSTER
+from agents.governance.compliance import ComplianceAgent
 from agents.market.demand import DemandAgent
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import MakeForecasts
 from flipsync.domain.decisions import Decision
-from flipsync.domain.errors import Conflict
 from flipsync.domain.events import CycleStarted
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
 from flipsync.services import demand_desk, reading_forecasts
 from flipsync.services.demand_desk import DemandReview, DemandState
+from flipsync.services.desk import Services
 from flipsync.services.forecast_choice import choose
 from flipsync.services.orders import AccountRef, ingest_order
 
@@ -49,10 +54,17 @@ async def sold(shop: Shop, account: AccountRef, goods: Goods, units: int) -> Non
         await ingest_order(unit, account, shop.order({goods.sku: units}))
 
 
-async def make(shop: Shop, decision: Decision[Any]) -> None:
-    (command,) = decision.proposals
+async def make(shop: Shop, decision: Decision[Any]) -> str:
+    """As the runtime does; what became of it."""
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
     async with shop.unit() as unit:
-        await demand_desk.carry_out(unit, command)
+        event_id = unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+        await unit.flush()
+        services = Services(unit.session, shop.tenant_id, unit.now)
+        context = Context(shop.tenant_id, unit.now, services, event_id, event_id)
+        decision_id = await path.record(unit, context, DemandAgent.spec, decision)
+    (row,) = await shop.rows("SELECT verdict, reason FROM proposal WHERE decision_id = :id", id=decision_id)
+    return f"{row.verdict}: {row.reason}"
 
 
 class Desk:
@@ -119,11 +131,18 @@ async def test_forecasts_are_kept_and_later_compared_with_what_sold(shop: Shop, 
         clock.advance(timedelta(weeks=1))
         await sold(shop, account, kept, 4)
     decision = await decide(shop, "daily")
-    await make(shop, decision)
-    with pytest.raises(Conflict, match="made already"):
-        await make(shop, decision)
+    assert (await make(shop, decision)).startswith("proceed")
+    again = await make(shop, decision)
+    assert again.startswith("deny") and "made already" in again
     (run,) = await shop.rows("SELECT * FROM forecast_run")
-    assert run.origin == clock.now() and run.method == "shrunk" and run.series == 2 and len(run.code_version) == 12
+    (kept_as,) = await shop.rows("SELECT id FROM agent_decision WHERE id = :id", id=run.decision_id)
+    assert (
+        kept_as
+        and run.origin == clock.now()
+        and run.method == "shrunk"
+        and run.series == 2
+        and len(run.code_version) == 12
+    )
     told = {row.stock_item_id: row for row in await shop.rows("SELECT * FROM forecast")}
     before = told[kept.stock_item_id]
     assert 2 < before.weekly < 4 and before.low <= before.weekly <= before.high
