@@ -15,6 +15,7 @@ from agents.logistics.fulfillment import FulfillmentAgent
 from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
 from agents.market.competitor import CompetitorAgent
+from agents.market.demand import DemandAgent
 from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
@@ -35,6 +36,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     InventoryAgent,
     PricingAgent,
     CompetitorAgent,
+    DemandAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

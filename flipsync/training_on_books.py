@@ -19,6 +19,7 @@ from flipsync.embedded.instance import live_state
 from flipsync.embedded.ray_head import RayHead, join
 from flipsync.services import model_registry
 from flipsync.services.forecasts import Forecasts, forecasts
+from flipsync.services.reading_forecasts import stored_forecasts
 from flipsync.services.reading_models import ExperimentView, ModelSummary, ModelView, experiment_of, list_all, model_of
 from flipsync.services.reading_page import PageRequest
 from flipsync.store.repositories import tenants
@@ -32,12 +33,17 @@ CPUS = 2
 RESEARCH = "Research"
 
 
-def forecast(home: Path, sku: str | None, tenant: str | None) -> Forecasts:
-    """Demand to come of all goods for sale, or of one SKU. Raises NotFound when that SKU is not for sale."""
+def forecast(home: Path, sku: str | None, tenant: str | None, *, fresh: bool) -> Forecasts:
+    """Demand to come of all goods for sale, or of one SKU: as forecast last, computed where that is old or `fresh`.
+
+    Raises NotFound when that SKU is not for sale.
+    """
 
     async def work(store: Store, tenant_id: UUID) -> Forecasts:
         async with store.reader(tenant_id) as session:
-            told = await forecasts(session, store.clock.now(), sku)
+            now = store.clock.now()
+            told = None if fresh else await stored_forecasts(session, now, sku)
+            told = told or await forecasts(session, now, sku)
         if sku is not None and not told.items:
             raise NotFound(f"{sku!r} is not for sale on any channel", hint="`flipsync forecast` lists what is")
         return told

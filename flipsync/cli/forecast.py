@@ -16,14 +16,15 @@ from flipsync.embedded.instance import home_folder
 
 def forecast(
     sku: Annotated[str | None, typer.Argument(help="default: all goods for sale")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="compute it now, also where the last one is new")] = False,
     tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Units a week that goods will be wanted on each channel, and how the method did on the weeks before."""
     books = importlib.import_module("flipsync.training_on_books")
-    with err.status("reading orders and shelves, comparing methods"):
-        told = books.forecast(home_folder(home), sku, tenant)
+    with err.status("reading what was forecast, or orders and shelves"):
+        told = books.forecast(home_folder(home), sku, tenant, fresh=fresh)
     if as_json:
         print_json(asdict(told))
         return
@@ -34,6 +35,8 @@ def forecast(
         table.add_row(escape(each.sku), escape(each.channel), f"{each.weekly:.2f}", interval, *figures)
     out.print(table)
     out.print(f"{told.method}: {told.why}")
+    if told.stored:
+        out.print(f"forecast at {told.at:%Y-%m-%d %H:%M} UTC; --fresh computes it now")
     if told.rmsse:
         out.print("RMSSE " + "  ".join(f"{name} {error:.3f}" for name, error in told.rmsse.items()))
     if told.coverage is not None:

@@ -6,6 +6,7 @@ gate); `internal` ones change our own books in the same transaction as the decis
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -419,6 +420,24 @@ class RaiseRivalAlarm(InternalCommand):
 
     def subject(self) -> tuple[str, UUID]:
         return ("listing", self.listing_id)
+
+
+class MakeForecasts(InternalCommand):
+    """Forecast the demand for all goods from the books of `origin` (business time), by one method, and keep it.
+
+    `rmsse` is the mean of each method on the weeks before; empty when none could be compared.
+    """
+
+    tenant_id: UUID
+    origin: datetime
+    method: str
+    baseline_wins: bool
+    why: str
+    rmsse: dict[str, float] = Field(default_factory=dict)
+    coverage: float | None = None
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
 
 
 class TrainPolicy(InternalCommand):

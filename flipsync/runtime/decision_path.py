@@ -28,6 +28,7 @@ from flipsync.services import (
     adopting,
     channel_pace,
     competitor_desk,
+    demand_desk,
     hand_edits,
     model_registry,
     money_out,
@@ -237,6 +238,8 @@ class DecisionPath:
                 ctx.services.accounts.forget()
             case c.RaiseRivalAlarm():
                 await competitor_desk.raise_alarm(unit, command)
+            case c.MakeForecasts():
+                await demand_desk.carry_out(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import Offer
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
+from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
@@ -340,6 +341,10 @@ class Services:
     @cached_property
     def competitors(self) -> CompetitorDesk:
         return CompetitorDesk(self.session, self.now)
+
+    @cached_property
+    def demand(self) -> DemandDesk:
+        return DemandDesk(self.session, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

@@ -8,18 +8,24 @@ all others. `History.up_to` is the one pipeline: the back-test cuts with it, ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from math import erf, sqrt
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import nbinom
+from scipy.special import betainc  # scipy.stats would cost every process that forecasts 46 MB more
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.learning.forecast.intermittent import HORIZON, imapa, rmsse, zero
 from flipsync.learning.forecast.pooled import SHORTEST, PooledForecast
+from flipsync.services.forecast_choice import Choice, choose
 from flipsync.store.repositories import forecasting as rows
 
 WEEKS, YEAR = 104, 52
@@ -30,7 +36,9 @@ _ENOUGH_SERIES = 60
 #: the share of weeks an interval is to hold, and how many weeks calibrate it at least
 INSIDE, _ENOUGH_WEEKS = 0.8, 200
 #: a week counts in judging when this much of it was on the shelf
-_WHOLE = 0.99
+WHOLE = 0.99
+#: series that the regression learns from at most, evenly taken: more of them teach fifteen weights nothing
+_LEARN_FROM = 4000
 Array = NDArray[np.float64]
 
 
@@ -82,7 +90,8 @@ BASELINES: dict[str, Method] = {
 
 
 def pooled(weeks: Weeks) -> Array:
-    return PooledForecast.fit(weeks.filled).forecast(weeks.filled)
+    filled = weeks.filled
+    return PooledForecast.fit(filled[:: max(1, -(-len(filled) // _LEARN_FROM))]).forecast(filled)
 
 
 def ours(series: int, weeks: int) -> tuple[str, Method]:
@@ -97,18 +106,20 @@ class Backtest:
     """The last `HORIZON` weeks, forecast from what was known before: mean RMSSE by method, and of each series.
 
     `coverage` is the share of those weeks inside an interval calibrated on the `HORIZON` weeks before them; None where
-    the books do not go back that far.
+    the books do not go back that far. `sure` is how likely the best is no chance, against the next best.
     """
 
     series: int
     rmsse: dict[str, float]
     of_series: dict[str, Array]
     coverage: float | None
+    sure: float
 
 
 @dataclass(frozen=True)
 class Told:
-    """A forecast of all series, units a week; an interval holds `INSIDE` of weeks. `why` says why this method."""
+    """A forecast of all series, units a week, (series,) or (series, HORIZON) where weeks differ; an interval holds
+    `INSIDE` of weeks. `why` says why this method."""
 
     weekly: Array
     low: Array
@@ -121,43 +132,42 @@ class Told:
 
 def foresee(history: History) -> Told:
     """The forecast of all series at once: what did best in the back-test, and ours where none could be made."""
+    tested = backtest(history)
+    scores = tested.rmsse if tested is not None else {}
+    choice = choose(scores, ours(*history.sold.shape)[0], tested.series if tested is not None else 0)
+    weekly, low, high = tell(history, choice)
+    return Told(weekly, low, high, choice.method, choice.baseline_wins, choice.why, tested)
+
+
+def tell(history: History, choice: Choice) -> tuple[Array, Array, Array]:
+    """Units a week of all series and their interval's edges, by the method that was chosen: (series,), or
+    (series, HORIZON) of a method that tells weeks apart."""
     series, weeks = history.sold.shape
-    name, method = ours(series, weeks)
-    tested = _backtest(history)
-    now = history.up_to(weeks)
-    wins, why = False, "the books are too young to look back: nothing was compared"
+    now, known = history.up_to(weeks), weeks - HORIZON
     residuals = None
-    if tested is not None:
-        backed = next(iter(tested.rmsse))
-        best = min(tested.rmsse, key=lambda each: tested.rmsse[each])
-        wins = best in BASELINES
-        told = f"RMSSE {tested.rmsse[best]:.3f} over {tested.series} series"
-        if wins:
-            name, method = best, BASELINES[best]
-            why = f"the baseline {best} is shipped: {told}, ours ({backed}) {tested.rmsse[backed]:.3f}"
-        else:
-            why = f"{backed} did best: {told}"
-        residuals = _residuals(history, weeks - HORIZON, BASELINES[best] if wins else _backed(history, weeks - HORIZON))
-    weekly = np.maximum(_level(method(now)), 0.0)
-    low, high = _interval(weekly, residuals, now)
-    return Told(weekly, low, high, name, wins, why, tested)
+    if choice.tested:
+        residuals = _residuals(history, known, BASELINES.get(choice.method) or _backed(history, known))
+    method = BASELINES.get(choice.method) or ours(series, weeks)[1]
+    weekly = np.maximum(method(now), 0.0)
+    return weekly, *_interval(weekly, residuals, now)
 
 
 def _backed(history: History, week: int) -> Method:
     return ours(len(history.sold), week)[1]
 
 
-def _level(forecast: Array) -> Array:
+def level(forecast: Array) -> Array:
+    """Of the mean week, (series,)."""
     return forecast if forecast.ndim == 1 else np.asarray(forecast.mean(axis=1))
 
 
-def _backtest(history: History) -> Backtest | None:
+def backtest(history: History) -> Backtest | None:
     series, weeks = history.sold.shape
     cut = weeks - HORIZON
     if cut < HORIZON:
         return None
     past, actual = history.up_to(cut), history.sold[:, cut:]
-    whole = history.open[:, cut:] >= _WHOLE
+    whole = history.open[:, cut:] >= WHOLE
     judged = (whole.sum(axis=1) > 0) & (history.open[:, :cut].sum(axis=1) >= 2)
     if not judged.any():
         return None
@@ -165,21 +175,25 @@ def _backtest(history: History) -> Backtest | None:
     of_series = {}
     for each, how in {name: method, **BASELINES}.items():
         told = how(past)
-        level = np.broadcast_to(told[:, None] if told.ndim == 1 else told, actual.shape)
+        by_week = np.broadcast_to(_column(told), actual.shape)
         # a censored week has no error of its own; the mean is over the others
-        errors = rmsse(level, np.where(whole, actual, level), past.filled)
+        errors = rmsse(by_week, np.where(whole, actual, by_week), past.filled)
         of_series[each] = np.where(judged, errors * np.sqrt(HORIZON / np.maximum(whole.sum(axis=1), 1)), np.nan)
     means = {each: float(np.nanmean(errors)) for each, errors in of_series.items()}
-    return Backtest(int(judged.sum()), means, of_series, _coverage(history, cut, min(means, key=lambda m: means[m])))
+    best, second = sorted(means, key=lambda each: means[each])[:2]
+    apart = (of_series[second] - of_series[best])[judged]
+    error = float(apart.std()) / sqrt(len(apart))
+    sure = 0.5 * (1 + erf(float(apart.mean()) / error / sqrt(2))) if error > 0 else 0.5
+    return Backtest(int(judged.sum()), means, of_series, _coverage(history, cut, best), sure)
 
 
 def _residuals(history: History, week: int, method: Method) -> tuple[Array, Array] | None:
     """What the whole weeks after `week` were expected to sell, and what they sold; None where they are too few."""
     if week < HORIZON:
         return None
-    actual, whole = history.sold[:, week : week + HORIZON], history.open[:, week : week + HORIZON] >= _WHOLE
-    weekly = np.maximum(_level(method(history.up_to(week))), 0.0)
-    expected = np.broadcast_to(weekly[:, None], actual.shape)[whole]
+    actual, whole = history.sold[:, week : week + HORIZON], history.open[:, week : week + HORIZON] >= WHOLE
+    weekly = np.maximum(method(history.up_to(week)), 0.0)
+    expected = np.broadcast_to(_column(weekly), actual.shape)[whole]
     return (expected, actual[whole]) if len(expected) >= _ENOUGH_WEEKS else None
 
 
@@ -190,7 +204,10 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
     """
     if residuals is None:
         edge, chance = (1 - INSIDE) / 2, weeks.rate / (weeks.rate + 1)
-        return np.asarray(nbinom.ppf(edge, weeks.shape, chance)), np.asarray(nbinom.ppf(1 - edge, weeks.shape, chance))
+        low, high = (negative_binomial(share, weeks.shape, chance) for share in (edge, 1 - edge))
+        if weekly.ndim == 2:
+            return np.repeat(low[:, None], HORIZON, axis=1), np.repeat(high[:, None], HORIZON, axis=1)
+        return low, high
     expected, actual = residuals
     errors = (actual - expected) / np.sqrt(expected + 0.1)
     low, high = weekly, weekly
@@ -203,6 +220,23 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
     return low, high
 
 
+def negative_binomial(share: float, shape: Array, chance: Array) -> Array:
+    """The quantile `share` of each series' distribution: the least whole n with a probability of n or less above it."""
+    low, high = np.full(len(shape), -1.0), np.ones(len(shape))
+    while (short := betainc(shape, high + 1, chance) < share).any():
+        low, high = np.where(short, high, low), np.where(short, 2 * high, high)
+    while (high - low > 1).any():
+        middle = np.floor((low + high) / 2)
+        reached = betainc(shape, middle + 1, chance) >= share
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    return np.asarray(high)
+
+
+def _column(forecast: Array) -> Array:
+    """As it is added to (series, HORIZON)."""
+    return forecast[:, None] if forecast.ndim == 1 else forecast
+
+
 def _edges(weekly: Array, offsets: Array) -> tuple[Array, Array]:
     low, high = (np.rint(np.maximum(weekly + off * np.sqrt(weekly + 0.1), 0.0)) for off in offsets)
     return low, high
@@ -213,13 +247,18 @@ def _coverage(history: History, cut: int, name: str) -> float | None:
         return BASELINES[name] if name in BASELINES else _backed(history, week)
 
     residuals = _residuals(history, cut - HORIZON, method(cut - HORIZON))
-    whole = history.open[:, cut:] >= _WHOLE
+    whole = history.open[:, cut:] >= WHOLE
     if residuals is None or not whole.any():
         return None
     past = history.up_to(cut)
-    low, high = _interval(np.maximum(_level(method(cut)(past)), 0.0), residuals, past)
+    low, high = _interval(np.maximum(method(cut)(past), 0.0), residuals, past)
     actual = history.sold[:, cut:]
-    return float(((actual >= low[:, None]) & (actual <= high[:, None]))[whole].mean())
+    return float(((actual >= _column(low)) & (actual <= _column(high)))[whole].mean())
+
+
+def own_share(on_shelf: Array) -> Array:
+    """How much of what is believed is the goods' own sales, by their weeks on the shelf."""
+    return on_shelf / (on_shelf + _ALIKE)
 
 
 # -- of the books -----------------------------------------------------------------------------------------------------
@@ -230,7 +269,7 @@ class Forecast:
     """Goods on one channel: units a week, and what this rests on.
 
     `own_share` is how much of the belief is the goods' own sales, the rest being those of all goods. `rmsse` is of this
-    series in the back-test, by method; empty when it could not be judged.
+    series in the back-test, by method; empty when it could not be judged or was not kept.
     """
 
     sku: str
@@ -259,6 +298,8 @@ class Forecasts:
     rmsse: dict[str, float]
     coverage: float | None
     items: tuple[Forecast, ...]
+    #: made at `at` and kept; of such, the errors of single series are not
+    stored: bool = False
 
 
 async def forecasts(session: AsyncSession, now: datetime, sku: str | None = None) -> Forecasts:
@@ -266,7 +307,8 @@ async def forecasts(session: AsyncSession, now: datetime, sku: str | None = None
     known, history = await read_history(session, now)
     if not known:
         return Forecasts(now, "none", False, "nothing is or was for sale", 0, {}, None, ())
-    told = foresee(history)
+    told = await asyncio.to_thread(foresee, history)
+    weekly, low, high = level(told.weekly), level(told.low), level(told.high)
     on_shelf, units = history.open.sum(axis=1), history.sold.sum(axis=1)
     judged = told.backtest.of_series if told.backtest else {}
     items = tuple(
@@ -275,13 +317,13 @@ async def forecasts(session: AsyncSession, now: datetime, sku: str | None = None
             stock_item_id=row.stock_item_id,
             account_id=row.account_id,
             channel=row.channel,
-            weekly=round(float(told.weekly[at]), 4),
-            low=float(told.low[at]),
-            high=float(told.high[at]),
+            weekly=round(float(weekly[at]), 4),
+            low=round(float(low[at]), 2),
+            high=round(float(high[at]), 2),
             method=told.method,
             weeks_on_shelf=round(float(on_shelf[at]), 2),
             units_sold=int(units[at]),
-            own_share=round(float(on_shelf[at] / (on_shelf[at] + _ALIKE)), 3),
+            own_share=round(float(own_share(on_shelf[at])), 3),
             rmsse={name: round(float(error[at]), 4) for name, error in judged.items() if not np.isnan(error[at])},
         )
         for at, row in enumerate(known)
@@ -297,25 +339,36 @@ async def read_history(session: AsyncSession, now: datetime) -> tuple[list[rows.
 
     A channel's own share of the shelf is not in the ledger over time: time counts as open while any unit was free.
     """
-    known = await rows.offered(session)
-    begun = await rows.first_moved(session)
+    known, begun = await on_books(session)
     oldest = min((begun[row.stock_item_id] for row in known if row.stock_item_id in begun), default=now)
     weeks = int(np.clip(-(-(now - oldest) // timedelta(weeks=1)), 1, WEEKS))
-    start = now - timedelta(weeks=weeks)
+    return known, await weeks_of(session, known, begun, now - timedelta(weeks=weeks), weeks)
+
+
+async def on_books(session: AsyncSession) -> tuple[list[rows.Offered], dict[UUID, datetime]]:
+    """All series, and when the ledger of each stock item begins."""
+    return await rows.offered(session), await rows.first_moved(session)
+
+
+async def weeks_of(
+    session: AsyncSession, known: Sequence[rows.Offered], begun: Mapping[UUID, datetime], start: datetime, weeks: int
+) -> History:
+    """So many weeks of these series from `start` on."""
+    end = start + timedelta(weeks=weeks)
     place = {(row.stock_item_id, row.account_id): at for at, row in enumerate(known)}
     sold, open_ = np.zeros((len(known), weeks)), np.ones((len(known), weeks))
-    for item, account, at, units in await rows.sold(session, start, now):
+    for item, account, week, units in await rows.sold(session, start, end):
         if (item, account) in place:
-            sold[place[item, account], int((at - start) / timedelta(weeks=1))] += units
+            sold[place[item, account], week] = units
     of_item: dict[UUID, list[int]] = {}
     for series, row in enumerate(known):
         of_item.setdefault(row.stock_item_id, []).append(series)
-        _close(open_[series], start, start, _for_sale(row, begun, now))
-    for item, since, until in await rows.empty(session, start, now):
+        _close(open_[series], start, start, _for_sale(row, begun, end))
+    for item, since, until in await rows.empty(session, start, end):
         for series in of_item.get(item, ()):
-            _close(open_[series], start, max(since, _for_sale(known[series], begun, now)), until)
+            _close(open_[series], start, max(since, _for_sale(known[series], begun, end)), until)
     # a sale in a week proves that it was for sale; the last unit may have gone within the second
-    return known, History(sold, np.where(sold > 0, np.maximum(open_, 1 / 7), np.clip(open_, 0.0, 1.0)))
+    return History(sold, np.where(sold > 0, np.maximum(open_, 1 / 7), np.clip(open_, 0.0, 1.0)))
 
 
 def _for_sale(row: rows.Offered, begun: Mapping[UUID, datetime], now: datetime) -> datetime:
@@ -329,3 +382,14 @@ def _close(open_: Array, start: datetime, since: datetime, until: datetime) -> N
     if last > first:
         at = np.arange(len(open_))
         open_ -= np.clip(np.minimum(at + 1, last) - np.maximum(at, first), 0.0, 1.0)
+
+
+@cache
+def code_version() -> str:
+    """Twelve hex digits over the source of everything that a forecast depends on."""
+    package = Path(__file__).resolve().parents[1]
+    parts = ("learning/forecast/intermittent.py", "learning/forecast/pooled.py", "store/repositories/forecasting.py")
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for part in parts:
+        digest.update(part.encode() + b"\0" + (package / part).read_bytes())
+    return digest.hexdigest()[:12]

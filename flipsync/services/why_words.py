@@ -146,6 +146,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"pause {label('account', command.account_id)}: {command.reason}"
         case c.ResumeAccount():
             return f"write to {label('account', command.account_id)} again"
+        case c.MakeForecasts():
+            return f"forecast demand for all goods by {command.method}"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.PromotePolicy():

@@ -196,12 +196,17 @@ def test_decisions_are_replayed_after_the_world_has_changed() -> None:
     assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
 
 
-def test_alarms_about_rivals_beat_a_fixed_threshold() -> None:
-    result = run("agents")["competitor"]
+def test_agents_beat_what_is_simpler() -> None:
+    report = run("agents")
+    result = report["competitor"]
     for kind in ("price-war", "hijack"):
         ours, baseline = result[f"{kind} ours"], result[f"{kind} baseline"]
         assert ours["recall"]["share"] >= baseline["recall"]["share"]
         assert ours["precision"]["share"] > baseline["precision"]["share"]
+    for kind in ("now and then", "seasonal"):
+        told = report["demand"][kind]
+        assert told["agent"] <= min(told[name] for name in ("zero", "seasonal naive", "IMAPA"))
+        assert 0.7 < told["inside"] < 0.95
 
 
 @pytest.mark.slow

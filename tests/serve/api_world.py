@@ -226,9 +226,46 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
                 reason=marker,
             )
         )
+    run = m.ForecastRun(
+        tenant_id=tenant_id,
+        origin=unit.now - timedelta(days=8),
+        horizon=12,
+        inside=0.8,
+        method=f"{marker} method",
+        baseline_wins=True,
+        why=f"{marker} forecast",
+        rmsse={"IMAPA": 0.7},
+        series=1,
+        code_version=marker,
+        weeks_judged=1,
+    )
+    unit.session.add(run)
+    await unit.session.flush()
+    unit.session.add(
+        m.Forecast(
+            tenant_id=tenant_id,
+            run_id=run.id,
+            stock_item_id=stock_item_id,
+            account_id=business.ids["account_id"],
+            weekly=2.0,
+            low=0.0,
+            high=4.0,
+            scale=2.0,
+            own_share=0.5,
+            weeks_on_shelf=4.0,
+            units_sold=9,
+            weeks=1,
+            sold=3.0,
+            expected=2.0,
+            covered=1,
+            squared=1.0,
+            pinball=0.2,
+        )
+    )
     await unit.session.flush()
     business.ids |= {
         "product_id": product.id,
+        "forecast_run_id": run.id,
         "variant_id": variant.id,
         "stock_item_id": stock_item_id,
         "listing_id": listing.id,

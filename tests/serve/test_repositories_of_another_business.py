@@ -113,6 +113,7 @@ class Foreign:
             "mode": "escrow",
             "status": "active",
             "state": "ready",
+            "span": "day",
             "vendor": "custom",
             "external_id": f"{self.business.marker}-external",
             "external_ids": f"{self.business.marker}-external",
@@ -132,7 +133,7 @@ async def foreign(store: Store, alpha: Business) -> Foreign:
     rows: dict[type, Any] = {}
     async with store.reader(alpha.tenant_id) as session:
         kinds = (m.Listing, m.Variant, m.Order, m.OrderLine, m.StockItem, m.EventRecord, m.Effect, m.Proposal)
-        for kind in (*kinds, m.PolicyVersion):
+        for kind in (*kinds, m.PolicyVersion, m.ForecastRun):
             rows[kind] = (await session.scalars(select(kind).limit(1))).one()
         session.expunge_all()
     effect = rows[m.Effect]

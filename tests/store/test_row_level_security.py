@@ -97,7 +97,17 @@ async def furnish(shop: Shop) -> None:
             **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
             **{key: {} for key in ("data", "seeds", "scores")},
         )
-        unit.session.add_all([proposal, effect, experiment, policy])
+        run = m.ForecastRun(
+            **tenant,
+            **dict.fromkeys(("method", "why", "code_version"), marker),
+            origin=now,
+            horizon=12,
+            inside=0.8,
+            baseline_wins=False,
+            rmsse={},
+            series=1,
+        )
+        unit.session.add_all([proposal, effect, experiment, policy, run])
         await unit.session.flush()
         unit.session.add_all(
             [
@@ -166,6 +176,19 @@ async def furnish(shop: Shop) -> None:
                     facts={"order": marker},
                 ),
                 m.NotificationPreference(**tenant, user_id=user.id, choices={}),
+                m.Forecast(
+                    **tenant,
+                    run_id=run.id,
+                    stock_item_id=goods.stock_item_id,
+                    account_id=account.id,
+                    weekly=1.0,
+                    low=0.0,
+                    high=3.0,
+                    scale=1.0,
+                    own_share=0.5,
+                    weeks_on_shelf=1.0,
+                    units_sold=1,
+                ),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),

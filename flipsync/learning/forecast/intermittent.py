@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from flipsync.learning.simulator import Array
+from numpy.typing import NDArray
 
 HORIZON = 12
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Market:
 
 def scale(history: Array) -> Array:
     """Root mean squared step of each history, (series,); one where nothing ever moved."""
+    if history.shape[1] < 2:
+        return np.ones(len(history))
     step = np.sqrt((np.diff(history, axis=1) ** 2).mean(axis=1))
     return np.where(step > 0, step, 1.0)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
-from scipy.stats import poisson
+from scipy.special import expit, pdtrc
 
-from flipsync.learning.forecast.intermittent import HORIZON, croston_sba, fading_mean, imapa, scale, tsb
-from flipsync.learning.simulator import Array
+from flipsync.learning.forecast.intermittent import HORIZON, Array, croston_sba, fading_mean, imapa, scale, tsb
 
 SHORTEST, SALES = 16, 4
 
@@ -42,7 +40,7 @@ def _exceeding(history: Array, units: int, level: Array, usual: float, by_imapa:
     shares = [over.mean(axis=1), *(over[:, -window:].mean(axis=1) for window in (16, 8)), fading_mean(over, 0.1)]
     counts = (history.shape[1], 16, 8, 10)
     rows = [_logit((share * n + 2 * usual) / (n + 2)) for share, n in zip(shares, counts, strict=True)]
-    rows += [_logit(poisson.sf(units, np.maximum(mean, 0.01))) for mean in (level, by_imapa, history.mean(axis=1))]
+    rows += [_logit(pdtrc(units, np.maximum(mean, 0.01))) for mean in (level, by_imapa, history.mean(axis=1))]
     rows += [np.log(level + 0.05), np.full(len(history), np.log(units + 0.5)), np.ones(len(history))]
     return np.stack(rows, axis=1)
 

@@ -15,6 +15,7 @@ from flipsync.store.models.channels import (
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
+from flipsync.store.models.forecasts import Forecast, ForecastRun
 from flipsync.store.models.grades import DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
@@ -56,6 +57,8 @@ __all__ = [
     "EventRecord",
     "Experiment",
     "ExperimentTrial",
+    "Forecast",
+    "ForecastRun",
     "GradedThrough",
     "IdempotencyRecord",
     "ImportRun",

@@ -26,13 +26,14 @@ _OFFERED = text(
 # What the buyer called off was wanted all the same, but nobody knows for how long: it does not count.
 _SOLD = text(
     """
-    SELECT s.id, o.account_id, o.placed_at, sum(ol.quantity)::int
+    SELECT s.id, o.account_id, floor(extract(epoch FROM o.placed_at - :since) / 604800)::int AS week,
+           sum(ol.quantity)::int
       FROM order_line ol JOIN customer_order o ON o.id = ol.order_id
       JOIN listing l ON l.id = ol.listing_id
       JOIN stock_item s ON s.variant_id = l.variant_id AND s.pool = 'own'
      WHERE ol.tenant_id = current_tenant() AND o.status <> 'cancelled' AND o.state <> 'cancelled'
        AND o.placed_at >= :since AND o.placed_at < :until
-     GROUP BY s.id, o.account_id, o.placed_at
+     GROUP BY s.id, o.account_id, week
     """
 )
 # Nothing was free on the shelf from one movement to the next; before the first one there was no shelf.
@@ -68,8 +69,8 @@ async def offered(session: AsyncSession) -> list[Offered]:
     return [Offered(*row) for row in await session.execute(_OFFERED, {"most": _MOST_LISTINGS})]
 
 
-async def sold(session: AsyncSession, since: datetime, until: datetime) -> Sequence[tuple[UUID, UUID, datetime, int]]:
-    """Stock item, account, when, units."""
+async def sold(session: AsyncSession, since: datetime, until: datetime) -> Sequence[tuple[UUID, UUID, int, int]]:
+    """Stock item, account, which week since `since`, units."""
     return [(*row,) for row in await session.execute(_SOLD, {"since": since, "until": until})]
 
 
