@@ -204,7 +204,7 @@ def believable(order: Any, lines: Sequence[Any], refunded: int) -> bool:
     for line in lines:
         units = max(1, abs(line.quantity))
         amounts += [line.total_minor, line.tax_minor, (line.cost_minor or 0) * units, units]
-    return sum(abs(amount) for amount in amounts) <= BELIEVABLE
+    return bool(sum(abs(amount) for amount in amounts) <= BELIEVABLE)
 
 
 def fees_mark(choices: PricingChoices) -> str:

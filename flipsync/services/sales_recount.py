@@ -1,5 +1,7 @@
-"""The slow way to the same figures: order by order from the books, as `order_profit` tells them. What a test, a benchmark
-or a doubtful owner holds the kept figures against."""
+"""The slow way to the same figures: order by order from the books, as `order_profit` tells them.
+
+What a test, a benchmark or a doubtful owner holds the kept figures against.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +144,7 @@ def _share_out(
     lines: Any,
     days: dict[Key, Counter[str]],
 ) -> None:
-    """What is the whole order's, by SKU: shipping by the goods, the rest by goods and shipping, tax as the lines say."""
+    """What is the whole order's, by SKU: shipping by the goods, the rest by goods and shipping, tax as lines say."""
     goods = [line.total_minor for line in lines] or [0]
     shipping = spread(order.shipping_minor, goods)
     weights = [own + part for own, part in zip(goods, shipping, strict=True)]

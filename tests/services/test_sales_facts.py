@@ -340,8 +340,8 @@ class History:
         self.sold[which] = (account, told)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(history=st.lists(STEP, max_size=25))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(STEP, max_size=20))
 def test_whatever_happened_the_days_are_those_of_the_books(
     history: list[tuple[Any, ...]], database_urls: dict[str, str]
 ) -> None:

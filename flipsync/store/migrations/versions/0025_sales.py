@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,7 +27,7 @@ def _owned() -> tuple[sa.Column[object], ...]:
     )
 
 
-def _figures(*key: sa.Column[object]) -> tuple[sa.Column[object], ...]:
+def _figures(*key: sa.Column[Any]) -> tuple[sa.Column[Any], ...]:
     return (
         *_owned(),
         sa.Column("day", sa.Date(), nullable=False),
@@ -71,6 +72,12 @@ def upgrade() -> None:
         sa.Column("counted_at", sa.DateTime(timezone=True)),
         _once("sales_count"),
     )
+    op.create_index(
+        "ix_stock_movement_inflow",
+        "stock_movement",
+        ["tenant_id", "stock_item_id", "at"],
+        postgresql_where=sa.text("on_hand_delta > 0"),
+    )
     for table in _TABLES:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(
@@ -86,5 +93,6 @@ def downgrade() -> None:
     for table in ("customer_order", "order_line", "refund"):
         op.execute(f"DROP TRIGGER sale_is_due ON {table}")
     op.execute("DROP FUNCTION sale_is_due()")
+    op.drop_index("ix_stock_movement_inflow", "stock_movement")
     for table in _TABLES:
         op.drop_table(table)
