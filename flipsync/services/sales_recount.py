@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -52,19 +52,21 @@ class Recount:
         return found
 
 
-async def recount(session: AsyncSession) -> Recount:
-    """Of the whole business the session is bound to. Takes milliseconds for each order."""
+async def recount(session: AsyncSession, first: date = date(1, 1, 2), last: date = date(9999, 12, 30)) -> Recount:
+    """Of the business the session is bound to, from one UTC day to another. Takes milliseconds for each order."""
     days: dict[Key, Counter[str]] = defaultdict(Counter)
     choices = (await profile(session, await tenant_id(session))).settings.pricing
-    for order_id in await rows.all_orders(session):
+    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    for order_id in await rows.orders_placed(session, since, until):
         await _add(session, order_id, choices, days)
-    return Recount(await kept(session), {key: dict(figures) for key, figures in days.items() if any(figures.values())})
+    books = {key: dict(figures) for key, figures in days.items() if any(figures.values())}
+    return Recount(await kept(session, first, last), books)
 
 
-async def kept(session: AsyncSession) -> Days:
+async def kept(session: AsyncSession, first: date, last: date) -> Days:
     """Days as they are kept, by account and by SKU."""
     found: Days = {}
-    for row in await rows.kept_days(session):
+    for row in await rows.kept_days(session, first, last):
         key = (row.day, row.account_id, row.currency)
         found[key if row.sku is None else (*key, row.sku)] = {name: getattr(row, name) for name in FIGURES}
     return {key: figures for key, figures in found.items() if any(figures.values())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -16,18 +16,20 @@ from flipsync.store.models.sales import FIGURES
 _NAMES = ", ".join(FIGURES)
 _SUMS = ", ".join(f"sum(d.{name})::bigint AS {name}" for name in FIGURES)
 _KEPT = f"""
-    SELECT day, account_id, currency, NULL AS sku, {_NAMES} FROM channel_day
-    UNION ALL SELECT day, account_id, currency, sku, {_NAMES} FROM sku_day
+    SELECT day, account_id, currency, NULL AS sku, {_NAMES} FROM channel_day WHERE day BETWEEN :first AND :last
+    UNION ALL SELECT day, account_id, currency, sku, {_NAMES} FROM sku_day WHERE day BETWEEN :first AND :last
 """  # noqa: S608 - made of constants
 
 
-async def kept_days(session: AsyncSession) -> Sequence[Any]:
-    """All days by account (SKU None) and by SKU."""
-    return (await session.execute(text(_KEPT))).all()
+async def kept_days(session: AsyncSession, first: date, last: date) -> Sequence[Any]:
+    """Days by account (SKU None) and by SKU."""
+    return (await session.execute(text(_KEPT), {"first": first, "last": last})).all()
 
 
-async def all_orders(session: AsyncSession) -> list[UUID]:
-    return list((await session.execute(text("SELECT id FROM customer_order ORDER BY id"))).scalars())
+async def orders_placed(session: AsyncSession, since: datetime, until: datetime) -> list[UUID]:
+    """Orders placed from then on, and before `until`."""
+    query = "SELECT id FROM customer_order WHERE placed_at >= :since AND placed_at < :until ORDER BY id"
+    return list((await session.execute(text(query), {"since": since, "until": until})).scalars())
 
 
 _PERIODS = {
