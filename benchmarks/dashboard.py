@@ -320,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.orders, options.reads, options.checked = 3_000, 20, 300
+        options.orders, options.reads, options.checked = 1_500, 10, 120
     report = Report("dashboard")
     with tempfile.TemporaryDirectory(prefix="flipsync-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres")

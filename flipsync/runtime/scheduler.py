@@ -58,9 +58,13 @@ class Scheduler:
                     log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
                 await asyncio.sleep(pause / 2)
         finally:
-            for task in (self.dropping, self.counting):
-                if task is not None:
-                    task.cancel()
+            self.stop()
+
+    def stop(self) -> None:
+        """End what runs beside the beat; it is done the next time."""
+        for task in (self.dropping, self.counting):
+            if task is not None:
+                task.cancel()
 
     async def beat(self) -> int:
         """Emit what has become due since the last beat; returns how many tenants were told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,10 +18,12 @@ from sqlalchemy import text, update
 from flipsync.domain.channel import ChannelOrder, ChannelOrderLine, ChannelRefund
 from flipsync.domain.clock import utc_now
 from flipsync.domain.money import Money
+from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import orders, sales_facts
 from flipsync.services.orders import AccountRef
 from flipsync.services.sales_facts import Counted, spread
 from flipsync.services.sales_recount import Recount, recount
+from flipsync.settings import Cadence
 from flipsync.store.models import Tenant
 
 
@@ -233,6 +235,21 @@ async def test_a_count_that_is_cut_off_has_done_nothing(shop: Shop) -> None:
     assert await days(shop, "orders") == []
     await count(shop)
     assert await days(shop, "orders") == [(1,)]
+
+
+async def test_the_clock_of_the_house_has_it_counted(make_database: Callable[[], dict[str, str]]) -> None:
+    store = open_store(make_database()["worker"])
+    shops = [Shop(store), Shop(store)]
+    for shop in shops:
+        account, goods = await furnished(shop)
+        await tell(shop, account, telling([goods.sku]))
+    scheduler = Scheduler(store, Cadence())
+    await scheduler.beat()
+    assert scheduler.counting is not None
+    await scheduler.counting
+    assert [await days(shop, "orders") for shop in shops] == [[(1,)], [(1,)]]
+    scheduler.stop()
+    await store.aclose()
 
 
 async def test_amounts_beyond_belief_are_left_out_and_stop_nobody(shop: Shop) -> None:
