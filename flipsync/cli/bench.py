@@ -111,4 +111,10 @@ def served_forecast(quick: Quick = False, as_json: Json = False) -> None:
     run_benchmark("served_forecast", *["--quick"] * quick, *["--json"] * as_json)
 
 
+@bench_app.command()
+def dashboard(quick: Quick = False, as_json: Json = False) -> None:
+    """The dashboard and analytics over a million orders: p95, and the figures against a slow recount to the cent."""
+    run_benchmark("dashboard", *["--quick"] * quick, *["--json"] * as_json)
+
+
 learning_bench.add_to(bench_app)

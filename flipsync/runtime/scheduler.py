@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -14,7 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
-from flipsync.services import competitor_desk, consents, credential_ends, grading, recorded_desk, retention
+from flipsync.services import (
+    competitor_desk,
+    consents,
+    credential_ends,
+    grading,
+    recorded_desk,
+    retention,
+    sales_facts,
+)
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
@@ -22,6 +31,8 @@ from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
 Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "watch"]
+#: real seconds between two counts of what was sold, when nothing was left over
+_COUNT_EVERY = 15.0
 _RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "watch")
 
 
@@ -35,6 +46,9 @@ class Scheduler:
     _last: dict[Rhythm, int] = field(default_factory=dict)
     #: the run that forgets what has had its time and grades what was decided, while there is one
     beside: asyncio.Task[None] | None = None
+    #: the run that counts what was sold, while there is one
+    counting: asyncio.Task[None] | None = None
+    _counted: float = float("-inf")
 
     def seconds(self, rhythm: Rhythm) -> float:
         """Real seconds between two beats."""
@@ -52,11 +66,19 @@ class Scheduler:
                     log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
                 await asyncio.sleep(pause / 2)
         finally:
-            if self.beside is not None:
-                self.beside.cancel()
+            self.stop()
+
+    def stop(self) -> None:
+        """End what runs beside the beat; it is done the next time."""
+        for task in (self.beside, self.counting):
+            if task is not None:
+                task.cancel()
 
     async def beat(self) -> int:
         """Emit what has become due since the last beat; returns how many tenants were told."""
+        if (self.counting is None or self.counting.done()) and time.monotonic() - self._counted >= _COUNT_EVERY:
+            self._counted = time.monotonic()
+            self.counting = asyncio.create_task(self._count_sales())
         now = self.store.clock.now()
         due: dict[Rhythm, int] = {}
         for rhythm in _RHYTHMS:
@@ -83,6 +105,26 @@ class Scheduler:
                     await work(self.store, tenant_id)
                 except (DBAPIError, OSError) as error:
                     log.error(f"{name} failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
+
+    async def _count_sales(self) -> None:
+        """Beside the beat, a batch at a time and as long idle as busy: orders on their way are not to wait for it."""
+        try:
+            async with self.store.database.unbound() as session:
+                waiting = await tenants.all_ids(session)
+        except (DBAPIError, OSError) as error:
+            log.warning("counting waits for the database", error=str(error).splitlines()[0])
+            return
+        while waiting:
+            more = []
+            for tenant_id in waiting:
+                began = time.monotonic()
+                try:
+                    if (await sales_facts.run(self.store, tenant_id, batches=1)).more:
+                        more.append(tenant_id)
+                except (DBAPIError, OSError) as error:
+                    log.error("counting failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
+                await asyncio.sleep(time.monotonic() - began)
+            waiting = more
 
     async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
         async with self.store.unit(tenant_id) as unit:

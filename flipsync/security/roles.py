@@ -10,6 +10,7 @@ Permission = Literal[
     "accounts:write",
     "agents:read",
     "agents:write",
+    "analytics:read",
     "approvals:answer",
     "approvals:read",
     "audit:read",
@@ -49,6 +50,7 @@ _LOOK: Final[frozenset[Permission]] = frozenset(
 _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "accounts:read",
     "agents:read",
+    "analytics:read",
     "approvals:read",
     "decisions:read",
     "events:read",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.money import Money
-from flipsync.services.fees.engine import Prediction, Refunded, Sale, SoldItem, predict, predict_refund
+from flipsync.services.fees.engine import PredictedFee, Prediction, Refunded, Sale, SoldItem, predict, predict_refund
 from flipsync.services.fees.profile import FeeProfile, default_profile
 from flipsync.services.fees.reconciliation import ALL_FEES, PROCEEDS, Named, SettledLine, reconcile
 from flipsync.services.pricing.fees import divide
@@ -90,7 +90,7 @@ def sale_of(order: Any, lines: Any, choices: PricingChoices) -> Sale:
     items, before = [], 0
     for index, line in enumerate(lines):
         upto = before + line.total_minor
-        shipping = _share(order.shipping_minor, upto, goods) - _share(order.shipping_minor, before, goods)
+        shipping = share(order.shipping_minor, upto, goods) - share(order.shipping_minor, before, goods)
         if not goods and index == 0:
             shipping = order.shipping_minor
         tax = line.tax_minor + (max(0, untold_tax) if index == 0 else 0)
@@ -99,16 +99,26 @@ def sale_of(order: Any, lines: Any, choices: PricingChoices) -> Sale:
     return Sale(order.vendor, order.currency, order.placed_at, tuple(items), profile)
 
 
-def _share(whole: int, part: int, of: int) -> int:
+def share(whole: int, part: int, of: int) -> int:
     return divide(whole * part, of, "half_up") if of else 0
 
 
+def refunded_before_tax(gross: int, tax: int, amount: int) -> int:
+    """Refunds are told with their tax: the part of `amount` that is not tax."""
+    return min(gross, share(gross, amount, gross + tax)) if amount and gross else 0
+
+
+def refund_fees(prediction: Prediction, amount: int) -> tuple[PredictedFee, ...]:
+    """Fees that come back (below zero) or are taken because so much was given back, tax in it."""
+    refund = _refund(prediction, amount)
+    return refund.fees if refund else ()
+
+
 def _refund(prediction: Prediction, amount: int) -> Refunded | None:
-    """Refunds are told with their tax; fees come back on what was refunded before it."""
-    paid = prediction.gross + prediction.tax
+    """Fees come back on what was refunded before its tax."""
     if not amount or not prediction.gross:
         return None
-    return predict_refund(prediction, min(prediction.gross, _share(prediction.gross, amount, paid)))
+    return predict_refund(prediction, refunded_before_tax(prediction.gross, prediction.tax, amount))
 
 
 def _told(order: Any, lines: Any, prediction: Prediction, refund: Refunded | None) -> OrderProfit:

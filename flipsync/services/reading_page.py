@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import date, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import orjson
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import InvalidInput
-from flipsync.domain.money import Money
+from flipsync.domain.money import MAX_MINOR, Money
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -68,6 +68,16 @@ class PageRequest(View):
             raise _bad_cursor()
         return int(key[0])
 
+    def after_key(self, *kinds: Literal["date", "id", "number", "text"]) -> tuple[Any, ...] | None:
+        """The key of the last row seen, by its parts' kinds. Raises InvalidInput for a cursor that is not ours."""
+        key = self._key(len(kinds))
+        if key is None:
+            return None
+        try:
+            return tuple(_PARTS[kind](part) for kind, part in zip(kinds, key, strict=True))
+        except ValueError:
+            raise _bad_cursor() from None
+
     def _key(self, length: int) -> list[str] | None:
         if self.cursor is None:
             return None
@@ -103,6 +113,22 @@ def amount(amount_minor: int | None, currency: str | None) -> dict[str, Any] | N
     if amount_minor is None or currency is None:
         return None
     return {"amount_minor": amount_minor, "currency": currency}
+
+
+def _number(text: str) -> int:
+    number = int(text) if len(text) <= 20 else MAX_MINOR + 1
+    if not -MAX_MINOR <= number <= MAX_MINOR:
+        raise ValueError("no column holds that")
+    return number
+
+
+def _words(text: str) -> str:
+    if "\0" in text or len(text) > 1_000:
+        raise ValueError("no column holds that")
+    return text
+
+
+_PARTS: dict[str, Callable[[str], Any]] = {"date": date.fromisoformat, "id": UUID, "number": _number, "text": _words}
 
 
 def _uuid(text: str) -> UUID:

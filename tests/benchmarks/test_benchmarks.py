@@ -216,3 +216,12 @@ def test_the_served_forecast_is_measured_against_its_baselines() -> None:
     for name in ("on zero", "on seasonal naive", "on IMAPA", "by censoring"):
         assert result[name]["low"] <= result[name]["mean"] <= result[name]["high"]
     assert 0 < result["coverage"]["mean"] < 1
+
+
+@pytest.mark.slow
+def test_the_dashboard_is_timed_and_its_figures_are_those_of_the_books() -> None:
+    result = run("dashboard")
+    assert result["check"] == result["check"] | {"differences": 0, "sums_of_everything_differ": False}
+    assert result["check"]["recounted_orders"] >= 100
+    assert result["count"]["orders"] == result["orders"] == 1_500
+    assert result["milliseconds"]["dashboard"]["p95"] > 0 and result["heaviest"] in result["milliseconds"]

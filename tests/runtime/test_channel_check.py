@@ -117,6 +117,7 @@ async def test_the_clock_of_the_house_asks_for_looks_and_for_nothing_else(queues
         await each.beat()
         if each.beside is not None:
             await each.beside
+        each.stop()
     rows = await shop.rows(
         "SELECT state FROM effect WHERE command = 'CheckChannel' AND account_id = :account AND tenant_id = :tenant",
         account=account.id,

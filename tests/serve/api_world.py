@@ -19,7 +19,7 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
-from flipsync.services import accounts, api_keys, credential_ends, identity, model_registry, stock
+from flipsync.services import accounts, api_keys, credential_ends, identity, model_registry, sales_facts, stock
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
@@ -110,6 +110,7 @@ async def found_business(
         await _stock_and_list(unit, business)
     async with store.unit(tenant_id) as unit:
         await _sell(unit, business)
+    await sales_facts.run(store, tenant_id)
     async with store.unit(tenant_id) as unit:
         await _decide(unit, business)
         business.ids["user_id"] = business.users["clerk"]

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -74,6 +74,8 @@ class Foreign:
             return self.word(name)
         if kind is datetime:
             return datetime(2000, 1, 1, tzinfo=UTC) if name in ("since", "after") else datetime.now(UTC)
+        if kind is date:
+            return date(2000, 1, 1) if name in ("first", "after") else datetime.now(UTC).date()
         if kind is bool:
             return True
         if kind in (int, float):
@@ -110,6 +112,8 @@ class Foreign:
             "currency": "USD",
             "agent": "market",
             "pool": "own",
+            "period": "day",
+            "group": "sku",
             "mode": "escrow",
             "status": "active",
             "state": "ready",

@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[Role]] = {
     "accounts:write": {"owner"},
     "agents:read": {"owner", "manager", "analyst"},
     "agents:write": {"owner", "manager"},
+    "analytics:read": {"owner", "manager", "analyst"},
     "approvals:answer": {"owner", "manager"},
     "approvals:read": {"owner", "manager", "analyst"},
     "audit:read": {"owner"},

@@ -149,6 +149,7 @@ async def test_the_daily_look_warns_and_clears_up(
     await scheduler.beat()
     assert scheduler.beside is not None
     await scheduler.beside
+    scheduler.stop()
     await worker.aclose()
     assert await told(store, tenant_id) == [("CredentialsExpiring", 30)]
     async with store.reader(tenant_id) as session:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from flipsync.domain.clock import utc_now
 from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
-from flipsync.services import orders, stock
+from flipsync.services import orders, sales_facts, stock
 from flipsync.store import models as m
 from flipsync.store.database import Database
 
@@ -284,6 +284,9 @@ async def furnish(shop: Shop) -> None:
                 ),
             ]
         )
+    await sales_facts.run(shop.store, shop.tenant_id)
+    async with shop.unit() as unit:
+        unit.session.add(m.SaleDue(**tenant, order_id=order.order_id))
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from flipsync.store.models.notices import Notification, NotificationPreference
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
+from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Approval",
     "AuditEntry",
     "Base",
+    "ChannelDay",
     "ChannelFault",
     "ChannelPace",
     "ConsentRequest",
@@ -83,9 +85,13 @@ __all__ = [
     "RivalAlarm",
     "RivalMove",
     "RivalOfferSeen",
+    "SaleDue",
+    "SaleFact",
+    "SalesCount",
     "SecondFactor",
     "Shipment",
     "SignedMove",
+    "SkuDay",
     "StockItem",
     "StockMovement",
     "StockReceipt",

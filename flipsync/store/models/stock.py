@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -51,6 +51,10 @@ class StockMovement(TenantOwned, Base):
         same_tenant("stock_item_id", "stock_item"),
         UniqueConstraint("tenant_id", "key"),
         Index("ix_stock_movement_stock_item_id_at", "stock_item_id", "at"),
+        # what came in: few of the movements, and an order's are not among them
+        Index(
+            "ix_stock_movement_inflow", "tenant_id", "stock_item_id", "at", postgresql_where=text("on_hand_delta > 0")
+        ),
         CheckConstraint("kind IN (" + ",".join(f"'{kind}'" for kind in MOVEMENT_KINDS) + ")", name="kind"),
         CheckConstraint("on_hand_delta <> 0 OR reserved_delta <> 0 OR kind = 'count'", name="moves_something"),
     )

@@ -1,0 +1,31 @@
+"""Revenue: what came in over a span, against the span before it, in all and by channel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict
+
+from flipsync.security.tokens import Claims
+from flipsync.services import revenue
+from flipsync.services.analytics import Span
+from serve.deps import BackendDep, may
+from serve.errors import problems
+
+router = APIRouter(prefix="/api/v1/revenue", tags=["revenue"])
+
+
+class RevenueQuery(Span):
+    model_config = ConfigDict(extra="forbid")
+
+
+@router.get("", summary="Revenue of a span", responses=problems(401, 403))
+async def get_revenue(
+    query: Annotated[RevenueQuery, Query()],
+    user: Annotated[Claims, may("analytics:read")],
+    backend: BackendDep,
+) -> revenue.RevenueView:
+    """By currency, and by channel within it; against as many days before."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await revenue.revenue(session, query, backend.store.clock.now().date())

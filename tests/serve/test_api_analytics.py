@@ -1,0 +1,73 @@
+"""Analytics, dashboard and revenue over HTTP: who may, in pages, refused nonsense, and sums of nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+from api_world import API, Business, told_order
+
+from flipsync.services import sales_facts
+from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.store.unit_of_work import Store
+
+PATHS = ["sales", "profit", "channels", "sell-through", "ageing", "rows"]
+
+
+async def get(client: httpx2.AsyncClient, business: Business, path: str, **query: Any) -> dict[str, Any]:
+    answer = await client.get(f"{API}/{path}", params=query, headers=business.headers("analyst"))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def test_sums_are_of_ones_own_business(
+    client: httpx2.AsyncClient, store: Store, alpha: Business, beta: Business
+) -> None:
+    before = {path: await get(client, beta, path) for path in ("dashboard", "revenue", "analytics/profit")}
+    mine = (await get(client, alpha, "analytics/profit", by="all"))["items"][0]
+    async with store.unit(alpha.tenant_id) as unit:
+        account = AccountRef(alpha.ids["account_id"], "custom")
+        await ingest_order(unit, account, told_order(alpha.marker, "for sums", quantity=2))
+    await sales_facts.run(store, alpha.tenant_id)
+    (now,) = (await get(client, alpha, "analytics/profit", by="all"))["items"]
+    assert now["revenue"]["amount_minor"] - mine["revenue"]["amount_minor"] == 2 * 2999 + 500
+    after = {path: await get(client, beta, path) for path in before}
+    for told in (*before.values(), *after.values()):
+        told.pop("counted_at")
+    assert after == before
+
+
+async def test_rows_lead_from_the_dashboard_to_the_order(client: httpx2.AsyncClient, alpha: Business) -> None:
+    told = await get(client, alpha, "dashboard")
+    kpi = next(each for each in told["kpis"] if each["name"] == "revenue" and each["window"] == "28d")
+    answer = await client.get(kpi["rows"], headers=alpha.headers())
+    rows = answer.json()["items"]
+    assert (
+        sum(row["goods"]["amount_minor"] + row["shipping"]["amount_minor"] for row in rows)
+        == (kpi["now"]["amount"]["amount_minor"])
+    )
+    profit = await client.get(f"{API}/orders/{rows[-1]['order_id']}/profit", headers=alpha.headers())
+    assert profit.json()["profit"] == rows[-1]["profit"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_foreign_cursors_and_nonsense_are_refused(path: str, client: httpx2.AsyncClient, alpha: Business) -> None:
+    wrong: list[dict[str, str]] = [
+        {"from": "2026-02-30"},
+        {"from": "2026-03-02", "to": "2026-03-01"},
+        {"from": "0001-01-01"},
+        {"nobody": "knows"},
+    ]
+    if path != "channels":
+        wrong += [{"cursor": "eA"}, {"cursor": "WyJ4IiwieSIsInoiXQ"}, {"cursor": "WyJcdTAwMDAiXQ"}, {"limit": "0"}]
+    for query in wrong if path != "ageing" else wrong[3:]:
+        answer = await client.get(f"{API}/analytics/{path}", params=query, headers=alpha.headers())
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), (query, path)
+
+
+async def test_who_sees_no_books_sees_no_sums(client: httpx2.AsyncClient, alpha: Business) -> None:
+    for path in ("dashboard", "revenue", *(f"analytics/{each}" for each in PATHS)):
+        for role in ("clerk", "read-only"):
+            answer = await client.get(f"{API}/{path}", headers=alpha.headers(role))  # type: ignore[arg-type]
+            assert answer.status_code == 403
