@@ -85,7 +85,7 @@ def upgrade() -> None:
             " WITH CHECK (tenant_id = (SELECT current_tenant()))"
         )
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO flipsync_app, flipsync_worker")
-    guards = (Path(__file__).parent.parent / "guards_0025.sql").read_text(encoding="utf-8")
+    guards = (Path(__file__).parent.parent / "guards_0026.sql").read_text(encoding="utf-8")
     op.get_bind().connection.cursor().execute(guards)  # the driver itself: % is plain text there
 
 
