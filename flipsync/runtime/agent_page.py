@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from flipsync.domain.errors import NotFound
 from flipsync.runtime.agent import Agent
@@ -39,7 +40,7 @@ def page(graph: Graph, name: str) -> str:
     return "\n".join(lines)
 
 
-def _told(agent: type[Agent[object]]) -> str:
+def _told(agent: type[Agent[Any]]) -> str:
     own = inspect.cleandoc(agent.__doc__ or "")
     of_module = inspect.cleandoc(sys.modules[agent.__module__].__doc__ or "").partition("\n\n")[2]
     return f"{own}\n\n{of_module}".strip()
@@ -54,7 +55,7 @@ def _each(kinds: Iterable[type]) -> list[str]:
     return told
 
 
-def _reach(agent: type[Agent[object]], graph: Graph) -> str:
+def _reach(agent: type[Agent[Any]], graph: Graph) -> str:
     spec = agent.spec
     above = f"`{spec.reports_to}`" if spec.reports_to else "the owner"
     words = [
