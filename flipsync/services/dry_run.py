@@ -121,15 +121,14 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
             settings[key] = value
         else:
             raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
-    change = Change(settings, authority, policy)
-    checked = change.applied(TenantSettings())
+    checked = changed(TenantSettings(), settings)
     return Change({key: value_of(checked, key) for key in settings}, authority, policy)
 
 
 def _bound(key: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{key} {value!r}: a number is asked for") from None
     if not (0 <= number <= 1 if key.endswith("auto_above") else 0 <= number < 1e15 and number == int(number)):
         what = "between 0 and 1" if key.endswith("auto_above") else "a whole number of minor units"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -137,7 +138,11 @@ def changed(settings: TenantSettings, change: Mapping[str, Any]) -> TenantSettin
     whole = settings.model_dump(mode="json")
     for key, value in change.items():
         if key not in SETTINGS:
-            raise InvalidInput(f"there is no setting {key!r}", hint="`flipsync settings list` names them")
+            raise InvalidInput(f"there is no setting {key[:80]!r}", hint="`flipsync settings list` names them")
+        try:
+            orjson.dumps(value)
+        except TypeError as error:  # integers beyond 64 bits, half a character
+            raise InvalidInput(f"{key} does not take that value: {error}") from None
         *path, last = key.split(".")
         place = whole
         for each in path:

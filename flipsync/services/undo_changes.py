@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import Forbidden, InvalidInput, NotFound
 from flipsync.domain.events import ProductEdited, SettingsChanged
 from flipsync.security.roles import Permission
 from flipsync.services.product_edits import ProductEdit, edit_product
+from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
 from flipsync.services.undo import Allowed
@@ -46,6 +47,14 @@ class ChangedValue(BaseModel):
     why: str
 
 
+class ChangeUndo(BaseModel):
+    """How a change is to be taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(default=False, description="only say what would be put back")
+
+
 class ChangeReport(BaseModel):
     """With `dry_run` nothing was changed: what could be taken back is `undoable`."""
 
@@ -56,11 +65,11 @@ class ChangeReport(BaseModel):
     parts: list[ChangedValue]
 
 
-class ChangeView(BaseModel):
+class ChangeView(View):
     """A change on record. `undoes` is the one it took back."""
 
     id: UUID
-    at: datetime
+    at: Moment
     subject_kind: str
     subject_id: UUID
     by: UUID | None
@@ -71,23 +80,51 @@ class ChangeView(BaseModel):
 
 async def list_changes(session: AsyncSession, moment: datetime, limit: int) -> list[ChangeView]:
     """What persons changed since then (wall clock), newest first."""
-    return [
-        ChangeView(
-            id=row.id,
-            at=row.recorded_at,
-            subject_kind=row.subject_kind,
-            subject_id=row.subject_id,
-            **{name: row.payload[name] for name in ("by", "undoes", "before", "after")},
-        )
-        for row in await rows.since(session, _KINDS, moment, limit)
-    ]
+    return [_view(row) for row in await rows.since(session, _KINDS, moment, limit)]
 
 
-async def undo_change(unit: UnitOfWork, change_id: UUID, *, dry_run: bool = False, allowed: Allowed) -> ChangeReport:
-    """Put back what was there before a change. Raises NotFound, and Forbidden where a right is lacking."""
+async def changes_of_settings(session: AsyncSession, tenant_id: UUID, page: PageRequest) -> Page[ChangeView]:
+    """Newest first."""
+    return await _page(session, "tenant", tenant_id, page)
+
+
+async def changes_of_product(session: AsyncSession, product_id: UUID, page: PageRequest) -> Page[ChangeView]:
+    """Newest first. Raises NotFound."""
+    if not await reading_catalogue.product_exists(session, product_id):
+        raise NotFound(f"no product {product_id}")
+    return await _page(session, "product", product_id, page)
+
+
+async def _page(session: AsyncSession, kind: str, subject_id: UUID, page: PageRequest) -> Page[ChangeView]:
+    found = await rows.of(session, _KINDS, kind, subject_id, page.after_id(), page.limit + 1)
+    return cut(found, page.limit, _view, lambda row: [str(row.id)])
+
+
+def _view(row: ChangeRow) -> ChangeView:
+    return ChangeView(
+        id=row.id,
+        at=row.recorded_at,
+        subject_kind=row.subject_kind,
+        subject_id=row.subject_id,
+        **{name: row.payload[name] for name in ("by", "undoes", "before", "after")},
+    )
+
+
+async def undo_change(
+    unit: UnitOfWork,
+    change_id: UUID,
+    *,
+    about: tuple[str, UUID] | None = None,
+    dry_run: bool = False,
+    allowed: Allowed,
+) -> ChangeReport:
+    """Put back what was there before a change. Raises NotFound, also where it is not `about` that (kind and id).
+
+    Raises Forbidden where a right is lacking.
+    """
     await undo_rows.hold(unit.session, unit.tenant_id)
     change = await rows.get(unit.session, _KINDS, change_id)
-    if change is None:
+    if change is None or about not in (None, (change.subject_kind, change.subject_id)):
         raise NotFound(f"no change {change_id}", hint="`flipsync undo changes` lists them")
     if not allowed(NEEDS[change.type]):
         raise Forbidden("you may not take this back", hint=f"it needs {NEEDS[change.type]}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
+from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from flipsync.domain.clock import utc_now
@@ -13,9 +14,12 @@ from flipsync.domain.errors import Forbidden, Unavailable
 from flipsync.runtime import dry_running
 from flipsync.security.roles import Permission
 from flipsync.security.tokens import Claims
-from flipsync.services import goals
+from flipsync.services import goals, undo_changes
 from flipsync.services.dry_run import change_of
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may
+from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.undo_changes import ChangeReport, ChangeUndo, ChangeView
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/strategy", tags=["strategy"])
@@ -49,6 +53,33 @@ async def patch_goals(
         view = await goals.set_goals(unit, change, expected)
     response.headers["ETag"] = etag(view.version)
     return view
+
+
+@router.get("/changes", summary="What people changed of settings and goals", responses=problems(401, 403))
+async def list_changes(
+    query: Annotated[PageRequest, Query()], user: Annotated[Claims, may("strategy:read")], backend: BackendDep
+) -> Page[ChangeView]:
+    """Newest first, each with what was there before."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await undo_changes.changes_of_settings(session, user.tenant_id, query)
+
+
+@router.post(
+    "/changes/{change_id}/undo",
+    summary="Put back what was there before",
+    response_model=ChangeReport,
+    responses=problems(401, 403, 404),
+)
+async def undo_change(
+    change_id: UUID, form: ChangeUndo, user: Annotated[Claims, may("strategy:write")], once: OnlyOnceDep
+) -> Response:
+    """Each setting, as long as it is still what the change wrote; the rest says why not."""
+
+    async def work(unit: UnitOfWork) -> ChangeReport:
+        about = ("tenant", user.tenant_id)
+        return await undo_changes.undo_change(unit, change_id, about=about, dry_run=form.dry_run, allowed=user.may)
+
+    return await once.run(user, work)
 
 
 class DryRunForm(BaseModel):

@@ -84,6 +84,17 @@ def test_undo_says_what_it_cannot_do(flipsync: Flipsync, decided: str) -> None:
     assert flipsync("undo", "--last", "1h").returncode == 0
 
 
+def test_a_setting_is_changed_and_put_back(flipsync: Flipsync, decided: str) -> None:
+    done = flipsync("settings", "set", "pricing.min_margin_bps=800", "stock.pooled_reserve=1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pricing.min_margin_bps"] == 800
+    (change,) = json.loads(flipsync("undo", "changes", "--json").stdout)
+    assert change["before"] == {"pricing.min_margin_bps": 500, "stock.pooled_reserve": 0}
+    done = flipsync("undo", "change", change["id"])
+    assert done.returncode == 0 and "2 undone" in done.stdout, done.stdout + done.stderr
+    assert "pricing.min_margin_bps = 500" in flipsync("settings", "list").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -93,6 +104,8 @@ def test_undo_says_what_it_cannot_do(flipsync: Flipsync, decided: str) -> None:
         (("undo", "decision", "01890000-0000-7000-8000-000000000000"), "no decision"),
         (("undo", "--last", "soon"), "no length of time"),
         (("replay", "--agent", "nobody"), "nobody is called"),
+        (("undo", "change", "01890000-0000-7000-8000-000000000000"), "no change"),
+        (("settings", "set", "pricing.no=1"), "no setting"),
         (("settings", "dry-run", "approval_hours=3"), "cannot be tried on the past"),
         (("settings", "dry-run", "pricing.min_margin_bps"), "is no change"),
         (("settings", "dry-run", "pricing.min_margin_bps=high"), "valid integer"),

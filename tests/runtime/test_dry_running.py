@@ -327,6 +327,8 @@ def test_every_setting_can_be_tried_or_says_why_not() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"agents.pricing.max_stake_minor": 10**400}, "a number is asked for"),
+        ({"pricing.shipping_cost_minor": 10**30}, "does not take"),
         ({}, "no change"),
         ({"approval_hours": 2}, "would have answered later"),
         ({"pricing.fee": 2}, "no such setting"),

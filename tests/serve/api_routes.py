@@ -70,6 +70,8 @@ class Route:
             "POST /orders/labels/{label_id}/settlement": {"external_id": None},
             "POST /approvals/{approval_id}/answer": {"approved": True},
             "POST /decisions/{decision_id}/undo": {"dry_run": True},
+            "POST /products/{product_id}/changes/{change_id}/undo": {"dry_run": True},
+            "POST /strategy/changes/{change_id}/undo": {"dry_run": True},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /approvals/answers": {"ids": [str(business.ids["approval_id"])], "approved": False},
             "POST /marketplace/accounts": {

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, ListingText
 from flipsync.domain.clock import utc_now
-from flipsync.domain.events import ListingEdited, OfferChanged
+from flipsync.domain.events import ListingEdited, OfferChanged, ProductEdited, SettingsChanged
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.learning.policy import Origin
@@ -264,7 +264,11 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
         )
     )
     await unit.session.flush()
+    told = {"webhook_base_url": f"https://{marker}.example"}
+    unit.emit(SettingsChanged(tenant_id=tenant_id, before={"webhook_base_url": None}, after=told, by=None))
+    edited = ProductEdited(product_id=product.id, before={"brand": "none"}, after={"brand": marker}, by=None)
     business.ids |= {
+        "change_id": unit.emit(edited),
         "product_id": product.id,
         "forecast_run_id": run.id,
         "variant_id": variant.id,

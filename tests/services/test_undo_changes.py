@@ -178,7 +178,17 @@ async def test_it_takes_the_right_the_change_takes_and_ones_own_business(shop: S
     assert (await settings(shop)).pricing.min_margin_bps == 900
 
 
-@pytest.mark.parametrize("change", [{"pricing": {}}, {"pricing.no": 1}, {MARGIN: -1}, {"": 1}, {"goals.risk": "wild"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pricing": {}},
+        {"pricing.no": 1},
+        {MARGIN: -1},
+        {"": 1},
+        {"goals.risk": "wild"},
+        {"pricing.shipping_cost_minor": 10**30},
+    ],
+)
 async def test_no_setting_is_what_it_does_not_take(shop: Shop, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         await put(shop, {"stock.pooled_reserve": 1} | change)

@@ -32,6 +32,12 @@ _CHANGES = """
 """
 _GET = text(_CHANGES.format(which="id = :id"))
 _LATER = text(_CHANGES.format(which="subject_kind = :kind AND subject_id = :subject AND id > :id") + " ORDER BY id")
+_OF = text(
+    _CHANGES.format(
+        which="subject_kind = :kind AND subject_id = :subject AND (CAST(:before AS uuid) IS NULL OR id < :before)"
+    )
+    + " ORDER BY id DESC LIMIT :limit"
+)
 _SINCE = text(_CHANGES.format(which="id > :since") + " ORDER BY id DESC LIMIT :limit")
 
 
@@ -44,6 +50,14 @@ async def later(session: AsyncSession, types: Sequence[str], change: ChangeRow) 
     """Changes of the same thing that came after, oldest first."""
     about = {"kind": change.subject_kind, "subject": change.subject_id, "id": change.id}
     return [ChangeRow(**row) for row in (await session.execute(_LATER, {"types": list(types), **about})).mappings()]
+
+
+async def of(
+    session: AsyncSession, types: Sequence[str], kind: str, subject_id: UUID, before: UUID | None, limit: int
+) -> list[ChangeRow]:
+    """Changes of one thing, newest first; `before`: only those that came before that one."""
+    values = {"types": list(types), "kind": kind, "subject": subject_id, "before": before, "limit": limit}
+    return [ChangeRow(**row) for row in (await session.execute(_OF, values)).mappings()]
 
 
 async def since(session: AsyncSession, types: Sequence[str], moment: datetime, limit: int) -> list[ChangeRow]:

@@ -64,6 +64,10 @@ async def product(session: AsyncSession, product_id: UUID) -> Product | None:
     ).scalar_one_or_none()
 
 
+async def product_exists(session: AsyncSession, product_id: UUID) -> bool:
+    return await session.scalar(select(Product.id).where(Product.id == product_id)) is not None
+
+
 async def variants_of(session: AsyncSession, product_ids: Sequence[UUID]) -> Sequence[Variant]:
     query = select(Variant).where(Variant.product_id.in_(product_ids)).order_by(Variant.id)
     return (await session.execute(query)).scalars().all()
