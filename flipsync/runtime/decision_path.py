@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import time
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Vendor
-from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Context
+from flipsync.runtime.budgets import Budgets
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.services import (
@@ -47,7 +46,6 @@ from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
-_COUNT_SECONDS = 60.0
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
 _LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
 
@@ -58,7 +56,7 @@ class DecisionPath:
     def __init__(self, graph: Graph, gate: Gate) -> None:
         self._graph = graph
         self._gate = gate
-        self._spent: dict[tuple[UUID, str], tuple[float, int]] = {}
+        self.budgets = Budgets()
 
     async def record(
         self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any], notes: Notes | None = None
@@ -137,10 +135,10 @@ class DecisionPath:
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
-            if command.scope == "external" and not await self._within_budget(unit, agent):
-                most = self._graph.agents[agent].spec.budget.effects_per_hour
+            most = self._graph.agents[agent].spec.budget.effects_per_hour
+            if command.scope == "external" and not await self.budgets.take(unit, agent, most):
                 proposal.verdict, proposal.rule = "deny", "budget"
-                proposal.reason = f"{agent} has set {most} things in motion within the hour, which is its budget"
+                proposal.reason = f"what {agent} may set in motion within an hour, {most} things, is done or promised"
                 return
             verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
@@ -152,17 +150,6 @@ class DecisionPath:
             if proposal.verdict == "deny":
                 await money_out.ended(unit, command.type_name(), proposal.payload, proposal.reason)
             unit.cause = before
-
-    async def _within_budget(self, unit: UnitOfWork, agent: str) -> bool:
-        """Counted in the database now and then, by ourselves in between."""
-        key = (unit.tenant_id, agent)
-        counted_at, spent = self._spent.get(key, (0.0, 0))
-        now = time.monotonic()
-        if now - counted_at > _COUNT_SECONDS:
-            counted_at = now
-            spent = await decision_rows.effects_wanted_since(unit.session, agent, utc_now() - timedelta(hours=1))
-        self._spent[key] = (counted_at, spent + 1)
-        return spent < self._graph.agents[agent].spec.budget.effects_per_hour
 
     def _enqueue(self, unit: UnitOfWork, proposal: ProposedCommand, command: c.Command) -> None:
         assert isinstance(command, c.AccountCommand), "external commands go to an account"

@@ -117,6 +117,7 @@ class AgentRunner:
         except (OperationalError, OSError):
             raise
         except Exception as error:
+            self._path.budgets.forget_if(error)
             if len(decided) == 1:
                 await self._postpone(decided[0].task, error)
                 return

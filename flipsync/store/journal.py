@@ -47,6 +47,8 @@ class Page:
     proposals: list[ProposedCommand] = field(default_factory=list)
     #: written before they were judged; their verdicts follow
     verdicts: list[ProposedCommand] = field(default_factory=list)
+    #: units of budgets by their slice
+    spent: list[dict[str, Any]] = field(default_factory=list)
     #: unsent effects that newer ones make pointless
     superseded: list[dict[str, Any]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -83,6 +85,10 @@ _PARTS = {
         UPDATE proposal SET verdict = v.verdict, rule = v.rule, reason = v.reason
           FROM json_to_recordset(CAST(:verdicts AS json)) AS v(id uuid, verdict text, rule text, reason text)
          WHERE proposal.id = v.id)""",
+    "spent": """paid AS (
+        UPDATE budget_slice SET spent = spent + s.units
+          FROM json_to_recordset(CAST(:spent AS json)) AS s(id uuid, units bigint)
+         WHERE budget_slice.id = s.id AND budget_slice.tenant_id = :tenant_id)""",
     "superseded": """outrun AS (
         UPDATE effect SET state = 'superseded', finished_at = now()
           FROM json_to_recordset(CAST(:superseded AS json)) AS s(command text, subject_kind text, subject_id uuid)

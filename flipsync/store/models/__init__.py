@@ -15,7 +15,7 @@ from flipsync.store.models.channels import (
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
-from flipsync.store.models.grades import DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models.grades import BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -43,6 +43,7 @@ __all__ = [
     "Approval",
     "AuditEntry",
     "Base",
+    "BudgetSlice",
     "ChannelFault",
     "ChannelPace",
     "ConsentRequest",

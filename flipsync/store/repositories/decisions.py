@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
-from flipsync.domain.ids import first_id_at, new_id
+from flipsync.domain.ids import new_id
 from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -216,16 +216,3 @@ async def open_effect(session: AsyncSession, command: str, subject_kind: str, su
         )
     ).one_or_none()
     return RivalEffect(*row) if row else None
-
-
-async def effects_wanted_since(session: AsyncSession, agent: str, since: datetime) -> int:
-    """How many effects the agent's decisions have put in the outbox since then (wall clock)."""
-    return (
-        await session.scalar(
-            select(func.count())
-            .select_from(Effect)
-            .join(Proposal, Proposal.id == Effect.proposal_id)
-            .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-            .where(AgentDecision.agent == agent, Effect.id >= first_id_at(since))
-        )
-    ) or 0
