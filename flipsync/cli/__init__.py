@@ -24,7 +24,7 @@ from flipsync.cli import backups, journal, money
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
-from flipsync.cli.calibration import calibration
+from flipsync.cli.calibration import authority, calibration, standings_where_running
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
@@ -53,6 +53,7 @@ app.command()(forecast)
 agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
 agents_app.command()(calibration)
+agents_app.command()(authority)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")
@@ -369,9 +370,12 @@ def user_add(
 
 
 @agents_app.command("list")
-def agents_list(as_json: AsJson = False) -> None:
-    """Who there is, what wakes them, what they may propose."""
+def agents_list(home: Home = None, as_json: AsJson = False) -> None:
+    """Who there is, what wakes them, what they may propose; of a running system, what outcomes took from them."""
     told = _graph().as_dict()
+    if (standings := standings_where_running(home_folder(home))) is not None:
+        for agent in told["agents"]:
+            agent["standings"] = [each for each in standings if each["agent"] == agent["name"]]
     if as_json:
         print_json(told)
         return
@@ -387,6 +391,11 @@ def agents_list(as_json: AsJson = False) -> None:
             agent["summary"],
         )
     out.print(table)
+    for agent in told["agents"]:
+        for each in agent.get("standings", ()):
+            if each["level"] != "full":
+                out.print(f"[yellow]{agent['name']}[/] has {each['level']} authority over {each['kind']}")
+                out.print(f"  {escape(each['reason'])}")
 
 
 @agents_app.command("graph")

@@ -22,6 +22,7 @@ from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.budgets import Budgets
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
+from flipsync.runtime.standings import Standings
 from flipsync.services import (
     accounts,
     adopting,
@@ -33,11 +34,13 @@ from flipsync.services import (
     orders,
     oversold,
     refunds,
+    standing_desk,
     stock,
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
+from flipsync.services.standing import Standing, above
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -57,16 +60,27 @@ class DecisionPath:
         self._graph = graph
         self._gate = gate
         self.budgets = Budgets()
+        self._standings = Standings()
 
     async def record(
-        self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any], notes: Notes | None = None
+        self,
+        unit: UnitOfWork,
+        ctx: Context,
+        spec: AgentSpec,
+        decision: Decision[Any],
+        notes: Notes | None = None,
+        *,
+        fact: str = "",
     ) -> UUID:
-        """Write the decision, with what it read, and do what follows from it; returns its id."""
+        """Write the decision on a `fact` of that type, with what it read, and do what follows; returns its id."""
         decision_id = new_id()
-        above = self._above_authority(spec, decision)
+        why_up = self._above_authority(spec, decision)
+        standing = await self._standings.of(unit, spec.name, decision, fact)
+        if standing is not None and not why_up:
+            why_up = self._lost(spec, decision, standing)
         superior = self._graph.superior(spec.name)
         state = "held" if decision.is_hold else "applied"
-        if above:
+        if why_up:
             state = "escalated" if superior else "awaiting"
         proposals = [_proposed(decision_id, ordinal, command) for ordinal, command in enumerate(decision.proposals)]
         unit.decide(
@@ -79,6 +93,7 @@ class DecisionPath:
                 "source": decision.source,
                 "rationale": decision.rationale,
                 "confidence": decision.confidence,
+                "trusted": decision.confidence * standing.trusted if standing is not None else None,
                 "stake_minor": decision.stake.amount_minor if decision.stake else None,
                 "stake_currency": decision.stake.currency if decision.stake else None,
                 "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
@@ -89,17 +104,17 @@ class DecisionPath:
             notes.row(decision_id) if notes is not None else None,
         )
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
-        if above and superior:
+        if why_up and superior:
             unit.emit(
-                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=above),
+                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=why_up),
                 cause=cause,
             )
-        elif above:
-            await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({above})")
+        elif why_up:
+            await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({why_up})")
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
-        if decision.choices and not above:  # what waits for somebody else is not a policy's choice any more
+        if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
@@ -112,6 +127,12 @@ class DecisionPath:
         if decision.stake is not None and decision.stake.amount_minor > spec.authority.max_stake.amount_minor:
             return f"{decision.stake} at stake is above {spec.authority.max_stake.plain()}"
         return ""
+
+    @staticmethod
+    def _lost(spec: AgentSpec, decision: Decision[Any], standing: Standing) -> str:
+        authority = spec.authority
+        stake = None if decision.stake is None else decision.stake.amount_minor
+        return above(standing, decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
 
     async def _carry_out(
         self,
@@ -220,6 +241,11 @@ class DecisionPath:
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
                 ctx.services.accounts.forget()
+            case c.MoveAuthority():
+                if command.agent not in self._graph.agents:
+                    raise NotFound(f"no agent {command.agent}")
+                await standing_desk.move(unit, command)
+                self._standings.forget(unit.tenant_id)
             case c.RaiseRivalAlarm():
                 await competitor_desk.raise_alarm(unit, command)
             case c.TrainPolicy():

@@ -15,7 +15,7 @@ from flipsync.store.models.channels import (
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
-from flipsync.store.models.grades import BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -36,6 +36,7 @@ from flipsync.store.models.stock import Allocation, StockItem, StockMovement, St
 
 __all__ = [
     "AgentDecision",
+    "AgentStanding",
     "AgentStatus",
     "AgentTask",
     "Allocation",

@@ -71,6 +71,24 @@ class GradedThrough(TenantOwned, Base):
     at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class AgentStanding(TenantOwned, Base):
+    """What an agent may decide alone of one kind since outcomes last changed it (business time)."""
+
+    __tablename__ = "agent_standing"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "agent", "kind"),
+        CheckConstraint("level IN ('full','reduced','none')", name="level"),
+        CheckConstraint("trusted BETWEEN 0 AND 1", name="trusted"),
+    )
+
+    agent: Mapped[str]
+    kind: Mapped[str]
+    level: Mapped[str]
+    trusted: Mapped[float]
+    reason: Mapped[str]
+    since: Mapped[datetime]
+
+
 class BudgetSlice(TenantOwned, Base):
     """Part of an agent's hourly budget, leased to one process until it expires; then it is worth what was spent of it.
 

@@ -34,6 +34,7 @@ class DecisionRow:
     event_id: UUID
     state: str
     rationale: str
+    #: as far as it counts: less than stated where outcomes had shown the agent too sure
     confidence: float
     stake_minor: int | None
     stake_currency: str | None
@@ -58,8 +59,8 @@ class DecisionRow:
 _LOCK = text("SELECT id FROM agent_decision WHERE id = :id FOR UPDATE")
 _READ = text(
     """
-    SELECT d.id, d.agent, d.event_id, d.state, d.rationale, d.confidence, d.stake_minor, d.stake_currency,
-           d.correlation_id, a.state AS answer,
+    SELECT d.id, d.agent, d.event_id, d.state, d.rationale, COALESCE(d.trusted, d.confidence) AS confidence,
+           d.stake_minor, d.stake_currency, d.correlation_id, a.state AS answer,
            p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict
       FROM agent_decision d
       LEFT JOIN approval a ON a.decision_id = d.id
