@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, OverruleDecision
+from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, MoveAuthority, OverruleDecision
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.standing import FALSE_RETURN
 
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
 
-ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval
+ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval | MoveAuthority
 
 
 class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted]):
-    """Decides what its coordinators may not: lets go ahead, stops, or asks the owner, who has a time to answer."""
+    """Decides what its coordinators may not: lets go ahead, stops, or asks the owner, who has a time to answer.
+
+    Once a day it takes authority from agents that prove too sure, and gives it back to those that are right again.
+    """
 
     spec = AgentSpec(
         name="executive",
@@ -44,6 +48,20 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         return Decision.propose(overrule, why="the owner said no", evidence=evidence)
 
     async def _review(self, event: CycleStarted, ctx: Context) -> Decision[ExecutiveCommand]:
+        if event.cycle == "daily" and (moves := await ctx.services.grades.moves()):
+            fields = ("agent", "kind", "was", "trusted", "reason")
+            return Decision.propose(
+                *(
+                    MoveAuthority(
+                        tenant_id=ctx.tenant_id, to=move.becomes, **{name: getattr(move, name) for name in fields}
+                    )
+                    for move in moves
+                ),
+                why="; ".join(
+                    f"{move.agent}, {move.kind}: {move.was} → {move.becomes}, {move.reason}" for move in moves
+                ),
+                confidence=1 - FALSE_RETURN,
+            )
         if unanswered := await ctx.services.decisions.unanswered():
             return Decision.propose(
                 *(ExpireApproval(decision_id=decision_id) for decision_id in unanswered),

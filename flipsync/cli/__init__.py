@@ -25,7 +25,7 @@ from flipsync.cli.agent_pages import pages, show
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
-from flipsync.cli.calibration import calibration
+from flipsync.cli.calibration import authority, calibration, standings_where_running
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
@@ -61,6 +61,7 @@ agents_app.command()(release)
 agents_app.command()(show)
 agents_app.command()(pages)
 agents_app.command()(calibration)
+agents_app.command()(authority)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(settings_app, name="settings")
@@ -379,9 +380,12 @@ def user_add(
 
 
 @agents_app.command("list")
-def agents_list(as_json: AsJson = False) -> None:
-    """Who there is, what wakes them, what they may propose."""
+def agents_list(home: Home = None, as_json: AsJson = False) -> None:
+    """Who there is, what wakes them, what they may propose; of a running system, what outcomes took from them."""
     told = _graph().as_dict()
+    if (standings := standings_where_running(home_folder(home))) is not None:
+        for agent in told["agents"]:
+            agent["standings"] = [each for each in standings if each["agent"] == agent["name"]]
     if as_json:
         print_json(told)
         return
@@ -397,6 +401,11 @@ def agents_list(as_json: AsJson = False) -> None:
             agent["summary"],
         )
     out.print(table)
+    for agent in told["agents"]:
+        for each in agent.get("standings", ()):
+            if each["level"] != "full":
+                out.print(f"[yellow]{agent['name']}[/] has {each['level']} authority over {each['kind']}")
+                out.print(f"  {escape(each['reason'])}")
 
 
 @agents_app.command("graph")

@@ -1,4 +1,4 @@
-"""`flipsync agents calibration`: how sure the agents were, and how right."""
+"""`flipsync agents calibration` and `authority`: how sure agents were and how right, and what they may do by it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from flipsync.cli.console import AsJson, Home, out, print_json
-from flipsync.domain.errors import InvalidInput
+from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
 
 
@@ -88,3 +89,55 @@ def _tell_one(each: Any) -> None:
 
 def _range(figure: Any) -> str:
     return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+
+
+def authority(
+    follow: Annotated[
+        bool | None, typer.Option("--on/--off", help="whether agents that prove too sure decide less alone")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What outcomes have changed of agents' authority, and why. Never above what an agent declares."""
+    services = importlib.import_module("flipsync.services.standing_desk")
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        if follow is not None:
+            async with store.unit(tenant_id) as unit:
+                return await services.switch(unit, on=follow)
+        async with store.reader(tenant_id) as session:
+            return await services.look(session, tenant_id)
+
+    found = importlib.import_module("flipsync.commands_on_books").in_books(home_folder(home), {}, tenant, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    out.print("agents that prove too sure decide less alone" if found.move_authority else "authority does not move")
+    for each in found.standings:
+        told = f"[bold]{each.agent}[/], {each.kind}: {each.level} since {each.since:%Y-%m-%d %H:%M}"
+        out.print(told + (f", its confidence counts {each.trusted:.0%}" if each.trusted < 1 else ""))
+        out.print(f"  {escape(each.reason)}")
+    if not found.standings:
+        out.print("every agent has the authority it declares")
+
+
+def standings_where_running(home: Path) -> list[dict[str, Any]] | None:
+    """The newest business's standings; None where no system runs, which is not started for this."""
+    state = importlib.import_module("flipsync.embedded.instance").read_state(home)
+    if state is None or not state.is_live():
+        return None
+    services = importlib.import_module("flipsync.services.standing_desk")
+
+    async def work(store: Any, tenant_id: UUID) -> list[dict[str, Any]]:
+        async with store.reader(tenant_id) as session:
+            found = await services.look(session, tenant_id)
+        return [each.model_dump(mode="json") for each in found.standings]
+
+    try:
+        told: list[dict[str, Any]] = importlib.import_module("flipsync.commands_on_books").in_books(
+            home, {}, None, work
+        )
+    except NotFound:  # there is no business yet
+        return []
+    return told

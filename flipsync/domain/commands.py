@@ -440,6 +440,21 @@ class MakeForecasts(InternalCommand):
         return ("tenant", self.tenant_id)
 
 
+class MoveAuthority(InternalCommand):
+    """What an agent may decide alone of one kind changes, by how right it was. Never above what it declares."""
+
+    tenant_id: UUID
+    agent: str
+    kind: str
+    was: Literal["full", "reduced", "none"]
+    to: Literal["full", "reduced", "none"]
+    trusted: float = Field(ge=0, le=1, description="the share of its confidence that counts")
+    reason: str
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
 class TrainPolicy(InternalCommand):
     """Search for a better policy; `seed` differs from that of earlier searches."""
 

@@ -89,6 +89,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.ExpireApproval: NoPrediction("books", "the clock says so"),
     c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
+    c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
 }

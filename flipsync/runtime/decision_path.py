@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import time
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Vendor
-from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import AgentSpec, Authority, Context
+from flipsync.runtime.budgets import Budgets
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
+from flipsync.runtime.standings import Standings
 from flipsync.services import (
     accounts,
     adopting,
@@ -35,11 +35,13 @@ from flipsync.services import (
     orders,
     oversold,
     refunds,
+    standing_desk,
     stock,
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
+from flipsync.services.standing import Standing, above
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
@@ -48,7 +50,6 @@ from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
-_COUNT_SECONDS = 60.0
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
 _LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
 
@@ -70,17 +71,28 @@ class DecisionPath:
     def __init__(self, graph: Graph, gate: Gate) -> None:
         self._graph = graph
         self._gate = gate
-        self._spent: dict[tuple[UUID, str], tuple[float, int]] = {}
+        self.budgets = Budgets()
+        self._standings = Standings()
 
     async def record(
-        self, unit: UnitOfWork, ctx: Context, spec: AgentSpec, decision: Decision[Any], notes: Notes | None = None
+        self,
+        unit: UnitOfWork,
+        ctx: Context,
+        spec: AgentSpec,
+        decision: Decision[Any],
+        notes: Notes | None = None,
+        *,
+        fact: str = "",
     ) -> UUID:
-        """Write the decision, with what it read, and do what follows from it; returns its id."""
+        """Write the decision on a `fact` of that type, with what it read, and do what follows; returns its id."""
         decision_id = new_id()
-        above = above_authority(spec.authority, decision)
+        why_up = above_authority(spec.authority, decision)
+        standing = await self._standings.of(unit, spec.name, decision, fact)
+        if standing is not None and not why_up:
+            why_up = self._lost(spec, decision, standing)
         superior = self._graph.superior(spec.name)
         state = "held" if decision.is_hold else "applied"
-        if above:
+        if why_up:
             state = "escalated" if superior else "awaiting"
         proposals = [_proposed(decision_id, ordinal, command) for ordinal, command in enumerate(decision.proposals)]
         unit.decide(
@@ -93,6 +105,7 @@ class DecisionPath:
                 "source": decision.source,
                 "rationale": decision.rationale,
                 "confidence": decision.confidence,
+                "trusted": decision.confidence * standing.trusted if standing is not None else None,
                 "stake_minor": decision.stake.amount_minor if decision.stake else None,
                 "stake_currency": decision.stake.currency if decision.stake else None,
                 "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
@@ -103,20 +116,26 @@ class DecisionPath:
             notes.row(decision_id) if notes is not None else None,
         )
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
-        if above and superior:
+        if why_up and superior:
             unit.emit(
-                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=above),
+                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=why_up),
                 cause=cause,
             )
-        elif above:
-            await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({above})")
+        elif why_up:
+            await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({why_up})")
         else:
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
-        if decision.choices and not above:  # what waits for somebody else is not a policy's choice any more
+        if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
+
+    @staticmethod
+    def _lost(spec: AgentSpec, decision: Decision[Any], standing: Standing) -> str:
+        authority = spec.authority
+        stake = None if decision.stake is None else decision.stake.amount_minor
+        return above(standing, decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
 
     async def _carry_out(
         self,
@@ -140,10 +159,10 @@ class DecisionPath:
             if command.scope == "internal":
                 proposal.verdict, proposal.rule, proposal.reason = await self._apply(unit, ctx, command)
                 return
-            if command.scope == "external" and not await self._within_budget(unit, agent):
-                most = self._graph.agents[agent].spec.budget.effects_per_hour
+            most = self._graph.agents[agent].spec.budget.effects_per_hour
+            if command.scope == "external" and not await self.budgets.take(unit, agent, most):
                 proposal.verdict, proposal.rule = "deny", "budget"
-                proposal.reason = f"{agent} has set {most} things in motion within the hour, which is its budget"
+                proposal.reason = f"what {agent} may set in motion within an hour, {most} things, is done or promised"
                 return
             verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
@@ -155,17 +174,6 @@ class DecisionPath:
             if proposal.verdict == "deny":
                 await money_out.ended(unit, command.type_name(), proposal.payload, proposal.reason)
             unit.cause = before
-
-    async def _within_budget(self, unit: UnitOfWork, agent: str) -> bool:
-        """Counted in the database now and then, by ourselves in between."""
-        key = (unit.tenant_id, agent)
-        counted_at, spent = self._spent.get(key, (0.0, 0))
-        now = time.monotonic()
-        if now - counted_at > _COUNT_SECONDS:
-            counted_at = now
-            spent = await decision_rows.effects_wanted_since(unit.session, agent, utc_now() - timedelta(hours=1))
-        self._spent[key] = (counted_at, spent + 1)
-        return spent < self._graph.agents[agent].spec.budget.effects_per_hour
 
     def _enqueue(self, unit: UnitOfWork, proposal: ProposedCommand, command: c.Command) -> None:
         assert isinstance(command, c.AccountCommand), "external commands go to an account"
@@ -236,6 +244,11 @@ class DecisionPath:
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
                 ctx.services.accounts.forget()
+            case c.MoveAuthority():
+                if command.agent not in self._graph.agents:
+                    raise NotFound(f"no agent {command.agent}")
+                await standing_desk.move(unit, command)
+                self._standings.forget(unit.tenant_id)
             case c.RaiseRivalAlarm():
                 await competitor_desk.raise_alarm(unit, command)
             case c.MakeForecasts():

@@ -117,6 +117,7 @@ class AgentRunner:
         except (OperationalError, OSError):
             raise
         except Exception as error:
+            self._path.budgets.forget_if(error)
             if len(decided) == 1:
                 await self._postpone(decided[0].task, error)
                 return
@@ -180,7 +181,7 @@ class AgentRunner:
                     continue
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
                 context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
-                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes)
+                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes, fact=one.record.type)
 
     async def _postpone(self, task: ClaimedTask, error: Exception) -> None:
         async with self._store.database.unbound() as session:

@@ -103,8 +103,12 @@ class Scheduler:
             for name, work in (("retention", retention.run), ("grading", grading.run)):
                 try:
                     await work(self.store, tenant_id)
-                except (DBAPIError, OSError) as error:
-                    log.error(f"{name} failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
+                except Exception as error:
+                    log.error(
+                        f"{name} failed",
+                        tenant_id=str(tenant_id),
+                        error=f"{type(error).__name__}: {error}".splitlines()[0],
+                    )
 
     async def _count_sales(self) -> None:
         """Beside the beat, a batch at a time and as long idle as busy: orders on their way are not to wait for it."""

@@ -21,6 +21,7 @@ from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
+from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
@@ -337,6 +338,10 @@ class Services:
     @cached_property
     def models(self) -> ModelDesk:
         return ModelDesk(self.session, self.now, self.profile)
+
+    @cached_property
+    def grades(self) -> GradeDesk:
+        return GradeDesk(self.session, self.tenant_id, self.now, self.profile)
 
     @cached_property
     def competitors(self) -> CompetitorDesk:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain import predictions as told
 from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.predictions import Prediction, prediction
 from flipsync.services.graders import GRADERS, Earned, Grade, Parts, look_again
 from flipsync.services.tenant_settings import profile
@@ -36,6 +37,8 @@ BATCH, BATCHES = 200, 20
 _SETTLED = timedelta(seconds=60)
 #: at first nothing older is looked at; outcomes are kept this long
 FIRST_LOOK, KEPT = timedelta(days=30), timedelta(days=180)
+#: what reading another version's record may raise; and the facts of such a one
+_UNREADABLE, _UNREAD = (FlipSyncError, ArithmeticError, LookupError, TypeError, ValueError), object()
 #: an endorsement may let another one go ahead, and that one too
 _LEVELS = 3
 
@@ -131,7 +134,7 @@ async def _grade_batch(store: Store, tenant_id: UUID, done: Done) -> bool:
             by_kind, key=lambda each: each == told.ENDORSE.kind
         ):  # what they let go ahead is before them
             alike, changes = by_kind[kind], []
-            facts = await _facts(unit.session, tenant_id, kind, alike, unit.now)
+            facts = await _readable(unit.session, tenant_id, kind, alike, unit.now)
             for row in alike:
                 grade = _grade(row, facts.get(row.id), unit.now)
                 changes.append(_change(row, grade, unit.now))
@@ -146,9 +149,11 @@ def _grade(row: DueRow, facts: Any, now: datetime) -> Grade | None:
     grader = GRADERS.get(row.kind)
     if grader is None:
         return Grade(None, "this version knows no such prediction")
+    if facts is _UNREAD:
+        return Grade(None, "its record cannot be read")
     try:
         return grader.grade(row, facts, now)
-    except (KeyError, ValueError, TypeError) as error:  # a record another version wrote: it holds nobody else up
+    except _UNREADABLE as error:
         log.warning("a decision cannot be graded", decision_id=str(row.decision_id), kind=row.kind, error=str(error))
         return Grade(None, "its record cannot be read")
 
@@ -168,6 +173,22 @@ def _change(row: DueRow, grade: Grade | None, now: datetime) -> dict[str, Any]:
         "evidence_id": evidence_id,
         "graded_at": utc_now(),
     }
+
+
+async def _readable(
+    session: AsyncSession, tenant_id: UUID, kind: str, due: Sequence[DueRow], now: datetime
+) -> Mapping[UUID, Any]:
+    """The facts of those whose records can be read: one that another version wrote holds nobody else up."""
+    try:
+        return await _facts(session, tenant_id, kind, due, now)
+    except _UNREADABLE as error:
+        if len(due) == 1:
+            log.warning("a decision cannot be graded", decision_id=str(due[0].decision_id), kind=kind, error=str(error))
+            return {due[0].id: _UNREAD}
+    found: dict[UUID, Any] = {}
+    for row in due:
+        found |= await _readable(session, tenant_id, kind, [row], now)
+    return found
 
 
 async def _facts(

@@ -99,6 +99,14 @@ class PrivacyChoices(BaseModel):
     buyer_days: int = Field(default=0, ge=0, le=36_500, description="on other channels; 0: until somebody asks")
 
 
+class GradeChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    move_authority: bool = Field(
+        default=True, description="agents that prove too sure decide less alone until they are right again"
+    )
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -109,6 +117,7 @@ class TenantSettings(BaseModel):
     privacy: PrivacyChoices = PrivacyChoices()
     goals: Goals = Goals()
     journal: JournalChoices = JournalChoices()
+    grades: GradeChoices = GradeChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(

@@ -61,6 +61,7 @@ _NEVER: dict[type[Command], str] = {
     c.ResumeAccount: "to pause an account again is for its owner to say",
     c.MeasureChannels: "what was measured changes nothing that was decided",
     c.RaiseRivalAlarm: "an alarm changes nothing",
+    c.MoveAuthority: "outcomes move it; `flipsync agents authority --off` lets every agent decide what it declares",
     c.EnsureWebhooks: "without its webhooks the channel would tell of nothing",
     c.ReconcileRestored: "it only took over what the channel shows",
     c.SettleRefund: "money that was given back is the buyer's",

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.services.reading_page import money
 from flipsync.services.why_explanation import Named, Step, business_time
+from flipsync.services.why_outcomes import outcome_data, outcome_words
 from flipsync.services.why_words import Labels, command_words, event_words, ids_within, mentioned
-from flipsync.store.models import AgentDecision, Approval, Effect, EventRecord, Proposal, Receipt
-from flipsync.store.repositories import reading_decisions
+from flipsync.store.models import AgentDecision, Approval, DecisionOutcome, Effect, EventRecord, Proposal, Receipt
+from flipsync.store.repositories import grades, reading_decisions
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import DecisionRow, Subject
 
@@ -61,6 +62,8 @@ class Journal:
     effects: dict[UUID, list[Effect]] = field(default_factory=lambda: defaultdict(list))
     receipts: dict[UUID, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
     approvals: dict[UUID, Approval] = field(default_factory=dict)
+    #: what was predicted and what came of it, by the proposal; not every one is graded
+    outcomes: dict[UUID, DecisionOutcome] = field(default_factory=dict)
     followed: dict[UUID, list[UUID]] = field(default_factory=lambda: defaultdict(list))
     reactions: dict[UUID, list[AgentDecision]] = field(default_factory=lambda: defaultdict(list))
     label: Labels = field(default_factory=lambda: Labels({}))
@@ -111,6 +114,8 @@ async def read(
     for receipt in await reading_decisions.receipts_of(session, [*(each.id for each in effects), *origin_effects]):
         journal.receipts[receipt.effect_id].append(receipt)
     journal.approvals = {each.decision_id: each for each in await rows.approvals(session, ids)}
+    for graded in (await grades.of_decisions(session, ids)).values():
+        journal.outcomes |= {each.proposal_id: each for each in graded}
     await _read_followed(session, journal, [*ids, *(each.id for each in effects)])
     subjects = {*_subjects(journal, effects), *_origin_subjects(origins), *extra_labels, *journal.focus}
     journal.label = Labels(await rows.labels(session, subjects))
@@ -303,7 +308,8 @@ class Teller:
                 depth=depth,
                 at=decision.decided_at,
                 text=f"{command_words(row.command, row.payload, label)} – {_VERDICTS.get(row.verdict, row.verdict)}",
-                details=[f"{row.rule}: {row.reason}"] if row.rule else [],
+                details=([f"{row.rule}: {row.reason}"] if row.rule else [])
+                + outcome_words(self._journal.outcomes.get(row.id)),
                 subject=_named(row.subject_kind, row.subject_id, label),
                 data={
                     "command": row.command,
@@ -311,6 +317,7 @@ class Teller:
                     "verdict": row.verdict,
                     "rule": row.rule,
                     "reason": row.reason,
+                    "outcome": outcome_data(self._journal.outcomes.get(row.id)),
                 },
             )
         )

@@ -150,6 +150,10 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"forecast demand for all goods by {command.method}"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
+        case c.MoveAuthority(to="full"):
+            return f"let {command.agent} decide {spaced(command.kind)} alone again: {command.reason}"
+        case c.MoveAuthority():
+            return f"{command.agent}'s authority over {spaced(command.kind)} becomes {command.to}: {command.reason}"
         case c.PromotePolicy():
             return f"move a policy on to {command.to}: {command.reason}"
         case c.RollBackPolicy():

@@ -47,6 +47,8 @@ class Page:
     proposals: list[ProposedCommand] = field(default_factory=list)
     #: written before they were judged; their verdicts follow
     verdicts: list[ProposedCommand] = field(default_factory=list)
+    #: units of budgets by their slice
+    spent: list[dict[str, Any]] = field(default_factory=list)
     #: unsent effects that newer ones make pointless
     superseded: list[dict[str, Any]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -60,13 +62,14 @@ class Page:
 _PARTS = {
     "decisions": """decided AS (
         INSERT INTO agent_decision (id, tenant_id, agent, agent_version, event_id, state, source, rationale, confidence,
-                                    stake_minor, stake_currency, alternatives, evidence, correlation_id, decided_at)
+                                    trusted, stake_minor, stake_currency, alternatives, evidence, correlation_id,
+                                    decided_at)
         SELECT d.id, :tenant_id, d.agent, d.agent_version, d.event_id, d.state, d.source, d.rationale, d.confidence,
-               d.stake_minor, d.stake_currency, d.alternatives, d.evidence, d.correlation_id, :recorded_at
+               d.trusted, d.stake_minor, d.stake_currency, d.alternatives, d.evidence, d.correlation_id, :recorded_at
           FROM json_to_recordset(CAST(:decisions AS json)) AS d(
                id uuid, agent text, agent_version text, event_id uuid, state text, source text, rationale text,
-               confidence float8, stake_minor bigint, stake_currency text, alternatives jsonb, evidence jsonb,
-               correlation_id uuid))""",
+               confidence float8, trusted float8, stake_minor bigint, stake_currency text, alternatives jsonb,
+               evidence jsonb, correlation_id uuid))""",
     "notes": """noted AS (
         INSERT INTO decision_notes (id, tenant_id, packed, size)
         SELECT n.id, :tenant_id, decode(n.packed, 'base64'), n.size
@@ -83,6 +86,10 @@ _PARTS = {
         UPDATE proposal SET verdict = v.verdict, rule = v.rule, reason = v.reason
           FROM json_to_recordset(CAST(:verdicts AS json)) AS v(id uuid, verdict text, rule text, reason text)
          WHERE proposal.id = v.id)""",
+    "spent": """paid AS (
+        UPDATE budget_slice SET spent = spent + s.units
+          FROM json_to_recordset(CAST(:spent AS json)) AS s(id uuid, units bigint)
+         WHERE budget_slice.id = s.id AND budget_slice.tenant_id = :tenant_id)""",
     "superseded": """outrun AS (
         UPDATE effect SET state = 'superseded', finished_at = now()
           FROM json_to_recordset(CAST(:superseded AS json)) AS s(command text, subject_kind text, subject_id uuid)

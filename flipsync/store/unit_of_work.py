@@ -82,6 +82,8 @@ class UnitOfWork:
     cause: Cause
     now: datetime
     routing: Routing
+    #: for what has to stand whatever becomes of this transaction
+    database: Database
     wake: set[str] = field(default_factory=set)
     news: list[dict[str, Any]] = field(default_factory=list)
     _page: journal.Page = field(default_factory=journal.Page)
@@ -196,6 +198,14 @@ class UnitOfWork:
         )
         return effect_id
 
+    def spend(self, slice_id: UUID) -> None:
+        """Take a unit from a slice of a budget, together with what it is spent on."""
+        for row in self._page.spent:
+            if row["id"] == slice_id:
+                row["units"] += 1
+                return
+        self._page.spent.append({"id": slice_id, "units": 1})
+
     def drop(self) -> None:
         """Forget what was not written down yet: the change it tells of was taken back."""
         self._page = journal.Page()
@@ -245,7 +255,7 @@ class Store:
     async def unit(self, tenant_id: UUID, cause: Cause | None = None) -> AsyncIterator[UnitOfWork]:
         """A transaction that changes things. All or nothing, wake-ups included."""
         async with self.database.session(tenant_id) as session:
-            unit = UnitOfWork(session, tenant_id, cause or Cause(), self.clock.now(), self.routing)
+            unit = UnitOfWork(session, tenant_id, cause or Cause(), self.clock.now(), self.routing, self.database)
             yield unit
             await unit.flush()
             await unit.write_audit()

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.domain.errors import NotFound, Unavailable
 from flipsync.runtime.graph import Graph
 from flipsync.security.tokens import Claims
-from flipsync.services import calibration, set_aside
+from flipsync.services import calibration, set_aside, standing_desk
 from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Moment, Page, PageRequest
+from flipsync.services.standing_desk import StandingView
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
@@ -42,6 +43,7 @@ class AgentView(BaseModel):
     ready_at: Moment | None = None
     waiting: int = 0
     failed: int = 0
+    standings: list[StandingView] = Field(default=[], description="authority of your business that outcomes changed")
 
 
 class AgentList(BaseModel):
@@ -84,8 +86,12 @@ class SetAsideQuery(PageRequest, set_aside.SetAsideFilter):
 async def list_agents(user: User, backend: BackendDep) -> AgentList:
     async with backend.store.reader(user.tenant_id) as session:
         statuses = {status.agent: status for status in await reading.list_agents(session)}
+        standings = (await standing_desk.look(session, user.tenant_id)).standings
     return AgentList(
-        items=[_view(agent, statuses.get(agent["name"])) for agent in _graph(backend.graph).as_dict()["agents"]]
+        items=[
+            _view(agent, statuses.get(agent["name"]), [each for each in standings if each.agent == agent["name"]])
+            for agent in _graph(backend.graph).as_dict()["agents"]
+        ]
     )
 
 
@@ -158,6 +164,7 @@ def _graph(graph: Graph | None) -> Graph:
     return graph
 
 
-def _view(agent: dict[str, Any], status: reading.AgentStatusView | None) -> AgentView:
-    known = {} if status is None else status.model_dump(exclude={"agent", "updated_at"})
+def _view(agent: dict[str, Any], status: reading.AgentStatusView | None, standings: list[StandingView]) -> AgentView:
+    known: dict[str, Any] = {"standings": standings}
+    known |= {} if status is None else status.model_dump(exclude={"agent", "updated_at"})
     return AgentView.model_validate({name: agent[name] for name in agent if name != "class"} | known)

@@ -122,6 +122,13 @@ def test_calibration_is_told_before_there_is_any(flipsync: Flipsync) -> None:
     assert flipsync("agents", "calibration", "pricing").returncode == 0
 
 
+def test_authority_is_switched_off_and_on(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("agents", "authority", "--json").stdout) == {"move_authority": True, "standings": []}
+    assert json.loads(flipsync("agents", "authority", "--off", "--json").stdout)["move_authority"] is False
+    assert "decide less alone" in flipsync("agents", "authority", "--on").stdout
+    assert all("standings" in each for each in json.loads(flipsync("agents", "list", "--json").stdout)["agents"])
+
+
 def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
     assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr

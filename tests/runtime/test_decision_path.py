@@ -40,7 +40,6 @@ from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store.models import SignedMove
-from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -431,16 +430,6 @@ async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> 
         with pytest.raises(Exception, match="applied already"):
             await house.path.endorse(unit, context, decision_id)
     assert await house.outbox() == before
-
-
-async def test_what_an_agent_has_set_in_motion_is_counted_from_a_time_on(house: House) -> None:
-    await house.record("pricing", Decision.propose(house.price(), why="once"))
-    async with house.shop.store.reader(house.shop.tenant_id) as session:
-        counted = [
-            await decision_rows.effects_wanted_since(session, agent, utc_now() + timedelta(seconds=seconds))
-            for agent, seconds in (("pricing", -60), ("pricing", 60), ("inventory", -60))
-        ]
-    assert counted == [1, 0, 0]
 
 
 async def test_what_is_above_the_budget_is_denied_with_the_reason(

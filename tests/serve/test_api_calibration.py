@@ -46,3 +46,17 @@ async def test_confidence_is_told_beside_what_came_of_it(
     assert (await client.get(url, headers=beta.headers())).json() == {"graded": [], "ungraded": []}
     assert (await client.get(url, params={"agent": "nobody"}, headers=alpha.headers())).status_code == 404
     assert (await client.get(url, headers=alpha.headers("clerk"))).status_code == 403
+
+
+async def test_an_agent_shows_what_it_lost(
+    client: httpx2.AsyncClient, database_urls: dict[str, str], alpha: Business, beta: Business
+) -> None:
+    worker = open_store(database_urls["worker"], pool_size=1)
+    async with worker.unit(alpha.tenant_id) as unit:
+        lost = {"agent": "pricing", "kind": "price-move", "level": "reduced", "trusted": 0.5, "reason": "too sure"}
+        unit.session.add(m.AgentStanding(tenant_id=alpha.tenant_id, since=unit.now, **lost))
+    await worker.aclose()
+    (shown,) = (await client.get(f"{API}/agents/pricing", headers=alpha.headers())).json()["standings"]
+    assert shown.pop("since").endswith("Z") and shown == lost
+    assert (await client.get(f"{API}/agents/market", headers=alpha.headers())).json()["standings"] == []
+    assert (await client.get(f"{API}/agents/pricing", headers=beta.headers())).json()["standings"] == []

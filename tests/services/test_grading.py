@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from shop import Goods, Shop, open_store
+from sqlalchemy import update
 
 from agents import ROSTER
 from flipsync.domain import predictions as told
@@ -40,6 +41,7 @@ from flipsync.domain.predictions import NoPrediction, Prediction, prediction
 from flipsync.services import calibration, grading
 from flipsync.services.graders import GRADERS
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.why import explain
 from flipsync.store import models as m
 
 DAY = timedelta(days=1)
@@ -214,6 +216,9 @@ async def test_a_price_is_right_when_its_sales_earn_clearly_more(house: House) -
     house.clock.advance(DAY)
     done = await house.grade()
     assert (done.known, done.never) == (1, 0)
+    async with house.shop.store.reader(house.shop.tenant_id) as session:
+        told = (await explain(session, str(raised))).to_text(width=400)
+    assert "predicted with 80% that the listing earns more an hour than at the price before; it did: it earns" in told
     state, outcome, why = await house.outcome(raised)
     assert (state, outcome) == ("known", 1) and why.startswith("it earns more: 40 in 168 h, 4 in ")
     lowered = await house.price(2400, 3300)
@@ -443,13 +448,20 @@ async def test_the_view_scores_what_is_known_and_tells_a_constant(house: House) 
 async def test_an_unreadable_record_holds_nobody_up(house: House) -> None:
     push = SetChannelQuantity(account_id=house.account.id, listing_id=house.listing, quantity=9)
     good, _ = await house.decide(push, agent="inventory")
+    endorse = EndorseDecision(decision_id=good)
+    endorsed, _ = await house.decide(endorse, agent="market", effect=None)
+    garbled, _ = await house.decide(endorse, agent="market", effect=None)
     bad = await house.price(3300, 2999)
     await house.grade()
     async with house.shop.unit() as unit:
         rows = await house.shop.rows("SELECT id FROM decision_outcome WHERE decision_id = :id", id=bad)
         outcome = await unit.session.get_one(m.DecisionOutcome, rows[0].id)
         outcome.kind = "fault-mend"
+        change = update(m.Proposal).where(m.Proposal.decision_id == garbled).values(payload={"decision_id": "x"})
+        await unit.session.execute(change)
     house.clock.advance(9 * DAY)
     await house.grade()
     assert (await house.outcome(good))[:2] == ("known", 1)
-    assert await house.outcome(bad) == ("never", None, "its record cannot be read")
+    assert (await house.outcome(endorsed))[:2] == ("known", 1)
+    for each in (bad, garbled):
+        assert await house.outcome(each) == ("never", None, "its record cannot be read")

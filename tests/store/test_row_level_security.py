@@ -24,7 +24,7 @@ SHARED = {"agent_status"}
 #: tables of which a worker sees every tenant's rows: it claims from them
 QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
-WORKERS_ONLY = {"decision_outcome", "decision_tally", "graded_through"}
+WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }
@@ -276,6 +276,10 @@ async def furnish(shop: Shop) -> None:
                     decided_at=now,
                     due_at=later,
                     look_at=later,
+                ),
+                m.BudgetSlice(**tenant, agent="pricing", granted=2, taken_at=now, expires_at=later),
+                m.AgentStanding(
+                    **tenant, agent="pricing", kind="price-move", level="full", trusted=1.0, reason=marker, since=now
                 ),
                 m.DecisionTally(**tenant, agent="pricing", kind="price-move", made=1),
                 m.GradedThrough(**tenant, decision_id=decision.id),

@@ -16,7 +16,7 @@ from flipsync.store.models.channels import (
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
 from flipsync.store.models.forecasts import Forecast, ForecastRun
-from flipsync.store.models.grades import DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -39,6 +39,7 @@ from flipsync.store.models.stock import Allocation, StockItem, StockMovement, St
 
 __all__ = [
     "AgentDecision",
+    "AgentStanding",
     "AgentStatus",
     "AgentTask",
     "Allocation",
@@ -46,6 +47,7 @@ __all__ = [
     "Approval",
     "AuditEntry",
     "Base",
+    "BudgetSlice",
     "ChannelDay",
     "ChannelFault",
     "ChannelPace",

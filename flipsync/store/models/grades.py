@@ -1,4 +1,4 @@
-"""How right decisions were: what each proposal predicted and what came of it, and how many there were in all."""
+"""How right decisions were, and how much agents may do: outcomes of proposals, how many there were, budgets' slices."""
 
 from __future__ import annotations
 
@@ -69,3 +69,40 @@ class GradedThrough(TenantOwned, Base):
 
     decision_id: Mapped[UUID]
     at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class AgentStanding(TenantOwned, Base):
+    """What an agent may decide alone of one kind since outcomes last changed it (business time)."""
+
+    __tablename__ = "agent_standing"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "agent", "kind"),
+        CheckConstraint("level IN ('full','reduced','none')", name="level"),
+        CheckConstraint("trusted BETWEEN 0 AND 1", name="trusted"),
+    )
+
+    agent: Mapped[str]
+    kind: Mapped[str]
+    level: Mapped[str]
+    trusted: Mapped[float]
+    reason: Mapped[str]
+    since: Mapped[datetime]
+
+
+class BudgetSlice(TenantOwned, Base):
+    """Part of an agent's hourly budget, leased to one process until it expires; then it is worth what was spent of it.
+
+    Times are the database's, since processes' clocks need not agree.
+    """
+
+    __tablename__ = "budget_slice"
+    __table_args__ = (
+        CheckConstraint("spent >= 0 AND spent <= granted", name="spent"),
+        Index("ix_budget_slice_agent", "tenant_id", "agent", "taken_at"),
+    )
+
+    agent: Mapped[str]
+    granted: Mapped[int]
+    spent: Mapped[int] = mapped_column(default=0)
+    taken_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

@@ -89,6 +89,8 @@ class AgentDecision(TenantParent, Base):
     source: Mapped[str]
     rationale: Mapped[str]
     confidence: Mapped[float]
+    #: the confidence that counted, where outcomes had shown the agent too sure
+    trusted: Mapped[float | None]
     stake_minor: Mapped[int | None]
     stake_currency: Mapped[str | None] = mapped_column(String(3))
     alternatives: Mapped[list[Any]] = mapped_column(default=list)

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
-from flipsync.domain.ids import first_id_at, new_id
+from flipsync.domain.ids import new_id
 from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -34,6 +34,7 @@ class DecisionRow:
     event_id: UUID
     state: str
     rationale: str
+    #: as far as it counts: less than stated where outcomes had shown the agent too sure
     confidence: float
     stake_minor: int | None
     stake_currency: str | None
@@ -58,8 +59,8 @@ class DecisionRow:
 _LOCK = text("SELECT id FROM agent_decision WHERE id = :id FOR UPDATE")
 _READ = text(
     """
-    SELECT d.id, d.agent, d.event_id, d.state, d.rationale, d.confidence, d.stake_minor, d.stake_currency,
-           d.correlation_id, a.state AS answer,
+    SELECT d.id, d.agent, d.event_id, d.state, d.rationale, COALESCE(d.trusted, d.confidence) AS confidence,
+           d.stake_minor, d.stake_currency, d.correlation_id, a.state AS answer,
            p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict
       FROM agent_decision d
       LEFT JOIN approval a ON a.decision_id = d.id
@@ -216,16 +217,3 @@ async def open_effect(session: AsyncSession, command: str, subject_kind: str, su
         )
     ).one_or_none()
     return RivalEffect(*row) if row else None
-
-
-async def effects_wanted_since(session: AsyncSession, agent: str, since: datetime) -> int:
-    """How many effects the agent's decisions have put in the outbox since then (wall clock)."""
-    return (
-        await session.scalar(
-            select(func.count())
-            .select_from(Effect)
-            .join(Proposal, Proposal.id == Effect.proposal_id)
-            .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-            .where(AgentDecision.agent == agent, Effect.id >= first_id_at(since))
-        )
-    ) or 0

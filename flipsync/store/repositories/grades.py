@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import first_id_at, new_id
-from flipsync.store.models import AgentDecision, DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough
 
 
 async def begin(session: AsyncSession, tenant_id: UUID, start: datetime) -> UUID:
@@ -205,11 +205,12 @@ class GradedRow:
     confidence: float
     outcome: int
     due_at: datetime
+    decided_at: datetime
 
 
 _KNOWN = text(
     """
-    SELECT agent, kind, decision_id, confidence, outcome, due_at FROM (
+    SELECT agent, kind, decision_id, confidence, outcome, due_at, decided_at FROM (
         SELECT o.*, row_number() OVER (PARTITION BY agent, kind ORDER BY due_at DESC, id DESC) AS n
           FROM decision_outcome o
          WHERE o.tenant_id = :tenant_id AND o.state = 'known' AND o.drawn
@@ -265,3 +266,34 @@ async def of_decisions(session: AsyncSession, ids: Collection[UUID]) -> Mapping[
     for row in await session.scalars(query):
         found.setdefault(row.decision_id, []).append(row)
     return found
+
+
+@dataclass(frozen=True)
+class StandingRow:
+    agent: str
+    kind: str
+    level: str
+    trusted: float
+    since: datetime
+    reason: str
+
+
+async def standings(session: AsyncSession) -> list[StandingRow]:
+    one = AgentStanding
+    query = select(one.agent, one.kind, one.level, one.trusted, one.since, one.reason).order_by(one.agent, one.kind)
+    return [StandingRow(*row) for row in await session.execute(query)]
+
+
+async def move_standing(
+    session: AsyncSession, tenant_id: UUID, agent: str, kind: str, was: str, values: dict[str, Any]
+) -> bool:
+    """Change a standing that still is `was` (none on record is "full"); False when it is not."""
+    insert = pg_insert(AgentStanding).values(id=new_id(), tenant_id=tenant_id, agent=agent, kind=kind, **values)
+    changed = insert.on_conflict_do_update(
+        index_elements=["tenant_id", "agent", "kind"], set_=values, where=AgentStanding.level == was
+    )
+    if was != "full":
+        where = AgentStanding.agent == agent, AgentStanding.kind == kind, AgentStanding.level == was
+        moved = await session.execute(update(AgentStanding).where(*where).values(values).returning(AgentStanding.id))
+        return moved.scalar() is not None
+    return (await session.execute(changed.returning(AgentStanding.id))).scalar() is not None
