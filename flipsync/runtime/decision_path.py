@@ -36,6 +36,7 @@ from flipsync.services import (
     oversold,
     refunds,
     stock,
+    trend_desk,
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
@@ -238,6 +239,8 @@ class DecisionPath:
                 await competitor_desk.raise_alarm(unit, command)
             case c.MakeForecasts():
                 await demand_desk.carry_out(unit, command)
+            case c.NoteTrend():
+                await trend_desk.note(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

@@ -13,16 +13,16 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
-from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk, retention
+from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk, retention, trend_desk
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
-Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "watch"]
-_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "watch")
+Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch"]
+_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch")
 
 
 @dataclass
@@ -107,6 +107,9 @@ class Scheduler:
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
                 await competitor_desk.forget_old(unit)
+                await trend_desk.forget_old(unit)
+            if "weekly" in due:
+                facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)
