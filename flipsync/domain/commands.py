@@ -23,6 +23,8 @@ PRIORITY_ORDER = 20
 PRIORITY_NORMAL = 50
 PRIORITY_BULK = 80
 
+TrendKind = Literal["rising", "falling", "season", "spike", "slump"]
+
 
 class Command(Message):
     """Base of all commands."""
@@ -453,6 +455,24 @@ class MoveAuthority(InternalCommand):
 
     def subject(self) -> tuple[str, UUID]:
         return ("tenant", self.tenant_id)
+
+
+class NoteTrend(InternalCommand):
+    """Keep a trend of goods or of a category, with the sales it rests on. `q` is the share of false alarms among all
+    that are as sure."""
+
+    tenant_id: UUID
+    kind: TrendKind
+    stock_item_id: UUID | None = None
+    category: str | None = None
+    since: datetime
+    ratio: float
+    q: float
+    why: str
+    evidence: dict[str, float] = Field(default_factory=dict)
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("stock_item", self.stock_item_id) if self.stock_item_id is not None else ("tenant", self.tenant_id)
 
 
 class TrainPolicy(InternalCommand):

@@ -464,6 +464,15 @@ class RepricingDue(Event):
         return ("tenant", self.tenant_id)
 
 
+class TrendsDue(Event):
+    """It is time to look what sells otherwise than before."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
 class DecisionEscalated(Event):
     """A decision is above its agent's authority; the agent it reports to decides."""
 

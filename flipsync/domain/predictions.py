@@ -83,6 +83,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.ReserveStock: NoPrediction("books", "units are there or not: the books know at once"),
     c.MarkOrderReady: NoPrediction("books", "units are there or not: the books know at once"),
     c.MeasureChannels: NoPrediction("books", "measuring predicts nothing"),
+    c.NoteTrend: NoPrediction("trend", "what the goods would have sold at the old rate is not seen"),
     c.MakeForecasts: NoPrediction("forecast", "each week of each forecast is compared with what sold, by itself"),
     c.OverruleDecision: NoPrediction("overruling", "what was stopped is not seen"),
     c.AskOwner: NoPrediction("asking", "a question predicts nothing"),

@@ -37,6 +37,7 @@ from flipsync.services import (
     refunds,
     standing_desk,
     stock,
+    trend_desk,
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
@@ -253,6 +254,8 @@ class DecisionPath:
                 await competitor_desk.raise_alarm(unit, command)
             case c.MakeForecasts():
                 await demand_desk.carry_out(unit, command)
+            case c.NoteTrend():
+                await trend_desk.note(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
+from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
 from flipsync.services import (
     competitor_desk,
     consents,
@@ -23,6 +23,7 @@ from flipsync.services import (
     recorded_desk,
     retention,
     sales_facts,
+    trend_desk,
 )
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
@@ -30,10 +31,10 @@ from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
-Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "watch"]
 #: real seconds between two counts of what was sold, when nothing was left over
 _COUNT_EVERY = 15.0
-_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "watch")
+Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch"]
+_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch")
 
 
 @dataclass
@@ -137,6 +138,7 @@ class Scheduler:
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
                 await competitor_desk.forget_old(unit)
+                await trend_desk.forget_old(unit)
             accounts = [row for row in await listing_rows.accounts(unit.session) if row.status != "disconnected"]
             if not accounts:
                 return
@@ -155,6 +157,8 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="hourly"), "hourly"))
             if "daily" in due:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
+            if "weekly" in due:
+                facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

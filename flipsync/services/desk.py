@@ -23,6 +23,7 @@ from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
+from flipsync.services.trend_desk import TrendDesk
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
@@ -350,6 +351,10 @@ class Services:
     @cached_property
     def demand(self) -> DemandDesk:
         return DemandDesk(self.session, self.now)
+
+    @cached_property
+    def trends(self) -> TrendDesk:
+        return TrendDesk(self.session, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

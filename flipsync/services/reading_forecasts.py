@@ -9,11 +9,13 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.commands import TrendKind
 from flipsync.domain.errors import NotFound
 from flipsync.services.demand_desk import KEPT_WEEKLY
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.store.models import Forecast, ForecastRun, StockItem
+from flipsync.store.models import Forecast, ForecastRun, StockItem, Trend
 from flipsync.store.repositories import forecast_runs as rows
+from flipsync.store.repositories import trends as trend_rows
 
 _MOST_SHOWN = 200
 #: a forecast that was made so long ago is still told as the newest
@@ -115,6 +117,29 @@ class Accuracies(View):
     items: list[AccuracyView]
 
 
+class TrendView(View):
+    """What sells otherwise than before. `q`: the share of false alarms among all that are as sure."""
+
+    id: UUID
+    at: Moment
+    kind: TrendKind
+    stock_item_id: UUID | None
+    sku: str | None
+    category: str | None
+    since: Moment
+    ratio: float = Field(description="the new rate over the old; of a season, the best week over the worst")
+    q: float
+    why: str
+    evidence: dict[str, float]
+    decision_id: UUID | None
+
+
+class TrendFilter(View):
+    kind: TrendKind | None = None
+    stock_item_id: UUID | None = None
+    category: str | None = Field(default=None, max_length=500)
+
+
 class ForecastFilter(View):
     sku: str | None = Field(default=None, max_length=200)
     account_id: UUID | None = None
@@ -162,6 +187,19 @@ async def accuracy(session: AsyncSession, now: datetime, stock_item_id: UUID | N
     return Accuracies(items=[AccuracyView.model_validate(each, from_attributes=True) for each in found])
 
 
+async def list_trends(session: AsyncSession, page: PageRequest, where: TrendFilter) -> Page[TrendView]:
+    """Newest first. Raises InvalidInput for a foreign cursor."""
+    found = await trend_rows.page(
+        session,
+        limit=page.limit + 1,
+        after=page.after_id(),
+        kind=where.kind,
+        stock_item_id=where.stock_item_id,
+        category=where.category,
+    )
+    return cut(found, page.limit, lambda row: _trend(*row), lambda row: [str(row[0].id)])
+
+
 async def stored_forecasts(session: AsyncSession, now: datetime, sku: str | None = None) -> Forecasts | None:
     """The forecasts that were made last; None where they are older than `FRESH`, or know nothing of that SKU."""
     from flipsync.services.forecasts import Forecast as Told
@@ -201,6 +239,11 @@ async def stored_forecasts(session: AsyncSession, now: datetime, sku: str | None
         items=items,
         stored=True,
     )
+
+
+def _trend(row: Trend, sku: str | None) -> TrendView:
+    columns = ("id", "at", "kind", "stock_item_id", "category", "since", "ratio", "q", "why", "evidence", "decision_id")
+    return TrendView.model_validate({each: getattr(row, each) for each in columns} | {"sku": sku})
 
 
 def _forecast(row: Forecast, sku: str, channel: str) -> ForecastView:

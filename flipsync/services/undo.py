@@ -70,6 +70,7 @@ _NEVER: dict[type[Command], str] = {
     c.CancelByHand: "the buyer was told on the channel's own page",
     c.HandOverUnits: "the units are another buyer's now",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
+    c.NoteTrend: "what was told of sales changes nothing",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
     c.RollBackPolicy: "a policy is put back with `flipsync models promote`",

@@ -148,6 +148,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"write to {label('account', command.account_id)} again"
         case c.MakeForecasts():
             return f"forecast demand for all goods by {command.method}"
+        case c.NoteTrend():
+            return f"tell a trend ({command.kind}): {command.why}"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.MoveAuthority(to="full"):
@@ -223,6 +225,8 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"the {event.cycle} review was due"
         case e.RepricingDue():
             return "it was time to look at every price"
+        case e.TrendsDue():
+            return "it was time to look what sells otherwise than before"
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
         case e.ApprovalEscalated():

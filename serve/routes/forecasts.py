@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_forecasts as reading
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
@@ -20,6 +20,10 @@ User = Annotated[Claims, may("inventory:read")]
 
 
 class ForecastQuery(PageRequest, reading.ForecastFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TrendQuery(PageRequest, reading.TrendFilter):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -37,6 +41,15 @@ async def get_accuracy(user: User, backend: BackendDep) -> reading.Accuracies:
     """What forecasts came to: error, share of weeks inside the interval, loss of its edges; by method."""
     async with backend.store.reader(user.tenant_id) as session:
         return await reading.accuracy(session, backend.store.clock.now())
+
+
+@router.get("/trends", summary="List what sells otherwise than before", responses=problems(401, 403))
+async def list_trends(
+    query: Annotated[TrendQuery, Query()], user: User, backend: BackendDep
+) -> Page[reading.TrendView]:
+    """Goods and categories that rise or fall, seasons and weeks out of line, newest first, with the sales behind it."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading.list_trends(session, query, query)
 
 
 @router.get("/{stock_item_id}", summary="Forecasts of one stock item", responses=problems(401, 403, 404))

@@ -207,6 +207,8 @@ def test_agents_beat_what_is_simpler() -> None:
         told = report["demand"][kind]
         assert told["agent"] <= min(told[name] for name in ("zero", "seasonal naive", "IMAPA"))
         assert 0.7 < told["inside"] < 0.95
+    trend = report["trend"]
+    assert trend["ours"]["f1"] > max(trend[rule]["f1"] for rule in ("week over week", "crossing means"))
 
 
 @pytest.mark.slow

@@ -243,6 +243,19 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
     unit.session.add(run)
     await unit.session.flush()
     unit.session.add(
+        m.Trend(
+            tenant_id=tenant_id,
+            at=unit.now,
+            kind="rising",
+            stock_item_id=stock_item_id,
+            since=unit.now - timedelta(days=30),
+            ratio=2.5,
+            q=0.01,
+            why=f"{marker} rises",
+            evidence={"units_before": 4.0},
+        )
+    )
+    unit.session.add(
         m.Forecast(
             tenant_id=tenant_id,
             run_id=run.id,

@@ -189,6 +189,9 @@ async def furnish(shop: Shop) -> None:
                     weeks_on_shelf=1.0,
                     units_sold=1,
                 ),
+                m.Trend(
+                    **tenant, at=now, kind="rising", category=marker, since=now, ratio=2.0, q=0.01, why="", evidence={}
+                ),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),

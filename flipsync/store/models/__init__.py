@@ -15,7 +15,7 @@ from flipsync.store.models.channels import (
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
-from flipsync.store.models.forecasts import Forecast, ForecastRun
+from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
@@ -98,6 +98,7 @@ __all__ = [
     "StockMovement",
     "StockReceipt",
     "Tenant",
+    "Trend",
     "User",
     "UserSession",
     "Variant",

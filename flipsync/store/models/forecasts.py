@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.store.models.base import Base, TenantOwned, TenantParent, owned_key, same_tenant
@@ -71,3 +71,27 @@ class Forecast(TenantOwned, Base):
     covered: Mapped[int] = mapped_column(default=0)
     squared: Mapped[float] = mapped_column(default=0.0)
     pinball: Mapped[float] = mapped_column(default=0.0)
+
+
+class Trend(TenantOwned, Base):
+    """What sells otherwise than before: goods, or a category. `at` and `since` are business time; `q` is the share of
+    false alarms among all that are as sure."""
+
+    __tablename__ = "trend"
+    __table_args__ = (
+        same_tenant("stock_item_id", "stock_item"),
+        Index("ix_trend_stock_item_id", "stock_item_id"),
+        CheckConstraint("kind IN ('rising','falling','season','spike','slump')", name="kind"),
+        CheckConstraint("(stock_item_id IS NULL) <> (category IS NULL)", name="subject"),
+    )
+
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    stock_item_id: Mapped[UUID | None]
+    category: Mapped[str | None]
+    since: Mapped[datetime]
+    ratio: Mapped[float]
+    q: Mapped[float]
+    why: Mapped[str]
+    evidence: Mapped[dict[str, Any]]
+    decision_id: Mapped[UUID | None]

@@ -1,4 +1,4 @@
-"""Forecasts that were made, compared later with what sold."""
+"""Forecasts that were made, compared later with what sold; and trends that were told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0024"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("forecast", "forecast_run")
+_TABLES = ("trend", "forecast", "forecast_run")
 
 
 def _owned(table: str, **parents: str) -> tuple[sa.schema.SchemaItem, ...]:
@@ -72,6 +72,30 @@ def upgrade() -> None:
             "run_id", "stock_item_id", "account_id", name=op.f("uq_forecast_run_id_stock_item_id_account_id")
         ),
     )
+    op.create_table(
+        "trend",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("stock_item_id", sa.Uuid()),
+        sa.Column("category", sa.String()),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        *_figures("ratio", "q"),
+        sa.Column("why", sa.String(), nullable=False),
+        sa.Column("evidence", postgresql.JSONB(), nullable=False),
+        sa.Column("decision_id", sa.Uuid()),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "stock_item_id"],
+            ["stock_item.tenant_id", "stock_item.id"],
+            name=op.f("fk_trend_tenant_id_stock_item_id"),
+            ondelete="CASCADE",
+        ),
+        sa.CheckConstraint("kind IN ('rising','falling','season','spike','slump')", name=op.f("ck_trend_kind")),
+        sa.CheckConstraint("(stock_item_id IS NULL) <> (category IS NULL)", name=op.f("ck_trend_subject")),
+    )
+    for column in ("tenant_id", "stock_item_id"):
+        op.create_index(op.f(f"ix_trend_{column}"), "trend", [column])
     for column in ("tenant_id", "stock_item_id", "account_id"):
         op.create_index(op.f(f"ix_forecast_{column}"), "forecast", [column])
     for table in _TABLES:

@@ -1,0 +1,75 @@
+"""TrendAgent on real rows: what sells otherwise than before is told once, with its sales, and explained."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from shop import Shop, open_store
+
+from agents.market.trend import TrendAgent
+from flipsync.domain.clock import ManualClock
+from flipsync.domain.commands import NoteTrend
+from flipsync.domain.decisions import Decision
+from flipsync.domain.events import TrendsDue
+from flipsync.services import trend_desk
+from flipsync.services.orders import ingest_order
+from flipsync.services.reading_forecasts import TrendFilter, list_trends
+from flipsync.services.reading_page import PageRequest
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+async def shop(database_urls: dict[str, str], clock: ManualClock) -> AsyncIterator[Shop]:
+    store = open_store(database_urls["worker"], clock=clock)
+    yield await Shop(store).found()
+    await store.aclose()
+
+
+async def decide(shop: Shop, whose: Shop | None = None) -> Decision[Any]:
+    told = await shop.decide(TrendAgent(), TrendsDue(tenant_id=(whose or shop).tenant_id))
+    return cast(Decision[Any], told)
+
+
+async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock: ManualClock) -> None:
+    account = await shop.account()
+    steady, rising = await shop.variant(units=900), await shop.variant(units=900)
+    for goods in (steady, rising):
+        await shop.listing(account, goods, units=9)
+    assert "over 0 weeks" in (await decide(shop)).rationale
+    for week in range(24):
+        clock.advance(timedelta(weeks=1))
+        async with shop.unit() as unit:
+            varies = 4 + week % 3
+            await ingest_order(
+                unit, account, shop.order({steady.sku: varies, rising.sku: varies * (4 if week >= 14 else 1)})
+            )
+    clock.advance(timedelta(days=1))
+    decision = await decide(shop)
+    (command,) = decision.proposals
+    assert isinstance(command, NoteTrend)
+    assert (command.kind, command.stock_item_id, command.q <= 0.05) == ("rising", rising.stock_item_id, True)
+    assert abs(command.since - (clock.now() - timedelta(weeks=10))) <= timedelta(weeks=1)
+    assert 3 < command.ratio < 5 and rising.sku in command.why
+    assert command.evidence["units_after"] > command.evidence["units_before"] > 50
+    assert [each.id for each in decision.evidence] == [rising.stock_item_id]
+    async with shop.unit() as unit:
+        await trend_desk.note(unit, command)
+    again = await decide(shop)
+    assert again.is_hold and "1 told before" in again.rationale
+    async with shop.store.reader(shop.tenant_id) as session:
+        (shown,) = (await list_trends(session, PageRequest(), TrendFilter(kind="rising"))).items
+        assert (shown.sku, shown.ratio) == (rising.sku, command.ratio)
+        assert (await list_trends(session, PageRequest(), TrendFilter(kind="falling"))).items == []
+    stranger = await Shop(shop.store).found()
+    assert (await decide(stranger)).is_hold and (await decide(shop, stranger)).is_hold
+    clock.advance(timedelta(weeks=53))
+    async with shop.unit() as unit:
+        await trend_desk.forget_old(unit)
+    assert await shop.rows("SELECT id FROM trend") == []
