@@ -34,7 +34,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError, Rejected
+from flipsync.domain.errors import ChannelError, EditedElsewhere, Rejected
 from flipsync.domain.money import Currency, Money
 
 if TYPE_CHECKING:
@@ -172,6 +172,13 @@ class QuantityOutcome:
     error: ChannelError | None
 
 
+def still_shows(state: ListingState | None, price: Money, expected: Money | None) -> None:
+    """Asked of what was read immediately before a price is written. Raises EditedElsewhere."""
+    if state is None or state.price is None or expected is None or state.price in (expected, price):
+        return
+    raise EditedElsewhere(state.price, expected)
+
+
 class MarketplaceConnector(ABC):
     """One seller account on one channel. Async, safe for concurrent use, closed with `aclose()` or `async with`."""
 
@@ -263,8 +270,15 @@ class MarketplaceConnector(ABC):
         """Take the listing off sale. Ending an ended or unknown listing is not an error."""
 
     @abstractmethod
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
-        """Set the price and return what the channel now says (the caller compares)."""
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
+        """Set the price and return what the channel now says (the caller compares).
+
+        `expected` is what we know it to show: Raises EditedElsewhere, and writes nothing, where it shows neither that
+        nor `price` immediately before the write (see `still_shows`).
+        """
+
+    def edited_elsewhere(self, external_id: str, known: int, shown: int) -> None:  # noqa: B027 - few want to know
+        """Told by whoever was about to set a quantity and found units there that nothing of ours explains."""
 
     @abstractmethod
     async def set_quantity(

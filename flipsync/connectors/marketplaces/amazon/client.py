@@ -27,6 +27,7 @@ from flipsync.connectors.base import (
     QuantityChange,
     QuantityOutcome,
     Taken,
+    still_shows,
 )
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
@@ -151,8 +152,9 @@ class AmazonConnector(MarketplaceConnector):
         if item is not None:
             await self._publisher.end(item)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         item = await self._publisher.required(external_id)
+        still_shows(self._state(item), price, expected)
         known = item.attributes.get("purchasable_offer")
         rows = attributes.price_rows(price, self._place, known if isinstance(known, list) else ())
         return await self._change(item, {"purchasable_offer": rows}, lambda state: state.price == price)

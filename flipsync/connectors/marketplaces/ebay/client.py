@@ -24,6 +24,7 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
 from flipsync.connectors.marketplaces.ebay import notifications
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
@@ -147,13 +148,14 @@ class EbayConnector(MarketplaceConnector):
         self._listings.forget()  # of a listing with choices, what becomes of the others
         await self._writer.end(external_id)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         self._require_currency(price)
         item = await self._listings.item(external_id)
         offer = None if item is None else await self._listings.offer(external_id)
         if item is None or offer is None:
             raise missing()
         before = listing_state(item, external_id, offer)
+        still_shows(before, price, expected)
         if before.price == price:
             return before
         listing = listing_of(external_id, item)

@@ -20,6 +20,7 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
@@ -128,9 +129,11 @@ class ShopifyConnector(MarketplaceConnector):
     async def end(self, external_id: str, key: str) -> None:
         await self._shelf.end(external_id)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         self._require_currency(price)
-        return self._state(await self._shelf.update_variant(external_id, {"price": price.plain()}))
+        row = await self._shelf.known(external_id)
+        still_shows(self._state(row), price, expected)
+        return self._state(await self._shelf.update_known(row, {"price": price.plain()}))
 
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
