@@ -4,8 +4,8 @@
 
 Disk is measured with `--listings` real rows of each table that says what a channel shows and should show, indexes
 included, after a full push of all of them: listings, shares, effects and receipts. Memory is what the connectors of a
-worker remember after they have seen every listing once, measured on `--remembered` listings of each vendor and
-multiplied (each listing is a few objects in a dictionary: it grows with their number). The peer: the bytes of the same
+worker remember at most of an account, measured on `--remembered` listings of each vendor and multiplied (each listing
+is a few objects in a dictionary: it grows with their number). The peer: the bytes of the same
 facts (listing, channel's id, shown, target) in PostgreSQL rows without anything else.
 """
 
@@ -23,9 +23,9 @@ import psycopg
 from benchmarks.installation import temporary_home
 from benchmarks.measuring import Report, saying
 from benchmarks.stocked import fill_books
+from flipsync.connectors.knowledge import MOST
 from flipsync.connectors.marketplaces.amazon.feeds import Supply
 from flipsync.connectors.marketplaces.ebay import wire as ebay
-from flipsync.connectors.marketplaces.ebay.listings import REMEMBERED
 from flipsync.connectors.marketplaces.shopify import wire as shopify
 from flipsync.connectors.marketplaces.shopify.stock import Counted
 
@@ -178,15 +178,8 @@ def main(argv: list[str] | None = None) -> int:
     report.row("disk: state of 1M listings", f"{state * million / 1e6:,.0f} MB", f"{state / least:.1f}× the bare facts")
     report.row("disk: each full push of 1M more", f"{push * million / 1e6:,.0f} MB", "one effect and one receipt each")
     for vendor, each in result["memory"]["bytes_per_listing"].items():
-        if vendor == "ebay":
-            most = each * REMEMBERED
-            report.row(
-                "memory: an eBay account, at most",
-                f"{most / 1e6:,.0f} MB",
-                f"{each:,.0f} B a listing, {REMEMBERED:,} kept",
-            )
-            continue
-        report.row(f"memory: 1M {vendor} listings", f"{each * million / 1e6:,.0f} MB", f"{each:,.0f} B a listing")
+        most = f"{each * MOST / 1e6:,.0f} MB"
+        report.row(f"memory: a {vendor} account, at most", most, f"{each:,.0f} B a listing, {MOST:,} kept")
     if disk["listings"] != million:
         report.notes.append(f"disk is multiplied from {disk['listings']:,} listings")
     report.notes.append(f"memory is multiplied from {result['memory']['listings']:,} listings of each vendor")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.channel import (
@@ -305,6 +306,22 @@ class MarketplaceConnector(ABC):
         """`set_quantities` for a caller that remembers: `taken` is called when the vendor has taken changes to work
         them off in its own time, which may outlive this process (see `finished`)."""
         return await self.set_quantities(changes)
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        """Those of the listings that would have to be read before their units can be set (see connectors.knowledge)."""
+        return []
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        """What an earlier process learnt of listings."""
+        return
+
+    def learnt(self) -> dict[str, Facts | None]:
+        """What is worth keeping of listings, as far as it was not told yet; None of what is not known any more."""
+        return {}
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        """Writes that rested on what was recalled were refused: forget it. Returns of which listings that was so."""
+        return set()
 
     async def finished(self, taken: str) -> None:
         """Returns once what the vendor took under this name is worked off, whatever came of it.

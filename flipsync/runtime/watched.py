@@ -17,6 +17,7 @@ from flipsync.connectors.base import (
     QuantityOutcome,
     Taken,
 )
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.witness import witnessed
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -192,6 +193,18 @@ class WatchedConnector(MarketplaceConnector):
 
     async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
         return self._wrote_all(await self._do(self.inner.push_quantities(changes, taken), wrote=True))
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return self.inner.lacks(external_ids)
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self.inner.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self.inner.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self.inner.doubt(external_ids)
 
     async def finished(self, taken: str) -> None:
         await self._do(self.inner.finished(taken))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
+from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.unpacking import UnpackError, gunzip
@@ -41,6 +42,13 @@ class Supply:
             own_stock=mapping.own_quantity(item) is not None,
             warehouses=mapping.warehouse_channels(item),
         )
+
+    def pack(self) -> Facts:
+        return {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
+
+    @classmethod
+    def unpack(cls, facts: Facts) -> Supply:
+        return cls(str(facts["type"]), facts["own"] is True, tuple(map(str, facts["warehouses"])))
 
 
 def warehouse_only() -> Rejected:
