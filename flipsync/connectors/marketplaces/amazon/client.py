@@ -70,8 +70,9 @@ from flipsync.domain.money import Money
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
 FEED_FROM = 40
 _AT_ONCE = 4
-#: How long what supplies a listing is relied on: of what this process read, and of what an earlier one has left.
-_SUPPLY_SECONDS, _SUPPLY_LASTS = 3600.0, 86_400.0
+#: How long what supplies a listing is relied on: of what this process read, and of what is in the books. Not longer:
+#: a seller may send the goods to Amazon's warehouses any day, and our units must not take them out again.
+_SUPPLY_SECONDS, _SUPPLY_LASTS = 3600.0, 6 * 3600.0
 _CONDITION_GROUPS = {"new": "New", "used": "Used", "collectible": "Collectible", "refurbished": "Refurbished"}
 
 
@@ -186,13 +187,13 @@ class AmazonConnector(MarketplaceConnector):
         return await self._set_many(changes, taken)
 
     async def finished(self, taken: str) -> None:
-        await QuantityFeed(self._api).finished(taken)
+        await QuantityFeed(self._api, self._state).finished(taken)
 
     async def _set_many(self, changes: Sequence[QuantityChange], taken: Taken | None) -> list[QuantityOutcome]:
         if len(changes) < FEED_FROM:
             return await self._one_by_one(changes)
         supplies = await self._supplies_of([change.external_id for change in changes])
-        return await QuantityFeed(self._api).set(changes, supplies, taken)
+        return await QuantityFeed(self._api, self._state).set(changes, supplies, taken)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
         found = await find_items(self._api, external_ids)

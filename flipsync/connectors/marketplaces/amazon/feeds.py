@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
@@ -110,8 +110,10 @@ async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item
 class QuantityFeed:
     """Sends quantities as feeds."""
 
-    def __init__(self, api: SellerApi) -> None:
+    def __init__(self, api: SellerApi, seen: Callable[[wire.Item], ListingState]) -> None:
+        """`seen` is shown each listing that is read back, and says what state it is in."""
         self._api = api
+        self._seen = seen
 
     async def set(
         self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply], taken: Taken | None = None
@@ -167,7 +169,7 @@ class QuantityFeed:
             items = await find_items(self._api, skus)
         except ChannelError as error:
             return error
-        return {sku: mapping.listing(item, self._api.marketplace_id) for sku, item in items.items()}
+        return {sku: self._seen(item) for sku, item in items.items()}
 
     async def _send(
         self, changes: Sequence[QuantityChange], supplies: Sequence[Supply], taken: Taken | None
