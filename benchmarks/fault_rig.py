@@ -23,7 +23,7 @@ from flipsync.connectors.marketplaces import connector_class
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import ChannelOrder, Offer, OfferGroup, Vendor
 from flipsync.domain.channel_fault import CAUSES, Finding
-from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Unauthenticated
+from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput, OutcomeUnknown, Unauthenticated
 from flipsync.domain.money import Money
 from flipsync.runtime.channel_look import Look, pace_of
 from flipsync.runtime.watched import WatchedConnector, WatchedLimiter
@@ -301,9 +301,9 @@ class Seller:
         state = await self.connector.read_listing(key)
         if what == "price":
             price = Money(amount_minor=1500 + self.rng.randrange(1, 200) * 7 + 1, currency="USD")
-            row.price = price
+            known, row.price = row.price, price
             with self._outcome(key):
-                await self.connector.set_price(key, price, f"w{self.writes}")
+                await self.connector.set_price(key, price, f"w{self.writes}", known)
             return
         if state is None or state.quantity is None:
             return
@@ -311,8 +311,12 @@ class Seller:
         target = max(8, row.quantity + change)
         if target == row.quantity:
             return
-        # what was sold and not told yet is not put back on the shelf: the write goes by what is shown
         untold = row.quantity - state.quantity
+        if untold < 0:
+            # nobody has sold them and no order was taken back here: somebody put them there, and ours win
+            self.connector.edited_elsewhere(key, row.quantity, state.quantity)
+            untold = 0
+        # what was sold and not told yet is not put back on the shelf: the write goes by what is shown
         row.quantity = target
         with self._outcome(key):
             await self.connector.set_quantity(key, max(0, target - untold), f"w{self.writes}", state.version)
@@ -324,6 +328,9 @@ class Seller:
         try:
             with contextlib.suppress(OutcomeUnknown):
                 yield
+        except EditedElsewhere as edit:
+            self.ledger[key] = replace(before, price=edit.shown)
+            raise
         except ChannelError:
             looks = self.watch.memory.looks.get(key)
             last = looks[-1].state if looks else None

@@ -3,10 +3,11 @@
     python -m benchmarks.stock_push [--quick] [--json] [--listings 10000] [--vendor amazon …] [--sample 25]
 
 Ours is the effect worker, from the outbox to the receipts, against the served sandbox with the vendors' limits in
-force; nothing is scaled, a second is a second. Twice: by a worker that has just started and knows nothing of the
-channel, and again by the same worker. The minimum is what the documented limits allow for the fewest documented calls
-that write and read back every listing, from full buckets. One by one, in the same run, is a sample of single writes
-through the same connector; its calls are multiplied, its time is what the same limits would take for all.
+force; nothing is scaled, a second is a second. Three times: by a worker when nobody has ever learnt anything of the
+listings, again by the same worker, and by another that has just started and finds in the books what was learnt. The
+minimum is what the documented limits allow for the fewest documented calls that write and read back every listing, from
+full buckets. One by one, in the same run, is a sample of single writes through the same connector; its calls are
+multiplied, its time is what the same limits would take for all.
 """
 
 from __future__ import annotations
@@ -111,10 +112,13 @@ async def _measure(made: Reseller, vendor: Vendor, sample: int) -> dict[str, Any
     minimum = least(vendor, made.listings)
     bucket = minimum.limit.bucket
     async with made.working(limits):
-        with saying(f"{vendor}: {made.listings} listings, the first time"):
+        with saying(f"{vendor}: {made.listings} listings, the first time ever"):
             first = await _push(made, limits, vendor, 7)
         with saying(f"{vendor}: again"):
             again = await _push(made, limits, vendor, 9)
+    async with made.working(limits):
+        with saying(f"{vendor}: by a worker that has just started"):
+            fresh = await _push(made, limits, vendor, 11)
     with saying(f"{vendor}: {sample} one by one"):
         alone = {
             name: each * made.listings / sample
@@ -128,8 +132,9 @@ async def _measure(made: Reseller, vendor: Vendor, sample: int) -> dict[str, Any
         "why": minimum.why,
         "minimum": {"tokens": minimum.tokens, "seconds": minimum.seconds()},
         "first": first | {"ratio_tokens": first["tokens"][bucket] / minimum.tokens},
+        "fresh": fresh | {"ratio_tokens": fresh["tokens"][bucket] / minimum.tokens},
         "again": again | {"ratio_tokens": again["tokens"][bucket] / minimum.tokens},
-        "ratio_seconds": again["seconds"] / minimum.seconds() if minimum.seconds() >= 1 else None,
+        "ratio_seconds": fresh["seconds"] / minimum.seconds() if minimum.seconds() >= 1 else None,
         "one_by_one": {
             "sample": sample,
             "tokens": alone,
@@ -170,17 +175,17 @@ def main(argv: list[str] | None = None) -> int:
     channels = asyncio.run(measure(options))
     report.result = {"aim": AIM, "channels": channels}
     for vendor, told in channels.items():
-        minimum, again = told["minimum"], told["again"]
+        minimum, fresh = told["minimum"], told["fresh"]
         report.row(
             f"{vendor}: least",
             f"{minimum['seconds']:.1f} s",
             f"{minimum['tokens']:,} of {told['bucket']}: {told['why']}",
         )
-        for name, run in (("first after a start", told["first"]), ("again", again)):
+        for name, run in (("first ever", told["first"]), ("again", told["again"]), ("by a fresh worker", fresh)):
             tokens = run["tokens"][told["bucket"]]
             report.row(f"{vendor}: {name}", f"{run['seconds']:.1f} s", f"{tokens:,.0f} ({run['ratio_tokens']:.2f}×)")
         ratio = told["ratio_seconds"]
-        against = again["ratio_tokens"] if ratio is None else ratio
+        against = fresh["ratio_tokens"] if ratio is None else ratio
         of_what = "of the limit's tokens: it makes nobody wait" if ratio is None else "of the least time"
         report.row(f"{vendor}: aim ≤ {AIM}×", "met" if against <= AIM else "missed", f"{against:.2f}× {of_what}")
         alone = told["one_by_one"]

@@ -3,10 +3,10 @@
     python -m benchmarks.sync_state [--quick] [--json] [--listings 1000000] [--remembered 20000]
 
 Disk is measured with `--listings` real rows of each table that says what a channel shows and should show, indexes
-included, after a full push of all of them: listings, shares, effects and receipts. Memory is what the connectors of a
-worker remember after they have seen every listing once, measured on `--remembered` listings of each vendor and
-multiplied (each listing is a few objects in a dictionary: it grows with their number). The peer: the bytes of the same
-facts (listing, channel's id, shown, target) in PostgreSQL rows without anything else.
+included, after a full push of all of them: listings, shares, knowledge, effects and receipts. Memory is what the
+connectors of a worker remember at most of an account, measured on `--remembered` listings of each vendor and multiplied
+(each listing is a few objects in a dictionary: it grows with their number). The peer: the bytes of the same facts
+(listing, channel's id, shown, target) in PostgreSQL rows without anything else.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ import psycopg
 from benchmarks.installation import temporary_home
 from benchmarks.measuring import Report, saying
 from benchmarks.stocked import fill_books
+from flipsync.connectors.knowledge import MOST, Remembered
 from flipsync.connectors.marketplaces.amazon.feeds import Supply
 from flipsync.connectors.marketplaces.ebay import wire as ebay
-from flipsync.connectors.marketplaces.ebay.listings import REMEMBERED
 from flipsync.connectors.marketplaces.shopify import wire as shopify
 from flipsync.connectors.marketplaces.shopify.stock import Counted
 
-_TABLES = ("listing", "allocation", "effect", "receipt")
+_TABLES = ("listing", "allocation", "listing_knowledge", "effect", "receipt")
 _RECEIPTS = """
+    INSERT INTO listing_knowledge (id, tenant_id, listing_id, external_id, facts, learnt_at)
+    SELECT gen_random_uuid(), tenant_id, id, external_id, '{"own": true, "type": "HOME", "warehouses": []}', now()
+      FROM listing;
     INSERT INTO receipt (id, tenant_id, effect_id, attempt, outcome, detail, vendor_code, started_at, finished_at)
     SELECT md5('receipt' || id)::uuid, tenant_id, id, 1, 'confirmed', '7 on offer', '', now(), now() FROM effect;
     UPDATE effect SET state = 'confirmed', attempts = 1, epoch = 1, finished_at = now(),
@@ -57,7 +60,7 @@ def _disk(connection: psycopg.Connection[dict[str, Any]], listings: int) -> dict
         connection.execute(_LEAST.encode())
         connection.execute(b"ALTER TABLE least ADD PRIMARY KEY (id)")
     tables = {table: size(table) for table in _TABLES}
-    state = sum(sum(tables[table].values()) for table in ("listing", "allocation"))
+    state = sum(sum(tables[table].values()) for table in ("listing", "allocation", "listing_knowledge"))
     return {
         "listings": listings,
         "bytes": tables,
@@ -68,7 +71,7 @@ def _disk(connection: psycopg.Connection[dict[str, Any]], listings: int) -> dict
 
 
 def _amazon(number: int) -> tuple[object, ...]:
-    return f"B{number:06d}", (Supply("HOME", own_stock=True, warehouses=()), 1.0)
+    return f"B{number:06d}", Supply("HOME", own_stock=True, warehouses=())
 
 
 def _ebay(number: int) -> tuple[object, ...]:
@@ -97,7 +100,7 @@ def _ebay(number: int) -> tuple[object, ...]:
             "listing": {"listingId": str(110_000_000_000 + number), "listingStatus": "ACTIVE"},
         }
     )
-    return sku, (item, 1.0), (offer, 1.0)
+    return sku, item, offer
 
 
 def _shopify(number: int) -> tuple[object, ...]:
@@ -131,13 +134,17 @@ def _remembered(make: Callable[[int], tuple[object, ...]], count: int) -> float:
     """Bytes a listing of what a connector keeps of it, its place in the dictionary included."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    kept: dict[object, list[object]] = {}
+    kept: list[Remembered[object]] = []
     for number in range(count):
-        name, *rest = make(number)
-        kept[name] = rest
+        name, *values = make(number)
+        kept = kept or [Remembered(lambda _: {}, lambda facts: facts, lasts=1e9) for _ in values]
+        for remembered, value in zip(kept, values, strict=True):
+            remembered.keep(str(name), value)
+    for remembered in kept:
+        remembered.learnt()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    return (after - before) / len(kept)
+    return (after - before) / count
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -178,15 +185,8 @@ def main(argv: list[str] | None = None) -> int:
     report.row("disk: state of 1M listings", f"{state * million / 1e6:,.0f} MB", f"{state / least:.1f}× the bare facts")
     report.row("disk: each full push of 1M more", f"{push * million / 1e6:,.0f} MB", "one effect and one receipt each")
     for vendor, each in result["memory"]["bytes_per_listing"].items():
-        if vendor == "ebay":
-            most = each * REMEMBERED
-            report.row(
-                "memory: an eBay account, at most",
-                f"{most / 1e6:,.0f} MB",
-                f"{each:,.0f} B a listing, {REMEMBERED:,} kept",
-            )
-            continue
-        report.row(f"memory: 1M {vendor} listings", f"{each * million / 1e6:,.0f} MB", f"{each:,.0f} B a listing")
+        most = f"{each * MOST / 1e6:,.0f} MB"
+        report.row(f"memory: a {vendor} account, at most", most, f"{each:,.0f} B a listing, {MOST:,} kept")
     if disk["listings"] != million:
         report.notes.append(f"disk is multiplied from {disk['listings']:,} listings")
     report.notes.append(f"memory is multiplied from {result['memory']['listings']:,} listings of each vendor")

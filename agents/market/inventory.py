@@ -36,6 +36,8 @@ class InventoryAgent(Agent[StockMoved | ListingPublished | ListingVanished | Qua
                 return Decision.hold("channels are measured every hour")
             measure = MeasureChannels(tenant_id=event.tenant_id)
             return Decision.propose(measure, why="the odds of selling a unit twice rest on delays as they are now")
+        if isinstance(event, QuantityDrifted) and event.overwritten:
+            return Decision.hold(f"{event.seen} units were shown, and the ledger's quantity is written over them")
         item_id = await self._item(event, ctx)
         if item_id is None:
             return Decision.hold("the listing has no stock item")

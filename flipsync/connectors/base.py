@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.channel import (
@@ -34,7 +35,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError, Rejected
+from flipsync.domain.errors import ChannelError, EditedElsewhere, Rejected
 from flipsync.domain.money import Currency, Money
 
 if TYPE_CHECKING:
@@ -172,6 +173,13 @@ class QuantityOutcome:
     error: ChannelError | None
 
 
+def still_shows(state: ListingState | None, price: Money, expected: Money | None) -> None:
+    """Asked of what was read immediately before a price is written. Raises EditedElsewhere."""
+    if state is None or state.price is None or expected is None or state.price in (expected, price):
+        return
+    raise EditedElsewhere(state.price, expected)
+
+
 class MarketplaceConnector(ABC):
     """One seller account on one channel. Async, safe for concurrent use, closed with `aclose()` or `async with`."""
 
@@ -263,8 +271,15 @@ class MarketplaceConnector(ABC):
         """Take the listing off sale. Ending an ended or unknown listing is not an error."""
 
     @abstractmethod
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
-        """Set the price and return what the channel now says (the caller compares)."""
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
+        """Set the price and return what the channel now says (the caller compares).
+
+        `expected` is what we know it to show: Raises EditedElsewhere, and writes nothing, where it shows neither that
+        nor `price` immediately before the write (see `still_shows`).
+        """
+
+    def edited_elsewhere(self, external_id: str, known: int, shown: int) -> None:  # noqa: B027 - few want to know
+        """Told by whoever was about to set a quantity and found units there that nothing of ours explains."""
 
     @abstractmethod
     async def set_quantity(
@@ -291,6 +306,22 @@ class MarketplaceConnector(ABC):
         """`set_quantities` for a caller that remembers: `taken` is called when the vendor has taken changes to work
         them off in its own time, which may outlive this process (see `finished`)."""
         return await self.set_quantities(changes)
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        """Those of the listings that would have to be read before their units can be set (see connectors.knowledge)."""
+        return []
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        """What an earlier process learnt of listings."""
+        return
+
+    def learnt(self) -> dict[str, Facts | None]:
+        """What is worth keeping of listings, as far as it was not told yet; None of what is not known any more."""
+        return {}
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        """Writes that rested on what was recalled were refused: forget it. Returns of which listings that was so."""
+        return set()
 
     async def finished(self, taken: str) -> None:
         """Returns once what the vendor took under this name is worked off, whatever came of it.

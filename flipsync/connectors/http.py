@@ -217,7 +217,10 @@ class HttpCore:
             async with asyncio.timeout(2 * self._config.timeout_seconds):
                 response = await self._client.send(request, stream=True)
                 try:
-                    return response, await _read_body(response)
+                    content = await _read_body(response)
+                    if _cut_short(response, content):
+                        raise _UnusableBodyError("it ends before its JSON does")
+                    return response, content
                 finally:
                     await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
@@ -351,6 +354,25 @@ async def _read_body(response: httpx2.Response) -> bytes:
         return unpacker.end()
     except UnpackError as error:
         raise _UnusableBodyError(f"the answer cannot be read: {error}") from error
+
+
+def _cut_short(response: httpx2.Response, content: bytes) -> bool:
+    """Whether a JSON answer whose only end is that of the connection (HTTP/1.0, RFC 9112 section 6.3) is not whole.
+
+    Of a refusal only "there is no such thing" is doubted: nobody may take that from half an answer.
+    """
+    if response.http_version not in ("HTTP/1.0", "HTTP/1.1") or response.status_code in (204, 205):
+        return False
+    framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    if framed or "json" not in response.headers.get("Content-Type", ""):
+        return False
+    if response.status_code >= 300 and response.status_code != 404:
+        return False
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,8 @@ question in front of every connector's `publish` and `set_price`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,13 +66,28 @@ def _refused(why: str) -> Rejected:
 def guarded(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """`publish` or `set_price` of a connector with the guard's question in front of it."""
 
+    about = inspect.signature(method)
+
     @functools.wraps(method)
     async def ask_first(self: Any, *args: Any, **named: Any) -> Any:
         if self.price_guard is not None:
-            for value in (*args, *named.values()):
+            for value in _sent(about.bind(self, *args, **named).arguments):
                 price = value.price if isinstance(value, Offer) else value
                 if isinstance(price, Money):
                     self.price_guard.check(price)
         return await method(self, *args, **named)
 
     return ask_first
+
+
+def _sent(given: Mapping[str, Any]) -> Iterator[Any]:
+    """Every argument but `expected`, which is compared with what is shown and never sent."""
+    for name, value in given.items():
+        if name == "expected":
+            continue
+        if isinstance(value, tuple):
+            yield from value
+        elif isinstance(value, dict):
+            yield from value.values()
+        else:
+            yield value

@@ -10,6 +10,7 @@ FlipSyncError                    what went wrong, and a hint what to do
 ├── Unavailable                  a part we need is not there now; retry later
 └── ChannelError                 an outside call failed, in exactly one of three ways:
     ├── Rejected                 the vendor said no and nothing happened; do not repeat as it is
+    │   └── EditedElsewhere      not written: somebody else has changed what was to be changed
     ├── Retryable(after)         nothing happened; the same call may succeed later
     └── OutcomeUnknown           it may have happened: read back before anything else
 """
@@ -17,6 +18,8 @@ FlipSyncError                    what went wrong, and a hint what to do
 from __future__ import annotations
 
 from typing import ClassVar
+
+from flipsync.domain.money import Money
 
 
 class FlipSyncError(Exception):
@@ -111,6 +114,22 @@ class Rejected(ChannelError):
         super().__init__(message, hint=hint, vendor_code=vendor_code, vendor_status=vendor_status)
         self.auth = auth
         self.missing = missing
+
+
+class EditedElsewhere(Rejected):
+    """Nothing was written: the listing shows a price that nobody of ours has put there, `shown`. Whoever put it there
+    has not been heard yet."""
+
+    code = "channel-edited-elsewhere"
+
+    def __init__(self, shown: Money, known: Money) -> None:
+        super().__init__(
+            f"the price was changed on the channel: it shows {shown}, not {known}",
+            hint="the price is decided anew from what is shown",
+            vendor_code="edited",
+        )
+        self.shown = shown
+        self.known = known
 
 
 class Retryable(ChannelError):

@@ -128,6 +128,8 @@ class QuantityDrifted(ListingEvent):
 
     expected: int
     seen: int | None
+    #: found by a write of ours, which put the ledger's quantity in its place
+    overwritten: bool = False
 
 
 class WarehouseReconciled(AccountEvent):

@@ -27,7 +27,8 @@ from flipsync.connectors.base import MarketplaceConnector, QuantityChange, Quant
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, Retryable
+from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, Rejected, Retryable
+from flipsync.runtime import knowing
 from flipsync.runtime.channel_writes import Done, PooledGrants
 from flipsync.runtime.leases import Leases
 from flipsync.services.accounts import ConnectedAccount
@@ -230,7 +231,9 @@ class _Call(Generic[L]):
             }
         failed: dict[ClaimedEffect, ChannelError] = {}
         if to_write := [effect for effect in effects if effect not in shown]:
+            await knowing.recall(self._store, self._link.account, connector, [*map(self._external_id, to_write)])
             failed = await self._write(to_write)
+            failed |= await self._write_anew(failed)
         worst = next((error for error in failed.values() if not isinstance(error, OutcomeUnknown)), None)
         if len(failed) < len(effects):
             await self._desk.note_success(self._link)
@@ -238,6 +241,16 @@ class _Call(Generic[L]):
             await self._desk.note_failure(self._link, worst or next(iter(failed.values())))
         await self._fail(failed)
         await self._conclude([effect for effect in effects if effect not in failed])
+        await knowing.keep(self._store, self._link.account, connector)
+
+    async def _write_anew(self, failed: dict[ClaimedEffect, ChannelError]) -> dict[ClaimedEffect, ChannelError]:
+        """Those that were refused by what an earlier process knew of the listing, once more by what it is now: takes
+        them out of `failed`, and returns what failed again."""
+        refused = {self._external_id(effect): effect for effect, e in failed.items() if isinstance(e, Rejected)}
+        again = [refused[one] for one in self._link.connector.doubt(refused)]
+        for effect in again:
+            del failed[effect]
+        return await self._write(again) if again else {}
 
     async def _write(self, effects: Sequence[ClaimedEffect]) -> dict[ClaimedEffect, ChannelError]:
         """Send, and read back what is not sure; the effects that the channel does not show, and why."""

@@ -7,7 +7,15 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.errors import Rejected
-from flipsync.runtime import channel_reads, channel_writes, label_writes, money_writes, reconciling
+from flipsync.runtime import (
+    channel_reads,
+    channel_writes,
+    knowing,
+    label_writes,
+    money_writes,
+    quantity_writes,
+    reconciling,
+)
 from flipsync.runtime.channel_writes import Done, Job
 from flipsync.services import warehouses
 
@@ -15,7 +23,7 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.PublishListing: channel_writes.publish,
     c.ReviseListing: channel_writes.revise,
     c.ChangePrice: channel_writes.change_price,
-    c.SetChannelQuantity: channel_writes.set_quantity,
+    c.SetChannelQuantity: quantity_writes.set_quantity,
     c.EndListing: channel_writes.end,
     c.ConfirmShipment: channel_writes.confirm_shipment,
     c.IssueRefund: money_writes.issue_refund,
@@ -43,11 +51,14 @@ async def _verify_listings(job: Job) -> str:
     drifted = await channel_reads.verify_listings(
         job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
     )
+    await knowing.keep(job.store, job.account, job.connector)
     return f"{drifted} listings drifted"
 
 
 async def _survey_listings(job: Job) -> str:
-    return await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    found = await channel_reads.survey_listings(job.store, job.effect.tenant_id, job.ref, job.connector, job.cause)
+    await knowing.keep(job.store, job.account, job.connector)
+    return found
 
 
 async def _pull_refunds(job: Job) -> str:

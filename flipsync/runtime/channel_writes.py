@@ -15,7 +15,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.signed_prices import permit
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import EditedElsewhere, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import ListingPublished, ListingVanished, PriceSet, ProductImported
 from flipsync.domain.money import Money
 from flipsync.runtime.channel_check import ChannelCheck
@@ -152,7 +152,7 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     async with job.store.reader(job.effect.tenant_id) as session:
         if await effect_rows.is_outrun(session, job.effect):
             raise Rejected("a newer revision of the listing takes its place")
-    before = await _read_back(job, external_id)
+    before = await read_back(job, external_id)
     # an earlier try of ours would look like somebody's edit
     lost = () if job.effect.uncertain or job.effect.attempts > 1 else hand_edits.unseen(listing, before)
     # one key a try: a channel that remembers keys would answer the first one's again without writing
@@ -188,7 +188,7 @@ async def change_price(job: Job, command: c.ChangePrice) -> Done:
         certificate = _certified(job, command.certificate, command.listing_id, command.price, sent=True)
     else:
         certificate = _certified(job, command.certificate, command.listing_id, command.price, current=shown)
-        await job.connector.set_price(external_id, command.price, job.effect.key)
+        await _write_price(job, listing, external_id, command.price, shown)
         seen = await _read_written(job, external_id)
         if seen.price != command.price:
             raise OutcomeUnknown(f"the channel shows {seen.price} instead of {command.price}")
@@ -212,138 +212,21 @@ async def change_price(job: Job, command: c.ChangePrice) -> Done:
     return Done(f"price is {command.price}", book)
 
 
-async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
-    """Bring the channel to what the ledger grants the listing at this moment (see services.stock)."""
-    if (pooled := await job.pooled.of(command.listing_id)) is not None:
-        external_id, units = pooled
-        await _show_pooled(job, external_id, units)
-        return Done(f"{units} on offer", shown=(command.listing_id, units))
-    listing, external_id = await job.live_listing(command.listing_id)
-    if listing.pool != "own":
-        raise Rejected("the channel sells it from its own warehouse, whose units are not ours to set")
-    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
-        state = await stock.entitlement(unit, listing.id)
-    if state is None:
-        raise Rejected("the listing has no stock in our books")
-    if state.mode == "pooled":
-        raise Retryable("the listing has just gone on sale, or its stock was just pooled", after=0.0)
-    if job.connector.capabilities.conditional_stock:
-        quantity = await _show_conditional(job, listing.id, external_id)
-    else:
-        quantity = await _show_fenced(job, listing.id, external_id)
-
-    async def book(unit: UnitOfWork) -> None:
-        await stock.shown(unit, listing.id)
-
-    return Done(f"{quantity} on offer", book, shown=(listing.id, quantity))
-
-
-async def _show_pooled(job: Job, external_id: str, quantity: int) -> None:
-    answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.epoch}")
-    if answered.quantity != quantity:
-        seen = await _read_back(job, external_id)
-        if seen.quantity is None or seen.quantity > quantity:
-            raise OutcomeUnknown(f"the channel shows {seen.quantity} units instead of {quantity}")
-
-
-async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int:
-    """Compare and set. Sales the channel has made but not yet told are waited for before anything is raised."""
-    tenant = job.effect.tenant_id
-    for turn in range(3):
-        seen = await _read_back(job, external_id)
-        if seen.version is None:
-            raise Retryable("the channel gave no stock version to write against", after=1.0)
-        async with job.store.unit(tenant, job.cause) as unit:
-            state = await stock.entitlement(unit, listing_id)
-        assert state is not None
-        # an earlier try, or a sale, that is not in the books
-        if unsettled := state.pending > 0 or job.effect.uncertain or seen.quantity != state.entitled:
-            await asyncio.sleep(job.account.config.settle_seconds)
-            await job.pulls.fresh(job.cause)
-        async with job.store.unit(tenant, job.cause) as unit:
-            state = await stock.entitlement(unit, listing_id)
-            assert state is not None
-            # a cancellation was booked since we looked, and what was sold from it before we read may not be
-            overtaken = not unsettled and state.entitled != seen.quantity
-            if not overtaken:
-                wanted = state.target if state.target < state.entitled else await stock.grant(unit, listing_id)
-        if overtaken:
-            continue
-        if seen.quantity != wanted:
-            key = f"{job.effect.key}:{job.effect.epoch}:{turn}"
-            try:
-                await job.connector.set_quantity(external_id, wanted, key, seen.version)
-            except Rejected as error:
-                if error.vendor_code == "version":
-                    continue  # a sale came between: look again
-                raise
-            after = await _read_back(job, external_id)
-            if after.version == seen.version:
-                raise OutcomeUnknown("the channel took the quantity and did not change it")
-        elif unsettled and (await _read_back(job, external_id)).version != seen.version:
-            continue  # what a dead worker had sent has arrived since
-        if (surplus := state.entitled - wanted) > 0:
-            async with job.store.unit(tenant, job.cause) as unit:  # a sale or a return may have been booked meanwhile
-                now = await stock.entitlement(unit, listing_id)
-                assert now is not None
-                await stock.let_go(unit, listing_id, max(0, now.entitled - surplus))
-        return wanted
-    raise Retryable("sales keep changing the stock; trying again", after=0.3)
-
-
-async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
-    """For channels without a conditional write: off the shelf, wait for sales to be told, book them, back on.
-
-    A plain write of "5" over a shelf that has just sold one puts the sold unit back on offer. At zero nothing can be
-    sold, so nothing can be overwritten. It costs `settle_seconds` off sale, and only when shares have to move.
-    """
-    tenant, config = job.effect.tenant_id, job.account.config
-    seen = await _read_back(job, external_id)
-    async with job.store.unit(tenant, job.cause) as unit:
-        state = await stock.entitlement(unit, listing_id)
-        assert state is not None
-        if state.target == state.entitled == seen.quantity and not state.pending:
-            return state.entitled
-        # units granted earlier and not confirmed may have been shown and sold: only an entitlement of 0 is surely empty
-        empty = seen.quantity == 0 and state.entitled == 0 and not job.effect.uncertain
-        wanted = await stock.grant(unit, listing_id) if empty else 0
-    key, given_back = f"{job.effect.key}:{job.effect.epoch}", state.given_back
-    if not empty:
-        if seen.quantity != 0 or job.effect.uncertain:
-            await job.connector.set_quantity(external_id, 0, f"{key}:fence")
-        await asyncio.sleep(config.settle_seconds)
-        seen = await _read_back(job, external_id)
-        if seen.quantity is not None and seen.quantity > 0:
-            raise Retryable(f"the channel still offers {seen.quantity}", after=0.2)
-        await job.pulls.fresh(job.cause)
-        async with job.store.unit(tenant, job.cause) as unit:
-            state = await stock.entitlement(unit, listing_id)
-            assert state is not None
-            if state.given_back != given_back:
-                # a cancellation filled the empty shelf again, and somebody may have bought from it: nothing is sure
-                raise Retryable("the channel put units back on its shelf meanwhile", after=0.0)
-            if state.target < state.entitled:
-                await stock.let_go(unit, listing_id, state.target)
-                wanted = state.target
-            else:
-                wanted = await stock.grant(unit, listing_id)
-    if wanted:
-        answered = await job.connector.set_quantity(external_id, wanted, f"{key}:show")
-        if answered.quantity == wanted:
-            answered = await _read_back(job, external_id)
-        if answered.quantity != wanted and not await _sold_down_to(job, listing_id, answered):
-            raise OutcomeUnknown(f"the channel shows {answered.quantity} instead of {wanted}")
-    return wanted
-
-
-async def _sold_down_to(job: Job, listing_id: UUID, seen: ListingState) -> bool:
-    """Whether sales since the write explain what the channel shows."""
-    await asyncio.sleep(job.account.config.settle_seconds)
-    await job.pulls.fresh(job.cause)
-    again = await _read_back(job, seen.external_id)
-    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
-        state = await stock.entitlement(unit, listing_id)
-    return state is not None and again.quantity == state.entitled
+async def _write_price(job: Job, listing: Listing, external_id: str, price: Money, shown: Money | None) -> None:
+    """Set the price where the channel shows what our books know. A price somebody has put there is not written over:
+    it is booked and told, and whoever decides goes on from it (services.hand_edits). Raises EditedElsewhere then."""
+    try:
+        await job.connector.set_price(external_id, price, job.effect.key, shown)
+    except EditedElsewhere as edit:
+        async with job.store.reader(job.effect.tenant_id) as session:
+            ours = await effect_rows.sent_price(session, job.effect, edit.shown.amount_minor)
+        if ours:  # an earlier write of ours, whose outcome nobody knew
+            await job.connector.set_price(external_id, price, job.effect.key, edit.shown)
+            return
+        if edit.shown.currency == listing.currency:
+            async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+                await hand_edits.price_edited(unit, job.ref, listing, edit.shown, found_by=job.effect.id)
+        raise
 
 
 async def end(job: Job, command: c.EndListing) -> Done:
@@ -395,7 +278,7 @@ async def ensure_webhooks(job: Job, command: c.EnsureWebhooks) -> Done:
     return Done(", ".join(sorted(each.topic for each in subscriptions)) or "no webhooks")
 
 
-async def _read_back(job: Job, external_id: str) -> ListingState:
+async def read_back(job: Job, external_id: str) -> ListingState:
     seen = await job.connector.read_listing(external_id)
     if seen is None:
         await _vanished(job)
@@ -414,7 +297,7 @@ async def _read_written(job: Job, external_id: str) -> ListingState:
     """Read back after a write: where that cannot be done now, the write is not undone by it. Nobody may take it for one
     that never happened, and let something else take its place."""
     try:
-        return await _read_back(job, external_id)
+        return await read_back(job, external_id)
     except Retryable as error:
         raise OutcomeUnknown(f"written, and not yet read back: {error.message}") from error
 

@@ -17,6 +17,7 @@ from flipsync.connectors.base import (
     QuantityOutcome,
     Taken,
 )
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.witness import witnessed
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -33,7 +34,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError, InvalidInput
+from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput
 from flipsync.domain.money import Money
 from flipsync.services.watch.memory import Field_, LimitTold, Memory
 
@@ -95,6 +96,8 @@ class WatchedConnector(MarketplaceConnector):
         try:
             with witnessed(self.memory):
                 return await work
+        except EditedElsewhere:
+            raise  # found by us, refused by us
         except ChannelError as error:
             self.memory.failed(error, wrote=wrote)
             raise
@@ -148,11 +151,19 @@ class WatchedConnector(MarketplaceConnector):
     async def end(self, external_id: str, key: str) -> None:
         await self._do(self.inner.end(external_id, key), wrote=True)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         before = self._shown(external_id)
         was = None if before is None or before.price is None else before.price.amount_minor
-        work = self.inner.set_price(external_id, price, key)
-        return await self._write(external_id, "price", price.amount_minor, was, work)
+        work = self.inner.set_price(external_id, price, key, expected)
+        try:
+            return await self._write(external_id, "price", price.amount_minor, was, work)
+        except EditedElsewhere as edit:
+            if edit.shown.currency == edit.known.currency:
+                self.memory.edited(external_id, "price", edit.known.amount_minor, edit.shown.amount_minor)
+            raise
+
+    def edited_elsewhere(self, external_id: str, known: int, shown: int) -> None:
+        self.memory.edited(external_id, "quantity", known, shown)
 
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
@@ -182,6 +193,18 @@ class WatchedConnector(MarketplaceConnector):
 
     async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
         return self._wrote_all(await self._do(self.inner.push_quantities(changes, taken), wrote=True))
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return self.inner.lacks(external_ids)
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self.inner.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self.inner.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self.inner.doubt(external_ids)
 
     async def finished(self, taken: str) -> None:
         await self._do(self.inner.finished(taken))

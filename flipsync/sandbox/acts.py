@@ -6,6 +6,7 @@ shows, undo or change a write, change an answer, and take deliveries. Delays are
 
 from __future__ import annotations
 
+import copy
 import heapq
 import json
 from collections.abc import Callable
@@ -292,6 +293,11 @@ def price(channel: Channel, row: Listing, minor: int) -> None:
         summary = row.doc["offer"].get("pricingSummary", {})
         priced = {**summary, "price": {**summary.get("price", {}), "value": text}}
         row.doc = {**row.doc, "offer": {**row.doc["offer"], "pricingSummary": priced}}
+    if channel == "amazon":
+        row.doc = copy.deepcopy(row.doc)
+        for offer in row.doc["attributes"].get("purchasable_offer", ()):
+            for each in (at for part in offer.get("our_price", ()) for at in part.get("schedule", ())):
+                each["value_with_tax"] = minor / 100
 
 
 @dataclass

@@ -197,15 +197,21 @@ def tell_overwritten(
     )
 
 
-async def price_edited(unit: UnitOfWork, account: AccountRef, row: Listing, price: Money) -> None:
+async def price_edited(
+    unit: UnitOfWork, account: AccountRef, row: Listing, price: Money, *, found_by: UUID | None = None
+) -> None:
     """The channel shows a price that is not ours: the pricing policy goes on from there.
+
+    `found_by` is the effect that was about to write another one, and did not: it is no write under way.
 
     Where the owner lets the channel win, it stays as it is instead, unless it is below what the price firewall lets
     through: then the policy goes on from it too, and the fact says so. Nothing is booked over a price that was set
     since `row` was read.
     """
     now = await rows.lock(unit.session, row.id)
-    if now is None or now.version != row.version or await listing_rows.has_open_effects(unit.session, row.id):
+    if now is None or now.version != row.version:
+        return
+    if found_by is None and await listing_rows.has_open_effects(unit.session, row.id):
         return
     settings = (await profile(unit.session, unit.tenant_id)).settings
     keep, note = False, "the pricing policy goes on from it"

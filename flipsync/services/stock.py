@@ -265,6 +265,17 @@ async def entitlement(unit: UnitOfWork, listing_id: UUID) -> Entitlement | None:
     )
 
 
+def is_edit(shown: int, before: Entitlement, after: Entitlement, *, lists_orders: bool) -> bool:
+    """Whether somebody changed the units a channel shows: neither sales nor cancellations explain them.
+
+    `before` is what the ledger knew when the channel was read, `after` what it knew once outstanding orders were
+    booked. Fewer units may have been sold where orders cannot be listed at will.
+    """
+    if before.pending or shown in (before.entitled, after.entitled) or after.given_back != before.given_back:
+        return False
+    return shown > before.entitled or (lists_orders and after.entitled == before.entitled)
+
+
 async def grant(unit: UnitOfWork, listing_id: UUID) -> int:
     """Give the listing what it lacks and is free (escrow); returns what it may now show. New units are pending."""
     state = await entitlement(unit, listing_id)

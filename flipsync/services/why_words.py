@@ -269,6 +269,11 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
 def _listing_words(event: e.ListingEvent, label: Labels) -> str:
     listing = label("listing", event.listing_id)
     match event:
+        case e.QuantityDrifted(overwritten=True):
+            return (
+                f"{listing} was changed on the channel to {event.seen} units where the ledger allows {event.expected}:"
+                " ours were written over them"
+            )
         case e.QuantityDrifted():
             return f"{listing} showed {event.seen} units where the ledger allows {event.expected}"
         case e.ListingRecognised():

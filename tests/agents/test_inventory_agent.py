@@ -80,6 +80,15 @@ async def test_a_channel_that_drifted_is_told_again(shop: Shop) -> None:
     assert goods.stock_item_id == decision.evidence[0].id
 
 
+async def test_a_quantity_that_was_written_over_is_not_written_again(shop: Shop) -> None:
+    _, places, listings = await two_channels(shop, 10, 5, 5)
+    drift = QuantityDrifted(
+        listing_id=listings[0], account_id=places[0].id, vendor="custom", expected=5, seen=9, overwritten=True
+    )
+    decision = await shop.decide(InventoryAgent(), drift)
+    assert not decision.proposals and "9 units" in decision.rationale
+
+
 async def test_units_on_a_channel_that_cannot_be_written_to_stay_its_own(shop: Shop) -> None:
     goods, places, listings = await two_channels(shop, 10, 4, 2)
     async with shop.unit() as unit:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited
 from flipsync.connectors.marketplaces import CONNECTORS, connect, connector_class
 from flipsync.domain.channel import ListingState, Offer
-from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
+from flipsync.domain.errors import EditedElsewhere, InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
 from flipsync.domain.money import usd
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)
@@ -163,6 +163,18 @@ async def test_price_and_quantity_are_set_and_read_back(channel: Any) -> None:
     assert stocked.quantity == 0
     state = await connector.read_listing(made.external_id)
     assert state is not None and (state.price, state.quantity) == (usd("24.50"), 0)
+
+
+async def test_a_price_that_is_not_the_one_we_know_is_not_written_over(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(), "k1")
+    await connector.set_price(made.external_id, usd("24.50"), "k2", made.price)
+    with pytest.raises(EditedElsewhere) as refused:
+        await connector.set_price(made.external_id, usd("26.00"), "k3", made.price)
+    assert (refused.value.shown, refused.value.known) == (usd("24.50"), made.price)
+    assert (await connector.read_listing(made.external_id)).price == usd("24.50")
+    again = await connector.set_price(made.external_id, usd("24.50"), "k4", made.price)
+    assert again.price == usd("24.50"), "what is wanted is there already"
 
 
 @pytest.mark.parametrize("channel", CONDITIONAL, indirect=True)

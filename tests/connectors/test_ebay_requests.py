@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from ebay_channel import Server, connector, lamp
 
+from flipsync.connectors import knowledge
 from flipsync.connectors.base import QuantityChange
-from flipsync.connectors.marketplaces.ebay import listings
 from flipsync.connectors.marketplaces.ebay.revisions import A_DAY, Revisions
 from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
@@ -81,7 +81,7 @@ async def test_what_was_seen_lately_is_written_and_read_back_without_a_look_befo
     ]
     await channel.connector.end(made[0].external_id, "end")
     assert "offer" in await push(21, 31, 24), "what became of the others is asked"
-    monkeypatch.setattr(listings, "REMEMBERED", 1)
+    monkeypatch.setattr(knowledge, "MOST", 1)
     await push(41, 42, 43)
     assert "offer" in await push(51, 52, 53)
 

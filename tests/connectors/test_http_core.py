@@ -245,6 +245,32 @@ async def test_answers_that_break_off_on_the_wire(reply: bytes) -> None:
         assert type(await failure(core(url)[0], "POST", url)) is OutcomeUnknown
 
 
+def old(status: str, body: bytes, media_type: str = "application/json; charset=utf-8") -> bytes:
+    """An answer that ends with its connection."""
+    return f"HTTP/1.0 {status}\r\nContent-Type: {media_type}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+@pytest.mark.parametrize("body", [b"", b'{"items": [', b'[{"id": 1}, {"i'])
+async def test_json_that_ends_with_its_connection_and_not_with_itself_is_not_whole(status: str, body: bytes) -> None:
+    async with listening(replying(old(status, body))) as port:
+        url = f"http://127.0.0.1:{port}"
+        assert type(await failure(core(url)[0], "GET", url)) is Retryable
+        assert type(await failure(core(url)[0], "POST", url)) is OutcomeUnknown
+
+
+async def test_what_ends_with_its_connection_and_is_whole_is_taken() -> None:
+    for reply, value in ((old("200 OK", b'{"a": 1}'), {"a": 1}), (old("204 No Content", b""), None)):
+        async with listening(replying(reply)) as port:
+            url = f"http://127.0.0.1:{port}"
+            assert (await core(url)[0].request("GET", url, decode=lambda data: data)).value == value
+    for reply in (old("404 Not Found", b'{"code": "none", "message": "none"}'), old("400 Bad Request", b'{"mess')):
+        async with listening(replying(reply)) as port:
+            url = f"http://127.0.0.1:{port}"
+            refused = await failure(core(url)[0], "POST", url)
+            assert type(refused) is Rejected and refused.missing == (b"404" in reply)
+
+
 async def test_a_silent_and_a_dripping_server_run_into_the_time_out() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -69,6 +69,21 @@ async def test_a_permit_is_for_one_price_until_its_time_and_one_task(channel: Sc
     assert len(channel.calls) == 1
 
 
+async def test_what_a_price_is_compared_with_needs_no_signature_and_lends_none(channel: ScriptedChannel) -> None:
+    shown = channel.shelves["x-teapot"].price
+    assert shown is not None
+
+    async def send(sent: Money, *more: Money, **named: Money) -> None:
+        permit(usd("30.00"), NOW + timedelta(minutes=1), "hash")
+        await channel.set_price("x-teapot", sent, "k", *more, **named)
+
+    await alone(send(usd("30.00"), shown))
+    await alone(send(usd("30.00"), expected=usd("30.00")))
+    for work in (send(usd("31.00"), usd("30.00")), send(usd("31.00"), expected=usd("30.00"))):
+        with pytest.raises(Rejected, match=r"for 30\.00 USD, not 31\.00 USD"):
+            await alone(work)
+
+
 @pytest.mark.parametrize("vendor", [*CONNECTORS, *STORES])
 def test_every_connector_asks_its_guard(vendor: str) -> None:
     """Wherever a class brings its own way to write a price, the question stands in front of it."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited
+from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited, still_shows
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -242,10 +242,10 @@ class ScriptedChannel(MarketplaceConnector):
             self.shelves[external_id].status = "ended"
         self._end(step)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         step = self._begin("set_price", price, key)
+        still_shows(self._shown(external_id), price, expected)
         if not step.ignored:
-            self._shown(external_id)
             self.shelves[external_id].price = price
         self._end(step)
         return self._shown(external_id)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from scripted_channel import Channels, ScriptedChannel, Step
 from shop import Goods, Shop
+from sqlalchemy import text
 from stall import Stall, drain
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
+from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import EffectFailed
+from flipsync.domain.ids import new_id
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories import effects as effect_rows
+from flipsync.store.repositories import knowledge as knowledge_rows
 
 Hire = Callable[..., EffectWorker]
 
@@ -44,6 +48,10 @@ class BulkChannel(ScriptedChannel):
         self.write.set()
         self.reached = asyncio.Event()
         self.name = ""
+        self.known = Remembered(lambda word: {"word": word}, lambda facts: str(facts["word"]), lasts=1000.0)
+        #: what has to be known of each listing; nothing when it is empty
+        self.true: dict[str, str] = {}
+        self.asked: list[str] = []
 
     async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
         if self.name:
@@ -56,7 +64,7 @@ class BulkChannel(ScriptedChannel):
         await self.write.wait()
         outcomes = []
         for change in changes:
-            error = self.refused.get(change.external_id)
+            error = self.refused.get(change.external_id) or self._knows(change.external_id)
             if error is None and not step.ignored:
                 self.shelves[change.external_id].quantity = change.quantity
             if change.external_id not in self.silent:
@@ -65,6 +73,31 @@ class BulkChannel(ScriptedChannel):
         await self.answer.wait()
         self._end(step)
         return outcomes
+
+    def _knows(self, external_id: str) -> Rejected | None:
+        if not self.true:
+            return None
+        if self.known.get(external_id) is None:
+            self.asked.append(external_id)
+            self.known.keep(external_id, self.true[external_id])
+        return None if self.known.get(external_id) == self.true[external_id] else Rejected("another type of goods")
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return [one for one in external_ids if self.true and self.known.get(one) is None]
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self.known.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self.known.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self.known.doubt(external_ids)
+
+    def restarts(self) -> None:
+        """As the connector of a process that has just begun."""
+        self.known = Remembered(lambda word: {"word": word}, lambda facts: str(facts["word"]), lasts=1000.0)
+        self.asked.clear()
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
         self._begin("read_listings", tuple(external_ids))
@@ -138,6 +171,50 @@ async def test_what_waits_goes_out_in_one_call_however_narrow_the_worker(row: Ro
     assert row.channel.made("set_quantity") == []
     assert row.shelf == await row.shown() == [4] * 6
     assert [await row.outcomes(effect) for effect in pushed] == [["confirmed"]] * 6
+
+
+async def test_what_one_worker_has_learnt_the_next_one_knows(row: Row, hire: Hire) -> None:
+    row.channel.true = {one: f"type of {one}" for one in row.ids}
+    await row.push(3)
+    await drain(hire(), row.shop)
+    assert sorted(row.channel.asked) == sorted(row.ids)
+    row.channel.restarts()
+    await row.push(4)
+    await drain(hire(), row.shop)
+    assert row.channel.asked == [] and await row.shown() == [4] * 6
+
+
+async def test_what_one_worker_has_learnt_and_is_wrong_by_now_is_learnt_anew_by_the_next(row: Row, hire: Hire) -> None:
+    row.channel.true = dict.fromkeys(row.ids, "lamp")
+    await row.push(3)
+    await drain(hire(), row.shop)
+    row.channel.restarts()
+    row.channel.true[row.ids[2]] = "chair"
+    effects = await row.push(4)
+    await drain(hire(), row.shop)
+    assert row.channel.asked == [row.ids[2]] and await row.shown() == [4] * 6
+    assert await row.outcomes(effects[2]) == ["confirmed"]
+    kept = await row.shop.rows("SELECT external_id, facts FROM listing_knowledge WHERE tenant_id = :tenant")
+    assert {each.external_id: each.facts["word"] for each in kept} == row.channel.true
+
+
+async def test_what_was_learnt_of_another_listing_or_by_another_business_is_not_told(row: Row, hire: Hire) -> None:
+    row.channel.true = dict.fromkeys(row.ids, "lamp")
+    await row.push(3)
+    await drain(hire(), row.shop)
+    async with row.shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE listing SET external_id = 'new' WHERE id = :id"), {"id": row.listings[0]}
+        )
+    async with row.shop.store.reader(row.shop.tenant_id) as session:
+        known = await knowledge_rows.load(session, row.account.id, [*row.ids, "new"])
+        assert set(known) == set(row.ids[1:])
+        assert await knowledge_rows.load(session, new_id(), row.ids) == {}
+    async with row.shop.store.database.session(new_id()) as session:
+        await knowledge_rows.keep(session, row.account.id, {row.ids[1]: {"word": "mine"}, row.ids[2]: None})
+    async with row.shop.store.reader(row.shop.tenant_id) as session:
+        after = await knowledge_rows.load(session, row.account.id, row.ids)
+    assert {one: facts for one, (facts, _) in after.items()} == {one: facts for one, (facts, _) in known.items()}
 
 
 async def test_a_call_takes_no_more_than_the_channel_does(shop: Shop, channels: Channels, hire: Hire) -> None:

@@ -72,11 +72,11 @@ class EffectsMachine(RuleBasedStateMachine):
         channel = self.stall.channel
         write = channel.set_price
 
-        async def set_price(external_id: str, price: Any, key: str) -> Any:
+        async def set_price(external_id: str, price: Any, key: str, expected: Any = None) -> Any:
             shelf = channel.shelves[external_id]
             before = shelf.price
             try:
-                return await write(external_id, price, key)
+                return await write(external_id, price, key, expected)
             finally:
                 if shelf.price != before:
                     self.applied[key] += 1

@@ -359,6 +359,36 @@ async def test_a_shelf_that_somebody_changed_by_hand_is_noticed_but_a_sale_is_no
     assert (drift["expected"], drift["seen"]) == (3, 9)
 
 
+@pytest.mark.parametrize("compares", [True, False])
+async def test_who_changed_a_shelf_that_we_write_over_is_told(
+    shop: Shop, channels: Channels, hire: Hire, compares: bool
+) -> None:
+    stall = await Stall(shop, channels).open(conditional=compares, settle=SETTLE)
+    shelf_of = stall.channel.shelves[stall.external_id]
+    shelf_of.quantity, shelf_of.version = 9, 2
+    await stall.quantity(2)
+    await drain(hire(), shop)
+    assert shelf(stall) == 2
+    (told,) = await shop.events(QuantityDrifted)
+    assert (told["expected"], told["seen"], told["overwritten"]) == (5, 9, True)
+
+
+@pytest.mark.parametrize("compares", [True, False])
+async def test_what_was_sold_or_taken_back_is_nobodys_edit(
+    shop: Shop, channels: Channels, hire: Hire, compares: bool
+) -> None:
+    stall = await Stall(shop, channels).open(conditional=compares, settle=SETTLE)
+    worker = hire()
+    sale = stall.channel.sell(stall.external_id, 2)
+    assert sale is not None
+    await stall.quantity(4)
+    await drain(worker, shop)
+    stall.channel.cancel(sale)
+    await stall.quantity(3)
+    await drain(worker, shop)
+    assert await shop.events(QuantityDrifted) == []
+
+
 async def test_a_dead_workers_write_that_arrives_late_is_not_left_on_the_shelf(conditional: Stall, hire: Hire) -> None:
     """5 → 7 was sent by a worker that died; its request arrives while the next one finds 5 to be right."""
     async with conditional.shop.unit() as unit:

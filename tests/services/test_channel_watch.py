@@ -286,6 +286,45 @@ def test_what_another_tool_changes() -> None:
     assert world.look().passes(20).look().causes == ["price-changed-elsewhere"]
 
 
+def test_what_another_tool_changes_while_buyers_buy() -> None:
+    """A difference that stays through sales is no less a difference."""
+    world = World()
+    world.shown["a"] = {"price": dollars(1400), "quantity": 10}
+    for _ in range(3):
+        assert world.causes == []
+        world.look().passes(4).sale("a")
+    assert world.look().causes == ["price-changed-elsewhere"]
+    world = World()
+    world.shown["a"]["quantity"] = 17
+    for left in (16, 15, 14):
+        assert world.causes == []
+        world.look().passes(4).sale("a", shows=False)
+        world.shown["a"]["quantity"] = left
+    assert world.look().causes == ["stock-changed-elsewhere"]
+
+
+@pytest.mark.parametrize("what", ["price", "quantity"])
+def test_what_another_tool_changes_is_found_by_the_write_that_would_have_hidden_it(what: Any) -> None:
+    world = World()
+    world.memory.edited("a", what, 2000, 1400)
+    assert world.causes == [f"{'price' if what == 'price' else 'stock'}-changed-elsewhere"]
+    assert world.passes(300).look().causes == [], "and is told for a while"
+
+
+def test_what_a_write_finds_and_our_own_writes_explain_is_nobody_elses_doing() -> None:
+    world = World().writes("a", 4).passes(2)  # ignored, or not done yet
+    world.memory.edited("a", "quantity", 4, 10)
+    assert world.causes == []
+    world = World().writes("a", 4)
+    world.shown["a"]["quantity"] = 4
+    world.passes(2).look()
+    world.memory.edited("a", "quantity", 4, 10)
+    assert world.causes == ["write-reverted"]
+    world = World()
+    world.memory.edited("a", "price", 2000, 200_000)
+    assert world.causes == []
+
+
 def test_prices_of_another_currency_and_scale() -> None:
     world = World()
     world.shown = {name: {"price": dollars(2000, "EUR")} for name in world.shown}

@@ -196,6 +196,9 @@ async def furnish(shop: Shop) -> None:
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
                 m.WebhookTrouble(**tenant, account_id=account.id, kind="forged", minute=now, last_at=now, count=1),
+                m.ListingKnowledge(
+                    **tenant, listing_id=listing, external_id=marker, facts={"type": marker}, learnt_at=now
+                ),
                 m.ChannelFault(
                     **tenant,
                     account_id=account.id,

@@ -23,6 +23,7 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
 from flipsync.connectors.marketplaces.store_bulk import set_many
 from flipsync.connectors.marketplaces.store_calls import Row
@@ -174,9 +175,11 @@ class StoreConnector(StoreShape):
         if row is not None and self.translated(self.listing, row).status != "ended":
             await self.writing(self.show(row, False, key))
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         self._require_currency(price)
-        await self.writing(self.write_price(await self._known(external_id), price))
+        row = await self._known(external_id)
+        still_shows(self.translated(self.listing, row), price, expected)
+        await self.writing(self.write_price(row, price))
         return await self._read_back(external_id)
 
     async def set_quantity(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from flipsync.connectors.witness import CallSeen
@@ -34,10 +35,12 @@ class Expected:
 
 @dataclass
 class Looked:
-    """One look at a listing; `state` is None where the channel knew none."""
+    """One look at a listing; `state` is None where the channel knew none. `over`: units shown above what was expected
+    then, None where nobody could say."""
 
     at: float
     state: ListingState | None
+    over: int | None = None
 
 
 @dataclass
@@ -56,6 +59,20 @@ class Written:
     seen_undone: float | None = None
     seen_done: float | None = None
     undone_again: float | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Whoever was about to write found `shown` where our books know `known`. `write`: our last write of it till then,
+    as it was then. `moved`: whether looks have shown anything else since; what never moves may be an old state."""
+
+    at: float
+    listing: str
+    what: Field_
+    known: int
+    shown: int
+    write: Written | None
+    moved: bool
 
 
 @dataclass
@@ -116,9 +133,12 @@ class Memory:
     keys: dict[str, float] = field(default_factory=dict)
     sales: dict[str, Sale] = field(default_factory=dict)
     writes: deque[Written] = field(default_factory=lambda: deque(maxlen=_CALLS))
+    edits: deque[Edit] = field(default_factory=lambda: deque(maxlen=_CALLS))
     looks: dict[str, deque[Looked]] = field(default_factory=dict)
     expected: dict[str, Expected] = field(default_factory=dict)
     expected_since: dict[str, float] = field(default_factory=dict)
+    #: the same of its price alone
+    priced_since: dict[str, float] = field(default_factory=dict)
     #: what quantity was expected from when on, newest last
     expected_before: dict[str, deque[tuple[float, int | None]]] = field(default_factory=dict)
     first_state: dict[str, ListingState] = field(default_factory=dict)
@@ -165,6 +185,8 @@ class Memory:
             known = self.expected.get(listing)
             if known is None or (known.quantity, known.price, known.busy) != (row.quantity, row.price, row.busy):
                 self.expected_since[listing] = now
+            if known is None or (known.price, known.busy) != (row.price, row.busy):
+                self.priced_since[listing] = now
             if known is None or known.quantity != row.quantity:
                 self.expected_before.setdefault(listing, deque(maxlen=20)).append((now, row.quantity))
             if known is not None and known.title != row.title and row.title is not None:
@@ -179,10 +201,16 @@ class Memory:
             self.moved_at = now
         if state is not None and state.status == "active" and state.external_id == listing:
             self.first_state.setdefault(listing, state)
-        seen.append(Looked(now, state))
+        seen.append(Looked(now, state, self._over(listing, state)))
         for write in self.writes:
             if write.listing == listing and state is not None:
                 self._compare(write, state, now)
+
+    def _over(self, listing: str, state: ListingState | None) -> int | None:
+        row = self.expected.get(listing)
+        if row is None or row.busy or row.quantity is None or state is None or state.quantity is None:
+            return None
+        return state.quantity - row.quantity
 
     def _compare(self, write: Written, state: ListingState, now: float) -> None:
         """Whether a write is to be seen in what is shown. Sales since move quantities, so expectations count."""
@@ -208,6 +236,24 @@ class Memory:
         """A write that was sent. One that was refused did nothing; one without an answer may have."""
         if error is None or isinstance(error, OutcomeUnknown):
             self.writes.append(Written(self.now(), listing, what, before, value, error is None))
+
+    def edited(self, listing: str, what: Field_, known: int, shown: int) -> None:
+        """Found by a write of ours before it wrote."""
+        write = self.last_write(listing, what)
+        before = None if write is None else replace(write)
+        moved = what == "price" or self._rose(listing, shown, write)
+        self.edits.append(Edit(self.now(), listing, what, known, shown, before, moved))
+
+    def _rose(self, listing: str, shown: int, write: Written | None) -> bool:
+        """Whether more units were shown from one look to the next since our last write, or never any other than these
+        though our books never knew them."""
+        since = float("-inf") if write is None else write.at
+        states = [look.state for look in self.looks.get(listing, ()) if look.at > since]
+        units = [state.quantity for state in states if state is not None and state.quantity is not None]
+        if any(later > earlier for earlier, later in pairwise([*units, shown])):
+            return True
+        known = {quantity for _, quantity in self.expected_before.get(listing, ())}
+        return all(each == shown for each in units) and shown not in known
 
     def last_write(self, listing: str, what: Field_, seconds: float = 150.0) -> Written | None:
         """The newest write of it within so many real seconds."""

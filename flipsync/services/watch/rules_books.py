@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from flipsync.domain.channel import ListingState
-from flipsync.services.watch.memory import Expected, Memory, Written
+from flipsync.services.watch.memory import Edit, Expected, Looked, Memory, Written
 from flipsync.services.watch.rules_calls import Found
 
 #: real seconds: how far back writes count, how long what was written may take to show, how long a difference must last
@@ -22,8 +22,9 @@ _MANY = 3
 class Row:
     """A listing as it was last seen, beside what was expected.
 
-    `lasted`: real seconds from the first look that showed this, and should not have, to the last. `fresh`: whether it
-    was looked at since our books changed.
+    `lasted`: real seconds from the first look that showed this, and should not have, to the last; `priced` and `over`
+    the same of the price alone and of units above what was expected, which sales do not end. `fresh`: whether it was
+    looked at since our books changed.
     """
 
     listing: str
@@ -31,6 +32,8 @@ class Row:
     state: ListingState | None
     at: float
     lasted: float
+    priced: float
+    over: float
     fresh: bool
 
 
@@ -47,6 +50,7 @@ def of_books(memory: Memory) -> Iterator[Found]:
         for row in rows
         if row.state is not None and row.state.status == "active" and row.fresh and not row.expected.busy
     ]
+    yield from _edits(memory)
     yield from _prices(memory, live)
     yield from _quantities(memory, live)
 
@@ -65,8 +69,33 @@ def _rows(memory: Memory) -> list[Row]:
             since = look.at
         changed = memory.expected_since.get(listing, 0.0)
         lasted = (last.at - max(since, changed)) / memory.speed
-        rows.append(Row(listing, expected, last.state, last.at, lasted, last.at >= changed))
+        priced, over = _priced(memory, listing, looks), _over(memory, listing, looks)
+        rows.append(Row(listing, expected, last.state, last.at, lasted, priced, over, last.at >= changed))
     return rows
+
+
+def _priced(memory: Memory, listing: str, looks: Sequence[Looked]) -> float:
+    """Real seconds for which the listing has shown its price, while ours stayed what it is."""
+    shown = [None if look.state is None else look.state.price for look in looks]
+    since = _first(looks, [price == shown[-1] for price in shown])
+    return (looks[-1].at - max(since, memory.priced_since.get(listing, 0.0))) / memory.speed
+
+
+def _over(memory: Memory, listing: str, looks: Sequence[Looked]) -> float:
+    """Real seconds for which the listing has shown too many units at every look, since our last write of them."""
+    write = memory.last_write(listing, "quantity")
+    since = _first(looks, [(look.over or 0) > 0 for look in looks])
+    return (looks[-1].at - max(since, 0.0 if write is None else write.at)) / memory.speed
+
+
+def _first(looks: Sequence[Looked], alike: Sequence[bool]) -> float:
+    """When the first of the newest looks was made that are alike without a break."""
+    first = looks[-1].at
+    for look, same in zip(reversed(looks), reversed(alike), strict=True):
+        if not same:
+            break
+        first = look.at
+    return first
 
 
 def _key(state: ListingState | None) -> object:
@@ -173,6 +202,45 @@ def _answers(memory: Memory) -> Iterator[Found]:
         yield "answers-lost", done[0].at, [f"{len(done)} writes got no answer, and were done"]
 
 
+def _edits(memory: Memory) -> Iterator[Found]:
+    """What writes of ours found before they wrote, and nobody would have seen after them. What is shown because an
+    earlier write of ours was not done, or not yet, is nobody else's doing; a price a hundred times ours is misread."""
+    since = memory.within(_WINDOW)
+    for edit in memory.edits:
+        write = edit.write
+        if (
+            edit.at < since
+            or not edit.moved
+            or (edit.what == "price" and edit.shown in (100 * edit.known, edit.known // 100))
+        ):
+            continue
+        undone = (
+            write is not None and write.before is not None and edit.shown - edit.known == write.before - write.value
+        )
+        expected = memory.expected.get(edit.listing)
+        name = edit.listing if expected is None else expected.sku
+        words = f"{name} showed {edit.shown} instead of {edit.known} when we were about to write its {edit.what}"
+        if undone and write is not None:
+            if write.seen_done is not None:
+                yield "write-reverted", edit.at, [words, "it was done, and is not any more"]
+        elif write is not None and write.seen_done is None:
+            if edit.what == "price":
+                yield "price-rewritten", write.at, [words]
+        elif edit.what == "price":
+            yield "price-changed-elsewhere", edit.at, [words]
+        elif stray := _stray(memory, edit):
+            yield "write-misplaced", stray.at, [_words(stray, f"it shows on {name}")]
+        else:
+            yield "stock-changed-elsewhere", edit.at, [words]
+
+
+def _stray(memory: Memory, edit: Edit) -> Written | None:
+    """A write to another listing that was answered, is not seen there, and shows here."""
+    since = memory.within(_WINDOW)
+    rows = [w for w in memory.writes if w.what == "quantity" and since <= w.at <= edit.at and w.listing != edit.listing]
+    return next((w for w in rows if w.value == edit.shown and w.answered and w.seen_done is None), None)
+
+
 def _prices(memory: Memory, rows: list[Row]) -> Iterator[Found]:
     apart = [
         row
@@ -201,7 +269,7 @@ def _prices(memory: Memory, rows: list[Row]) -> Iterator[Found]:
         write = memory.last_write(row.listing, "price")
         words = f"{row.expected.sku} shows {shown} instead of {wanted}"
         if write is None:
-            if row.lasted >= _LASTS:
+            if row.priced >= _LASTS:
                 yield "price-changed-elsewhere", row.at, [words]
             continue
         yield from _of_write(memory, row, write, shown.amount_minor - write.value, words)
@@ -237,7 +305,7 @@ def _quantities(memory: Memory, rows: list[Row]) -> Iterator[Found]:
         words = f"{row.expected.sku} shows {_shown(row)} instead of {row.expected.quantity}"
         if write is not None:
             yield from _of_write(memory, row, write, more, words)
-        elif more > 0 and row.lasted >= _LASTS and not _stuck(memory, row):
+        elif more > 0 and row.over >= _LASTS and not _stuck(memory, row):
             yield "stock-changed-elsewhere", row.at, [words]
 
 
@@ -261,13 +329,15 @@ def _of_write(memory: Memory, row: Row, write: Written, more: int, words: str) -
     elif write.what == "price":
         if write.seen_done is None:
             yield "price-rewritten", write.at, [words]
-        elif write.seen_done is not None and row.lasted >= _LASTS:
+        elif write.seen_done is not None and row.priced >= _LASTS:
             yield "price-changed-elsewhere", row.at, [words]
     elif undone and more == -undone:
         yield "write-applied-twice", write.at, [words, f"it was {write.before} before"]
     elif undone and 0 < more / undone < 1 and write.seen_done is None and _shown(row) != write.before:
         yield "write-half-applied", write.at, [words, f"it was {write.before} before"]
-    elif more > 0 and row.lasted >= _LASTS and (write.seen_done is not None or age >= _SETTLES):
+    elif (
+        more > 0 and row.over >= _LASTS and not _stuck(memory, row) and (write.seen_done is not None or age >= _SETTLES)
+    ):
         yield "stock-changed-elsewhere", row.at, [words]
 
 

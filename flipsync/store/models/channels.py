@@ -202,6 +202,21 @@ class WebhookTrouble(TenantOwned, Base):
     count: Mapped[int]
 
 
+class ListingKnowledge(TenantParent, Base):
+    """What a connector must know of a listing before it writes units, as it was learnt at `learnt_at` (real time).
+
+    `external_id` is the listing's of that time: what was learnt of another is of no use.
+    """
+
+    __tablename__ = "listing_knowledge"
+    __table_args__ = (same_tenant("listing_id", "listing"), UniqueConstraint("tenant_id", "listing_id"))
+
+    listing_id: Mapped[UUID]
+    external_id: Mapped[str]
+    facts: Mapped[dict[str, Any]]
+    learnt_at: Mapped[datetime]
+
+
 class ChannelFault(TenantOwned, Base):
     """A way in which a channel does not tell the truth, from when it was found until it was seen no more."""
 

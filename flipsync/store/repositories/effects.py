@@ -18,6 +18,8 @@ from flipsync.domain.ids import new_id
 from flipsync.store.models import Effect
 
 _CLAIM_LOCK = 0x666C6566
+#: how long a write whose outcome nobody knew may explain what a channel shows
+_DOUBTFUL = timedelta(days=1)
 SET_QUANTITY = SetChannelQuantity.type_name()
 #: no command is less urgent
 LEAST_URGENT = 32_767
@@ -284,6 +286,26 @@ async def is_outrun(session: AsyncSession, effect: ClaimedEffect) -> bool:
             Effect.subject_id == effect.subject_id,
             Effect.id > effect.id,
             Effect.state != "rejected",
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+async def sent_price(session: AsyncSession, effect: ClaimedEffect, price_minor: int) -> bool:
+    """Whether an earlier effect sent this price to the subject of `effect`, and nobody knows that it did not arrive."""
+    found = await session.scalar(
+        select(Effect.id)
+        .where(
+            Effect.tenant_id == effect.tenant_id,
+            Effect.command == effect.command,
+            Effect.subject_kind == effect.subject_kind,
+            Effect.subject_id == effect.subject_id,
+            Effect.id != effect.id,
+            Effect.attempts > 0,
+            Effect.state.not_in(("confirmed", "rejected")),
+            Effect.created_at > effect.created_at - _DOUBTFUL,
+            Effect.payload["price"]["amount_minor"].as_integer() == price_minor,
         )
         .limit(1)
     )

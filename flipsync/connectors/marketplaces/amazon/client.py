@@ -11,8 +11,7 @@ count and is never written. Orders come by notification: Amazon lets the list be
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -27,7 +26,9 @@ from flipsync.connectors.base import (
     QuantityChange,
     QuantityOutcome,
     Taken,
+    still_shows,
 )
+from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
     finances,
@@ -69,7 +70,9 @@ from flipsync.domain.money import Money
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
 FEED_FROM = 40
 _AT_ONCE = 4
-_SUPPLY_SECONDS = 3600.0
+#: How long what supplies a listing is relied on: of what this process read, and of what is in the books. Not longer:
+#: a seller may send the goods to Amazon's warehouses any day, and our units must not take them out again.
+_SUPPLY_SECONDS, _SUPPLY_LASTS = 3600.0, 6 * 3600.0
 _CONDITION_GROUPS = {"new": "New", "used": "Used", "collectible": "Collectible", "refurbished": "Refurbished"}
 
 
@@ -105,8 +108,7 @@ class AmazonConnector(MarketplaceConnector):
         self._place = self._publisher.place
         self._transport = transport
         self._queue: NotificationQueue | None = None
-        #: what supplies a listing, and when that was read (monotonic seconds)
-        self._supplies: dict[str, tuple[Supply, float]] = {}
+        self._supplies = Remembered(Supply.pack, Supply.unpack, lasts=_SUPPLY_LASTS, seconds=_SUPPLY_SECONDS)
 
     async def aclose(self) -> None:
         await self._api.aclose()
@@ -119,7 +121,7 @@ class AmazonConnector(MarketplaceConnector):
     # Listings
 
     def _state(self, item: wire.Item) -> ListingState:
-        self._supplies[item.sku] = (Supply.of(item, self._api.marketplace_id), time.monotonic())
+        self._supplies.keep(item.sku, Supply.of(item, self._api.marketplace_id))
         return self._publisher.state(item)
 
     async def find_listing(self, sku: str) -> ListingState | None:
@@ -151,8 +153,9 @@ class AmazonConnector(MarketplaceConnector):
         if item is not None:
             await self._publisher.end(item)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         item = await self._publisher.required(external_id)
+        still_shows(self._state(item), price, expected)
         known = item.attributes.get("purchasable_offer")
         rows = attributes.price_rows(price, self._place, known if isinstance(known, list) else ())
         return await self._change(item, {"purchasable_offer": rows}, lambda state: state.price == price)
@@ -184,13 +187,13 @@ class AmazonConnector(MarketplaceConnector):
         return await self._set_many(changes, taken)
 
     async def finished(self, taken: str) -> None:
-        await QuantityFeed(self._api).finished(taken)
+        await QuantityFeed(self._api, self._state).finished(taken)
 
     async def _set_many(self, changes: Sequence[QuantityChange], taken: Taken | None) -> list[QuantityOutcome]:
         if len(changes) < FEED_FROM:
             return await self._one_by_one(changes)
         supplies = await self._supplies_of([change.external_id for change in changes])
-        return await QuantityFeed(self._api).set(changes, supplies, taken)
+        return await QuantityFeed(self._api, self._state).set(changes, supplies, taken)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
         found = await find_items(self._api, external_ids)
@@ -213,12 +216,23 @@ class AmazonConnector(MarketplaceConnector):
 
     async def _supplies_of(self, skus: Sequence[str]) -> dict[str, Supply]:
         """What supplies these listings, read again where the last look is old."""
-        oldest = time.monotonic() - _SUPPLY_SECONDS
-        known = {sku: row[0] for sku in skus if (row := self._supplies.get(sku)) is not None and row[1] >= oldest}
-        read = await find_items(self._api, [sku for sku in skus if sku not in known])
-        for item in read.values():
+        known = {sku: supply for sku in skus if (supply := self._supplies.get(sku)) is not None}
+        for sku, item in (await find_items(self._api, [sku for sku in skus if sku not in known])).items():
             self._state(item)
-        return known | {sku: self._supplies[sku][0] for sku in read}
+            known[sku] = Supply.of(item, self._api.marketplace_id)
+        return known
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return [one for one in external_ids if self._supplies.get(one) is None]
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self._supplies.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self._supplies.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self._supplies.doubt(external_ids)
 
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         return warehouse_stock(self._api)

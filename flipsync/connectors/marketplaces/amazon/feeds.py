@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
+from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.unpacking import UnpackError, gunzip
@@ -41,6 +42,13 @@ class Supply:
             own_stock=mapping.own_quantity(item) is not None,
             warehouses=mapping.warehouse_channels(item),
         )
+
+    def pack(self) -> Facts:
+        return {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
+
+    @classmethod
+    def unpack(cls, facts: Facts) -> Supply:
+        return cls(str(facts["type"]), facts["own"] is True, tuple(map(str, facts["warehouses"])))
 
 
 def warehouse_only() -> Rejected:
@@ -102,8 +110,10 @@ async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item
 class QuantityFeed:
     """Sends quantities as feeds."""
 
-    def __init__(self, api: SellerApi) -> None:
+    def __init__(self, api: SellerApi, seen: Callable[[wire.Item], ListingState]) -> None:
+        """`seen` is shown each listing that is read back, and says what state it is in."""
         self._api = api
+        self._seen = seen
 
     async def set(
         self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply], taken: Taken | None = None
@@ -159,7 +169,7 @@ class QuantityFeed:
             items = await find_items(self._api, skus)
         except ChannelError as error:
             return error
-        return {sku: mapping.listing(item, self._api.marketplace_id) for sku, item in items.items()}
+        return {sku: self._seen(item) for sku, item in items.items()}
 
     async def _send(
         self, changes: Sequence[QuantityChange], supplies: Sequence[Supply], taken: Taken | None

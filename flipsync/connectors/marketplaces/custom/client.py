@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector
+from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, MarketplaceConnector, still_shows
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.custom import mapping, wire
 from flipsync.connectors.request import Params
@@ -153,7 +153,10 @@ class CustomConnector(MarketplaceConnector):
             if not refused.missing:
                 raise
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
+        """The protocol has no conditional price: with `expected` the listing is read first."""
+        if expected is not None:
+            still_shows(await self.read_listing(external_id), price, expected)
         path = f"{_listing_path(external_id)}/price"
         return await self._write("PUT", path, {"price": mapping.money_body(price)}, key, mapping.decode_listing)
 

@@ -24,7 +24,9 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.ebay import notifications
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.compliance import Compliance
@@ -147,13 +149,14 @@ class EbayConnector(MarketplaceConnector):
         self._listings.forget()  # of a listing with choices, what becomes of the others
         await self._writer.end(external_id)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         self._require_currency(price)
         item = await self._listings.item(external_id)
         offer = None if item is None else await self._listings.offer(external_id)
         if item is None or offer is None:
             raise missing()
         before = listing_state(item, external_id, offer)
+        still_shows(before, price, expected)
         if before.price == price:
             return before
         listing = listing_of(external_id, item)
@@ -171,7 +174,10 @@ class EbayConnector(MarketplaceConnector):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: eBay has no conditional write (see `capabilities`)."""
-        (outcome,) = await self._quantities.set([QuantityChange(external_id, quantity, key)])
+        change = QuantityChange(external_id, quantity, key)
+        (outcome,) = await self._quantities.set([change])
+        if isinstance(outcome.error, Rejected) and self.doubt([external_id]):
+            (outcome,) = await self._quantities.set([change])
         if outcome.error is not None:
             raise outcome.error
         if outcome.state is None:
@@ -180,6 +186,18 @@ class EbayConnector(MarketplaceConnector):
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         return await self._quantities.set(changes)
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return self._listings.lacks(external_ids)
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self._listings.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self._listings.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self._listings.doubt(external_ids)
 
     def _require_currency(self, price: Money) -> None:
         if price.currency != self._api.site.currency:

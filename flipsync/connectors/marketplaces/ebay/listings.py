@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
 
+from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.connectors.marketplaces.ebay import limits, mapping, wire
 from flipsync.connectors.marketplaces.ebay.api import INVENTORY, EbayApi, segment
 from flipsync.connectors.marketplaces.ebay.pages import walk
@@ -14,13 +14,12 @@ from flipsync.connectors.request import Params
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError
 
-T = TypeVar("T")
 BULK = 25
 _PAGE = "100"
 _AT_ONCE = 10
 _REMEMBERED_SECONDS = 3600.0
-#: listings of an account that are remembered; one takes about 6 KB
-REMEMBERED = 20_000
+#: seconds for which what an earlier process has left is relied on: each comparison of all listings reads it anew
+_LASTS = 86_400.0
 
 
 class Listings:
@@ -28,9 +27,8 @@ class Listings:
 
     def __init__(self, api: EbayApi) -> None:
         self._api = api
-        #: what was seen lately, and when (monotonic seconds)
-        self._items: dict[str, tuple[wire.Item, float]] = {}
-        self._live: dict[str, tuple[wire.Offer, float]] = {}
+        self._items = Remembered(_pack_item, _unpack_item, lasts=_LASTS, seconds=_REMEMBERED_SECONDS)
+        self._live = Remembered(_pack_offer, _unpack_offer, lasts=_LASTS, seconds=_REMEMBERED_SECONDS)
 
     async def item(self, sku: str) -> wire.Item | None:
         if not sku:
@@ -76,26 +74,54 @@ class Listings:
         )
         for row in found.responses:
             if row.status_code < 300 and row.inventory_item is not None:
-                _remember(self._items, row.sku, row.inventory_item)
+                self._items.keep(row.sku, row.inventory_item)
         return {row.sku: row for row in found.responses}
 
     def remembered(self, sku: str) -> wire.Item | None:
-        """The item as it was within the last hour. Its quantity may have moved since."""
-        return _fresh(self._items.get(sku))
+        """The item as it was within the last hour, its quantity may have moved since; or what an earlier process left
+        of it, without a quantity."""
+        return self._items.get(sku)
 
     def forget(self, sku: str | None = None) -> None:
         """It is about to change, or what was seen of it proved wrong; all of them when none is named."""
         if sku is None:
-            self._items.clear()
-            self._live.clear()
+            self._items.forget_all()
+            self._live.forget_all()
         else:
-            self._items.pop(sku, None)
-            self._live.pop(sku, None)
+            self._items.forget(sku)
+            self._live.forget(sku)
+
+    def refuted(self, sku: str) -> None:
+        """A write that rested on what is remembered was refused; what was recalled stays for `doubt`."""
+        self._items.refuted(sku)
+        self._live.refuted(sku)
+
+    # What outlives the process (see connectors.knowledge)
+
+    def lacks(self, skus: Sequence[str]) -> list[str]:
+        return [sku for sku in skus if self._items.get(sku) is None or self._live.get(sku) is None]
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        for part, remembered in (("item", self._items), ("offer", self._live)):
+            told = {sku: Recalled(row.facts[part], row.age) for sku, row in known.items() if part in row.facts}
+            remembered.recall(told)  # type: ignore[attr-defined] # either of the two
+
+    def learnt(self) -> dict[str, Facts | None]:
+        items, offers = self._items.learnt(), self._live.learnt()
+        news: dict[str, Facts | None] = {}
+        for sku in {**items, **offers}:
+            item, offer = self._items.get(sku), self._live.get(sku)
+            whole = item is not None and offer is not None
+            news[sku] = {"item": _pack_item(item), "offer": _pack_offer(offer)} if whole else None  # type: ignore[arg-type]
+        return news
+
+    def doubt(self, skus: Collection[str]) -> set[str]:
+        return self._items.doubt(skus) | self._live.doubt(skus)
 
     async def known_offers(self, skus: Sequence[str]) -> dict[str, wire.Offer | ChannelError | None]:
         """The offers of many SKUs. Those that were live within the last hour and have no quantity of their own are not
         asked for again: a quantity is the item's then, whatever else has changed."""
-        known = {sku: offer for sku in skus if (offer := _fresh(self._live.get(sku))) is not None}
+        known = {sku: offer for sku in skus if (offer := self._live.get(sku)) is not None}
         return known | await self.offers([sku for sku in skus if sku not in known])
 
     async def offers(self, skus: Sequence[str]) -> dict[str, wire.Offer | ChannelError | None]:
@@ -103,14 +129,16 @@ class Listings:
         found: dict[str, wire.Offer | ChannelError | None] = {}
 
         async def ask(sku: str) -> None:
-            self._live.pop(sku, None)
             try:
                 found[sku] = offer = await self.offer(sku)
             except ChannelError as error:
                 found[sku] = error
+                self._live.forget(sku)
             else:
                 if offer is not None and offer.available_quantity is None and mapping.is_live(offer):
-                    _remember(self._live, sku, offer)
+                    self._live.keep(sku, offer)
+                else:
+                    self._live.forget(sku)
 
         for start in range(0, len(skus), _AT_ONCE):
             await asyncio.gather(*(ask(sku) for sku in skus[start : start + _AT_ONCE]))
@@ -131,20 +159,42 @@ class Listings:
                 offer = offers[item.sku]
                 if isinstance(offer, ChannelError):
                     raise offer
-                _remember(self._items, item.sku, item)
+                self._items.keep(item.sku, item)
                 yield mapping.listing_state(item, item.sku, offer)
 
 
-def _remember(known: dict[str, tuple[T, float]], sku: str, seen: T) -> None:
-    """Whoever was seen longest ago makes room."""
-    known.pop(sku, None)
-    if len(known) >= REMEMBERED:
-        del known[next(iter(known))]
-    known[sku] = (seen, time.monotonic())
+def _pack_item(item: wire.Item) -> Facts:
+    """Without words and quantity, which the answer to a write tells anew."""
+    return {"title": item.product.title, "groups": list(item.groups)}
 
 
-def _fresh(seen: tuple[T, float] | None) -> T | None:
-    return seen[0] if seen is not None and seen[1] > time.monotonic() - _REMEMBERED_SECONDS else None
+def _unpack_item(facts: Facts) -> wire.Item:
+    return wire.Item.model_validate(
+        {"product": {"title": facts["title"]}, "inventoryItemGroupKeys": list(facts["groups"])}
+    )
+
+
+def _pack_offer(offer: wire.Offer) -> Facts:
+    """Of an offer that is live and has no quantity of its own."""
+    price = offer.pricing_summary.price
+    return {
+        "id": offer.offer_id,
+        "site": offer.marketplace_id,
+        "price": None if price is None else [price.value, price.currency],
+    }
+
+
+def _unpack_offer(facts: Facts) -> wire.Offer:
+    price = facts["price"]
+    told = {} if price is None else {"price": {"value": price[0], "currency": price[1]}}
+    return wire.Offer.model_validate(
+        {
+            "offerId": facts["id"],
+            "marketplaceId": facts["site"],
+            "status": "PUBLISHED",
+            "pricingSummary": told,
+        }
+    )
 
 
 def _items(data: Any) -> wire.Items:

@@ -62,17 +62,17 @@ class Quantities:
             outcomes |= await self._write(rows, items, offers, wanted)
         for sku, outcome in outcomes.items():
             if isinstance(outcome, ChannelError):
-                self._listings.forget(sku)
+                self._listings.refuted(sku)
         return [_outcome(change, outcomes[change.external_id]) for change in changes]
 
     async def _items(self, wanted: Mapping[str, int]) -> dict[str, wire.Item | ChannelError]:
-        """Each item, or why there is none. One that showed another quantity lately is to be written anyhow: it is not
-        read again."""
+        """Each item, or why there is none. One that showed another quantity lately, or of which an earlier process has
+        left all but that, is to be written anyhow: it is not read again."""
         items: dict[str, wire.Item | ChannelError] = {}
         unread: list[str] = []
         for sku, quantity in wanted.items():
             item = self._listings.remembered(sku)
-            if item is not None and item.quantity not in (None, quantity):
+            if item is not None and item.quantity != quantity:
                 items[sku] = item
             else:
                 unread.append(sku)
@@ -101,6 +101,8 @@ class Quantities:
                     offers[sku] = await begun(self._listings.offer(sku))
             except ChannelError as failed:
                 error = failed
+            if error is None and not wanted[sku]:
+                self._listings.forget(sku)  # without a unit eBay may end it: whether it is live is asked anew
             if error is None:
                 written.append(sku)
             else:

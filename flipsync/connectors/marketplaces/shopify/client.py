@@ -6,7 +6,7 @@ the shop has several), `publication_id` (else the online store), `notify_custome
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -20,7 +20,9 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
+from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import Shelf
@@ -128,9 +130,11 @@ class ShopifyConnector(MarketplaceConnector):
     async def end(self, external_id: str, key: str) -> None:
         await self._shelf.end(external_id)
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
         self._require_currency(price)
-        return self._state(await self._shelf.update_variant(external_id, {"price": price.plain()}))
+        row = await self._shelf.known(external_id)
+        still_shows(self._state(row), price, expected)
+        return self._state(await self._shelf.update_known(row, {"price": price.plain()}))
 
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
@@ -141,6 +145,18 @@ class ShopifyConnector(MarketplaceConnector):
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A state tells the quantity as the answer did, and the rest as it was last read."""
         return await self._stock.set_many(changes)
+
+    def lacks(self, external_ids: Sequence[str]) -> list[str]:
+        return [one for one in external_ids if self._stock.counted.get(one) is None]
+
+    def recall(self, known: Mapping[str, Recalled]) -> None:
+        self._stock.counted.recall(known)
+
+    def learnt(self) -> dict[str, Facts | None]:
+        return self._stock.counted.learnt()
+
+    def doubt(self, external_ids: Collection[str]) -> set[str]:
+        return self._stock.counted.doubt(external_ids)
 
     # Orders
 

@@ -227,7 +227,9 @@ class Shelf:
     # Changing
 
     async def update_variant(self, variant_id: str, body: dict[str, Any]) -> wire.Variant:
-        row = await self.known(variant_id)
+        return await self.update_known(await self.known(variant_id), body)
+
+    async def update_known(self, row: wire.Variant, body: dict[str, Any]) -> wire.Variant:
         return await self._update_variant(row, {"id": row.id, **body})
 
     async def _update_variant(self, row: wire.Variant, body: dict[str, Any]) -> wire.Variant:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
+from flipsync.connectors.knowledge import Facts, Remembered
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
@@ -18,6 +19,8 @@ from flipsync.domain.money import Money
 
 #: Shopify takes arrays of at most 250.
 MOST_AT_ONCE = 250
+#: Seconds for which what an earlier process has left is relied on: an item keeps its id, and wrong ones are refused.
+_LASTS = 7 * 86_400.0
 _REASON = "correction"
 
 
@@ -43,6 +46,15 @@ class Counted:
         item_id = row.inventory_item.id
         return cls(item_id, told.sku, told.title, told.status, price, told.group_external_id, told.barcode)
 
+    def pack(self) -> Facts:
+        return asdict(self)
+
+    @classmethod
+    def unpack(cls, facts: Facts) -> Counted:
+        if not mapping.is_gid(facts["item_id"], "InventoryItem") or facts["status"] not in get_args(ListingStatus):
+            raise ValueError("no counted variant")
+        return cls(**facts)
+
     def state(self, external_id: str, quantity: int, currency: str) -> ListingState:
         price = Money(amount_minor=self.price_minor, currency=currency) if self.price_minor is not None else None
         return ListingState(
@@ -67,20 +79,26 @@ class Stock:
         self._shelf = shelf
         self._currency = currency
         #: counted variants as last read
-        self._counted: dict[str, Counted] = {}
+        self.counted = Remembered(Counted.pack, Counted.unpack, lasts=_LASTS)
 
     def remember(self, row: wire.Variant) -> None:
         if row.inventory_item.tracked and row.inventory_item.inventory_level is not None:
-            self._counted[row.id] = Counted.of(row, self._currency)
+            self.counted.keep(row.id, Counted.of(row, self._currency))
         else:
-            self._counted.pop(row.id, None)
+            self.counted.forget(row.id)
 
     async def set_one(self, variant_id: str, quantity: int, key: str, expected_version: str | None) -> wire.Variant:
         """Set and read back. Raises Rejected(vendor_code="version") when the quantity is not `expected_version`."""
-        counted = self._counted.get(variant_id)
+        counted = self.counted.get(variant_id)
+        done = False
         if counted is not None:
-            await self._set(variant_id, counted.item_id, quantity, key, _expected(expected_version))
-        else:
+            try:
+                await self._set(variant_id, counted.item_id, quantity, key, _expected(expected_version))
+                done = True
+            except Rejected as refused:
+                if refused.vendor_code == "version" or not self.counted.doubt([variant_id]):
+                    raise
+        if not done:
             await self.set_known(await self._shelf.known(variant_id), quantity, key, expected_version)
         with after_a_write("the quantity"):
             after = await self._shelf.known(variant_id)
@@ -105,7 +123,7 @@ class Stock:
         payload = await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, _input([change], key))
         refused = errors.refusal(payload.user_errors)
         if refused is not None:
-            self._counted.pop(variant_id, None)
+            self.counted.refuted(variant_id)
             raise refused
 
     async def _count(self, row: wire.Variant) -> None:
@@ -135,23 +153,26 @@ class Stock:
     # Many at once
 
     async def set_many(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
-        unknown = [c.external_id for c in changes if c.external_id not in self._counted]
-        ids = [one for one in dict.fromkeys(unknown) if mapping.is_gid(one, "ProductVariant")]
+        asked = dict.fromkeys(change.external_id for change in changes)
+        counted = {one: known for one in asked if (known := self.counted.get(one)) is not None}
+        ids = [one for one in asked if one not in counted and mapping.is_gid(one, "ProductVariant")]
         read = await self._shelf.read_many(ids)
         for row in read.values():
             self.remember(row)
+            if (known := self.counted.get(row.id)) is not None:
+                counted[row.id] = known
         outcomes: dict[int, QuantityOutcome] = {}
         together: list[tuple[int, QuantityChange]] = []
         taken: set[str] = set()
         for place, change in enumerate(changes):
-            if change.external_id in self._counted and change.external_id not in taken:
+            if change.external_id in counted and change.external_id not in taken:
                 taken.add(change.external_id)
                 together.append((place, change))
-            elif change.external_id not in self._counted and change.external_id not in read:
+            elif change.external_id not in counted and change.external_id not in read:
                 missing = Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
                 outcomes[place] = QuantityOutcome(change, None, missing)
         for start in range(0, len(together), MOST_AT_ONCE):
-            outcomes |= await self._set_batch(together[start : start + MOST_AT_ONCE])
+            outcomes |= await self._set_batch(together[start : start + MOST_AT_ONCE], counted)
         for place, change in enumerate(changes):
             if place not in outcomes:  # not counted yet, or named a second time
                 outcomes[place] = await self._set_alone(change)
@@ -164,17 +185,19 @@ class Stock:
             return QuantityOutcome(change, None, error)
         return QuantityOutcome(change, mapping.listing(row, self._currency), None)
 
-    async def _set_batch(self, batch: list[tuple[int, QuantityChange]]) -> dict[int, QuantityOutcome]:
+    async def _set_batch(
+        self, batch: list[tuple[int, QuantityChange]], counted: Mapping[str, Counted]
+    ) -> dict[int, QuantityOutcome]:
         """Shopify takes all of a call or none: what it names as wrong is left out, and the rest sent again."""
         outcomes: dict[int, QuantityOutcome] = {}
         left = batch
         while left:
             try:
-                payload = await self._send(left)
+                payload = await self._send(left, counted)
             except ChannelError as failed:
                 return outcomes | {place: QuantityOutcome(change, None, failed) for place, change in left}
             if not payload.user_errors:
-                return outcomes | await self._told(left, payload)
+                return outcomes | await self._told(left, payload, counted)
             wrong: dict[int, list[wire.UserError]] = {}
             for error in payload.user_errors:
                 wrong.setdefault(_place_of(error, len(left)), []).append(error)
@@ -182,19 +205,24 @@ class Stock:
             for index, (place, change) in enumerate(left):
                 told = payload.user_errors if everyone else wrong.get(index)
                 if told:
-                    self._counted.pop(change.external_id, None)
+                    self.counted.refuted(change.external_id)
                     outcomes[place] = QuantityOutcome(change, None, errors.refusal(told))
             left = [row for row in left if row[0] not in outcomes]
         return outcomes
 
-    async def _send(self, batch: list[tuple[int, QuantityChange]]) -> wire.QuantitiesPayload:
+    async def _send(
+        self, batch: list[tuple[int, QuantityChange]], counted: Mapping[str, Counted]
+    ) -> wire.QuantitiesPayload:
         location = await self._places.location()
-        rows = [self._change(self._counted[c.external_id].item_id, c.quantity, location, None) for _, c in batch]
+        rows = [self._change(counted[c.external_id].item_id, c.quantity, location, None) for _, c in batch]
         variables = _input(rows, *(change.key for _, change in batch))
         return await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, variables)
 
     async def _told(
-        self, batch: list[tuple[int, QuantityChange]], payload: wire.QuantitiesPayload
+        self,
+        batch: list[tuple[int, QuantityChange]],
+        payload: wire.QuantitiesPayload,
+        counted: Mapping[str, Counted],
     ) -> dict[int, QuantityOutcome]:
         """The quantities the answer tells; those it leaves out (nothing changed) are read."""
         group = payload.inventory_adjustment_group
@@ -206,12 +234,12 @@ class Stock:
         outcomes: dict[int, QuantityOutcome] = {}
         silent: list[tuple[int, QuantityChange]] = []
         for place, change in batch:
-            counted = self._counted[change.external_id]
-            after = told.get(counted.item_id)
+            known = counted[change.external_id]
+            after = told.get(known.item_id)
             if after is None:
                 silent.append((place, change))
                 continue
-            state = counted.state(change.external_id, after, self._currency)
+            state = known.state(change.external_id, after, self._currency)
             outcomes[place] = QuantityOutcome(change, state, None)
         return outcomes | await self._read_back(silent)
 

@@ -20,6 +20,7 @@ from flipsync.connectors.base import (
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
+    still_shows,
 )
 from flipsync.connectors.marketplaces.woocommerce import mapping, stock, webhooks, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
@@ -210,8 +211,11 @@ class WooCommerceConnector(MarketplaceConnector):
             if not refused.missing:
                 raise
 
-    async def set_price(self, external_id: str, price: Money, key: str) -> ListingState:
+    async def set_price(self, external_id: str, price: Money, key: str, expected: Money | None = None) -> ListingState:
+        """Nothing the shop answers tells what was there before: with `expected` the listing is read first."""
         self._require_currency(price)
+        if expected is not None:
+            still_shows(await self.read_listing(external_id), price, expected)
         return await self._change(external_id, mapping.price_body(price))
 
     async def set_quantity(
