@@ -23,7 +23,7 @@ MEDIA_TYPES: dict[Format, str] = {
 #: a program that opens CSV would work these out (OWASP, CSV injection); a blank may stand before them
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%")
 #: a longer one is no paper any more
-MOST_PDF_ROWS = 3_000
+MOST_PDF_ROWS = 2_000
 _LONGEST_CELL = 32_000
 _WIDTHS = {"text": 3.0, "date": 1.6, "count": 1.3, "money": 2.0, "share": 1.2}
 
