@@ -137,11 +137,12 @@ class Books:
 
     def _orders(self, orders: int) -> Iterator[tuple[list[Any], list[list[Any]], list[Any] | None]]:
         draw, tenant = self.random, self.tenant_id
-        for number in range(orders):
+        # trade grows over the year; orders come in as they are placed
+        ages = sorted(((1 - draw.random() ** 0.7) * DAYS * 86_400 for _ in range(orders)), reverse=True)
+        for number, age in enumerate(ages):
             which = draw.randrange(len(VENDORS))
             currency = draw.choices(("USD", "EUR", "GBP"), (90, 6, 4))[0]
-            # trade grows over the year
-            placed = NOW - timedelta(seconds=(1 - draw.random() ** 0.7) * DAYS * 86_400)
+            placed = NOW - timedelta(seconds=age)
             order_id, sold, goods = new_id(), [], 0
             skus = draw.sample(range(SKUS), draw.choices((1, 2, 3), (75, 18, 7))[0])
             for index, sku in enumerate(skus):

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flipsync.cli import backups, journal, money
+from flipsync.cli import backups, journal, money, reports
 from flipsync.cli.agent_pages import pages, show
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
@@ -51,6 +51,7 @@ app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
 money.add_to(app)
 journal.add_to(app)
+reports.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.command()(forecast)

@@ -43,6 +43,14 @@ class Span(View):
         return first, last
 
 
+def span_of(first: date | None, last: date | None) -> Span:
+    """Raises InvalidInput for days that no business has books of."""
+    for day in (first, last):
+        if day is not None and not _FIRST_DAY <= day <= _LAST_DAY:
+            raise InvalidInput(f"{day} is no day of any books", hint=f"{_FIRST_DAY} to {_LAST_DAY}")
+    return Span.model_validate({"from": first, "to": last})
+
+
 class SalesFilter(Span):
     account_id: UUID | None = None
     sku: str | None = Field(default=None, max_length=200)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,8 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 BATCH, BATCHES = 1_000, 20
 #: how far back new orders are looked for: longer than any transaction that takes one in, and clocks apart
 _LOOK_BACK, _WALK_EVERY = timedelta(minutes=15), timedelta(days=1)
+#: how old `counted_at` may be when nothing happens
+_SAY_EVERY = timedelta(minutes=1)
 _FIRST = UUID(int=0)
 #: the channel's words for orders that earn money, and for those that were called off
 EARNING, CALLED_OFF = ("paid", "shipped", "refunded"), ("cancelled", "failed")
@@ -69,6 +71,7 @@ async def count(unit: UnitOfWork, most: int = BATCH) -> Counted:
     at = await rows.lock(unit, now)
     if at is None:
         return Counted(busy=True)
+    before = replace(at)
     choices = (await profile(unit.session, unit.tenant_id)).settings.pricing
     if at.fees_mark != (mark := fees_mark(choices)):
         at.fees_mark, at.walk_after, at.walk_all = mark, _FIRST, True
@@ -93,8 +96,16 @@ async def count(unit: UnitOfWork, most: int = BATCH) -> Counted:
         at.looked_at = max(at.looked_at, now)
     if not more:
         at.counted_at = now
-    await rows.move(unit, at)
+    if ids or more or _worth_writing(before, at):
+        await rows.move(unit, at)
     return Counted(len(ids), more)
+
+
+def _worth_writing(before: rows.Position, now: rows.Position) -> bool:
+    """A business in which nothing happens need not be written to with every look."""
+    told = before.counted_at is not None and now.counted_at is not None
+    recent = told and now.counted_at - before.counted_at < _SAY_EVERY  # type: ignore[operator]
+    return not recent or (before.fees_mark, before.walked_at) != (now.fees_mark, now.walked_at)
 
 
 async def recount(unit: UnitOfWork, ids: Sequence[UUID], choices: PricingChoices, *, counted: bool = True) -> None:

@@ -5,25 +5,32 @@ What a test, a benchmark or a doubtful owner holds the kept figures against.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import InvalidInput
+from flipsync.domain.errors import InvalidInput, Unavailable
 from flipsync.services.fees.engine import predict
 from flipsync.services.order_profit import order_profit, refund_fees, sale_of
-from flipsync.services.sales_facts import CALLED_OFF, EARNING, believable, spread
+from flipsync.services.sales_facts import CALLED_OFF, EARNING, believable, count, spread
 from flipsync.services.tenant_settings import PricingChoices, profile
+from flipsync.store.database import BROKEN_OFF
 from flipsync.store.models.sales import FIGURES
 from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import sales_reading as rows
-from flipsync.store.repositories.report import tenant_id
+from flipsync.store.repositories.report import tenant_id as whose
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
+log = structlog.get_logger()
+#: how often, and seconds between
+_TRIES, _PATIENCE = 20, 0.5
 #: day, account, currency; and, by SKU, that
 Key = tuple[date, UUID, str] | tuple[date, UUID, str, str]
 Days = dict[Key, dict[str, int]]
@@ -52,10 +59,28 @@ class Recount:
         return found
 
 
+async def check(store: Store, tenant_id: UUID, first: date, last: date) -> Recount:
+    """Whether counting makes the figures what the books say, while they go on being written: one look at all of it, in
+    which what is not counted yet is counted first, for the look alone. Raises Unavailable while others count without
+    an end."""
+    for _ in range(_TRIES):
+        try:
+            async with store.database.trial(tenant_id) as session:
+                unit = UnitOfWork(session, tenant_id, Cause(), store.clock.now(), store.routing)
+                while (step := await count(unit)).more:
+                    pass
+                if not step.busy:
+                    return await recount(session, first, last)
+        except BROKEN_OFF:  # somebody counted in between
+            log.info("counted by somebody else meanwhile", tenant_id=str(tenant_id))
+        await asyncio.sleep(_PATIENCE)
+    raise Unavailable("the figures are being counted", hint="try again in a moment")
+
+
 async def recount(session: AsyncSession, first: date = date(1, 1, 2), last: date = date(9999, 12, 30)) -> Recount:
     """Of the business the session is bound to, from one UTC day to another. Takes milliseconds for each order."""
     days: dict[Key, Counter[str]] = defaultdict(Counter)
-    choices = (await profile(session, await tenant_id(session))).settings.pricing
+    choices = (await profile(session, await whose(session))).settings.pricing
     since, until = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
     for order_id in await rows.orders_placed(session, since, until):
         await _add(session, order_id, choices, days)

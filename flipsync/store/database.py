@@ -63,6 +63,18 @@ class Database:
             await session.execute(_BIND_READ_ONLY, {"tenant": str(tenant_id)})
             yield session
 
+    @asynccontextmanager
+    async def trial(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
+        """One transaction as `tenant_id` that sees the books as they were when it began; its writes are taken back.
+
+        Raises DBAPIError where it writes what somebody else has written since.
+        """
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+            await session.execute(_BIND, {"tenant": str(tenant_id)})
+            yield session
+            await session.rollback()
+
     def questions(self, tenant_id: UUID, presence: Presence | None = None) -> TenantReader:
         """For questions as `tenant_id`, each a read-only transaction of one round trip; opens nothing by itself.
 

@@ -66,8 +66,16 @@ async def test_foreign_cursors_and_nonsense_are_refused(path: str, client: httpx
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), (query, path)
 
 
+@pytest.mark.parametrize(("form", "begins"), [("csv", b"\xef\xbb\xbfDay,"), ("xlsx", b"PK"), ("pdf", b"%PDF-")])
+async def test_reports_come_as_files(form: str, begins: bytes, client: httpx2.AsyncClient, alpha: Business) -> None:
+    answer = await client.get(f"{API}/reports/file", params={"format": form}, headers=alpha.headers("analyst"))
+    assert answer.status_code == 200 and answer.content.startswith(begins)
+    assert answer.headers["content-disposition"].endswith(f'.{form}"')
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_who_sees_no_books_sees_no_sums(client: httpx2.AsyncClient, alpha: Business) -> None:
-    for path in ("dashboard", "revenue", *(f"analytics/{each}" for each in PATHS)):
+    for path in ("dashboard", "revenue", "reports", "reports/file", *(f"analytics/{each}" for each in PATHS)):
         for role in ("clerk", "read-only"):
             answer = await client.get(f"{API}/{path}", headers=alpha.headers(role))  # type: ignore[arg-type]
             assert answer.status_code == 403

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import orders, sales_facts
 from flipsync.services.orders import AccountRef
 from flipsync.services.sales_facts import Counted, spread
-from flipsync.services.sales_recount import Recount, recount
+from flipsync.services.sales_recount import Recount, check, recount
 from flipsync.settings import Cadence
 from flipsync.store.models import Tenant
 
@@ -223,6 +223,32 @@ async def test_two_at_once_count_each_order_once(shop: Shop) -> None:
     await count(shop)
     assert await days(shop, "orders, units") == [(12, 12)]
     assert (await compare(shop)).differences == {}
+
+
+async def test_the_check_looks_once_at_books_that_go_on(shop: Shop) -> None:
+    account, goods = await furnished(shop)
+    await tell(shop, account, telling([goods.sku]))
+    await count(shop)
+    stop = asyncio.Event()
+
+    async def trade() -> None:
+        number = 1
+        while not stop.is_set():
+            await tell(shop, account, telling([goods.sku], number=number))
+            async with shop.unit() as unit:
+                await sales_facts.count(unit)
+            number += 1
+            await asyncio.sleep(0.05)
+
+    trading = asyncio.create_task(trade())
+    looks = [await check(shop.store, shop.tenant_id, date(2000, 1, 1), date(9000, 1, 1)) for _ in range(3)]
+    stop.set()
+    await trading
+    assert [look.differences for look in looks] == [{}, {}, {}] and all(look.books for look in looks)
+    async with shop.unit() as unit:
+        await unit.session.execute(text("UPDATE sku_day SET cost = cost + 1"))
+    wrong = await check(shop.store, shop.tenant_id, date(2000, 1, 1), date(9000, 1, 1))
+    assert [list(each) for each in wrong.differences.values()] == [["cost"]]
 
 
 async def test_a_count_that_is_cut_off_has_done_nothing(shop: Shop) -> None:

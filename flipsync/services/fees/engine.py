@@ -20,6 +20,11 @@ from flipsync.services.pricing.fees import PPM, divide
 _TAX_IS_OURS_TO_PAY = frozenset({"shopify", "woocommerce", "custom", "vendure", "medusa", "python"})
 
 
+def tax_is_ours_to_pay(vendor: str) -> bool:
+    """Whether the tax buyers paid there comes to us, for us to pay to the state."""
+    return vendor in _TAX_IS_OURS_TO_PAY
+
+
 @dataclass(frozen=True, slots=True)
 class SoldItem:
     """One line of an order: amounts of all its units in minor units, goods after discounts, before added tax."""

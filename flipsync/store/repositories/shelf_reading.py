@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 #: days of age at which the buckets end, and the last has no end; two columns of each query are of one bucket
 AGES = (30, 60, 90, 180)
 _BUCKETS = tuple(zip((0, *(age + 1 for age in AGES)), (*AGES, None), strict=True))
+# Worked out once and kept (MATERIALIZED), or each of the sums over it would work it out anew.
 # First in, first out: what is there now is what came last. A return and a count upwards come in when they are booked.
 _LAYERS = """
     SELECT i.id AS stock_item_id, v.sku, p.title, v.currency, l.units,
@@ -22,8 +23,8 @@ _LAYERS = """
                 ELSE l.units * v.cost_minor END AS worth
       FROM (SELECT f.stock_item_id, f.at, f.key, least(f.delta, i.on_hand - f.newer) AS units
               FROM (SELECT m.stock_item_id, m.at, m.key, m.on_hand_delta AS delta,
-                           sum(m.on_hand_delta) OVER (PARTITION BY m.stock_item_id ORDER BY m.at DESC, m.id DESC)
-                               - m.on_hand_delta AS newer
+                           (sum(m.on_hand_delta) OVER (PARTITION BY m.stock_item_id ORDER BY m.at DESC, m.id DESC)
+                               - m.on_hand_delta)::bigint AS newer
                       FROM stock_movement m WHERE m.on_hand_delta > 0) f
               JOIN stock_item i ON i.id = f.stock_item_id
              WHERE f.newer < i.on_hand) l
@@ -51,13 +52,16 @@ _WHOLE = (
 )
 _AGEING = text(
     f"""
+    WITH l AS MATERIALIZED ({_LAYERS})
     SELECT * FROM (
-        SELECT stock_item_id, sku, title, currency, {_WHOLE}, {_BY_BUCKET} FROM ({_LAYERS}) l GROUP BY 1, 2, 3, 4) s
+        SELECT stock_item_id, sku, title, currency, {_WHOLE}, {_BY_BUCKET} FROM l GROUP BY 1, 2, 3, 4) s
      WHERE CAST(:after_worth AS bigint) IS NULL OR (s.worth, s.stock_item_id) < (:after_worth, CAST(:after AS uuid))
      ORDER BY s.worth DESC, s.stock_item_id DESC LIMIT :most
     """  # noqa: S608 - made of constants
 )
-_AGES = text(f"SELECT currency, {_WHOLE}, {_BY_BUCKET} FROM ({_LAYERS}) l GROUP BY 1 ORDER BY 1")  # noqa: S608
+_AGES = text(
+    f"WITH l AS MATERIALIZED ({_LAYERS}) SELECT currency, {_WHOLE}, {_BY_BUCKET} FROM l GROUP BY 1 ORDER BY 1"  # noqa: S608
+)
 
 
 async def ageing(

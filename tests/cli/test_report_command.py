@@ -1,0 +1,77 @@
+"""`flipsync report`: tables, files only the owner reads, and the slow recount."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Flipsync
+from shop import Shop, open_store
+from sqlalchemy import create_engine, text
+
+from flipsync.services import orders
+from flipsync.store import bootstrap
+from flipsync.store.database import driver_url
+
+
+async def _sell(url: str, tenant_id: Any) -> None:
+    store = open_store(url, pool_size=1)
+    shop = Shop(store, tenant_id)
+    account, goods = await shop.account(name="=cmd|' /C calc'!A0"), await shop.variant(units=9, cost=1_000)
+    await shop.listing(account, goods, units=9)
+    async with shop.unit() as unit:
+        await orders.ingest_order(unit, account, shop.order({goods.sku: 2}))
+    await store.aclose()
+
+
+@pytest.fixture(scope="module")
+def sold(flipsync: Flipsync, books: dict[str, str], roles: tuple[str, str]) -> str:
+    """The business has sold something; the worker's address of its books."""
+    engine = create_engine(driver_url(books["DATABASE_URL"]))
+    with engine.connect() as connection:
+        tenant_id = connection.execute(text("SELECT id FROM tenant ORDER BY id DESC LIMIT 1")).scalar_one()
+    engine.dispose()
+    worker = bootstrap.role_url(books["DATABASE_URL"], bootstrap.WORKER_ROLE, roles[1])
+    url = worker.render_as_string(hide_password=False)
+    asyncio.run(_sell(url, tenant_id))
+    return url
+
+
+def test_a_report_is_a_table_json_and_files(sold: str, flipsync: Flipsync, tmp_path: Path) -> None:
+    shown = flipsync("report", "sales")
+    assert shown.returncode == 0, shown.stderr
+    assert "59.98 USD" in shown.stdout
+    files = {form: tmp_path / f"sales.{form}" for form in ("csv", "xlsx", "pdf")}
+    told = flipsync(
+        "report", "sales", "--json", *(word for form, to in files.items() for word in (f"--{form}", str(to)))
+    )
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout)
+    assert report["rows"][0][-1] == {"amount_minor": 5998, "currency": "USD"}
+    assert sorted(report["files"]) == sorted(str(path) for path in files.values())
+    assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
+    with files["csv"].open(encoding="utf-8-sig", newline="") as lines:
+        _, row = csv.reader(lines)
+    assert row[1].startswith("'=cmd")
+
+
+def test_the_check_finds_what_somebody_changed(sold: str, flipsync: Flipsync, books: dict[str, str]) -> None:
+    right = flipsync("report", "sales", "--check", "--json")
+    assert (right.returncode, json.loads(right.stdout)) == (0, {"compared": 2, "differences": 0})
+    engine = create_engine(driver_url(books["DATABASE_URL"]))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE channel_day SET fees = fees + 1"))
+    engine.dispose()
+    wrong = flipsync("report", "sales", "--check", "--json")
+    assert (wrong.returncode, json.loads(wrong.stdout)) == (1, {"compared": 2, "differences": 1})
+
+
+def test_a_span_that_is_none_is_one_line_and_a_hint(sold: str, flipsync: Flipsync) -> None:
+    told = flipsync("report", "tax", "--from", "2026-03-02", "--to", "2026-03-01")
+    assert told.returncode == 1 and "2026-03-02 to 2026-03-01" in told.stderr
+    long_ago = flipsync("report", "tax", "--from", "0001-01-01")
+    assert long_ago.returncode == 1 and "Traceback" not in long_ago.stderr
