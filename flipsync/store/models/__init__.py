@@ -28,7 +28,12 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
-from flipsync.store.models.notices import Notification, NotificationPreference
+from flipsync.store.models.notices import (
+    Notification,
+    NotificationDelivery,
+    NotificationDestination,
+    NotificationPreference,
+)
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
@@ -59,6 +64,8 @@ __all__ = [
     "Listing",
     "MarketplaceAccount",
     "Notification",
+    "NotificationDelivery",
+    "NotificationDestination",
     "NotificationPreference",
     "Order",
     "OrderLine",

@@ -15,6 +15,7 @@ _OVER = {
     "recovery_code": "used_at < :month",
     "second_factor": "confirmed_at IS NULL AND created_at < :day",
     "notification": "settled_at < :month",
+    "notification_delivery": "finished_at < :month",
 }
 TABLES = tuple(_OVER)
 
