@@ -286,7 +286,7 @@ def test_no_more_of_a_destination_is_seen_than_may_be(url: str, shown: str) -> N
     [
         "",
         "ftp://example.com/",
-        "file:///etc/passwd",
+        "dict://127.0.0.1:11211/stats",
         "gopher://127.0.0.1/",
         "unix:///tmp/x",
         "https:///nowhere",

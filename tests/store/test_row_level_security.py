@@ -95,7 +95,10 @@ async def furnish(shop: Shop) -> None:
             **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
             **{key: {} for key in ("data", "seeds", "scores")},
         )
-        unit.session.add_all([proposal, effect, experiment, policy])
+        way = m.NotificationDestination(
+            **tenant, user_id=user.id, channel="chat", service="hook", shown=marker, sealed=b""
+        )
+        unit.session.add_all([proposal, effect, experiment, policy, way])
         await unit.session.flush()
         unit.session.add_all(
             [
@@ -163,6 +166,7 @@ async def furnish(shop: Shop) -> None:
                     subject_kind="order",
                     facts={"order": marker},
                 ),
+                m.NotificationDelivery(**tenant, user_id=user.id, destination_id=way.id, purpose="one", about=[marker]),
                 m.NotificationPreference(**tenant, user_id=user.id, choices={}),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),

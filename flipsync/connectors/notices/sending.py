@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from flipsync.connectors.notices.reach import Reach
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
+# The URL of a hook is its key, and the client would write each URL to the log.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 _SECONDS = 20.0
 #: whatever the server can do with other bytes
 _POLICY = SMTP.clone(cte_type="7bit")
@@ -113,7 +116,7 @@ class Sender:
                 raise Rejected("the mail server has no TLS, or no way to sign in") from None
             raise began.failed(f"the mail server broke off ({type(error).__name__})") from None
         finally:
-            if client.transport is not None:
+            if isinstance(client.transport, asyncio.WriteTransport):
                 client.transport.abort()  # a goodbye under TLS may be waited for for ever
             client.close()
 
