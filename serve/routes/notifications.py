@@ -111,7 +111,7 @@ async def test_destination(destination_id: UUID, user: Oneself, once: OnlyOnceDe
     responses=problems(401, 403, 404),
 )
 async def remove_destination(destination_id: UUID, user: Oneself, backend: BackendDep, cause: CauseDep) -> Response:
-    """Gone with its secret, and with what waited to go there."""
+    """Its secret is gone at once; what was sent there stays in the list of deliveries for a while."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
         await destinations.remove(unit, user.user_id, destination_id)
     return Response(status_code=204)

@@ -187,6 +187,8 @@ def test_chats_show_what_came_from_outside_as_words() -> None:
     assert slack["json"]["text"] == "&lt;!channel&gt; @everyone &lt;http://x|y&gt;"
     _, discord = call(parse("https://discord.com/api/webhooks/1/x"), loud)
     assert discord["json"]["allowed_mentions"] == {"parse": []}
+    _, discord = call(parse("https://discord.com/api/webhooks/1/x"), Message("1", "t", "[bank](https://x)", "h", "s"))
+    assert discord["json"]["content"] == "\\[bank\\](https://x)"
     _, sms = call(parse("twilio://AC1:token@+15550001111/+15552223333"), MESSAGE)
     assert len(sms["data"]["Body"]) <= 320
 

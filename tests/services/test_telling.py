@@ -301,7 +301,14 @@ async def test_ones_destinations_are_nobody_elses(house: House, hooks: HookServe
     async with house.shop.unit() as unit:
         await destinations.remove(unit, house.people["owner"], destination_id)
     await beat(house)
-    assert hooks.requests == [], "the test that waited went with it"
+    assert hooks.requests == [], "the test that waited goes nowhere"
+    sealed = await house.shop.rows("SELECT sealed FROM notification_destination WHERE tenant_id = :tenant")
+    assert [bytes(row.sealed) for row in sealed] == [b""]
+    with pytest.raises(Conflict, match="tests"):  # adding and removing again and again gets nobody more tests
+        for _ in range(destinations.MOST_TESTS + 1):
+            again = await add(house, "owner", hook_url(hooks))
+            async with house.shop.unit() as unit:
+                await destinations.remove(unit, house.people["owner"], again)
 
 
 async def test_nobody_has_more_than_so_many_or_tests_more_often(house: House, hooks: HookServer) -> None:

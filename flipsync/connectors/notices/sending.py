@@ -198,7 +198,8 @@ def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
             escaped = chat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
             return to.url, {"json": {"text": escaped}}
         case "discord":
-            return to.url, {"json": {"content": chat, "allowed_mentions": {"parse": []}}}
+            escaped = chat.replace("[", "\\[").replace("]", "\\]")  # no words that are links to elsewhere
+            return to.url, {"json": {"content": escaped, "allowed_mentions": {"parse": []}}}
         case _:
             return to.url, {"json": {"id": message.id, "title": message.title, "text": message.text}}
 

@@ -114,7 +114,8 @@ async def test(unit: UnitOfWork, user_id: UUID, destination_id: UUID) -> Destina
 
 
 async def remove(unit: UnitOfWork, user_id: UUID, destination_id: UUID) -> DestinationView:
-    """Gone with its secret, and with all that waited to go there. Raises NotFound."""
+    """Its secret is gone, and nothing goes there any more. Raises NotFound."""
+    await rows.lock_person(unit.session, user_id)
     row = view(await _of(unit.session, user_id, destination_id))
     await rows.remove_destination(unit.session, user_id, destination_id)
     unit.audit("notifications.destination-removed", "user", user_id, service=row.service, shown=row.shown)

@@ -31,7 +31,7 @@ def message(delivery_id: UUID, purpose: str, told: Sequence[Notification], base:
         title=wording.clean(title, 200),
         text="\n\n".join([*(_plain(each, base) for each in named), *([rest] if rest else []), _FOOT]) + "\n",
         html=_page([*(_marked_up(each, base) for each in named), *([f"<p>{rest}</p>"] if rest else [])]),
-        short=wording.clean(f"FlipSync: {title} {_address(items[0][2], base)}", 300),
+        short=f"FlipSync: {wording.clean(title, 150)} {_address(items[0][2], base)}".strip(),
     )
 
 

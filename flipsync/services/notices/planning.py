@@ -16,7 +16,7 @@ from flipsync.store.repositories import deliveries as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
 #: notifications a pass plans, and how many at once still go one by one
-_MOST, _ONE_BY_ONE = 2_000, 3
+_MOST, _ONE_BY_ONE = 10_000, 3
 _HOUR = timedelta(hours=1)
 
 

@@ -58,14 +58,15 @@ class NotificationPreference(TenantOwned, Base):
 class NotificationDestination(TenantParent, Base):
     """A way to one person outside the app. The URL is `sealed`; `shown` is what may be seen of it.
 
-    Nothing but a test goes there before a test has arrived (`working`), nor after it was refused.
+    Nothing but a test goes there before a test has arrived (`working`), nor after it was refused. One that was removed
+    has lost its secret, and is kept for as long as what was sent there is known.
     """
 
     __tablename__ = "notification_destination"
     __table_args__ = (
         owned_key(),
         same_tenant("user_id", "app_user"),
-        CheckConstraint("state IN ('untried','working','refused')", name="state"),
+        CheckConstraint("state IN ('untried','working','refused','removed')", name="state"),
         CheckConstraint("channel IN ('email','sms','chat')", name="channel"),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
@@ -46,9 +46,10 @@ async def add_destination(session: AsyncSession, values: dict[str, Any]) -> None
 
 
 async def destinations_of(session: AsyncSession, user_id: UUID) -> Sequence[NotificationDestination]:
-    """Oldest first."""
-    query = select(NotificationDestination).where(NotificationDestination.user_id == user_id)
-    return (await session.scalars(query.order_by(NotificationDestination.id))).all()
+    """Those there are, oldest first."""
+    mine = NotificationDestination
+    query = select(mine).where(mine.user_id == user_id, mine.state != "removed").order_by(mine.id)
+    return (await session.scalars(query)).all()
 
 
 async def lock_person(session: AsyncSession, user_id: UUID) -> bool:
@@ -58,16 +59,18 @@ async def lock_person(session: AsyncSession, user_id: UUID) -> bool:
 
 
 async def destination(session: AsyncSession, destination_id: UUID) -> NotificationDestination | None:
-    query = select(NotificationDestination).where(NotificationDestination.id == destination_id)
+    mine = NotificationDestination
+    query = select(mine).where(mine.id == destination_id, mine.state != "removed")
     return (await session.scalars(query)).one_or_none()
 
 
 async def remove_destination(session: AsyncSession, user_id: UUID, destination_id: UUID) -> bool:
-    """With all that was sent to it; False where it is not that person's."""
+    """Its secret is gone at once, what was sent there is known for a while; False where it is not that person's."""
     mine = NotificationDestination
     gone = await session.execute(
-        delete(mine)
-        .where(mine.id == destination_id, mine.user_id == user_id)
+        update(mine)
+        .where(mine.id == destination_id, mine.user_id == user_id, mine.state != "removed")
+        .values(state="removed", sealed=b"", detail="")
         .execution_options(synchronize_session=False)
     )
     return bool(gone.rowcount)  # type: ignore[attr-defined]
@@ -76,7 +79,7 @@ async def remove_destination(session: AsyncSession, user_id: UUID, destination_i
 async def set_destination(session: AsyncSession, destination_id: UUID, state: str, detail: str) -> None:
     await session.execute(
         update(NotificationDestination)
-        .where(NotificationDestination.id == destination_id)
+        .where(NotificationDestination.id == destination_id, NotificationDestination.state != "removed")
         .values(state=state, detail=detail)
         .execution_options(synchronize_session=False)
     )
@@ -92,16 +95,29 @@ async def working(session: AsyncSession) -> list[Target]:
 # -- planning ---------------------------------------------------------------------------------------------------------
 
 
-async def untold(session: AsyncSession, most: int) -> Sequence[Notification]:
-    """What is the matter and was not thought of yet for outside the app, oldest first; nobody else plans it now."""
+@dataclass(frozen=True)
+class Untold:
+    """A notification nobody has thought of yet for outside the app."""
+
+    id: UUID
+    user_id: UUID
+    kind: str
+    severity: str
+    raised_at: datetime
+
+
+async def untold(session: AsyncSession, most: int) -> list[Untold]:
+    """What is the matter and was not thought of yet for outside the app, urgent and oldest first; nobody else plans it
+    now."""
+    told = Notification
     query = (
-        select(Notification)
-        .where(Notification.settled_at.is_(None), Notification.told_at.is_(None))
-        .order_by(Notification.raised_at, Notification.id)
+        select(told.id, told.user_id, told.kind, told.severity, told.raised_at)
+        .where(told.settled_at.is_(None), told.told_at.is_(None))
+        .order_by(told.severity != "urgent", told.raised_at, told.id)
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    return (await session.scalars(query)).all()
+    return [Untold(*row) for row in await session.execute(query)]
 
 
 async def mark_told(session: AsyncSession, notification_ids: Collection[UUID], at: datetime) -> None:

@@ -43,7 +43,9 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("detail", sa.String(), nullable=False),
         _moment("created_at", nullable=False),
-        sa.CheckConstraint("state IN ('untried','working','refused')", name=op.f("ck_notification_destination_state")),
+        sa.CheckConstraint(
+            "state IN ('untried','working','refused','removed')", name=op.f("ck_notification_destination_state")
+        ),
         sa.CheckConstraint("channel IN ('email','sms','chat')", name=op.f("ck_notification_destination_channel")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_notification_destination_tenant_id_id")),
     )
