@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flipsync.connectors.marketplaces import CONSENTS, consent_of
 from flipsync.domain.channel import Vendor
@@ -35,6 +35,14 @@ class Cadence(BaseSettings):
     floor: float = Field(default=2.0, gt=0, description="never more often than this in real seconds")
 
 
+def _several(value: object) -> object:
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+Inside = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)]
+INSIDE = "hosts and networks inside the house that people may be told through; separated by commas; none: none"
+
+
 class RuntimeSettings(BaseSettings):
     """Environment of agents, effect workers and the supervisor."""
 
@@ -46,6 +54,9 @@ class RuntimeSettings(BaseSettings):
     firewall_key: SecretStr = Field(description="signs prices; URL-safe base64, 32 bytes")
     roster: str = Field(default="agents:ROSTER", description="module:attribute of the agents' classes")
     clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
+    app_url: str = Field(default="", description="where people find the app, for links; empty: where the API is")
+    public_url: str = Field(default="", description="where browsers and vendors find the API")
+    notify_inside: Inside = Field(default=(), description=INSIDE)
     effect_workers: int = Field(default=1, ge=1, le=64)
     effect_width: int = Field(default=16, ge=1, le=256, description="effects under way at once in one worker")
 

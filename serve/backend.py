@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
+from flipsync.connectors.notices.reach import Reach
 from flipsync.domain.errors import Conflict, InvalidInput, Unavailable
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
@@ -54,6 +55,7 @@ class Backend:
         self.redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2.0)
         self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue)
         self.box = SecretBox(settings.secret_keys())
+        self.reach = Reach(settings.notify_inside)
         self.tokens = AccessTokens(settings.jwt_key_bytes())
         self.keys = KeyRing(self.database)
         self.passwords = Passwords()

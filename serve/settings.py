@@ -15,7 +15,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.secrets import parse_keys
 from flipsync.security.tokens import MIN_KEY_BYTES
-from flipsync.settings import installed_applications
+from flipsync.settings import INSIDE, Inside, installed_applications
 
 
 class ServeSettings(BaseSettings):
@@ -43,6 +43,7 @@ class ServeSettings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="origins whose pages may call this API from a browser; separated by commas; none: none"
     )
+    notify_inside: Inside = Field(default=(), description=INSIDE)
     applications: dict[Vendor, dict[str, SecretStr]] = Field(
         default_factory=installed_applications, description="the installation's own applications at vendors"
     )

@@ -81,6 +81,59 @@ def preferences(
         out.print(f"{name:14} {escape(_shown(value))}")
 
 
+@notifications_app.command("destinations")
+def list_destinations(user: User = None, tenant: Tenant = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Where a person is told outside the app, as much of it as may be seen."""
+    services = importlib.import_module("flipsync.services.notices.destinations")
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.reader(tenant_id) as session:
+            return await services.list_for(session, (await _person(session, user)).id)
+
+    found = _in_books(home, tenant, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    if not found.items:
+        out.print("nowhere but in the app")
+    for each in found.items:
+        out.print(f"[bold]{each.id}[/]  {each.channel}: {escape(each.shown)}  {each.state} {escape(each.detail)}")
+
+
+@notifications_app.command("test")
+def test(
+    destination: Annotated[str | None, typer.Argument(help="its id (default: all of the person's)")] = None,
+    user: User = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a test sent, by the running system; `flipsync notifications destinations` shows what came of it."""
+    services = importlib.import_module("flipsync.services.notices.destinations")
+    try:
+        wanted = None if destination is None else UUID(destination)
+    except ValueError:
+        raise InvalidInput(
+            f"{destination!r} is not the id of a destination", hint="notifications destinations"
+        ) from None
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.unit(tenant_id) as unit:
+            person = await _person(unit.session, user)
+            known = (await services.list_for(unit.session, person.id)).items
+            asked = [each.id for each in known] if wanted is None else [wanted]
+            return [await services.test(unit, person.id, each) for each in asked]
+
+    tested = _in_books(home, tenant, work)
+    if as_json:
+        print_json({"items": [each.model_dump(mode="json") for each in tested]})
+        return
+    for each in tested:
+        out.print(f"a test goes to {escape(each.shown)}")
+    if not tested:
+        out.print("there is nowhere to test: add a destination in the app")
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:

@@ -17,6 +17,7 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.notifier import Notifier
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.runtime.trainer import TRAINER, Trainer
+from flipsync.security.secrets import SecretBox
 from flipsync.settings import Cadence, RuntimeSettings, from_environment
 from flipsync.store.repositories import tasks as task_rows
 
@@ -90,7 +91,13 @@ class Supervisor(Host):
         watched += [self._watch(assembly, EffectActor, slot, slot) for slot in slots]
         scheduler = Scheduler(assembly.store, Cadence(), self._settings.speed())
         trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
-        notifier = Notifier(assembly.store, Cadence().notices)
+        notifier = Notifier(
+            assembly.store,
+            SecretBox(self._settings.secret_keys()),
+            Cadence().notices,
+            base=self._settings.app_url or self._settings.public_url,
+            inside=self._settings.notify_inside,
+        )
         await asyncio.gather(*watched, scheduler.run(), trainer.run(), notifier.run())
 
     async def _watch(self, assembly: Assembly, kind: type[Host], name: str, argument: str) -> None:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
-from flipsync.services.notices import inbox, preferences
+from flipsync.services.notices import destinations, inbox, preferences
+from flipsync.services.notices.destinations import DeliveryView, DestinationForm, Destinations, DestinationView
 from flipsync.services.notices.inbox import NotificationPage, NotificationView, Unread
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.notices.preferences import Preferences, PreferencesView
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may
 from serve.errors import problems
@@ -61,6 +62,68 @@ async def read_all_notifications(user: Oneself, once: OnlyOnceDep) -> Response:
         return await inbox.read_all(unit, user.user_id, heard_by(user.role))
 
     return await once.run(user, work)
+
+
+@router.get("/destinations", summary="Where you are told outside the app", responses=problems(401, 403))
+async def list_destinations(user: Oneself, backend: BackendDep) -> Destinations:
+    """As much of each as may be seen: the rest is a secret."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await destinations.list_for(session, user.user_id)
+
+
+@router.post(
+    "/destinations",
+    status_code=201,
+    summary="Be told there too",
+    response_model=DestinationView,
+    responses=problems(401, 403, 409),
+)
+async def add_destination(form: DestinationForm, user: Oneself, once: OnlyOnceDep, backend: BackendDep) -> Response:
+    """A test is sent; when it has arrived, what you want told goes there. 422 for what is no destination of ours, or
+    leads inside the installation's own network."""
+    found = await destinations.checked(form, backend.reach)
+
+    async def work(unit: UnitOfWork) -> DestinationView:
+        return await destinations.add(unit, backend.box, user.user_id, form.url, found)
+
+    return await once.run(user, work, status=201)
+
+
+@router.post(
+    "/destinations/{destination_id}/test",
+    summary="Send a test",
+    response_model=DestinationView,
+    responses=problems(401, 403, 404, 409),
+)
+async def test_destination(destination_id: UUID, user: Oneself, once: OnlyOnceDep) -> Response:
+    """What came of it is in the destination's `state` and in the list of deliveries, a little later."""
+
+    async def work(unit: UnitOfWork) -> DestinationView:
+        return await destinations.test(unit, user.user_id, destination_id)
+
+    return await once.run(user, work)
+
+
+@router.delete(
+    "/destinations/{destination_id}",
+    summary="Be told there no more",
+    status_code=204,
+    responses=problems(401, 403, 404),
+)
+async def remove_destination(destination_id: UUID, user: Oneself, backend: BackendDep, cause: CauseDep) -> Response:
+    """Its secret is gone at once; what was sent there stays in the list of deliveries for a while."""
+    async with backend.store.unit(user.tenant_id, cause) as unit:
+        await destinations.remove(unit, user.user_id, destination_id)
+    return Response(status_code=204)
+
+
+@router.get("/deliveries", summary="What was sent to you, and what came of it", responses=problems(401, 403))
+async def list_deliveries(
+    query: Annotated[PageRequest, Query()], user: Oneself, backend: BackendDep
+) -> Page[DeliveryView]:
+    """Newest first."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await destinations.list_deliveries(session, user.user_id, query)
 
 
 @router.get("/preferences", summary="How you want to be told", responses=problems(401, 403))

@@ -137,3 +137,23 @@ def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     stranger = str(new_id())
     told = json.loads(flipsync("approvals", "answer", stranger, "--no", "--json").stdout)
     assert told == {"answered": [], "left": [{"id": stranger, "reason": f"no approval {stranger}"}]}
+
+
+def test_a_person_says_how_they_want_to_be_told(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("notifications", "list", "--json").stdout) == {
+        "items": [],
+        "next_cursor": None,
+        "unread": 0,
+    }
+    done = flipsync("notifications", "preferences", "quiet_from=22:00", "quiet_until=07:00", "by_severity.info=email")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(flipsync("notifications", "preferences", "--json").stdout)
+    assert (shown["choices"]["quiet_from"], shown["choices"]["by_severity"]["info"]) == ("22:00:00", ["email"])
+    assert flipsync("notifications", "preferences", "quiet_from=", "quiet_until=").returncode == 0
+    wrong = flipsync("notifications", "preferences", "time_zone=Mars")
+    assert (wrong.returncode, "time_zone" in wrong.stderr, len(wrong.stderr.splitlines()) <= 3) == (1, True, True)
+    assert "nowhere to test" in flipsync("notifications", "test").stdout
+    assert "nowhere but in the app" in flipsync("notifications", "destinations").stdout
+    unknown = flipsync("notifications", "test", str(new_id()))
+    assert unknown.returncode == 1 and "no destination" in unknown.stderr
+    assert flipsync("notifications", "list", "--user", "nobody@nowhere.example").returncode == 1

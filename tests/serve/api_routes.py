@@ -93,6 +93,7 @@ class Route:
             },
             "POST /oauth/keys/{vendor}": {},
             "POST /models/{model_id}/promote": {"to": "shadow"},
+            "POST /notifications/destinations": {"url": "https://93.184.216.34/hook"},
             "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},
             "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
             "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},

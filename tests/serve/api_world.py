@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from flipsync.connectors.base import AccountConfig, Unlimited
+from flipsync.connectors.notices.destination import parse
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, ListingText
 from flipsync.domain.clock import utc_now
 from flipsync.domain.events import ListingEdited, OfferChanged, ProductEdited, SettingsChanged
@@ -23,7 +25,7 @@ from flipsync.services import accounts, api_keys, credential_ends, identity, mod
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
-from flipsync.services.notices import matters
+from flipsync.services.notices import destinations, matters
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store import models as m
 from flipsync.store.database import Database
@@ -119,6 +121,9 @@ async def found_business(
     async with store.unit(tenant_id) as unit:
         await matters.tell(unit)
         business.ids["notification_id"] = await _told(unit, owner_id)
+        url = SecretStr(f"https://hooks.{marker}.example/secret")
+        way = await destinations.add(unit, box, owner_id, url, parse(url.get_secret_value()))
+        business.ids["destination_id"] = way.id
     return business
 
 

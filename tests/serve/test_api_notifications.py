@@ -34,7 +34,13 @@ def _once(business: Business, role: Role = "owner") -> dict[str, str]:
     return business.headers(role, **{"Idempotency-Key": new_id().hex})
 
 
-async def test_a_notification_is_listed_read_and_counted(client: httpx2.AsyncClient, alpha: Business) -> None:
+async def test_a_notification_is_listed_read_and_counted(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    async with store.unit(alpha.tenant_id) as unit:  # other tests read all there is
+        await unit.session.execute(
+            text("UPDATE notification SET read_at = NULL WHERE id = :id"), {"id": alpha.ids["notification_id"]}
+        )
     before = await _list(client, alpha, kind="refund-unknown")
     assert [each["id"] for each in before["items"]] == [str(alpha.ids["notification_id"])]
     assert alpha.marker in before["items"][0]["title"] and "buyer" not in before["items"][0]["title"]
@@ -82,6 +88,53 @@ async def test_preferences_are_ones_own_and_change_by_version(client: httpx2.Asy
     wrong = choices | {"time_zone": "Nowhere"}
     assert (await client.put(url, json=wrong, headers=headers | {"If-Match": '"1"'})).status_code == 422
     assert (await client.get(url, headers=beta.headers("owner"))).json()["version"] == 0
+
+
+async def test_a_destination_is_added_shown_masked_tested_and_removed(
+    client: httpx2.AsyncClient, beta: Business
+) -> None:
+    url = f"{API}/notifications/destinations"
+    secret = {"url": "mailtos://u:SECRET@93.184.216.34?from=shop@example.com&to=ada@example.com"}
+    headers = _once(beta, "analyst")
+    added = await client.post(url, headers=headers, json=secret)
+    assert added.status_code == 201, added.text
+    again = await client.post(url, headers=headers, json=secret)
+    assert (again.json(), again.headers["idempotent-replayed"]) == (added.json(), "true")
+    listed = await client.get(url, headers=beta.headers("analyst"))
+    assert [each["shown"] for each in listed.json()["items"]] == ["a…@example.com by 93.184.216.34"]
+    one = f"{url}/{added.json()['id']}"
+    assert (await client.post(f"{one}/test", headers=_once(beta, "analyst"))).status_code == 200
+    deliveries = (await client.get(f"{API}/notifications/deliveries", headers=beta.headers("analyst"))).json()["items"]
+    assert [(each["purpose"], each["state"]) for each in deliveries] == [("test", "waiting")] * 2
+    for role in ("owner", "clerk"):
+        assert (await client.post(f"{one}/test", headers=_once(beta, role))).status_code == 404
+        assert (await client.delete(one, headers=beta.headers(role))).status_code == 404
+        assert added.json()["id"] not in (await client.get(url, headers=beta.headers(role))).text
+    assert (await client.delete(one, headers=beta.headers("analyst"))).status_code == 204
+    assert (await client.get(url, headers=beta.headers("analyst"))).json() == {"items": []}
+    for answer in (added, again, listed):
+        assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://[::1]/",
+            "https://169.254.169.254/x",
+            "https://localhost/",
+        ),
+        *("http://93.184.216.34/", "gopher://93.184.216.34/SECRET", "https://SECRET.invalid/", "x" * 8, "y" * 5000),
+    ],
+)
+async def test_what_leads_inside_or_nowhere_is_refused_at_the_door(
+    url: str, client: httpx2.AsyncClient, beta: Business
+) -> None:
+    answer = await client.post(f"{API}/notifications/destinations", headers=_once(beta), json={"url": url})
+    assert answer.status_code == 422, answer.text
+    assert "SECRET" not in answer.text
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,10 @@ async def furnish(shop: Shop) -> None:
             rmsse={},
             series=1,
         )
-        unit.session.add_all([proposal, effect, experiment, policy, run])
+        way = m.NotificationDestination(
+            **tenant, user_id=user.id, channel="chat", service="hook", shown=marker, sealed=b""
+        )
+        unit.session.add_all([proposal, effect, experiment, policy, run, way])
         await unit.session.flush()
         unit.session.add_all(
             [
@@ -175,6 +178,7 @@ async def furnish(shop: Shop) -> None:
                     subject_kind="order",
                     facts={"order": marker},
                 ),
+                m.NotificationDelivery(**tenant, user_id=user.id, destination_id=way.id, purpose="one", about=[marker]),
                 m.NotificationPreference(**tenant, user_id=user.id, choices={}),
                 m.Forecast(
                     **tenant,

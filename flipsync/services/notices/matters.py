@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.security.roles import as_role
-from flipsync.services import escalation
 from flipsync.services.notices import inbox, wording
 from flipsync.services.notices.kinds import FIRST_ASKED, Kind, as_kind, heard_by, severity
 from flipsync.services.why_words import Labels, mentioned, spaced
@@ -26,7 +25,7 @@ from flipsync.store.repositories import reading_decisions
 from flipsync.store.repositories import why as why_rows
 from flipsync.store.repositories.matters import FoundMatter
 from flipsync.store.repositories.notices import Person, Told
-from flipsync.store.unit_of_work import Store, UnitOfWork
+from flipsync.store.unit_of_work import UnitOfWork
 
 #: of each source so many are told one by one; the rest is told as one
 MOST_OF_A_SOURCE = 100
@@ -45,13 +44,6 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "agent": "agent-down",
     "credential": "credential-ending",
 }
-
-
-async def look(store: Store, tenant_id: UUID) -> int:
-    """One pass over a business: how many notifications are new."""
-    async with store.unit(tenant_id) as unit:
-        await escalation.escalate(unit)
-        return await tell(unit)
 
 
 async def tell(unit: UnitOfWork) -> int:

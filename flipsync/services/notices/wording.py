@@ -73,7 +73,7 @@ def clean(value: object, longest: int = _LONGEST) -> str:
         for each in str(value)[: longest * 4]
         if unicodedata.category(each) not in ("Cf", "Cs", "Co", "Cn")
     )
-    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\s+", " ", text.replace("://", ":// ")).strip()  # and no link: programs make one of an address
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 

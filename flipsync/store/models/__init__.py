@@ -31,7 +31,12 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
-from flipsync.store.models.notices import Notification, NotificationPreference
+from flipsync.store.models.notices import (
+    Notification,
+    NotificationDelivery,
+    NotificationDestination,
+    NotificationPreference,
+)
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
@@ -72,6 +77,8 @@ __all__ = [
     "ListingKnowledge",
     "MarketplaceAccount",
     "Notification",
+    "NotificationDelivery",
+    "NotificationDestination",
     "NotificationPreference",
     "Order",
     "OrderLine",

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models.base import Base, TenantOwned, same_tenant
+from flipsync.store.models.base import Base, TenantOwned, TenantParent, owned_key, same_tenant
 
 
 class Notification(TenantOwned, Base):
@@ -53,3 +53,57 @@ class NotificationPreference(TenantOwned, Base):
     user_id: Mapped[UUID]
     choices: Mapped[dict[str, Any]]
     version: Mapped[int] = mapped_column(default=1)
+
+
+class NotificationDestination(TenantParent, Base):
+    """A way to one person outside the app. The URL is `sealed`; `shown` is what may be seen of it.
+
+    Nothing but a test goes there before a test has arrived (`working`), nor after it was refused. One that was removed
+    has lost its secret, and is kept for as long as what was sent there is known.
+    """
+
+    __tablename__ = "notification_destination"
+    __table_args__ = (
+        owned_key(),
+        same_tenant("user_id", "app_user"),
+        CheckConstraint("state IN ('untried','working','refused','removed')", name="state"),
+        CheckConstraint("channel IN ('email','sms','chat')", name="channel"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    channel: Mapped[str]
+    service: Mapped[str]
+    shown: Mapped[str]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(default="untried")
+    detail: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class NotificationDelivery(TenantOwned, Base):
+    """One message to one destination and what came of it. `about` are the notifications it tells of, by id.
+
+    `pointless`: all it would tell of was settled before it went. `unknown`: it may have arrived, and is not sent again.
+    """
+
+    __tablename__ = "notification_delivery"
+    __table_args__ = (
+        same_tenant("user_id", "app_user"),
+        same_tenant("destination_id", "notification_destination"),
+        Index("ix_notification_delivery_person", "user_id", "id"),
+        Index("ix_notification_delivery_open", "tenant_id", "not_before", postgresql_where=text("finished_at IS NULL")),
+        CheckConstraint("purpose IN ('one','digest','test')", name="purpose"),
+        CheckConstraint("state IN ('waiting','sending','sent','rejected','unknown','pointless')", name="state"),
+    )
+
+    user_id: Mapped[UUID]
+    destination_id: Mapped[UUID]
+    purpose: Mapped[str]
+    about: Mapped[list[str]]
+    state: Mapped[str] = mapped_column(default="waiting")
+    attempts: Mapped[int] = mapped_column(default=0)
+    detail: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    not_before: Mapped[datetime] = mapped_column(default=utc_now)
+    lease_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

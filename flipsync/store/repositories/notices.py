@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Notification, NotificationPreference, User
+from flipsync.store.models import Notification, NotificationDestination, NotificationPreference, User
 
 #: rows an insert takes at a time: a statement has room for 65,535 values
 _AT_ONCE = 2_000
@@ -191,8 +191,8 @@ async def put_preference(
 
 
 async def forget_person(session: AsyncSession, user_id: UUID) -> None:
-    """All that was told to them, and how they wanted it."""
-    for table in (Notification, NotificationPreference):
+    """All that was told to them, how they wanted it and where, with what was sent there."""
+    for table in (NotificationDestination, Notification, NotificationPreference):
         await session.execute(
             delete(table).where(table.user_id == user_id).execution_options(synchronize_session=False)
         )

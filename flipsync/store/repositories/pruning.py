@@ -15,6 +15,8 @@ _OVER = {
     "recovery_code": "used_at < :month",
     "second_factor": "confirmed_at IS NULL AND created_at < :day",
     "notification": "settled_at < :month",
+    "notification_delivery": "finished_at < :month",
+    "notification_destination": "state = 'removed' AND created_at < :month",
 }
 TABLES = tuple(_OVER)
 
