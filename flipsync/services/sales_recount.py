@@ -66,7 +66,7 @@ async def check(store: Store, tenant_id: UUID, first: date, last: date) -> Recou
     for _ in range(_TRIES):
         try:
             async with store.database.trial(tenant_id) as session:
-                unit = UnitOfWork(session, tenant_id, Cause(), store.clock.now(), store.routing)
+                unit = UnitOfWork(session, tenant_id, Cause(), store.clock.now(), store.routing, store.database)
                 while (step := await count(unit)).more:
                     pass
                 if not step.busy:
