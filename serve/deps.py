@@ -66,9 +66,9 @@ def require(claims: Claims, permissions: Sequence[str]) -> None:
             raise Forbidden(f"{who} may not do this", hint=f"it needs {permission}")
 
 
-def may(permission: Permission) -> Any:
-    """Who is asking, and only if their role allows `permission`: `user: Annotated[Claims, may("orders:read")]`."""
-    return Security(signed_in, scopes=[permission])
+def may(*permissions: Permission) -> Any:
+    """Who is asking, and only if their role allows all of it: `user: Annotated[Claims, may("orders:read")]`."""
+    return Security(signed_in, scopes=list(permissions))
 
 
 async def stepped_up(claims: Annotated[Claims, Depends(signed_in)], backend: BackendDep) -> Claims:

@@ -24,13 +24,14 @@ def show(name: Annotated[str, typer.Argument(help="for example pricing")], as_js
         out.print(Markdown(text))
 
 
-def pages(folder: Annotated[Path, typer.Argument(help="where to; made when it is not there")]) -> None:
-    """Write the page of every agent."""
+def pages(folder: Annotated[Path, typer.Argument(help="where the agents' ecosystems are folders")]) -> None:
+    """Write the page of every agent beside its code."""
     graph = _graph()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name in graph.agents:
-            (folder / f"{name}.md").write_text(_pages().page(graph, name), encoding="utf-8")
+            place = folder / _pages().place(graph, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(_pages().page(graph, name), encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"{error.filename} cannot be written: {error.strerror}") from None
     out.print(f"{len(graph.agents)} pages in {folder}")

@@ -169,57 +169,45 @@ class EnsureWebhooks(AccountCommand):
 # -- read -------------------------------------------------------------------------------------------------------------
 
 
-class PullOrders(AccountCommand):
-    """Fetch orders changed since the account's cursor and put them in the books."""
-
+class ReadCommand(AccountCommand):
     scope: ClassVar[Literal["external", "read", "internal"]] = "read"
     supersedes: ClassVar[bool] = True
+
+
+class PullOrders(ReadCommand):
+    """Fetch orders changed since the account's cursor and put them in the books."""
+
     default_priority: ClassVar[int] = PRIORITY_ORDER
 
 
-class PullRivals(AccountCommand):
+class PullRivals(ReadCommand):
     """Fetch other sellers' offers for what we list on this account."""
 
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
     default_priority: ClassVar[int] = PRIORITY_BULK
 
 
-class VerifyListings(AccountCommand):
+class VerifyListings(ReadCommand):
     """Compare what the channel shows with what we think it shows."""
 
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
     default_priority: ClassVar[int] = PRIORITY_BULK
 
 
-class SurveyListings(AccountCommand):
+class SurveyListings(ReadCommand):
     """Look at what the account offers already: what is surely ours is taken over, what may be is asked about."""
 
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
     default_priority: ClassVar[int] = PRIORITY_ORDER  # nothing is listed before: newer looks must not overtake it
 
 
-class PullWarehouse(AccountCommand):
+class PullWarehouse(ReadCommand):
     """Fetch what the channel's own warehouses hold of our goods, and bring that pool of our ledger in line."""
 
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
 
-
-class PullRefunds(AccountCommand):
+class PullRefunds(ReadCommand):
     """Fetch what was given back to buyers, from channels whose orders do not tell."""
 
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
 
-
-class CheckChannel(AccountCommand):
+class CheckChannel(ReadCommand):
     """Look whether the channel still tells the truth (services.watch). Put in the outbox by the clock of the house."""
-
-    scope: ClassVar[Literal["external", "read", "internal"]] = "read"
-    supersedes: ClassVar[bool] = True
 
 
 # -- internal ---------------------------------------------------------------------------------------------------------
@@ -234,6 +222,15 @@ class ReconcileRestored(AccountCommand):
 
 class InternalCommand(Command):
     scope: ClassVar[Literal["external", "read", "internal"]] = "internal"
+
+
+class TenantCommand(InternalCommand):
+    """About the business as a whole."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
 
 
 class ListOnChannel(InternalCommand):
@@ -299,13 +296,8 @@ class AllocateStock(InternalCommand):
         return ("stock_item", self.stock_item_id)
 
 
-class MeasureChannels(InternalCommand):
+class MeasureChannels(TenantCommand):
     """Measure how soon each account tells of sales and shows those of others, and what its listings sell."""
-
-    tenant_id: UUID
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
 
 class ReserveStock(InternalCommand):
@@ -424,13 +416,12 @@ class RaiseRivalAlarm(InternalCommand):
         return ("listing", self.listing_id)
 
 
-class MakeForecasts(InternalCommand):
+class MakeForecasts(TenantCommand):
     """Forecast the demand for all goods from the books of `origin` (business time), by one method, and keep it.
 
     `rmsse` is the mean of each method on the weeks before; empty when none could be compared.
     """
 
-    tenant_id: UUID
     origin: datetime
     method: str
     baseline_wins: bool
@@ -438,23 +429,16 @@ class MakeForecasts(InternalCommand):
     rmsse: dict[str, float] = Field(default_factory=dict)
     coverage: float | None = None
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
-
-class MoveAuthority(InternalCommand):
+class MoveAuthority(TenantCommand):
     """What an agent may decide alone of one kind changes, by how right it was. Never above what it declares."""
 
-    tenant_id: UUID
     agent: str
     kind: str
     was: Literal["full", "reduced", "none"]
     to: Literal["full", "reduced", "none"]
     trusted: float = Field(ge=0, le=1, description="the share of its confidence that counts")
     reason: str
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
 
 class NoteTrend(InternalCommand):
@@ -475,17 +459,13 @@ class NoteTrend(InternalCommand):
         return ("stock_item", self.stock_item_id) if self.stock_item_id is not None else ("tenant", self.tenant_id)
 
 
-class TrainPolicy(InternalCommand):
+class TrainPolicy(TenantCommand):
     """Search for a better policy; `seed` differs from that of earlier searches."""
 
-    tenant_id: UUID
     name: str
     samples: int
     seed: int
     cause: str
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
 
 class PromotePolicy(InternalCommand):

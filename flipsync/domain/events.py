@@ -37,6 +37,24 @@ class Event(Message):
         return getattr(self, "vendor", None)
 
 
+class TenantEvent(Event):
+    """A fact about the business as a whole."""
+
+    tenant_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("tenant", self.tenant_id)
+
+
+class DecisionEvent(Event):
+    """A fact about one decision."""
+
+    decision_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("decision", self.decision_id)
+
+
 class AccountEvent(Event):
     """A fact about one account on one channel."""
 
@@ -278,13 +296,8 @@ class PersonsChange(Event):
     undoes: UUID | None = None
 
 
-class SettingsChanged(PersonsChange):
+class SettingsChanged(PersonsChange, TenantEvent):
     """Settings and goals, by their dotted names."""
-
-    tenant_id: UUID
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
 
 class ProductEdited(PersonsChange):
@@ -294,21 +307,17 @@ class ProductEdited(PersonsChange):
         return ("product", self.product_id)
 
 
-class DeedUndone(Event):
+class DeedUndone(DecisionEvent):
     """A person took back what was decided; `how` says what follows. For internal commands there is no effect.
 
     `wish` is the fact by which it was asked for, where an agent and the gate have yet to say whether it can be.
     """
 
-    decision_id: UUID
     effect_id: UUID | None
     command: str
     how: str
     by: UUID | None
     wish: UUID | None = None
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("decision", self.decision_id)
 
 
 class OrderReceived(OrderEvent):
@@ -447,66 +456,40 @@ class ChannelFaultCleared(AccountEvent):
 # -- the business -----------------------------------------------------------------------------------------------------
 
 
-class CycleStarted(Event):
+class CycleStarted(TenantEvent):
     """A business cycle begins."""
 
-    tenant_id: UUID
     cycle: Literal["pulse", "hourly", "daily", "weekly"]
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
 
-
-class RepricingDue(Event):
+class RepricingDue(TenantEvent):
     """It is time to look at every price."""
 
-    tenant_id: UUID
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
-
-
-class TrendsDue(Event):
+class TrendsDue(TenantEvent):
     """It is time to look what sells otherwise than before."""
 
-    tenant_id: UUID
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("tenant", self.tenant_id)
-
-
-class DecisionEscalated(Event):
+class DecisionEscalated(DecisionEvent):
     """A decision is above its agent's authority; the agent it reports to decides."""
 
     urgency: ClassVar[Urgency] = "urgent"
 
-    decision_id: UUID
     from_agent: str
     to_agent: str
     reason: str
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("decision", self.decision_id)
 
-
-class ApprovalAnswered(Event):
+class ApprovalAnswered(DecisionEvent):
     """A person answered an approval."""
 
     urgency: ClassVar[Urgency] = "urgent"
 
     approval_id: UUID
-    decision_id: UUID
     approved: bool
 
-    def subject(self) -> tuple[str, UUID]:
-        return ("decision", self.decision_id)
 
-
-class ApprovalEscalated(Event):
+class ApprovalEscalated(DecisionEvent):
     """Nobody answered an approval for a while: the next person was told of it."""
 
     approval_id: UUID
-    decision_id: UUID
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("decision", self.decision_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from flipsync.domain.errors import NotFound
@@ -38,6 +39,11 @@ def page(graph: Graph, name: str) -> str:
     lines += ["", "## How far by itself", "", _reach(agent, graph), ""]
     lines += [f"Code: `{agent.__module__.replace('.', '/')}.py`, version {spec.version} of its rules.", ""]
     return "\n".join(lines)
+
+
+def place(graph: Graph, name: str) -> Path:
+    """Where the page belongs: beside the agent's module, from its package on."""
+    return Path(*graph.agents[name].__module__.split(".")[1:]).with_suffix(".md")
 
 
 def _told(agent: type[Agent[Any]]) -> str:

@@ -145,4 +145,6 @@ class Graph:
 
 
 def _is_abstract(event: type[Event]) -> bool:
-    return event.__name__ in {"AccountEvent", "ListingEvent", "OrderEvent", "PersonsChange"}
+    return event.__name__ in {
+        *("AccountEvent", "DecisionEvent", "ListingEvent", "OrderEvent", "PersonsChange", "TenantEvent"),
+    }

@@ -53,6 +53,8 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "privacy.amazon_days": "who bought is no reason for a decision",
     "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
+    "approval_escalates_after": "who else is told of a question decides nothing",
+    "grades.move_authority": "the grades of then are not kept with what was decided",
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")

@@ -19,7 +19,9 @@ DOCUMENT: dict[str, Any] = document()
 class Route:
     method: str
     path: str
+    #: of several that are needed, the first
     permission: str | None
+    permissions: tuple[str, ...]
     parameters: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -108,7 +110,7 @@ def _routes() -> list[Route]:
         for method, operation in operations.items():
             scopes = [scope for need in operation.get("security", ()) for scope in need["bearer"]]
             parameters = tuple(p["name"] for p in operation.get("parameters", ()) if p["in"] == "path")
-            found.append(Route(method.upper(), path, scopes[0] if scopes else None, parameters))
+            found.append(Route(method.upper(), path, scopes[0] if scopes else None, tuple(scopes), parameters))
     return found
 
 
