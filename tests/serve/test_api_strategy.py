@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx2
+import pytest
 from api_world import API, Business
+from shop import open_store
 
 from agents import ROSTER
 from flipsync.domain.clock import utc_now
@@ -40,6 +43,14 @@ async def test_goals_are_set_once_for_each_reading(client: httpx2.AsyncClient, a
     assert wrong.status_code == 422
 
 
+@pytest.fixture
+async def workers(database_urls: dict[str, str]) -> AsyncIterator[Store]:
+    """The books as agents' processes see them."""
+    store = open_store(database_urls["worker"], pool_size=1)
+    yield store
+    await store.aclose()
+
+
 async def repriced(store: Store, business: Business) -> None:
     """The pricing agent decides about the business's listing."""
     graph = Graph(ROSTER)
@@ -61,11 +72,11 @@ async def repriced(store: Store, business: Business) -> None:
 
 
 async def test_settings_are_tried_on_what_the_business_itself_decided(
-    client: httpx2.AsyncClient, store: Store, alpha: Business, beta: Business
+    client: httpx2.AsyncClient, workers: Store, alpha: Business, beta: Business
 ) -> None:
     url, form = f"{API}/strategy/dry-run", {"change": {"pricing.min_margin_bps": 9_000}}
     before = [(await client.post(url, headers=each.headers(), json=form)).json() for each in (alpha, beta)]
-    await repriced(store, alpha)
+    await repriced(workers, alpha)
     answer = await client.post(url, headers=alpha.headers("analyst"), json=form)
     assert answer.status_code == 200, answer.text
     told = answer.json()
@@ -77,8 +88,10 @@ async def test_settings_are_tried_on_what_the_business_itself_decided(
     assert (await client.post(url, headers=alpha.headers("clerk"), json=form)).status_code == 403
 
 
-async def test_a_business_tries_one_change_at_a_time(client: httpx2.AsyncClient, store: Store, alpha: Business) -> None:
-    await repriced(store, alpha)
+async def test_a_business_tries_one_change_at_a_time(
+    client: httpx2.AsyncClient, workers: Store, alpha: Business
+) -> None:
+    await repriced(workers, alpha)
 
     async def tried() -> int:
         form = {"change": {"goals.risk": "bold"}}
