@@ -30,7 +30,7 @@ from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
 #: decisions of a page and pages of a run; of each agent and command so many of a page are drawn
-PAGE, PAGES, MOST_DRAWN = 50_000, 20, 20
+PAGE, PAGES, MOST_DRAWN = 10_000, 100, 20
 #: graded at once, and such batches of a run
 BATCH, BATCHES = 200, 20
 #: a decision is written within this of getting its id (wall clock): what is younger may still come out of order

@@ -17,9 +17,10 @@ from flipsync.store.repositories.grades import GradedRow
 
 def kind(agent: str, *, graded: bool = True) -> KindView:
     now = datetime(2026, 3, 2, tzinfo=UTC)
+    moments = [now + timedelta(hours=step) for step in range(9)]
     rows = [
-        GradedRow(agent, "price-move", new_id(), 0.5 + step / 20, int(step % 3 > 0), now + timedelta(hours=step))
-        for step in range(9)
+        GradedRow(agent, "price-move", new_id(), 0.5 + step / 20, int(step % 3 > 0), moment, moment)
+        for step, moment in enumerate(moments)
     ]
     return KindView(
         agent=agent,

@@ -119,7 +119,7 @@ def test_what_must_not_wait_keeps_its_authority() -> None:
     assert {"stock-push", "order-step", "end", "fault-mend", "owner-question"} <= must_not_wait
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     level=st.sampled_from(LEVELS),
     trusted=st.floats(0, 1),
