@@ -9,15 +9,23 @@ from typing import Any, cast
 import pytest
 from shop import Shop, open_store
 
+from agents import ROSTER
+from agents.governance.compliance import ComplianceAgent
 from agents.market.trend import TrendAgent
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import NoteTrend
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import TrendsDue
+from flipsync.runtime.agent import Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
 from flipsync.services import trend_desk
+from flipsync.services.desk import Services
 from flipsync.services.orders import ingest_order
 from flipsync.services.reading_forecasts import TrendFilter, list_trends
 from flipsync.services.reading_page import PageRequest
+from flipsync.services.why import explain
 
 
 @pytest.fixture
@@ -59,14 +67,22 @@ async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock:
     assert 3 < command.ratio < 5 and rising.sku in command.why
     assert command.evidence["units_after"] > command.evidence["units_before"] > 50
     assert [each.id for each in decision.evidence] == [rising.stock_item_id]
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
     async with shop.unit() as unit:
-        await trend_desk.note(unit, command)
+        event_id = unit.emit(TrendsDue(tenant_id=shop.tenant_id))
+        await unit.flush()
+        services = Services(unit.session, shop.tenant_id, unit.now)
+        context = Context(shop.tenant_id, unit.now, services, event_id, event_id)
+        decision_id = await path.record(unit, context, TrendAgent.spec, decision)
     again = await decide(shop)
     assert again.is_hold and "1 told before" in again.rationale
     async with shop.store.reader(shop.tenant_id) as session:
         (shown,) = (await list_trends(session, PageRequest(), TrendFilter(kind="rising"))).items
         assert (shown.sku, shown.ratio) == (rising.sku, command.ratio)
+        assert shown.decision_id == decision_id
         assert (await list_trends(session, PageRequest(), TrendFilter(kind="falling"))).items == []
+        why = (await explain(session, rising.sku)).model_dump_json()
+        assert "tell a trend (rising)" in why and "look what sells otherwise than before" in why
     stranger = await Shop(shop.store).found()
     assert (await decide(stranger)).is_hold and (await decide(shop, stranger)).is_hold
     clock.advance(timedelta(weeks=53))
