@@ -20,12 +20,14 @@ from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
+from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import trend_desk
 from flipsync.services.desk import Services
 from flipsync.services.orders import ingest_order
 from flipsync.services.reading_forecasts import TrendFilter, list_trends
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.why import explain
+from flipsync.settings import Cadence
 
 
 @pytest.fixture
@@ -43,6 +45,19 @@ async def shop(database_urls: dict[str, str], clock: ManualClock) -> AsyncIterat
 async def decide(shop: Shop, whose: Shop | None = None) -> Decision[Any]:
     told = await shop.decide(TrendAgent(), TrendsDue(tenant_id=(whose or shop).tenant_id))
     return cast(Decision[Any], told)
+
+
+async def test_the_week_is_told_once(shop: Shop, clock: ManualClock) -> None:
+    await shop.account()
+    counts = []
+    for days in (0, 1, 7):
+        clock.advance(timedelta(days=days))
+        scheduler = Scheduler(shop.store, Cadence())  # a new one each time: the house was started again
+        await scheduler.beat()
+        if scheduler.dropping is not None:
+            await scheduler.dropping
+        counts.append(len(await shop.events(TrendsDue)))
+    assert counts == [1, 1, 2]
 
 
 async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock: ManualClock) -> None:
