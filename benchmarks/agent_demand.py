@@ -45,7 +45,7 @@ def one(kind: str, seed: int) -> dict[str, Any]:
     tested = backtest(known)
     if tested is None:
         raise RuntimeError("92 weeks are enough for a back-test")
-    choice = choose(tested.rmsse, ours(*known.sold.shape)[0], tested.series)
+    choice = choose(tested.scores, ours(*known.sold.shape)[0], tested.series)
     weekly, low, high = tell(known, choice)
     past = known.up_to(cut)
     errors = {name: float(rmsse(method(past), actual, past.filled).mean()) for name, method in BASELINES.items()}

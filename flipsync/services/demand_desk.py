@@ -44,7 +44,7 @@ class DemandState:
 
 @dataclass(frozen=True)
 class DemandReview:
-    """How each method would have done on the last weeks: mean RMSSE, ours of then first; nothing for young books.
+    """How each method would have done on past weeks: mean RMSSE, ours of then first; nothing for young books.
 
     `ours` names our method for books of this size; `sure` is how likely it is that the best is so by more than chance.
     """
@@ -86,7 +86,7 @@ class DemandDesk:
         name = ours(*history.sold.shape)[0]
         if tested is None:
             return DemandReview(len(known), 0, name, {}, None, 0.5, achieved)
-        scores = {each: round(mean, 4) for each, mean in tested.rmsse.items()}
+        scores = {each: round(mean, 4) for each, mean in tested.scores.items()}
         return DemandReview(len(known), tested.series, name, scores, tested.coverage, round(tested.sure, 4), achieved)
 
 

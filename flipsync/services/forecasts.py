@@ -106,11 +106,13 @@ class Backtest:
     """The last `HORIZON` weeks, forecast from what was known before: mean RMSSE by method, and of each series.
 
     `coverage` is the share of those weeks inside an interval calibrated on the `HORIZON` weeks before them; None where
-    the books do not go back that far. `sure` is how likely the best is no chance, against the next best.
+    the books do not go back that far. `scores` is what a method is chosen by: the mean of those weeks and, where the
+    books have them, of those half a year before. `sure` is how likely the best is no chance, against the next best.
     """
 
     series: int
     rmsse: dict[str, float]
+    scores: dict[str, float]
     of_series: dict[str, Array]
     coverage: float | None
     sure: float
@@ -133,7 +135,7 @@ class Told:
 def foresee(history: History) -> Told:
     """The forecast of all series at once: what did best in the back-test, and ours where none could be made."""
     tested = backtest(history)
-    scores = tested.rmsse if tested is not None else {}
+    scores = tested.scores if tested is not None else {}
     choice = choose(scores, ours(*history.sold.shape)[0], tested.series if tested is not None else 0)
     weekly, low, high = tell(history, choice)
     return Told(weekly, low, high, choice.method, choice.baseline_wins, choice.why, tested)
@@ -162,12 +164,34 @@ def level(forecast: Array) -> Array:
 
 
 def backtest(history: History) -> Backtest | None:
-    series, weeks = history.sold.shape
-    cut = weeks - HORIZON
+    """None where the books are too young."""
+    weeks = history.sold.shape[1]
+    last = _errors(history, weeks - HORIZON)
+    if last is None:
+        return None
+    means, of_series, judged = last
+    scores = means
+    earlier = weeks - HORIZON - YEAR // 2
+    if earlier >= YEAR and (before := _errors(history, earlier)) is not None:
+        # the other half of a year: one window may be a flat part of a season
+        scores = {
+            each: (mean + other) / 2 for (each, mean), other in zip(means.items(), before[0].values(), strict=True)
+        }
+    best, second = sorted(scores, key=lambda each: scores[each])[:2]
+    apart = (of_series[second] - of_series[best])[judged]
+    error = float(apart.std()) / sqrt(len(apart))
+    sure = 0.5 * (1 + erf(float(apart.mean()) / error / sqrt(2))) if error > 0 else 0.5
+    coverage = _coverage(history, weeks - HORIZON, best)
+    return Backtest(int(judged.sum()), means, scores, of_series, coverage, sure)
+
+
+def _errors(history: History, cut: int) -> tuple[dict[str, float], dict[str, Array], NDArray[np.bool_]] | None:
+    """Of the `HORIZON` weeks from `cut` on: mean RMSSE by method, ours first, that of each series, and which count."""
     if cut < HORIZON:
         return None
-    past, actual = history.up_to(cut), history.sold[:, cut:]
-    whole = history.open[:, cut:] >= WHOLE
+    series, until = len(history.sold), cut + HORIZON
+    past, actual = history.up_to(cut), history.sold[:, cut:until]
+    whole = history.open[:, cut:until] >= WHOLE
     judged = (whole.sum(axis=1) > 0) & (history.open[:, :cut].sum(axis=1) >= 2)
     if not judged.any():
         return None
@@ -179,12 +203,7 @@ def backtest(history: History) -> Backtest | None:
         # a censored week has no error of its own; the mean is over the others
         errors = rmsse(by_week, np.where(whole, actual, by_week), past.filled)
         of_series[each] = np.where(judged, errors * np.sqrt(HORIZON / np.maximum(whole.sum(axis=1), 1)), np.nan)
-    means = {each: float(np.nanmean(errors)) for each, errors in of_series.items()}
-    best, second = sorted(means, key=lambda each: means[each])[:2]
-    apart = (of_series[second] - of_series[best])[judged]
-    error = float(apart.std()) / sqrt(len(apart))
-    sure = 0.5 * (1 + erf(float(apart.mean()) / error / sqrt(2))) if error > 0 else 0.5
-    return Backtest(int(judged.sum()), means, of_series, _coverage(history, cut, best), sure)
+    return {each: float(np.nanmean(errors)) for each, errors in of_series.items()}, of_series, judged
 
 
 def _residuals(history: History, week: int, method: Method) -> tuple[Array, Array] | None:

@@ -9,15 +9,25 @@ from typing import Any, cast
 import pytest
 from shop import Shop, open_store
 
+from agents import ROSTER
+from agents.governance.compliance import ComplianceAgent
 from agents.market.trend import TrendAgent
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import NoteTrend
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import TrendsDue
+from flipsync.runtime.agent import Context
+from flipsync.runtime.decision_path import DecisionPath
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import trend_desk
+from flipsync.services.desk import Services
 from flipsync.services.orders import ingest_order
 from flipsync.services.reading_forecasts import TrendFilter, list_trends
 from flipsync.services.reading_page import PageRequest
+from flipsync.services.why import explain
+from flipsync.settings import Cadence
 
 
 @pytest.fixture
@@ -35,6 +45,19 @@ async def shop(database_urls: dict[str, str], clock: ManualClock) -> AsyncIterat
 async def decide(shop: Shop, whose: Shop | None = None) -> Decision[Any]:
     told = await shop.decide(TrendAgent(), TrendsDue(tenant_id=(whose or shop).tenant_id))
     return cast(Decision[Any], told)
+
+
+async def test_the_week_is_told_once(shop: Shop, clock: ManualClock) -> None:
+    await shop.account()
+    counts = []
+    for days in (0, 1, 7):
+        clock.advance(timedelta(days=days))
+        scheduler = Scheduler(shop.store, Cadence())  # a new one each time: the house was started again
+        await scheduler.beat()
+        if scheduler.dropping is not None:
+            await scheduler.dropping
+        counts.append(len(await shop.events(TrendsDue)))
+    assert counts == [1, 1, 2]
 
 
 async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock: ManualClock) -> None:
@@ -59,14 +82,22 @@ async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock:
     assert 3 < command.ratio < 5 and rising.sku in command.why
     assert command.evidence["units_after"] > command.evidence["units_before"] > 50
     assert [each.id for each in decision.evidence] == [rising.stock_item_id]
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
     async with shop.unit() as unit:
-        await trend_desk.note(unit, command)
+        event_id = unit.emit(TrendsDue(tenant_id=shop.tenant_id))
+        await unit.flush()
+        services = Services(unit.session, shop.tenant_id, unit.now)
+        context = Context(shop.tenant_id, unit.now, services, event_id, event_id)
+        decision_id = await path.record(unit, context, TrendAgent.spec, decision)
     again = await decide(shop)
     assert again.is_hold and "1 told before" in again.rationale
     async with shop.store.reader(shop.tenant_id) as session:
         (shown,) = (await list_trends(session, PageRequest(), TrendFilter(kind="rising"))).items
         assert (shown.sku, shown.ratio) == (rising.sku, command.ratio)
+        assert shown.decision_id == decision_id
         assert (await list_trends(session, PageRequest(), TrendFilter(kind="falling"))).items == []
+        why = (await explain(session, rising.sku)).model_dump_json()
+        assert "tell a trend (rising)" in why and "look what sells otherwise than before" in why
     stranger = await Shop(shop.store).found()
     assert (await decide(stranger)).is_hold and (await decide(shop, stranger)).is_hold
     clock.advance(timedelta(weeks=53))

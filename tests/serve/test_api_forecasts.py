@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 
 import httpx2
-from api_world import API, Business
+import pytest
+from api_world import API, Business, found_business
 
 from flipsync.domain.ids import new_id
+from flipsync.security.passwords import Passwords
 from flipsync.store import models as m
 from flipsync.store.repositories import forecast_runs
 from flipsync.store.unit_of_work import Store
+from serve.backend import Backend
 
 
-async def test_the_newest_forecasts_in_pages(client: httpx2.AsyncClient, store: Store, alpha: Business) -> None:
+@pytest.fixture(scope="module")
+async def gamma(backend: Backend, passwords: Passwords) -> Business:
+    """A business that nobody else counts the goods of."""
+    marker = f"gamma{secrets.token_hex(4)}"
+    return await found_business(backend.store, backend.box, passwords, backend.tokens, marker)
+
+
+async def test_the_newest_forecasts_in_pages(client: httpx2.AsyncClient, store: Store, gamma: Business) -> None:
     """A run that is made while somebody turns pages does not mix into what he reads."""
-    first_goods = alpha.ids["stock_item_id"]
-    async with store.unit(alpha.tenant_id) as unit:
-        variant = m.Variant(tenant_id=alpha.tenant_id, product_id=alpha.ids["product_id"], sku="a/b ?", currency="USD")
+    first_goods = gamma.ids["stock_item_id"]
+    async with store.unit(gamma.tenant_id) as unit:
+        variant = m.Variant(tenant_id=gamma.tenant_id, product_id=gamma.ids["product_id"], sku="a/b ?", currency="USD")
         unit.session.add(variant)
         await unit.session.flush()
-        item = m.StockItem(tenant_id=alpha.tenant_id, variant_id=variant.id, pool="own", mode="escrow")
+        item = m.StockItem(tenant_id=gamma.tenant_id, variant_id=variant.id, pool="own", mode="escrow")
         unit.session.add(item)
         await unit.session.flush()
         goods = (first_goods, item.id)
 
     async def run(hours: int, weekly: float) -> None:
-        async with store.unit(alpha.tenant_id) as unit:
+        async with store.unit(gamma.tenant_id) as unit:
             made = await forecast_runs.add_run(
                 unit,
                 origin=unit.now - timedelta(hours=hours),
@@ -43,21 +54,21 @@ async def test_the_newest_forecasts_in_pages(client: httpx2.AsyncClient, store: 
             )
             numbers = ("weekly", "low", "high", "scale", "own_share", "shelf")
             columns = {each: [weekly] * 2 for each in numbers} | {"units": [1, 2], "path": [None, None]}
-            accounts = [alpha.ids["account_id"]] * 2
+            accounts = [gamma.ids["account_id"]] * 2
             await forecast_runs.add_all(unit, made, {"items": list(goods), "accounts": accounts, **columns})
 
     await run(5, 1.0)
     url = f"{API}/forecasts"
-    first = (await client.get(url, params={"limit": 1}, headers=alpha.headers())).json()
+    first = (await client.get(url, params={"limit": 1}, headers=gamma.headers())).json()
     await run(2, 8.0)
     rest = {"limit": 1, "cursor": first["next_cursor"]}
-    second = (await client.get(url, params=rest, headers=alpha.headers())).json()
+    second = (await client.get(url, params=rest, headers=gamma.headers())).json()
     assert [page["items"][0]["weekly"] for page in (first, second)] == [1.0, 1.0]
     assert {page["items"][0]["stock_item_id"] for page in (first, second)} == {str(each) for each in goods}
     assert second["next_cursor"] is None and second["run"]["method"] == "pooled"
-    newest = (await client.get(url, params={"sku": "a/b ?"}, headers=alpha.headers())).json()
+    newest = (await client.get(url, params={"sku": "a/b ?"}, headers=gamma.headers())).json()
     assert [(each["sku"], each["weekly"]) for each in newest["items"]] == [("a/b ?", 8.0)]
-    foreign = await client.get(url, params={"cursor": "WyJ4Il0"}, headers=alpha.headers())
+    foreign = await client.get(url, params={"cursor": "WyJ4Il0"}, headers=gamma.headers())
     assert foreign.status_code == 422
 
 
@@ -78,3 +89,17 @@ async def test_forecasts_beside_what_sold(client: httpx2.AsyncClient, alpha: Bus
     assert (await client.get(f"{API}/forecasts/{item}", headers=alpha.headers())).status_code == 404
     assert (await client.get(f"{API}/forecasts/{new_id()}", headers=beta.headers())).status_code == 404
     assert (await client.get(f"{API}/forecasts/trend-of-nothing", headers=beta.headers())).status_code == 422
+
+
+async def test_trends_are_listed_and_filtered(client: httpx2.AsyncClient, alpha: Business, beta: Business) -> None:
+    async def told(business: Business, **query: str) -> list[str]:
+        answer = await client.get(f"{API}/forecasts/trends", params=query, headers=business.headers())
+        assert answer.status_code == 200
+        return [each["why"] for each in answer.json()["items"]]
+
+    assert await told(beta, kind="rising") == [f"{beta.marker} rises"]
+    assert await told(beta, kind="falling") == await told(beta, category="rising") == []
+    assert await told(beta, stock_item_id=str(beta.ids["stock_item_id"])) == [f"{beta.marker} rises"]
+    assert await told(alpha, stock_item_id=str(beta.ids["stock_item_id"])) == []
+    wrong = await client.get(f"{API}/forecasts/trends", params={"kind": "sideways"}, headers=beta.headers())
+    assert wrong.status_code == 422

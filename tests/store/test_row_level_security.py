@@ -194,7 +194,15 @@ async def furnish(shop: Shop) -> None:
                     units_sold=1,
                 ),
                 m.Trend(
-                    **tenant, at=now, kind="rising", category=marker, since=now, ratio=2.0, q=0.01, why="", evidence={}
+                    **tenant,
+                    at=now,
+                    kind="rising",
+                    stock_item_id=goods.stock_item_id,
+                    since=now,
+                    ratio=2.0,
+                    q=0.01,
+                    why=marker,
+                    evidence={},
                 ),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Forecast, ForecastRun, MarketplaceAccount, StockItem, Variant
+from flipsync.store.repositories.forecasting import joined_at_once
 from flipsync.store.unit_of_work import UnitOfWork
 
 # The whole catalogue in one statement: an array for each column.
@@ -111,7 +112,8 @@ async def weekly_total(session: AsyncSession, forecast_run_id: UUID) -> float:
 
 async def sold_since(session: AsyncSession, since: datetime, until: datetime) -> int:
     """Units sold on all channels."""
-    return int((await session.execute(_SOLD_SINCE, {"since": since, "until": until})).scalar_one())
+    async with joined_at_once(session):
+        return int((await session.execute(_SOLD_SINCE, {"since": since, "until": until})).scalar_one())
 
 
 async def to_judge(session: AsyncSession, now: datetime, limit: int) -> Sequence[ForecastRun]:
