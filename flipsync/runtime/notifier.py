@@ -17,7 +17,6 @@ from flipsync.connectors.notices.reach import Reach
 from flipsync.connectors.notices.sending import Sender
 from flipsync.domain.errors import FlipSyncError
 from flipsync.security.secrets import SecretBox
-from flipsync.services import escalation
 from flipsync.services.notices import delivering, matters, planning
 from flipsync.services.notices.delivering import Ready
 from flipsync.store.database import BROKEN_OFF
@@ -72,7 +71,6 @@ class Notifier:
         of_one = Counter(self._under_way.values())[tenant_id]
         room = max(0, min(_AT_ONCE - len(self._under_way), _OF_ONE - of_one))
         async with self.store.unit(tenant_id) as unit:
-            await escalation.escalate(unit)
             fresh = await matters.tell(unit)
             await planning.plan_all(unit)
             ready = await delivering.claim(unit, self.box, room, self.base) if room else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,12 @@ async def test_a_password_is_sent_only_under_tls_and_only_to_whom_the_certificat
             with pytest.raises(Rejected, match="certificate"):
                 await Sender(named).send(parse(right), MESSAGE)
             assert len(server.mails) == 1 and [each for _, each in server.logins].count(b"right") == 1
+
+
+def test_nobody_pays_for_mail_who_sends_none() -> None:
+    script = "import sys, flipsync.runtime.notifier, serve.routes.notifications; print('aiosmtplib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 async def test_a_server_without_tls_gets_no_password_outside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.security.roles import as_role
+from flipsync.services import escalation
 from flipsync.services.notices import inbox, wording
 from flipsync.services.notices.kinds import FIRST_ASKED, Kind, as_kind, heard_by, severity
 from flipsync.services.why_words import Labels, mentioned, spaced
@@ -47,11 +48,18 @@ _OF_MANY: Final[dict[str, Kind]] = {
 
 
 async def tell(unit: UnitOfWork) -> int:
-    """Tell everybody concerned what is the matter and was not told; mark what is settled. How many are new."""
+    """Tell everybody concerned what is the matter and was not told; mark what is settled. How many are new.
+
+    Questions that nobody answered are passed on before.
+    """
     real = utc_now()
-    people = await rows.people(unit.session)
     told = await rows.unsettled(unit.session)
     found = await found_rows.open_matters(unit.session, unit.now, real, MOST_OF_A_SOURCE + 1)
+    if not found and not told:
+        return 0
+    if any(each.source == "approval" for each in found) and await escalation.escalate(unit):
+        found = await found_rows.open_matters(unit.session, unit.now, real, MOST_OF_A_SOURCE + 1)
+    people = await rows.people(unit.session)
     full = {source for source, count in Counter(each.source for each in found).items() if count > MOST_OF_A_SOURCE}
     matters = [*_at_most(found), *[await _many(unit, source) for source in sorted(full)]]
     wanted = {(person.id, _key(each)): each for each in matters for person in _concerned(people, each)}
