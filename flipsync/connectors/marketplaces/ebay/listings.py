@@ -104,7 +104,7 @@ class Listings:
     def recall(self, known: Mapping[str, Recalled]) -> None:
         for part, remembered in (("item", self._items), ("offer", self._live)):
             told = {sku: Recalled(row.facts[part], row.age) for sku, row in known.items() if part in row.facts}
-            remembered.recall(told)  # either of the two
+            remembered.recall(told)
 
     def learnt(self) -> dict[str, Facts | None]:
         items, offers = self._items.learnt(), self._live.learnt()

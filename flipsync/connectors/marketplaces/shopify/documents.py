@@ -72,8 +72,10 @@ ACCOUNT = Document(
 LOCATIONS = Document(
     "Locations",
     "locations",
-    "query Locations { locations(first: 100) { nodes { id name isActive } pageInfo { hasNextPage endCursor } } }",
-    cost=100,
+    """query Locations($after: String) {
+  locations(first: 10, after: $after) { nodes { id name isActive } pageInfo { hasNextPage endCursor } }
+}""",
+    cost=10,
 )
 PUBLICATIONS = Document(
     "Publications",

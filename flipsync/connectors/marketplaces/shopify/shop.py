@@ -36,7 +36,9 @@ class ShopPlaces:
         if chosen:
             return _option("Location", "location_id", chosen)
         decode = wire.Connection[wire.Location].model_validate
-        active = [row for row in (await self._api.read(documents.LOCATIONS, decode, {})).nodes if row.is_active]
+        active = [
+            row async for page in self._api.pages(documents.LOCATIONS, decode, {}) for row in page if row.is_active
+        ]
         if len(active) == 1:
             return active[0].id
         names = ", ".join(f"{row.name} ({mapping.number_of(row.id)})" for row in active)
