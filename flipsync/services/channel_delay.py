@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, lgamma, log
 
-#: shares of the shortest, …, the longest delays; each is kept as its mean. Fine at the top: breakdowns are there
-WEIGHTS: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.06, 0.012, 0.005, 0.003)
+#: shares of the shortest, …, the longest delays; each is kept as its mean. Fine at the top, to one in a thousand:
+#: breakdowns are there, and two sales within one go by its square, which the mean of many lengths understates
+WEIGHTS: tuple[float, ...] = (0.45, 0.3, 0.15, 0.08, 0.012, 0.005, 0.002, 0.001)
 #: what is believed of an account before it sold anything, and counts as so many sales: seconds, by WEIGHTS. A careful
 #: guess: a notice in seconds, polling when it is lost, and one sale in a hundred in a breakdown of an hour
 BELIEVED_SALES = 10
-BELIEVED_TOLD: tuple[float, ...] = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 5400.0)
-BELIEVED_SHOWN: tuple[float, ...] = (1.0, 2.0, 5.0, 20.0, 120.0, 900.0, 1800.0, 5400.0)
+BELIEVED_TOLD: tuple[float, ...] = (3.0, 10.0, 45.0, 240.0, 900.0, 1800.0, 4500.0, 7200.0)
+BELIEVED_SHOWN: tuple[float, ...] = (1.3, 3.5, 15.0, 95.0, 900.0, 1800.0, 4500.0, 7200.0)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,18 @@ def test_points_keep_the_mean_of_what_was_measured_and_believed(measured: list[f
     assert all(earlier <= later + 1e-6 for earlier, later in pairwise(points))
 
 
+def test_points_keep_most_of_the_square_of_delays_with_breakdowns() -> None:
+    """Two sales within one delay go by it."""
+    kept = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        broken = (rng.random(4000) < 0.006) * rng.exponential(3600.0, 4000)
+        delays = 30.0 * np.exp(1.2 * rng.standard_normal(4000)) + broken
+        points = np.array(points_of(delays.tolist(), BELIEVED_SHOWN, 0))
+        kept.append(float(np.array(WEIGHTS) @ points**2 / np.mean(delays**2)))
+    assert 0.88 < np.mean(kept) <= 1.0, "of a mean of each part it is always a little less"
+
+
 def test_demand_is_found_from_when_single_units_sold_on_channels_of_unequal_pull() -> None:
     rng = np.random.default_rng(3)
     wanted = rng.gamma(0.7, 1 / 50.0, 6000)
