@@ -102,13 +102,15 @@ def findings(
             sold[index[item]] += history.sold[series]
             open_[index[item]] = np.maximum(open_[index[item]], history.open[series])
     names = sorted({of[item] for item in items if item in of})
-    member = np.zeros((len(names), len(items)))
-    for item, at in index.items():
-        if item in of:
-            member[names.index(of[item]), at] = 1.0
+    place_of = {name: at for at, name in enumerate(names)}
+    grouped = np.array([at for item, at in index.items() if item in of], dtype=np.int64)
+    group = np.array([place_of[of[item]] for item in items if item in of], dtype=np.int64)
     rate = (sold.sum(axis=1) + 0.5) / np.maximum(open_.sum(axis=1), 1.0)
-    total, weight = member @ sold, member * rate
-    time = weight @ open_ / np.maximum(weight.sum(axis=1), 1e-9)[:, None]
+    total, time, weight = np.zeros((len(names), weeks)), np.zeros((len(names), weeks)), np.zeros(len(names))
+    np.add.at(total, group, sold[grouped])
+    np.add.at(time, group, rate[grouped, None] * open_[grouped])
+    np.add.at(weight, group, rate[grouped])
+    time /= np.maximum(weight, 1e-9)[:, None]
     season = t.seasons(total, time)
     found: list[Finding] = []
     subjects: list[tuple[str, UUID | None, str | None]] = [(f"category {name}"[:100], None, name) for name in names]
@@ -120,9 +122,7 @@ def findings(
         figures = {"weeks": float(weeks), "best_week": float(factor.max()), "worst_week": float(factor.min())}
         found.append(Finding("season", *subjects[at], best, swing, float(season.q[at]), why, figures))
     mine = np.ones((len(items), weeks))
-    for item, at in index.items():
-        if item in of:
-            mine[at] = season.factor[names.index(of[item])]
+    mine[grouped] = season.factor[group]
     of_goods: list[tuple[str, UUID | None, str | None]] = [(goods[item][:100], item, None) for item in items]
     window = min(weeks, t.WINDOW)
     for who, units, span in ((of_goods, sold, open_ * mine), (subjects, total, time * season.factor)):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from shop import Shop, open_store
 
@@ -16,6 +17,7 @@ from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import NoteTrend
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import TrendsDue
+from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
@@ -23,9 +25,11 @@ from flipsync.runtime.graph import Graph
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import trend_desk
 from flipsync.services.desk import Services
+from flipsync.services.forecasts import History
 from flipsync.services.orders import ingest_order
 from flipsync.services.reading_forecasts import TrendFilter, list_trends
 from flipsync.services.reading_page import PageRequest
+from flipsync.services.trend_desk import findings
 from flipsync.services.why import explain
 from flipsync.settings import Cadence
 
@@ -104,3 +108,21 @@ async def test_goods_that_rise_are_told_once_with_their_sales(shop: Shop, clock:
     async with shop.unit() as unit:
         await trend_desk.forget_old(unit)
     assert await shop.rows("SELECT id FROM trend") == []
+
+
+def test_categories_with_a_season_and_that_fall_are_told() -> None:
+    rng = np.random.default_rng(3)
+    wave = np.exp(0.8 * np.sin(2 * np.pi * np.arange(104) / 52))
+    fall = np.where(np.arange(104) < 92, 1.0, 0.75)  # too little to see in one of them
+    rates = np.vstack([np.tile(12.0 * wave, (12, 1)), np.tile(20.0 * fall, (12, 1)), np.full((12, 104), 15.0)])
+    sold = rng.poisson(rates).astype(np.float64)
+    place = [new_id() for _ in sold]
+    goods = {item: f"SKU-{at}" for at, item in enumerate(place)}
+    of = {item: ("skis", "lamps")[at // 12] for at, item in enumerate(place) if at < 24}
+    found, categories = findings(History(sold, np.ones_like(sold)), place, goods, of, datetime(2026, 3, 2, tzinfo=UTC))
+    assert categories == 2
+    assert [(each.kind, each.category) for each in found if each.category] == [("season", "skis"), ("falling", "lamps")]
+    told = [each for each in found if each.stock_item_id is not None]
+    wrong = [each for each in told if of.get(each.stock_item_id) != "lamps" or each.kind != "falling"]
+    assert len(wrong) <= 1, "goods with a season, and steady ones"
+    assert all(each.q <= 0.05 for each in found)
