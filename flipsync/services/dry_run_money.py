@@ -52,7 +52,8 @@ MEANS: Mapping[str, tuple[str, str]] = {
     ),
     "sent up": (
         "decisions above their agent's authority",
-        "What the one above would have said is not known where nobody was asked.",
+        "By the authority agents declare: what outcomes took away from them is not counted. What the one above would"
+        " have said is not known where nobody was asked.",
     ),
     "questions": (
         "decisions that ask the owner, or may not be carried out without",

@@ -11,12 +11,12 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import MoveAuthority
-from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.errors import Conflict
 from flipsync.services.reading_page import Moment, View
+from flipsync.services.settings_changes import set_settings
 from flipsync.services.standing import Level, Standing, StandingMove, judge, movable
-from flipsync.services.tenant_settings import GradeChoices, TenantProfile, TenantSettings, profile
+from flipsync.services.tenant_settings import TenantProfile, profile
 from flipsync.store.repositories import grades as rows
-from flipsync.store.repositories import tenants
 from flipsync.store.repositories.grades import StandingRow
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -109,13 +109,6 @@ async def look(session: AsyncSession, tenant_id: UUID) -> AuthorityView:
 
 async def switch(unit: UnitOfWork, *, on: bool) -> AuthorityView:
     """Let outcomes move authority, or not; from within a minute on."""
-    tenant = await tenants.lock(unit.session, unit.tenant_id)
-    if tenant is None:
-        raise NotFound(f"tenant {unit.tenant_id} does not exist")
-    settings = TenantSettings.model_validate(tenant.settings)
-    if settings.grades.move_authority != on:
-        changed = GradeChoices(move_authority=on)
-        tenant.settings = {**tenant.settings, "grades": changed.model_dump(mode="json")}
-        await unit.session.flush()
+    if await set_settings(unit, {"grades.move_authority": on}):
         unit.audit("grades.switched", "tenant", unit.tenant_id, move_authority=on)
     return await look(unit.session, unit.tenant_id)
