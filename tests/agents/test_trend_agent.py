@@ -58,8 +58,9 @@ async def test_the_week_is_told_once(shop: Shop, clock: ManualClock) -> None:
         clock.advance(timedelta(days=days))
         scheduler = Scheduler(shop.store, Cadence())  # a new one each time: the house was started again
         await scheduler.beat()
-        if scheduler.dropping is not None:
-            await scheduler.dropping
+        if scheduler.beside is not None:
+            await scheduler.beside
+        scheduler.stop()
         counts.append(len(await shop.events(TrendsDue)))
     assert counts == [1, 1, 2]
 
