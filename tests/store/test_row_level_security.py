@@ -107,6 +107,8 @@ async def furnish(shop: Shop) -> None:
             rmsse={},
             series=1,
         )
+        clock = dict.fromkeys(("before_clock_at", "before_server_at", "clock_at", "server_at"), now)
+        device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
         unit.session.add_all([proposal, effect, experiment, policy, run])
         await unit.session.flush()
         unit.session.add_all(
@@ -279,10 +281,28 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.DecisionTally(**tenant, agent="pricing", kind="price-move", made=1),
                 m.GradedThrough(**tenant, decision_id=decision.id),
+                m.SyncHorizon(**tenant, lineage=marker, xid=1),
+                m.SyncNotice(**tenant, user_id=user.id, product_id=goods.product_id, field="title", lost={}, stands={}),
+                device,
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
                 ),
             ]
+        )
+        await unit.session.flush()
+        unit.session.add(
+            m.SyncMutation(
+                **tenant,
+                device_id=device.id,
+                id=new_id(),
+                seq=1,
+                kind="stock.receive",
+                fingerprint="f",
+                outcome="accepted",
+                answer={},
+                happened_at=now,
+                received_at=now,
+            )
         )
     await sales_facts.run(shop.store, shop.tenant_id)
     async with shop.unit() as unit:

@@ -36,6 +36,7 @@ from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
+from flipsync.store.models.sync import SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
 __all__ = [
     "AgentDecision",
@@ -95,6 +96,11 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "SyncChange",
+    "SyncDevice",
+    "SyncHorizon",
+    "SyncMutation",
+    "SyncNotice",
     "Tenant",
     "User",
     "UserSession",
