@@ -16,7 +16,7 @@ from flipsync.domain.money import Money
 from flipsync.security.roles import Role
 from flipsync.security.tokens import Claims
 from flipsync.services.product_edits import ProductEdit
-from flipsync.services.sync import devices, pulling, pushing
+from flipsync.services.sync import beginning, devices, pulling, pushing
 from flipsync.services.sync.mutations import Answer, Count, Edit, Receive, WishPrice
 from flipsync.services.sync.records import Changes
 from flipsync.store.models import User
@@ -37,6 +37,7 @@ class Phones:
 
     async def another(self, *, clock_off: timedelta = timedelta(), role: Role = "owner") -> int:
         """One more phone, of a user of its own; its number."""
+        await beginning.begin(self.shop.store, self.shop.tenant_id)
         async with self.shop.unit() as unit:
             user = User(
                 tenant_id=self.shop.tenant_id, email=f"{new_id().hex}@example.com", password_hash="x", role=role

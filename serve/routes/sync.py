@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Page, PageRequest
-from flipsync.services.sync import devices, pulling, pushing, records
+from flipsync.services.sync import beginning, devices, pulling, pushing, records
 from flipsync.services.sync.mutations import MAX_PUSHED, Answers, MutationView, Told
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, OnlyOnceDep, may
@@ -33,7 +33,7 @@ class DeviceQuery(PageRequest):
 
 
 class PullQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cursor: str | None = Field(default=None, max_length=4000, description="of the last answer; none: everything")
     limit: int = Field(default=200, ge=1, le=pulling.MAX_PAGE)
@@ -53,8 +53,14 @@ class PushRequest(BaseModel):
     status_code=201,
     responses=problems(401, 403, 409),
 )
-async def register(form: DeviceRequest, user: User, once: OnlyOnceDep) -> Response:
-    """Once on each phone. Its id is what it pulls and pushes with, and what it is forgotten by when it is lost."""
+async def register(
+    form: DeviceRequest, user: User, backend: BackendDep, cause: CauseDep, once: OnlyOnceDep
+) -> Response:
+    """Once on each phone. Its id is what it pulls and pushes with, and what it is forgotten by when it is lost.
+
+    A business's first one waits until all that is there is noted. 503: ask again with the same key, it goes on.
+    """
+    await beginning.begin(backend.store, user.tenant_id, cause)
 
     async def work(unit: UnitOfWork) -> devices.DeviceView:
         return await devices.register(unit, user, form.name, form.clock)

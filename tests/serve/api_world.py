@@ -25,7 +25,7 @@ from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.notices import matters
 from flipsync.services.orders import AccountRef, ingest_order
-from flipsync.services.sync import devices, pushing
+from flipsync.services.sync import beginning, devices, pushing
 from flipsync.services.sync.mutations import Receive
 from flipsync.store import models as m
 from flipsync.store.database import Database
@@ -133,6 +133,7 @@ async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:
 async def _sync(store: Store, business: Business) -> None:
     """The owner's phone, which told one thing."""
     owner = Claims(business.users["owner"], business.tenant_id, "owner", business.users["owner"], utc_now())
+    await beginning.begin(store, business.tenant_id)
     async with store.unit(business.tenant_id) as unit:
         device = await devices.register(unit, owner, f"{business.marker} phone", unit.now)
     told = Receive(

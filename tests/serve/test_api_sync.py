@@ -8,10 +8,13 @@ from uuid import UUID
 import httpx2
 import pytest
 from api_world import API, Business
+from sqlalchemy import text
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.security.roles import Role
+from flipsync.services.sync import beginning
+from flipsync.store.unit_of_work import Store
 
 
 async def phone(client: httpx2.AsyncClient, business: Business, role: Role = "owner") -> str:
@@ -108,3 +111,27 @@ async def test_a_phone_of_somebody_elses_does_not_exist(client: httpx2.AsyncClie
     device = await phone(client, alpha, "owner")
     answer = await client.get(f"{API}/sync/devices/{device}/changes", headers=alpha.headers("manager"))
     assert answer.status_code == 404
+
+
+async def test_a_first_phone_that_has_to_wait_asks_again_with_the_same_key(
+    client: httpx2.AsyncClient, store: Store, beta: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beginning, "WAIT_SECONDS", 0.0)
+    known = await phone(client, beta)
+    headers = beta.headers("clerk", **{"Idempotency-Key": new_id().hex})
+    form = {"name": "scanner", "clock": utc_now().isoformat()}
+    async with store.unit(beta.tenant_id) as unit:
+        await unit.session.execute(text("UPDATE sync_begun SET filled_at = NULL, barrier = NULL"))
+    async with store.unit(beta.tenant_id) as long:
+        await long.session.execute(text("SELECT pg_current_xact_id()"))
+        for _ in range(2):
+            answer = await client.post(f"{API}/sync/devices", headers=headers, json=form)
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:flipsync:error:unavailable")
+            assert "again" in answer.json()["hint"]
+        pulled = await client.get(f"{API}/sync/devices/{known}/changes", headers=beta.headers())
+        assert pulled.status_code == 503
+    made, again = [await client.post(f"{API}/sync/devices", headers=headers, json=form) for _ in range(2)]
+    assert (made.status_code, again.status_code, again.headers["Idempotent-Replayed"]) == (201, 201, "true")
+    assert made.json() == again.json()
+    listed = await client.get(f"{API}/sync/devices", headers=beta.headers("clerk"))
+    assert [each["id"] for each in listed.json()["items"]] == [made.json()["id"]]

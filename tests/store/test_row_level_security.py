@@ -41,6 +41,8 @@ def roles() -> Any:
 async def furnish(shop: Shop) -> None:
     """At least one row of the shop in every table."""
     await shop.found()
+    async with shop.unit() as unit:
+        unit.session.add(m.SyncBegun(tenant_id=shop.tenant_id, filled_at=unit.now))
     account, goods = await shop.account(), await shop.variant(units=5)
     listing = await shop.listing(account, goods, units=5)
     tenant = {"tenant_id": shop.tenant_id}

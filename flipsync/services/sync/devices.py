@@ -8,12 +8,13 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import FlipSyncError, NotFound
+from flipsync.domain.errors import FlipSyncError, NotFound, Unavailable
 from flipsync.domain.ids import new_id
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.models import SyncDevice
 from flipsync.store.repositories import sync as rows
+from flipsync.store.repositories import sync_begun
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -34,7 +35,9 @@ class DeviceView(View):
 
 
 async def register(unit: UnitOfWork, user: Claims, name: str, clock: datetime) -> DeviceView:
-    """A phone of the user's; `clock` is what its clock says now."""
+    """A phone of the user's; `clock` is what its clock says now. Raises Unavailable before sync began (`beginning`)."""
+    if not await sync_begun.is_filled(unit.session):
+        raise Unavailable("sync has not begun", hint="register the device again")
     device = SyncDevice(
         id=new_id(),
         tenant_id=unit.tenant_id,

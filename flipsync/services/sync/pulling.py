@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.domain.errors import FlipSyncError, InvalidInput, Unavailable
 from flipsync.security.tokens import Claims
 from flipsync.services.sync.devices import known_device
 from flipsync.services.sync.records import NEEDED, Change, Changes, Kind
@@ -72,9 +72,11 @@ class Cursor:
 async def pull(
     session: AsyncSession, user: Claims, device_id: UUID, *, cursor: str | None, limit: int, at: datetime
 ) -> Changes:
-    """One page. Raises NotFound, DeviceForgotten, InvalidInput, ResyncRequired."""
+    """One page. Raises NotFound, DeviceForgotten, InvalidInput, ResyncRequired, Unavailable."""
     await known_device(session, device_id, user)
     now = await rows.now(session)
+    if not now.filled:
+        raise Unavailable("what this business has is not noted yet", hint="register a device: it goes on from there")
     kinds: tuple[Kind, ...] = tuple(kind for kind, permission in NEEDED.items() if user.may(permission))
     here = Cursor.parse(cursor) if cursor else Cursor(now.lineage, kinds, None)
     _require_usable(here, now, kinds)

@@ -1,10 +1,16 @@
 -- Which transaction changed a thing last, for phones that ask what changed since they asked. A statement's rows are
 -- marked together, after it; each mark's row is locked by whoever holds the thing's own row, so nobody waits in a circle.
+-- A business that never had a phone has no row in sync_begun, and nothing is marked for it. These functions look for one
+-- in a snapshot of their own (read committed): a statement that ends after that row was committed sees it.
 CREATE FUNCTION note_sync_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM changed r JOIN sync_begun b ON b.tenant_id = r.tenant_id) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO sync_change AS c (tenant_id, kind, id, xid, at, gone)
     SELECT r.tenant_id, TG_ARGV[0], r.id, pg_current_xact_id()::text::bigint, clock_timestamp(), false
       FROM changed r
+     WHERE EXISTS (SELECT FROM sync_begun b WHERE b.tenant_id = r.tenant_id)
     ON CONFLICT (tenant_id, kind, id) DO UPDATE SET xid = excluded.xid, at = excluded.at, gone = false
      WHERE c.xid <> excluded.xid OR c.gone;
     RETURN NULL;
@@ -13,9 +19,13 @@ END $$;
 -- What is deleted with its business leaves no tombstone: nobody is left to ask.
 CREATE FUNCTION note_sync_gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM changed r JOIN sync_begun b ON b.tenant_id = r.tenant_id) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO sync_change AS c (tenant_id, kind, id, xid, at, gone)
     SELECT r.tenant_id, TG_ARGV[0], r.id, pg_current_xact_id()::text::bigint, clock_timestamp(), true
       FROM changed r JOIN tenant t ON t.id = r.tenant_id
+     WHERE EXISTS (SELECT FROM sync_begun b WHERE b.tenant_id = r.tenant_id)
     ON CONFLICT (tenant_id, kind, id) DO UPDATE SET xid = excluded.xid, at = excluded.at, gone = true;
     RETURN NULL;
 END $$;

@@ -36,7 +36,7 @@ from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
-from flipsync.store.models.sync import SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
+from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
 __all__ = [
     "AgentDecision",
@@ -96,6 +96,7 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "SyncBegun",
     "SyncChange",
     "SyncDevice",
     "SyncHorizon",

@@ -15,8 +15,23 @@ from flipsync.store.models.base import Base, TenantOwned, TenantParent, owned_ke
 OUTCOMES = ("accepted", "merged", "conflict", "rejected")
 
 
+class SyncBegun(TenantOwned, Base):
+    """A business whose changes are noted: it has, or had, a phone. Without this row nothing is noted for it.
+
+    `barrier` is the id of a transaction begun when this row could be seen by all: once all older ones have ended, none
+    is left that noted nothing. `filled_at`: what was there before is noted too, and phones may pull.
+    """
+
+    __tablename__ = "sync_begun"
+    __table_args__ = (UniqueConstraint("tenant_id"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    barrier: Mapped[int | None]
+    filled_at: Mapped[datetime | None]
+
+
 class SyncChange(Base):
-    """The transaction that changed a thing last; `gone` is its tombstone. Kept by triggers (migration 0022), so that
+    """The transaction that changed a thing last; `gone` is its tombstone. Kept by triggers (migration 0027), so that
     whoever writes is seen. `xid` is a full transaction id: it tells what a cursor has not seen, a time could not."""
 
     __tablename__ = "sync_change"

@@ -45,6 +45,8 @@ class Now:
     snapshot: Snapshot
     lineage: str
     horizon: int
+    #: all that is there is noted
+    filled: bool
 
 
 # A restored database counts on from an earlier id, on another timeline or in another system: what a device saw there
@@ -53,7 +55,9 @@ _NOW = text(
     """
     SELECT pg_current_snapshot()::text AS snapshot, here.lineage,
            coalesce((SELECT h.xid FROM sync_horizon h WHERE h.lineage = here.lineage
-                        AND h.tenant_id = current_tenant()), 0) AS horizon
+                        AND h.tenant_id = current_tenant()), 0) AS horizon,
+           EXISTS (SELECT FROM sync_begun b
+                    WHERE b.tenant_id = current_tenant() AND b.filled_at IS NOT NULL) AS filled
       FROM (SELECT concat_ws('-', (SELECT system_identifier FROM pg_control_system()),
                              left(pg_walfile_name(pg_current_wal_lsn()), 8),
                              (SELECT oid FROM pg_database WHERE datname = current_database())) AS lineage) here
@@ -63,7 +67,7 @@ _NOW = text(
 
 async def now(session: AsyncSession) -> Now:
     row = (await session.execute(_NOW)).one()
-    return Now(Snapshot.parse(row.snapshot), row.lineage, row.horizon)
+    return Now(Snapshot.parse(row.snapshot), row.lineage, row.horizon, row.filled)
 
 
 def _money(column: str, currency: str = "r.currency") -> str:

@@ -14,19 +14,12 @@ branch_labels = None
 depends_on = None
 
 _GRANTS = {
+    "sync_begun": "SELECT, INSERT, UPDATE (barrier, filled_at)",  # never undone
     "sync_change": "SELECT, INSERT, UPDATE, DELETE",
     "sync_horizon": "SELECT, INSERT, UPDATE",
     "sync_device": "SELECT, INSERT, UPDATE",
     "sync_mutation": "SELECT, INSERT, DELETE",
     "sync_notice": "SELECT, INSERT, DELETE",
-}
-_MARKED = {
-    "product": "product",
-    "variant": "variant",
-    "stock_item": "stock_item",
-    "listing": "listing",
-    "customer_order": "order",
-    "order_line": "order_line",
 }
 
 
@@ -53,6 +46,14 @@ def upgrade() -> None:
     op.add_column("stock_item", _moment("counted_at", nullable=True))
     op.execute("GRANT UPDATE (counted_at) ON stock_item TO flipsync_app, flipsync_worker")
     op.add_column("product", sa.Column("edits", postgresql.JSONB(), nullable=False, server_default="{}"))
+    op.create_table(
+        "sync_begun",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        _tenant(),
+        sa.Column("barrier", sa.BigInteger(), nullable=True),
+        _moment("filled_at", nullable=True),
+        sa.UniqueConstraint("tenant_id", name=op.f("uq_sync_begun_tenant_id")),
+    )
     op.create_table(
         "sync_change",
         _tenant(primary=True),
@@ -132,16 +133,6 @@ def upgrade() -> None:
             " WITH CHECK (tenant_id = (SELECT current_tenant()))"
         )
         op.execute(f"GRANT {grants} ON {table} TO flipsync_app, flipsync_worker")
-    for table, kind in _MARKED.items():
-        fresh = {
-            "customer_order": "WHERE updated_at > now() - interval '90 days'",
-            "order_line": "WHERE EXISTS (SELECT 1 FROM customer_order o WHERE o.id = order_line.order_id"
-            " AND o.updated_at > now() - interval '90 days')",
-        }.get(table, "")
-        op.execute(
-            "INSERT INTO sync_change (tenant_id, kind, id, xid, at, gone)"  # noqa: S608 - made of constants
-            f" SELECT tenant_id, '{kind}', id, pg_current_xact_id()::text::bigint, now(), false FROM {table} {fresh}"
-        )
     guards = (Path(__file__).parent.parent / "guards_0027.sql").read_text(encoding="utf-8")
     op.get_bind().connection.cursor().execute(guards)  # the driver itself: % is plain text there
 
