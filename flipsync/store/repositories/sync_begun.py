@@ -43,12 +43,14 @@ async def announce(session: AsyncSession, tenant_id: UUID) -> None:
 
 
 async def raise_barrier(session: AsyncSession) -> int:
-    """In a transaction after `announce` was committed: the barrier; of several the first. One from a history this
-    database has left counts higher than it has come, or means nobody who still works."""
+    """In a transaction after `announce` was committed: the barrier, and of several the first, so that who asks again
+    waits for nobody new. One of another history, before a restore, is beyond all ids here or behind all that work."""
     mine = text("pg_current_xact_id()::text::bigint")
-    barrier = func.least(SyncBegun.barrier, mine)
-    statement = update(SyncBegun).values(barrier=barrier).returning(SyncBegun.barrier)
-    return int((await session.execute(statement.execution_options(synchronize_session=False))).scalar_one() or 0)
+    statement = update(SyncBegun).values(barrier=func.least(SyncBegun.barrier, mine)).returning(SyncBegun.barrier)
+    raised = await session.execute(statement.execution_options(synchronize_session=False))
+    barrier = raised.scalar_one()
+    assert barrier is not None, "just set"
+    return barrier
 
 
 async def is_passed(session: AsyncSession, barrier: int) -> bool:
