@@ -153,16 +153,15 @@ def _own_references(document: Mapping[str, Any], schema: dict[str, Any]) -> tupl
     def turned(value: Any) -> Any:
         if isinstance(value, list):
             return [turned(each) for each in value]
-        if not isinstance(value, dict):
+        if isinstance(value, dict):
+            return {key: turned(each) for key, each in value.items()}
+        if not isinstance(value, str) or not value.startswith(prefix):
             return value
-        reference = value.get("$ref")
-        if isinstance(reference, str) and reference.startswith(prefix):
-            name = reference.removeprefix(prefix)
-            if name not in named:
-                named[name] = {}  # a schema may speak of itself
-                named[name] = turned(document["components"]["schemas"][name])
-            return value | {"$ref": f"#/$defs/{name}"}
-        return {key: turned(each) for key, each in value.items()}
+        name = value.removeprefix(prefix)  # of `$ref`, or of a discriminator's mapping
+        if name not in named:
+            named[name] = {}  # a schema may speak of itself
+            named[name] = turned(document["components"]["schemas"][name])
+        return f"#/$defs/{name}"
 
     return turned(schema), named
 

@@ -307,6 +307,15 @@ class ProductEdited(PersonsChange):
         return ("product", self.product_id)
 
 
+class PriceWished(ListingEvent):
+    """A person wants a price, and says what it was when they looked. An agent proposes it; the gate decides."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    price: Money
+    seen: Money
+
+
 class DeedUndone(DecisionEvent):
     """A person took back what was decided; `how` says what follows. For internal commands there is no effect.
 

@@ -27,6 +27,8 @@ from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.notices import destinations, matters
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.sync import beginning, devices, pushing
+from flipsync.services.sync.mutations import Receive
 from flipsync.store import models as m
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store, UnitOfWork
@@ -124,12 +126,32 @@ async def found_business(
         url = SecretStr(f"https://hooks.{marker}.example/secret")
         way = await destinations.add(unit, box, owner_id, url, parse(url.get_secret_value()))
         business.ids["destination_id"] = way.id
+    await _sync(store, business)
     return business
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:
     query = select(m.Notification.id).where(m.Notification.user_id == user_id, m.Notification.kind == "refund-unknown")
     return (await unit.session.scalars(query)).one()
+
+
+async def _sync(store: Store, business: Business) -> None:
+    """The owner's phone, which told one thing."""
+    owner = Claims(business.users["owner"], business.tenant_id, "owner", business.users["owner"], utc_now())
+    await beginning.begin(store, business.tenant_id)
+    async with store.unit(business.tenant_id) as unit:
+        device = await devices.register(unit, owner, f"{business.marker} phone", unit.now)
+    told = Receive(
+        kind="stock.receive",
+        id=new_id(),
+        seq=1,
+        at=store.clock.now(),
+        variant_id=business.ids["variant_id"],
+        quantity=1,
+        note=business.marker,
+    )
+    await pushing.push(store, owner, device.id, [told], sent_at=store.clock.now())
+    business.ids |= {"device_id": device.id, "mutation_id": told.id}
 
 
 async def _make_key(unit: UnitOfWork, business: Business) -> UUID:

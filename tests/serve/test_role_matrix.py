@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[Role]] = {
     "privacy:read": {"owner", "manager"},
     "self:manage": {"owner", "manager", "clerk", "analyst", "read-only"},
     "self:read": {"owner", "manager", "clerk", "analyst", "read-only"},
+    "sync:use": {"owner", "manager", "clerk", "analyst", "read-only"},
     "users:read": {"owner", "manager"},
     "users:write": {"owner"},
     "strategy:read": {"owner", "manager", "analyst"},

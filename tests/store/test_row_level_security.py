@@ -41,6 +41,8 @@ def roles() -> Any:
 async def furnish(shop: Shop) -> None:
     """At least one row of the shop in every table."""
     await shop.found()
+    async with shop.unit() as unit:
+        unit.session.add(m.SyncBegun(tenant_id=shop.tenant_id, filled_at=unit.now))
     account, goods = await shop.account(), await shop.variant(units=5)
     listing = await shop.listing(account, goods, units=5)
     tenant = {"tenant_id": shop.tenant_id}
@@ -110,6 +112,8 @@ async def furnish(shop: Shop) -> None:
         way = m.NotificationDestination(
             **tenant, user_id=user.id, channel="chat", service="hook", shown=marker, sealed=b""
         )
+        clock = dict.fromkeys(("before_clock_at", "before_server_at", "clock_at", "server_at"), now)
+        device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
         unit.session.add_all([proposal, effect, experiment, policy, run, way])
         await unit.session.flush()
         unit.session.add_all(
@@ -301,10 +305,28 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.DecisionTally(**tenant, agent="pricing", kind="price-move", made=1),
                 m.GradedThrough(**tenant, decision_id=decision.id),
+                m.SyncHorizon(**tenant, lineage=marker, xid=1),
+                m.SyncNotice(**tenant, user_id=user.id, product_id=goods.product_id, field="title", lost={}, stands={}),
+                device,
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
                 ),
             ]
+        )
+        await unit.session.flush()
+        unit.session.add(
+            m.SyncMutation(
+                **tenant,
+                device_id=device.id,
+                id=new_id(),
+                seq=1,
+                kind="stock.receive",
+                fingerprint="f",
+                outcome="accepted",
+                answer={},
+                happened_at=now,
+                received_at=now,
+            )
         )
     await sales_facts.run(shop.store, shop.tenant_id)
     async with shop.unit() as unit:

@@ -42,6 +42,7 @@ from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
+from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
 __all__ = [
     "AgentDecision",
@@ -106,6 +107,12 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "SyncBegun",
+    "SyncChange",
+    "SyncDevice",
+    "SyncHorizon",
+    "SyncMutation",
+    "SyncNotice",
     "Tenant",
     "Trend",
     "User",
