@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted
+from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted, PriceWished
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.quotes import ListingQuote
 
 
-class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted]):
+class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted | PriceWished]):
     """Proposes the next price of a listing when rivals, sales or costs moved."""
 
     spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
 
-    async def decide(self, event: OfferChanged | CostChanged | PriceUnwanted, ctx: Context) -> Decision[ChangePrice]:
+    async def decide(
+        self, event: OfferChanged | CostChanged | PriceUnwanted | PriceWished, ctx: Context
+    ) -> Decision[ChangePrice]:
         if isinstance(event, PriceUnwanted):
             return await self.go_back(event, ctx)
+        if isinstance(event, PriceWished):
+            return await self.as_wished(event, ctx)
         if isinstance(event, CostChanged):
             quotes = await ctx.services.pricing.quote_variant(event.variant_id)
         else:
@@ -61,6 +65,18 @@ class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted]):
         )
         why = f"a person takes the change from {event.price} to {event.replaces} back"
         return Decision.propose(back, why=why, evidence=evidence)
+
+    async def as_wished(self, event: PriceWished, ctx: Context) -> Decision[ChangePrice]:
+        """The price a person wants, while the listing still costs what they saw. The gate has the last word."""
+        evidence = [Evidence(kind="listing", id=event.listing_id)]
+        shown = await ctx.services.pricing.price_shown(event.listing_id)
+        if shown != event.seen or shown == event.price:
+            why = f"it costs {shown} by now; {event.price} was wished for when it cost {event.seen}"
+            return Decision.hold(why, evidence=evidence)
+        wish = ChangePrice(
+            account_id=event.account_id, listing_id=event.listing_id, price=event.price, previous=event.seen
+        )
+        return Decision.propose(wish, why=f"a person wants {event.price} instead of {event.seen}", evidence=evidence)
 
 
 def change(quote: ListingQuote) -> ChangePrice:

@@ -272,6 +272,15 @@ class PriceUnwanted(ListingEvent):
     replaces: Money
 
 
+class PriceWished(ListingEvent):
+    """A person wants a price, and says what it was when they looked. An agent proposes it; the gate decides."""
+
+    urgency: ClassVar[Urgency] = "urgent"
+
+    price: Money
+    seen: Money
+
+
 class DeedUndone(Event):
     """A person took back what was decided; `how` says what follows. For internal commands there is no effect."""
 

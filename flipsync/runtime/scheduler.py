@@ -14,6 +14,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
 from flipsync.services import consents, credential_ends, recorded_desk
+from flipsync.services.sync import pushing
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
@@ -88,6 +89,7 @@ class Scheduler:
                 await credential_ends.warn(unit)
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
+                await pushing.forget_old(unit)
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

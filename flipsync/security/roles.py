@@ -33,6 +33,7 @@ Permission = Literal[
     "users:read",
     "strategy:read",
     "strategy:write",
+    "sync:use",
     "users:write",
 ]
 
@@ -40,7 +41,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
 
 _LOOK: Final[frozenset[Permission]] = frozenset(
-    {"catalogue:read", "listings:read", "inventory:read", "orders:read", "self:manage"}
+    {"catalogue:read", "listings:read", "inventory:read", "orders:read", "self:manage", "sync:use"}
 )
 _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "accounts:read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from flipsync.store.models import Variant
 from flipsync.store.repositories import reading_catalogue as rows
 from flipsync.store.repositories import reading_selling
 from flipsync.store.unit_of_work import UnitOfWork
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ProductEdit(BaseModel):
@@ -46,8 +49,23 @@ class PriceTerms(BaseModel):
     ceiling: Money | None = Field(default=None, description="never ask more")
 
 
-async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, expected_version: int) -> ProductView:
-    """Change a product that is still at `expected_version`. Raises NotFound, VersionMismatch, InvalidInput."""
+class EditMark(BaseModel):
+    """Where the words of a field are from: the product's version they came with, when (microseconds of Unix time), and
+    whose they are; nobody's where a file brought them. Kept in `Product.edits` by field."""
+
+    version: int
+    at: int
+    user_id: UUID | None = None
+    device_id: UUID | None = None
+
+
+async def edit_product(
+    unit: UnitOfWork, product_id: UUID, edit: ProductEdit, expected_version: int, *, mark: EditMark | None = None
+) -> ProductView:
+    """Change a product that is still at `expected_version`. Raises NotFound, VersionMismatch, InvalidInput.
+
+    `mark` says whose words they are and of when; else they are of now and of whoever asks.
+    """
     row = await rows.product(unit.session, product_id)
     if row is None:
         raise NotFound(f"no product {product_id}")
@@ -69,10 +87,16 @@ async def edit_product(unit: UnitOfWork, product_id: UUID, edit: ProductEdit, ex
     if edit.published is not None:
         row.published = edit.published
     changed = {name for name, value in before.items() if getattr(row, name) != value}
-    if changed:
-        row.version += 1
-        unit.emit(ProductImported(product_id=product_id, created=False))
+    row.version += bool(changed)
+    # the same words again are of the later time too: who wrote other words in between was earlier
+    marked = given if mark is not None else changed
+    if marked:
+        mark = mark or EditMark(version=0, at=microseconds(unit.now), user_id=_person(unit))
+        told = mark.model_copy(update={"version": row.version}).model_dump(mode="json")
+        row.edits = {**row.edits, **dict.fromkeys(marked, told)}
         await unit.session.flush()
+    if changed:
+        unit.emit(ProductImported(product_id=product_id, created=False))
         if changed & SHOWN_OF_PRODUCT or ("published" in changed and not row.published):
             await tell_outdated(unit, [product_id])
     return product_view(row, await rows.variants_of(unit.session, [product_id]))
@@ -111,7 +135,16 @@ async def set_price_terms(unit: UnitOfWork, variant_id: UUID, terms: PriceTerms,
 
 def version_of(variant: VariantView) -> int:
     """A number that differs after every change of the variant: its last change in microseconds."""
-    return int(variant.updated_at.timestamp() * 1_000_000)
+    return microseconds(variant.updated_at)
+
+
+def microseconds(moment: datetime) -> int:
+    """Unix time in microseconds."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _person(unit: UnitOfWork) -> UUID | None:
+    return unit.cause.actor.id if unit.cause.actor.kind == "user" else None
 
 
 async def _have_repriced(unit: UnitOfWork, variant_id: UUID) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
@@ -65,21 +66,41 @@ def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:
         unit.emit(StockFreed(stock_item_id=item.id))
 
 
-async def receive(unit: UnitOfWork, variant_id: UUID, quantity: int, *, key: str, mode: str, note: str = "") -> UUID:
+async def receive(
+    unit: UnitOfWork,
+    variant_id: UUID,
+    quantity: int,
+    *,
+    key: str,
+    mode: str,
+    note: str = "",
+    happened_at: datetime | None = None,
+) -> UUID:
     """Goods arrive: `quantity` more units on the shelf. Returns the stock item's id. A repeated `key` is a no-op."""
     if not 0 <= quantity <= MAX_UNITS:
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
-    if quantity and await ledger.move(unit, item, "receive", on_hand=quantity, key=key, note=note):
+    if quantity and await ledger.move(
+        unit, item, "receive", on_hand=quantity, key=key, note=note, happened_at=happened_at
+    ):
         _tell(unit, item, "receive", quantity)
     return item.id
 
 
-async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str, note: str = "") -> int:
+async def count(
+    unit: UnitOfWork,
+    stock_item_id: UUID,
+    counted: int,
+    *,
+    key: str,
+    note: str = "",
+    seen_at: datetime | None = None,
+) -> int:
     """Somebody counted the shelf: book the difference and return what is booked now.
 
     When fewer were counted than channels were promised, the rest is booked as soon as the channels have let go. Raises
-    Conflict when fewer were counted than buyers have paid for: that is for a person to settle.
+    Conflict when fewer were counted than buyers have paid for: that is for a person to settle. `seen_at` is when the
+    shelf was looked at; None where the figure comes from a file or a report.
     """
     if not 0 <= counted <= MAX_UNITS:
         raise InvalidInput(f"a shelf cannot hold {counted} units", hint=f"give 0 to {MAX_UNITS:,}")
@@ -90,8 +111,10 @@ async def count(unit: UnitOfWork, stock_item_id: UUID, counted: int, *, key: str
         )
     booked = max(counted, item.reserved + item.allocated) - item.on_hand
     # a count that moves nothing is in the ledger too: told again later, it is still the old one
-    if not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note):
+    if not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note, happened_at=seen_at):
         return 0
+    if seen_at is not None:
+        await ledger.set_counted_at(unit.session, item, seen_at)
     await ledger.set_pending_count(unit.session, item.id, counted if item.on_hand > counted else None)
     if booked or item.on_hand > counted:
         _tell(unit, item, "count", booked)
@@ -335,7 +358,8 @@ async def _book_pending_count(unit: UnitOfWork, item: StockItem) -> None:
         return
     gone = min(_free(item), item.on_hand - item.pending_count)
     if gone > 0:
-        await ledger.move(unit, item, "count", on_hand=-gone, key=f"count:{item.id}:{new_id()}", note="counted earlier")
+        key, note = f"count:{item.id}:{new_id()}", "counted earlier"
+        await ledger.move(unit, item, "count", on_hand=-gone, key=key, note=note, happened_at=item.counted_at)
     if item.on_hand <= item.pending_count:
         await ledger.set_pending_count(unit.session, item.id, None)
 

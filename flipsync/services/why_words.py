@@ -279,6 +279,8 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the market around {listing} moved: {_CAUSES[event.cause]}"
         case e.PriceUnwanted():
             return f"a person wanted {listing} at {event.price} again, not at {event.replaces}"
+        case e.PriceWished():
+            return f"a person wanted {listing} at {event.price} instead of {event.seen}"
         case e.PriceSet():
             return f"{listing} showed {event.price}"
         case _:

@@ -108,7 +108,7 @@ async def count(
             item = await reading.get_stock_item(SessionReader(unit.session), stock_item_id)
             VersionMismatch.check("the shelf", item.version, expected)
         key = f"count:{once.key}"
-        booked = await stock.count(unit, stock_item_id, form.counted, key=key, note=form.note)
+        booked = await stock.count(unit, stock_item_id, form.counted, key=key, note=form.note, seen_at=unit.now)
         return Booked(booked=booked, item=await reading.get_stock_item(SessionReader(unit.session), stock_item_id))
 
     return await once.run(user, work)

@@ -100,6 +100,20 @@ class Route:
                 "currency": "USD",
             },
             "POST /oauth/keys/{vendor}": {},
+            "POST /sync/devices": {"name": f"{business.marker} tablet", "clock": utc_now().isoformat()},
+            "POST /sync/devices/{device_id}/mutations": {
+                "sent_at": utc_now().isoformat(),
+                "mutations": [
+                    {
+                        "kind": "stock.receive",
+                        "id": str(new_id()),
+                        "seq": 10,
+                        "at": utc_now().isoformat(),
+                        "variant_id": str(business.ids["variant_id"]),
+                        "quantity": 1,
+                    }
+                ],
+            },
             "POST /models/{model_id}/promote": {"to": "shadow"},
             "POST /models/rollback": {"name": "shop-price", "reason": "test"},
         }

@@ -24,6 +24,8 @@ from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.sync import devices, pushing
+from flipsync.services.sync.mutations import Receive
 from flipsync.store import models as m
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store, UnitOfWork
@@ -114,7 +116,26 @@ async def found_business(
         business.ids["user_id"] = business.users["clerk"]
         business.ids["session_id"] = await business.session(unit, owner_id)
         business.ids["key_id"] = await _make_key(unit, business)
+    await _sync(store, business)
     return business
+
+
+async def _sync(store: Store, business: Business) -> None:
+    """The owner's phone, which told one thing."""
+    owner = Claims(business.users["owner"], business.tenant_id, "owner", business.users["owner"], utc_now())
+    async with store.unit(business.tenant_id) as unit:
+        device = await devices.register(unit, owner, f"{business.marker} phone", unit.now)
+    told = Receive(
+        kind="stock.receive",
+        id=new_id(),
+        seq=1,
+        at=store.clock.now(),
+        variant_id=business.ids["variant_id"],
+        quantity=1,
+        note=business.marker,
+    )
+    await pushing.push(store, owner, device.id, [told], sent_at=store.clock.now())
+    business.ids |= {"device_id": device.id, "mutation_id": told.id}
 
 
 async def _make_key(unit: UnitOfWork, business: Business) -> UUID:

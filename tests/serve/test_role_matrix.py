@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[Role]] = {
     "pricing:read": {"owner", "manager", "analyst"},
     "pricing:write": {"owner", "manager"},
     "self:manage": {"owner", "manager", "clerk", "analyst", "read-only"},
+    "sync:use": {"owner", "manager", "clerk", "analyst", "read-only"},
     "users:read": {"owner", "manager"},
     "users:write": {"owner"},
     "strategy:read": {"owner", "manager", "analyst"},

@@ -18,7 +18,7 @@ from flipsync.store.unit_of_work import Store
 
 MANY = 24
 #: ended for good, or changed by proving who one is: there is no version that it could be based on
-PERSONAL = ("/api/v1/auth/", "/api/v1/api-keys/")
+PERSONAL = ("/api/v1/auth/", "/api/v1/api-keys/", "/api/v1/sync/devices/")
 #: what is replaced, not done: the change has to say what it is based on
 EDITS = [
     route for route in GUARDED if route.method in ("PATCH", "PUT", "DELETE") and not route.path.startswith(PERSONAL)

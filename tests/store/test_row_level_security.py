@@ -95,6 +95,7 @@ async def furnish(shop: Shop) -> None:
             **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
             **{key: {} for key in ("data", "seeds", "scores")},
         )
+        device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, clock_at=now, server_at=now)
         unit.session.add_all([proposal, effect, experiment, policy])
         await unit.session.flush()
         unit.session.add_all(
@@ -222,10 +223,28 @@ async def furnish(shop: Shop) -> None:
                     current_minor=2,
                     currency="USD",
                 ),
+                m.SyncHorizon(**tenant, lineage=marker, xid=1),
+                m.SyncNotice(**tenant, user_id=user.id, product_id=goods.product_id, field="title", lost={}, stands={}),
+                device,
                 m.PriceChange(
                     **tenant, listing_id=listing, new_minor=2, currency="USD", floor_minor=1, effect_id=effect.id
                 ),
             ]
+        )
+        await unit.session.flush()
+        unit.session.add(
+            m.SyncMutation(
+                **tenant,
+                device_id=device.id,
+                id=new_id(),
+                seq=1,
+                kind="stock.receive",
+                fingerprint="f",
+                outcome="accepted",
+                answer={},
+                happened_at=now,
+                received_at=now,
+            )
         )
 
 

@@ -30,6 +30,7 @@ from flipsync.store.models.journal import (
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
+from flipsync.store.models.sync import SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
 __all__ = [
     "AgentDecision",
@@ -74,6 +75,11 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "SyncChange",
+    "SyncDevice",
+    "SyncHorizon",
+    "SyncMutation",
+    "SyncNotice",
     "Tenant",
     "User",
     "UserSession",

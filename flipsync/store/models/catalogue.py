@@ -33,6 +33,8 @@ class Product(TenantParent, Timestamped, Base):
     #: what the owner keeps as a draft is known, but offered nowhere
     published: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=1)
+    #: field → the version its words are from, when and by whom (services.product_edits.EditMark)
+    edits: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
 
 
 class Variant(TenantParent, Timestamped, Base):

@@ -41,6 +41,8 @@ class StockItem(TenantParent, Timestamped, Base):
     allocated: Mapped[int] = mapped_column(default=0)
     #: somebody counted this many, but more are still promised: booked as soon as channels have let go
     pending_count: Mapped[int | None]
+    #: when the shelf was last looked at: what happened before, and is told later, was there to be counted
+    counted_at: Mapped[datetime | None]
 
 
 class StockMovement(TenantOwned, Base):
@@ -63,6 +65,8 @@ class StockMovement(TenantOwned, Base):
     key: Mapped[str]
     note: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime] = mapped_column(default=utc_now)
+    #: when it happened, where that is told (of a count: when the shelf was looked at); `at` is when it was booked
+    happened_at: Mapped[datetime | None]
 
 
 class StockReceipt(TenantOwned, Base):

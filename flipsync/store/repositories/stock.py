@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import orjson
@@ -199,6 +200,7 @@ async def move(
     key: str,
     order_line_id: UUID | None = None,
     note: str = "",
+    happened_at: datetime | None = None,
 ) -> bool:
     """Append a movement; False when `key` is in the ledger already (nothing changes then)."""
     inserted = await unit.session.execute(
@@ -214,6 +216,7 @@ async def move(
             key=key,
             note=note,
             at=unit.now,
+            happened_at=happened_at,
         )
         .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
         .returning(StockMovement.id)
@@ -227,6 +230,28 @@ async def move(
 
 async def set_pending_count(session: AsyncSession, stock_item_id: UUID, counted: int | None) -> None:
     await session.execute(update(StockItem).where(StockItem.id == stock_item_id).values(pending_count=counted))
+
+
+async def set_counted_at(session: AsyncSession, item: StockItem, seen_at: datetime) -> None:
+    """The shelf was looked at then; an earlier look changes nothing."""
+    if item.counted_at is None or item.counted_at < seen_at:
+        item.counted_at = seen_at
+        await session.execute(update(StockItem).where(StockItem.id == item.id).values(counted_at=seen_at))
+
+
+async def moved_since(session: AsyncSession, stock_item_id: UUID, moment: datetime) -> int:
+    """By how many units the shelf changed after `moment`, as far as it is booked: what was counted is left out."""
+    happened = func.coalesce(StockMovement.happened_at, StockMovement.at)
+    a_count = (StockMovement.kind == "count") & StockMovement.happened_at.is_not(None)
+    found = await session.scalar(
+        select(func.coalesce(func.sum(StockMovement.on_hand_delta), 0)).where(
+            StockMovement.stock_item_id == stock_item_id,
+            StockMovement.at > moment,  # nothing is booked before it happens
+            happened > moment,
+            ~a_count,
+        )
+    )
+    return int(found or 0)
 
 
 async def set_mode(session: AsyncSession, stock_item_id: UUID, mode: str) -> None:
