@@ -125,11 +125,11 @@ async def receive(form: ReceiptRequest, user: Writer, once: OnlyOnceDep) -> Resp
     async def work(unit: UnitOfWork) -> Booked:
         await get_variant(SessionReader(unit.session), form.variant_id)
         key = f"receive:{once.key}"
-        told = {"key": key, "mode": form.mode, "note": form.note}
+        what, mode, note = (form.variant_id, form.quantity), form.mode, form.note
         if form.landed_cost is None:
-            item_id = await stock.receive(unit, form.variant_id, form.quantity, **told)
+            item_id = await stock.receive(unit, *what, key=key, mode=mode, note=note)
         else:
-            item_id = await landed.receive(unit, form.variant_id, form.quantity, form.landed_cost, **told)
+            item_id = await landed.receive(unit, *what, form.landed_cost, key=key, mode=mode, note=note)
         return Booked(booked=form.quantity, item=await reading.get_stock_item(SessionReader(unit.session), item_id))
 
     return await once.run(user, work, status=201)

@@ -58,10 +58,10 @@ class Cursor:
         try:
             told = orjson.loads(base64.urlsafe_b64decode(written + "=" * (-len(written) % 4)))
             lineage, kinds, seen, target, xid, kind, thing = told
-            snapshots = [Snapshot.parse(each) if each else None for each in (seen, target)]
+            old, new = (Snapshot.parse(each) if each else None for each in (seen, target))
             after = (int(xid), str(kind), UUID(thing))
-            found = cls(str(lineage), tuple(kinds.split(",")), *snapshots, after)
-            numbers = [n for each in snapshots if each for n in (each.low, each.high, *each.open)]
+            found = cls(str(lineage), tuple(kinds.split(",")), old, new, after)
+            numbers = [n for each in (old, new) if each for n in (each.low, each.high, *each.open)]
             if not all(0 <= number < 2**63 for number in (after[0], *numbers)) or "\0" in kind:
                 raise ValueError(written)
         except (binascii.Error, ValueError, TypeError, AttributeError):

@@ -91,7 +91,7 @@ def _refusal(told: Told, error: FlipSyncError | DBAPIError) -> Answer | None:
     outcome = "conflict" if isinstance(error, Conflict) else "rejected"
     reason = "invalid" if error.code == "invalid-input" else error.code
     message = f"{error.message}: {error.hint}" if error.hint else error.message
-    return Answer(id=told.id, seq=told.seq, outcome=outcome, reason=reason, message=message)  # type: ignore[arg-type]
+    return Answer(id=told.id, seq=told.seq, outcome=outcome, reason=reason, message=message)
 
 
 async def _answer(
