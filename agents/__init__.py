@@ -14,6 +14,7 @@ from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
 from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
+from agents.market.competitor import CompetitorAgent
 from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
@@ -33,6 +34,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     ShopifyAgent,
     InventoryAgent,
     PricingAgent,
+    CompetitorAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

@@ -1,6 +1,7 @@
 """Named faults against the channel watch: injected, found, named, and what was done; and false alarms without any.
 
-python -m benchmarks.faults [--quick] [--json] [--seeds N] [--calm-days D] [--only FAULT[@CHANNEL]]
+python -m benchmarks.faults [--quick] [--json] [--seeds N] [--calm-days D] [--only FAULT[@CHANNEL]] [--processes P]
+                            [--resume]
 
 Each case is a seller on a fresh sandbox, over real HTTP in simulated time: trading goes on for a while without faults,
 then one is injected at a random moment. Found: any finding within 60 simulated seconds, counted from the injection, and
@@ -14,16 +15,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import multiprocessing
+import os
 import sys
 import traceback
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from benchmarks.fault_rig import BUSY, CALM, Seller, Switchboard
 from benchmarks.intervals import wilson
-from benchmarks.measuring import Report, percentile, saying
+from benchmarks.measuring import OUT, Report, percentile, saying
 from flipsync.sandbox.named_faults import FAULTS, NamedFault
 from flipsync.sandbox.records import CHANNELS, Channel
 
@@ -122,27 +128,61 @@ def chosen(only: list[str], quick: bool) -> list[tuple[NamedFault, Channel]]:
     return pairs
 
 
-async def run(pairs: list[tuple[NamedFault, Channel]], seeds: int, calm_days: float, *, tell: bool) -> dict[str, Any]:
+async def _work(name: str, channel: Channel, days: float, seed: int) -> Case | list[str]:
+    async with Switchboard().serving() as board:
+        return await (run_case(board, FAULTS[name], channel, seed) if name else run_calm(board, channel, days, seed))
+
+
+def _work_here(name: str, channel: Channel, days: float, seed: int) -> dict[str, Any] | list[str] | str:
+    """A case, or days without faults (no name), in a process of its own; a text says how it broke."""
+    try:
+        told = asyncio.run(_work(name, channel, days, seed))
+        return asdict(told) if isinstance(told, Case) else told
+    except Exception:
+        return f"{name or 'calm'}@{channel} seed {seed}: {traceback.format_exc(limit=-3)}"
+
+
+def run(
+    pairs: list[tuple[NamedFault, Channel]],
+    seeds: int,
+    calm_days: float,
+    processes: int,
+    done_file: Path,
+    *,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Every case has a sandbox and a clock of its own, so they may run beside each other; the longest begin first.
+
+    What is done is written down at once: a run that was broken off goes on where it was, with `resume`.
+    """
     cases: list[Case] = []
     broken: list[str] = []
-    async with Switchboard().serving() as board:
-        for fault, channel in pairs:
-            for seed in range(1, seeds + 1):
-                try:
-                    case = await run_case(board, fault, channel, seed)
-                except Exception:
-                    broken.append(f"{fault.name}@{channel} seed {seed}: {traceback.format_exc(limit=-3)}")
-                    continue
-                cases.append(case)
-                if tell and not case.named:
-                    print(f"  {case}", file=sys.stderr, flush=True)
-        alarms: dict[str, list[str]] = {}
-        share = calm_days / len(CHANNELS)
-        for channel in CHANNELS if calm_days else ():
-            with saying(f"{share:.2f} simulated days without faults on {channel}"):
-                alarms[channel] = await run_calm(board, channel, share, seeds)
-            for alarm in alarms[channel] if tell else ():
-                print(f"  false alarm on {channel}: {alarm}", file=sys.stderr, flush=True)
+    alarms: dict[str, list[str]] = {}
+    share = calm_days / len(CHANNELS)
+    work = [("", channel, share, seeds) for channel in reversed(CHANNELS) if calm_days]
+    work += [(fault.name, channel, 0.0, seed) for fault, channel in pairs for seed in range(1, seeds + 1)]
+    done_file.parent.mkdir(exist_ok=True)
+    lines = done_file.read_text(encoding="utf-8").splitlines() if resume and done_file.exists() else []
+    kept = {tuple(one): told for one, told in map(json.loads, lines)}
+    with (
+        ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool,
+        done_file.open("a" if resume else "w", encoding="utf-8") as file,
+    ):
+        asked = {pool.submit(_work_here, *one): one for one in work if one not in kept}
+        for done in as_completed(asked):
+            kept[asked[done]] = told = done.result()
+            file.write(json.dumps((asked[done], told)) + "\n")
+            file.flush()
+    for one in work:
+        told = kept[one]
+        if isinstance(told, str):
+            broken.append(told)
+        elif isinstance(told, dict):
+            cases.append(Case(**told | {name: tuple(told[name]) for name in ("also", "evidence")}))
+            if not cases[-1].named:
+                print(f"  {cases[-1]}", file=sys.stderr, flush=True)
+        else:
+            alarms[one[1]] = told
     return _result(cases, alarms, calm_days, broken)
 
 
@@ -198,13 +238,17 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--seeds", type=int, default=0, help="runs of each fault on each channel (default 3)")
     options.add_argument("--calm-days", type=float, default=None, help="simulated days without faults (default 7)")
     options.add_argument("--only", action="append", default=[], help="FAULT or FAULT@CHANNEL; repeat it")
+    options.add_argument("--resume", action="store_true", help="go on with the last run, which was broken off")
+    options.add_argument("--processes", type=int, default=0, help="cases under way at once (default: twice the cores)")
     given = options.parse_args(arguments)
     seeds = given.seeds or (1 if given.quick else 3)
     calm = given.calm_days if given.calm_days is not None else (0.1 if given.quick else 7.0)
     pairs = chosen(given.only, given.quick)
     report = Report("faults")
     with saying(f"{len(pairs)} faults on their channels, {seeds} times each"):
-        report.result = asyncio.run(run(pairs, seeds, calm, tell=True))
+        processes = given.processes or 2 * len(os.sched_getaffinity(0))
+        done_file = OUT / f"faults-{'quick-' * given.quick}done.jsonl"
+        report.result = run(pairs, seeds, calm, min(processes, len(pairs) * seeds), done_file, resume=given.resume)
     result = report.result
     for row in result["table"]:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f} s"

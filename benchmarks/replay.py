@@ -105,7 +105,7 @@ async def _round(store: Store, tenant_id: UUID, rows: list[Any], account_id: UUI
     async with store.unit(tenant_id) as unit:
         for row in rows:
             about = {"listing_id": row["id"], "account_id": account_id, "vendor": "amazon"}
-            unit.emit(OfferChanged(**about, cause="rivals"))
+            unit.emit(OfferChanged(**about, cause="sale"))
             unit.emit(ListingOutdated(**about))
             unit.emit(StockMoved(stock_item_id=row["item"], variant_id=row["variant_id"], **_MOVED))
     known = graph()

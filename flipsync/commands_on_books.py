@@ -111,12 +111,15 @@ def replay(
     agent: str | None,
     limit: int | None,
     tenant: str | None,
+    progress: Callable[[Replay], None],
 ) -> Replay:
     """Make a business's decisions again from what they read."""
 
     async def work(store: Store, tenant_id: UUID) -> Replay:
         begin = utc_now() - since
-        return await replaying.replay(store, tenant_id, agents, since=begin, agent=agent, limit=limit)
+        return await replaying.replay(
+            store, tenant_id, agents, since=begin, agent=agent, limit=limit, progress=progress
+        )
 
     return in_books(home, {}, tenant, work)
 

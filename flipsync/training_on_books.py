@@ -1,4 +1,4 @@
-"""What the command line does with training and with the registry: a study on a Ray of its own or on a cluster."""
+"""What the command line does with forecasts, training and the registry: a study on a Ray of its own or on a cluster."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from flipsync.domain.ids import new_id
 from flipsync.embedded.instance import live_state
 from flipsync.embedded.ray_head import RayHead, join
 from flipsync.services import model_registry
+from flipsync.services.forecasts import Forecasts, forecasts
 from flipsync.services.reading_models import ExperimentView, ModelSummary, ModelView, experiment_of, list_all, model_of
 from flipsync.services.reading_page import PageRequest
 from flipsync.store.repositories import tenants
@@ -29,6 +30,19 @@ from flipsync.training.study import Books, Outcome, Report, Study
 #: trials at once on a Ray of our own
 CPUS = 2
 RESEARCH = "Research"
+
+
+def forecast(home: Path, sku: str | None, tenant: str | None) -> Forecasts:
+    """Demand to come of all goods for sale, or of one SKU. Raises NotFound when that SKU is not for sale."""
+
+    async def work(store: Store, tenant_id: UUID) -> Forecasts:
+        async with store.reader(tenant_id) as session:
+            told = await forecasts(session, store.clock.now(), sku)
+        if sku is not None and not told.items:
+            raise NotFound(f"{sku!r} is not for sale on any channel", hint="`flipsync forecast` lists what is")
+        return told
+
+    return in_books(home, {}, tenant, work)
 
 
 def train(

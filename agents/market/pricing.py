@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted, PriceWished
+from flipsync.domain.events import CostChanged, OfferChanged, PriceUnwanted, PriceWished, RivalsMoved
 from flipsync.domain.money import Money
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.quotes import ListingQuote
 
 
-class PricingAgent(Agent[OfferChanged | CostChanged | PriceUnwanted | PriceWished]):
+class PricingAgent(Agent[OfferChanged | RivalsMoved | CostChanged | PriceUnwanted | PriceWished]):
     """Proposes the next price of a listing when rivals, sales or costs moved."""
 
     spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
 
     async def decide(
-        self, event: OfferChanged | CostChanged | PriceUnwanted | PriceWished, ctx: Context
+        self, event: OfferChanged | RivalsMoved | CostChanged | PriceUnwanted | PriceWished, ctx: Context
     ) -> Decision[ChangePrice]:
         if isinstance(event, PriceUnwanted):
             return await self.go_back(event, ctx)

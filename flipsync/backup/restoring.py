@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from flipsync.backup import erasing_again, sealed_keys
 from flipsync.backup import manifest as manifests
-from flipsync.backup import sealed_keys
+from flipsync.backup.erasing_again import Tombstone
 from flipsync.backup.manifest import Manifest
 from flipsync.backup.sealed_keys import BackedKeys
 from flipsync.backup.taking import DUMP, OWNER_TENANT
@@ -30,7 +31,7 @@ from flipsync.embedded.wal_stream import SETTING
 from flipsync.security.secrets import KEY_VARIABLE, key_names, parse_keys
 from flipsync.store import bootstrap, restored
 from flipsync.store import server as database_server
-from flipsync.system import DATABASE, keys_of
+from flipsync.system import DATABASE, Keys, keys_of
 
 #: what is kept aside, and where the staged has the same
 _PARTS = ("postgres", "keys", OWNER_TENANT)
@@ -42,13 +43,19 @@ Say = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Restored:
-    """`aside` holds what was there before. `accounts` have to be read before anything is granted to them."""
+    """`aside` holds what was there before. `accounts` have to be read before anything is granted to them.
+
+    `erased_again` orders had buyers who were forgotten after the backup; `tombstones_read` is False where the replaced
+    books could not be asked who was.
+    """
 
     manifest: Manifest
     aside: Path | None
     accounts: int
     credentials_readable: bool
     to_time: datetime | None
+    erased_again: int
+    tombstones_read: bool
 
 
 def restore(
@@ -60,13 +67,14 @@ def restore(
     passphrase: str | None = None,
     keys_folder: Path | None = None,
     without_keys: bool = False,
+    erasures: Path | None = None,
     say: Say = lambda _what, _done, _all: None,
 ) -> Restored:
     """Restore `folder` into `home`, or into DATABASE_URL where it is set.
 
     Raises NotFound or Conflict when the backup is not whole, not of a kind that fits, or the place is taken and
     `replace` is not given; Conflict too when the keys of stored credentials are not there and `without_keys` is not
-    given. Then nothing was changed.
+    given. Then nothing was changed. `erasures` is a file of tombstones kept elsewhere.
     """
     folder = folder.expanduser().absolute()
     manifest = manifests.read(folder)
@@ -88,15 +96,18 @@ def restore(
         aside = home / f"before-restore-{utc_now():%Y%m%dT%H%M%S}"
         if not replace and not (home / UNFINISHED_RESTORE).exists():
             _refuse_taken(home, external)
+        forgotten, read = _tombstones(home, external)
+        forgotten += erasing_again.of_file(erasures) if erasures is not None else []
         if external:
-            accounts = _into_database(home, folder, external, keys, manifest, aside)
+            accounts, erased = _into_database(home, folder, external, keys, manifest, aside, forgotten)
         else:
-            accounts = _into_folder(home, folder, manifest, keys, to_time, aside, say)
+            accounts, erased = _into_folder(home, folder, manifest, keys, to_time, aside, forgotten, say)
     except OSError as error:
         raise Unavailable(f"{home} cannot be written: {error}") from error
     finally:
         instance.close()
-    return Restored(manifest, aside if aside.exists() else None, accounts, keys is not None, to_time)
+    kept = aside if aside.exists() else None
+    return Restored(manifest, kept, accounts, keys is not None, to_time, erased, read)
 
 
 def _check_fits(manifest: Manifest, external: str, to_time: datetime | None) -> None:
@@ -167,6 +178,17 @@ def _refuse_taken(home: Path, external: str) -> None:
         )
 
 
+def _tombstones(home: Path, external: str) -> tuple[list[Tombstone], bool]:
+    """Who was forgotten, as the books say that are replaced; and whether they could be asked (or there are none)."""
+    if external:
+        return erasing_again.of_database(external), True
+    places = [home / "postgres"]
+    if (home / UNFINISHED_RESTORE).exists():  # cut off between renames: they lie aside
+        places += sorted((each / "postgres" for each in home.glob("before-restore-*")), reverse=True)
+    found = [erasing_again.of_server(place) for place in places if (place / "data").exists()]
+    return [each for known in found for each in known or ()], None not in found
+
+
 def _write_keys(folder: Path, keys: BackedKeys | None) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if keys is None:
@@ -184,8 +206,9 @@ def _into_folder(
     keys: BackedKeys | None,
     to_time: datetime | None,
     aside: Path,
+    forgotten: list[Tombstone],
     say: Say,
-) -> int:
+) -> tuple[int, int]:
     staged = home / f"restoring-{secrets.token_hex(4)}"
     # root's servers run as another account, which has to pass
     staged.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -200,7 +223,7 @@ def _into_folder(
         replay = bool(recovery.segments(folder / "wal"))
         recovery.recover(server, placed, replay=replay, to_time=to_time)
         say("settling", 0, 0)
-        accounts = _settle_server(staged, server)
+        accounts = _settle_server(staged, server, forgotten)
         _swap(home, staged, aside)
     finally:
         if not (home / UNFINISHED_RESTORE).exists():
@@ -208,16 +231,22 @@ def _into_folder(
     return accounts
 
 
-def _settle_server(staged: Path, directory: Path) -> int:
+def _settle_server(staged: Path, directory: Path, forgotten: list[Tombstone]) -> tuple[int, int]:
     ours = keys_of(staged)
     server = EmbeddedPostgres(directory)
     address = server.start()
     try:
         url = address.url(database=DATABASE)
-        bootstrap.install(url, app_password=ours.app_password, worker_password=ours.worker_password)
-        return restored.settle(url)
+        return _settle(url, ours, forgotten)
     finally:
         server.stop()
+
+
+def _settle(url: str, ours: Keys, forgotten: list[Tombstone]) -> tuple[int, int]:
+    bootstrap.install(url, app_password=ours.app_password, worker_password=ours.worker_password)
+    accounts = restored.settle(url)
+    worker = bootstrap.role_url(url, bootstrap.WORKER_ROLE, ours.worker_password)
+    return accounts, erasing_again.erase_again(worker.render_as_string(hide_password=False), forgotten)
 
 
 def _swap(home: Path, staged: Path, aside: Path) -> None:
@@ -247,7 +276,15 @@ def _forget(staged: Path) -> None:
     shutil.rmtree(staged, ignore_errors=True)
 
 
-def _into_database(home: Path, folder: Path, url: str, keys: BackedKeys | None, manifest: Manifest, aside: Path) -> int:
+def _into_database(
+    home: Path,
+    folder: Path,
+    url: str,
+    keys: BackedKeys | None,
+    manifest: Manifest,
+    aside: Path,
+    forgotten: list[Tombstone],
+) -> tuple[int, int]:
     """In one transaction: what is there is renamed, the dump is loaded in its place. Then the keys follow."""
     ours = keys_of(home)
     bootstrap.ensure_roles(url, app_password=ours.app_password, worker_password=ours.worker_password)
@@ -275,7 +312,6 @@ def _into_database(home: Path, folder: Path, url: str, keys: BackedKeys | None, 
     _write_keys(home / "keys", keys)
     if manifest.owner_tenant:
         write_private(home / OWNER_TENANT, f"{manifest.owner_tenant}\n")
-    bootstrap.install(url, app_password=ours.app_password, worker_password=ours.worker_password)
-    accounts = restored.settle(url)
+    done = _settle(url, ours, forgotten)
     (home / UNFINISHED_RESTORE).unlink()
-    return accounts
+    return done

@@ -26,8 +26,11 @@ from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
 from flipsync.cli.channels import channels_app
 from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.models import models_app, train
+from flipsync.cli.privacy import privacy_app
+from flipsync.cli.set_aside import release, set_aside
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -45,9 +48,13 @@ money.add_to(app)
 journal.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
+app.command()(forecast)
+agents_app.command("set-aside")(set_aside)
+agents_app.command()(release)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.add_typer(approvals_app, name="approvals")
+app.add_typer(privacy_app, name="privacy")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

@@ -94,6 +94,9 @@ def restore(
     without_keys: Annotated[
         bool, typer.Option("--without-keys", help="go on without them: every channel is connected again by hand")
     ] = False,
+    erasures: Annotated[
+        Path | None, typer.Option("--erasures", help="who was forgotten since, from `flipsync privacy tombstones`")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,6 +116,7 @@ def restore(
             passphrase=_passphrase(passphrase_file),
             keys_folder=keys,
             without_keys=without_keys,
+            erasures=erasures,
             say=bar,
         )
     if as_json:
@@ -124,12 +128,21 @@ def restore(
                 "kept_aside": str(done.aside) if done.aside else None,
                 "accounts_to_reconcile": done.accounts,
                 "credentials_readable": done.credentials_readable,
+                "erased_again": done.erased_again,
+                "tombstones_read": done.tombstones_read,
             }
         )
         return
     out.print(f"restored to {escape(str(home_folder(home)))}; `flipsync up` first reads {done.accounts} channels")
     if done.aside:
         out.print(f"what was there before is in {escape(str(done.aside))}")
+    if done.erased_again:
+        out.print(f"{done.erased_again} orders' buyers, forgotten since the backup, were forgotten again")
+    if not done.tombstones_read:
+        out.print(
+            "[yellow]The books that were there do not open:[/] who was forgotten since the backup is not known; "
+            "--erasures takes the file of `flipsync privacy tombstones`."
+        )
     if not done.credentials_readable:
         out.print("[yellow]Without the keys stored credentials do not open:[/] connect every channel again.")
     out.print("Everybody has to sign in again. A continuous backup has to be begun again.")

@@ -50,10 +50,12 @@ def faults(
     only: Annotated[list[str] | None, typer.Option(help="FAULT or FAULT@CHANNEL; repeat it")] = None,
     seeds: Annotated[int, typer.Option(help="runs of each fault on each channel (0: the usual)")] = 0,
     calm_days: Annotated[float | None, typer.Option(help="simulated days without faults (default: the usual)")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with the last run, which was broken off")] = False,
 ) -> None:
     """Named faults injected into channels: how soon they are found, whether they are named right, false alarms."""
     chosen = [option for name in only or () for option in ("--only", name)]
     chosen += [] if calm_days is None else ["--calm-days", str(calm_days)]
+    chosen += ["--resume"] * resume
     run_benchmark("faults", *["--quick"] * quick, *["--json"] * as_json, *chosen, "--seeds", str(seeds))
 
 
@@ -95,6 +97,18 @@ def oversell(
 def replay(quick: Quick = False, as_json: Json = False) -> None:
     """Decisions made again from what they read: how many come out alike, how fast, what keeping the reads costs."""
     run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json)
+
+
+@bench_app.command()
+def agents(quick: Quick = False, as_json: Json = False) -> None:
+    """Agents' methods against stated baselines on simulated markets, with intervals."""
+    run_benchmark("agents", *["--quick"] * quick, *["--json"] * as_json)
+
+
+@bench_app.command("served-forecast")
+def served_forecast(quick: Quick = False, as_json: Json = False) -> None:
+    """The forecast in service on markets with empty shelves: against its baselines, and against counting zeros."""
+    run_benchmark("served_forecast", *["--quick"] * quick, *["--json"] * as_json)
 
 
 learning_bench.add_to(bench_app)

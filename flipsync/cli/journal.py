@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.console import AsJson, Home, counting, out, print_json
 from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
 
@@ -42,9 +42,10 @@ def replay(
     known = graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).agents
     if agent is not None and agent not in known:
         raise InvalidInput(f"nobody is called {agent!r}", hint="`flipsync agents list` names them")
-    found = importlib.import_module("flipsync.commands_on_books").replay(
-        home_folder(home), known, since=span(since), agent=agent, limit=limit, tenant=tenant
-    )
+    with counting("replaying", as_json=as_json) as progress:
+        found = importlib.import_module("flipsync.commands_on_books").replay(
+            home_folder(home), known, since=span(since), agent=agent, limit=limit, tenant=tenant, progress=progress
+        )
     if as_json:
         print_json(found.as_dict())
     else:
@@ -70,7 +71,14 @@ def _tell(found: Any) -> None:
         out.print(f"  … and {len(found.differences) - _SHOWN} more; --json lists all")
 
 
-_COLOURS = {"undone": "green", "undoable": "green", "moved-on": "yellow", "impossible": "yellow"}
+_COLOURS = {
+    "undone": "green",
+    "asked": "green",
+    "undoable": "green",
+    "refused": "red",
+    "moved-on": "yellow",
+    "impossible": "yellow",
+}
 
 
 def undo(

@@ -106,7 +106,7 @@ class HttpCore:
             limits=httpx2.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE_SECONDS),
             follow_redirects=False,
             # A proxy meant for the internet cannot reach a server on this machine.
-            trust_env=not _is_loopback(host),
+            trust_env=not is_loopback(host),
             headers={"User-Agent": "FlipSync/0.1", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
         )
 
@@ -250,18 +250,22 @@ class HttpCore:
                 hint = found.hint or "read back before trying again"
                 raise OutcomeUnknown(message, hint=hint, vendor_code=found.code, vendor_status=status)
             raise Retryable(message, vendor_code=found.code, vendor_status=status)
-        hint = found.hint
+        hint, location = found.hint, ""
         if status < 400:
-            where = response.headers.get("Location", "").partition("?")[0]
+            location = response.headers.get("Location", "")
+            where = location.partition("?")[0]
             hint = f"the address has moved to {where}: change the account's base_url" if where else ""
-        raise Rejected(
+        refused = Rejected(
             message,
             hint=hint,
             vendor_code=found.code,
             vendor_status=status,
             auth=found.auth or status in (401, 403),
-            missing=found.missing or status == 404,
+            # a page is no answer of the API's: it says nothing of what the channel has
+            missing=found.missing or (status == 404 and "html" not in response.headers.get("Content-Type", "")),
         )
+        refused.moved_to = location
+        raise refused
 
 
 def _token_unknown(unknown: OutcomeUnknown) -> Retryable:
@@ -329,7 +333,7 @@ def _ssl_context(config: AccountConfig) -> ssl.SSLContext:
     return context
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -177,6 +177,7 @@ class ChannelOrder(ChannelValue):
     channel_fee: Money | None = Field(default=None, description="what the channel itself reports it keeps, if it does")
     refunds: tuple[ChannelRefund, ...] = ()
     ship_to: Address = Address()
+    buyer_id: str = Field(default="", description="the channel's name for the buyer, where it has one")
     buyer_note: str = ""
     fulfilled_by: Literal["seller", "channel"] = Field(
         default="seller", description="channel: packed and shipped from a warehouse of the channel's"
@@ -269,13 +270,15 @@ class WebhookSubscription(ChannelValue):
 class WebhookNotice(ChannelValue):
     """One verified delivery. `dedup_key` is equal for repeats of the same fact and different for different facts.
 
-    `order` is present when the body carried the whole order; otherwise fetch `resource_id`.
+    `order` is present when the body carried the whole order; otherwise fetch `resource_id`. `buyer_ids`: all names the
+    channel has for a buyer whose account is gone ("buyer-deleted").
     """
 
-    kind: Literal["ping", "order", "listing", "other"]
+    kind: Literal["ping", "order", "listing", "buyer-deleted", "other"]
     topic: str
     resource_id: str
     dedup_key: str
     deleted: bool = False
     modified_at: datetime | None = None
     order: ChannelOrder | None = None
+    buyer_ids: tuple[str, ...] = ()

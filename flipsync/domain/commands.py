@@ -409,6 +409,18 @@ class ResumeAccount(InternalCommand):
         return ("account", self.account_id)
 
 
+class RaiseRivalAlarm(InternalCommand):
+    """Keep an alarm about a listing's rivals, with the moves it rests on."""
+
+    listing_id: UUID
+    alarm: Literal["price-war", "hijack"]
+    why: str
+    evidence: tuple[UUID, ...] = ()
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("listing", self.listing_id)
+
+
 class TrainPolicy(InternalCommand):
     """Search for a better policy; `seed` differs from that of earlier searches."""
 

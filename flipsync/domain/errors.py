@@ -91,10 +91,12 @@ class ChannelError(FlipSyncError):
 class Rejected(ChannelError):
     """The vendor refused: nothing happened, and the same request will be refused again.
 
-    `auth` is true when the credentials, not the request, were refused (expired, revoked, missing scope).
+    `auth` is true when the credentials, not the request, were refused (expired, revoked, missing scope); `moved_to` is
+    where a redirect points, maybe relative.
     """
 
     code = "channel-rejected"
+    moved_to: str = ""
 
     def __init__(
         self,

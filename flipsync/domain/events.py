@@ -257,6 +257,12 @@ class OfferChanged(ListingEvent):
     cause: Literal["rivals", "sale", "stock", "cost", "drift"]
 
 
+class RivalsMoved(OfferChanged):
+    """Rivals came, went or asked otherwise. A type of its own: it is rare, and some need to know nothing else."""
+
+    cause: Literal["rivals"] = "rivals"
+
+
 class PriceSet(ListingEvent):
     """The channel shows a new price; read back."""
 
@@ -282,13 +288,17 @@ class PriceWished(ListingEvent):
 
 
 class DeedUndone(Event):
-    """A person took back what was decided; `how` says what follows. For internal commands there is no effect."""
+    """A person took back what was decided; `how` says what follows. For internal commands there is no effect.
+
+    `wish` is the fact by which it was asked for, where an agent and the gate have yet to say whether it can be.
+    """
 
     decision_id: UUID
     effect_id: UUID | None
     command: str
     how: str
     by: UUID | None
+    wish: UUID | None = None
 
     def subject(self) -> tuple[str, UUID]:
         return ("decision", self.decision_id)

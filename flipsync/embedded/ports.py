@@ -15,6 +15,8 @@ from flipsync.embedded.process import process_name
 #: (30000–31000) take, so a port chosen once is still free at the next start.
 CHOSEN_RANGE = range(20000, 29999)
 _LISTEN = "0A"
+#: given out by this process, each with what tells others so: who is to listen there may do it seconds later
+_given: dict[int, socket.socket] = {}
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,23 @@ def check_port_free(port: int, host: str = "127.0.0.1", *, purpose: str = "") ->
 
 
 def choose_port(host: str = "127.0.0.1") -> int:
-    """A free port likely to stay free. Raises Unavailable when none is found."""
+    """A free port likely to stay free, another one each time. Raises Unavailable when none is found."""
     for port in random.sample(CHOSEN_RANGE, 200):
-        if is_port_free(port, host):
+        if is_port_free(port, host) and _reserve(port):
             return port
     raise Unavailable(f"no free port between {CHOSEN_RANGE.start} and {CHOSEN_RANGE.stop} on {host}")
+
+
+def _reserve(port: int) -> bool:
+    """Keep other processes of ours from being given it while this one lives: an abstract name, gone with its holder."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0flipsync port {port}")
+    except OSError:
+        held.close()
+        return False
+    _given[port] = held
+    return True
 
 
 def remembered_port(path: Path, host: str = "127.0.0.1") -> int:

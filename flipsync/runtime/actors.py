@@ -6,6 +6,7 @@ State in an actor is a cache: whatever dies is started again by Ray and takes it
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 from typing import Any
 
@@ -22,12 +23,15 @@ log = structlog.get_logger()
 SUPERVISOR = "supervisor"
 #: a crash loop is slowed down to one life a minute
 _RESTART_PAUSE = (0.1, 60.0)
+#: objects made before the collector looks: with Python's 700 a page of orders has it walk all there is several times
+_COLLECT_AFTER = 10_000
 
 
 class Host:
     """Base of the actors: runs one coroutine for ever, however often it is asked to."""
 
     def __init__(self) -> None:
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
         self._work: asyncio.Task[None] | None = None
 
     async def _main(self) -> None:

@@ -12,7 +12,7 @@ from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn
 from flipsync.domain.clock import ScaledClock
 from flipsync.domain.errors import Rejected
-from flipsync.domain.events import ListingPublished, ListingVanished, OfferChanged, QuantityDrifted
+from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, RivalsMoved
 from flipsync.services import adopting, hand_edits, orders, stock, warehouses, webhooks
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.services.orders import AccountRef
@@ -149,7 +149,7 @@ class SharedPull:
 async def pull_rivals(
     store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
 ) -> int:
-    """Note rivals' offers for everything listed on the account; tells the pricing agent where something changed."""
+    """Note rivals' offers for everything listed on the account; tells where something changed."""
     async with store.reader(tenant_id) as session:
         listed = await listing_rows.skus_of_account(session, account.id)
     skus = sorted(listed)
@@ -170,7 +170,7 @@ async def pull_rivals(
     async with store.unit(tenant_id, cause) as unit:
         changed = await listing_rows.record_rivals(unit, list(newest.values()), list(listed.values()), unit.now)
         for listing_id in sorted(changed):
-            unit.emit(OfferChanged(listing_id=listing_id, account_id=account.id, vendor=account.vendor, cause="rivals"))
+            unit.emit(RivalsMoved(listing_id=listing_id, account_id=account.id, vendor=account.vendor))
     return len(changed)
 
 

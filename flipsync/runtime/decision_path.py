@@ -27,6 +27,7 @@ from flipsync.services import (
     accounts,
     adopting,
     channel_pace,
+    competitor_desk,
     hand_edits,
     model_registry,
     money_out,
@@ -232,6 +233,8 @@ class DecisionPath:
             case c.PauseAccount():
                 await accounts.pause_account(unit, command.account_id, command.reason)
                 ctx.services.accounts.forget()
+            case c.RaiseRivalAlarm():
+                await competitor_desk.raise_alarm(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

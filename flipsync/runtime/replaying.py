@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,8 @@ from flipsync.store.repositories.replay import KeptDecision
 from flipsync.store.unit_of_work import Store
 
 _PAGE = 500
+#: decisions from one word on how far it is to the next
+_TOLD_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,12 @@ async def replay(
     since: datetime,
     agent: str | None = None,
     limit: int | None = None,
+    progress: Callable[[Replay], None] = lambda _: None,
 ) -> Replay:
-    """Replay what was decided since then (wall clock), oldest first, `limit` decisions at most."""
+    """Replay what was decided since then (wall clock), oldest first, `limit` decisions at most.
+
+    `progress` is told how far it is, every few decisions.
+    """
     found = Replay()
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
@@ -84,6 +90,8 @@ async def replay(
             page = await rows.kept(session, after, agent, most)
         for row in page:
             await _look(found, tenant_id, agents.get(row.agent), row)
+            if found.decisions % _TOLD_EVERY == 0:
+                progress(found)
         if len(page) < most:
             break
         after = page[-1].id

@@ -50,6 +50,8 @@ class AgentRunner:
         self._mailbox = mailbox
         self._epoch = 0
         self._careful = 0
+        #: the tenant that was served last
+        self._turn = task_rows.NOBODY
         #: seconds until there is something to do without being told (None: nothing is known of)
         self._due: float | None = 0.0
         self._began = 0.0
@@ -93,8 +95,9 @@ class AgentRunner:
         self._careful = max(0, self._careful - 1)
         async with self._store.database.queue() as session:
             claim = await task_rows.claim(
-                session, self.name, epoch=self._epoch, limit=limit, lease_seconds=LEASE_SECONDS
+                session, self.name, epoch=self._epoch, limit=limit, lease_seconds=LEASE_SECONDS, after=self._turn
             )
+        self._turn = claim.turn
         # a full batch may have left something; so may a careful one
         self._due = 0.0 if len(claim.tasks) >= limit else claim.due
         by_tenant: dict[UUID, list[ClaimedTask]] = defaultdict(list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 from uuid import UUID
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue
-from flipsync.services import consents, credential_ends, recorded_desk
+from flipsync.services import competitor_desk, consents, credential_ends, recorded_desk, retention
 from flipsync.services.sync import pushing
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
@@ -33,6 +34,8 @@ class Scheduler:
     cadence: Cadence
     speed: float = 1.0
     _last: dict[Rhythm, int] = field(default_factory=dict)
+    #: the run that forgets what has had its time, while there is one
+    dropping: asyncio.Task[None] | None = None
 
     def seconds(self, rhythm: Rhythm) -> float:
         """Real seconds between two beats."""
@@ -42,12 +45,16 @@ class Scheduler:
 
     async def run(self) -> None:
         pause = min(self.seconds(rhythm) for rhythm in _RHYTHMS)
-        while True:
-            try:
-                await self.beat()
-            except (DBAPIError, OSError) as error:
-                log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
-            await asyncio.sleep(pause / 2)
+        try:
+            while True:
+                try:
+                    await self.beat()
+                except (DBAPIError, OSError) as error:
+                    log.warning("the scheduler waits for the database", error=str(error).splitlines()[0])
+                await asyncio.sleep(pause / 2)
+        finally:
+            if self.dropping is not None:
+                self.dropping.cancel()
 
     async def beat(self) -> int:
         """Emit what has become due since the last beat; returns how many tenants were told."""
@@ -64,7 +71,18 @@ class Scheduler:
         for tenant_id in tenant_ids:
             await self._tell(tenant_id, due)
         self._last.update(due)
+        if "hourly" in due and (self.dropping is None or self.dropping.done()):
+            self.dropping = asyncio.create_task(self._drop_old(tenant_ids))
         return len(tenant_ids)
+
+    async def _drop_old(self, tenant_ids: Sequence[UUID]) -> None:
+        """Beside the beat, which waits for nobody. What could not be dropped now is in the next hour; one business's
+        trouble is not another's."""
+        for tenant_id in tenant_ids:
+            try:
+                await retention.run(self.store, tenant_id)
+            except (DBAPIError, OSError) as error:
+                log.error("retention failed", tenant_id=str(tenant_id), error=str(error).splitlines()[0])
 
     async def _tell(self, tenant_id: UUID, due: dict[Rhythm, int]) -> None:
         async with self.store.unit(tenant_id) as unit:
@@ -89,6 +107,7 @@ class Scheduler:
                 await credential_ends.warn(unit)
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
+                await competitor_desk.forget_old(unit)
                 await pushing.forget_old(unit)
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)

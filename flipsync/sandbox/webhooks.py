@@ -120,6 +120,7 @@ class Webhooks:
         self._shop_last_run = float("-inf")
         self._deliverer: asyncio.Task[None] | None = None
         self._in_flight: set[int] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._shop_lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -127,10 +128,10 @@ class Webhooks:
         self._deliverer = asyncio.create_task(self._deliver_forever())
 
     async def stop(self) -> None:
-        for task in (self._deliverer, self._shop_run):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        tasks = [task for task in (self._deliverer, self._shop_run, *self._under_way) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 
@@ -232,7 +233,6 @@ class Webhooks:
 
     async def _deliver_forever(self) -> None:
         gate = asyncio.Semaphore(_MARKETPLACE_CONCURRENCY)
-        running: set[asyncio.Task[None]] = set()
         while True:
             self._wake.clear()
             due = [p for p in self._pending(time.time(), 64, shop=False) if p.id not in self._in_flight]
@@ -240,8 +240,8 @@ class Webhooks:
                 await gate.acquire()
                 self._in_flight.add(pending.id)
                 task = asyncio.create_task(self._deliver_marketplace(pending, gate))
-                running.add(task)
-                task.add_done_callback(running.discard)
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
             if due:
                 continue
             row = self.books.db.execute(

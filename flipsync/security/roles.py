@@ -9,6 +9,7 @@ Permission = Literal[
     "accounts:read",
     "accounts:write",
     "agents:read",
+    "agents:write",
     "approvals:answer",
     "approvals:read",
     "audit:read",
@@ -29,6 +30,8 @@ Permission = Literal[
     "orders:ship",
     "pricing:read",
     "pricing:write",
+    "privacy:erase",
+    "privacy:read",
     "self:manage",
     "users:read",
     "strategy:read",
@@ -56,7 +59,7 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
 
 GRANTS: Final[dict[Role, frozenset[Permission]]] = {
     "owner": PERMISSIONS,
-    "manager": PERMISSIONS - {"accounts:write", "audit:read", "strategy:write", "users:write"},
+    "manager": PERMISSIONS - {"accounts:write", "audit:read", "privacy:erase", "strategy:write", "users:write"},
     # packs, ships and counts: needs the buyer's address, not the books
     "clerk": _LOOK | {"catalogue:write", "inventory:write", "orders:ship", "customers:read", "events:read"},
     "analyst": _ANALYSE,

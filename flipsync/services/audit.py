@@ -98,7 +98,7 @@ async def verify(session: AsyncSession, anchor: tuple[int, str] | None = None) -
 
 
 def line_hash(row: Any) -> bytes:
-    """What the database hashed when it wrote the line (store/migrations/guards_0018.sql)."""
+    """What the database hashed when it wrote the line (store/migrations/guards_0016.sql)."""
     fields: Sequence[str] = (
         str(row.id),
         str(row.tenant_id),

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
+from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
@@ -313,6 +314,10 @@ class Services:
     @cached_property
     def models(self) -> ModelDesk:
         return ModelDesk(self.session, self.now, self.profile)
+
+    @cached_property
+    def competitors(self) -> CompetitorDesk:
+        return CompetitorDesk(self.session, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput
 from flipsync.domain.ids import new_id
 from flipsync.store.repositories import identity as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
-KEPT_FOR = timedelta(days=7)
 MAX_KEY_LENGTH = 200
 
 
@@ -110,8 +107,3 @@ async def _earlier(session: AsyncSession, key: str, request: str) -> Answer | No
 def _check_key(key: str) -> None:
     if not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidInput(f"Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters")
-
-
-async def forget_old_answers(unit: UnitOfWork) -> int:
-    """Drop answers older than KEPT_FOR; how many."""
-    return await rows.delete_answers_before(unit.session, utc_now() - KEPT_FOR)

@@ -90,7 +90,9 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     order.status, order.vendor_status = told.status, told.vendor_status
     order.modified_at = told.modified_at
     order.total_minor, order.tax_minor = told.total.amount_minor, told.tax.amount_minor
-    order.shipping_minor, order.ship_to = told.shipping.amount_minor, told.ship_to.model_dump()
+    order.shipping_minor = told.shipping.amount_minor
+    if order.erased_at is None:
+        order.ship_to, order.buyer_id = told.ship_to.model_dump(), told.buyer_id
     if told.channel_fee is not None:
         order.fee_minor = told.channel_fee.amount_minor
     if told.holds_stock and order.state in ("received", "cancelled"):
@@ -240,7 +242,7 @@ async def confirm_shipped(unit: UnitOfWork, account: AccountRef, order_id: UUID)
             await stock.ship(unit, line, items[line.listing_id])
     shipment = await repository.ensure_shipment(unit, order_id, "", "")
     shipment.confirmed_at = unit.now
-    order.state = "shipped"
+    order.state, order.closed_at = "shipped", order.closed_at or unit.now
     unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
 
 

@@ -24,11 +24,10 @@ from pydantic import TypeAdapter
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
 from flipsync.services.desk import Services
+from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import replay as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-#: how long what decisions read is kept
-KEPT = timedelta(days=90)
 #: what is kept of one decision, packed; above it the decision says that it cannot be replayed
 MOST_BYTES = 64 * 1024
 #: what notes are unpacked to at most: they come from our own books, but a bomb there must not end the process
@@ -154,7 +153,7 @@ class RecordedDesk(_Desk):
 
     def __init__(self, tenant_id: UUID, packed: bytes) -> None:
         """Raises FlipSyncError for notes that cannot be read."""
-        notes = _unpacked(packed)
+        notes = unpacked(packed)
         super().__init__(tenant_id, datetime.fromisoformat(notes["now"]))
         self._answers: defaultdict[tuple[str, bytes], deque[Any]] = defaultdict(deque)
         for name, key, found in notes["reads"]:
@@ -176,15 +175,17 @@ class RecordedDesk(_Desk):
 
 
 async def forget_old(unit: UnitOfWork) -> None:
-    """Drop what decisions read longer ago than it is kept; the decisions stay."""
-    await rows.forget_before(unit.session, utc_now() - KEPT)
+    """Drop what decisions read longer ago than the owner keeps it; the decisions stay."""
+    kept = (await profile(unit.session, unit.tenant_id)).settings.journal.reads_kept_days
+    await rows.forget_before(unit.session, utc_now() - timedelta(days=kept))
 
 
 def _key(arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
     return _PLAIN.dump_json([arguments, named] if named else [arguments])
 
 
-def _unpacked(packed: bytes) -> dict[str, Any]:
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Raises FlipSyncError for notes that cannot be read."""
     unpack = zlib.decompressobj()
     try:
         plain = unpack.decompress(packed, _MOST_UNPACKED)

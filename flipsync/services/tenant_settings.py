@@ -75,6 +75,28 @@ class OrderChoices(BaseModel):
     )
 
 
+class JournalChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads_kept_days: int = Field(
+        default=90, ge=1, le=3_650, description="how long what a decision read is kept, to make it again from"
+    )
+
+
+class PrivacyChoices(BaseModel):
+    """How long an order that is over says who bought, in days."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amazon_days: int = Field(
+        default=28,
+        ge=0,
+        le=29,
+        description="Amazon allows 30 days after delivery; counted from shipping, with a day over",
+    )
+    buyer_days: int = Field(default=0, ge=0, le=36_500, description="on other channels; 0: until somebody asks")
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +104,9 @@ class TenantSettings(BaseModel):
     stock: StockChoices = StockChoices()
     listings: ListingChoices = ListingChoices()
     orders: OrderChoices = OrderChoices()
+    privacy: PrivacyChoices = PrivacyChoices()
     goals: Goals = Goals()
+    journal: JournalChoices = JournalChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")

@@ -29,7 +29,7 @@ from flipsync.store.repositories import undo as rows
 from flipsync.store.repositories.undo import Deed
 from flipsync.store.unit_of_work import UnitOfWork
 
-Outcome = Literal["undone", "undoable", "already-undone", "moved-on", "impossible"]
+Outcome = Literal["undone", "asked", "refused", "undoable", "already-undone", "moved-on", "impossible"]
 Allowed = Callable[[Permission], bool]
 
 PRICE, PUBLISH, END = (each.type_name() for each in (c.ChangePrice, c.PublishListing, c.EndListing))
@@ -59,6 +59,7 @@ _NEVER: dict[type[Command], str] = {
     c.ExpireApproval: "the time of the question is over",
     c.ResumeAccount: "to pause an account again is for its owner to say",
     c.MeasureChannels: "what was measured changes nothing that was decided",
+    c.RaiseRivalAlarm: "an alarm changes nothing",
     c.EnsureWebhooks: "without its webhooks the channel would tell of nothing",
     c.ReconcileRestored: "it only took over what the channel shows",
     c.SettleRefund: "money that was given back is the buyer's",
@@ -76,7 +77,11 @@ READS = frozenset(name for name, command in Command._registry.items() if command
 
 
 class UndoPart(BaseModel):
-    """One thing that was decided, and what becomes of taking it back. `why` says it in words."""
+    """One thing that was decided, and what becomes of taking it back. `why` says it in words.
+
+    A price is `asked` for until agent, gate and channel have answered; asked about again it is `already-undone` or
+    `refused`.
+    """
 
     decision_id: UUID
     effect_id: UUID | None
@@ -109,10 +114,12 @@ class _Undo:
         self._stopped: list[UUID] = []
         #: by listing: the price it has, and the one it has after what was looked at so far is taken back
         self._prices: dict[UUID, tuple[Listing, c.ChangePrice, c.ChangePrice]] = {}
+        #: what is recorded as taken back once the wish for its listing's price is
+        self._asked: list[tuple[UUID, Deed, str]] = []
 
     async def look(self, deed: Deed) -> tuple[Outcome, str]:
         if deed.undone:
-            return "already-undone", "taking it back was asked for already: `flipsync why` tells what became of it"
+            return _what_came(deed)
         if deed.decision_state in ("escalated", "awaiting"):
             return "impossible", "it has not been decided yet: refuse it where it is asked"
         if deed.verdict == "deny" or deed.effect_state in ("rejected", "superseded"):
@@ -135,16 +142,20 @@ class _Undo:
         """Ask for the prices that were found to go back."""
         for listing, shown, back in self._prices.values():
             vendor = cast(Vendor, await locks.vendor_of(self._unit.session, listing.account_id))
-            if not self._dry_run:
-                self._unit.emit(
-                    PriceUnwanted(
-                        listing_id=listing.id,
-                        account_id=listing.account_id,
-                        vendor=vendor,
-                        price=back.price,
-                        replaces=shown.price,
-                    )
+            if self._dry_run:
+                continue
+            wish = self._unit.emit(
+                PriceUnwanted(
+                    listing_id=listing.id,
+                    account_id=listing.account_id,
+                    vendor=vendor,
+                    price=back.price,
+                    replaces=shown.price,
                 )
+            )
+            for listing_id, deed, words in self._asked:
+                if listing_id == listing.id:
+                    self._record(deed, words, wish)
 
     async def _stop(self, deed: Deed) -> tuple[Outcome, str]:
         assert deed.effect_id is not None
@@ -177,7 +188,11 @@ class _Undo:
                 return "moved-on", f"the channel shows another price than {sent.price}: it was changed there"
             listing, shown = found, sent
         self._prices[listing_id] = (listing, shown, back)
-        return self._done(deed, f"the price goes back from {sent.price} to {back.price}, if the price firewall lets it")
+        words = f"the price goes back from {sent.price} to {back.price}, if the price firewall lets it"
+        if self._dry_run:
+            return "undoable", words
+        self._asked.append((listing_id, deed, words))
+        return "asked", words
 
     async def _listing(self, deed: Deed) -> tuple[Outcome, str]:
         listing = await locks.lock(self._unit.session, deed.subject_id)
@@ -212,11 +227,40 @@ class _Undo:
     def _done(self, deed: Deed, words: str) -> tuple[Outcome, str]:
         if self._dry_run:
             return "undoable", words
+        self._record(deed, words)
+        return "undone", words
+
+    def _record(self, deed: Deed, words: str, wish: UUID | None = None) -> None:
         fact = DeedUndone(
-            decision_id=deed.decision_id, effect_id=deed.effect_id, command=deed.command, how=words, by=self._by
+            decision_id=deed.decision_id,
+            effect_id=deed.effect_id,
+            command=deed.command,
+            how=words,
+            by=self._by,
+            wish=wish,
         )
         self._unit.emit(fact, dedup_key=deed.key)
-        return "undone", words
+
+
+def _what_came(deed: Deed) -> tuple[Outcome, str]:
+    """Of a wish to take it back that is on record."""
+    if deed.wish is None:
+        return "already-undone", "it was taken back already"
+    if deed.answer is None:
+        return "asked", "the agent has not answered yet"
+    if deed.answer_state == "held":
+        return "refused", deed.answer
+    if deed.answer_verdict == "deny":
+        return "refused", deed.answer_reason or "the gate refuses"
+    if deed.answer_effect == "rejected":
+        return "refused", "the channel refuses the price"
+    if deed.answer_effect == "superseded":
+        return "refused", "a newer price was set before it was sent"
+    if deed.answer_effect == "confirmed":
+        return "already-undone", f"the price went back to {c.ChangePrice.model_validate(deed.answer_sent).price}"
+    if deed.answer_verdict == "ask":
+        return "asked", f"the owner is asked: {deed.answer_reason}"
+    return "asked", "it is on its way to the channel" if deed.answer_effect else "it has not been decided yet"
 
 
 async def undo_decision(

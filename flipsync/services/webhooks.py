@@ -20,6 +20,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.security.secrets import SecretBox
+from flipsync.services import erasure
 from flipsync.services.accounts import ConnectedAccount, load_account
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.services.tenant_settings import profile
@@ -169,6 +170,8 @@ async def book(
     """Put what a verified notice says in the books, once. Raises AccountChanged when the secrets are not `sealed`."""
     if notice.kind == "ping":
         return Taken("ping", account.vendor)
+    if notice.kind == "buyer-deleted":  # before it is marked as taken: cut off in between, it comes again
+        await erasure.forget_deleted_account(store, AccountRef(account.id, account.vendor), notice.buyer_ids, cause)
     # our own writes come back as notices about listings: one look a while serves for all of them
     period = int(time.time() // _LOOK_SECONDS)
     if notice.kind == "listing" and _looked.get(account.id) == period:
@@ -194,6 +197,8 @@ async def book(
             return Taken("duplicate", account.vendor)
         if notice.kind == "order" and notice.order is not None and not notice.deleted:
             await ingest_order(unit, AccountRef(account.id, account.vendor), notice.order)
+            return Taken("accepted", account.vendor)
+        if notice.kind == "buyer-deleted":
             return Taken("accepted", account.vendor)
         check = _check(account, notice)
         if check is None:

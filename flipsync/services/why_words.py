@@ -121,6 +121,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.AllocateStock():
             shares = ", ".join(f"{label('listing', listing)}: {share}" for listing, share in command.shares.items())
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
+        case c.RaiseRivalAlarm():
+            return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
         case c.MeasureChannels():
             return "measure how soon every channel hears of a sale on another"
         case c.ReserveStock():

@@ -1,6 +1,6 @@
 """The audit log's rows: written at the end of the transaction they tell of, read in pages, read for verification.
 
-The database numbers, dates and chains them (migrations/guards_0018.sql).
+The database numbers, dates and chains them (migrations/guards_0016.sql).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ epochs far beyond theirs. No channel is entitled to a unit until it was read wha
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import insert, text
 
 from flipsync.domain.clock import utc_now
@@ -39,6 +41,15 @@ _SETTLE = (
     # its first use would tell nobody anything: what it answered is not known here
     "DELETE FROM idempotency_record WHERE status IS NULL",
 )
+
+
+def tombstones(owner_url: str) -> list[dict[str, Any]]:
+    """Of all businesses in these books; empty where they are older than tombstones."""
+    with connected(owner_url) as connection:
+        if connection.execute(text("SELECT to_regclass('erasure')")).scalar() is None:
+            return []
+        query = "SELECT tenant_id, account_id, order_external_id, reason, asked_at, erased_at FROM erasure ORDER BY id"
+        return [dict(row) for row in connection.execute(text(query)).mappings()]
 
 
 def settle(owner_url: str) -> int:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.errors import NotFound, Unavailable
 from flipsync.runtime.graph import Graph
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
+from flipsync.services import set_aside
 from flipsync.services.reading_page import Moment, Page, PageRequest
-from serve.deps import BackendDep, may
+from flipsync.store.unit_of_work import UnitOfWork
+from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 
 Name = Annotated[str, Path(max_length=100, examples=["pricing"])]
 User = Annotated[Claims, may("agents:read")]
+#: an error may quote what it stumbled over, a buyer's words among it
+Mender = Annotated[Claims, may("agents:write")]
 
 
 class AgentView(BaseModel):
@@ -65,6 +70,10 @@ class AgentDecisionQuery(PageRequest):
     state: reading.DecisionState | None = Field(default=None)
 
 
+class SetAsideQuery(PageRequest, set_aside.SetAsideFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
 @router.get("", summary="List agents with their status", responses=problems(401, 403))
 async def list_agents(user: User, backend: BackendDep) -> AgentList:
     async with backend.store.reader(user.tenant_id) as session:
@@ -79,6 +88,30 @@ async def graph(user: User, backend: BackendDep) -> AgentGraph:
     known = _graph(backend.graph)
     edges = [Edge.model_validate(edge) for edge in known.edges()]
     return AgentGraph(agents=sorted(known.agents), edges=edges, mermaid=known.mermaid())
+
+
+@router.get("/set-aside", summary="Work that failed every time", responses=problems(401, 403))
+async def list_set_aside(
+    query: Annotated[SetAsideQuery, Query()], user: Mender, backend: BackendDep
+) -> Page[set_aside.SetAsideView]:
+    """Newest first: what an agent could not deal with, and why. It goes on with everything else."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await set_aside.list_set_aside(session, query, query)
+
+
+@router.post(
+    "/set-aside/{task_id}/release",
+    summary="Try set-aside work again",
+    response_model=set_aside.Released,
+    responses=problems(401, 403, 404, 409),
+)
+async def release(task_id: UUID, user: Mender, once: OnlyOnceDep) -> Response:
+    """The agent tries it as if for the first time. 404 for what is not set aside any more."""
+
+    async def work(unit: UnitOfWork) -> set_aside.Released:
+        return await set_aside.release(unit, task_id)
+
+    return await once.run(user, work)
 
 
 @router.get("/{name}", summary="One agent with its status", responses=problems(401, 403, 404))

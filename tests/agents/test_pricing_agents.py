@@ -10,7 +10,7 @@ from shop import Shop, dollars
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.market.pricing import PricingAgent
 from flipsync.domain.commands import ChangePrice
-from flipsync.domain.events import CostChanged, OfferChanged, RepricingDue
+from flipsync.domain.events import CostChanged, OfferChanged, RepricingDue, RivalsMoved
 from flipsync.domain.ids import new_id
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import RivalOfferSeen
@@ -37,7 +37,7 @@ async def contested(shop: Shop, rival_minor: int, **variant: object) -> tuple[Ac
 
 async def test_a_move_is_explained_bounded_and_staked(shop: Shop) -> None:
     account, _, listing = await contested(shop, 2500)
-    changed = OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals")
+    changed = RivalsMoved(listing_id=listing, account_id=account.id, vendor="custom")
     decision = await shop.decide(PricingAgent(), changed)
     assert decision.rationale and decision.source == "policy"
     assert decision.alternatives, "what was passed over is on record"
@@ -52,7 +52,7 @@ async def test_a_move_is_explained_bounded_and_staked(shop: Shop) -> None:
 
 async def test_without_a_known_cost_no_price_moves(shop: Shop) -> None:
     account, _, listing = await contested(shop, 2500, cost=None)
-    changed = OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals")
+    changed = RivalsMoved(listing_id=listing, account_id=account.id, vendor="custom")
     decision = await shop.decide(PricingAgent(), changed)
     assert decision.is_hold
     assert "cost" in decision.rationale.lower()

@@ -50,4 +50,5 @@ def test_a_worker_that_takes_what_was_under_way_for_done_is_found_out(
         return len((await session.execute(text(f"{statement} RETURNING id"))).all())
 
     monkeypatch.setattr(effect_rows, "release_earlier_lives", hopeful)
-    assert not measure(runtime(urls), urls["app"], 60, seed=7).clean
+    tries = (measure(runtime(urls), urls["app"], 12, seed) for seed in range(7, 12))
+    assert any(not tally.clean for tally in tries)

@@ -102,6 +102,20 @@ def test_the_owner_says_what_matters_in_plain_words(flipsync: Flipsync) -> None:
     assert "no goal is given" in flipsync("goals", "set").stderr
 
 
+def test_a_forecast_says_what_it_rests_on(flipsync: Flipsync) -> None:
+    told = json.loads(flipsync("forecast", "--json").stdout)
+    assert {"method", "why", "coverage", "items"} <= told.keys()
+    stranger = flipsync("forecast", "NO-SUCH-SKU")
+    assert stranger.returncode == 1 and "not for sale" in stranger.stderr
+
+
+def test_set_aside_work_is_listed_and_released_by_id(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("agents", "set-aside", "--json").stdout) == {"items": []}
+    assert "not the id of a task" in flipsync("agents", "release", "x").stderr
+    nothing = flipsync("agents", "release", "0192a4c1-0000-7000-8000-000000000000")
+    assert nothing.returncode == 1 and "set aside" in nothing.stderr
+
+
 def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
     assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr

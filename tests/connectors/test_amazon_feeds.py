@@ -121,6 +121,7 @@ async def test_a_feed_that_ends_otherwise_is_unknown(channel: Any, ending: str) 
 
 
 async def test_a_feed_is_not_waited_for_for_ever(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flipsync.sandbox.amazon.feeds.PROCESSING_SECONDS", 60.0)
     monkeypatch.setattr(feeds, "_PATIENCE", 0.2)
     monkeypatch.setattr(feeds, "_FIRST_LOOK", 0.05)
     outcomes = await channel.connector.set_quantities(changes())

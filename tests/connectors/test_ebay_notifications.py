@@ -150,7 +150,9 @@ def test_what_topics_say() -> None:
         return notifications.notice(json.dumps(body).encode())
 
     deleted = notice("MARKETPLACE_ACCOUNT_DELETION", {"username": "u", "userId": "u1"})
-    assert (deleted.kind, deleted.resource_id) == ("other", "u1")
+    assert (deleted.kind, deleted.resource_id, deleted.buyer_ids) == ("buyer-deleted", "", ("u", "u1"))
+    with pytest.raises(InvalidInput, match="whose account"):
+        notice("MARKETPLACE_ACCOUNT_DELETION", {})
     shipped = notice("ITEM_MARKED_SHIPPED", {"itemMarkedShipped": {"itemId": "11", "username": "u"}})
     assert (shipped.kind, shipped.resource_id) == ("listing", "11")
     cancelled = notice("ORDER_CANCELLATION_ACTIVITY", {"cancellation": [{"order": {"orderId": "27-1"}}]})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
-    build_client_schema,
     execute_sync,
     parse,
     specified_rules,
@@ -39,13 +36,6 @@ SIZES = {
     "ReadListings": {"ids": ["x"] * documents.NODES_PAGE},
     "Orders": {"first": order_documents.ORDERS_PAGE},
 }
-
-
-@pytest.fixture(scope="session")
-def admin(contracts: Path) -> GraphQLSchema:
-    file = contracts / "shopify" / "admin_2026-10.json.gz"
-    # Defect of the document: six deprecations of fields differ from their interfaces', which graphql-core refuses.
-    return build_client_schema(json.loads(gzip.decompress(file.read_bytes()))["data"], assume_valid=True)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.woocommerce import oauth
+from flipsync.connectors.marketplaces.woocommerce.api import _json
 from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import usd
@@ -124,13 +125,118 @@ async def test_a_wrong_key_stays_a_wrong_key() -> None:
     assert len(host.seen) == 2
 
 
-async def test_a_site_that_is_no_shop_is_not_asked_for_ever() -> None:
-    host = Host(lambda request: PAGE, "https", "https")
+NO_ROUTE = httpx2.Response(404, json={"code": "rest_no_route", "message": "No route was found matching the URL."})
+
+
+@pytest.mark.parametrize("answer", [PAGE, NO_ROUTE, httpx2.Response(404)])
+async def test_where_no_shop_answers_nothing_is_said_of_the_listing(answer: httpx2.Response) -> None:
+    """A plug-in switched off, or another site at the address: the goods are not gone from the shop."""
+    host = Host(lambda request: answer, "https", "https")
     connector = host.connector()
-    assert await connector.read_listing("7") is None
-    assert len(host.seen) == 2
+    for call in (connector.read_listing("7"), connector.set_price("7", usd("1.00"), "k1")):
+        with pytest.raises(Rejected) as refused:
+            await call
+        assert not refused.value.missing and "WooCommerce" in refused.value.hint
+    assert len(host.seen) <= 4
+
+
+def sent_on(location: str, status: int = 301) -> Callable[[httpx2.Request], httpx2.Response | None]:
+    """A server that takes calls only at `location`."""
+
+    def rule(request: httpx2.Request) -> httpx2.Response | None:
+        wanted = location.format(call=request.url.path.rstrip("/").partition("/wp-json/")[2])
+        if str(request.url).partition("?")[0] == wanted:
+            return None
+        return httpx2.Response(status, headers={"Location": wanted}, text="<html>moved</html>")
+
+    return rule
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("scheme", "location"),
+    [
+        ("http", "https://shop.test/wp-json/{call}"),
+        ("http", "https://www.shop.test/wp-json/{call}"),
+        ("https", "https://www.shop.test/wp-json/{call}"),
+        ("https", "https://shop.test/wp-json/{call}/"),
+        ("https", "https://shop.test/store/wp-json/{call}"),
+    ],
+)
+async def test_a_shop_that_sends_calls_on_is_followed(scheme: str, location: str, status: int) -> None:
+    host = Host(sent_on(location, status), scheme, scheme)
+    connector = host.connector()
+    assert (await connector.set_price("7", usd("5.00"), "k1")).price == usd("5.00")
+    assert [request.method for request in host.seen] == ["PUT", "PUT"]
+    assert (await connector.read_listing("7")).sku == "LAMP"  # type: ignore[union-attr]
+    assert len(host.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("scheme", "location"),
+    [
+        ("https", "http://shop.test/wp-json/{call}"),
+        ("https", "https://evil.test/wp-json/{call}"),
+        ("https", "https://shop.test:8443/wp-json/{call}"),
+        ("https", "https://shop.test.evil.test/wp-json/{call}"),
+        ("https", "https://shop.test@evil.test/wp-json/{call}"),
+        ("https", "https://shop.test/wp-login.php"),
+        ("https", "https://[shop/wp-json/{call}"),
+        ("https", ""),
+    ],
+)
+async def test_keys_go_nowhere_else(scheme: str, location: str) -> None:
+    host = Host(sent_on(location), scheme, scheme)
     with pytest.raises(Rejected):
-        await connector.set_price("7", usd("1.00"), "k1")
+        await host.connector().read_listing("7")
+    assert len(host.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://shop.test",
+        "https://shop.test//",
+        "https://shop.test/wp-json/",
+        "https://shop.test/wp-json/wc/v3/",
+        "https://shop.test/wp-json/wc/v3/products?per_page=1",
+        "https://shop.test/index.php",
+        "https://shop.test/?rest_route=/wc/v3",
+    ],
+)
+async def test_any_address_of_a_shop_is_one(base_url: str) -> None:
+    host = Host(lambda request: None, "https", "https")
+    config = AccountConfig(vendor="woocommerce", base_url=base_url, currency="USD")  # type: ignore[arg-type]
+    keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
+    connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
+    assert await connector.read_listing("7") is not None
+    assert host.seen[0].url.path == "/wp-json/wc/v3/products/7"
+
+
+async def test_a_server_on_this_machine_may_know_basic_alone() -> None:
+    def basic_alone(request: httpx2.Request) -> httpx2.Response | None:
+        return None if "authorization" in request.headers else httpx2.Response(401, json={"message": "who?"})
+
+    for name, taken in (("127.0.0.1:8080", True), ("shop.test", False)):
+        host = Host(basic_alone, "http", "http")
+        config = AccountConfig(vendor="woocommerce", base_url=f"http://{name}", currency="USD")  # type: ignore[arg-type]
+        keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
+        connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
+        if taken:
+            assert await connector.read_listing("7") is not None
+        else:
+            with pytest.raises(Rejected):
+                await connector.read_listing("7")
+            assert not any("authorization" in request.headers for request in host.seen)
+
+
+async def test_warnings_of_php_before_an_answer_are_passed_over() -> None:
+    noise = "<br />\n<b>Warning</b>: Undefined array key [0] in <b>/srv/x.php</b> on line <b>12</b><br />\n"
+    body = noise.encode() + b'{"id": 7, "sku": "LAMP", "regular_price": "5.00", "price": "5.00"}'
+    host = Host(lambda request: httpx2.Response(200, content=body), "https", "https")
+    assert (await host.connector().set_price("7", usd("5.00"), "k1")).price == usd("5.00")
+    host = Host(lambda request: httpx2.Response(200, content=b"\xef\xbb\xbf" + body[len(noise) :]), "https", "https")
+    assert (await host.connector().set_price("7", usd("5.00"), "k1")).price == usd("5.00")
 
 
 async def test_what_may_have_happened_is_not_sent_another_way() -> None:
@@ -141,3 +247,31 @@ async def test_what_may_have_happened_is_not_sent_another_way() -> None:
     assert len(host.seen) == 1
     with pytest.raises(Retryable):
         await host.connector().read_listing("7")
+
+
+async def test_a_way_that_leads_nowhere_is_not_kept() -> None:
+    """Answers that cannot be used for a while are no reason to go on asking where nothing answers."""
+    broken = True
+
+    def rule(request: httpx2.Request) -> httpx2.Response | None:
+        if "index.php" in request.url.path:
+            return NO_ROUTE
+        return httpx2.Response(200, json={"idV2": 7}) if broken else None
+
+    host = Host(rule, "https", "https")
+    connector = host.connector()
+    with pytest.raises(Retryable, match="cannot be used"):
+        await connector.read_listing("7")
+    broken = False
+    assert await connector.read_listing("7") is not None
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\n<br />\n<b>Warning</b>: [x] {y} on line <b>3</b><br />\n", b"Notice: a {thing\n"]
+)
+def test_a_part_of_an_answer_that_was_cut_off_is_no_answer(before: bytes) -> None:
+    whole = b'{"id":7,"name":"Cup","images":[{"id":5,"src":"x"}]}'
+    assert _json(before + whole)["id"] == 7
+    for end in range(1, len(whole)):
+        with pytest.raises(ValueError, match=r"line \d"):
+            _json(before + whole[:end])

@@ -323,3 +323,78 @@ def test_error_bodies(status: int, body: Any, auth: int, missing: int, hint: str
 def test_times_in_queries_have_no_zone() -> None:
     moment = datetime.fromisoformat("2026-03-02T09:00:00.750-05:00")
     assert mapping.gmt_query(moment) == "2026-03-02T14:00:00"
+
+
+# As PHP and plug-ins have it
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ({"sku": None, "global_unique_id": None, "stock_quantity": "", "manage_stock": None}, ("", None)),
+        ({"sku": 4711, "manage_stock": "yes", "stock_quantity": "3.0000"}, ("4711", 3)),
+        ({"sku": False, "manage_stock": 1, "stock_quantity": 2.0, "parent_id": None}, ("", 2)),
+        ({"sku": "A", "manage_stock": "parent", "stock_quantity": 4, "meta_data": {}, "attributes": {}}, ("A", 4)),
+        ({"sku": "A", "manage_stock": "0", "stock_quantity": 4, "images": {}, "date_modified_gmt": ""}, ("A", None)),
+        ({"sku": "A", "manage_stock": True, "stock_quantity": -42, "status": None}, ("A", -42)),
+    ],
+)
+def test_a_product_as_plug_ins_leave_it(told: dict[str, Any], seen: tuple[str, int | None]) -> None:
+    state = mapping.product_listing(wire.Product.model_validate({"id": 7, "name": None, **told}), "USD")
+    assert (state.sku, state.quantity) == seen
+
+
+def test_a_list_that_lost_a_row_comes_as_a_map() -> None:
+    row = wire.Product.model_validate(
+        {
+            "id": 7,
+            "attributes": {
+                "1": {"id": None, "name": "Size", "variation": "1", "visible": "", "options": {"0": "S", "2": "L"}}
+            },
+            "meta_data": {"3": {"key": 5, "value": "x"}},
+        }
+    )
+    (attribute,) = row.attributes
+    assert (attribute.options, attribute.variation, attribute.visible) == (["S", "L"], True, False)
+    assert wire.meta_value(row.meta_data, "5") == "x"
+
+
+@pytest.mark.parametrize(
+    ("price", "regular_price", "seen"),
+    [("", "", None), (" ", "", None), ("from 5.00", "", None), ("NaN", "5", usd("5")), (19.9, "", usd("19.9"))],
+)
+def test_a_price_that_is_none(price: Any, regular_price: str, seen: Money | None) -> None:
+    row = wire.Product.model_validate({"id": 7, "price": price, "regular_price": regular_price})
+    assert mapping.product_listing(row, "USD").price == seen
+
+
+def test_an_order_without_utc_times_goes_by_the_shops_own() -> None:
+    row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": None, "date_modified_gmt": ""}
+    row |= {"date_modified": "2026-03-02T09:00:00"}
+    told = mapping.order(wire.Order.model_validate(row), ())
+    assert told.modified_at == told.placed_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def test_an_order_as_plug_ins_leave_it() -> None:
+    line = {
+        "id": 1,
+        "product_id": None,
+        "variation_id": "",
+        "quantity": "",
+        "total": None,
+        "sku": False,
+        "meta_data": "",
+    }
+    row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": "2026-03-02T09:00:00"}
+    bare = {"billing": [], "shipping": None, "refunds": None, "customer_note": None, "total": "5.00 "}
+    told = mapping.order(wire.Order.model_validate({**row, **bare, "line_items": {"0": line}}), ())
+    assert (told.total, told.lines[0].quantity, told.lines[0].listing_external_id) == (usd("5"), 0, None)
+
+
+def test_a_note_of_restocked_units_that_is_none_is_passed_over() -> None:
+    line = {"id": 1, "quantity": 2, "meta_data": [{"key": "_restock_refunded_items", "value": "two"}]}
+    row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": "2026-03-02T09:00:00"}
+    order = wire.Order.model_validate({**row, "line_items": [line], "refunds": [{"id": 3}]})
+    refund = {"id": 3, "amount": "-5.00", "line_items": [{"id": 4, "quantity": -1, "meta_data": []}]}
+    (told,) = mapping.order(order, [wire.Refund.model_validate(refund)]).refunds
+    assert told.amount == usd("5")

@@ -147,3 +147,13 @@ async def test_a_shop_that_never_rests_is_read_without_a_gap(pace: int) -> None:
     for order_id, moment in await shop.poll(cursor):
         latest[order_id] = moment
     assert latest == shop.modified
+
+
+@pytest.mark.parametrize("total", [250, None])
+async def test_a_shop_that_does_not_hear_where_to_begin_is_noticed(total: int | None) -> None:
+    async def fetch(offset: int) -> Page[RefundRow]:
+        return Page([RefundRow(id=n) for n in range(pages.PAGE_SIZE)], total)
+
+    with pytest.raises(Retryable, match="first one"):
+        async for _ in walk(fetch):
+            pass

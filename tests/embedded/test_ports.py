@@ -1,10 +1,13 @@
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flipsync.domain.errors import Conflict
+from flipsync.embedded import ports
 from flipsync.embedded.ports import Listener, check_port_free, choose_port, is_port_free, listeners, remembered_port
 
 
@@ -56,6 +59,15 @@ def test_a_free_port_passes():
     port = choose_port()
     check_port_free(port)
     assert 20000 <= port < 30000
+
+
+def test_no_port_is_given_out_twice_though_nobody_listens_there_yet(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ports, "CHOSEN_RANGE", range(20000, 20300))
+    given = [choose_port() for _ in range(40)]
+    told = "import sys; from flipsync.embedded import ports; ports.CHOSEN_RANGE = range(20000, 20300);"
+    told += " print(*[ports.choose_port() for _ in range(40)])"
+    given += [int(each) for each in subprocess.run([sys.executable, "-c", told], stdout=subprocess.PIPE).stdout.split()]
+    assert len(set(given)) == len(given) == 80
 
 
 def test_a_port_is_remembered_until_it_is_taken(tmp_path: Path):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import zlib
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 from shop import Shop, dollars
 from sqlalchemy import update
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
+from flipsync.cli import console
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import ChangePrice
@@ -28,7 +31,7 @@ from flipsync.runtime.replaying import Replay, canonical, replay
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services import orders, recorded_desk, stock
 from flipsync.services.recorded_desk import MOST_BYTES, RecordedDesk
-from flipsync.store.models import Listing, Variant
+from flipsync.store.models import Listing, Tenant, Variant
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
 
@@ -87,7 +90,7 @@ async def busy(shop: Shop) -> Shop:
         await listing_rows.record_rivals(unit, [row], [listing], utc_now())
         await orders.ingest_order(unit, account, shop.order({goods.sku: 2}))
         await stock.receive(unit, goods.variant_id, 3, key="more", mode="escrow")
-        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
+        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale"))
         unit.emit(CostChanged(variant_id=goods.variant_id, cost=dollars(1100)))
     return shop
 
@@ -158,6 +161,32 @@ async def test_forgetting_keeps_what_is_young(busy: Shop) -> None:
     async with busy.unit() as unit:
         await recorded_desk.forget_old(unit)
     assert (await again(busy)).not_kept == 0
+
+
+async def test_reads_are_kept_as_long_as_the_owner_says(busy: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await work(busy)
+    in_two_days = utc_now() + timedelta(days=2)
+    monkeypatch.setattr(recorded_desk, "utc_now", lambda: in_two_days)
+    async with busy.unit() as unit:
+        await recorded_desk.forget_old(unit)
+    assert (await again(busy)).not_kept == 0, "ninety days, unless the owner says otherwise"
+    async with busy.unit() as unit:
+        tenant = await unit.session.get_one(Tenant, busy.tenant_id)
+        tenant.settings = {"journal": {"reads_kept_days": 1}}
+        await unit.session.flush()
+        await recorded_desk.forget_old(unit)
+    found = await again(busy)
+    assert found.not_kept == found.decisions > 0
+
+
+def test_how_far_it_is_is_told_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_PATIENCE", 0.0)
+    for terminal, as_json, shown in ((True, False, True), (True, True, False), (False, False, False)):
+        screen = StringIO()
+        monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=terminal))
+        with console.counting("replaying", as_json=as_json) as progress:
+            progress(Replay(decisions=1200))
+        assert ("replaying: 1,200 decisions" in screen.getvalue()) is shown
 
 
 def test_spoiled_notes_are_refused() -> None:

@@ -30,6 +30,8 @@ from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services.desk import Services
+from flipsync.services.reading_page import PageRequest
+from flipsync.services.set_aside import SetAsideFilter, list_set_aside, release
 from flipsync.store.models import StockItem
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Store, Subscription
@@ -259,6 +261,31 @@ async def test_one_decision_that_cannot_be_written_does_not_take_the_batch_with_
     assert len(await shop.rows("SELECT 1 FROM agent_decision")) == 3
 
 
+async def test_released_work_is_decided_on(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+
+    async def fail(event: OfferChanged, ctx: Context) -> Decision[Any]:
+        raise RuntimeError("never")
+
+    Worker.behaviour = staticmethod(fail)
+    agent = runner(shop)
+    await agent.begin()
+    tries = "UPDATE agent_task SET attempts = 4, not_before = now() WHERE tenant_id = :tenant"
+    async with shop.unit() as unit:
+        await unit.session.execute(text(tries), {"tenant": shop.tenant_id})
+    await agent.step()
+    assert await states(shop) == ["failed"]
+    async with shop.store.reader(shop.tenant_id) as session:
+        (row,) = (await list_set_aside(session, PageRequest(), SetAsideFilter())).items
+    assert (row.agent, row.event, row.attempts) == ("test_worker", "OfferChanged", 5) and "never" in row.error
+    Worker.behaviour = staticmethod(hold)
+    async with shop.unit() as unit:
+        assert (await release(unit, row.id)).agent == "test_worker"
+    assert unit.wake == {"test_worker"}
+    assert await agent.step() == 1
+    assert await states(shop) == ["done"]
+
+
 class Bell:
     """A mailbox that rings when the test says so."""
 
@@ -423,3 +450,57 @@ async def test_the_trace_and_the_chain_of_causes_travel_with_the_decision(listen
         )
     )[0]
     assert (row.caused, row.same, row.kept, row.keyed) == (True, True, True, True)
+
+
+async def test_a_tenant_with_a_great_backlog_does_not_delay_another(listening: Store, shop: Shop) -> None:
+    await tell(shop)
+    copies = 20_000
+    async with shop.unit() as unit:
+        await unit.session.execute(
+            text(
+                "WITH copied AS (INSERT INTO event (id, tenant_id, type, subject_kind, subject_id, payload,"
+                " occurred_at, recorded_at, correlation_id, traceparent) SELECT gen_random_uuid(), tenant_id, type,"
+                " subject_kind, subject_id, payload, occurred_at, recorded_at, correlation_id, traceparent FROM event,"
+                " generate_series(1, :copies) RETURNING id, tenant_id) INSERT INTO agent_task (id, tenant_id, agent,"
+                " event_id, priority, state, attempts, not_before, epoch, error) SELECT gen_random_uuid(), tenant_id,"
+                " 'test_worker', id, 0, 'pending', 0, now(), 0, '' FROM copied"
+            ),
+            {"copies": copies},
+        )
+    small = await Shop(shop.store).found()
+    listings = await tell(small, 3)
+    agent = runner(shop)
+    await agent.begin()
+    assert await agent.step() == Worker.spec.batch
+    assert await states(small) == ["done"] * 3, "decided in the first batch, though newer and no more urgent"
+    assert [seen for seen in Worker.seen if seen in listings] == listings
+    assert (await states(shop)).count("done") == Worker.spec.batch - 3, "nothing of the batch is left unused"
+
+
+async def test_more_tenants_than_fit_in_a_batch_take_turns(listening: Store, shop: Shop) -> None:
+    shops = [shop, *[await Shop(shop.store).found() for _ in range(4)]]
+    for each in shops:
+        await tell(each, 9)
+    turn, served = task_rows.NOBODY, []
+    async with shop.store.database.queue() as session:
+        for _ in range(5):
+            claim = await task_rows.claim(session, "test_worker", epoch=1, limit=2, lease_seconds=30, after=turn)
+            turn = claim.turn
+            served.append({task.tenant_id for task in claim.tasks})
+    everyone = {each.tenant_id for each in shops}
+    assert all(len(pair) == 2 for pair in served)
+    assert set.union(*served[:3]) == everyone, "three claims of two reach all five"
+    assert sum(len(pair) for pair in served) == 2 * len(everyone), "and five reach each of them twice"
+
+
+@pytest.mark.parametrize("tenants", [1, 4])
+async def test_what_another_claim_holds_is_passed_over(listening: Store, shop: Shop, tenants: int) -> None:
+    shops = [shop, *[await Shop(shop.store).found() for _ in range(tenants - 1)]]
+    for each in shops:
+        await tell(each, 4 // tenants)
+    claimed = []
+    async with shop.store.database.unbound() as first, shop.store.database.unbound() as second:
+        for session in (first, second):
+            claim = await task_rows.claim(session, "test_worker", epoch=1, limit=2, lease_seconds=30)
+            claimed += [task.id for task in claim.tasks]
+    assert len(set(claimed)) == 4, "each of the two got a full batch"

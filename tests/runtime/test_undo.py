@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from shop import dollars
+from sqlalchemy import update
 from stall import Stall, drain
 
 from agents import ROSTER
@@ -29,6 +30,7 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services import undo
 from flipsync.services.desk import Services
 from flipsync.services.undo import UndoReport
+from flipsync.store.models import Variant
 from flipsync.store.repositories import listings as listing_rows
 
 GRAPH = Graph(ROSTER)
@@ -102,11 +104,12 @@ async def test_a_price_goes_back_through_gate_and_firewall_once(desk: Desk) -> N
     assert desk.shown() == 3100
     assert outcomes(await desk.undo(decided, dry_run=True)) == ["undoable"]
     assert await desk.shop.events(DeedUndone) == []
-    assert outcomes(await desk.undo(decided)) == ["undone"]
-    assert outcomes(await desk.undo(decided)) == ["already-undone"]
+    assert outcomes(await desk.undo(decided)) == ["asked"]
+    assert outcomes(await desk.undo(decided)) == ["asked"], "nobody has answered, and it is not asked twice"
     await desk.follow()
     assert desk.shown() == 2999 == (await desk.stall.row()).price_minor
-    assert outcomes(await desk.undo(decided)) == ["already-undone"]
+    report = await desk.undo(decided)
+    assert outcomes(report) == ["already-undone"] and "went back to 29.99 USD" in report.parts[0].why
     assert len(await desk.shop.events(PriceUnwanted)) == 1
     rows = await desk.shop.rows(
         "SELECT payload FROM effect WHERE command = 'ChangePrice' AND tenant_id = :tenant ORDER BY id"
@@ -118,7 +121,7 @@ async def test_a_price_goes_back_through_gate_and_firewall_once(desk: Desk) -> N
 async def test_two_who_take_back_at_once_do_it_once(desk: Desk) -> None:
     decided = await desk.price(3100)
     both = await asyncio.gather(desk.undo(decided), desk.undo(decided))
-    assert sorted(outcome for report in both for outcome in outcomes(report)) == ["already-undone", "undone"]
+    assert sorted(outcome for report in both for outcome in outcomes(report)) == ["asked", "asked"]
     assert len(await desk.shop.events(PriceUnwanted)) == 1
 
 
@@ -138,12 +141,26 @@ async def test_a_price_changed_on_the_channel_is_not_lost_at_either_moment(desk:
     assert outcomes(await desk.undo(decided)) == ["moved-on"]
     async with desk.shop.unit() as unit:
         await listing_rows.set_price_seen(unit, desk.stall.listing, 3100)
-    assert outcomes(await desk.undo(decided)) == ["undone"]
+    assert outcomes(await desk.undo(decided)) == ["asked"]
     async with desk.shop.unit() as unit:  # after the person's word, before the agent has heard it
         await listing_rows.set_price_seen(unit, desk.stall.listing, 3333)
     await desk.follow()
     assert (await desk.stall.row()).price_minor == 3333
     assert desk.shown() == 3100, "nothing was written"
+    report = await desk.undo(decided)
+    assert outcomes(report) == ["refused"] and "nothing is taken back" in report.parts[0].why
+
+
+async def test_a_price_the_firewall_refuses_is_not_called_undone(desk: Desk) -> None:
+    decided = await desk.price(3100)
+    assert outcomes(await desk.undo(decided)) == ["asked"]
+    async with desk.shop.unit() as unit:  # between the wish and its judgement nobody knows the cost any more
+        await unit.session.execute(update(Variant).values(cost_minor=None))
+    await desk.follow()
+    assert desk.shown() == 3100
+    report = await desk.undo(decided)
+    assert outcomes(report) == ["refused"] and "cost" in report.parts[0].why.lower()
+    assert outcomes(await desk.undo(decided, dry_run=True)) == ["refused"]
 
 
 async def test_a_row_of_prices_goes_back_to_before_the_first(desk: Desk) -> None:
@@ -151,7 +168,7 @@ async def test_a_row_of_prices_goes_back_to_before_the_first(desk: Desk) -> None
         await desk.price(minor)
     async with desk.shop.unit() as unit:
         report = await undo.undo_since(unit, utc_now() - timedelta(minutes=30), allowed=anything)
-    assert outcomes(report) == ["undone"] * 3
+    assert outcomes(report) == ["asked"] * 3
     (wish,) = await desk.shop.events(PriceUnwanted)
     assert (wish["price"]["amount_minor"], wish["replaces"]["amount_minor"]) == (2999, 3150)
     await desk.follow()
@@ -170,11 +187,11 @@ async def test_what_was_not_sent_yet_is_stopped(desk: Desk) -> None:
 async def test_a_look_first_says_what_then_happens(desk: Desk) -> None:
     await desk.price(3100)
     await desk.price(3150, sent=False)
-    for dry_run, said in ((True, "undoable"), (False, "undone")):
+    for dry_run, said in ((True, ["undoable", "undoable"]), (False, ["undone", "asked"])):
         async with desk.shop.unit() as unit:
             since = utc_now() - timedelta(minutes=30)
             report = await undo.undo_since(unit, since, dry_run=dry_run, allowed=anything)
-        assert outcomes(report) == [said, said]
+        assert outcomes(report) == said
     await desk.follow()
     assert desk.shown() == 2999
 

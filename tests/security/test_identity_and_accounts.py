@@ -182,21 +182,6 @@ async def test_a_vault_keeps_what_is_renewed_and_has_one_writer_at_a_time(shop: 
         assert opened.credentials["refresh_token"].get_secret_value() == "5"
 
 
-async def test_answers_are_kept_for_a_while(shop: Store, owner: tuple[UUID, str]) -> None:
-    async def work(_: object) -> dict[str, int]:
-        return {"done": 1}
-
-    for key in ("old", "young"):
-        await idempotency.run_once(shop, owner[0], key=key, request="r", work=work)
-    async with shop.unit(owner[0]) as unit:
-        await unit.session.execute(
-            text("UPDATE idempotency_record SET created_at = now() - interval '8 days' WHERE key = 'old'")
-        )
-        assert await idempotency.forget_old_answers(unit) == 1
-    again = await idempotency.run_once(shop, owner[0], key="young", request="r", work=work)
-    assert again.replayed
-
-
 def test_a_fingerprint_tells_parts_apart() -> None:
     assert idempotency.fingerprint("ab", "c") != idempotency.fingerprint("a", "bc")
     assert idempotency.fingerprint("a", b"b") == idempotency.fingerprint("a", "b")

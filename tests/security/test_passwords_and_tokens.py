@@ -47,9 +47,9 @@ async def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
     async def fastest(known: str | None) -> float:
         spent = []
         for _ in range(7):
-            begin = time.perf_counter()
+            begin = time.process_time()  # what other processes take is no difference
             await passwords.verify(known, "wrong password")
-            spent.append(time.perf_counter() - begin)
+            spent.append(time.process_time() - begin)
         return min(spent)
 
     known, unknown = await fastest(encoded), await fastest(None)

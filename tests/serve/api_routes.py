@@ -115,6 +115,8 @@ class Route:
                 ],
             },
             "POST /models/{model_id}/promote": {"to": "shadow"},
+            "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
+            "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},
             "POST /models/rollback": {"name": "shop-price", "reason": "test"},
         }
         return bodies.get(f"{self.method} {self.path.removeprefix(API)}")

@@ -197,6 +197,23 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
     unit.session.add_all(
         [
             m.Allocation(tenant_id=tenant_id, stock_item_id=stock_item_id, listing_id=listing.id, entitled=5, target=5),
+            m.RivalMove(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                seller=f"{marker} rival",
+                price_minor=2899,
+                currency="USD",
+                in_stock=True,
+                at=unit.now,
+            ),
+            m.RivalAlarm(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                alarm="hijack",
+                why=f"{marker} alarm",
+                evidence=[],
+                raised_at=unit.now,
+            ),
             m.RivalOfferSeen(
                 tenant_id=tenant_id,
                 listing_id=listing.id,
@@ -343,6 +360,19 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
         if state == "applied":
             await _carry_out(unit, business, proposal.id)
             business.ids["decision_id"] = decision.id
+    spoiled = m.AgentTask(
+        tenant_id=tenant_id,
+        agent="test_poisoned",
+        event_id=event_id,
+        priority=50,
+        state="failed",
+        attempts=5,
+        error=f"{marker} cannot be read",
+        finished_at=unit.now,
+    )
+    unit.session.add(spoiled)
+    await unit.session.flush()
+    business.ids["task_id"] = spoiled.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
     business.ids["edit_id"] = await edit_on_channel(unit, business)
     await _learn(unit, business)

@@ -30,6 +30,7 @@ ASKS_FOR_PROOF = {
     "POST /marketplace/accounts",
     "POST /marketplace/accounts/{account_id}/disconnect",
     "POST /oauth/consents",
+    "POST /privacy/buyers/erase",
     "POST /users",
     "POST /users/{user_id}/invitation",
     "PUT /marketplace/accounts/{account_id}/credentials",

@@ -37,7 +37,7 @@ from flipsync.store.repositories.price_brakes import CatalogueSize
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
 #: by design these find a business by a secret or an address that only its people and vendors have
-_BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook"}
+_BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook", "buyer_holders"}
 #: names of parameters that are ids, and whose
 _SUBJECTS = {"run_id": "product_id", "row_id": "listing_id", "subject_id": "listing_id", "fault_id": "account_id"}
 

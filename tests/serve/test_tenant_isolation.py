@@ -45,8 +45,9 @@ async def test_lists_hold_nothing_of_another_business(
     assert answer.status_code == 200, answer.text
     assert alpha.marker not in answer.text
     assert not [name for name, value in alpha.ids.items() if str(value) in answer.text]
-    # the installation's agents are everybody's; one's second factor and one's goals are no lists
-    shared = route.path.startswith(("/api/v1/agents", "/api/v1/auth/second-factor", "/api/v1/strategy/goals"))
+    # the installation's agents are everybody's; one's second factor, one's goals and one's limits are no lists
+    no_list = ("/api/v1/auth/second-factor", "/api/v1/strategy/goals", "/api/v1/privacy/retention")
+    shared = route.path.startswith(("/api/v1/agents", *no_list))
     assert shared or beta.marker in answer.text or str(beta.ids["listing_id"]) in answer.text
 
 

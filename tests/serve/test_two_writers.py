@@ -92,7 +92,7 @@ async def test_many_set_a_price_floor_at_once(client: httpx2.AsyncClient, alpha:
     url = f"{API}/pricing/variants/{alpha.ids['variant_id']}"
     etag = (await client.get(url, headers=alpha.headers())).headers["etag"]
     headers = alpha.headers(**{"If-Match": etag})
-    floors = [{"floor": {"amount_minor": 1501 + n, "currency": "USD"}} for n in range(MANY)]
+    floors = [{"floor": {"amount_minor": 1521 + n, "currency": "USD"}} for n in range(MANY)]
     won, _ = await _race(
         client, [{"method": "PATCH", "url": url, "headers": headers, "json": floor} for floor in floors]
     )

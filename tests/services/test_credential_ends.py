@@ -147,6 +147,8 @@ async def test_the_daily_look_warns_and_clears_up(
     scheduler = Scheduler(worker, Cadence())
     await scheduler.beat()
     await scheduler.beat()
+    assert scheduler.dropping is not None
+    await scheduler.dropping
     await worker.aclose()
     assert await told(store, tenant_id) == [("CredentialsExpiring", 30)]
     async with store.reader(tenant_id) as session:

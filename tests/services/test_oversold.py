@@ -16,6 +16,7 @@ from flipsync.domain.events import OrderChanged, OrderReceived
 from flipsync.services.account_health import RULES, Standing, cost_of_cancelling
 from flipsync.services.orders import AccountRef, hand_over, ingest_order, mark_ready
 from flipsync.services.oversold import hand_over_units
+from flipsync.store.models import Tenant
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ async def test_a_cost_that_nobody_knows_in_full_is_said_to_be_one(shop: Shop) ->
     decision = await shop.decide(FulfillmentAgent(), received(places[1], short))
     assert "It costs at least" in decision.rationale and "cost is not known" in decision.rationale
     assert all("not counted: the lost profit" in each.why for each in decision.alternatives if each.scores)
+
+
+async def test_fees_that_nobody_knows_are_left_out_in_words(shop: Shop) -> None:
+    """Amazon ships it, in a size nobody told: no fee can be said, and none is counted as nothing in silence."""
+    async with shop.unit() as unit:
+        tenant = await unit.session.get_one(Tenant, shop.tenant_id)
+        tenant.settings = {"pricing": {"fees": {"amazon": {"plan": "professional", "flags": ["fba"]}}}}
+    _, places, (holding, short) = await sold_twice(shop, "woocommerce", "amazon")
+    decision = await shop.decide(FulfillmentAgent(), received(places[1], short))
+    here = next(each for each in decision.alternatives if each.name.startswith("cancel this order"))
+    assert "not counted: fees and lost profit (" in here.why and "is not known)" in here.why
+    assert (here.scores["fees_kept_minor"], here.scores["lost_profit_minor"]) == (0, 0)
+    assert decision.proposals == (HandOverUnits(order_id=short, from_order_id=holding),)
+    assert "at least" not in decision.rationale, "what is proposed is known in full"
 
 
 async def test_units_go_from_one_buyer_to_the_other_and_both_are_looked_at_again(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.errors import InvalidInput, NotFound
-from flipsync.domain.events import ChannelCheckDue, OfferChanged
+from flipsync.domain.events import ChannelCheckDue, RivalsMoved
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -161,9 +161,7 @@ async def _live(
     await day.quiet()
 
     async with shop.unit() as unit:
-        day.ids["fact"] = unit.emit(
-            OfferChanged(listing_id=day.ids["listing"], account_id=account_id, vendor="custom", cause="rivals")
-        )
+        day.ids["fact"] = unit.emit(RivalsMoved(listing_id=day.ids["listing"], account_id=account_id, vendor="custom"))
     await day.quiet()
     shown = (await shop.rows("SELECT price_minor FROM listing WHERE id = :id", id=day.ids["listing"]))[0][0]
     day.ids["unsure"] = await day.decide(

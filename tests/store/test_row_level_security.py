@@ -154,6 +154,7 @@ async def furnish(shop: Shop) -> None:
                     delivery_uri="",
                     expires_at=later,
                 ),
+                m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
                 m.WebhookTrouble(**tenant, account_id=account.id, kind="forged", minute=now, last_at=now, count=1),
@@ -178,6 +179,12 @@ async def furnish(shop: Shop) -> None:
                     demand_shares=[1.0],
                     demand_shapes=[0.5],
                     demand_seconds=[9.0],
+                ),
+                m.RivalMove(
+                    **tenant, listing_id=listing, seller=marker, price_minor=1, currency="USD", in_stock=True, at=now
+                ),
+                m.RivalAlarm(
+                    **tenant, listing_id=listing, alarm="hijack", why=marker, evidence=[marker], raised_at=now
                 ),
                 m.RivalOfferSeen(
                     **tenant,
@@ -429,7 +436,7 @@ async def test_no_role_can_take_its_own_chains_off(
             await unit.session.execute(text("SELECT count(*) FROM variant"))
 
 
-async def test_functions_with_the_owners_rights_are_few_and_only_the_app_may_call_them(owner: Database) -> None:
+async def test_functions_with_the_owners_rights_are_few(owner: Database) -> None:
     async with owner.unbound() as session:
         rows = (
             await session.execute(
@@ -450,6 +457,8 @@ async def test_functions_with_the_owners_rights_are_few_and_only_the_app_may_cal
         "webhook_account": (True, False),
         "consent_request_tenant": (True, False),
         "api_key_holder": (True, False),
+        "buyer_holders": (True, False),
+        "erase_buyers": (True, True),
     }
     assert all(row.pinned for row in rows), "a caller's search_path must not decide what they run"
 

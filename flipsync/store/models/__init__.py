@@ -29,6 +29,8 @@ from flipsync.store.models.journal import (
 )
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
+from flipsync.store.models.privacy import Erasure
+from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
@@ -47,6 +49,7 @@ __all__ = [
     "CredentialEnd",
     "DecisionNotes",
     "Effect",
+    "Erasure",
     "EventRecord",
     "Experiment",
     "ExperimentTrial",
@@ -68,6 +71,8 @@ __all__ = [
     "RefreshToken",
     "Refund",
     "RefundRequest",
+    "RivalAlarm",
+    "RivalMove",
     "RivalOfferSeen",
     "SecondFactor",
     "Shipment",

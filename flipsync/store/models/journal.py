@@ -45,8 +45,9 @@ class AgentTask(TenantOwned, Base):
         same_tenant("event_id", "event"),
         UniqueConstraint("event_id", "agent"),
         Index(
-            "ix_agent_task_claim",
+            "ix_agent_task_turn",
             "agent",
+            "tenant_id",
             "priority",
             "id",
             postgresql_where=text("state IN ('pending','leased')"),

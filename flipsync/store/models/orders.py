@@ -25,6 +25,12 @@ class Order(TenantParent, Timestamped, Base):
         UniqueConstraint("account_id", "external_id"),
         Index("ix_customer_order_tenant_id_placed_at", "tenant_id", "placed_at"),
         Index("ix_customer_order_tenant_id_number", "tenant_id", "number"),
+        Index(
+            "ix_customer_order_closed",
+            *("tenant_id", "closed_at"),
+            postgresql_where=text("erased_at IS NULL AND closed_at IS NOT NULL"),
+        ),
+        Index("ix_customer_order_buyer", text("lower(buyer_id)"), postgresql_where=text("buyer_id <> ''")),
         CheckConstraint("state IN (" + ",".join(f"'{state}'" for state in ORDER_STATES) + ")", name="state"),
     )
 
@@ -47,6 +53,12 @@ class Order(TenantParent, Timestamped, Base):
     placed_at: Mapped[datetime]
     modified_at: Mapped[datetime]
     ship_to: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: the buyer by the channel's name for them; "" where it has none
+    buyer_id: Mapped[str] = mapped_column(default="", server_default="")
+    #: since when nothing more is owed to the buyer; kept by the database (a trigger), what retention counts from
+    closed_at: Mapped[datetime | None]
+    #: the buyer was forgotten: whatever the channel tells again, name and address stay away (the same trigger)
+    erased_at: Mapped[datetime | None]
 
 
 class OrderLine(TenantOwned, Base):

@@ -16,7 +16,7 @@ OUTCOMES = ("accepted", "merged", "conflict", "rejected")
 
 
 class SyncChange(Base):
-    """The transaction that changed a thing last; `gone` is its tombstone. Kept by triggers (migration 0024), so that
+    """The transaction that changed a thing last; `gone` is its tombstone. Kept by triggers (migration 0022), so that
     whoever writes is seen. `xid` is a full transaction id: it tells what a cursor has not seen, a time could not."""
 
     __tablename__ = "sync_change"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, func, select, text, update
+from sqlalchemy import Select, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -197,10 +197,3 @@ async def record_answer(session: AsyncSession, request_id: UUID, status: int, bo
     await session.execute(
         update(IdempotencyRecord).where(IdempotencyRecord.id == request_id).values(status=status, body=body)
     )
-
-
-async def delete_answers_before(session: AsyncSession, moment: datetime) -> int:
-    deleted = await session.execute(
-        delete(IdempotencyRecord).where(IdempotencyRecord.created_at < moment).returning(IdempotencyRecord.id)
-    )
-    return len(deleted.scalars().all())

@@ -25,6 +25,7 @@ from flipsync.store.models import (
     RivalOfferSeen,
     Variant,
 )
+from flipsync.store.repositories import rivals as rival_rows
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -342,16 +343,17 @@ async def record_rivals(
 ) -> set[UUID]:
     """Keep the latest offer of each rival; returns the listings for which something changed."""
     before = {
-        (row.listing_id, row.seller): (row.price_minor, row.in_stock)
+        (row.listing_id, row.seller): (row.price_minor, row.in_stock, row.currency)
         for row in (
             await unit.session.scalars(select(RivalOfferSeen).where(RivalOfferSeen.listing_id.in_(seen_listings)))
         ).all()
     }
-    changed = set()
+    changed, moves = set(), []
     for row in rows:
         key = (row["listing_id"], row["seller"])
-        if before.get(key) != (row["price_minor"], row["in_stock"]):
+        if before.get(key) != (row["price_minor"], row["in_stock"], row["currency"]):
             changed.add(row["listing_id"])
+            moves.append({name: value for name, value in row.items() if name != "seen_at"} | {"at": row["seen_at"]})
     if rows:
         statement = insert(RivalOfferSeen)
         await unit.session.execute(
@@ -375,6 +377,18 @@ async def record_rivals(
                 .where(RivalOfferSeen.listing_id == listing_id, RivalOfferSeen.seller == seller)
                 .values(in_stock=False, seen_at=seen_at)
             )
+            price_minor, _, currency = before[(listing_id, seller)]
+            moves.append(
+                {
+                    "listing_id": listing_id,
+                    "seller": seller,
+                    "price_minor": price_minor,
+                    "currency": currency,
+                    "in_stock": False,
+                    "at": seen_at,
+                }
+            )
+    await rival_rows.add_moves(unit, moves)
     return changed
 
 

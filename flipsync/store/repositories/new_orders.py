@@ -83,10 +83,10 @@ _CREATE = text(
     """
     INSERT INTO customer_order (id, tenant_id, account_id, external_id, number, status, vendor_status, holds_stock,
                                 state, currency, total_minor, tax_minor, shipping_minor, fee_minor, placed_at,
-                                modified_at, ship_to, pool, created_at, updated_at)
+                                modified_at, ship_to, buyer_id, pool, created_at, updated_at)
     VALUES (:id, :tenant_id, :account_id, :external_id, :number, :status, :vendor_status, :holds_stock, :state,
             :currency, :total_minor, :tax_minor, :shipping_minor, :fee_minor, :placed_at, :modified_at,
-            CAST(:ship_to AS jsonb), :pool, :now, :now)
+            CAST(:ship_to AS jsonb), :buyer_id, :pool, :now, :now)
     ON CONFLICT (account_id, external_id) DO NOTHING
     RETURNING id
     """
@@ -117,6 +117,7 @@ async def create_order(
             "placed_at": told.placed_at,
             "modified_at": told.modified_at,
             "ship_to": told.ship_to.model_dump_json(),
+            "buyer_id": told.buyer_id,
             "pool": pool,
             "now": utc_now(),
         },

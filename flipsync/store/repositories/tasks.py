@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import Row, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from flipsync.domain.clock import utc_now
-from flipsync.store.models import AgentStatus, AgentTask
+from flipsync.store.models import AgentStatus, AgentTask, EventRecord
 
 MAX_ATTEMPTS = 5
+#: before every tenant in the ring of turns
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -43,43 +45,75 @@ class Claim:
 
     tasks: list[ClaimedTask]
     due: float | None
+    #: the tenant that was served last: the next claim begins after it
+    turn: UUID
 
 
+# Tenants with something due sit in a ring; a claim goes round it from the one after :after, taking one task of each in
+# a round, each one's most urgent first, and walks no further than it can take: nobody waits for another's backlog. It
+# looks at twice what it takes: an earlier life that is not dead yet may be holding the first half.
 # The last row brings the time of what is not due yet. A claim that a crash of the server takes back is made again by
 # the next life, so nobody waits for the disk.
+_DUE = """agent = :agent AND state IN ('pending', 'leased') AND not_before <= now()
+          AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)"""
+_NEXT_TENANT = f"""coalesce(
+        (SELECT tenant_id FROM agent_task WHERE {_DUE} AND tenant_id > {{here}} ORDER BY tenant_id LIMIT 1),
+        (SELECT tenant_id FROM agent_task WHERE {_DUE} ORDER BY tenant_id LIMIT 1))"""  # noqa: S608
 _CLAIM = text(
-    """
-    WITH next AS (
-        SELECT id FROM agent_task
-        WHERE agent = :agent AND state IN ('pending', 'leased') AND not_before <= now()
-          AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)
-        ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    f"""
+    WITH RECURSIVE ring (tenant_id, first, seat) AS (
+        SELECT tenant_id, tenant_id, 1 FROM (SELECT {_NEXT_TENANT.format(here=":after")}) AS f (tenant_id)
+         WHERE tenant_id IS NOT NULL
+        UNION ALL
+        SELECT n.tenant_id, r.first, r.seat + 1
+          FROM ring r CROSS JOIN LATERAL (SELECT {_NEXT_TENANT.format(here="r.tenant_id")}) AS n (tenant_id)
+         WHERE r.seat < 2 * :limit AND n.tenant_id <> r.first
+    ), turns AS (
+        SELECT t.id, r.seat, row_number() OVER (PARTITION BY r.seat ORDER BY t.priority, t.id) AS round
+          FROM ring r CROSS JOIN LATERAL (
+            SELECT id, priority FROM agent_task WHERE {_DUE} AND tenant_id = r.tenant_id
+             ORDER BY priority, id LIMIT 2 * :limit) t
+    ), next AS (
+        SELECT w.id, t.round, t.seat FROM turns t JOIN agent_task w ON w.id = t.id
+         WHERE {_DUE}
+         ORDER BY t.round, t.seat LIMIT :limit FOR UPDATE OF w SKIP LOCKED
     ), taken AS (
         UPDATE agent_task t
            SET state = 'leased', lease_until = now() + make_interval(secs => :lease), epoch = :epoch,
                attempts = attempts + 1
           FROM next WHERE t.id = next.id
-        RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority
+        RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority, next.round, next.seat
     )
-    SELECT id, tenant_id, event_id, attempts, priority, NULL::float8 AS due FROM taken
+    SELECT id, tenant_id, event_id, attempts, priority, round, seat, NULL::float8 AS due FROM taken
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, extract(epoch FROM min(not_before) - now())::float8
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM min(not_before) - now())::float8
       FROM agent_task
      WHERE agent = :agent AND state = 'pending' AND not_before > now()
        AND set_config('synchronous_commit', 'off', true) IS NOT NULL
-    """
+    """  # noqa: S608
 )
 
 
 async def claim(
-    session: AsyncSession | AsyncConnection, agent: str, *, epoch: int, limit: int, lease_seconds: float
+    session: AsyncSession | AsyncConnection,
+    agent: str,
+    *,
+    epoch: int,
+    limit: int,
+    lease_seconds: float,
+    after: UUID = NOBODY,
 ) -> Claim:
-    """The most urgent tasks of an agent, leased to this life of it. Tasks of earlier lives are taken over at once."""
-    rows = await session.execute(_CLAIM, {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds})
+    """An agent's tasks by turns of the tenants after `after`, each one's most urgent first, leased to this life of it.
+
+    Tasks of earlier lives are taken over at once.
+    """
+    values = {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds, "after": after}
+    rows = await session.execute(_CLAIM, values)
     *found, last = rows.all()
+    turn = max(((row.round, row.seat, row.tenant_id) for row in found), default=(0, 0, after))[2]
     found.sort(key=lambda row: (row.priority, row.id))
     tasks = [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
-    return Claim(tasks, None if last.due is None else max(0.0, last.due))
+    return Claim(tasks, None if last.due is None else max(0.0, last.due), turn)
 
 
 _EVENTS = text("SELECT id, type, subject_id, payload, correlation_id, traceparent FROM event WHERE id = ANY(:ids)")
@@ -120,6 +154,36 @@ async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: 
         .execution_options(synchronize_session=False)
     )
     return failed
+
+
+async def set_aside(
+    session: AsyncSession, *, limit: int, after: UUID | None = None, agent: str | None = None
+) -> Sequence[Row[AgentTask, EventRecord]]:
+    """The tenant's tasks that failed every time, each with its fact; newest first."""
+    query = (
+        select(AgentTask, EventRecord)
+        .join(EventRecord, EventRecord.id == AgentTask.event_id)
+        .where(AgentTask.state == "failed")
+        .order_by(AgentTask.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(AgentTask.id < after)
+    if agent is not None:
+        query = query.where(AgentTask.agent == agent)
+    return (await session.execute(query)).all()
+
+
+async def release(session: AsyncSession, task_id: UUID) -> str | None:
+    """Let a task that was set aside be tried again; its agent, or None when no such task is set aside."""
+    agent: str | None = await session.scalar(
+        update(AgentTask)
+        .where(AgentTask.id == task_id, AgentTask.state == "failed")
+        .values(state="pending", attempts=0, not_before=func.now(), finished_at=None)
+        .returning(AgentTask.agent)
+        .execution_options(synchronize_session=False)
+    )
+    return agent
 
 
 async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:

@@ -32,7 +32,16 @@ class Deed:
     #: the command as it went out, and the one that takes it back
     sent: dict[str, Any] | None
     undo: dict[str, Any] | None
+    #: whether a person took it back
     undone: bool
+    #: by this fact, where it had to be judged anew; and what came of it, as far as it has come
+    wish: UUID | None = None
+    answer: str | None = None
+    answer_state: str | None = None
+    answer_verdict: str | None = None
+    answer_reason: str | None = None
+    answer_effect: str | None = None
+    answer_sent: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -43,11 +52,16 @@ class Deed:
 _DEEDS = """
     SELECT p.decision_id, d.state AS decision_state, p.id AS proposal_id, p.command, p.payload, p.subject_kind,
            p.subject_id, p.verdict, p.reason, e.id AS effect_id, e.state AS effect_state, e.payload AS sent, e.undo,
-           EXISTS (SELECT 1 FROM event f WHERE f.tenant_id = p.tenant_id
-                      AND f.dedup_key = 'undo:' || coalesce(e.id, p.id)) AS undone
+           f.id IS NOT NULL AS undone, CAST(f.payload ->> 'wish' AS uuid) AS wish,
+           a.rationale AS answer, a.state AS answer_state, q.verdict AS answer_verdict, q.reason AS answer_reason,
+           b.state AS answer_effect, b.payload AS answer_sent
       FROM agent_decision d
       JOIN proposal p ON p.decision_id = d.id
       LEFT JOIN effect e ON e.proposal_id = p.id
+      LEFT JOIN event f ON f.tenant_id = p.tenant_id AND f.dedup_key = 'undo:' || coalesce(e.id, p.id)
+      LEFT JOIN agent_decision a ON a.event_id = CAST(f.payload ->> 'wish' AS uuid)
+      LEFT JOIN proposal q ON q.decision_id = a.id AND q.ordinal = 0
+      LEFT JOIN effect b ON b.proposal_id = q.id
      WHERE {which}
      ORDER BY d.id DESC, p.ordinal DESC
 """

@@ -1,4 +1,3 @@
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -511,9 +510,8 @@ def test_what_was_written_is_read_back(rows: list[tuple[str, str, int]]) -> None
     ]
 
 
-def test_the_real_export_in_the_shared_data_is_read_whole() -> None:
-    root = Path(os.environ.get("FLIPSYNC_CONTRACTS", Path(__file__).parents[4] / "shared" / "contracts"))
-    path = root.parent / "data" / "catalogues" / "shopify-apparel.csv"
+def test_the_real_export_in_the_shared_data_is_read_whole(contracts: Path) -> None:
+    path = contracts.parent / "data" / "catalogues" / "shopify-apparel.csv"
     if not path.exists():
         pytest.skip("the shared example catalogue is not on this machine")
     catalogue = read_catalogue(path, currency="USD")

@@ -215,7 +215,7 @@ class QuantityFeed:
             pause = min(pause * 1.6, _LONGEST_PAUSE)
             try:
                 feed = await self._api.call("getFeed", wire_work.Feed.model_validate, path={"feedId": feed_id})
-                if feed.processing_status not in ("IN_QUEUE", "IN_PROGRESS"):
+                if feed.processing_status in ("DONE", "CANCELLED", "FATAL"):
                     return feed
             except Retryable:
                 continue

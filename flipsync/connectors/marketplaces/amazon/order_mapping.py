@@ -20,8 +20,8 @@ _STATUS: dict[str, OrderStatus] = {
     "CANCELLED": "cancelled",
     "UNFULFILLABLE": "failed",
 }
-#: Units are set aside from the moment an order waits for its payment.
-_HOLDING = frozenset({"PENDING", "UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"})
+#: Units are set aside from the moment an order waits for its payment; of a status nobody knows, they may be.
+_NOT_HOLDING = frozenset({"PENDING_AVAILABILITY", "CANCELLED", "UNFULFILLABLE"})
 
 
 def is_order_id(text: str) -> bool:
@@ -36,7 +36,7 @@ def by_amazon(order: wire_orders.Order) -> bool:
 def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
     """`currency` is the account's, for orders whose payment is pending: Amazon hides their amounts."""
     told = row.fulfillment.fulfillment_status
-    status = _STATUS[told]
+    status = _STATUS.get(told, "pending")
     total = row.proceeds.grand_total.money() if row.proceeds.grand_total else None
     currency = total.currency if total else _currency(row) or currency
     lines = tuple(_line(item, currency) for item in row.order_items)
@@ -48,7 +48,7 @@ def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
         number=row.order_id,
         status=status,
         vendor_status=f"{told} by AMAZON" if by_amazon(row) else told,
-        holds_stock=told in _HOLDING,
+        holds_stock=told not in _NOT_HOLDING,
         placed_at=row.created_time.astimezone(UTC),
         modified_at=row.last_updated_time.astimezone(UTC),
         currency=currency,

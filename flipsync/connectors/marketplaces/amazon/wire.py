@@ -6,9 +6,9 @@ Money is a decimal string in Listings Items and Orders, and a JSON number in Pri
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel, to_pascal
 
 from flipsync.domain.money import Money
@@ -22,13 +22,20 @@ def _exact(value: Any) -> Any:
 Amount = Annotated[Decimal, BeforeValidator(_exact)]
 
 
-class Wire(BaseModel):
-    """Names are camelCase on the wire."""
+class _Shape(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class Wire(_Shape):
+    """Names are camelCase on the wire. Words of enumerations are texts: Amazon adds some without a new version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class Pascal(BaseModel):
+class Pascal(_Shape):
     """The older APIs, and some notifications, write PascalCase."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, alias_generator=to_pascal)
@@ -117,7 +124,7 @@ class Participations(Wire):
 class Issue(Wire):
     code: str
     message: str
-    severity: Literal["ERROR", "WARNING", "INFO"]
+    severity: str
     attribute_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
@@ -186,7 +193,7 @@ class Submission(Wire):
     """What became of a listing that was sent: ACCEPTED is not yet applied."""
 
     sku: str
-    status: Literal["ACCEPTED", "INVALID", "VALID"]
+    status: str
     submission_id: str
     issues: tuple[Issue, ...] = ()
 

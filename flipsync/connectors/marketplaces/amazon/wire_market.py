@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from flipsync.connectors.marketplaces.amazon.wire import Error, Pagination, Pascal, PascalPrice, Price, Wire
@@ -31,7 +29,7 @@ class OffersBody(Wire):
 
 
 class StatusLine(Wire):
-    status_code: int
+    status_code: int = 200
     reason_phrase: str = ""
 
 
@@ -92,7 +90,7 @@ class ExpectedPriceBatch(Wire):
 class CompetingOffer(Wire):
     seller_id: str
     condition: str
-    fulfillment_type: Literal["AFN", "MFN"]
+    fulfillment_type: str
     listing_price: Price
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import AwareDatetime
 
 from flipsync.connectors.marketplaces.amazon.wire import Pagination, Price, Wire
@@ -71,15 +69,7 @@ class OrderProceeds(Wire):
 
 
 class OrderFulfillment(Wire):
-    fulfillment_status: Literal[
-        "PENDING_AVAILABILITY",
-        "PENDING",
-        "UNSHIPPED",
-        "PARTIALLY_SHIPPED",
-        "SHIPPED",
-        "CANCELLED",
-        "UNFULFILLABLE",
-    ]
+    fulfillment_status: str = ""
     fulfilled_by: str = "MERCHANT"
 
 
@@ -100,7 +90,7 @@ class Order(Wire):
     last_updated_time: AwareDatetime
     sales_channel: SalesChannel
     order_items: list[OrderItem]
-    fulfillment: OrderFulfillment
+    fulfillment: OrderFulfillment = OrderFulfillment()
     buyer: Buyer = Buyer()
     recipient: Recipient = Recipient()
     proceeds: OrderProceeds = OrderProceeds()

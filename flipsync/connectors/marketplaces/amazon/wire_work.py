@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.connectors.marketplaces.amazon.wire import Pascal, Wire
@@ -22,21 +20,21 @@ class CreatedFeed(Wire):
 
 class Feed(Wire):
     feed_id: str
-    processing_status: Literal["CANCELLED", "DONE", "FATAL", "IN_PROGRESS", "IN_QUEUE"]
+    processing_status: str
     result_feed_document_id: str | None = None
 
 
 class FeedDocument(Wire):
     feed_document_id: str
     url: str
-    compression_algorithm: Literal["GZIP"] | None = None
+    compression_algorithm: str | None = None
 
 
 class FeedIssue(Wire):
     message_id: int | None = None
     sku: str = ""
     code: str = ""
-    severity: Literal["ERROR", "WARNING", "INFO"]
+    severity: str
     message: str
     attribute_name: str = ""
 
@@ -109,14 +107,14 @@ class CreatedReport(Wire):
 
 class Report(Wire):
     report_id: str
-    processing_status: Literal["CANCELLED", "DONE", "FATAL", "IN_PROGRESS", "IN_QUEUE"]
+    processing_status: str
     report_document_id: str | None = None
 
 
 class ReportDocument(Wire):
     report_document_id: str
     url: str
-    compression_algorithm: Literal["GZIP"] | None = None
+    compression_algorithm: str | None = None
 
 
 class ActionLink(Wire):

@@ -49,6 +49,7 @@ def order(found: wire.Order, currency: str) -> ChannelOrder:
         channel_fee=None if found.total_marketplace_fee is None else money(found.total_marketplace_fee, currency),
         refunds=tuple(_refunds(found, currency)),
         ship_to=_address(found),
+        buyer_id=found.buyer.username,
         buyer_note=found.buyer_checkout_notes,
     )
 

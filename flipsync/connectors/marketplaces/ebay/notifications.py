@@ -25,6 +25,7 @@ from flipsync.connectors.marketplaces.ebay import wire_notices as wire
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import InvalidInput, Unauthenticated
 
+ACCOUNT_DELETION = "MARKETPLACE_ACCOUNT_DELETION"
 KEY_SECONDS = 3600.0
 _MOST_KEYS = 64
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -123,6 +124,8 @@ def notice(body: bytes) -> WebhookNotice:
     order_id = _find(told.data, "orderId")
     if order_id and not topic.startswith("MARKETPLACE_ACCOUNT"):
         kind, resource = "order", order_id
+    elif topic == ACCOUNT_DELETION:
+        kind, resource = "buyer-deleted", ""  # who it was is kept nowhere
     elif topic.startswith(("LISTING", "ITEM_")):
         kind, resource = "listing", _find(told.data, "itemId") or _find(told.data, "listingId")
     else:
@@ -134,8 +137,20 @@ def notice(body: bytes) -> WebhookNotice:
             "resource_id": resource,
             "dedup_key": f"{topic}:{told.notification_id}",
             "modified_at": told.event_date,
+            "buyer_ids": _gone(told.data) if kind == "buyer-deleted" else (),
         }
     )
+
+
+def _gone(data: Any) -> tuple[str, ...]:
+    """Orders name a buyer by user name; since September 2025 by the unchanging id where the buyer lives in the USA.
+
+    Raises InvalidInput where neither is there: it must come again, not be taken as done.
+    """
+    found = tuple(name for part in ("username", "userId", "eiasToken") if (name := _find(data, part)))
+    if not found:
+        raise InvalidInput("the notification does not say whose account was deleted")
+    return found
 
 
 def _find(data: Any, name: str) -> str:

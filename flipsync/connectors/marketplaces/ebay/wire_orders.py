@@ -76,8 +76,13 @@ class PaymentSummary(Shape):
     refunds: tuple[Refund, ...] = ()
 
 
+class Buyer(Shape):
+    username: str = ""
+
+
 class Order(Shape):
     order_id: str
+    buyer: Buyer = Buyer()
     creation_date: AwareDatetime
     last_modified_date: AwareDatetime
     order_payment_status: str

@@ -6,6 +6,7 @@ Authorization header kept from PHP         OAuth 1.0a in the query, also over ht
 https ends, or begins, before the shop     the signature's address with the other scheme
 plain permalinks (no /wp-json/)            /index.php/wp-json/… with ?rest_route=
 PUT and DELETE blocked                     POST with ?_method=
+sent on to https, www. or a path with /    there, as far as it is the same host and the same call
 
 All of them are refusals before anything was carried out, so that trying again is safe.
 """
@@ -13,15 +14,19 @@ All of them are refusals before anything was carried out, so that trying again i
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
-from flipsync.connectors.http import HttpCore
+from flipsync.connectors.http import HttpCore, is_loopback
 from flipsync.connectors.marketplaces.woocommerce import mapping, oauth
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
 from flipsync.connectors.request import Answer, Params
@@ -30,6 +35,9 @@ from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, R
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 _API = "/wp-json/wc/v3"
+_NO_ROUTE = "rest_no_route"
+#: in the warnings before an answer
+_MOST_BRACKETS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +45,14 @@ class Way:
     """How calls reach a shop. `key` is Basic, or OAuth whose signed address begins with that scheme."""
 
     key: Literal["basic", "https", "http"]
+    root: str
     plain: bool = False
     tunnel: bool = False
+    slash: bool = False
+
+    def address(self, path: str) -> str:
+        # The path keeps "wp-json/wc/", by which WooCommerce before 11.1 knows that a call is for its keys.
+        return f"{self.root}{'/index.php' if self.plain else ''}{_API}{path}{'/' if self.slash else ''}"
 
 
 class ShopApi:
@@ -57,8 +71,7 @@ class ShopApi:
                 raise InvalidInput(f"the credential {name!r} is missing")
         self._key, self._secret = credentials["consumer_key"], credentials["consumer_secret"]
         # Basic is ignored over plain http, where a secret could be read on the way.
-        self._way = Way("basic" if config.base_url.scheme == "https" else "http")
-        self._root = str(config.base_url).rstrip("/").removesuffix(_API)
+        self._way = Way("basic" if config.base_url.scheme == "https" else "http", _root_of(str(config.base_url)))
         self._http = HttpCore(config, limiter, account_key, read_error=mapping.read_error, transport=transport)
 
     async def aclose(self) -> None:
@@ -73,10 +86,14 @@ class ShopApi:
             try:
                 answer = await self._send(way, method, path, decode, params, body)
             except ChannelError as error:
+                if isinstance(error, Rejected) and error.missing and error.vendor_code in ("", _NO_ROUTE):
+                    # not a thing is missing, but WooCommerce
+                    error.missing = False
+                    error.hint = "no WooCommerce answers here: check base_url, and that the plug-in is active"
                 first = first or error
-                other = _way_round(way, method, error)
-                if other is None or other in tried:
-                    if error.vendor_code and error.vendor_status != 401:
+                other = next((each for each in _ways_round(way, method, path, error) if each not in tried), None)
+                if other is None:
+                    if error.vendor_code not in ("", _NO_ROUTE) and error.vendor_status != 401:
                         self._way = way  # the shop itself spoke
                         raise
                     raise first from (None if first is error else error)
@@ -90,8 +107,7 @@ class ShopApi:
         self, way: Way, method: str, path: str, decode: Callable[[Any], T], params: Params, body: Any
     ) -> Answer[T]:
         sent = list(params)
-        # The path keeps "wp-json/wc/", by which WooCommerce before 11.1 knows that a call is for its keys.
-        url = f"{self._root}/index.php{_API}{path}" if way.plain else self._root + _API + path
+        url = way.address(path)
         if way.plain:
             sent.append(("rest_route", f"/wc/v3{path}"))
         if way.tunnel and method in ("PUT", "DELETE"):
@@ -104,16 +120,20 @@ class ShopApi:
         else:
             signed_url = f"{way.key}:{url.partition(':')[2]}"
             sent += oauth.signed_params(method, signed_url, sent, key, secret)
+
+        def read(content: bytes) -> T:
+            return decode(_json(content))
+
         return await self._http.request(
-            method, url, decode=decode, params=sent, body=body, headers=headers, signed=False
+            method, url, decode=read, params=sent, body=body, headers=headers, signed=False, raw=True
         )
 
     async def index(self, decode: Callable[[Any], T]) -> T:
         """WordPress's own index, asked without a key: WordPress would take the shop's key for a wrong password."""
         if self._way.plain:
-            url, params = f"{self._root}/", [("rest_route", "/")]
+            url, params = f"{self._way.root}/", [("rest_route", "/")]
         else:
-            url, params = f"{self._root}/wp-json/", []
+            url, params = f"{self._way.root}/wp-json/", []
         return (await self._http.request("GET", url, decode=decode, params=params, signed=False)).value
 
     async def read(self, path: str, decode: Callable[[Any], T], params: Params = ()) -> T:
@@ -162,23 +182,76 @@ class ShopApi:
         return walk(fetch)
 
 
-def _way_round(way: Way, method: str, error: ChannelError) -> Way | None:
-    """Another way to make a call that was refused before the shop looked at it; None when it was looked at."""
+def _root_of(base_url: str) -> str:
+    """The shop's own address, from that or from one of its API's as a browser shows them."""
+    site = re.split(r"[?#]", base_url, maxsplit=1)[0]
+    return re.sub(r"(/index\.php)?(/wp-json(/.*)?)?/*$", "", site)
+
+
+def _ways_round(way: Way, method: str, path: str, error: ChannelError) -> Iterator[Way]:
+    """Other ways to make a call that was refused before the shop looked at it; none when it was looked at."""
     status, code = error.vendor_status, error.vendor_code
     if isinstance(error, OutcomeUnknown):
-        blocked = status == 501 and not code and method in ("PUT", "DELETE")
-        return replace(way, tunnel=True) if blocked and not way.tunnel else None
-    if status == 401 and way.key == "basic" and code.startswith("woocommerce_rest_cannot_"):
-        return replace(way, key="https")  # the shop saw nobody: the header did not get through
-    if status == 401 and way.key != "basic" and "signature" in error.message:
-        return replace(way, key="http" if way.key == "https" else "https")
+        if status == 501 and not code and method in ("PUT", "DELETE") and not way.tunnel:
+            yield replace(way, tunnel=True)
+        return
+    if isinstance(error, Rejected) and error.moved_to:
+        moved = _moved(way, path, error.moved_to)
+        if moved is not None:
+            yield moved
+        return
+    if status == 401:
+        if way.key == "basic" and code.startswith("woocommerce_rest_cannot_"):
+            yield replace(way, key="https")  # the shop saw nobody: the header did not get through
+        if way.key != "basic" and "signature" in error.message:
+            yield replace(way, key="http" if way.key == "https" else "https")
+        if way.key != "basic" and way.root.startswith("http:") and is_loopback(urlsplit(way.root).hostname or ""):
+            yield replace(way, key="basic")  # on this machine nobody reads along
+        return
     if code:
-        return None
+        return
     if status in (403, 405) and method in ("PUT", "DELETE") and not way.tunnel:
-        return replace(way, tunnel=True)
-    if (status == 404 or (method == "GET" and status == 200)) and not way.plain:
-        return replace(way, plain=True)  # a page of the site, or of its server, and none of WordPress's API
-    return None
+        yield replace(way, tunnel=True)
+    elif (status == 404 or (method == "GET" and status == 200)) and not way.plain:
+        yield replace(way, plain=True)  # a page of the site, or of its server, and none of WordPress's API
+
+
+def _moved(way: Way, path: str, location: str) -> Way | None:
+    """The same call on the same host, over https, with www. or without, below another folder, with a slash at its end.
+    Keys go nowhere else, and never from https to http."""
+    sent = urlsplit(way.address(path))
+    try:
+        there = urlsplit(urljoin(sent.geturl(), location))
+        port = there.port
+    except ValueError:
+        return None
+    bare = there.path.rstrip("/")
+    prefix = "/index.php" if way.plain else ""
+    if not bare.endswith(f"{prefix}{_API}{path}") or there.scheme not in ("http", "https"):
+        return None
+    hosts = [(each.hostname or "").removeprefix("www.") for each in (sent, there)]
+    secured = (sent.scheme, there.scheme) == ("http", "https")
+    if hosts[0] != hosts[1] or not (secured or (sent.scheme == there.scheme and sent.port == port)):
+        return None
+    root = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{bare.removesuffix(f'{prefix}{_API}{path}')}"
+    return replace(way, root=root, slash=there.path.endswith("/"), key="basic" if secured else way.key)
+
+
+def _json(content: bytes) -> Any:
+    """The answer; PHP may print warnings of its own in front of it. Raises ValueError."""
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        text = content.decode("utf-8", "replace")
+        # a warning ends with its line or its tag: what begins elsewhere is a part of an answer that was cut off
+        for begin in islice(re.finditer(r"(?<=[\n>])[\[{]", text), _MOST_BRACKETS):
+            try:
+                found, end = json.JSONDecoder().raw_decode(text, begin.start())
+            except ValueError:
+                continue
+            if not text[end:].strip():
+                return found
+        raise
 
 
 def _rows_of(decode: Callable[[Any], T]) -> Callable[[Any], list[T]]:

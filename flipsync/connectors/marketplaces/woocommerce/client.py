@@ -121,12 +121,12 @@ class WooCommerceConnector(MarketplaceConnector):
     async def listings(self) -> AsyncIterator[ListingState]:
         async for page in self._api.pages("/products", wire.Product.model_validate, [("status", "any")]):
             for product in page.rows:
-                if product.type == "variable":
+                if mapping.is_variable(product):
                     path = f"/products/{product.id}/variations"
                     async for part in self._api.pages(path, wire.Variation.model_validate, ()):
                         for variation in part.rows:
                             yield mapping.variation_listing(variation, product, self._currency)
-                elif product.type not in mapping.NOT_LISTINGS:
+                elif product.type != "variation" and product.type not in mapping.NOT_LISTINGS:
                     yield mapping.product_listing(product, self._currency)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:

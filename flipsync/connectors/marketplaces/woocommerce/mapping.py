@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from flipsync.connectors.marketplaces.woocommerce import wire
@@ -37,7 +37,10 @@ _RESTOCKED_META = "_restock_refunded_items"
 _REFUNDED_LINE_META = "_refunded_item_id"
 
 #: Types that are not one article with its own price and stock.
-NOT_LISTINGS = frozenset({"variable", "grouped", "external"})
+NOT_LISTINGS = frozenset({"variable", "variable-subscription", "grouped", "external"})
+_VARIABLE = frozenset({"variable", "variable-subscription"})
+#: A basket at the till: WooCommerce keeps it as an order, and drops it a day later if nothing comes of it.
+NOT_ORDERED = frozenset({"checkout-draft", "auto-draft"})
 _ORDER_STATUS: dict[str, OrderStatus] = {
     "auto-draft": "pending",
     "checkout-draft": "pending",
@@ -56,20 +59,30 @@ _GTIN = re.compile(r"[0-9-]+[0-9Xx]")
 _GRAMS_PER_UNIT = {"kg": Decimal(1000), "g": Decimal(1), "lbs": Decimal("453.59237"), "oz": Decimal("28.349523125")}
 
 
+def is_variable(row: wire.Product) -> bool:
+    """Whether what is sold are the product's variations."""
+    return row.type in _VARIABLE
+
+
 def amount(text: str, currency: str) -> Money:
     """An amount of an order; stores may keep more decimals than the currency has. Half up, as WooCommerce rounds."""
-    if text == "":
+    if not text.strip():
         return Money.zero(currency)
     try:
-        return Money.round_decimal(Decimal(text), currency, ROUND_HALF_UP)
-    except InvalidOperation as error:
+        return Money.round_decimal(Decimal(text.strip()), currency, ROUND_HALF_UP)
+    except ArithmeticError as error:
         raise ValueError(f"{text!r} is not an amount") from error
 
 
 def list_price(price: str, regular_price: str, currency: str) -> Money | None:
     """What a buyer pays now; None when the product has no price ("" after a price that was not understood)."""
-    text = price or regular_price
-    return amount(text, currency) if text else None
+    for text in (price, regular_price):
+        try:
+            if text.strip():
+                return amount(text, currency)
+        except ValueError:
+            continue  # words of a plug-in ("from 19.90") are no price
+    return None
 
 
 def units(quantity: Decimal | None) -> int | None:
@@ -320,7 +333,10 @@ def _restocked_units(line: wire.Line) -> int | None:
     """
     restocked = wire.meta_value(line.meta_data, _RESTOCKED_META)
     if restocked:
-        return int(Decimal(restocked))
+        try:
+            return int(Decimal(restocked))
+        except (ArithmeticError, ValueError):
+            return None
     return 0 if wire.meta_value(line.meta_data, _REDUCED_META) else None
 
 

@@ -35,6 +35,8 @@ async def changed_orders(api: ShopApi, since: datetime) -> AsyncIterator[wire.Or
         async for page in api.pages("/orders", wire.Order.model_validate, params):
             pages += 1
             for order in page.rows:
+                if order.status in mapping.NOT_ORDERED:
+                    continue
                 changed = changed or found.get(order.id) != order
                 found[order.id] = order
         complete = pages <= 1 or not changed

@@ -15,6 +15,8 @@ from flipsync.domain.errors import Retryable
 
 PAGE_SIZE = 100
 _MAX_STEPS_BACK = 20
+#: times that another part of a list looks like its first one before it is taken for that
+_MAX_REPEATS = 3
 
 
 class Row(Protocol):
@@ -37,11 +39,18 @@ class Page(Generic[RowT]):
 
 
 async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[Page[RowT]]:
-    """Pages of rows not seen before. Raises Retryable when the list changes faster than it can be read."""
-    offset = steps_back = 0
+    """Pages of rows not seen before. Raises Retryable when the list changes faster than it can be read, or when every
+    part of it is answered with the first one (something keeps `offset` from the shop)."""
+    offset = steps_back = repeats = 0
+    first: Page[RowT] | None = None
     seen: set[int] = set()
     while True:
         page = await fetch(offset)
+        first = first or page
+        repeats = repeats + 1 if offset and page.rows and page == first else 0
+        unseen = page.total is not None and page.is_last(offset) and page.total > len(seen)
+        if repeats == _MAX_REPEATS or (repeats and unseen):
+            raise Retryable("every part of the list is answered with the first one")
         if offset and not (page.rows and page.rows[0].id in seen):
             steps_back += 1
             if steps_back > _MAX_STEPS_BACK:

@@ -14,30 +14,64 @@ def _utc(value: Any) -> Any:
     """`date_*_gmt` is UTC without a Z."""
     if not isinstance(value, str):
         return value
-    if not value or value.startswith("0000"):
+    if not value.strip() or value.startswith(("0000", "-")):
         return None
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value.strip())
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _plain(value: Any) -> Any:
+    """A text where plug-ins send numbers, and false or nothing instead of one."""
+    if value is None or value is False:
+        return ""
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _text(value: Any) -> Any:
     """Names come back with HTML entities ("A &amp; B")."""
-    return html.unescape(value) if isinstance(value, str) else "" if value is None else value
-
-
-def _number_text(value: Any) -> Any:
-    """Decimal strings; some plug-ins send numbers, and nothing instead of zero."""
-    return "" if value is None else str(value) if isinstance(value, int | float) else value
+    return html.unescape(value) if isinstance(value, str) else _plain(value)
 
 
 def _rows(value: Any) -> Any:
-    """PHP writes an empty map as [], and null for nothing."""
-    return [] if value is None or value == {} else value
+    """PHP writes an empty map as [], null for nothing, and a list that lost a row as a map of the others."""
+    if value is None or value == "" or value is False:
+        return []
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+def _list_or_none(value: Any) -> Any:
+    return None if value is None else _rows(value)
+
+
+def _map(value: Any) -> Any:
+    """PHP writes an empty map as []."""
+    return value or {}
+
+
+def _number(value: Any) -> Any:
+    """Nothing, where a plug-in sends an empty text."""
+    return None if value == "" or value is False else value
+
+
+def _flag(value: Any) -> Any:
+    """PHP's own idea of true and false: "", "0" and null are false, "1", "yes" and "on" true."""
+    return value not in (None, "", "0", "no", "off", "false", 0, False) if not isinstance(value, bool) else value
+
+
+def _stock_flag(value: Any) -> Any:
+    return value if value == "parent" else _flag(value)
 
 
 Gmt = Annotated[datetime | None, BeforeValidator(_utc)]
 Text = Annotated[str, BeforeValidator(_text)]
-DecimalText = Annotated[str, BeforeValidator(_number_text)]
+#: letters as they are: SKUs, keys, statuses, decimals
+Plain = Annotated[str, BeforeValidator(_plain)]
+DecimalText = Plain
+Id = Annotated[int, BeforeValidator(lambda value: value or 0)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+#: "parent": of a variation that has no stock of its own
+StockFlag = Annotated[bool | str, BeforeValidator(_stock_flag)]
+Units = Annotated[Decimal | None, BeforeValidator(_number)]
 
 
 class Wire(BaseModel):
@@ -45,7 +79,7 @@ class Wire(BaseModel):
 
 
 class Meta(Wire):
-    key: str = ""
+    key: Plain = ""
     value: Any = None
 
 
@@ -57,49 +91,45 @@ def meta_value(rows: list[Meta], key: str) -> str:
     return next((str(row.value) for row in rows if row.key == key and row.value is not None), "")
 
 
-def _id(value: Any) -> Any:
-    return value or 0
-
-
 class Attribute(Wire):
     """What a product comes in; `id` is 0 for an attribute of this product alone."""
 
-    id: Annotated[int, BeforeValidator(_id)] = 0
+    id: Id = 0
     name: Text = ""
-    position: int = 0
-    visible: bool = False
-    variation: bool = False
+    position: Id = 0
+    visible: Flag = False
+    variation: Flag = False
     options: Annotated[list[Text], BeforeValidator(_rows)] = Field(default_factory=list)
 
 
 class AttributeValue(Wire):
     """A variation's choice for one attribute; "" stands for any."""
 
-    id: Annotated[int, BeforeValidator(_id)] = 0
+    id: Id = 0
     name: Text = ""
     option: Text = ""
 
 
 class Image(Wire):
-    src: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
+    src: Plain = ""
 
 
 class Product(Wire):
     """A product, or a variation as the SKU filter shows it."""
 
     id: int
-    parent_id: int = 0
+    parent_id: Id = 0
     name: Text = ""
     description: str | None = None
-    images: list[Image] | None = None
-    type: str = "simple"
-    status: str = "publish"
-    sku: str = ""
+    images: Annotated[list[Image] | None, BeforeValidator(_list_or_none)] = None
+    type: Plain = "simple"
+    status: Plain = "publish"
+    sku: Plain = ""
     global_unique_id: DecimalText = ""
     price: DecimalText = ""
     regular_price: DecimalText = ""
-    manage_stock: bool | str = False
-    stock_quantity: Decimal | None = None
+    manage_stock: StockFlag = False
+    stock_quantity: Units = None
     attributes: Annotated[list[Attribute], BeforeValidator(_rows)] = Field(default_factory=list)
     date_modified_gmt: Gmt = None
     meta_data: Metas = Field(default_factory=list)
@@ -107,13 +137,13 @@ class Product(Wire):
 
 class Variation(Wire):
     id: int
-    status: str = "publish"
-    sku: str = ""
+    status: Plain = "publish"
+    sku: Plain = ""
     global_unique_id: DecimalText = ""
     price: DecimalText = ""
     regular_price: DecimalText = ""
-    manage_stock: bool | str = False
-    stock_quantity: Decimal | None = None
+    manage_stock: StockFlag = False
+    stock_quantity: Units = None
     attributes: Annotated[list[AttributeValue], BeforeValidator(_rows)] = Field(default_factory=list)
     date_modified_gmt: Gmt = None
     meta_data: Metas = Field(default_factory=list)
@@ -124,12 +154,12 @@ class Line(Wire):
 
     id: int
     name: Text = ""
-    product_id: int = 0
-    variation_id: int = 0
-    quantity: Decimal = Decimal(0)
+    product_id: Id = 0
+    variation_id: Id = 0
+    quantity: Annotated[Decimal, BeforeValidator(lambda value: value or 0)] = Decimal(0)
     total: DecimalText = ""
     total_tax: DecimalText = ""
-    sku: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
+    sku: Plain = ""
     meta_data: Metas = Field(default_factory=list)
 
 
@@ -153,7 +183,7 @@ class Person(Wire):
     email: Text = ""
 
 
-Address = Annotated[Person, BeforeValidator(lambda value: value or {})]
+Address = Annotated[Person, BeforeValidator(_map)]
 
 
 class Order(Wire):
@@ -161,7 +191,9 @@ class Order(Wire):
     number: DecimalText = ""
     status: str
     currency: str
+    date_created: Gmt = None
     date_created_gmt: Gmt = None
+    date_modified: Gmt = None
     date_modified_gmt: Gmt = None
     date_paid_gmt: Gmt = None
     shipping_total: DecimalText = ""
@@ -176,8 +208,8 @@ class Order(Wire):
 
     @property
     def changed_at(self) -> datetime:
-        """When it last changed. Raises ValueError for an order without any date."""
-        moment = self.date_modified_gmt or self.date_created_gmt
+        """When it last changed; by the shop's own clock where it keeps no other. Raises ValueError without any date."""
+        moment = self.date_modified_gmt or self.date_created_gmt or self.date_modified or self.date_created
         if moment is None:
             raise ValueError(f"order {self.id} has no date")
         return moment
@@ -193,10 +225,10 @@ class Refund(Wire):
 
 class Webhook(Wire):
     id: int
-    name: str = ""
-    status: str
-    topic: str
-    delivery_url: str
+    name: Text = ""
+    status: Plain = ""
+    topic: Plain = ""
+    delivery_url: Plain = ""
 
 
 class Setting(Wire):
@@ -205,18 +237,18 @@ class Setting(Wire):
 
 
 class Environment(Wire):
-    version: str = ""
+    version: Plain = ""
 
 
 class SystemStatus(Wire):
-    environment: Environment = Environment()
+    environment: Annotated[Environment, BeforeValidator(_map)] = Environment()
 
 
 class Index(Wire):
     """WordPress's own index below /wp-json/."""
 
     name: Text = ""
-    timezone_string: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
+    timezone_string: Plain = ""
     gmt_offset: DecimalText = ""
 
 

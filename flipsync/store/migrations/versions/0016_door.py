@@ -121,7 +121,7 @@ def upgrade() -> None:
         op.execute(f"GRANT {grants} ON {table} TO flipsync_app, flipsync_worker")
     for table in ("user_session", "recovery_code", "api_key"):
         op.create_index(op.f(f"ix_{table}_user_id"), table, ["user_id"])
-    guards = (Path(__file__).parent.parent / "guards_0018.sql").read_text(encoding="utf-8")
+    guards = (Path(__file__).parent.parent / "guards_0016.sql").read_text(encoding="utf-8")
     op.get_bind().connection.cursor().execute(guards)  # the driver itself: % is plain text there
     # who is signed in stays signed in
     op.execute(

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0024"
-down_revision = "0017"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
@@ -140,7 +140,7 @@ def upgrade() -> None:
             "INSERT INTO sync_change (tenant_id, kind, id, xid, at, gone)"  # noqa: S608 - made of constants
             f" SELECT tenant_id, '{kind}', id, pg_current_xact_id()::text::bigint, now(), false FROM {table} {fresh}"
         )
-    guards = (Path(__file__).parent.parent / "guards_0024.sql").read_text(encoding="utf-8")
+    guards = (Path(__file__).parent.parent / "guards_0022.sql").read_text(encoding="utf-8")
     op.get_bind().connection.cursor().execute(guards)  # the driver itself: % is plain text there
 
 

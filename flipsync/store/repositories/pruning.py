@@ -1,0 +1,35 @@
+"""Statements that drop what has had its time: sessions, tokens, codes, answered requests; so many rows at most."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+#: table → what is over; `:day`, `:week` and `:month` are so long ago
+_OVER = {
+    "idempotency_record": "created_at < :week",
+    "refresh_token": "expires_at < :month OR revoked_at < :month",
+    "user_session": "expires_at < :month OR revoked_at < :month",
+    "recovery_code": "used_at < :month",
+    "second_factor": "confirmed_at IS NULL AND created_at < :day",
+}
+TABLES = tuple(_OVER)
+
+
+async def prune(session: AsyncSession, moments: dict[str, datetime], most: int) -> dict[str, int]:
+    """Delete at most so many rows of each table; how many of which. `moments`: day, week and month ago."""
+    gone = {}
+    for table, over in _OVER.items():
+        asked = {name: moment for name, moment in moments.items() if f":{name}" in over}
+        found = await session.execute(
+            text(
+                f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {over} ORDER BY id LIMIT :most"  # noqa: S608
+                " FOR UPDATE SKIP LOCKED)"
+            ),
+            {**asked, "most": most},
+        )
+        if count := found.rowcount:  # type: ignore[attr-defined]
+            gone[table] = count
+    return gone
