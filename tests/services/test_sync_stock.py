@@ -15,7 +15,7 @@ from sync_phones import Phones, phones_of
 from flipsync.domain.clock import ManualClock
 from flipsync.services import stock
 from flipsync.services.orders import ingest_order
-from flipsync.services.sync.merging import AWAY, ClockLine, Look, Movement, on_shelf
+from flipsync.services.sync.merging import AWAY, ClockLine, ClockMark, Look, Movement, on_shelf
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -235,9 +235,46 @@ async def test_what_is_booked_is_what_it_means(shop: Shop, told: list[tuple[int,
 
 def test_a_clock_that_runs_fast_is_placed_in_between() -> None:
     week = timedelta(days=7)
-    line = ClockLine(MONDAY, MONDAY, MONDAY + week + timedelta(seconds=60), MONDAY + week)
+    then, now = ClockMark(MONDAY, MONDAY), ClockMark(MONDAY + week + timedelta(seconds=60), MONDAY + week)
+    line = ClockLine(then, then, now)
     placed = line.place(MONDAY + (week + timedelta(seconds=60)) / 2)
     assert placed.sure and placed.first == MONDAY + week / 2
+
+
+def test_a_queue_told_in_many_pushes_is_placed_as_in_one() -> None:
+    """Every push after the first is seconds after the one before; the queue is a week old all the same."""
+    week, second = timedelta(days=7), timedelta(seconds=1)
+    then, back = ClockMark(MONDAY, MONDAY), ClockMark(MONDAY + week + 60 * second, MONDAY + week)
+    before, last = ClockLine(then, then, back).told()
+    for _ in range(50):
+        line = ClockLine(before, last, ClockMark(last.clock + second, last.server + second))
+        placed = line.place(MONDAY + (week + 60 * second) / 2)
+        assert placed.sure and abs(placed.first - (MONDAY + week / 2)) < second / 100
+        before, last = line.told()
+    after = ClockLine(before, last, ClockMark(last.clock + week, last.server + week)).told()
+    assert after[0] == last
+
+
+async def test_a_clock_that_was_set_is_set_for_the_whole_queue(phones: Phones) -> None:
+    changed = await phones.another()
+    goods, other = await phones.goods(units=10), await phones.goods(units=10)
+    await phones.push(0, phones.count(0, goods, 10, at=-2), phones.count(0, other, 10, at=-2))
+    phones.set_clock(changed, hours(-3))
+    told = [phones.receive(changed, each, 2, at=-1) for each in (goods, other)]
+    for each in told:
+        (answer,) = await phones.push(changed, each)
+        assert (answer.outcome, "clock was set" in answer.message) == ("conflict", True)
+
+
+async def test_an_old_request_that_comes_again_does_not_move_the_clock(phones: Phones) -> None:
+    goods = await phones.goods(units=10)
+    told = phones.count(1, goods, 10, at=-2)
+    await phones.push(1, told)
+    phones.set_clock(1, hours(-7))
+    await phones.push(1, told)  # as it was sent seven hours ago
+    phones.set_clock(1, hours(0))
+    (answer,) = await phones.push(1, phones.count(1, goods, 12))
+    assert answer.outcome == "accepted"
 
 
 @given(
@@ -250,5 +287,6 @@ def test_nothing_is_placed_in_the_future_or_before_a_device_could_be_away(off: t
         clock_now = now + off
     except OverflowError:
         return
-    placed = ClockLine(MONDAY, MONDAY, clock_now, now).place(at)
+    then = ClockMark(MONDAY, MONDAY)
+    placed = ClockLine(then, then, ClockMark(clock_now, now)).place(at)
     assert now - AWAY <= placed.first <= placed.last <= now

@@ -95,7 +95,8 @@ async def furnish(shop: Shop) -> None:
             **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
             **{key: {} for key in ("data", "seeds", "scores")},
         )
-        device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, clock_at=now, server_at=now)
+        clock = dict.fromkeys(("before_clock_at", "before_server_at", "clock_at", "server_at"), now)
+        device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
         unit.session.add_all([proposal, effect, experiment, policy])
         await unit.session.flush()
         unit.session.add_all(

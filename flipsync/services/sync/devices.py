@@ -42,6 +42,8 @@ async def register(unit: UnitOfWork, user: Claims, name: str, clock: datetime) -
         name=name,
         created_at=unit.now,
         last_seq=0,
+        before_clock_at=clock,
+        before_server_at=unit.now,
         clock_at=clock,
         server_at=unit.now,
     )

@@ -26,6 +26,8 @@ from flipsync.services.product_edits import EditMark
 #: how far a quartz clock may run off, and what a slow network adds; more than that means that somebody set it
 _DRIFT_PPM = 200
 _SLACK = timedelta(seconds=10)
+#: pushes with no longer pauses between them are one sitting
+_SITTING = timedelta(hours=1)
 #: how long a device may be away and still be told only what changed
 AWAY = timedelta(days=90)
 
@@ -47,30 +49,63 @@ class Span:
 
 
 @dataclass(frozen=True)
-class ClockLine:
-    """What a device's clock said at two moments of the server's time."""
+class ClockMark:
+    """What a device's clock said at a moment of the server's time."""
 
-    clock_then: datetime
-    server_then: datetime
-    clock_now: datetime
-    server_now: datetime
+    clock: datetime
+    server: datetime
+
+    @property
+    def off(self) -> timedelta:
+        return self.server - self.clock
+
+
+@dataclass(frozen=True)
+class ClockLine:
+    """How a device's clock ran: what it said before its last sitting with the server, at its last word, and now.
+
+    A queue is told in many pushes, one right after another. All of it was done before the first of them, while the
+    clock ran from `before` to `last`: were each push measured from the one just before it, a clock set while the
+    device was away would be noticed by the first alone.
+    """
+
+    before: ClockMark
+    last: ClockMark
+    now: ClockMark
 
     def place(self, at: datetime) -> Span:
         """When the device's `at` was, on the server's time; never after now, never longer ago than a device may be."""
-        then, now = self.server_then - self.clock_then, self.server_now - self.clock_now
-        allowed = max(_SLACK, abs(self.server_now - self.server_then) * _DRIFT_PPM / 1_000_000)
-        if abs(now - then) <= allowed:
-            passed = self.clock_now - self.clock_then
-            share = min(1.0, max(0.0, (at - self.clock_then) / passed)) if passed > timedelta(0) else 1.0
-            moment = self._bounded(at, then + (now - then) * share)
+        newest = self._between(self.last, self.now, at)
+        if at >= self.last.clock:
+            return newest
+        older = self._between(self.before, self.last, at)
+        if _ran_through(self.last, self.now):
+            return older
+        return Span(min(older.first, newest.first), max(older.last, newest.last))
+
+    def told(self) -> tuple[ClockMark, ClockMark]:
+        """`before` and `last` for the next push: within a sitting the first stays."""
+        return (self.last if self.now.server - self.last.server > _SITTING else self.before), self.now
+
+    def _between(self, then: ClockMark, now: ClockMark, at: datetime) -> Span:
+        if _ran_through(then, now):
+            passed = now.clock - then.clock
+            share = min(1.0, max(0.0, (at - then.clock) / passed)) if passed > timedelta(0) else 1.0
+            moment = self._bounded(at, then.off + (now.off - then.off) * share)
             return Span(moment, moment)
-        return Span(self._bounded(at, min(then, now)), self._bounded(at, max(then, now)))
+        return Span(self._bounded(at, min(then.off, now.off)), self._bounded(at, max(then.off, now.off)))
 
     def _bounded(self, at: datetime, offset: timedelta) -> datetime:
-        oldest = self.server_now - AWAY
+        oldest = self.now.server - AWAY
         if at < oldest - offset:  # compared before it is added: a clock may say the year 1
             return oldest
-        return self.server_now if at > self.server_now - offset else at + offset
+        return self.now.server if at > self.now.server - offset else at + offset
+
+
+def _ran_through(then: ClockMark, now: ClockMark) -> bool:
+    """Whether nobody set the clock in between."""
+    allowed = max(_SLACK, abs(now.server - then.server) * _DRIFT_PPM / 1_000_000)
+    return abs(now.off - then.off) <= allowed
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services.idempotency import fingerprint
 from flipsync.services.sync.applying import Doer, apply
 from flipsync.services.sync.devices import known_device
-from flipsync.services.sync.merging import AWAY, ClockLine, Span
+from flipsync.services.sync.merging import AWAY, ClockLine, ClockMark, Span
 from flipsync.services.sync.mutations import NEEDED, Answer, Answers, Count, Edit, MutationView, Receive, Unreadable
 from flipsync.services.sync.mutations import WishPrice as Wish
 from flipsync.store.models import SyncDevice, SyncMutation
@@ -44,16 +44,22 @@ async def push(
     async with store.reader(user.tenant_id) as session:
         device = await known_device(session, device_id, user)
         now = store.clock.now()
-        line = ClockLine(device.clock_at, device.server_at, sent_at, now)
-        last = device.last_seq
+        line = _clock_line(device, ClockMark(sent_at, now))
+        before = last = device.last_seq
     answers = []
     for each in sorted(told, key=lambda mutation: mutation.seq):
         answer = await _take(store, user, device_id, each, line, cause)
         answers.append(answer)
         last = max(last, answer.seq) if answer.outcome != "deferred" else last
-    async with store.unit(user.tenant_id, cause) as unit:
-        await rows.set_clock(unit.session, device_id, sent_at, now)
+    if last > before:  # an old request that the network brings again says nothing about the clock
+        async with store.unit(user.tenant_id, cause) as unit:
+            await rows.set_clock(unit.session, device_id, *((mark.clock, mark.server) for mark in line.told()))
     return Answers(answers=answers, last_seq=last, server_time=now)
+
+
+def _clock_line(device: SyncDevice, now: ClockMark) -> ClockLine:
+    last = ClockMark(device.clock_at, device.server_at)
+    return ClockLine(ClockMark(device.before_clock_at, device.before_server_at), last, now)
 
 
 async def _take(

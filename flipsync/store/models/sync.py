@@ -46,7 +46,8 @@ class SyncHorizon(TenantOwned, Base):
 
 class SyncDevice(TenantParent, Base):
     """A phone of a user's. `last_seq` is the last of its mutations that was answered, for ever: what comes again below
-    it is never done twice. `clock_at` is what its clock said at `server_at`, when it pushed last."""
+    it is never done twice. `clock_at` is what its clock said at `server_at`, when it pushed last; `before_…` the same
+    of when it was here the time before."""
 
     __tablename__ = "sync_device"
     __table_args__ = (owned_key(), same_tenant("user_id", "app_user"))
@@ -55,6 +56,8 @@ class SyncDevice(TenantParent, Base):
     name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seq: Mapped[int] = mapped_column(default=0)
+    before_clock_at: Mapped[datetime]
+    before_server_at: Mapped[datetime]
     clock_at: Mapped[datetime]
     server_at: Mapped[datetime]
     #: when the last answered mutation happened: the next one is not before it

@@ -206,11 +206,15 @@ async def keep(session: AsyncSession, told: SyncMutation) -> None:
     await session.flush()
 
 
-async def set_clock(session: AsyncSession, device_id: UUID, clock_at: datetime, server_at: datetime) -> None:
+Mark = tuple[datetime, datetime]
+
+
+async def set_clock(session: AsyncSession, device_id: UUID, before: Mark, last: Mark) -> None:
+    """What the device's clock said when (clock, server); of two pushes at once the later one's stays."""
     await session.execute(
         update(SyncDevice)
-        .where(SyncDevice.id == device_id)
-        .values(clock_at=clock_at, server_at=server_at)
+        .where(SyncDevice.id == device_id, SyncDevice.server_at <= last[1])
+        .values(before_clock_at=before[0], before_server_at=before[1], clock_at=last[0], server_at=last[1])
         .execution_options(synchronize_session=False)
     )
 

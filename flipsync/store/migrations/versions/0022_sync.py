@@ -79,6 +79,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         _moment("created_at"),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        _moment("before_clock_at"),
+        _moment("before_server_at"),
         _moment("clock_at"),
         _moment("server_at"),
         _moment("last_happened_at", nullable=True),
