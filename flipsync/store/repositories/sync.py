@@ -189,6 +189,12 @@ async def devices(session: AsyncSession, user_id: UUID, after: UUID | None, limi
     return (await session.scalars(query if after is None else query.where(SyncDevice.id < after))).all()
 
 
+async def known_devices(session: AsyncSession, user_id: UUID) -> int:
+    """How many the user has that were not forgotten."""
+    query = select(func.count()).where(SyncDevice.user_id == user_id, SyncDevice.forgotten_at.is_(None))
+    return await session.scalar(query) or 0
+
+
 async def mutation(session: AsyncSession, device_id: UUID, mutation_id: UUID) -> SyncMutation | None:
     query = select(SyncMutation).where(SyncMutation.device_id == device_id, SyncMutation.id == mutation_id)
     return (await session.scalars(query)).one_or_none()
