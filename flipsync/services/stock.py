@@ -81,8 +81,16 @@ async def receive(
     if not 0 <= quantity <= MAX_UNITS:
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
-    when = {"happened_at": happened_at, "happened_from": happened_from}
-    if quantity and await ledger.move(unit, item, "receive", on_hand=quantity, key=key, note=note, **when):
+    if quantity and await ledger.move(
+        unit,
+        item,
+        "receive",
+        on_hand=quantity,
+        key=key,
+        note=note,
+        happened_at=happened_at,
+        happened_from=happened_from,
+    ):
         _tell(unit, item, "receive", quantity)
     return item.id
 

@@ -32,7 +32,7 @@ from flipsync.services.sync.mutations import (
     Unreadable,
 )
 from flipsync.services.sync.mutations import WishPrice as Wish
-from flipsync.store.models import SyncDevice
+from flipsync.store.models import SyncDevice, SyncMutation
 from flipsync.store.repositories import sync as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
@@ -154,11 +154,13 @@ class _Taking:
             else:
                 when = self._line.place(told.at).after(happened)
                 answer = self._refusal or await self._done(told, Doer(self._user, device_id, when))
-                self._keep(told, answer, request, device_id, when)
+                self._keep(told, answer, request, when)
                 last, happened = told.seq, when.first
                 answers.append(answer)
         if self._kept:
-            await rows.keep(session, device_id, list(self._kept.values()), last, happened)
+            for each in self._kept.values():
+                rows.keep(session, SyncMutation(tenant_id=self._unit.tenant_id, device_id=device_id, **each))
+            await rows.set_last_seq(session, device_id, last, happened)
         return answers, last
 
     async def _done(self, told: Told, by: Doer) -> Answer:
@@ -173,10 +175,8 @@ class _Taking:
                 raise
             return _refusal(told, error)
 
-    def _keep(self, told: Told, answer: Answer, request: str, device_id: UUID, when: Span) -> None:
+    def _keep(self, told: Told, answer: Answer, request: str, when: Span) -> None:
         self._kept[told.id] = {
-            "tenant_id": self._unit.tenant_id,
-            "device_id": device_id,
             "id": told.id,
             "seq": told.seq,
             "kind": told.kind[:100],

@@ -207,15 +207,19 @@ async def mutations(session: AsyncSession, device_id: UUID, ids: Collection[UUID
     return {row.id: {"fingerprint": row.fingerprint, "answer": row.answer} for row in found}
 
 
-async def keep(
-    session: AsyncSession, device_id: UUID, told: Sequence[dict[str, Any]], last_seq: int, happened_at: datetime | None
+def keep(session: AsyncSession, told: SyncMutation) -> None:
+    """Remember a mutation with its answer."""
+    session.add(told)
+
+
+async def set_last_seq(
+    session: AsyncSession, device_id: UUID, last_seq: int, last_happened_at: datetime | None
 ) -> None:
-    """Remember mutations with their answers, and that their device has come so far."""
-    await session.execute(insert(SyncMutation), told)
+    """So far a device's mutations are answered."""
     await session.execute(
         update(SyncDevice)
         .where(SyncDevice.id == device_id)
-        .values(last_seq=last_seq, last_happened_at=happened_at)
+        .values(last_seq=last_seq, last_happened_at=last_happened_at)
         .execution_options(synchronize_session=False)
     )
 
