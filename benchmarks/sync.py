@@ -151,6 +151,7 @@ async def apart(
     operations: int,
     shelves: int,
     seed: int,
+    batch: int,
 ) -> dict[str, Any]:
     """One week of it; what was lost, counted twice or unequal, and how fast."""
     business = await found(backend, devices + 1, shelves)
@@ -160,7 +161,7 @@ async def apart(
     def device(number: int) -> Device:
         network = BadNetwork(httpx2.ASGITransport(app=app), seed * 1000 + number)
         auth = _Signed(backend, business.tenant_id, business.users[number])
-        return Device(folder / f"device{number}.db", CLOCKS[number % len(CLOCKS)], began, network, auth)
+        return Device(folder / f"device{number}.db", CLOCKS[number % len(CLOCKS)], began, network, auth, batch)
 
     all_of_them = [device(number) for number in range(devices)]
     rng = random.Random(seed)
@@ -257,9 +258,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--operations", type=int, default=10_000, help="of each device")
     parser.add_argument("--shelves", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=200, help="operations in one request, at most")
     options = parser.parse_args(argv)
     if options.quick:
-        options.operations, options.shelves = 60, 20
+        options.operations, options.shelves, options.batch = 60, 20, 10
     return options
 
 
@@ -270,7 +272,7 @@ def quiet() -> None:
 
 async def measure(options: argparse.Namespace, folder: Path, app_url: str, redis_url: str) -> dict[str, Any]:
     clock = ManualClock(utc_now() - WEEK)
-    sizes = {name: getattr(options, name) for name in ("devices", "operations", "shelves", "seed")}
+    sizes = {name: getattr(options, name) for name in ("devices", "operations", "shelves", "seed", "batch")}
     async with api(app_url, redis_url, clock) as (app, backend):
         return await apart(folder, app, backend, clock, **sizes)
 

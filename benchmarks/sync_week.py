@@ -182,10 +182,12 @@ def _with(request: httpx2.Request, content: bytes) -> httpx2.Request:
 class Device:
     """The reference client over the bad network, cut off now and then with its file as it stands."""
 
-    def __init__(self, path: Path, clock: Clock, began: datetime, network: BadNetwork, auth: httpx2.Auth) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, began: datetime, network: BadNetwork, auth: httpx2.Auth, batch: int
+    ) -> None:
         self._path, self._clock, self._began = path, clock, began
         self.passed = timedelta()
-        self.network = network
+        self.network, self._batch = network, batch
         self.http = httpx2.AsyncClient(base_url="http://api.test", transport=network, auth=auth)
         self.file = self._opened()
         self.cut_off = 0
@@ -207,7 +209,7 @@ class Device:
         """Until it is through; after a failure perhaps with a file opened anew."""
         while True:
             try:
-                await SyncClient(self.file, self.http).sync()
+                await SyncClient(self.file, self.http, batch=self._batch).sync()
             except Offline:
                 if rng.random() < 0.5:
                     self.file.close()

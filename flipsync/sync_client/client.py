@@ -47,8 +47,10 @@ class Synced:
 class SyncClient:
     """Brings a device's file and the server together. `http` knows the server's address and says who the user is."""
 
-    def __init__(self, device: DeviceFile, http: httpx2.AsyncClient, *, name: str = "device") -> None:
-        self.device, self._http, self._name = device, http, name
+    def __init__(
+        self, device: DeviceFile, http: httpx2.AsyncClient, *, name: str = "device", batch: int = _BATCH
+    ) -> None:
+        self.device, self._http, self._name, self._most = device, http, name, batch
 
     async def sync(self) -> Synced:
         """Push everything, then pull everything. Raises Offline, Refused, DeviceForgotten; done again, it goes on."""
@@ -110,7 +112,7 @@ class SyncClient:
         """What is told next: as much as one request may hold, at least one."""
         batch: list[dict[str, Any]] = []
         size = 0
-        for done in self.device.unanswered(_BATCH):
+        for done in self.device.unanswered(self._most):
             told = done.told()
             size += len(repr(told).encode())
             if batch and size > _BYTES:

@@ -26,9 +26,10 @@ async def test_devices_a_week_apart_come_out_alike(
 ) -> None:
     clock = ManualClock(utc_now() - WEEK)
     async with api(database_urls["app"], redis_url, clock) as (app, backend):
-        result = await apart(tmp_path, app, backend, clock, devices=5, operations=16, shelves=4, seed=3)
+        result = await apart(tmp_path, app, backend, clock, devices=5, operations=16, shelves=4, seed=4, batch=3)
     assert {name: result[name] for name in WRONG} == dict.fromkeys(WRONG, 0)
     assert result["operations"] == sum(result["outcomes"].values()) == 80
+    assert {"requests lost", "answers lost", "twice at once"} <= set(result["network"])
     assert result["outcomes"]["merged"] and result["outcomes"]["conflict"] and result["notices"]
 
 
