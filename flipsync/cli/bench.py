@@ -100,6 +100,12 @@ def replay(quick: Quick = False, as_json: Json = False) -> None:
 
 
 @bench_app.command()
+def sync(quick: Quick = False, as_json: Json = False, seed: int = 1) -> None:
+    """Devices a week apart, together again over a bad network: nothing lost, nothing counted twice, all equal."""
+    run_benchmark("sync", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
+
+
+@bench_app.command()
 def agents(quick: Quick = False, as_json: Json = False) -> None:
     """Agents' methods against stated baselines on simulated markets, with intervals."""
     run_benchmark("agents", *["--quick"] * quick, *["--json"] * as_json)

@@ -75,13 +75,21 @@ async def receive(
     mode: str,
     note: str = "",
     happened_at: datetime | None = None,
+    happened_from: datetime | None = None,
 ) -> UUID:
     """Goods arrive: `quantity` more units on the shelf. Returns the stock item's id. A repeated `key` is a no-op."""
     if not 0 <= quantity <= MAX_UNITS:
         raise InvalidInput(f"{quantity} units cannot be received", hint=f"give 0 to {MAX_UNITS:,}")
     item = await ledger.ensure_item(unit, variant_id, mode=mode)
     if quantity and await ledger.move(
-        unit, item, "receive", on_hand=quantity, key=key, note=note, happened_at=happened_at
+        unit,
+        item,
+        "receive",
+        on_hand=quantity,
+        key=key,
+        note=note,
+        happened_at=happened_at,
+        happened_from=happened_from,
     ):
         _tell(unit, item, "receive", quantity)
     return item.id

@@ -211,6 +211,20 @@ class UnitOfWork:
         self._page = journal.Page()
         self._audited.clear()
 
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that is taken back alone when it raises: its rows, its facts and what it had audited. It enqueues no
+        effect that supersedes, for that reaches into what was there before."""
+        lists: list[list[Any]] = [*vars(self._page).values(), self._unjudged, self._audited]
+        before = [len(each) for each in lists]
+        try:
+            async with self.session.begin_nested():
+                yield
+        except BaseException:
+            for each, length in zip(lists, before, strict=True):
+                del each[length:]
+            raise
+
     async def flush(self) -> None:
         """Write down what there is so far; called on leaving the unit."""
         await self.session.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,9 @@ from sqlalchemy import text
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.security.roles import Role
-from flipsync.services.sync import beginning
+from flipsync.services.sync import beginning, devices
+from flipsync.services.sync.pulling import Cursor
+from flipsync.store.repositories.sync import Snapshot
 from flipsync.store.unit_of_work import Store
 
 
@@ -76,10 +80,6 @@ def usd(minor: int) -> dict[str, Any]:
 
 
 async def test_a_cursor_that_cannot_go_on_says_so(client: httpx2.AsyncClient, alpha: Business) -> None:
-    from dataclasses import replace
-
-    from flipsync.services.sync.pulling import Cursor
-
     device = await phone(client, alpha)
     changes = f"{API}/sync/devices/{device}/changes"
     cursor = (await client.get(changes, headers=alpha.headers())).json()["cursor"]
@@ -135,3 +135,116 @@ async def test_a_first_phone_that_has_to_wait_asks_again_with_the_same_key(
     assert made.json() == again.json()
     listed = await client.get(f"{API}/sync/devices", headers=beta.headers("clerk"))
     assert [each["id"] for each in listed.json()["items"]] == [made.json()["id"]]
+
+
+# What somebody may try
+
+
+async def test_another_business_learns_nothing_from_a_cursor_or_a_device(
+    client: httpx2.AsyncClient, alpha: Business, beta: Business
+) -> None:
+    mine, theirs = await phone(client, alpha), await phone(client, beta)
+    cursor = (await client.get(f"{API}/sync/devices/{mine}/changes", headers=alpha.headers())).json()["cursor"]
+    taken = await client.get(f"{API}/sync/devices/{theirs}/changes", headers=beta.headers(), params={"cursor": cursor})
+    assert (taken.status_code, taken.json()["type"]) == (410, "urn:flipsync:error:resync-required")
+    assert (await client.get(f"{API}/sync/devices/{mine}/changes", headers=beta.headers())).status_code == 404
+    told = done(1, "stock.receive", variant_id=str(alpha.ids["variant_id"]), quantity=1)
+    assert (await push(client, beta, mine, told)).status_code == 404
+    foreign = (await push(client, beta, theirs, told)).json()["answers"][0]
+    assert (foreign["outcome"], foreign["reason"]) == ("rejected", "not-found")
+
+
+async def test_a_cursor_made_up_from_ones_own_shows_no_more(
+    client: httpx2.AsyncClient, alpha: Business, beta: Business
+) -> None:
+    device = await phone(client, alpha)
+    changes = f"{API}/sync/devices/{device}/changes"
+    good = Cursor.parse((await client.get(changes, headers=alpha.headers())).json()["cursor"])
+    for seen in (Snapshot(2**62, 2**62 + 1, ()), Snapshot(2**62, 3, tuple(range(300)))):
+        answer = await client.get(
+            changes, headers=alpha.headers(), params={"cursor": str(replace(good, seen=seen, target=None))}
+        )
+        assert answer.status_code in (200, 410), answer.text
+        assert beta.marker not in answer.text
+
+
+async def test_the_same_batch_pushed_twice_at_once_is_done_once(client: httpx2.AsyncClient, alpha: Business) -> None:
+    device = await phone(client, alpha)
+    item = f"{API}/inventory/items/{alpha.ids['stock_item_id']}"
+    before = (await client.get(item, headers=alpha.headers())).json()["on_hand"]
+    variant = str(alpha.ids["variant_id"])
+    batch = [done(seq, "stock.receive", variant_id=variant, quantity=1) for seq in range(1, 31)]
+    answers = await asyncio.gather(*(push(client, alpha, device, *batch) for _ in range(3)))
+    assert {each.status_code for each in answers} == {200}
+    assert answers[0].json()["answers"] == answers[1].json()["answers"] == answers[2].json()["answers"]
+    assert (await client.get(item, headers=alpha.headers())).json()["on_hand"] == before + 30
+
+
+async def test_an_id_used_again_for_something_else_is_refused_and_moves_nothing(
+    client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    device = await phone(client, alpha)
+    first = done(1, "stock.receive", variant_id=str(alpha.ids["variant_id"]), quantity=1)
+    other = first | {"seq": 2**52, "quantity": 900}
+    for pushed in ((first, other), (other,)):
+        told = (await push(client, alpha, device, *pushed)).json()
+        assert (told["answers"][-1]["outcome"], told["answers"][-1]["reason"]) == ("rejected", "id-reused")
+        assert told["last_seq"] == 1
+
+
+async def test_a_batch_too_large_is_refused_as_a_whole(client: httpx2.AsyncClient, alpha: Business) -> None:
+    device = await phone(client, alpha)
+    variant = str(alpha.ids["variant_id"])
+    many = [done(seq, "stock.receive", variant_id=variant, quantity=1) for seq in range(1, 202)]
+    assert (await push(client, alpha, device, *many)).status_code == 422
+    long = done(1, "stock.receive", variant_id=variant, quantity=1, note="x" * 1_100_000)
+    assert (await push(client, alpha, device, long)).status_code == 413
+    longer = done(1, "stock.receive", variant_id=variant, quantity=1, note="x" * 400_000)
+    answer = (await push(client, alpha, device, longer)).json()["answers"][0]
+    assert (answer["outcome"], len(str(answer)) < 1000) == ("rejected", True)
+
+
+async def test_words_of_any_script_come_back_as_they_were_written(client: httpx2.AsyncClient, alpha: Business) -> None:
+    device = await phone(client, alpha)
+    words = "إبريق שלום 茶壶 🫖 té́"
+    products = (await client.get(f"{API}/sync/devices/{device}/changes", headers=alpha.headers())).json()["changes"]
+    product = next(each["record"] for each in products if each["kind"] == "product")
+    edit = {"product_id": product["id"], "base_version": product["version"], "set": {"category": words}}
+    answer = (await push(client, alpha, device, done(1, "product.edit", **edit))).json()["answers"][0]
+    assert answer["outcome"] == "accepted", answer
+    again = (await client.get(f"{API}/sync/devices/{device}/changes", headers=alpha.headers())).json()["changes"]
+    told = {each["id"]: each["record"] for each in again if each["kind"] == "product"}
+    assert told[product["id"]]["category"] == words
+    back = edit | {"base_version": told[product["id"]]["version"], "set": {"category": product["category"] or "Cups"}}
+    await push(client, alpha, device, done(2, "product.edit", **back))
+
+
+async def test_a_session_that_was_ended_syncs_no_more(
+    client: httpx2.AsyncClient, alpha: Business, store: Store
+) -> None:
+    device = await phone(client, alpha)
+    owner = alpha.users["owner"]
+    async with store.unit(alpha.tenant_id) as unit:
+        session = await alpha.session(unit, owner)
+    assert alpha.tokens is not None
+    token = alpha.tokens.issue(user_id=owner, tenant_id=alpha.tenant_id, role="owner", session_id=session)
+    headers, changes = {"Authorization": f"Bearer {token}"}, f"{API}/sync/devices/{device}/changes"
+    assert (await client.get(changes, headers=headers)).status_code == 200
+    ended = await client.delete(f"{API}/auth/sessions/{session}", headers=alpha.headers())
+    assert ended.status_code in (200, 204), ended.text
+    assert (await client.get(changes, headers=headers)).status_code == 401
+    body = {"sent_at": utc_now().isoformat(), "mutations": [done(1, "balloon.ride")]}
+    pushed = await client.post(f"{API}/sync/devices/{device}/mutations", headers=headers, json=body)
+    assert pushed.status_code == 401
+
+
+async def test_a_user_has_only_so_many_devices(
+    client: httpx2.AsyncClient, beta: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await phone(client, beta, "analyst")
+    monkeypatch.setattr(devices, "MAX_DEVICES", 1)
+    body = {"name": "one more", "clock": utc_now().isoformat()}
+    for status in (409, 201):
+        headers = beta.headers("analyst", **{"Idempotency-Key": new_id().hex})
+        assert (await client.post(f"{API}/sync/devices", headers=headers, json=body)).status_code == status
+        await client.delete(f"{API}/sync/devices/{first}", headers=beta.headers("analyst"))

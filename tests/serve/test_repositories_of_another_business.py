@@ -137,7 +137,7 @@ async def foreign(store: Store, alpha: Business) -> Foreign:
     rows: dict[type, Any] = {}
     async with store.reader(alpha.tenant_id) as session:
         kinds = (m.Listing, m.Variant, m.Order, m.OrderLine, m.StockItem, m.EventRecord, m.Effect, m.Proposal)
-        for kind in (*kinds, m.PolicyVersion, m.ForecastRun, m.SyncMutation):
+        for kind in (*kinds, m.PolicyVersion, m.ForecastRun):
             rows[kind] = (await session.scalars(select(kind).limit(1))).one()
         session.expunge_all()
     effect = rows[m.Effect]

@@ -160,7 +160,11 @@ async def test_a_cursor_older_than_forgotten_tombstones_begins_anew(phones: Phon
 
 async def test_a_cursor_of_another_history_or_of_other_rights_begins_anew(phones: Phones) -> None:
     cursor = Cursor.parse((await phones.pull(0)).cursor)
-    for other in (replace(cursor, lineage="restored"), replace(cursor, kinds=("product",))):
+    for other in (
+        replace(cursor, lineage="restored"),
+        replace(cursor, kinds=("product",)),
+        replace(cursor, device="x"),
+    ):
         with pytest.raises(ResyncRequired):
             await phones.pull(0, str(other))
 
@@ -174,7 +178,7 @@ async def test_a_cursor_that_is_not_ours_is_refused(phones: Phones, cursor: str)
 async def test_a_cursor_with_nonsense_inside_is_refused(phones: Phones) -> None:
     good = Cursor.parse((await phones.pull(0)).cursor)
     parts = orjson.loads(base64.urlsafe_b64decode(str(good) + "=="))
-    for place, value in ((2, "1:2"), (2, f"{2**70}:1:"), (4, -1), (4, "a"), (5, "\0"), (6, "z")):
+    for place, value in ((3, "1:2"), (3, f"{2**70}:1:"), (5, -1), (5, "a"), (6, "\0"), (7, "z")):
         bad = [*parts[:place], value, *parts[place + 1 :]]
         with pytest.raises(InvalidInput):
             await phones.pull(0, base64.urlsafe_b64encode(orjson.dumps(bad)).decode())

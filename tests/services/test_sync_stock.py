@@ -203,7 +203,7 @@ def test_looks_and_movements_mean_the_same_in_any_order(told: list[tuple[int, in
     assert on_shelf(mixed) == on_shelf(things)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(told=EVENTS, seed=st.randoms(use_true_random=False))
 async def test_what_is_booked_is_what_it_means(shop: Shop, told: list[tuple[int, int, int]], seed: object) -> None:
     """Three phones, each in its own order, among one another in any."""
@@ -264,6 +264,20 @@ async def test_a_clock_that_was_set_is_set_for_the_whole_queue(phones: Phones) -
     for each in told:
         (answer,) = await phones.push(changed, each)
         assert (answer.outcome, "clock was set" in answer.message) == ("conflict", True)
+
+
+async def test_a_count_may_have_seen_what_a_device_with_a_set_clock_received(phones: Phones) -> None:
+    changed = await phones.another()
+    goods = await phones.goods(units=10)
+    phones.set_clock(changed, hours(-3))
+    (received,) = await phones.push(changed, phones.receive(changed, goods, 2, at=-2))
+    assert received.outcome == "accepted"  # nobody counted: it does not matter when
+    (between,) = await phones.push(0, phones.count(0, goods, 12, at=-3))
+    assert (between.outcome, "clock was set" in between.message) == ("conflict", True)
+    assert (await phones.shop.item(goods)).on_hand == 12
+    (again,) = await phones.push(0, phones.count(0, goods, 11))
+    assert again.outcome == "accepted"
+    assert (await phones.shop.item(goods)).on_hand == 11
 
 
 async def test_an_old_request_that_comes_again_does_not_move_the_clock(phones: Phones) -> None:

@@ -23,7 +23,7 @@ from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories import sync as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-_CLOCK_SET = "the device's clock was set while it was away, so nobody can tell whether {}: look again and tell it anew"
+_CLOCK_SET = "a device's clock was set while it was away, so nobody can tell whether {}: look again and tell it anew"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,14 @@ async def _receive(unit: UnitOfWork, told: Receive, by: Doer) -> Answer:
     before = intended(item)
     key, happened_at = _key(told, by), by.when.last
     await stock.receive(
-        unit, told.variant_id, told.quantity, key=key, mode=item.mode, note=told.note, happened_at=happened_at
+        unit,
+        told.variant_id,
+        told.quantity,
+        key=key,
+        mode=item.mode,
+        note=told.note,
+        happened_at=happened_at,
+        happened_from=None if by.when.sure else by.when.first,
     )
     if seen is None or happened_at >= seen:
         return Answer(id=told.id, seq=told.seq, outcome="accepted")
@@ -70,12 +77,13 @@ async def _receive(unit: UnitOfWork, told: Receive, by: Doer) -> Answer:
 
 async def _count(unit: UnitOfWork, told: Count, by: Doer) -> Answer:
     item = await _item(unit, told.variant_id)
-    since = await ledger.moved_since(unit.session, item.id, by.when.last)
-    later = item.counted_at is not None and item.counted_at > by.when.last
-    if not by.when.sure:
-        could = await ledger.moved_since(unit.session, item.id, by.when.first)
-        if could != since or (item.counted_at is not None and by.when.first < item.counted_at <= by.when.last):
-            raise Conflict(_CLOCK_SET.format("what moved since was there"))
+    seen = item.counted_at
+    since, perhaps = await ledger.moved_since(unit.session, item.id, by.when.first, by.when.last)
+    if since != perhaps:
+        raise Conflict(_CLOCK_SET.format("what moved since was there"))
+    if seen is not None and by.when.first < seen <= by.when.last:
+        raise Conflict(_CLOCK_SET.format("the last count was before it"))
+    later = seen is not None and seen > by.when.last
     key = _key(told, by)
     if later:
         note = f"{told.counted} units were counted before the shelf was counted last"

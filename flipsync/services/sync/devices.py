@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.errors import FlipSyncError, NotFound, Unavailable
+from flipsync.domain.errors import Conflict, FlipSyncError, NotFound, Unavailable
 from flipsync.domain.ids import new_id
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
@@ -16,6 +16,9 @@ from flipsync.store.models import SyncDevice
 from flipsync.store.repositories import sync as rows
 from flipsync.store.repositories import sync_begun
 from flipsync.store.unit_of_work import UnitOfWork
+
+#: of one user, not counting those that were forgotten
+MAX_DEVICES = 50
 
 
 class DeviceForgotten(FlipSyncError):
@@ -35,9 +38,14 @@ class DeviceView(View):
 
 
 async def register(unit: UnitOfWork, user: Claims, name: str, clock: datetime) -> DeviceView:
-    """A phone of the user's; `clock` is what its clock says now. Raises Unavailable before sync began (`beginning`)."""
+    """A phone of the user's; `clock` is what its clock says now.
+
+    Raises Unavailable before sync began (`beginning`), Conflict when there are too many.
+    """
     if not await sync_begun.is_filled(unit.session):
         raise Unavailable("sync has not begun", hint="register the device again")
+    if await rows.known_devices(unit.session, user.user_id) >= MAX_DEVICES:
+        raise Conflict(f"you have {MAX_DEVICES} devices", hint="forget those you have no more")
     device = SyncDevice(
         id=new_id(),
         tenant_id=unit.tenant_id,

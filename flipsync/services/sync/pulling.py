@@ -39,6 +39,7 @@ class Cursor:
     """`seen` None: this is about everything. `target` is set while pages are fetched: what will have been seen then."""
 
     lineage: str
+    device: str
     kinds: tuple[str, ...]
     seen: Snapshot | None
     target: Snapshot | None = None
@@ -47,7 +48,7 @@ class Cursor:
     def __str__(self) -> str:
         xid, kind, thing = self.after
         told = [
-            *(self.lineage, ",".join(self.kinds), str(self.seen or ""), str(self.target or "")),
+            *(self.lineage, self.device, ",".join(self.kinds), str(self.seen or ""), str(self.target or "")),
             *(xid, kind, thing.hex),
         ]
         return base64.urlsafe_b64encode(orjson.dumps(told)).decode().rstrip("=")
@@ -57,10 +58,10 @@ class Cursor:
         """Raises InvalidInput for a cursor that is not ours."""
         try:
             told = orjson.loads(base64.urlsafe_b64decode(written + "=" * (-len(written) % 4)))
-            lineage, kinds, seen, target, xid, kind, thing = told
+            lineage, device, kinds, seen, target, xid, kind, thing = told
             old, new = (Snapshot.parse(each) if each else None for each in (seen, target))
             after = (int(xid), str(kind), UUID(thing))
-            found = cls(str(lineage), tuple(kinds.split(",")), old, new, after)
+            found = cls(str(lineage), str(device), tuple(kinds.split(",")), old, new, after)
             numbers = [n for each in (old, new) if each for n in (each.low, each.high, *each.open)]
             if not all(0 <= number < 2**63 for number in (after[0], *numbers)) or "\0" in kind:
                 raise ValueError(written)
@@ -78,8 +79,8 @@ async def pull(
     if not now.filled:
         raise Unavailable("what this business has is not noted yet", hint="register a device: it goes on from there")
     kinds: tuple[Kind, ...] = tuple(kind for kind, permission in NEEDED.items() if user.may(permission))
-    here = Cursor.parse(cursor) if cursor else Cursor(now.lineage, kinds, None)
-    _require_usable(here, now, kinds)
+    here = Cursor.parse(cursor) if cursor else Cursor(now.lineage, device_id.hex, kinds, None)
+    _require_usable(here, now, device_id, kinds)
     target = here.target or now.snapshot
     found = await rows.changes(
         session,
@@ -91,10 +92,10 @@ async def pull(
         limit=limit + 1,
     )
     page, more = found[:limit], len(found) > limit
-    onward = Cursor(now.lineage, kinds, target)
+    onward = Cursor(now.lineage, device_id.hex, kinds, target)
     if more:
         last = page[-1]
-        onward = Cursor(now.lineage, kinds, here.seen, target, (last.xid, last.kind, last.id))
+        onward = Cursor(now.lineage, device_id.hex, kinds, here.seen, target, (last.xid, last.kind, last.id))
     told = [
         Change.model_validate({"kind": row.kind, "id": row.id, "gone": row.gone, "record": row.record})
         for row in page
@@ -103,10 +104,12 @@ async def pull(
     return Changes(changes=told, cursor=str(onward), more=more, full=here.seen is None, server_time=at)
 
 
-def _require_usable(cursor: Cursor, now: rows.Now, kinds: tuple[Kind, ...]) -> None:
+def _require_usable(cursor: Cursor, now: rows.Now, device_id: UUID, kinds: tuple[Kind, ...]) -> None:
     hint = "pull without a cursor and drop what you are not told of; what you did not push yet stays good"
     if cursor.lineage != now.lineage:
         raise ResyncRequired("the books were restored or moved since", hint=hint)
+    if cursor.device != device_id.hex:
+        raise ResyncRequired("the cursor is another device's", hint=hint)
     if cursor.kinds != kinds:
         raise ResyncRequired("what you may see is not what it was", hint=hint)
     oldest = cursor.seen or cursor.target

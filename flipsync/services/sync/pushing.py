@@ -1,4 +1,4 @@
-"""Push: what a device did on its own, taken in its order, each in a transaction of its own with its answer.
+"""Push: what a device did on its own, taken in its order, each all or nothing, in one transaction with its answer.
 
 A mutation that came before gets the answer it got then, for as long as a device may be away; later than that its number
 still says that it was answered, and the ledger that it was booked. So nothing is ever done twice.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -19,7 +20,17 @@ from flipsync.services.idempotency import fingerprint
 from flipsync.services.sync.applying import Doer, apply
 from flipsync.services.sync.devices import known_device
 from flipsync.services.sync.merging import AWAY, ClockLine, ClockMark, Span
-from flipsync.services.sync.mutations import NEEDED, Answer, Answers, Count, Edit, MutationView, Receive, Unreadable
+from flipsync.services.sync.mutations import (
+    NEEDED,
+    Answer,
+    Answers,
+    Count,
+    Edit,
+    MutationView,
+    Outcome,
+    Receive,
+    Unreadable,
+)
 from flipsync.services.sync.mutations import WishPrice as Wish
 from flipsync.store.models import SyncDevice, SyncMutation
 from flipsync.store.repositories import sync as rows
@@ -29,6 +40,8 @@ Told = Receive | Count | Edit | Wish | Unreadable
 #: the database refused a value (too long, out of range, against a rule), or broke a circle of waiting
 _REFUSED, _AGAIN = ("22", "23"), "40"
 _TRIES = 3
+#: mutations in one transaction: few enough that nobody waits long for what they hold
+_AT_ONCE = 20
 
 
 async def push(
@@ -46,11 +59,11 @@ async def push(
         now = store.clock.now()
         line = _clock_line(device, ClockMark(sent_at, now))
         before = last = device.last_seq
-    answers = []
-    for each in sorted(told, key=lambda mutation: mutation.seq):
-        answer = await _take(store, user, device_id, each, line, cause)
-        answers.append(answer)
-        last = max(last, answer.seq) if answer.outcome != "deferred" else last
+    answers: list[Answer] = []
+    ordered = sorted(told, key=lambda mutation: mutation.seq)
+    for start in range(0, len(ordered), _AT_ONCE):
+        some, last = await _take(store, user, device_id, ordered[start : start + _AT_ONCE], line, cause)
+        answers += some
     if last > before:  # an old request that the network brings again says nothing about the clock
         async with store.unit(user.tenant_id, cause) as unit:
             await rows.set_clock(unit.session, device_id, *((mark.clock, mark.server) for mark in line.told()))
@@ -63,84 +76,121 @@ def _clock_line(device: SyncDevice, now: ClockMark) -> ClockLine:
 
 
 async def _take(
-    store: Store, user: Claims, device_id: UUID, told: Told, line: ClockLine, cause: Cause | None
-) -> Answer:
-    """A mutation's answer. What a service refuses is undone, and the refusal kept in a transaction of its own."""
-    for attempt in range(_TRIES):
+    store: Store, user: Claims, device_id: UUID, some: Sequence[Told], line: ClockLine, cause: Cause | None
+) -> tuple[list[Answer], int]:
+    """Their answers, and the last of the device's that is answered; in one transaction, each in a part of its own."""
+    for _ in range(_TRIES):
         try:
             async with store.unit(user.tenant_id, cause) as unit:
-                return await _answer(unit, user, device_id, told, line, None)
-        except (FlipSyncError, DBAPIError) as error:
-            refusal = _refusal(told, error)
-            if refusal is None and attempt + 1 == _TRIES:
-                raise Unavailable("the books are busy", hint="push again in a moment") from error
-        if refusal is not None:
-            async with store.unit(user.tenant_id, cause) as unit:
-                return await _answer(unit, user, device_id, told, line, refusal)
-    raise AssertionError("the last attempt answers or raises")
+                return await _Taking(unit, user, line).answers(device_id, some)
+        except DBAPIError as error:
+            if _again(error):
+                continue
+            if len(some) == 1:
+                refusal = _refusal(some[0], error)
+                async with store.unit(user.tenant_id, cause) as unit:
+                    return await _Taking(unit, user, line, refusal).answers(device_id, some)
+        answers: list[Answer] = []
+        for each in some:  # one of them cannot be written down: which?
+            answered, last = await _take(store, user, device_id, [each], line, cause)
+            answers += answered
+        return answers, last
+    raise Unavailable("the books are busy", hint="push again in a moment")
 
 
-def _refusal(told: Told, error: FlipSyncError | DBAPIError) -> Answer | None:
-    """The final answer to what cannot be done; None when it may be tried again. Raises what is no fault of it."""
+def _again(error: DBAPIError) -> bool:
+    """Whether it may be tried again."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state is not None and state.startswith(_AGAIN)
+
+
+def _refusal(told: Told, error: FlipSyncError | DBAPIError) -> Answer:
+    """The final answer to what cannot be done. Raises what is no fault of it."""
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
-        if state is not None and state.startswith(_AGAIN):
-            return None
-        if state is not None and not state.startswith(_REFUSED):
+        if (state is None and error.connection_invalidated) or (state is not None and not state.startswith(_REFUSED)):
             raise error
-        if state is None and error.connection_invalidated:
-            raise error
-        reason, message = "invalid", "it holds a value that cannot be kept"
-        return Answer(id=told.id, seq=told.seq, outcome="rejected", reason=reason, message=message)
+        return _rejected(told, "invalid", "it holds a value that cannot be kept")
     if error.status >= 500 or error.code == "device-forgotten":
         raise error
-    outcome = "conflict" if isinstance(error, Conflict) else "rejected"
+    outcome: Outcome = "conflict" if isinstance(error, Conflict) else "rejected"
     reason = "invalid" if error.code == "invalid-input" else error.code
     message = f"{error.message}: {error.hint}" if error.hint else error.message
     return Answer(id=told.id, seq=told.seq, outcome=outcome, reason=reason, message=message)
 
 
-async def _answer(
-    unit: UnitOfWork, user: Claims, device_id: UUID, told: Told, line: ClockLine, refusal: Answer | None
-) -> Answer:
-    device = await known_device(unit.session, device_id, user, lock=True)
-    request = fingerprint(orjson.dumps(told.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS))
-    earlier = await rows.mutation(unit.session, device_id, told.id)
-    if earlier is not None and earlier.fingerprint == request:
-        return Answer.model_validate(earlier.answer)
-    if earlier is not None:
-        return _rejected(told, "id-reused", "this id was another mutation's: make a new one for each")
-    if told.seq <= device.last_seq:
-        return _rejected(told, "sequence-used", f"the device's mutations up to {device.last_seq} are answered")
-    if told.seq > device.last_seq + 1:
-        message = f"number {device.last_seq + 1} is missing"
-        return Answer(id=told.id, seq=told.seq, outcome="deferred", reason="gap", message=message)
-    when = line.place(told.at).after(device.last_happened_at)
-    answer = refusal or await _done(unit, user, device, told, when)
-    await rows.keep(
-        unit.session,
-        SyncMutation(
-            tenant_id=unit.tenant_id,
-            device_id=device_id,
-            id=told.id,
-            seq=told.seq,
-            kind=told.kind[:100],
-            fingerprint=request,
-            outcome=answer.outcome,
-            answer=answer.model_dump(mode="json"),
-            event_id=answer.event_id,
-            happened_at=when.first,
-            received_at=unit.now,
-        ),
-    )
-    return answer
+class _Taking:
+    """Some of a device's mutations within one transaction. `refusal` is the answer to one that was tried before."""
+
+    def __init__(self, unit: UnitOfWork, user: Claims, line: ClockLine, refusal: Answer | None = None) -> None:
+        self._unit, self._user, self._line, self._refusal = unit, user, line, refusal
+        self._kept: dict[UUID, dict[str, Any]] = {}
+
+    async def answers(self, device_id: UUID, some: Sequence[Told]) -> tuple[list[Answer], int]:
+        session = self._unit.session
+        device = await known_device(session, device_id, self._user, lock=True)
+        last, happened = device.last_seq, device.last_happened_at
+        earlier = await rows.mutations(session, device_id, [each.id for each in some])
+        new = [each for each in some if each.id not in earlier and each.seq > last]
+        # all they change is locked at once in one order, so that two devices never wait for each other in a circle
+        await rows.lock_goods(
+            session,
+            products=[each.product_id for each in new if isinstance(each, Edit)],
+            variants=[each.variant_id for each in new if isinstance(each, Receive | Count)],
+        )
+        answers = []
+        for told in some:
+            request = _fingerprint(told)
+            found = earlier.get(told.id) or self._kept.get(told.id)
+            if found is not None:
+                same = found["fingerprint"] == request
+                used = "this id was another mutation's: make a new one for each"
+                answers.append(Answer.model_validate(found["answer"]) if same else _rejected(told, "id-reused", used))
+            elif told.seq <= last:
+                answers.append(_rejected(told, "sequence-used", f"the device's mutations up to {last} are answered"))
+            elif told.seq > last + 1:
+                message = f"number {last + 1} is missing"
+                answers.append(Answer(id=told.id, seq=told.seq, outcome="deferred", reason="gap", message=message))
+            else:
+                when = self._line.place(told.at).after(happened)
+                answer = self._refusal or await self._done(told, Doer(self._user, device_id, when))
+                self._keep(told, answer, request, when)
+                last, happened = told.seq, when.first
+                answers.append(answer)
+        if self._kept:
+            for each in self._kept.values():
+                rows.keep(session, SyncMutation(tenant_id=self._unit.tenant_id, device_id=device_id, **each))
+            await rows.set_last_seq(session, device_id, last, happened)
+        return answers, last
+
+    async def _done(self, told: Told, by: Doer) -> Answer:
+        try:
+            permission = NEEDED.get(told.kind)
+            if permission is not None and not self._user.may(permission):
+                raise Forbidden(f"this needs {permission}")
+            async with self._unit.part():
+                return await apply(self._unit, told, by)
+        except (FlipSyncError, DBAPIError) as error:
+            if isinstance(error, DBAPIError) and _again(error):
+                raise
+            return _refusal(told, error)
+
+    def _keep(self, told: Told, answer: Answer, request: str, when: Span) -> None:
+        self._kept[told.id] = {
+            "id": told.id,
+            "seq": told.seq,
+            "kind": told.kind[:100],
+            "fingerprint": request,
+            "outcome": answer.outcome,
+            "answer": answer.model_dump(mode="json"),
+            "event_id": answer.event_id,
+            "happened_at": when.first,
+            "received_at": self._unit.now,
+        }
 
 
-async def _done(unit: UnitOfWork, user: Claims, device: SyncDevice, told: Told, when: Span) -> Answer:
-    permission = NEEDED.get(told.kind)
-    if permission is not None and not user.may(permission):
-        raise Forbidden(f"this needs {permission}")
-    return await apply(unit, told, Doer(user, device.id, when))
+def _fingerprint(told: Told) -> str:
+    return fingerprint(orjson.dumps(told.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS))
 
 
 def _rejected(told: Told, reason: str, message: str) -> Answer:

@@ -71,6 +71,8 @@ class StockMovement(TenantOwned, Base):
     at: Mapped[datetime] = mapped_column(default=utc_now)
     #: when it happened, where that is told (of a count: when the shelf was looked at); `at` is when it was booked
     happened_at: Mapped[datetime | None]
+    #: where a clock that was set leaves it open: not before this
+    happened_from: Mapped[datetime | None]
 
 
 class StockReceipt(TenantOwned, Base):

@@ -201,6 +201,7 @@ async def move(
     order_line_id: UUID | None = None,
     note: str = "",
     happened_at: datetime | None = None,
+    happened_from: datetime | None = None,
 ) -> bool:
     """Append a movement; False when `key` is in the ledger already (nothing changes then)."""
     inserted = await unit.session.execute(
@@ -217,6 +218,7 @@ async def move(
             note=note,
             at=unit.now,
             happened_at=happened_at,
+            happened_from=happened_from,
         )
         .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
         .returning(StockMovement.id)
@@ -239,19 +241,22 @@ async def set_counted_at(session: AsyncSession, item: StockItem, seen_at: dateti
         await session.execute(update(StockItem).where(StockItem.id == item.id).values(counted_at=seen_at))
 
 
-async def moved_since(session: AsyncSession, stock_item_id: UUID, moment: datetime) -> int:
-    """By how many units the shelf changed after `moment`, as far as it is booked: what was counted is left out."""
-    happened = func.coalesce(StockMovement.happened_at, StockMovement.at)
+async def moved_since(session: AsyncSession, stock_item_id: UUID, first: datetime, last: datetime) -> tuple[int, int]:
+    """By how many units the shelf changed after a moment between `first` and `last`, as far as it is booked: for
+    certain, and perhaps. What was counted is left out."""
+    latest = func.coalesce(StockMovement.happened_at, StockMovement.at)
+    earliest = func.coalesce(StockMovement.happened_from, latest)
+    units = func.sum(StockMovement.on_hand_delta)
     a_count = (StockMovement.kind == "count") & StockMovement.happened_at.is_not(None)
-    found = await session.scalar(
-        select(func.coalesce(func.sum(StockMovement.on_hand_delta), 0)).where(
+    found = await session.execute(
+        select(func.coalesce(units.filter(earliest > last), 0), func.coalesce(units.filter(latest > first), 0)).where(
             StockMovement.stock_item_id == stock_item_id,
-            StockMovement.at > moment,  # nothing is booked before it happens
-            happened > moment,
+            StockMovement.at > first,  # nothing is booked before it happens
             ~a_count,
         )
     )
-    return int(found or 0)
+    certain, perhaps = found.one()
+    return int(certain), int(perhaps)
 
 
 async def set_mode(session: AsyncSession, stock_item_id: UUID, mode: str) -> None:

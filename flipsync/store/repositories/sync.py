@@ -6,7 +6,7 @@ then is not in it, however late it commits. https://www.postgresql.org/docs/18/f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -193,21 +193,39 @@ async def devices(session: AsyncSession, user_id: UUID, after: UUID | None, limi
     return (await session.scalars(query if after is None else query.where(SyncDevice.id < after))).all()
 
 
+async def known_devices(session: AsyncSession, user_id: UUID) -> int:
+    """How many the user has that were not forgotten."""
+    query = select(func.count()).where(SyncDevice.user_id == user_id, SyncDevice.forgotten_at.is_(None))
+    return await session.scalar(query) or 0
+
+
 async def mutation(session: AsyncSession, device_id: UUID, mutation_id: UUID) -> SyncMutation | None:
     query = select(SyncMutation).where(SyncMutation.device_id == device_id, SyncMutation.id == mutation_id)
     return (await session.scalars(query)).one_or_none()
 
 
-async def keep(session: AsyncSession, told: SyncMutation) -> None:
-    """Remember a mutation and its answer, and that its device has come so far."""
+async def mutations(session: AsyncSession, device_id: UUID, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Those of the ids that were answered: what was asked (its fingerprint) and the answer."""
+    query = select(SyncMutation.id, SyncMutation.fingerprint, SyncMutation.answer)
+    found = await session.execute(query.where(SyncMutation.device_id == device_id, SyncMutation.id.in_(ids)))
+    return {row.id: {"fingerprint": row.fingerprint, "answer": row.answer} for row in found}
+
+
+def keep(session: AsyncSession, told: SyncMutation) -> None:
+    """Remember a mutation with its answer."""
     session.add(told)
+
+
+async def set_last_seq(
+    session: AsyncSession, device_id: UUID, last_seq: int, last_happened_at: datetime | None
+) -> None:
+    """So far a device's mutations are answered."""
     await session.execute(
         update(SyncDevice)
-        .where(SyncDevice.id == told.device_id)
-        .values(last_seq=told.seq, last_happened_at=told.happened_at)
+        .where(SyncDevice.id == device_id)
+        .values(last_seq=last_seq, last_happened_at=last_happened_at)
         .execution_options(synchronize_session=False)
     )
-    await session.flush()
 
 
 Mark = tuple[datetime, datetime]
@@ -224,6 +242,19 @@ async def set_clock(session: AsyncSession, device_id: UUID, before: Mark, last: 
 
 
 # -- what mutations are about -----------------------------------------------------------------------------------------
+
+
+_LOCK_GOODS = tuple(
+    text(f"SELECT FROM {table} WHERE {column} = ANY(:ids) ORDER BY id FOR UPDATE")
+    for table, column in (("product", "id"), ("stock_item", "variant_id"))
+)
+
+
+async def lock_goods(session: AsyncSession, *, products: Collection[UUID], variants: Collection[UUID]) -> None:
+    """Products, then the stock of variants, each in the order of their ids, until the transaction ends."""
+    for statement, ids in zip(_LOCK_GOODS, (products, variants), strict=True):
+        if ids:
+            await session.execute(statement, {"ids": list(ids)})
 
 
 async def lock_words(session: AsyncSession, product_id: UUID) -> tuple[int, dict[str, Any], Product] | None:

@@ -42,7 +42,8 @@ def _of(table: str, column: str, parent: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    op.add_column("stock_movement", _moment("happened_at", nullable=True))
+    for name in ("happened_at", "happened_from"):
+        op.add_column("stock_movement", _moment(name, nullable=True))
     op.add_column("stock_item", _moment("counted_at", nullable=True))
     op.execute("GRANT UPDATE (counted_at) ON stock_item TO flipsync_app, flipsync_worker")
     op.add_column("product", sa.Column("edits", postgresql.JSONB(), nullable=False, server_default="{}"))
@@ -143,4 +144,5 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("product", "edits")
     op.drop_column("stock_item", "counted_at")
-    op.drop_column("stock_movement", "happened_at")
+    for name in ("happened_at", "happened_from"):
+        op.drop_column("stock_movement", name)
