@@ -83,9 +83,6 @@ class OrderEvent(AccountEvent):
         return ("order", self.order_id)
 
 
-# -- catalogue --------------------------------------------------------------------------------------------------------
-
-
 class ProductImported(Event):
     """A product is new in the catalogue, or a file changed it."""
 
@@ -402,9 +399,6 @@ class LabelBought(OrderEvent):
     cost: Money
     carrier: str
     tracking_number: str
-
-
-# -- receipts ---------------------------------------------------------------------------------------------------------
 
 
 class EffectFailed(Event):
