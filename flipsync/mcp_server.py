@@ -2,8 +2,8 @@
 
 A client of the API like any other: the tools are the routes of its OpenAPI document that the API key may use, so that
 roles, pace, gate, approvals and audit hold here without being written again. What only a person may say is no tool:
-answers to approvals, whether money in doubt was given, credentials, users, keys, and what is held about buyers. A model
-that reads a hostile title can ask for things; it cannot say yes to them.
+answers to approvals, whether money in doubt was given, goals and settings, credentials, users, keys, and what is held
+about buyers. A model that reads a hostile title can ask for things; it cannot say yes to them, nor move a limit.
 
 Protocol: https://modelcontextprotocol.io/specification/2025-11-25/server/tools
 """
@@ -27,10 +27,10 @@ from mcp.server.stdio import stdio_server
 import flipsync
 from flipsync.domain.errors import FlipSyncError, Forbidden, InvalidInput, Unauthenticated
 
-#: what stays between the API and people, whatever a key was made for
+#: what stays between the API and people (or their devices), whatever a key was made for; limits are the owner's to set
 PERSONS_WORD: Final[frozenset[str]] = frozenset(
     {"accounts:write", "approvals:answer", "audit:read", "keys:read", "keys:write", "privacy:erase", "privacy:read"}
-    | {"self:manage", "users:read", "users:write"}
+    | {"self:manage", "strategy:write", "sync:use", "users:read", "users:write"}
 )
 #: routes that settle a doubt about money by somebody's word
 _SETTLES: Final[frozenset[str]] = frozenset({"orders_settle_label", "orders_settle_refund"})
