@@ -76,15 +76,15 @@ async def test_what_cannot_be_asked_for(query: dict[str, str], client: httpx2.As
 
 async def test_preferences_are_ones_own_and_change_by_version(client: httpx2.AsyncClient, beta: Business) -> None:
     url = f"{API}/notifications/preferences"
-    read = await client.get(url, headers=beta.headers("analyst"))
+    read = await client.get(url, headers=beta.headers("read-only"))
     assert (read.headers["etag"], read.json()["choices"]["time_zone"]) == ('"0"', "UTC")
     choices = read.json()["choices"] | {"time_zone": "Europe/Berlin", "quiet_from": "22:00", "quiet_until": "07:00"}
-    headers = beta.headers("analyst", **{"If-Match": '"0"'})
+    headers = beta.headers("read-only", **{"If-Match": '"0"'})
     put = await client.put(url, json=choices, headers=headers)
     assert (put.status_code, put.headers["etag"]) == (200, '"1"'), put.text
     assert put.json()["choices"] == choices | {"quiet_from": "22:00:00", "quiet_until": "07:00:00"}
     assert (await client.put(url, json=choices, headers=headers)).status_code == 412
-    assert (await client.put(url, json=choices, headers=beta.headers("analyst"))).status_code == 428
+    assert (await client.put(url, json=choices, headers=beta.headers("read-only"))).status_code == 428
     wrong = choices | {"time_zone": "Nowhere"}
     assert (await client.put(url, json=wrong, headers=headers | {"If-Match": '"1"'})).status_code == 422
     assert (await client.get(url, headers=beta.headers("owner"))).json()["version"] == 0
@@ -95,23 +95,25 @@ async def test_a_destination_is_added_shown_masked_tested_and_removed(
 ) -> None:
     url = f"{API}/notifications/destinations"
     secret = {"url": "mailtos://u:SECRET@93.184.216.34?from=shop@example.com&to=ada@example.com"}
-    headers = _once(beta, "analyst")
+    headers = _once(beta, "read-only")
     added = await client.post(url, headers=headers, json=secret)
     assert added.status_code == 201, added.text
     again = await client.post(url, headers=headers, json=secret)
     assert (again.json(), again.headers["idempotent-replayed"]) == (added.json(), "true")
-    listed = await client.get(url, headers=beta.headers("analyst"))
+    listed = await client.get(url, headers=beta.headers("read-only"))
     assert [each["shown"] for each in listed.json()["items"]] == ["a…@example.com by 93.184.216.34"]
     one = f"{url}/{added.json()['id']}"
-    assert (await client.post(f"{one}/test", headers=_once(beta, "analyst"))).status_code == 200
-    deliveries = (await client.get(f"{API}/notifications/deliveries", headers=beta.headers("analyst"))).json()["items"]
+    assert (await client.post(f"{one}/test", headers=_once(beta, "read-only"))).status_code == 200
+    deliveries = (await client.get(f"{API}/notifications/deliveries", headers=beta.headers("read-only"))).json()[
+        "items"
+    ]
     assert [(each["purpose"], each["state"]) for each in deliveries] == [("test", "waiting")] * 2
     for role in ("owner", "clerk"):
         assert (await client.post(f"{one}/test", headers=_once(beta, role))).status_code == 404
         assert (await client.delete(one, headers=beta.headers(role))).status_code == 404
         assert added.json()["id"] not in (await client.get(url, headers=beta.headers(role))).text
-    assert (await client.delete(one, headers=beta.headers("analyst"))).status_code == 204
-    assert (await client.get(url, headers=beta.headers("analyst"))).json() == {"items": []}
+    assert (await client.delete(one, headers=beta.headers("read-only"))).status_code == 204
+    assert (await client.get(url, headers=beta.headers("read-only"))).json() == {"items": []}
     for answer in (added, again, listed):
         assert "SECRET" not in answer.text
 
@@ -179,6 +181,8 @@ async def test_what_is_told_is_pushed_to_that_person_alone(
         },
     )
     key = made.json()["key"]
+    async with store.unit(alpha.tenant_id) as unit:
+        await matters.tell(unit)  # whatever other tests have left
     owner, clerk = await _signed_in(address, token("owner")), await _signed_in(address, token("clerk"))
     program = await _signed_in(address, key)
     async with owner, clerk, program:

@@ -241,10 +241,10 @@ async def test_a_session_that_was_ended_syncs_no_more(
 async def test_a_user_has_only_so_many_devices(
     client: httpx2.AsyncClient, beta: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await phone(client, beta, "analyst")
+    first = await phone(client, beta, "read-only")
     monkeypatch.setattr(devices, "MAX_DEVICES", 1)
     body = {"name": "one more", "clock": utc_now().isoformat()}
     for status in (409, 201):
-        headers = beta.headers("analyst", **{"Idempotency-Key": new_id().hex})
+        headers = beta.headers("read-only", **{"Idempotency-Key": new_id().hex})
         assert (await client.post(f"{API}/sync/devices", headers=headers, json=body)).status_code == status
-        await client.delete(f"{API}/sync/devices/{first}", headers=beta.headers("analyst"))
+        await client.delete(f"{API}/sync/devices/{first}", headers=beta.headers("read-only"))

@@ -126,7 +126,7 @@ async def test_no_key_and_no_api_are_said_in_one_line(app: FastAPI, alpha: Busin
 
 async def test_it_reads_what_its_business_has_and_nothing_else(app: FastAPI, alpha: Business, beta: Business) -> None:
     async with assistant_of(app, alpha) as assistant:
-        listed = told(await assistant.call_tool("orders_list_orders", {"limit": 5}))
+        listed = told(await assistant.call_tool("orders_list_orders", {"limit": 60}))
         assert str(alpha.ids["order_id"]) in json.dumps(listed) and beta.marker not in json.dumps(listed)
         other = await assistant.call_tool("orders_get_order", {"order_id": str(beta.ids["order_id"])})
         assert other.is_error and "no order" in told(other)["error"]

@@ -34,8 +34,8 @@ async def task_counts(session: AsyncSession) -> Sequence[tuple[str, int, int]]:
     counts: list[dict[str, int]] = []
     for state in (AgentTask.state.in_(("pending", "leased")), AgentTask.state == "failed"):
         mine = AgentTask.tenant_id == func.current_tenant()
-        rows = await session.execute(select(AgentTask.agent, func.count()).where(mine, state).group_by(AgentTask.agent))
-        counts.append(dict(rows.tuples().all()))
+        query = select(AgentTask.agent, func.count().label("number")).where(mine, state).group_by(AgentTask.agent)
+        counts.append({row.agent: row.number for row in await session.execute(query)})
     waiting, failed = counts
     return [(agent, waiting.get(agent, 0), failed.get(agent, 0)) for agent in sorted({*waiting, *failed})]
 
