@@ -30,7 +30,8 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 * Lists come in pages: repeat the request with `cursor` set to the `next_cursor` of the last answer.
 * A POST that creates or changes takes an `Idempotency-Key`; repeating it repeats the answer, not the deed.
 * What can be edited has an ETag; a PATCH names it in `If-Match`.
-* Programs send an API key where people send an access token. What moves money asks people for a fresh proof: step-up.
+* Programs send an API key where people send an access token. Giving money back, bounds of prices, accounts, users and
+  keys ask people for a fresh proof: step-up. Labels and approvals do not: the owner's limits bound them.
 * Errors are problem documents (RFC 9457) with a stable `type`.
 """
 

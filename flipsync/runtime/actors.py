@@ -13,12 +13,7 @@ from typing import Any
 import structlog
 
 from flipsync.runtime.assembly import Assembly
-from flipsync.runtime.mailbox import Mailbox
-from flipsync.runtime.notifier import Notifier
-from flipsync.runtime.scheduler import Scheduler
-from flipsync.runtime.trainer import TRAINER, Trainer
-from flipsync.security.secrets import SecretBox
-from flipsync.settings import Cadence, RuntimeSettings, from_environment
+from flipsync.settings import RuntimeSettings, from_environment
 from flipsync.store.repositories import tasks as task_rows
 
 log = structlog.get_logger()
@@ -82,6 +77,7 @@ class Supervisor(Host):
 
     async def _main(self) -> None:
         assembly = Assembly(self._settings, name=SUPERVISOR)
+        assembly.check()
         names = list(assembly.graph.agents)
         async with assembly.store.database.unbound() as session:
             for name in names:
@@ -89,16 +85,8 @@ class Supervisor(Host):
         watched = [self._watch(assembly, AgentActor, name, name) for name in names]
         slots = [f"effects-{index}" for index in range(self._settings.effect_workers)]
         watched += [self._watch(assembly, EffectActor, slot, slot) for slot in slots]
-        scheduler = Scheduler(assembly.store, Cadence(), self._settings.speed())
-        trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
-        notifier = Notifier(
-            assembly.store,
-            SecretBox(self._settings.secret_keys()),
-            Cadence().notices,
-            base=self._settings.app_url or self._settings.public_url,
-            inside=self._settings.notify_inside,
-        )
-        await asyncio.gather(*watched, scheduler.run(), trainer.run(), notifier.run())
+        beside = importlib.import_module("flipsync.runtime.beside")  # brings much that no agent needs
+        await asyncio.gather(*watched, beside.run(assembly, self._settings))
 
     async def _watch(self, assembly: Assembly, kind: type[Host], name: str, argument: str) -> None:
         pause = _RESTART_PAUSE[0]

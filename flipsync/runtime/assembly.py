@@ -5,20 +5,21 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from flipsync.runtime.carrying_out import CARRIED_OUT
 from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, Mailbox, RedisWaker
 from flipsync.runtime.runner import AgentRunner
-from flipsync.security.secrets import SecretBox
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.rules import FirewallLimits
 from flipsync.settings import RuntimeSettings
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import EFFECTS, Store
+
+if TYPE_CHECKING:
+    from flipsync.runtime.effects import EffectWorker
 
 
 def load_roster(reference: str) -> Sequence[AgentClass]:
@@ -29,11 +30,14 @@ def load_roster(reference: str) -> Sequence[AgentClass]:
 
 
 class Assembly:
-    """The shared parts of one process of the runtime."""
+    """The shared parts of one process of the runtime.
+
+    What writes to channels (connectors, cryptography) is imported where there is an effect worker: an agent has none.
+    """
 
     def __init__(self, settings: RuntimeSettings, *, name: str, pool_size: int = 1) -> None:
         self.settings = settings
-        self.graph = Graph(load_roster(settings.roster), CARRIED_OUT)
+        self.graph = Graph(load_roster(settings.roster))
         clock = settings.business_clock()
         validity = FirewallLimits().certificate_validity
         limits = FirewallLimits(certificate_validity=max(validity, timedelta(seconds=60 * settings.speed())))
@@ -49,6 +53,12 @@ class Assembly:
     def redis_url(self) -> str:
         return self.settings.redis_url.get_secret_value()
 
+    def check(self) -> None:
+        """Raises InvalidInput when an agent proposes what no effect worker carries out."""
+        from flipsync.runtime.carrying_out import CARRIED_OUT
+
+        Graph(list(self.graph.agents.values()), CARRIED_OUT)
+
     def decision_path(self) -> DecisionPath:
         governance = [agent() for agent in self.graph.agents.values() if agent.spec.ecosystem == "governance"]
         return DecisionPath(self.graph, Gate(self.firewall, governance))
@@ -59,6 +69,9 @@ class Assembly:
         )
 
     def effect_worker(self, slot: str) -> EffectWorker:
+        from flipsync.runtime.effects import EffectWorker
+        from flipsync.security.secrets import SecretBox
+
         return EffectWorker(
             self.store,
             SecretBox(self.settings.secret_keys()),

@@ -219,18 +219,7 @@ async def profit(session: AsyncSession, page: PageRequest, where: SeriesFilter, 
 async def channels(session: AsyncSession, where: Span, today: date) -> ChannelComparison:
     """Raises InvalidInput for a span that is none."""
     first, last = where.days(today)
-    found = await rows.series(
-        session,
-        "all",
-        "channel",
-        first=first,
-        last=last,
-        account_id=None,
-        sku=None,
-        currency=None,
-        after=None,
-        most=1_000,
-    )
+    found = await rows.by_channel(session, first, last)
     revenue: dict[str, int] = {}
     for row in found:
         revenue[row.currency] = revenue.get(row.currency, 0) + row.goods + row.shipping

@@ -88,18 +88,7 @@ async def revenue(session: AsyncSession, where: Span, today: date) -> RevenueVie
 
 
 async def _by_channel(session: AsyncSession, first: date, last: date) -> dict[tuple[str, str], Any]:
-    found = await rows.series(
-        session,
-        "all",
-        "channel",
-        first=first,
-        last=last,
-        account_id=None,
-        sku=None,
-        currency=None,
-        after=None,
-        most=1_000,
-    )
+    found = await rows.by_channel(session, first, last)
     return {(row.currency, row.key): row for row in found}
 
 

@@ -13,13 +13,13 @@ from flipsync.security.tokens import Claims
 from flipsync.services import refunds
 from flipsync.services.refunds import RefundRequestView
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import OnlyOnceDep, ReaderDep, may
+from serve.deps import OnlyOnceDep, ReaderDep, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 
 Reader = Annotated[Claims, may("orders:read")]
-Refunder = Annotated[Claims, may("orders:refund")]
+Refunder = Annotated[Claims, may_after_proof("orders:refund")]
 
 
 class RefundForm(BaseModel):

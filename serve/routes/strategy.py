@@ -18,7 +18,7 @@ from flipsync.services.dry_run import change_of
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.services.undo_changes import ChangeReport, ChangeUndo, ChangeView
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/strategy", tags=["strategy"])
@@ -68,9 +68,12 @@ async def list_changes(
     responses=problems(401, 403, 404),
 )
 async def undo_change(
-    change_id: UUID, form: ChangeUndo, user: Annotated[Claims, may("strategy:write")], once: OnlyOnceDep
+    change_id: UUID, form: ChangeUndo, user: Annotated[Claims, may_after_proof("strategy:write")], once: OnlyOnceDep
 ) -> Response:
-    """Each setting, as long as it is still what the change wrote; the rest says why not."""
+    """Each setting, as long as it is still what the change wrote; the rest says why not.
+
+    Asks for a fresh proof of who you are: limits of money are among the settings.
+    """
 
     async def work(unit: UnitOfWork) -> ChangeReport:
         about = ("tenant", user.tenant_id)

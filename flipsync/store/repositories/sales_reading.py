@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models.sales import FIGURES
 
+#: accounts times currencies of one business: more than any has, so that a sum over them is of all
+MOST_CHANNELS = 10_000
 _NAMES = ", ".join(FIGURES)
 _SUMS = ", ".join(f"sum(d.{name})::bigint AS {name}" for name in FIGURES)
 _KEPT = f"""
@@ -102,6 +104,12 @@ async def series(
     if by_sku:
         values["sku"] = sku
     return (await session.execute(_series(period, group, by_sku), values)).all()
+
+
+async def by_channel(session: AsyncSession, first: date, last: date) -> Sequence[Any]:
+    """The span as a whole, a row for each account and currency."""
+    everything: dict[str, Any] = dict.fromkeys(("account_id", "sku", "currency", "after"))
+    return await series(session, "all", "channel", first=first, last=last, most=MOST_CHANNELS, **everything)
 
 
 _ROWS = text(

@@ -1,0 +1,30 @@
+"""What runs in the supervisor beside its watch: the clock of the house, the trainer, and who tells people.
+
+A module of its own, imported where it runs: an agent's process hosts none of it and does not pay for its imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from flipsync.runtime.assembly import Assembly
+from flipsync.runtime.mailbox import Mailbox
+from flipsync.runtime.notifier import Notifier
+from flipsync.runtime.scheduler import Scheduler
+from flipsync.runtime.trainer import TRAINER, Trainer
+from flipsync.security.secrets import SecretBox
+from flipsync.settings import Cadence, RuntimeSettings
+
+
+async def run(assembly: Assembly, settings: RuntimeSettings) -> None:
+    """Until one of them fails for good."""
+    notifier = Notifier(
+        assembly.store,
+        SecretBox(settings.secret_keys()),
+        Cadence().notices,
+        base=settings.app_url or settings.public_url,
+        inside=settings.notify_inside,
+    )
+    scheduler = Scheduler(assembly.store, Cadence(), settings.speed())
+    trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
+    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run())
