@@ -57,6 +57,7 @@ def label(pid: int) -> str:
         ("gcs_server", "ray gcs_server"),
         ("raylet/raylet", "ray raylet"),
         ("log_monitor.py", "ray log_monitor"),
+        ("embedded/zygote.py", "zygote"),
         ("autoscaler/_private/monitor.py", "ray autoscaler monitor"),
         ("dashboard/dashboard.py", "ray dashboard"),
         ("dashboard/agent.py", "ray dashboard agent"),

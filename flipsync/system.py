@@ -44,6 +44,8 @@ from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Routing, Store, Waker
 
 DATABASE = "flipsync"
+#: imported once for all processes of the runtime and the API
+SHARED_MODULES = ("flipsync.runtime.shared", "agents", "serve.api")
 Say = Callable[[str, str], None]
 
 
@@ -220,7 +222,7 @@ class System:
         self._extra = extra_environment or {}
         self._before: dict[str, str | None] = {}
         self.instance = Instance(self.home, report=self._part_event)
-        self.head = RayHead(self.home)
+        self.head = RayHead(self.home, shared_modules=SHARED_MODULES)
         self.sandbox: SandboxProcess | None = None
         self.environment: dict[str, str] = {}
         self.keys: Keys | None = None

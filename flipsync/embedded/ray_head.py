@@ -26,15 +26,18 @@ import shlex
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flipsync.domain.errors import Conflict, Unavailable
+from flipsync.embedded import ray_worker
 from flipsync.embedded.ports import check_port_free, choose_port
-from flipsync.embedded.process import end_processes, process_name
+from flipsync.embedded.process import Account, end_processes, process_name, spawn_bound
 from flipsync.embedded.secret_file import write_private
 
 HOST = "127.0.0.1"
@@ -44,6 +47,7 @@ OBJECT_STORE_BYTES = 200 * 1024 * 1024
 LONGEST_RAY_FOLDER = 107 - 64
 _MARK = "FLIPSYNC_RAY_FOLDER"
 _KEPT_SESSIONS = 3
+_SETUP_WORKER = "setup_worker.py"
 _NATIVE = ("gcs_server", "raylet", "haproxy")
 _END_STEPS = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 
@@ -197,10 +201,19 @@ class RayHead:
     ends. After a kill -9 of this process they go with it; what lingers is ended by the next `start` on the folder.
     """
 
-    def __init__(self, home: Path, *, cpus: int | None = None, object_store_bytes: int = OBJECT_STORE_BYTES) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        cpus: int | None = None,
+        object_store_bytes: int = OBJECT_STORE_BYTES,
+        shared_modules: Sequence[str] = (),
+    ) -> None:
         self.home = home.absolute()
         self.cpus = cpus or max(os.cpu_count() or 1, 2)
         self.object_store_bytes = object_store_bytes
+        self._shared_modules = shared_modules
+        self._zygote: subprocess.Popen[bytes] | None = None
         self._address: str | None = None
         self._folders: RayFolders | None = None
 
@@ -230,6 +243,7 @@ class RayHead:
         ray = _import_ray()
         if ray.is_initialized():
             raise Conflict("this process is already connected to Ray", hint="start the head first")
+        self._zygote = _share(self._folders, self._shared_modules)
         handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
@@ -269,12 +283,36 @@ class RayHead:
                 finally:
                     worker._worker_logs_enabled = True
         end_leftovers(self._folders)
-        for name in ("h", "haproxy"):  # "ray" stays: it may hold the logs
+        if self._zygote is not None:
+            self._zygote.wait()
+            self._zygote = None
+        for name in ("h", "haproxy", "z"):  # "ray" stays: it may hold the logs
             _remove(self._folders.short / name)
         with contextlib.suppress(OSError):
             self._folders.short.rmdir()
         self._address = None
         self._folders = None
+
+
+def _share(folders: RayFolders, modules: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    """Have this head's workers forked by a process that has imported `modules` (`zygote.py`)."""
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    if not modules:
+        constants.SETUP_WORKER_FILENAME = _SETUP_WORKER
+        return None
+    scripts, socket = Path(__file__).parent, folders.short / "z"
+    usual = Path(constants.__file__).parent / "workers" / _SETUP_WORKER
+    os.environ |= {ray_worker.SOCKET: str(socket), ray_worker.USUAL: str(usual)}
+    constants.SETUP_WORKER_FILENAME = str(scripts / "ray_worker.py")  # joined to a folder: as absolute, it stays
+    return spawn_bound(
+        [sys.executable, str(scripts / "zygote.py"), str(socket), *modules],
+        account=Account.current(),
+        death_signal=signal.SIGKILL,
+        cwd=Path.cwd(),
+        output=folders.sessions.parent / "zygote.log",
+        # numeric libraries start a thread a core when they are imported, unless told how many
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
 
 
 def join(home: Path, address: str) -> None:
@@ -368,6 +406,7 @@ def leftovers(folders: RayFolders) -> list[int]:
             or process_name(int(entry.name)).startswith("ray::")
             or words.startswith(b"ray::")
             or b"/ray/_private/" in words
+            or b"/embedded/zygote.py" in words
             or b"/ray/dashboard/" in words
             or b"/ray/autoscaler/" in words
         ):

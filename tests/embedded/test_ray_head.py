@@ -43,7 +43,7 @@ def hear(*_):
 def main():
     home, port = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGTERM, hear)
-    head = RayHead(home)
+    head = RayHead(home, shared_modules=["flipsync.domain.ids"])
     head.start()
     from fastapi import FastAPI
     from ray import serve as ray_serve
@@ -181,6 +181,47 @@ def test_kill_9_of_the_driver_the_next_start_and_nothing_left_behind(head: Head,
     assert again.wait(30) == 0
     assert leftovers(head.folders) == []
     assert not [pid for pid in family if process_name(pid)]
+
+
+WITHOUT_ZYGOTE = """
+import os, signal, sys
+from pathlib import Path
+from flipsync.embedded.process import descendants_of
+from flipsync.embedded.ray_head import RayHead
+
+def main():
+    head = RayHead(Path(sys.argv[1]), shared_modules=["flipsync.domain.ids"])
+    head.start()
+    import ray
+
+    class Actor:
+        def who(self):
+            return os.getpid()
+
+    def start(name):
+        return ray.remote(Actor).options(name=name, num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+
+    first = start("first")
+    pid = ray.get(first.who.remote(), timeout=60)
+    zygote = head._zygote.pid
+    forked = pid in descendants_of(zygote)
+    os.kill(zygote, signal.SIGKILL)
+    kept = ray.get(first.who.remote(), timeout=60) == pid
+    second = ray.get(start("second").who.remote(), timeout=60)
+    os.kill(pid, signal.SIGKILL)
+    again = ray.get(first.who.remote(), timeout=60)
+    print("TOLD", forked, kept, len({pid, second, again}), flush=True)
+    head.stop()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.slow
+def test_without_its_zygote_ray_starts_workers_in_its_own_way(home: Path, python):
+    assert answer_of(python(WITHOUT_ZYGOTE, str(home)), "TOLD") == "True True 3"
+    shutil.rmtree(folders_of(home).short, ignore_errors=True)
 
 
 @pytest.mark.slow
