@@ -78,7 +78,7 @@ class Books:
         """Straight into the tables; what triggers and references would do is of no use here."""
         with psycopg.connect(self.owner, autocommit=True) as connection:
             connection.execute("SET session_replication_role = replica")
-            with connection.transaction():
+            with connection.pipeline(), connection.transaction():
                 self._goods(connection)
             with psycopg.connect(self.owner) as lines, psycopg.connect(self.owner) as refunds:
                 for each in (lines, refunds):

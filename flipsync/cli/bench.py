@@ -76,6 +76,19 @@ def chaos(
 
 
 @bench_app.command()
+def load(
+    quick: Quick = False,
+    as_json: Json = False,
+    devices: Annotated[int, typer.Option(help="phones with the app open")] = 1000,
+    minutes: Annotated[float, typer.Option(help="30: a soak")] = 5.0,
+    kill_every: Annotated[float, typer.Option(help="seconds between two kills of the API's replica; 0: none")] = 0.0,
+) -> None:
+    """A thousand people with the app open: how long they wait, what fails, how memory grows."""
+    chosen = ["--devices", str(devices), "--minutes", str(minutes), "--kill-every", str(kill_every)]
+    run_benchmark("api_load", *["--quick"] * quick, *["--json"] * as_json, *chosen)
+
+
+@bench_app.command()
 def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
     """Backed up while it sells, sold on, lost, restored: the books against the channels' own."""
     run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
