@@ -60,6 +60,9 @@ class Backend:
         self.keys = KeyRing(self.database)
         self.passwords = Passwords()
         self.sign_in_limit = SignInLimit(self.redis)
+        #: wrong codes are counted in the books and slow down there; this bounds what is written about them
+        self.second_factor_limit = SignInLimit(self.redis, limit=30, free=60)
+        self.relying_party = settings.relying_party()
         self.consents = Consents(
             self.store,
             self.box,

@@ -7,15 +7,20 @@ import binascii
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
+from flipsync.security.passkeys import RelyingParty
 from flipsync.security.secrets import parse_keys
 from flipsync.security.tokens import MIN_KEY_BYTES
 from flipsync.settings import INSIDE, Inside, installed_applications
+
+#: how an Android app calls itself: the hash of the key it is signed with
+_ANDROID = re.compile(r"android:apk-key-hash:[A-Za-z0-9_\-]{43}")
 
 
 class ServeSettings(BaseSettings):
@@ -43,6 +48,13 @@ class ServeSettings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="origins whose pages may call this API from a browser; separated by commas; none: none"
     )
+    passkey_rp_id: str = Field(
+        default="",
+        description="the domain passkeys are made for; empty: the host of public URL or first origin",
+    )
+    passkey_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="origins of pages and apps that may use passkeys; none: those of public URL and CORS"
+    )
     notify_inside: Inside = Field(default=(), description=INSIDE)
     applications: dict[Vendor, dict[str, SecretStr]] = Field(
         default_factory=installed_applications, description="the installation's own applications at vendors"
@@ -58,7 +70,7 @@ class ServeSettings(BaseSettings):
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
         return value
 
-    @field_validator("cors_origins", "return_origins", mode="before")
+    @field_validator("cors_origins", "return_origins", "passkey_origins", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
@@ -77,6 +89,23 @@ class ServeSettings(BaseSettings):
         parse_keys(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def _of_one_domain(self) -> ServeSettings:
+        party = self.relying_party()
+        for origin in self.passkey_origins:
+            host = urlsplit(origin).hostname or ""
+            if not _ANDROID.fullmatch(origin) and host != party.rp_id and not host.endswith(f".{party.rp_id}"):
+                raise ValueError(f"passkeys of {party.rp_id!r} cannot be used by {origin!r}")
+        return self
+
+    def relying_party(self) -> RelyingParty:
+        """Whom passkeys are for. Browsers let a page use those of its own host and of domains above it only."""
+        here = _origin(self.public_url) if self.public_url else ""
+        origins = self.passkey_origins or tuple(dict.fromkeys(filter(None, (here, *self.cors_origins))))
+        pages = [each for each in (here, *origins) if each.startswith("http")]
+        rp_id = self.passkey_rp_id or (urlsplit(pages[0]).hostname or "" if pages else "")
+        return RelyingParty(rp_id, origins)
+
     def business_clock(self) -> Clock:
         return ScaledClock.parse(self.clock) if self.clock else SystemClock()
 
@@ -85,6 +114,11 @@ class ServeSettings(BaseSettings):
 
     def secret_keys(self) -> tuple[bytes, ...]:
         return parse_keys(self.secret_key.get_secret_value())
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _decode(text: str) -> bytes:

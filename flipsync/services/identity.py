@@ -8,20 +8,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.ids import new_id
+from flipsync.security.passkeys import RelyingParty
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role, as_role
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import REFRESH_LIFETIME, AccessTokens, hash_refresh_token, new_refresh_token
-from flipsync.services import second_factors
+from flipsync.services import passkeys, second_factors
 from flipsync.store.audit import Actor, ActorKind
 from flipsync.store.models import RefreshToken
 from flipsync.store.repositories import identity as rows
 from flipsync.store.repositories import notices
+from flipsync.store.repositories import passkeys as passkey_rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
@@ -44,10 +47,18 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Challenged:
-    """The password was right, a code of the second factor is wanted: bring it with the challenge."""
+    """The password was right, the second factor is wanted: bring it with the challenge."""
 
     challenge: str = field(repr=False)
     expires_in: int
+
+
+@dataclass(frozen=True)
+class PasskeyAnswer:
+    """What an authenticator said to the challenge in `note`."""
+
+    note: str = field(repr=False)
+    credential: dict[str, Any] = field(repr=False)
 
 
 async def create_tenant_with_owner(
@@ -111,6 +122,7 @@ async def sign_in(
             await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
         if await second_factors.needed(unit, candidate.id):
             note = {
+                "id": new_id().hex,  # no two are the same: a passkey answers for one of them
                 "user": str(candidate.id),
                 "tenant": str(candidate.tenant_id),
                 "device": device[:200],
@@ -118,31 +130,95 @@ async def sign_in(
             }
             challenge = tokens.issue_note("challenge", note, CHALLENGE_LIFETIME)
             return Challenged(challenge, int(CHALLENGE_LIFETIME / timedelta(seconds=1)))
-        return await _sign_in(unit, tokens, candidate.id, as_role(candidate.role), device)
+        return await open_session(unit, tokens, candidate.id, as_role(candidate.role), device)
 
 
 async def answer_challenge(
     store: Store,
     box: SecretBox,
     tokens: AccessTokens,
+    party: RelyingParty,
     *,
     challenge: str,
-    code: str,
+    code: str | None = None,
+    passkey: PasskeyAnswer | None = None,
     cause: Cause | None = None,
 ) -> SignedIn:
-    """Open the session a challenge was given for. Raises Unauthenticated, TooManyAttempts."""
+    """Open the session a challenge was given for, by a code or else a passkey.
+
+    Raises Unauthenticated, TooManyAttempts.
+    """
     note = tokens.read_note("challenge", challenge)
     user_id = UUID(note["user"])
-    signed_in = None
+    signed_in, asked = None, b""
+    if passkey is not None:
+        about = {"user": note["user"], "sign_in": passkeys.mark_of(challenge)}
+        asked = passkeys.challenge_in(tokens, passkey.note, "second-factor", **about)
     async with store.unit(UUID(note["tenant"]), _by("user", user_id, cause)) as unit:
         user = await rows.get_user(unit.session, user_id)
         if user is None or user.disabled_at is not None:
             raise Unauthenticated("the challenge is not valid any more", hint="sign in again")
-        if await second_factors.check(unit, box, user_id, code):
-            signed_in = await _sign_in(unit, tokens, user_id, as_role(user.role), note["device"])
+        if passkey is None:
+            right = await second_factors.check(unit, box, user_id, code or "")
+        else:
+            right = await answers(unit, party, passkey, asked, user_id=user_id, verified=False)
+        if right:
+            signed_in = await open_session(unit, tokens, user_id, as_role(user.role), note["device"])
+    if signed_in is None and passkey is not None:
+        raise passkey_refused()
     if signed_in is None:  # raised only now: that it failed must be committed
         raise Unauthenticated("the code is wrong or was used", hint="wait for the next code of the app")
     return signed_in
+
+
+async def sign_in_by_passkey(
+    store: Store,
+    tokens: AccessTokens,
+    party: RelyingParty,
+    answer: PasskeyAnswer,
+    *,
+    device: str = "",
+    cause: Cause | None = None,
+) -> SignedIn:
+    """Open a session for whoever's passkey this is, which has had them prove that it is them: two factors in one.
+
+    Raises Unauthenticated, with the same words whatever was wrong.
+    """
+    party.require()
+    asked = passkeys.challenge_in(tokens, answer.note, "sign-in")
+    tenant_id = None
+    if credential_id := passkeys.credential_id(answer.credential):
+        async with store.database.unbound() as session:
+            tenant_id = await passkey_rows.tenant_of_passkey(session, credential_id)
+    if tenant_id is None:
+        raise passkey_refused()
+    signed_in = None
+    async with store.unit(tenant_id, _by("nobody", None, cause)) as unit:
+        if await passkeys.spend(unit, answer.note):
+            row = await passkeys.answered(unit, party, answer.credential, asked, user_id=None, verified=True)
+            user = await rows.get_user(unit.session, row.user_id) if row is not None else None
+            if user is not None and user.disabled_at is None:
+                unit.cause = _by("user", user.id, cause)
+                signed_in = await open_session(unit, tokens, user.id, as_role(user.role), device)
+            elif user is not None:
+                unit.audit("sign-in.refused", "user", user.id, why="disabled")
+    if signed_in is None:  # raised only now: that it failed must be committed
+        raise passkey_refused()
+    return signed_in
+
+
+async def answers(
+    unit: UnitOfWork, party: RelyingParty, passkey: PasskeyAnswer, asked: bytes, *, user_id: UUID, verified: bool
+) -> bool:
+    """Whether a passkey of this user's has answered, for the first time. Commit the unit either way."""
+    if not await passkeys.spend(unit, passkey.note):
+        return False
+    row = await passkeys.answered(unit, party, passkey.credential, asked, user_id=user_id, verified=verified)
+    return row is not None
+
+
+def passkey_refused() -> Unauthenticated:
+    return Unauthenticated("the passkey was not accepted", hint="ask for a new challenge and try again")
 
 
 async def refresh(store: Store, tokens: AccessTokens, refresh_token: str, *, cause: Cause | None = None) -> SignedIn:
@@ -203,7 +279,8 @@ async def _rotate(unit: UnitOfWork, tokens: AccessTokens, row: RefreshToken | No
     return signed_in
 
 
-async def _sign_in(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, device: str) -> SignedIn:
+async def open_session(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, device: str) -> SignedIn:
+    """A new session of somebody who has proven who they are, by all the factors they have."""
     session_id, now, actor = new_id(), utc_now(), unit.cause.actor
     await rows.insert_session(
         unit.session,

@@ -1,10 +1,12 @@
-"""Second factors: enrolling an authenticator app, checking its codes and recovery codes, giving it up."""
+"""Second factors: an authenticator app and its codes, recovery codes, and whether one is needed (a passkey is one)."""
 
 from __future__ import annotations
 
 import base64
 from datetime import timedelta
 from uuid import UUID
+
+from pydantic import Field
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
@@ -27,23 +29,26 @@ _ENROL = timedelta(minutes=30)
 
 
 class SecondFactorView(View):
-    enabled: bool
+    enabled: bool = Field(description="an authenticator app is set up")
     since: Moment | None
+    passkeys: int = Field(description="that may be used in its place")
     recovery_codes_left: int
 
 
 async def show(reader: Reader, user_id: UUID) -> SecondFactorView:
-    (found,) = await reader.ask(rows.FACTOR(user_id=user_id))
-    if not found:
-        return SecondFactorView(enabled=False, since=None, recovery_codes_left=0)
-    (row,) = found
-    return SecondFactorView(enabled=True, since=row.confirmed_at, recovery_codes_left=row.recovery_codes_left)
+    ((row,),) = await reader.ask(rows.FACTOR(user_id=user_id))
+    return SecondFactorView(
+        enabled=row.confirmed_at is not None,
+        since=row.confirmed_at,
+        passkeys=row.passkeys,
+        recovery_codes_left=row.recovery_codes_left,
+    )
 
 
 async def begin(unit: UnitOfWork, box: SecretBox, user_id: UUID) -> str:
     """The otpauth URI of a new secret, which counts only once `confirm` has seen a code of it.
 
-    Raises Conflict when a second factor is in force.
+    Raises Conflict when an app is in force.
     """
     user = await users.lock_user(unit.session, user_id)
     if user is None:
@@ -71,7 +76,7 @@ async def confirm(unit: UnitOfWork, box: SecretBox, user_id: UUID, code: str) ->
         return None
     await rows.update_factor(unit.session, row.id, {"confirmed_at": utc_now()})
     unit.audit("second-factor.enabled", "user", user_id)
-    return await _new_codes(unit, user_id)
+    return await new_codes(unit, user_id)
 
 
 async def renew_recovery_codes(unit: UnitOfWork, user_id: UUID) -> list[str]:
@@ -79,19 +84,27 @@ async def renew_recovery_codes(unit: UnitOfWork, user_id: UUID) -> list[str]:
     if not await rows.in_force(unit.session, user_id):
         raise NotFound("no second factor is set up")
     unit.audit("recovery-codes.renewed", "user", user_id)
-    return await _new_codes(unit, user_id)
+    return await new_codes(unit, user_id)
 
 
 async def remove(unit: UnitOfWork, user_id: UUID) -> None:
-    """Raises NotFound without a second factor."""
-    if not await rows.in_force(unit.session, user_id):
-        raise NotFound("no second factor is set up")
+    """Take the app away; passkeys and, with them, recovery codes stay. Raises NotFound without an app."""
+    await users.lock_user(unit.session, user_id)
+    if not await rows.app_in_force(unit.session, user_id):
+        raise NotFound("no authenticator app is set up")
     await rows.delete_factor(unit.session, user_id)
     unit.audit("second-factor.removed", "user", user_id)
+    await forget_codes_of_nothing(unit, user_id)
+
+
+async def forget_codes_of_nothing(unit: UnitOfWork, user_id: UUID) -> None:
+    """Recovery codes go with the last thing they stand in for."""
+    if not await rows.in_force(unit.session, user_id):
+        await rows.delete_recovery_codes(unit.session, user_id)
 
 
 async def needed(unit: UnitOfWork, user_id: UUID) -> bool:
-    """Whether this user has a second factor in force."""
+    """Whether this user has a second factor in force: an app or a passkey."""
     return await rows.in_force(unit.session, user_id)
 
 
@@ -102,7 +115,7 @@ async def check(unit: UnitOfWork, box: SecretBox, user_id: UUID, code: str) -> b
     """
     row = await rows.lock_factor(unit.session, user_id)
     if row is None or row.confirmed_at is None:
-        return False
+        return await _recovery_code_fits(unit, user_id, code)
     return await _code_fits(unit, box, row, code, recovery=True)
 
 
@@ -128,7 +141,17 @@ async def _code_fits(unit: UnitOfWork, box: SecretBox, row: SecondFactor, code: 
     return False
 
 
-async def _new_codes(unit: UnitOfWork, user_id: UUID) -> list[str]:
+async def _recovery_code_fits(unit: UnitOfWork, user_id: UUID, code: str) -> bool:
+    """Of who has passkeys and no app. There is nothing to guess: a code is 80 random bits."""
+    if await rows.use_recovery_code(unit.session, user_id, codes.hash_recovery_code(code), utc_now()):
+        unit.audit("recovery-code.used", "user", user_id)
+        return True
+    unit.audit("second-factor.refused", "user", user_id)
+    return False
+
+
+async def new_codes(unit: UnitOfWork, user_id: UUID) -> list[str]:
+    """Fresh recovery codes, shown once; the earlier ones are void."""
     fresh = codes.new_recovery_codes()
     hashes = [codes.hash_recovery_code(each) for each in fresh]
     await rows.replace_recovery_codes(unit.session, unit.tenant_id, user_id, hashes)

@@ -7,9 +7,12 @@ from uuid import UUID
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound, Unauthenticated
+from flipsync.security.passkeys import RelyingParty
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
-from flipsync.services import second_factors
+from flipsync.security.tokens import AccessTokens
+from flipsync.services import identity, passkeys, second_factors
+from flipsync.services.identity import PasskeyAnswer
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.reading import Reader
 from flipsync.store.repositories import identity as rows
@@ -29,7 +32,7 @@ class StepUpRequired(FlipSyncError):
         minutes = PROOF_LASTS // timedelta(minutes=1)
         super().__init__(
             f"this needs a proof of who you are from the last {minutes} minutes",
-            hint="POST /api/v1/auth/step-up with a code of your second factor, or your password; then repeat this",
+            hint="POST /api/v1/auth/step-up with a code, a passkey or, without either, your password; then repeat this",
         )
 
 
@@ -80,18 +83,28 @@ async def step_up(
     store: Store,
     passwords: Passwords,
     box: SecretBox,
+    tokens: AccessTokens,
+    party: RelyingParty,
     tenant_id: UUID,
     *,
     user_id: UUID,
     session_id: UUID,
     code: str | None,
     password: str | None,
+    passkey: PasskeyAnswer | None,
     cause: Cause,
 ) -> datetime:
     """Prove who one is: until when that counts. Who has a second factor proves it by that, else by the password.
 
-    Raises InvalidInput, TooManyAttempts.
+    A passkey counts when it has had its person prove that it is them. Raises InvalidInput, TooManyAttempts.
     """
+    asked = b""
+    if passkey is not None:
+        about = {"user": str(user_id), "session": str(session_id)}
+        try:
+            asked = passkeys.challenge_in(tokens, passkey.note, "step-up", **about)
+        except Unauthenticated:
+            raise passkeys.not_accepted() from None
     async with store.reader(tenant_id) as session:
         user = await rows.get_user(session, user_id)
     if user is None:
@@ -99,13 +112,20 @@ async def step_up(
     right = password is not None and await passwords.verify(user.password_hash or None, password)
     async with store.unit(tenant_id, cause) as unit:
         needed = await second_factors.needed(unit, user_id)
-        if needed and code is None:
-            raise InvalidInput("a code of your second factor is needed", hint="send `code`, or a recovery code in it")
-        proven = await second_factors.check(unit, box, user_id, code or "") if needed else right
+        if passkey is not None:
+            proven = await identity.answers(unit, party, passkey, asked, user_id=user_id, verified=True)
+        elif needed and code is None:
+            raise InvalidInput(
+                "your second factor is needed", hint="send `code`, a recovery code in it, or the answer of a passkey"
+            )
+        else:
+            proven = await second_factors.check(unit, box, user_id, code or "") if needed else right
         now = utc_now()
         if proven:
             await rows.update_session(unit.session, session_id, {"proven_at": now})
         unit.audit("step-up" if proven else "step-up.refused", "session", session_id)
+    if not proven and passkey is not None:
+        raise passkeys.not_accepted()
     if not proven:
         raise second_factors.wrong_code() if needed else InvalidInput("the password is wrong")
     return now + PROOF_LASTS

@@ -16,6 +16,7 @@ from flipsync.services import identity, sessions, users
 from flipsync.services.reading_page import Moment
 from serve.deps import BackendDep, CauseDep, ClientAddressDep, may
 from serve.errors import problems
+from serve.passkey_forms import PasskeyProof
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
@@ -51,7 +52,7 @@ class Session(BaseModel):
 
 
 class Challenge(BaseModel):
-    """The password was right. Bring the challenge with a code of the second factor to /auth/login/second-factor."""
+    """The password was right. Bring the challenge to /auth/login/second-factor, with a code or a passkey's answer."""
 
     challenge: str
     expires_in: int = Field(description="seconds", examples=[300])
@@ -61,16 +62,20 @@ class ChallengeAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     challenge: SecretStr = Field(max_length=2000)
-    code: SecretStr = Field(max_length=100, description="of the app, or a recovery code", examples=["492039"])
+    code: SecretStr | None = Field(
+        default=None, max_length=100, description="of the app, or a recovery code", examples=["492039"]
+    )
+    passkey: PasskeyProof | None = Field(default=None, description="in place of a code")
 
 
 class StepUpRequest(BaseModel):
-    """A code where a second factor is set up, else the password."""
+    """A code or a passkey's answer where a second factor is set up, else the password."""
 
     model_config = ConfigDict(extra="forbid")
 
     code: SecretStr | None = Field(default=None, max_length=100, examples=["492039"])
     password: SecretStr | None = Field(default=None, max_length=MAX_LENGTH)
+    passkey: PasskeyProof | None = Field(default=None, description="to the challenge of /auth/passkeys/challenge")
 
 
 class Proof(BaseModel):
@@ -118,31 +123,39 @@ async def login(
         asked = Challenge(challenge=signed_in.challenge, expires_in=signed_in.expires_in)
         return JSONResponse(asked.model_dump(), status_code=202)
     await backend.sign_in_limit.succeeded(form.email, client)
-    return _session(signed_in)
+    return session_view(signed_in)
 
 
 @router.post("/login/second-factor", summary="Sign in: the second step", responses=problems(401, 429))
 async def answer_challenge(
     form: ChallengeAnswer, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
 ) -> Session:
-    """A code serves once. After five wrong ones each further one has to wait, ever longer."""
+    """A code serves once. After five wrong ones each further one has to wait, ever longer. So does a passkey's answer:
+    its challenge is asked for at /auth/login/second-factor/passkey.
+    """
     challenge = form.challenge.get_secret_value()
+    note = backend.tokens.read_note("challenge", challenge)
+    tries = f"second factor of {note['user']}"
+    await backend.second_factor_limit.attempt(tries, client)
     signed_in = await identity.answer_challenge(
         backend.store,
         backend.box,
         backend.tokens,
+        backend.relying_party,
         challenge=challenge,
-        code=form.code.get_secret_value(),
+        code=form.code.get_secret_value() if form.code is not None else None,
+        passkey=form.passkey.answer() if form.passkey is not None else None,
         cause=cause,
     )
-    await backend.sign_in_limit.succeeded(backend.tokens.read_note("challenge", challenge)["email"], client)
-    return _session(signed_in)
+    for account in (tries, note["email"]):
+        await backend.sign_in_limit.succeeded(account, client)
+    return session_view(signed_in)
 
 
 @router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401))
 async def refresh(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Session:
     """A refresh token that is presented twice ends the whole session: somebody copied it."""
-    return _session(
+    return session_view(
         await identity.refresh(backend.store, backend.tokens, form.refresh_token.get_secret_value(), cause=cause)
     )
 
@@ -164,11 +177,14 @@ async def step_up(
         backend.store,
         backend.passwords,
         backend.box,
+        backend.tokens,
+        backend.relying_party,
         user.tenant_id,
         user_id=user.user_id,
         session_id=user.session_id,
         code=form.code.get_secret_value() if form.code is not None else None,
         password=form.password.get_secret_value() if form.password is not None else None,
+        passkey=form.passkey.answer() if form.passkey is not None else None,
         cause=cause,
     )
     await backend.sign_in_limit.succeeded(f"proof of {user.user_id}", client)
@@ -209,7 +225,7 @@ async def accept_invitation(form: AcceptInvitationRequest, backend: BackendDep, 
     return Response(status_code=204)
 
 
-def _session(signed_in: identity.SignedIn) -> Session:
+def session_view(signed_in: identity.SignedIn) -> Session:
     return Session(
         access_token=signed_in.access_token,
         expires_in=signed_in.expires_in,

@@ -15,6 +15,14 @@ from serve.api import document
 DOCUMENT: dict[str, Any] = document()
 
 
+_NAMED = {"id": "AAAA", "rawId": "AAAA", "type": "public-key"}
+NEW_CREDENTIAL = {**_NAMED, "response": {"clientDataJSON": "AAAA", "attestationObject": "AAAA"}}
+USED_CREDENTIAL = {
+    **_NAMED,
+    "response": {"clientDataJSON": "AAAA", "authenticatorData": "AAAA", "signature": "AAAA"},
+}
+
+
 @dataclass(frozen=True)
 class Route:
     method: str
@@ -50,6 +58,10 @@ class Route:
             "POST /auth/step-up": {"password": "not this one"},
             "PUT /auth/password": {"old_password": "not this one", "new_password": "seven teapots on a boat"},
             "POST /auth/second-factor/confirm": {"code": "000000"},
+            "POST /auth/passkeys": {"name": "stolen", "challenge": "x.y.z", "credential": NEW_CREDENTIAL},
+            "PATCH /auth/passkeys/{passkey_id}": {"name": "stolen"},
+            "POST /auth/login/passkey": {"challenge": "x.y.z", "credential": USED_CREDENTIAL},
+            "POST /auth/login/second-factor/passkey": {"challenge": "x.y.z"},
             "POST /users": {"email": f"{new_id().hex}@{business.marker}.example", "role": "clerk"},
             "PATCH /users/{user_id}": {"role": "clerk"},
             "POST /api-keys": {

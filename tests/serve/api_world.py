@@ -120,6 +120,7 @@ async def found_business(
         business.ids["user_id"] = business.users["clerk"]
         business.ids["session_id"] = await business.session(unit, owner_id)
         business.ids["key_id"] = await _make_key(unit, business)
+        business.ids["passkey_id"] = await _passkey(unit, business)
     async with store.unit(tenant_id) as unit:
         await matters.tell(unit)
         business.ids["notification_id"] = await _told(unit, owner_id)
@@ -128,6 +129,21 @@ async def found_business(
         business.ids["destination_id"] = way.id
     await _sync(store, business)
     return business
+
+
+async def _passkey(unit: UnitOfWork, business: Business) -> UUID:
+    """Revoked, so that signing in asks for nothing more than a password."""
+    passkey = m.Passkey(
+        tenant_id=business.tenant_id,
+        user_id=business.users["owner"],
+        name=f"{business.marker} key",
+        credential_id=business.marker.encode(),
+        public_key=business.marker.encode(),
+        revoked_at=unit.now,
+    )
+    unit.session.add(passkey)
+    await unit.session.flush()
+    return passkey.id
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:

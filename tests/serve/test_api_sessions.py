@@ -20,10 +20,13 @@ from serve.deps import may_after_proof
 
 #: written down here on purpose, apart from the code: what moves money or opens doors
 ASKS_FOR_PROOF = {
+    "DELETE /auth/passkeys/{passkey_id}",
     "DELETE /auth/second-factor",
     "PATCH /pricing/variants/{variant_id}",
     "PATCH /users/{user_id}",
     "POST /api-keys",
+    "POST /auth/passkeys",
+    "POST /auth/passkeys/registration",
     "POST /auth/second-factor",
     "POST /auth/second-factor/confirm",
     "POST /auth/second-factor/recovery-codes",

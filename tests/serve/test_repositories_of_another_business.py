@@ -38,6 +38,7 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 
 #: by design these find a business by a secret or an address that only its people and vendors have
 _BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook", "buyer_holders"}
+_BY_SECRET |= {"tenant_of_passkey"}
 #: names of parameters that are ids, and whose
 _SUBJECTS = {"run_id": "product_id", "row_id": "listing_id", "subject_id": "listing_id", "fault_id": "account_id"}
 
@@ -200,7 +201,7 @@ def _arguments(function: Callable[..., Any], foreign: Foreign) -> dict[str, Any]
     given = {}
     for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
         if function.__name__ in _BY_SECRET:
-            given[name] = "nobody's secret"
+            given[name] = b"nobody's" if typing.get_type_hints(function)[name] is bytes else "nobody's secret"
             continue
         optional = parameter.default is not inspect.Parameter.empty
         if optional and hints[name] not in (UUID, UUID | None) and "UUID" not in str(hints[name]):

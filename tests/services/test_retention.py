@@ -158,12 +158,22 @@ async def test_what_has_had_its_time_is_pruned_and_what_has_not_stays(shop: Shop
                         **tenant, user_id=user.id, family_id=new_id(), token_hash=f"{new_id()}", expires_at=moment
                     ),
                     m.RecoveryCode(**tenant, user_id=user.id, code_hash=f"{new_id()}", used_at=moment),
+                    m.Passkey(
+                        **tenant,
+                        user_id=user.id,
+                        name=name,
+                        credential_id=name.encode(),
+                        public_key=b"",
+                        revoked_at=moment,
+                    ),
+                    m.SpentNote(**tenant, mark=name, expires_at=moment),
                     m.SecondFactor(**tenant, user_id=user.id, sealed=b"", created_at=moment),
                     m.IdempotencyRecord(**tenant, key=name, fingerprint="f", created_at=moment),
                 ]
             )
     done = await retention.run(worker, shop.tenant_id)
     tables = ("idempotency_record", "refresh_token", "user_session", "recovery_code", "second_factor")
+    tables += ("passkey", "spent_note")
     assert done.pruned == dict.fromkeys(tables, 1)
     for table in tables:
         assert len(await shop.rows(f"SELECT id FROM {table} WHERE tenant_id = :tenant")) == 1

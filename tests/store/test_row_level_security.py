@@ -126,6 +126,10 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.UserSession(**tenant, user_id=user.id, device=marker, expires_at=later),
                 m.SecondFactor(**tenant, user_id=user.id, sealed=b""),
+                m.Passkey(
+                    **tenant, user_id=user.id, name=marker, credential_id=marker.encode(), public_key=marker.encode()
+                ),
+                m.SpentNote(**tenant, mark=marker, expires_at=later),
                 m.RecoveryCode(**tenant, user_id=user.id, code_hash=f"code {marker}"),
                 m.ApiKey(
                     **tenant,
@@ -537,6 +541,7 @@ async def test_functions_with_the_owners_rights_are_few(owner: Database) -> None
         "webhook_account": (True, False),
         "consent_request_tenant": (True, False),
         "api_key_holder": (True, False),
+        "passkey_tenant": (True, False),
         "buyer_holders": (True, False),
         "erase_buyers": (True, True),
     }

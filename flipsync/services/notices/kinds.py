@@ -21,6 +21,7 @@ Kind = Literal[
     "work-set-aside",
     "agent-down",
     "credential-ending",
+    "passkey-copied",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -39,6 +40,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "work-set-aside": "agents:write",
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
+    "passkey-copied": "self:manage",  # the person whose it is, and owners
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -53,6 +55,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "rival-hijack": "urgent",
     "work-set-aside": "warning",
     "agent-down": "urgent",
+    "passkey-copied": "urgent",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -44,6 +44,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "set-aside": "work-set-aside",
     "agent": "agent-down",
     "credential": "credential-ending",
+    "passkey": "passkey-copied",
 }
 
 
@@ -123,6 +124,8 @@ def _concerned(people: Sequence[Person], matter: FoundMatter) -> Iterable[Person
     """Who may hear of it; a question that was just asked goes to who is asked first."""
     kind = as_kind(matter.kind)
     may = [person for person in people if kind in heard_by(as_role(person.role))]
+    if kind == "passkey-copied":
+        return [person for person in may if str(person.id) == matter.facts.get("user_id") or person.role == "owner"]
     if kind == "approval-waiting":
         return [person for person in may if person.role == FIRST_ASKED] or may
     return may
@@ -160,7 +163,7 @@ async def _settled(
 
     def concerns(each: Told) -> bool:
         person = by_id.get(each.user_id)
-        matter = FoundMatter(each.source, each.kind, each.key, "", None, {})
+        matter = FoundMatter(each.source, each.kind, each.key, "", None, each.facts)
         return person is not None and each.key in still and person in _concerned(people, matter)
 
     suspected = {each.id for each in suspects}

@@ -27,6 +27,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "work-set-aside": "{agent} could not deal with {tasks} and set them aside",
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
+    "passkey-copied": "the passkey {passkey} of {person} was copied",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -42,6 +43,7 @@ _DETAILS: Final[dict[Kind, str]] = {
     "work-set-aside": "Everything else goes on. See what it was, and let it be tried again.",
     "agent-down": "What it would do waits until it is up again.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
+    "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
 }
 _PATHS: Final[dict[str, str]] = {
     "approval": "/approvals/{id}",
@@ -63,6 +65,7 @@ _MANY: Final[dict[str, str]] = {
     "set-aside": "agents have set work aside",
     "agent": "agents are down",
     "credential": "credentials end",
+    "passkey": "passkeys were copied",
 }
 
 

@@ -15,7 +15,7 @@ from flipsync.store.models.channels import (
     WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
-from flipsync.store.models.door import ApiKey, AuditEntry, RecoveryCode, SecondFactor, UserSession
+from flipsync.store.models.door import ApiKey, AuditEntry, Passkey, RecoveryCode, SecondFactor, SpentNote, UserSession
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
@@ -83,6 +83,7 @@ __all__ = [
     "NotificationPreference",
     "Order",
     "OrderLine",
+    "Passkey",
     "PolicyChoice",
     "PolicyStage",
     "PolicyVersion",
@@ -104,6 +105,7 @@ __all__ = [
     "Shipment",
     "SignedMove",
     "SkuDay",
+    "SpentNote",
     "StockItem",
     "StockMovement",
     "StockReceipt",

@@ -58,6 +58,39 @@ class RecoveryCode(TenantOwned, Base):
     used_at: Mapped[datetime | None]
 
 
+class Passkey(TenantOwned, Base):
+    """A public key of an authenticator (WebAuthn), known by its credential id.
+
+    `sign_count` is the highest its authenticator has told. `copied_at`: it told one that was used before, so there are
+    two of it and neither opens anything; it is listed until its person revokes it.
+    """
+
+    __tablename__ = "passkey"
+    __table_args__ = (same_tenant("user_id", "app_user"),)
+
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    name: Mapped[str]
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int] = mapped_column(default=0)
+    transports: Mapped[list[str]] = mapped_column(default=list)
+    backed_up: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime | None]
+    copied_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SpentNote(TenantOwned, Base):
+    """A signed note of ours that was brought back and serves no more; `mark` is its SHA-256."""
+
+    __tablename__ = "spent_note"
+    __table_args__ = (UniqueConstraint("tenant_id", "mark"),)
+
+    mark: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
 class ApiKey(TenantOwned, Base):
     """A program's way in, as its maker and for some permissions; kept as a hash, known by its prefix."""
 

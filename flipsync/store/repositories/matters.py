@@ -85,6 +85,11 @@ _SOURCES = {
                                   'days', c.warned_days), c.id
           FROM credential_end c JOIN marketplace_account a ON a.id = c.account_id
          WHERE c.warned_days IS NOT NULL""",
+    "passkey": """
+        SELECT 'passkey-copied', p.id::text, 'user', p.user_id,
+               jsonb_build_object('passkey', p.name, 'person', u.email, 'user_id', u.id), p.id
+          FROM passkey p JOIN app_user u ON u.id = p.user_id
+         WHERE p.copied_at IS NOT NULL AND p.revoked_at IS NULL""",
 }
 SOURCES = tuple(_SOURCES)
 _COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"

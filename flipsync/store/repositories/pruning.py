@@ -14,6 +14,8 @@ _OVER = {
     "user_session": "expires_at < :month OR revoked_at < :month",
     "recovery_code": "used_at < :month",
     "second_factor": "confirmed_at IS NULL AND created_at < :day",
+    "passkey": "revoked_at < :month",
+    "spent_note": "expires_at < :day",
     "notification": "settled_at < :month",
     "notification_delivery": "finished_at < :month",
     "notification_destination": "state = 'removed' AND created_at < :month",

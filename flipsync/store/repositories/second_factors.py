@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import RecoveryCode, SecondFactor
+from flipsync.store.models import Passkey, RecoveryCode, SecondFactor
 from flipsync.store.reading import Question
 
 
@@ -21,9 +21,16 @@ async def lock_factor(session: AsyncSession, user_id: UUID) -> SecondFactor | No
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
-async def in_force(session: AsyncSession, user_id: UUID) -> bool:
+async def app_in_force(session: AsyncSession, user_id: UUID) -> bool:
     query = select(SecondFactor.id).where(SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None))
     return (await session.execute(query)).scalar() is not None
+
+
+async def in_force(session: AsyncSession, user_id: UUID) -> bool:
+    """An app, or a passkey that was not revoked."""
+    app = exists().where(SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None))
+    passkey = exists().where(Passkey.user_id == user_id, Passkey.revoked_at.is_(None))
+    return bool((await session.execute(select(or_(app, passkey)))).scalar_one())
 
 
 async def insert_factor(session: AsyncSession, values: dict[str, Any]) -> None:
@@ -36,8 +43,10 @@ async def update_factor(session: AsyncSession, factor_id: UUID, values: dict[str
 
 
 async def delete_factor(session: AsyncSession, user_id: UUID) -> None:
-    """With its recovery codes."""
     await session.execute(delete(SecondFactor).where(SecondFactor.user_id == user_id))
+
+
+async def delete_recovery_codes(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
@@ -66,9 +75,20 @@ _LEFT = (
     .scalar_subquery()
     .label("recovery_codes_left")
 )
-#: user_id; of one in force
+_APP = (
+    select(SecondFactor.confirmed_at)
+    .where(SecondFactor.user_id == bindparam("user_id"))
+    .scalar_subquery()
+    .label("confirmed_at")
+)
+#: user_id; one row: since when an app is in force, how many passkeys, how many codes
 FACTOR = Question(
-    lambda _: select(SecondFactor.confirmed_at, _LEFT).where(
-        SecondFactor.user_id == bindparam("user_id"), SecondFactor.confirmed_at.is_not(None)
+    lambda _: select(
+        _APP,
+        _LEFT,
+        select(func.count(Passkey.id))
+        .where(Passkey.user_id == bindparam("user_id"), Passkey.revoked_at.is_(None), Passkey.copied_at.is_(None))
+        .scalar_subquery()
+        .label("passkeys"),
     )
 )
