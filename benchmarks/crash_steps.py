@@ -11,7 +11,9 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -19,23 +21,45 @@ from sqlalchemy import event
 
 from flipsync.store.database import Database
 
-_WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
+_WRITE = re.compile(r"(?<!FOR )(?<!KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 _NAMES = re.compile(r"[0-9a-f-]{8,}|\d+|[A-Z]+-[\w-]+")
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step by its name and how often it was passed before. (Counted by themselves, not among all steps: how often a
+    worker looks whether there is something to do depends on how long it waits.)"""
+
+    name: str
+    earlier: int
+
+
+def steps_of(passed: Sequence[str]) -> list[Step]:
+    counted: Counter[str] = Counter()
+    found = []
+    for name in passed:
+        found.append(Step(name, counted[name]))
+        counted[name] += 1
+    return found
+
+
 class Steps:
-    """Counts steps; at step number `kill_at` (from 0) the process ends by SIGKILL, after `tell` heard the step's name.
+    """Counts steps; at `kill_at` the process ends by SIGKILL, after `tell` heard the step's name.
 
     `linger` is how many seconds a request is under way before a kill in the middle of it.
     """
 
-    def __init__(self, kill_at: int | None, tell: Callable[[str], None], linger: float = 0.002) -> None:
+    def __init__(self, kill_at: Step | None, tell: Callable[[str], None], linger: float = 0.002) -> None:
         self._kill_at, self._tell, self._linger = kill_at, tell, linger
         self.passed: list[str] = []
+        self._earlier = 0 if kill_at is None else kill_at.earlier
 
     def _is_last(self, name: str) -> bool:
         self.passed.append(name)
-        return len(self.passed) - 1 == self._kill_at
+        if self._kill_at is None or name != self._kill_at.name:
+            return False
+        self._earlier -= 1
+        return self._earlier < 0
 
     def _end(self, name: str) -> None:
         self._tell(name)

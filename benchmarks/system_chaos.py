@@ -4,8 +4,8 @@
 
 One system (PostgreSQL, Redis, Ray, agents, effect worker, API) trades on two channels: orders, parcels, refunds,
 goods that arrive, new titles. Again and again one of its processes, drawn by lot, is killed: half of the time at a
-random moment, half of the time just when it has work in hand. Once it is back, the next one is. After every few kills
-trading stops until all is quiet, and the channels' own books are compared with ours.
+random moment, half of the time just when it has work in hand, and often before others that were killed are back. After
+every few kills trading stops until all is quiet, and the channels' own books are compared with ours.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class SystemTally:
     kills: int = 0
     by_part: Counter[str] = field(default_factory=Counter)
     by_step: Counter[str] = field(default_factory=Counter)
+    #: how many parts were away at once, the one just killed among them
+    together: Counter[int] = field(default_factory=Counter)
     back_after: dict[str, list[float]] = field(default_factory=dict)
     not_back: int = 0
     comparisons: int = 0
@@ -102,6 +104,8 @@ class SystemTally:
     parcels: int = 0
     never_quiet: int = 0
     effects: dict[str, int] = field(default_factory=dict)
+    #: effects a channel refused, in words
+    refused: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -117,23 +121,36 @@ class Striker:
         self._system, self._dice, self._tally = system, dice, tally
         self._url = owner_url(system.home)
         self._last: dict[str, float] = {}
+        #: parts that are not back yet
+        self._away: dict[str, asyncio.Task[None]] = {}
 
     async def strike(self) -> None:
+        """Kill one; its return is watched while the next ones are killed, and until then its part is left alone."""
         part, pid, agent = await self._target()
         step = await asyncio.to_thread(self._moment, part, agent)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        began = self._last[part] = time.monotonic()
+        self._last[part] = time.monotonic()
         self._tally.kills += 1
+        self._tally.together[len(self._away) + 1] += 1
         self._tally.by_part[part] += 1
         self._tally.by_step[f"{part}: {step}"] += 1
+        self._away[part] = asyncio.create_task(self._watch(part, pid, agent, step))
+
+    async def all_back(self) -> None:
+        await asyncio.gather(*self._away.values())
+
+    async def _watch(self, part: str, pid: int, agent: str, step: str) -> None:
+        began = time.monotonic()
         while not await asyncio.to_thread(self._is_back, part, pid, agent):
             if time.monotonic() - began > PATIENCE:
                 self._tally.not_back += 1
                 self._tally.problems.append(f"{part} {agent} is not back after {PATIENCE:.0f} s ({step})")
-                return
-            await asyncio.sleep(0.1)
-        self._tally.back_after.setdefault(part, []).append(time.monotonic() - began)
+                break
+            await asyncio.sleep(0.2)
+        else:
+            self._tally.back_after.setdefault(part, []).append(time.monotonic() - began)
+        del self._away[part]
 
     async def _target(self) -> tuple[str, int, str]:
         """What to kill: a part by lot, and its process. Raises TimeoutError when none is up."""
@@ -141,20 +158,24 @@ class Striker:
         while True:
             part = self._draw()
             try:
+                if part is None:
+                    raise LookupError
                 pid, agent = await asyncio.to_thread(self._pid, part)
-            except (AssertionError, IndexError, psycopg.Error):  # its last death is still being seen to
+            except (AssertionError, LookupError, psycopg.Error):  # some death is still being seen to
                 if time.monotonic() > deadline:
                     raise TimeoutError("no part is up") from None
                 await asyncio.sleep(0.5)
             else:
                 return part, pid, agent
 
-    def _draw(self) -> str:
+    def _draw(self) -> str | None:
         now = time.monotonic()
         rested = {
-            part: weight for part, weight in PARTS.items() if now - self._last.get(part, -1e9) > _REST.get(part, 0.0)
+            part: weight
+            for part, weight in PARTS.items()
+            if part not in self._away and now - self._last.get(part, -1e9) > _REST.get(part, 0.0)
         }
-        return self._dice.choices(list(rested), list(rested.values()))[0]
+        return self._dice.choices(list(rested), list(rested.values()))[0] if rested else None
 
     def _pid(self, part: str) -> tuple[int, str]:
         """The process to kill, and whose it is where it is an agent's."""
@@ -399,6 +420,13 @@ class SystemTrade:
             {"t": self.tenant_id},
         )
         tally.effects = {str(row["state"]): int(row["n"]) for row in rows}
+        rows = await asyncio.to_thread(
+            fetch,
+            self._url,
+            "SELECT command, result->>'detail' AS detail FROM effect WHERE tenant_id = %(t)s AND state = 'rejected'",
+            {"t": self.tenant_id},
+        )
+        tally.refused = [f"{row['command']} refused: {row['detail']}" for row in rows]
 
 
 async def torment(system: System, kills: int, seed: int, minutes: float, batch: int) -> SystemTally:
@@ -418,6 +446,7 @@ async def torment(system: System, kills: int, seed: int, minutes: float, batch: 
                 await striker.strike()
                 if time.monotonic() > deadline:
                     break
+            await striker.all_back()
             trading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await trading
@@ -447,6 +476,11 @@ def report_system(report: Report, tally: SystemTally) -> None:
     report.row("different moments", str(len(tally.by_step)), f"books compared {tally.comparisons} times meanwhile")
     for part, seconds in sorted(tally.back_after.items()):
         report.row(f"{part} back after", f"{statistics.median(seconds):.1f} s", f"at most {max(seconds):.1f} s")
+    report.row(
+        "killed while others were away",
+        str(tally.kills - tally.together[1]),
+        f"up to {max(tally.together, default=0)} parts",
+    )
     report.row("never back within two minutes", str(tally.not_back), "0 allowed")
     report.row("done twice on a channel or in our books", str(tally.doubled), "0 allowed")
     report.row("orders lost", str(tally.orders_lost), f"of {tally.orders}; {tally.parcels} parcels")
@@ -456,4 +490,4 @@ def report_system(report: Report, tally: SystemTally) -> None:
     report.row("effects nobody knows the outcome of", str(tally.effects.get("unknown", 0)), "0 allowed")
     report.row("times it never became quiet", str(tally.never_quiet), "0 allowed")
     report.row("failure rate at most, 95 %", f"{3 / max(1, tally.kills):.4%}" if tally.clean else "not clean", "")
-    report.notes += tally.problems[:20]
+    report.notes += tally.problems[:20] + tally.refused[:5]

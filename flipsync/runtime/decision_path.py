@@ -66,6 +66,12 @@ def above_authority(authority: Authority, decision: Decision[Any]) -> str:
     return ""
 
 
+def lost(authority: Authority, decision: Decision[Any], standing: Standing) -> str:
+    """Why a decision within its agent's authority still goes up, by how right it was; "" when it does not."""
+    stake = None if decision.stake is None else decision.stake.amount_minor
+    return above(standing, decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
+
+
 class DecisionPath:
     """Takes decisions from agents to effects."""
 
@@ -90,7 +96,7 @@ class DecisionPath:
         why_up = above_authority(spec.authority, decision)
         standing = await self._standings.of(unit, spec.name, decision, fact)
         if standing is not None and not why_up:
-            why_up = self._lost(spec, decision, standing)
+            why_up = lost(spec.authority, decision, standing)
         superior = self._graph.superior(spec.name)
         state = "held" if decision.is_hold else "applied"
         if why_up:
@@ -131,12 +137,6 @@ class DecisionPath:
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
         return decision_id
-
-    @staticmethod
-    def _lost(spec: AgentSpec, decision: Decision[Any], standing: Standing) -> str:
-        authority = spec.authority
-        stake = None if decision.stake is None else decision.stake.amount_minor
-        return above(standing, decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
 
     async def _carry_out(
         self,

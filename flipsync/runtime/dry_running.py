@@ -26,8 +26,9 @@ from flipsync.domain.errors import FlipSyncError, NotFound
 from flipsync.domain.events import Event
 from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
+from flipsync.domain.predictions import prediction
 from flipsync.runtime.agent import AgentSpec, Authority, Context
-from flipsync.runtime.decision_path import above_authority
+from flipsync.runtime.decision_path import above_authority, lost
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
 from flipsync.services.dry_run import Change, ChangedDesk
@@ -35,6 +36,8 @@ from flipsync.services.dry_run_money import Figure, Ledger, permitted
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import Version, read_version
 from flipsync.services.recorded_desk import RecordedDesk
+from flipsync.services.standing import Standing
+from flipsync.services.standing_past import PastStandings, past
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import replay as rows
 from flipsync.store.repositories.replay import KeptDecision
@@ -115,9 +118,10 @@ async def dry_run(
     found = DryRun(change.as_dict(), since, store.clock.now())
     async with store.reader(tenant_id) as session:
         versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind))
+        standings = await past(session)
     if change.policy is not None and change.policy not in versions:
         raise NotFound(f"no price policy {change.policy!r}", hint="`flipsync models list` names them")
-    trial = _Trial(tenant_id, agents, change, versions, found)
+    trial = _Trial(tenant_id, agents, change, versions, standings, found)
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
         most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
@@ -175,10 +179,11 @@ class _Trial:
         agents: Mapping[str, AgentClass],
         change: Change,
         versions: Mapping[str, Version],
+        standings: PastStandings,
         found: DryRun,
     ) -> None:
         self._tenant_id, self._agents, self._change, self._versions = tenant_id, agents, change, versions
-        self._found = found
+        self._standings, self._found = standings, found
         self._ledger = Ledger()
         self._cannot: Counter[str] = Counter()
         self._biggest: list[tuple[int, int, Differing]] = []
@@ -188,12 +193,14 @@ class _Trial:
         found.decisions += 1
         try:
             then, now, desk = await self._decide_twice(row)
+            standing_then, standing_now = self._standing(row, then), self._standing(row, now)
         except _Cannot as reason:
             self._cannot[str(reason)] += 1
             return
         found.looked_to = desk.now
         spec = self._agents[row.agent].spec
-        was, would = self._deed(spec, then, desk, changed=False), self._deed(spec, now, desk, changed=True)
+        was = self._deed(spec, then, standing_then, desk, changed=False)
+        would = self._deed(spec, now, standing_now, desk, changed=True)
         worth, currency = self._count(was, would, desk)
         by = found.by_agent.setdefault(row.agent, ByAgent())
         by.decisions += 1
@@ -244,9 +251,21 @@ class _Trial:
     def _context(self, row: KeptDecision, desk: RecordedDesk) -> Context:
         return Context(self._tenant_id, desk.now, desk.as_services(), row.event_id, row.correlation_id)
 
-    def _deed(self, spec: AgentSpec, decision: Decision[Any], desk: ChangedDesk, *, changed: bool) -> _Deed:
+    def _standing(self, row: KeptDecision, decision: Decision[Any]) -> Standing | None:
+        """What outcomes had taken away of the agent's authority over such a decision when it was made."""
+        if decision.is_hold or (row.trusted is None and row.proposals):
+            return None  # also while the owner had it switched off
+        kinds = {prediction(command.type_name(), row.event_type).kind for command in decision.proposals}
+        standing = self._standings.of(row.agent, kinds, row.id)
+        if standing is None and row.trusted is not None:
+            raise _Cannot("what its agent might decide alone then is not on record")
+        return standing
+
+    def _deed(
+        self, spec: AgentSpec, decision: Decision[Any], standing: Standing | None, desk: ChangedDesk, *, changed: bool
+    ) -> _Deed:
         authority = self._authority(spec) if changed else spec.authority
-        up = bool(above_authority(authority, decision))
+        up = bool(above_authority(authority, decision) or (standing and lost(authority, decision, standing)))
         commands: list[list[Any]] = []
         words, prices = [], {}
         for command in decision.proposals:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from flipsync.domain.decisions import Decision
 from flipsync.domain.predictions import prediction
-from flipsync.services.standing import LEVELS, Standing
+from flipsync.services.standing import Standing, lowest
 from flipsync.services.standing_desk import in_force
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -30,8 +30,7 @@ class Standings:
         if not known[1]:
             return None
         kinds = {prediction(command.type_name(), fact).kind for command in decision.proposals}
-        found = [standing for kind in kinds if (standing := known[1].get((agent, kind))) is not None]
-        return max(found, key=lambda each: (LEVELS.index(each.level), -each.trusted), default=None)
+        return lowest(standing for kind in kinds if (standing := known[1].get((agent, kind))) is not None)
 
     def forget(self, tenant_id: UUID) -> None:
         self._known.pop(tenant_id, None)

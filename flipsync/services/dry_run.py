@@ -54,7 +54,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_escalates_after": "who else is told of a question decides nothing",
-    "grades.move_authority": "the grades of then are not kept with what was decided",
+    "grades.move_authority": "what would have been taken away or given back without it is not known",
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")

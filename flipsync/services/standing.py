@@ -6,7 +6,7 @@ only kinds that may wait. Pure; what is in the books is in services.standing_des
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -103,6 +103,11 @@ def _by_decision(found: Sequence[GradedRow]) -> list[tuple[float, float]]:
 
 def _words(told: Wealth) -> str:
     return f"{told.came_true:.0%} came true where {told.stated:.0%} was stated, {told.decisions} decisions"
+
+
+def lowest(standings: Iterable[Standing]) -> Standing | None:
+    """The one that leaves least to its agent; None of none."""
+    return max(standings, key=lambda each: (LEVELS.index(each.level), -each.trusted), default=None)
 
 
 def above(

@@ -18,10 +18,10 @@ from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import ManualClock, utc_now
-from flipsync.domain.commands import ChangePrice
+from flipsync.domain.commands import ChangePrice, MoveAuthority
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import InvalidInput, NotFound
-from flipsync.domain.events import CostChanged, OfferChanged, ProductImported, StockMoved
+from flipsync.domain.events import CostChanged, CycleStarted, OfferChanged, ProductImported, StockMoved
 from flipsync.domain.ids import new_id
 from flipsync.learning.policy import Origin
 from flipsync.runtime.agent import Agent, AgentSpec, Context
@@ -31,6 +31,7 @@ from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services import model_registry, recorded_desk
+from flipsync.services.desk import Services
 from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, CannotTell, ChangedDesk, change_of
 from flipsync.services.dry_run_money import MEANS
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
@@ -264,6 +265,44 @@ async def test_authority_sends_decisions_up(shop: Shop) -> None:
     found = await tried(shop, {"agents.pricing.auto_above": 1.0, "agents.pricing.max_stake_minor": 1})
     assert figure(found, "sent up") == (0, 1) and found.changed == 1
     assert found.differences[0].now == found.differences[0].then + " (goes up)"
+
+
+async def take_away(shop: Shop, to: str, trusted: float) -> None:
+    """By a decision of the executive's, as outcomes do it."""
+    move = {"agent": "pricing", "kind": "price-move", "was": "full", "to": to, "trusted": trusted, "reason": "too sure"}
+    command = MoveAuthority.model_validate({"tenant_id": shop.tenant_id, **move})
+    path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
+    async with shop.unit() as unit:
+        event_id = unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+        await unit.flush()
+        context = Context(
+            shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id
+        )
+        decision = Decision.propose(command, why="too sure", confidence=0.95)
+        await path.record(unit, context, GRAPH.agents["executive"].spec, decision)
+
+
+@pytest.mark.parametrize(("to", "trusted", "then"), [("none", 0.4, 1), ("reduced", 0.4, 1), ("reduced", 1.0, 0)])
+async def test_authority_that_outcomes_took_away_stays_away(shop: Shop, to: str, trusted: float, then: int) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    await take_away(shop, to, trusted)
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
+    assert found.cannot == {"what it read is not kept (any more)": 1}, "the executive's own alone"
+    now = then if to == "none" else 0  # who may not decide alone gets nothing from a lower bar
+    assert figure(found, "sent up") == (then, now), "of two decisions, the second with less authority"
+    assert found.changed == then - now
+
+
+async def test_a_standing_that_nobody_wrote_down_is_not_guessed(shop: Shop) -> None:
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    async with shop.unit() as unit:
+        await unit.session.execute(text("UPDATE agent_decision SET trusted = 0.1 WHERE agent = 'pricing'"))
+    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
+    assert found.cannot == {"what its agent might decide alone then is not on record": 1}
 
 
 async def test_a_stricter_limit_shows_fewer_units_of_a_shared_shelf(shop: Shop) -> None:

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import first_id_at, new_id
-from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough, Proposal
 
 
 async def begin(session: AsyncSession, tenant_id: UUID, start: datetime) -> UUID:
@@ -282,6 +282,14 @@ async def standings(session: AsyncSession) -> list[StandingRow]:
     one = AgentStanding
     query = select(one.agent, one.kind, one.level, one.trusted, one.since, one.reason).order_by(one.agent, one.kind)
     return [StandingRow(*row) for row in await session.execute(query)]
+
+
+async def moves(session: AsyncSession) -> Sequence[Row[UUID, dict[str, Any]]]:
+    """Every change of a standing that was carried out, oldest first: its decision and its command's payload."""
+    query = select(Proposal.decision_id, Proposal.payload).join(AgentDecision, AgentDecision.id == Proposal.decision_id)
+    carried_out = Proposal.command == "MoveAuthority", Proposal.verdict == "proceed"
+    whose = AgentDecision.agent == "executive"  # by its index; nobody else moves authority
+    return (await session.execute(query.where(whose, *carried_out).order_by(Proposal.decision_id))).all()
 
 
 async def move_standing(

@@ -28,6 +28,8 @@ class KeptDecision:
     source: str
     rationale: str
     confidence: float
+    #: what of the confidence counted; None while nothing was taken away
+    trusted: float | None
     stake_minor: int | None
     stake_currency: str | None
     alternatives: list[Any]
@@ -42,8 +44,8 @@ class KeptDecision:
 _KEPT = text(
     """
     SELECT d.id, d.agent, d.agent_version, d.event_id, e.type AS event_type, e.payload AS event_payload,
-           d.correlation_id, d.source, d.rationale, d.confidence, d.stake_minor, d.stake_currency, d.alternatives,
-           d.evidence,
+           d.correlation_id, d.source, d.rationale, d.confidence, d.trusted, d.stake_minor, d.stake_currency,
+           d.alternatives, d.evidence,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(p.command, p.payload) ORDER BY p.ordinal), '[]')
               FROM proposal p WHERE p.decision_id = d.id) AS proposals,
            n.packed, n.size
