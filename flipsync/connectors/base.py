@@ -332,7 +332,8 @@ class MarketplaceConnector(ABC):
 
     @abstractmethod
     def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
-        """Orders created or changed at or after that time, oldest change first."""
+        """Orders created or changed at or after that time, oldest change first. Those that cannot be read hinder no
+        other: Raises UnreadOrders once all others were yielded (see connectors.unread)."""
 
     @abstractmethod
     async def read_order(self, external_id: str) -> ChannelOrder | None: ...

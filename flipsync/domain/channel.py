@@ -184,6 +184,20 @@ class ChannelOrder(ChannelValue):
     )
 
 
+class UnreadOrder(ChannelValue):
+    """An order that came and cannot be read. `told` is a short copy of what came without what may be about a person."""
+
+    external_id: str = Field(default="", max_length=200, description='"" where not even that can be read')
+    mark: str = Field(min_length=1, description="a digest of all that came: the same order, told the same way")
+    reason: str = Field(max_length=500)
+    told: str = Field(default="", max_length=4_000)
+
+    @property
+    def key(self) -> str:
+        """What it is known by: the channel's id, or what came."""
+        return self.external_id or f"#{self.mark}"
+
+
 class Parcel(ChannelValue):
     """A packed parcel: grams and millimetres."""
 

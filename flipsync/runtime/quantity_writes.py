@@ -9,6 +9,7 @@ from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import QuantityDrifted
+from flipsync.runtime import held_orders
 from flipsync.runtime.channel_writes import Done, Job, read_back
 from flipsync.services import stock
 from flipsync.store.unit_of_work import UnitOfWork
@@ -113,6 +114,8 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         wanted = await stock.grant(unit, listing_id) if empty else 0
     key, given_back, first, shelf = f"{job.effect.key}:{job.effect.epoch}", state.given_back, state, seen
     if not empty:
+        # nothing could be granted behind an order that cannot be read: the shelf stays as it is, and sells
+        await held_orders.demand_none(job.store, tenant, job.account.id)
         if seen.quantity != 0 or job.effect.uncertain:
             await job.connector.set_quantity(external_id, 0, f"{key}:fence")
         await asyncio.sleep(config.settle_seconds)

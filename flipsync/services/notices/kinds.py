@@ -19,6 +19,7 @@ Kind = Literal[
     "rival-price-war",
     "rival-hijack",
     "work-set-aside",
+    "order-unread",
     "agent-down",
     "credential-ending",
 ]
@@ -37,6 +38,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "rival-price-war": "pricing:read",
     "rival-hijack": "pricing:read",
     "work-set-aside": "agents:write",
+    "order-unread": "agents:write",
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
 }
@@ -52,6 +54,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "rival-price-war": "warning",
     "rival-hijack": "urgent",
     "work-set-aside": "warning",
+    "order-unread": "urgent",
     "agent-down": "urgent",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are

@@ -25,6 +25,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "rival-price-war": "a price war at {listing} on {account}",
     "rival-hijack": "somebody else sells on {listing} on {account}",
     "work-set-aside": "{agent} could not deal with {tasks} and set them aside",
+    "order-unread": "the order {order} of {account} cannot be read",
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
 }
@@ -40,6 +41,8 @@ _DETAILS: Final[dict[Kind, str]] = {
     "rival-price-war": "The moves it rests on are with the listing's rivals.",
     "rival-hijack": "Who it is is with the listing's rivals.",
     "work-set-aside": "Everything else goes on. See what it was, and let it be tried again.",
+    "order-unread": "All others are booked. Until it can be read, or you say that you booked it by hand, no unit is "
+    "put on sale there behind it. It is with the work set aside.",
     "agent-down": "What it would do waits until it is up again.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
 }
@@ -61,6 +64,7 @@ _MANY: Final[dict[str, str]] = {
     "label": "labels are in doubt",
     "rival": "alarms about rivals",
     "set-aside": "agents have set work aside",
+    "held": "orders cannot be read",
     "agent": "agents are down",
     "credential": "credentials end",
 }

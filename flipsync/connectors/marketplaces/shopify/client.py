@@ -31,6 +31,7 @@ from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
 from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.oauth import access_ends
+from flipsync.connectors.unread import each_order, usable
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -160,13 +161,13 @@ class ShopifyConnector(MarketplaceConnector):
 
     # Orders
 
-    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
-        async for row in orders.changed_orders(self._api, require_utc(modified_after)):
-            yield order_mapping.order(row)
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        since = require_utc(modified_after)
+        return each_order(lambda aside: orders.changed_orders(self._api, since, aside), order_mapping.order)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         row = await orders.read_order(self._api, external_id)
-        return None if row is None else order_mapping.order(row)
+        return None if row is None else usable(order_mapping.order, row)
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
