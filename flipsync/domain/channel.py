@@ -93,6 +93,10 @@ class ListingState(ChannelValue):
         le=MAX_UNITS_TOLD,
         description="units on offer; None where the channel does not manage stock; may be < 0",
     )
+    shown_before: int | None = Field(
+        default=None,
+        description="after a write of units: those it replaced, where the answer, or what is read for it anyway, tells",
+    )
     version: str | None = None
     modified_at: AwareDatetime | None = None
     group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.exc import DataError, IntegrityError
-
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.unread import reason_of, unread
 from flipsync.domain.channel import ChannelOrder, UnreadOrder
@@ -16,6 +14,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, Conflict, InvalidInput, NotFound, UnreadOrders
 from flipsync.services import held_orders, orders
 from flipsync.services.orders import AccountRef
+from flipsync.store.database import UNFIT
 from flipsync.store.models import HeldOrder
 from flipsync.store.repositories import held_orders as rows
 from flipsync.store.unit_of_work import Cause, Store
@@ -29,8 +28,7 @@ CANNOT_BOOK = (
     LookupError,
     TypeError,
     ArithmeticError,
-    DataError,
-    IntegrityError,
+    *UNFIT,
 )
 
 
@@ -61,7 +59,7 @@ async def book(
 def refused(order: ChannelOrder, error: BaseException) -> UnreadOrder:
     """What is remembered of an order that was read and cannot be booked."""
     plain = unread(order, error)
-    if isinstance(error, DataError | IntegrityError):
+    if isinstance(error, UNFIT):
         words = str(error.orig).splitlines()[0] if error.orig is not None else ""
         plain = plain.model_copy(update={"reason": f"the books refuse it: {words.partition('DETAIL')[0]}"[:500]})
     return plain.model_copy(update={"external_id": order.external_id[:200]})

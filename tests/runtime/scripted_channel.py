@@ -260,11 +260,12 @@ class ScriptedChannel(MarketplaceConnector):
         shelf = self.shelves[external_id]
         if self.capabilities.conditional_stock and expected_version not in (None, str(shelf.version)):
             raise Rejected("the listing has changed", vendor_code="version", vendor_status=412)
+        before = shelf.quantity if self.capabilities.tells_replaced else None
         if not step.ignored:
             shelf.quantity = quantity
             shelf.version += 1
         self._end(step)
-        return self._shown(external_id)
+        return self._shown(external_id).model_copy(update={"shown_before": before})
 
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         self._begin("orders", modified_after)

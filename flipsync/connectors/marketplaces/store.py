@@ -57,7 +57,7 @@ class StoreConnector(StoreShape):
 
     vendor: ClassVar[Vendor] = "python"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=False
+        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=False, tells_replaced=True
     )
 
     #: Seconds that two who made the same listing at the same moment give each other.
@@ -187,8 +187,10 @@ class StoreConnector(StoreShape):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: these shops have no conditional write (see `capabilities`)."""
-        await self.writing(self.write_quantity(await self._known(external_id), quantity))
-        return await self._read_back(external_id)
+        row = await self._known(external_id)
+        before = self.translated(self.listing, row).quantity
+        await self.writing(self.write_quantity(row, quantity))
+        return (await self._read_back(external_id)).model_copy(update={"shown_before": before})
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         if self.capabilities.bulk_quantity == 1:

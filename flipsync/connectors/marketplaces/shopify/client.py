@@ -60,6 +60,7 @@ class ShopifyConnector(MarketplaceConnector):
         webhooks=True,
         refunds="key",
         bulk_quantity=MOST_AT_ONCE,
+        tells_replaced=True,
         groups=True,
     )
     signs_with: ClassVar[str] = "client_secret"
@@ -141,7 +142,8 @@ class ShopifyConnector(MarketplaceConnector):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """The version is the quantity seen: that it went away and came back in between does no harm to a count."""
-        return self._state(await self._stock.set_one(external_id, quantity, key, expected_version))
+        row, before = await self._stock.set_one(external_id, quantity, key, expected_version)
+        return self._state(row).model_copy(update={"shown_before": before})
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A state tells the quantity as the answer did, and the rest as it was last read."""

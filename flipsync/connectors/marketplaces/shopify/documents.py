@@ -69,6 +69,15 @@ ACCOUNT = Document(
 }""",
     cost=3,
 )
+#: whether there is but one; a connection costs as many points as are asked for
+ONE_LOCATION = Document(
+    "OneLocation",
+    "locations",
+    """query OneLocation {
+  locations(first: 2) { nodes { id name isActive } pageInfo { hasNextPage endCursor } }
+}""",
+    cost=2,
+)
 LOCATIONS = Document(
     "Locations",
     "locations",
@@ -228,7 +237,7 @@ SET_QUANTITIES = Document(
     "inventorySetQuantities",
     """mutation SetQuantities($input: InventorySetQuantitiesInput!, $key: String!) {
   inventorySetQuantities(input: $input) @idempotent(key: $key) {
-    inventoryAdjustmentGroup { changes(quantityNames: ["available"]) { quantityAfterChange item { id } } }
+    inventoryAdjustmentGroup { changes(quantityNames: ["available"]) { delta quantityAfterChange item { id } } }
     userErrors { field message code }
   }
 }""",

@@ -22,7 +22,7 @@ _PAGES_AT_ONCE = 200
 #: Refusals that mean that what was to be made is there already.
 _HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
 
-SetQuantity = Callable[[wire.Variant, int, str], Awaitable[None]]
+SetQuantity = Callable[[wire.Variant, int, str], Awaitable[int | None]]
 
 
 @dataclass(frozen=True)

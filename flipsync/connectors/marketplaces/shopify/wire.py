@@ -273,6 +273,7 @@ class ItemRef(Wire):
 
 
 class StockChange(Wire):
+    delta: int | None = None
     quantity_after_change: int | None = None
     item: ItemRef | None = None
 
