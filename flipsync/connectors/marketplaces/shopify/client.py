@@ -25,6 +25,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.listings import Shelf
 from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
@@ -78,7 +79,7 @@ class ShopifyConnector(MarketplaceConnector):
         super().__init__(config, credentials, limiter, account_key, vault=vault)
         self._api = AdminApi(config, credentials, limiter, account_key, self.vault, transport)
         self._places = ShopPlaces(self._api, config)
-        self._shelf = Shelf(self._api, self._places)
+        self._shelf = Shelf(self._api, self._places, Categories(self._api, config))
         self._currency = config.currency
         self._stock = Stock(self._api, self._places, self._shelf, config.currency)
 

@@ -86,6 +86,16 @@ LOCATIONS = Document(
 }""",
     cost=10,
 )
+CATEGORIES = Document(
+    "Categories",
+    "taxonomy",
+    """query Categories($search: String!) {
+  taxonomy { categories(search: $search, first: 25) {
+    nodes { id name fullName isArchived } pageInfo { hasNextPage endCursor }
+  } }
+}""",
+    cost=26,
+)
 PUBLICATIONS = Document(
     "Publications",
     "publications",
