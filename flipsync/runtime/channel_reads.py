@@ -11,13 +11,13 @@ from uuid import UUID
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.unread import unread as unread_order
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn, UnreadOrder
-from flipsync.domain.clock import ScaledClock, utc_now
+from flipsync.domain.clock import ScaledClock
 from flipsync.domain.errors import Rejected, Unreadable
 from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, RivalsMoved
 from flipsync.runtime import held_orders
 from flipsync.services import adopting, hand_edits, orders, stock, warehouses, webhooks
 from flipsync.services.accounts import ConnectedAccount
-from flipsync.services.held_orders import waits
+from flipsync.services.held_orders import hold
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
 from flipsync.store.repositories import accounts as account_rows
@@ -55,7 +55,7 @@ async def pull_orders(
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
     booked = await _ingest(store, tenant_id, account, told, known, cause)
     unread += booked.refused
-    stays = any(not each.external_id for each in unread) or any(waits(each, utc_now()) for each in held)
+    stays = await held_orders.cursor_waits(store, tenant_id, account, held, unread)
     seen_before = [order.modified_at for order in told if order.external_id in known]
     async with store.unit(tenant_id, cause) as unit:
         values: dict[str, object] = {"last_ok_at": unit.now, "consecutive_failures": 0}
@@ -67,11 +67,13 @@ async def pull_orders(
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
+        # with the cursor or not at all: behind it nobody would meet them again
+        await hold(unit, account, unread)
     if not held and not unread:
         return booked.changed
     read = {order.external_id for order in told}
     return booked.changed + await held_orders.settle(
-        store, tenant_id, account, connector, held, cause, read=read, unread_now=unread, listed=True
+        store, tenant_id, account, connector, held, cause, read=read, unread=unread, listed=True
     )
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
-from flipsync.connectors.unread import reason_of, unread
+from flipsync.connectors.unread import reason_of
+from flipsync.connectors.unread import unread as unread_order
 from flipsync.domain.channel import ChannelOrder, UnreadOrder
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, Conflict, InvalidInput, NotFound, UnreadOrders
@@ -58,11 +59,25 @@ async def book(
 
 def refused(order: ChannelOrder, error: BaseException) -> UnreadOrder:
     """What is remembered of an order that was read and cannot be booked."""
-    plain = unread(order, error)
+    plain = unread_order(order, error)
     if isinstance(error, UNFIT):
         words = str(error.orig).splitlines()[0] if error.orig is not None else ""
         plain = plain.model_copy(update={"reason": f"the books refuse it: {words.partition('DETAIL')[0]}"[:500]})
     return plain.model_copy(update={"external_id": order.external_id[:200]})
+
+
+async def cursor_waits(
+    store: Store, tenant_id: UUID, account: AccountRef, held: Sequence[HeldOrder], unread: Sequence[UnreadOrder]
+) -> bool:
+    """Whether the list has to be read from the same place again: for one that cannot be asked for by itself."""
+    now = utc_now()
+    if any(held_orders.waits(each, now) for each in held):
+        return True
+    nameless = {each.key for each in unread if not each.external_id} - {each.key for each in held}
+    if not nameless:
+        return False
+    async with store.reader(tenant_id) as session:
+        return bool(nameless - await rows.by_hand(session, account.id, nameless))
 
 
 async def set_aside(
@@ -82,16 +97,15 @@ async def settle(
     cause: Cause,
     *,
     read: Collection[str] = (),
-    unread_now: Sequence[UnreadOrder] = (),
+    unread: Sequence[UnreadOrder] = (),
     listed: bool = False,
 ) -> int:
     """Bring the holds of an account in line with what was just met: `read` are ids of orders that could be booked,
-    `unread_now` those that could not. What is due is asked for by itself. `listed`: the whole list since the cursor
-    was read. Returns how many orders were booked; raises UnreadOrders while any is held.
+    `unread` those that could not, which are held already. What is due is asked for by itself. `listed`: the whole
+    list since the cursor was read. Returns how many orders were booked; raises UnreadOrders while any is held.
     """
     now = utc_now()
-    again = {each.key for each in unread_now}
-    await set_aside(store, tenant_id, account, unread_now, cause)
+    again = {each.key for each in unread}
     settled = {each.key for each in held if each.key in read and each.key not in again}
     # a row without an id, of a list that the cursor has waited with: it has got one, or is gone
     gone = {each.key for each in held if listed and held_orders.waits(each, now) and each.key not in again}

@@ -67,6 +67,8 @@ def next_look(looks: int, now: datetime) -> datetime:
 
 async def hold(unit: UnitOfWork, account: AccountRef, found: Sequence[UnreadOrder]) -> None:
     """Set them aside, or keep them there; people are told of each once (services.notices)."""
+    if not found:
+        return
     now = utc_now()
     await rows.note(unit.session, unit.tenant_id, account.id, found, now=now, look_at=next_look(0, now))
 

@@ -95,6 +95,21 @@ async def test_one_that_the_channel_does_not_know_any_more_stays_held(stall: Sta
     assert len(stall.channel.made("read_order")) == 1 and len(await held(stall)) == 1
 
 
+async def test_whoever_is_killed_after_the_cursor_moved_has_held_it_already(
+    stall: Stall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await sell(stall)
+
+    async def killed(*_: object, **__: object) -> int:
+        raise ConnectionError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holding, "settle", killed)
+        with pytest.raises(ConnectionError):
+            await pull(stall)
+    assert [each.external_id for each in await held(stall)] == [ids[1]]
+
+
 async def test_the_hold_ends_when_a_look_at_it_alone_can_read_it(stall: Stall) -> None:
     ids = await sell(stall)
     await refused(stall)
@@ -136,6 +151,7 @@ async def test_looks_at_held_orders_are_few_in_a_pull_and_come_at_growing_interv
 
 
 async def test_the_cursor_goes_on_for_one_with_an_id_and_waits_a_day_at_most_for_one_without(stall: Stall) -> None:
+    stall.channel.shelves[stall.external_id].quantity = 50
     await sell(stall, with_id=False)
     await refused(stall)
     began = await cursor(stall)
@@ -144,11 +160,15 @@ async def test_the_cursor_goes_on_for_one_with_an_id_and_waits_a_day_at_most_for
         await refused(stall)
     assert await cursor(stall) == began
     await change(stall, "UPDATE held_order SET first_seen_at = first_seen_at - interval '25 hours'")
-    stall.channel.sales[1].modified_at -= timedelta(days=40)  # out of the list: nothing tells whether it was sold
     await refused(stall)
     moved = await cursor(stall)
     assert began is not None and moved is not None and moved > began
-    assert len(await held(stall)) == 1, "a person says what became of it"
+    (found,) = await held(stall)
+    async with stall.shop.unit() as unit:
+        await held_orders.answer(unit, found.id, held_orders.HeldOrderAnswer(booked_by_hand=True))
+    assert stall.channel.sell(stall.external_id) is not None
+    assert [await pull(stall), await pull(stall)] == [1, 0]
+    assert (await cursor(stall) or began) >= moved, "what a person has dealt with is waited for no longer"
 
 
 async def test_one_without_an_id_is_let_go_when_the_whole_list_shows_it_no_more(stall: Stall) -> None:

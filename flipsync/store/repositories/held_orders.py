@@ -50,6 +50,14 @@ async def count_open(session: AsyncSession, account_id: UUID) -> int:
     return await session.scalar(query) or 0
 
 
+async def by_hand(session: AsyncSession, account_id: UUID, keys: Collection[str]) -> set[str]:
+    """Those of them that a person has booked by hand."""
+    query = select(HeldOrder.key).where(
+        HeldOrder.account_id == account_id, HeldOrder.key.in_(sorted(keys)), HeldOrder.outcome == "by-hand"
+    )
+    return set(await session.scalars(query))
+
+
 async def note(
     session: AsyncSession,
     tenant_id: UUID,
