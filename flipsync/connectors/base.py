@@ -136,6 +136,9 @@ class Capabilities(BaseModel):
     webhooks: bool = Field(description="the vendor calls us; otherwise notices are fetched, or orders are polled")
     bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
     bulk_at_once: int = Field(default=4, ge=1, description="such calls that are worth having under way at once")
+    tells_replaced: bool = Field(
+        default=False, description="a write of units tells those it replaced (ListingState.shown_before), at no cost"
+    )
     webhook_keys: bool = Field(default=False, description="webhooks are checked with a fetched key: verify_webhook")
     refunds: Literal["none", "key", "reference", "amount"] = Field(
         default="none",
@@ -332,7 +335,8 @@ class MarketplaceConnector(ABC):
 
     @abstractmethod
     def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
-        """Orders created or changed at or after that time, oldest change first."""
+        """Orders created or changed at or after that time, oldest change first. Those that cannot be read hinder no
+        other: Raises UnreadOrders once all others were yielded (see connectors.unread)."""
 
     @abstractmethod
     async def read_order(self, external_id: str) -> ChannelOrder | None: ...

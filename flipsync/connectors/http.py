@@ -45,7 +45,7 @@ from flipsync.connectors.request import (
 )
 from flipsync.connectors.unpacking import Unpacker, UnpackError
 from flipsync.connectors.witness import CallSeen, Trouble, current_witness
-from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 T = TypeVar("T")
 
@@ -165,7 +165,11 @@ class HttpCore:
         except (ValueError, RecursionError) as error:
             said = VendorError(message=_first_line(error))
             self._show(_seen(url, writes, body, response, content, said, trouble="unusable"))
-            self._no_answer(f"the answer cannot be used: {_first_line(error)}", writes, error, response.status_code)
+            what = f"the answer cannot be used: {_first_line(error)}"
+            garbled = not content or isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError)
+            if not writes and not garbled:
+                raise Unreadable(what, vendor_status=response.status_code) from error
+            self._no_answer(what, writes, error, response.status_code)
         self._show(_seen(url, writes, body, response, content, VendorError()))
         return Answer(response.status_code, response.headers, value)
 

@@ -93,6 +93,10 @@ class ListingState(ChannelValue):
         le=MAX_UNITS_TOLD,
         description="units on offer; None where the channel does not manage stock; may be < 0",
     )
+    shown_before: int | None = Field(
+        default=None,
+        description="after a write of units: those it replaced, where the answer, or what is read for it anyway, tells",
+    )
     version: str | None = None
     modified_at: AwareDatetime | None = None
     group_external_id: str | None = Field(default=None, description="the listing with choices that this is one of")
@@ -182,6 +186,20 @@ class ChannelOrder(ChannelValue):
     fulfilled_by: Literal["seller", "channel"] = Field(
         default="seller", description="channel: packed and shipped from a warehouse of the channel's"
     )
+
+
+class UnreadOrder(ChannelValue):
+    """An order that came and cannot be read. `told` is a short copy of what came without what may be about a person."""
+
+    external_id: str = Field(default="", max_length=200, description='"" where not even that can be read')
+    mark: str = Field(min_length=1, description="a digest of all that came: the same order, told the same way")
+    reason: str = Field(max_length=500)
+    told: str = Field(default="", max_length=4_000)
+
+    @property
+    def key(self) -> str:
+        """What it is known by: the channel's id, or what came."""
+        return self.external_id or f"#{self.mark}"
 
 
 class Parcel(ChannelValue):

@@ -12,14 +12,19 @@ FlipSyncError                    what went wrong, and a hint what to do
     ├── Rejected                 the vendor said no and nothing happened; do not repeat as it is
     │   └── EditedElsewhere      not written: somebody else has changed what was to be changed
     ├── Retryable(after)         nothing happened; the same call may succeed later
+    │   ├── Unreadable           the vendor answered, and what it says of this one thing cannot be used
+    │   └── UnreadOrders         some orders could not be read: what they have sold is not in the books
     └── OutcomeUnknown           it may have happened: read back before anything else
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from flipsync.domain.money import Money
+
+if TYPE_CHECKING:
+    from flipsync.domain.channel import UnreadOrder
 
 
 class FlipSyncError(Exception):
@@ -148,6 +153,23 @@ class Retryable(ChannelError):
     ) -> None:
         super().__init__(message, hint=hint, vendor_code=vendor_code, vendor_status=vendor_status)
         self.after = after
+
+
+class Unreadable(Retryable):
+    """The answer came whole and well formed, and is not what the vendor promises; asked again it may be."""
+
+    code = "channel-unreadable"
+
+
+class UnreadOrders(Retryable):
+    """Some of an account's orders cannot be read, which hinders no other: `orders` that were just met, or ones that are
+    held since. Units of them may be sold and are in nobody's books, so that no unit may be put on sale."""
+
+    code = "channel-unread-orders"
+
+    def __init__(self, message: str, orders: tuple[UnreadOrder, ...] = (), *, after: float | None = None) -> None:
+        super().__init__(message, after=after, hint="flipsync agents set-aside", vendor_code="unread-orders")
+        self.orders = orders
 
 
 class OutcomeUnknown(ChannelError):

@@ -29,15 +29,21 @@ from flipsync.domain.channel import ListingState
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, Rejected, Retryable
 from flipsync.runtime import knowing
+from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.channel_writes import Done, PooledGrants
 from flipsync.runtime.leases import Leases
+from flipsync.runtime.quantity_writes import overwrites, tell_overwritten
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.store.database import AWAY, BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
 from flipsync.store.repositories.effects import SET_QUANTITY, ClaimedEffect
-from flipsync.store.unit_of_work import Store
+from flipsync.store.repositories.stock import PooledGrant
+from flipsync.store.unit_of_work import Cause, Store
 
 log = structlog.get_logger()
+
+#: listings that are read together before they are written: one call of any vendor's
+READ_FIRST = 20
 
 
 class Link(Protocol):
@@ -48,6 +54,9 @@ class Link(Protocol):
 
     @property
     def connector(self) -> MarketplaceConnector: ...
+
+    @property
+    def pulls(self) -> SharedPull: ...
 
 
 L = TypeVar("L", bound=Link)
@@ -201,10 +210,12 @@ class _Call(Generic[L]):
         desk: Desk[L],
         link: L,
         ours: _Responsible,
-        granted: Mapping[UUID, tuple[str, int]],
+        granted: Mapping[UUID, PooledGrant],
     ) -> None:
         self._store, self._desk, self._link, self._ours, self._granted = store, desk, link, ours, granted
         self._started_at = utc_now()
+        #: units that may be somebody's edit and were written over, by the effect that did
+        self._replaced: dict[ClaimedEffect, int] = {}
 
     async def make(self) -> None:
         try:
@@ -242,6 +253,37 @@ class _Call(Generic[L]):
         await self._fail(failed)
         await self._conclude([effect for effect in effects if effect not in failed])
         await knowing.keep(self._store, self._link.account, connector)
+        if told := {effect: units for effect, units in self._replaced.items() if effect not in failed}:
+            await self._tell_overwritten(told)
+
+    async def _tell_overwritten(self, replaced: Mapping[ClaimedEffect, int]) -> None:
+        first = next(iter(replaced))
+        await tell_overwritten(
+            self._store,
+            self._link.account,
+            self._link.connector,
+            self._link.pulls,
+            Cause(first.id, first.correlation_id, first.traceparent),
+            {effect.subject_id: self._granted[effect.id] for effect in replaced},
+            {effect.subject_id: units for effect, units in replaced.items()},
+        )
+
+    def _would_know(self, effect: ClaimedEffect) -> bool:
+        """An earlier try of ours would look like somebody's edit, and so would units before our first write."""
+        return effect.attempts == 1 and not effect.uncertain and self._granted[effect.id].explained is not None
+
+    async def _before(self, effects: Sequence[ClaimedEffect]) -> dict[str, int | None]:
+        """What few listings show before they are written, where the write would not tell. A full call is not read
+        first: it would take the same calls once more (a look at the listings tells of edits then)."""
+        connector = self._link.connector
+        known = [self._external_id(effect) for effect in effects if self._would_know(effect)]
+        if connector.capabilities.tells_replaced or not known or len(known) > READ_FIRST:
+            return {}
+        try:
+            seen = await connector.read_listings(known)
+        except ChannelError:
+            return {}
+        return {external_id: state.quantity for external_id, state in seen.items()}
 
     async def _write_anew(self, failed: dict[ClaimedEffect, ChannelError]) -> dict[ClaimedEffect, ChannelError]:
         """Those that were refused by what an earlier process knew of the listing, once more by what it is now: takes
@@ -258,6 +300,7 @@ class _Call(Generic[L]):
         changes = [
             QuantityChange(self._external_id(effect), self._units(effect), key) for key, effect in by_key.items()
         ]
+        before = await self._before(effects)
         try:
             outcomes = await self._link.connector.push_quantities(changes, self._taken)
         except OutcomeUnknown as error:
@@ -267,6 +310,11 @@ class _Call(Generic[L]):
         lower: set[ClaimedEffect] = set()
         for outcome in outcomes:
             effect = by_key[outcome.change.key]
+            replaced = before.get(outcome.change.external_id)
+            if replaced is None and outcome.state is not None:
+                replaced = outcome.state.shown_before
+            if replaced is not None and self._would_know(effect) and overwrites(self._granted[effect.id], replaced):
+                self._replaced[effect] = replaced
             if outcome.error is not None:
                 failed[effect] = outcome.error
             elif outcome.state is not None and outcome.state.quantity == self._units(effect):
@@ -303,12 +351,12 @@ class _Call(Generic[L]):
         less: list[ClaimedEffect] = []
         for effect in effects:
             grant = await now.of(effect.subject_id)
-            if grant is None or grant[1] != self._units(effect):
-                units = "no share of the pool" if grant is None else f"{grant[1]} units"
+            if grant is None or grant.units != self._units(effect):
+                units = "no share of the pool" if grant is None else f"{grant.units} units"
                 moved[effect] = Retryable(
                     f"{self._units(effect)} units shown, and the ledger grants {units} by now", after=0.0
                 )
-                if grant is None or grant[1] < self._units(effect):
+                if grant is None or grant.units < self._units(effect):
                     less.append(effect)
         if less:
             async with self._store.database.unbound() as session:
@@ -335,10 +383,10 @@ class _Call(Generic[L]):
                 raise told
 
     def _external_id(self, effect: ClaimedEffect) -> str:
-        return self._granted[effect.id][0]
+        return self._granted[effect.id].external_id
 
     def _units(self, effect: ClaimedEffect) -> int:
-        return self._granted[effect.id][1]
+        return self._granted[effect.id].units
 
 
 def _quantity(seen: Mapping[str, ListingState], external_id: str) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flipsync.domain import commands as c
-from flipsync.domain.errors import Rejected
+from flipsync.domain.errors import Rejected, UnreadOrders
 from flipsync.runtime import (
     channel_reads,
     channel_writes,
@@ -34,6 +34,14 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
 
 
 async def _pull_orders(job: Job) -> str:
+    """What can be read is booked then: nobody waits for the rest by this."""
+    try:
+        return await _pull_all(job)
+    except UnreadOrders as unread:
+        return unread.message
+
+
+async def _pull_all(job: Job) -> str:
     found = await job.pulls.fresh(job.cause)
     if job.connector.has_queue and job.pulls.list_is_due():
         # what the queue lost is still in the list
@@ -67,7 +75,7 @@ async def _pull_refunds(job: Job) -> str:
 
 
 async def _pull_warehouse(job: Job) -> str:
-    await _pull_orders(job)  # what the warehouse sold and nobody booked yet would look like a loss
+    await _pull_all(job)  # what the warehouse sold and nobody booked yet would look like a loss
     units = [each async for each in job.connector.warehouse()]
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
         changed = await warehouses.reconcile(unit, job.account.id, job.account.vendor, units)

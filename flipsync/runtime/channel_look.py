@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from flipsync.domain.channel import ChannelOrder, Vendor
 from flipsync.domain.errors import ChannelError
+from flipsync.runtime.held_orders import readable
 from flipsync.runtime.watched import WatchedConnector
 from flipsync.services.watch.memory import Expected, Memory
 
@@ -89,10 +90,11 @@ class Look:
 
     async def _orders(self) -> None:
         since = max(self.memory.within(_ORDERS_BACK), self.memory.began)
-        listed = [order async for order in self.connector.orders(datetime.fromtimestamp(since, UTC))]
+        listed, unread = await readable(self.connector, datetime.fromtimestamp(since, UTC))
         self.memory.listed_orders(since, listed)
         await self.book(listed)
-        missing = self.memory.missing_from_list(since, {order.external_id for order in listed})
+        shown = {order.external_id for order in listed} | {order.external_id for order in unread}
+        missing = self.memory.missing_from_list(since, shown)
         for external_id in missing[:_READS]:
             if await self.connector.read_order(external_id) is not None:
                 self.memory.orders_left_out.setdefault(external_id, self.memory.now())

@@ -9,15 +9,19 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from flipsync.connectors.base import MarketplaceConnector
-from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn
+from flipsync.connectors.unread import unread as unread_order
+from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn, UnreadOrder
 from flipsync.domain.clock import ScaledClock
-from flipsync.domain.errors import Rejected
+from flipsync.domain.errors import Rejected, Unreadable
 from flipsync.domain.events import ListingPublished, ListingVanished, QuantityDrifted, RivalsMoved
+from flipsync.runtime import held_orders
 from flipsync.services import adopting, hand_edits, orders, stock, warehouses, webhooks
 from flipsync.services.accounts import ConnectedAccount
+from flipsync.services.held_orders import hold
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Listing
 from flipsync.store.repositories import accounts as account_rows
+from flipsync.store.repositories import held_orders as held_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import orders as order_rows
 from flipsync.store.repositories import stock as stock_rows
@@ -36,22 +40,26 @@ _LIST_BESIDE_QUEUE = 900.0
 async def pull_orders(
     store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
 ) -> int:
-    """Book every order changed since the cursor; returns how many were new or changed.
+    """Book every order changed since the cursor; returns how many were new or changed. Those that cannot be read hinder
+    no other: Raises UnreadOrders in the end, as long as there are any (services.held_orders).
 
     The cursor stays behind what was seen, so that an order the channel's list shows late, after a newer one that a
     webhook or another pull has brought already, is still met.
     """
     async with store.reader(tenant_id) as session:
         row = await account_rows.get_account(session, account.id)
+        held = await held_rows.open_of(session, account.id)
     since = (row.orders_cursor if row else None) or store.clock.now() - FIRST_PULL
-    told: list[ChannelOrder] = [order async for order in connector.orders(since)]
+    told, unread = await held_orders.readable(connector, since)
     async with store.reader(tenant_id) as session:
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
-    changed = await _ingest(store, tenant_id, account, told, known, cause)
+    booked = await _ingest(store, tenant_id, account, told, known, cause)
+    unread += booked.refused
+    stays = await held_orders.cursor_waits(store, tenant_id, account, held, unread)
     seen_before = [order.modified_at for order in told if order.external_id in known]
     async with store.unit(tenant_id, cause) as unit:
         values: dict[str, object] = {"last_ok_at": unit.now, "consecutive_failures": 0}
-        if seen_before:
+        if seen_before and not stays:
             speed = store.clock.speed if isinstance(store.clock, ScaledClock) else 1.0
             overlap = timedelta(seconds=max(_OVERLAP, 3 * connector.config.settle_seconds) * speed)
             # an order that says it was changed in 2100 must not hide those of tomorrow
@@ -59,7 +67,14 @@ async def pull_orders(
         elif row is not None and row.orders_cursor is None:
             values["orders_cursor"] = since
         await account_rows.update_account(unit.session, account.id, values)
-    return changed
+        # with the cursor or not at all: behind it nobody would meet them again
+        await hold(unit, account, unread)
+    if not held and not unread:
+        return booked.changed
+    read = {order.external_id for order in told}
+    return booked.changed + await held_orders.settle(
+        store, tenant_id, account, connector, held, cause, read=read, unread=unread, listed=True
+    )
 
 
 async def book_orders(
@@ -68,7 +83,9 @@ async def book_orders(
     """Book orders that were listed; returns how many were new or changed. The cursor stays where it is."""
     async with store.reader(tenant_id) as session:
         known = await order_rows.known_states(session, account.id, [order.external_id for order in told])
-    return await _ingest(store, tenant_id, account, told, known, cause)
+    booked = await _ingest(store, tenant_id, account, told, known, cause)
+    await held_orders.set_aside(store, tenant_id, account, booked.refused, cause)
+    return booked.changed
 
 
 async def _ingest(
@@ -78,16 +95,13 @@ async def _ingest(
     told: Sequence[ChannelOrder],
     known: Mapping[str, tuple[datetime, str, int]],
     cause: Cause,
-) -> int:
-    changed = 0
+) -> held_orders.Booked:
+    news = []
     for order in told:
         at, status, refunds = known.get(order.external_id, (None, "", 0))
-        if (at, status) == (order.modified_at, order.vendor_status) and refunds >= len(order.refunds):
-            continue
-        async with store.unit(tenant_id, cause) as unit:
-            result = await orders.ingest_order(unit, account, order)
-        changed += result.outcome in ("created", "changed")
-    return changed
+        if (at, status) != (order.modified_at, order.vendor_status) or refunds < len(order.refunds):
+            news.append(order)
+    return await held_orders.book(store, tenant_id, account, news, cause)
 
 
 async def pull_refunds(
@@ -103,16 +117,34 @@ async def pull_refunds(
 
 
 async def take_notices(store: Store, account: ConnectedAccount, connector: MarketplaceConnector, cause: Cause) -> int:
-    """Work through what waits in the vendor's queue; returns how many facts were new.
+    """Work through what waits in the vendor's queue; returns how many facts were new. An order that cannot be read
+    hinders nothing behind it: Raises UnreadOrders in the end, as long as there are any.
 
     A notice that says less than the whole order has it read: the vendor's list may be asked for too rarely to wait.
     """
-    fresh = 0
+    fresh, ref = 0, AccountRef(account.id, account.vendor)
     async for notice in connector.notices():
+        aside: UnreadOrder | None = None
         if notice.kind == "order" and notice.order is None and not notice.deleted:
-            notice = notice.model_copy(update={"order": await connector.read_order(notice.resource_id)})
-        taken = await webhooks.book(store, account, notice, cause)
-        fresh += taken.outcome == "accepted"
+            try:
+                notice = notice.model_copy(update={"order": await connector.read_order(notice.resource_id)})
+            except Unreadable as error:
+                aside = unread_order({"id": notice.resource_id}, error)
+        if aside is None:
+            try:
+                taken = await webhooks.book(store, account, notice, cause)
+            except held_orders.CANNOT_BOOK as error:
+                if notice.order is None:
+                    raise
+                aside = held_orders.refused(notice.order, error)
+            else:
+                fresh += taken.outcome == "accepted"
+        if aside is not None:  # before the notice is taken off the queue
+            await held_orders.set_aside(store, account.tenant_id, ref, [aside], cause)
+    async with store.reader(account.tenant_id) as session:
+        held = await held_rows.open_of(session, account.id)
+    if held:
+        fresh += await held_orders.settle(store, account.tenant_id, ref, connector, held, cause)
     return fresh
 
 

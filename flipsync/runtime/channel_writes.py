@@ -33,6 +33,7 @@ from flipsync.store.models import Listing, Order
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import stock as stock_rows
+from flipsync.store.repositories.stock import PooledGrant
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 
@@ -53,15 +54,15 @@ class PooledGrants:
 
     def __init__(self, store: Store, tenant_id: UUID, listing_ids: Collection[UUID]) -> None:
         self._store, self._tenant_id, self._listing_ids = store, tenant_id, listing_ids
-        self._granted: asyncio.Task[dict[UUID, tuple[str, int]]] | None = None
+        self._granted: asyncio.Task[dict[UUID, PooledGrant]] | None = None
 
-    async def of(self, listing_id: UUID) -> tuple[str, int] | None:
-        """The listing's id on its channel and the units to show; None when it is not a live one of a pooled item."""
+    async def of(self, listing_id: UUID) -> PooledGrant | None:
+        """None when it is not a live listing of a pooled item."""
         if self._granted is None:
             self._granted = asyncio.create_task(self._grant())
         return (await asyncio.shield(self._granted)).get(listing_id)
 
-    async def _grant(self) -> dict[UUID, tuple[str, int]]:
+    async def _grant(self) -> dict[UUID, PooledGrant]:
         async with self._store.database.session(self._tenant_id) as session:
             return await stock_rows.grant_pooled(session, self._listing_ids)
 

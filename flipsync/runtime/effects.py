@@ -27,7 +27,16 @@ from flipsync.connectors.signed_prices import PriceGuard
 from flipsync.domain import commands as c
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import PRIORITY_LAST_UNIT
-from flipsync.domain.errors import ChannelError, Conflict, FlipSyncError, NotFound, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import (
+    ChannelError,
+    Conflict,
+    FlipSyncError,
+    NotFound,
+    OutcomeUnknown,
+    Rejected,
+    Retryable,
+    UnreadOrders,
+)
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
 from flipsync.runtime import channel_reads
@@ -430,7 +439,7 @@ class EffectWorker:
         return max(0.0, link.open_until - time.monotonic())
 
     async def _note_failure(self, link: _Link, error: ChannelError) -> None:
-        if isinstance(error, Rejected):
+        if isinstance(error, Rejected | UnreadOrders):
             return
         if isinstance(error, Retryable) and error.vendor_status == 429:
             return  # the limiter handles pace; the vendor is well

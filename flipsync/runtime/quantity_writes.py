@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from uuid import UUID
 
+from flipsync.connectors.base import MarketplaceConnector
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import QuantityDrifted
+from flipsync.runtime import held_orders
+from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.channel_writes import Done, Job, read_back
 from flipsync.services import stock
-from flipsync.store.unit_of_work import UnitOfWork
+from flipsync.services.accounts import ConnectedAccount
+from flipsync.store.repositories import stock as stock_rows
+from flipsync.store.repositories.stock import PooledGrant
+from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 
 async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     """Bring the channel to what the ledger grants the listing at this moment (see services.stock)."""
     if (pooled := await job.pooled.of(command.listing_id)) is not None:
-        external_id, units = pooled
-        await _show_pooled(job, external_id, units)
-        return Done(f"{units} on offer", shown=(command.listing_id, units))
+        await _show_pooled(job, command.listing_id, pooled)
+        return Done(f"{pooled.units} on offer", shown=(command.listing_id, pooled.units))
     listing, external_id = await job.live_listing(command.listing_id)
     if listing.pool != "own":
         raise Rejected("the channel sells it from its own warehouse, whose units are not ours to set")
@@ -40,12 +46,65 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     return Done(f"{quantity} on offer", book, shown=(listing.id, quantity))
 
 
-async def _show_pooled(job: Job, external_id: str, quantity: int) -> None:
-    answered = await job.connector.set_quantity(external_id, quantity, f"{job.effect.key}:{job.effect.epoch}")
-    if answered.quantity != quantity:
-        seen = await read_back(job, external_id)
-        if seen.quantity is None or seen.quantity > quantity:
-            raise OutcomeUnknown(f"the channel shows {seen.quantity} units instead of {quantity}")
+async def _show_pooled(job: Job, listing_id: UUID, grant: PooledGrant) -> None:
+    """Written at once. What is replaced is known from the answer where the channel tells it, and read first where it
+    does not, unless a last unit is waited for: whoever wrote it is told."""
+    # an earlier try of ours would look like somebody's edit, and so would units before our first write
+    would_know = grant.explained is not None and job.effect.attempts == 1 and not job.effect.uncertain
+    before = None
+    if would_know and not job.effect.urgent and not job.connector.capabilities.tells_replaced:
+        before = (await read_back(job, grant.external_id)).quantity
+    key = f"{job.effect.key}:{job.effect.epoch}"
+    answered = await job.connector.set_quantity(grant.external_id, grant.units, key)
+    if answered.quantity != grant.units:
+        seen = await read_back(job, grant.external_id)
+        if seen.quantity is None or seen.quantity > grant.units:
+            raise OutcomeUnknown(f"the channel shows {seen.quantity} units instead of {grant.units}")
+    replaced = answered.shown_before if before is None else before
+    if replaced is not None and would_know and overwrites(grant, replaced):
+        await tell_overwritten(
+            job.store, job.account, job.connector, job.pulls, job.cause, {listing_id: grant}, {listing_id: replaced}
+        )
+
+
+def overwrites(grant: PooledGrant, replaced: int) -> bool:
+    """Whether there may have been units that somebody wrote on the channel: more than we know any reason for."""
+    return grant.explained is not None and replaced > grant.explained and replaced != grant.units
+
+
+async def tell_overwritten(
+    store: Store,
+    account: ConnectedAccount,
+    connector: MarketplaceConnector,
+    pulls: SharedPull,
+    cause: Cause,
+    grants: Mapping[UUID, PooledGrant],
+    replaced: Mapping[UUID, int],
+) -> None:
+    """Tell of units that pooled writes have gone over and that are no cancellation's: these are waited for and booked
+    first. The ledger stands; what cannot be asked now is told by the next look at the listings, if it is still so."""
+    await asyncio.sleep(account.config.settle_seconds)
+    try:
+        await pulls.fresh(cause)
+    except ChannelError:
+        return
+    async with store.unit(account.tenant_id, cause) as unit:
+        now = await stock_rows.given_back(unit.session, list(replaced))
+        for listing_id, seen in replaced.items():
+            grant = grants[listing_id]
+            if grant.explained is None or now.get(listing_id) != grant.given_back:
+                continue
+            connector.edited_elsewhere(grant.external_id, grant.explained, seen)
+            unit.emit(
+                QuantityDrifted(
+                    listing_id=listing_id,
+                    account_id=account.id,
+                    vendor=account.vendor,
+                    expected=grant.explained,
+                    seen=seen,
+                    overwritten=True,
+                )
+            )
 
 
 async def _show_conditional(job: Job, listing_id: UUID, external_id: str) -> int:
@@ -113,6 +172,8 @@ async def _show_fenced(job: Job, listing_id: UUID, external_id: str) -> int:
         wanted = await stock.grant(unit, listing_id) if empty else 0
     key, given_back, first, shelf = f"{job.effect.key}:{job.effect.epoch}", state.given_back, state, seen
     if not empty:
+        # nothing could be granted behind an order that cannot be read: the shelf stays as it is, and sells
+        await held_orders.demand_none(job.store, tenant, job.account.id)
         if seen.quantity != 0 or job.effect.uncertain:
             await job.connector.set_quantity(external_id, 0, f"{key}:fence")
         await asyncio.sleep(config.settle_seconds)

@@ -34,7 +34,7 @@ from flipsync.domain.channel import (
     WebhookNotice,
     WebhookSubscription,
 )
-from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput
+from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput, UnreadOrders
 from flipsync.domain.money import Money
 from flipsync.services.watch.memory import Field_, LimitTold, Memory
 
@@ -96,8 +96,8 @@ class WatchedConnector(MarketplaceConnector):
         try:
             with witnessed(self.memory):
                 return await work
-        except EditedElsewhere:
-            raise  # found by us, refused by us
+        except (EditedElsewhere, UnreadOrders):
+            raise  # found by us, refused by us; held by us, and told to people
         except ChannelError as error:
             self.memory.failed(error, wrote=wrote)
             raise

@@ -253,13 +253,35 @@ async def price_edited(
 
 async def keep_theirs(unit: UnitOfWork, edit: KeepEdit) -> None:
     """From now on the listing is to say what was written on the channel. Raises NotFound, Conflict."""
-    words = edit.theirs.model_dump(mode="json", exclude_none=True)
     for listing_id in edit.listings:
         row = await _live(unit, listing_id)
         marks = {**row.shown.get("marks", {}), **marks_of(edit.theirs)}
-        title = edit.theirs.title if edit.theirs.title is not None and not edit.theirs.of_group else row.title
-        shown = {"marks": marks, "at": row.shown.get("at")}
-        await rows.set_overrides(unit, row.id, {**row.overrides, **words}, shown, title)
+        await _override(unit, row, edit, {"marks": marks, "at": row.shown.get("at")})
+
+
+async def _override(unit: UnitOfWork, row: Listing, edit: KeepEdit, shown: dict[str, Any]) -> None:
+    words = edit.theirs.model_dump(mode="json", exclude_none=True)
+    title = edit.theirs.title if edit.theirs.title is not None and not edit.theirs.of_group else row.title
+    await rows.set_overrides(unit, row.id, {**row.overrides, **words}, shown, title)
+
+
+async def keep_theirs_after_all(unit: UnitOfWork, edit: KeepEdit, *, dry_run: bool) -> None:
+    """`keep_ours` taken back: the listing is to say what was written on the channel, and the channel is told it.
+
+    With `dry_run` only looked at. Raises NotFound; Conflict where other words were taken over since.
+    """
+    words = edit.theirs.model_dump(mode="json", exclude_none=True, exclude={"of_group"})
+    found = []
+    for listing_id in edit.listings:
+        row = await _live(unit, listing_id)
+        if any(name in row.overrides for name in words):
+            raise Conflict("other words were taken over from the channel since")
+        found.append(row)
+    if dry_run:
+        return
+    for row in found:  # what it shows stays as it is known until it is written
+        await _override(unit, row, edit, row.shown)
+    unit.emit(ListingOutdated(listing_id=edit.listing_id, account_id=edit.account_id, vendor=edit.vendor, again=True))
 
 
 async def keep_ours(unit: UnitOfWork, edit: KeepEdit) -> None:

@@ -48,7 +48,7 @@ class AccountRef:
 
 @dataclass(frozen=True)
 class IngestResult:
-    outcome: Literal["created", "changed", "unchanged", "stale"]
+    outcome: Literal["created", "changed", "unchanged", "stale", "by-hand"]
     order_id: UUID
     short_units: int = 0
 
@@ -62,7 +62,8 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     if new is not None and simple:
         return await _fill(unit, account, new, told)
     order = await repository.lock_order(unit.session, account.id, told.external_id)
-    assert order is not None, "just made or found"
+    if order is None:  # neither made nor found: a person has booked it by hand (services.held_orders)
+        return IngestResult("by-hand", _NOWHERE)
     if new is not None:
         found = await _listings(unit, account, told)
         await new_orders.insert_lines(unit, new, [_line(each, found(each)) for each in told.lines])

@@ -34,8 +34,9 @@ Allowed = Callable[[Permission], bool]
 
 PRICE, PUBLISH, END = (each.type_name() for each in (c.ChangePrice, c.PublishListing, c.EndListing))
 PAUSE = c.PauseAccount.type_name()
+OFFER = c.OfferEdit.type_name()
 #: words written on a channel that our books took over
-EDITS = tuple(each.type_name() for each in (c.KeepEdit, c.OfferEdit))
+EDITS = (c.KeepEdit.type_name(), OFFER)
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
     PUBLISH: "catalogue:write",
@@ -131,14 +132,15 @@ class _Undo:
                 return "refused", f"{why} (it was asked for {deed.attempts} times: that is enough)"
         if deed.decision_state in ("escalated", "awaiting"):
             return "impossible", "it has not been decided yet: refuse it where it is asked"
+        if deed.command == OFFER and deed.refused and deed.verdict == "deny":
+            return await self._refused_edit(deed)
         if deed.verdict == "deny" or deed.effect_state in ("rejected", "superseded"):
             return "impossible", f"it was never done: {deed.reason or deed.effect_state}"
         if deed.command in READS:
             return "impossible", "it only read"
         if deed.command not in NEEDS:
             return "impossible", _WHY_NOT.get(deed.command, "nobody knows how")
-        if not self._allowed(NEEDS[deed.command]):
-            raise Forbidden(f"you may not take back {deed.command}", hint=f"it needs {NEEDS[deed.command]}")
+        self._require(deed)
         if deed.command == PAUSE:
             return await self._resume(deed)
         if deed.command in EDITS:
@@ -229,6 +231,20 @@ class _Undo:
         except Conflict as error:
             return "moved-on", error.message
         return self._done(deed, "the listing follows its product again, and the channel is told its words")
+
+    async def _refused_edit(self, deed: Deed) -> tuple[Outcome, str]:
+        """Somebody said that our words stay: the question is answered the other way."""
+        self._require(deed)
+        edit = c.OfferEdit.model_validate(deed.payload)
+        try:
+            await hand_edits.keep_theirs_after_all(self._unit, edit, dry_run=self._dry_run)
+        except Conflict as error:
+            return "moved-on", error.message
+        return self._done(deed, "the listing keeps what was edited on the channel after all, which is told it")
+
+    def _require(self, deed: Deed) -> None:
+        if not self._allowed(NEEDS[deed.command]):
+            raise Forbidden(f"you may not take back {deed.command}", hint=f"it needs {NEEDS[deed.command]}")
 
     async def _resume(self, deed: Deed) -> tuple[Outcome, str]:
         command = c.PauseAccount.model_validate(deed.payload)

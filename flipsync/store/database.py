@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from flipsync.store.pipeline import Presence, ReadPipeline, TenantReader
@@ -17,6 +17,8 @@ from flipsync.store.pipeline import Presence, ReadPipeline, TenantReader
 #: the database is away, or what is raised when it goes away in the middle of something
 AWAY = (OperationalError, OSError)
 BROKEN_OFF = (DBAPIError, OSError)
+#: the database is well, and will not have these values whoever brings them
+UNFIT = (DataError, IntegrityError)
 _BIND = text("SELECT set_config('app.tenant_id', :tenant, true)")
 _BIND_READ_ONLY = text(
     "SELECT set_config('transaction_read_only', 'on', true), set_config('app.tenant_id', :tenant, true)"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.domain.errors import NotFound, Unavailable
 from flipsync.runtime.graph import Graph
 from flipsync.security.tokens import Claims
-from flipsync.services import calibration, set_aside, standing_desk
+from flipsync.services import calibration, held_orders, set_aside, standing_desk
 from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Moment, Page, PageRequest
 from flipsync.services.standing_desk import StandingView
@@ -82,6 +82,10 @@ class SetAsideQuery(PageRequest, set_aside.SetAsideFilter):
     model_config = ConfigDict(extra="forbid")
 
 
+class HeldOrderQuery(PageRequest, held_orders.HeldOrderFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
 @router.get("", summary="List agents with their status", responses=problems(401, 403))
 async def list_agents(user: User, backend: BackendDep) -> AgentList:
     async with backend.store.reader(user.tenant_id) as session:
@@ -133,6 +137,32 @@ async def release(task_id: UUID, user: Mender, once: OnlyOnceDep) -> Response:
 
     async def work(unit: UnitOfWork) -> set_aside.Released:
         return await set_aside.release(unit, task_id)
+
+    return await once.run(user, work)
+
+
+@router.get("/set-aside/orders", summary="Orders that cannot be read", responses=problems(401, 403))
+async def list_held_orders(
+    query: Annotated[HeldOrderQuery, Query()], user: Mender, backend: BackendDep
+) -> Page[held_orders.HeldOrderView]:
+    """Newest first: orders a channel told that could not be read or booked, and why. All others are booked."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await held_orders.list_held(session, query, query)
+
+
+@router.post(
+    "/set-aside/orders/{held_order_id}/answer",
+    summary="Try an unread order again, or say it was booked by hand",
+    response_model=held_orders.HeldOrderAnswered,
+    responses=problems(401, 403, 404, 409),
+)
+async def answer_held_order(
+    held_order_id: UUID, body: held_orders.HeldOrderAnswer, user: Mender, once: OnlyOnceDep
+) -> Response:
+    """By hand: it is never booked, whatever the channel says of it later. 404 for what is not set aside any more."""
+
+    async def work(unit: UnitOfWork) -> held_orders.HeldOrderAnswered:
+        return await held_orders.answer(unit, held_order_id, body)
 
     return await once.run(user, work)
 

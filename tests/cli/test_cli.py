@@ -110,8 +110,8 @@ def test_a_forecast_says_what_it_rests_on(flipsync: Flipsync) -> None:
 
 
 def test_set_aside_work_is_listed_and_released_by_id(flipsync: Flipsync) -> None:
-    assert json.loads(flipsync("agents", "set-aside", "--json").stdout) == {"items": []}
-    assert "not the id of a task" in flipsync("agents", "release", "x").stderr
+    assert json.loads(flipsync("agents", "set-aside", "--json").stdout) == {"items": [], "orders": []}
+    assert "not the id of what is set aside" in flipsync("agents", "release", "x").stderr
     nothing = flipsync("agents", "release", "0192a4c1-0000-7000-8000-000000000000")
     assert nothing.returncode == 1 and "set aside" in nothing.stderr
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited, still_shows
+from flipsync.connectors.unread import Aside
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -27,7 +28,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, InvalidInput, Rejected
+from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unreadable
 from flipsync.domain.money import Money
 
 
@@ -102,6 +103,8 @@ class ScriptedChannel(MarketplaceConnector):
         self.calls: list[Call] = []
         self.sold = 0
         self.order_delay: Callable[[], float] = lambda: 0.0
+        #: ids of orders that nobody can read; with "" as the reason told, not even their ids
+        self.unreadable: dict[str, str] = {}
         #: notices that wait in the vendor's queue; None where it has none
         self.queue: list[WebhookNotice] | None = None
         #: the form the channel keeps titles in
@@ -257,18 +260,25 @@ class ScriptedChannel(MarketplaceConnector):
         shelf = self.shelves[external_id]
         if self.capabilities.conditional_stock and expected_version not in (None, str(shelf.version)):
             raise Rejected("the listing has changed", vendor_code="version", vendor_status=412)
+        before = shelf.quantity if self.capabilities.tells_replaced else None
         if not step.ignored:
             shelf.quantity = quantity
             shelf.version += 1
         self._end(step)
-        return self._shown(external_id)
+        return self._shown(external_id).model_copy(update={"shown_before": before})
 
     async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         self._begin("orders", modified_after)
         now = time.monotonic()
         visible = [sale for sale in self.sales if sale.visible_at <= now and sale.modified_at >= modified_after]
+        aside = Aside()
         for sale in sorted(visible, key=lambda sale: sale.modified_at):
-            yield self._told(sale)
+            if sale.external_id in self.unreadable:
+                known = {"id": sale.external_id} if self.unreadable[sale.external_id] else {}
+                aside.keep(known | {"units": sale.units, "status": sale.status}, ValueError("no such currency"))
+            else:
+                yield self._told(sale)
+        aside.tell()
 
     def _told(self, sale: Sale) -> ChannelOrder:
         total = Money(amount_minor=2999 * sale.units, currency="USD")
@@ -309,6 +319,8 @@ class ScriptedChannel(MarketplaceConnector):
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         self._begin("read_order", external_id)
+        if external_id in self.unreadable:
+            raise Unreadable("the answer cannot be used: no such currency")
         return next((self._told(sale) for sale in self.sales if sale.external_id == external_id), None)
 
     async def confirm_shipment(

@@ -19,9 +19,9 @@ from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
-from flipsync.domain.events import EffectFailed
+from flipsync.domain.events import EffectFailed, QuantityDrifted
 from flipsync.domain.ids import new_id
-from flipsync.runtime import effects
+from flipsync.runtime import bulk_writes, effects
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef
@@ -118,12 +118,18 @@ class Row:
 
     async def open(self, size: int, *, units: int = 5, mode: str = "pooled", **channel: Any) -> Row:
         self.channel = BulkChannel(**channel)
+        self.reads_first(False)
         self.account: AccountRef = await self.shop.account(stock_mode=mode)
         self._channels.by_account[str(self.account.id)] = self.channel
         self.goods: list[Goods] = [await self.shop.variant(units=units, mode=mode) for _ in range(size)]
         self.listings: list[UUID] = [await self.shop.listing(self.account, each) for each in self.goods]
         self.ids = [self.channel.put(each.sku, 0) for each in self.goods]
         return self
+
+    def reads_first(self, yes: bool) -> None:
+        """Whether its answers leave open what was there, so that a few listings are read before they are written."""
+        known = self.channel.capabilities.model_copy(update={"tells_replaced": not yes})
+        self.channel.capabilities = known  # type: ignore[misc]
 
     async def aim(self, place: int, units: int, *, last_unit: bool = False) -> UUID:
         async with self.shop.unit() as unit:
@@ -513,3 +519,35 @@ async def test_an_account_with_enough_calls_under_way_holds_its_other_quantities
     await drain(worker, shop)
     assert await row.outcomes(price) == ["confirmed"]
     assert row.shelf == [5] * 9
+
+
+# -- units that somebody wrote on the channel --------------------------------------------------------------------------
+
+
+async def _told(row: Row) -> dict[UUID, tuple[int, int, bool]]:
+    events = await row.shop.events(QuantityDrifted)
+    return {UUID(each["listing_id"]): (each["expected"], each["seen"], each["overwritten"]) for each in events}
+
+
+async def test_a_few_are_read_in_one_call_before_they_are_written_over(row: Row, hire: Hire) -> None:
+    await row.push(4)
+    await drain(hire(), row.shop)
+    row.channel.calls.clear()
+    row.reads_first(True)
+    row.channel.shelves[row.ids[2]].quantity = 9
+    row.channel.shelves[row.ids[3]].quantity = 1
+    await row.push(3)
+    await drain(hire(), row.shop)
+    assert row.shelf == [3] * 6 and await _told(row) == {row.listings[2]: (4, 9, True)}
+    assert len(row.channel.made("read_listings")) == 1
+
+
+async def test_a_full_call_is_not_read_first(row: Row, hire: Hire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_writes, "READ_FIRST", 5)
+    row.reads_first(True)
+    await row.push(4)
+    await drain(hire(), row.shop)
+    row.channel.shelves[row.ids[2]].quantity = 9
+    await row.push(3)
+    await drain(hire(), row.shop)
+    assert row.channel.made("read_listings") == [] and await _told(row) == {}

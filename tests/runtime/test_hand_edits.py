@@ -174,6 +174,55 @@ async def test_the_owners_yes_is_taken_back_while_its_words_stand(open_desk: Any
     assert desk.shelf.title == title and (await desk.stall.row()).overrides == {}
 
 
+async def test_the_owners_no_is_taken_back_and_the_channel_gets_its_words_again(open_desk: Any) -> None:
+    desk = await open_desk()
+    title = f"Goods {desk.stall.goods.sku}"
+    await desk.told(title)
+    desk.shelf.title = "A chipped teapot"
+    await desk.verify()
+    await desk.run("base_market")
+    (decided,) = await desk.shop.rows(
+        "SELECT decision_id FROM proposal WHERE tenant_id = :tenant AND command = 'OfferEdit'"
+    )
+
+    async def undone(**how: Any) -> str:
+        async with desk.shop.unit() as unit:
+            report = await undo_decision(unit, decided.decision_id, **({"allowed": lambda _: True} | how))
+        return report.parts[0].outcome
+
+    assert await undone() == "impossible", "nobody has answered yet"
+    await desk.answer(yes=False)
+    assert desk.shelf.title == title
+    with pytest.raises(Forbidden, match="OfferEdit"):
+        await undone(allowed=lambda right: right == "pricing:write")
+    assert await undone(dry_run=True) == "undoable" and (await desk.stall.row()).overrides == {}
+    both = await asyncio.gather(undone(), undone())
+    assert sorted(both) == ["already-undone", "undone"]
+    assert await desk.verify() == "0 listings drifted", "what it shows until then is nobody's edit"
+    await desk.run("base_market")
+    await drain(desk.worker, desk.shop)
+    assert desk.shelf.title == "A chipped teapot"
+    assert await desk.verify() == "0 listings drifted" and await desk.questions() == []
+
+
+async def test_a_no_is_not_taken_back_over_words_that_were_taken_over_since(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told(f"Goods {desk.stall.goods.sku}")
+    decided = []
+    for title, yes in (("A chipped teapot", False), ("A mended teapot", True)):
+        desk.shelf.title = title
+        await desk.verify()
+        await desk.run("base_market")
+        await desk.answer(yes=yes)
+        decided = await desk.shop.rows(
+            "SELECT decision_id FROM proposal WHERE tenant_id = :tenant AND command = 'OfferEdit' ORDER BY id"
+        )
+    async with desk.shop.unit() as unit:
+        report = await undo_decision(unit, decided[0].decision_id, allowed=lambda _: True)
+    assert report.parts[0].outcome == "moved-on" and len(decided) == 2
+    assert (await desk.stall.row()).overrides["title"] == "A mended teapot"
+
+
 async def test_words_that_came_after_an_owners_yes_are_not_lost(open_desk: Any) -> None:
     desk = await open_desk(listings={"hand_edits": "theirs"})
     await desk.told("A teapot")

@@ -120,6 +120,7 @@ class Route:
                     }
                 ],
             },
+            "POST /agents/set-aside/orders/{held_order_id}/answer": {"booked_by_hand": True},
             "POST /models/{model_id}/promote": {"to": "shadow"},
             "POST /notifications/destinations": {"url": "https://93.184.216.34/hook"},
             "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},

@@ -456,9 +456,22 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
         error=f"{marker} cannot be read",
         finished_at=unit.now,
     )
-    unit.session.add(spoiled)
+    held = m.HeldOrder(
+        tenant_id=tenant_id,
+        account_id=business.ids["account_id"],
+        key=f"{marker}-unread",
+        external_id=f"{marker}-unread",
+        mark=marker,
+        reason="lines.0.quantity: Input should be a valid integer",
+        told=f'{{"id":"{marker}-unread"}}',
+        look_at=unit.now,
+        first_seen_at=unit.now,
+        last_seen_at=unit.now,
+    )
+    unit.session.add_all([spoiled, held])
     await unit.session.flush()
     business.ids["task_id"] = spoiled.id
+    business.ids["held_order_id"] = held.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
     business.ids["edit_id"] = await edit_on_channel(unit, business)
     await _learn(unit, business)

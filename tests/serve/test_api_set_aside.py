@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import AgentTask
+from flipsync.security.roles import Role
+from flipsync.store.models import AgentTask, HeldOrder
 from flipsync.store.unit_of_work import Store
 
 URL = f"{API}/agents/set-aside"
@@ -65,3 +66,51 @@ async def test_the_apis_role_can_release_and_nothing_else(store: Store, alpha: B
     async with store.unit(alpha.tenant_id) as unit:  # what still waits is out of its reach
         query = text("UPDATE agent_task SET not_before = now() WHERE state <> 'failed' RETURNING id")
         assert (await unit.session.execute(query)).all() == []
+
+
+async def an_unread_order(store: Store, business: Business) -> str:
+    key = new_id().hex
+    async with store.unit(business.tenant_id) as unit:
+        held = HeldOrder(
+            tenant_id=business.tenant_id,
+            account_id=business.ids["account_id"],
+            key=key,
+            external_id=key,
+            mark=key,
+            reason="currency: no such currency",
+            told="{}",
+            look_at=unit.now,
+            first_seen_at=unit.now,
+            last_seen_at=unit.now,
+        )
+        unit.session.add(held)
+        await unit.session.flush()
+        return str(held.id)
+
+
+async def test_an_unread_order_is_shown_tried_again_and_told_as_booked_by_hand(
+    client: httpx2.AsyncClient, store: Store, alpha: Business, beta: Business
+) -> None:
+    ours, theirs = await an_unread_order(store, alpha), await an_unread_order(store, beta)
+
+    async def shown() -> list[str]:
+        answer = await client.get(f"{URL}/orders", params={"limit": 100}, headers=alpha.headers())
+        return [each["id"] for each in answer.json()["items"] if each["reason"] == "currency: no such currency"]
+
+    async def say(held_id: str, by_hand: object, role: Role = "manager") -> httpx2.Response:
+        headers = alpha.headers(role) | {"Idempotency-Key": new_id().hex}
+        return await client.post(f"{URL}/orders/{held_id}/answer", json={"booked_by_hand": by_hand}, headers=headers)
+
+    assert await shown() == [ours]
+    assert (await say(ours, True, "clerk")).status_code == 403
+    assert (await say(ours, "perhaps")).status_code == 422
+    assert [(await say(theirs, each)).status_code for each in (True, False)] == [404, 404]
+    again = await say(ours, False)
+    assert (again.status_code, again.json()) == (200, {"id": ours, "outcome": "tried-again"})
+    assert await shown() == [ours], "until it can be read"
+    done = await say(ours, True)
+    assert (done.status_code, done.json()) == (200, {"id": ours, "outcome": "by-hand"})
+    assert await shown() == [] and (await say(ours, True)).status_code == 404
+    query = text("SELECT settled_at FROM held_order WHERE id = :id")
+    async with store.reader(beta.tenant_id) as session:
+        assert (await session.execute(query, {"id": theirs})).scalar_one() is None

@@ -25,7 +25,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.channel import ListingState
+from flipsync.domain.channel import ListingState, UnreadOrder
 from flipsync.domain.money import Money
 from flipsync.store import models as m
 from flipsync.store import repositories
@@ -40,7 +40,13 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 _BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook", "buyer_holders"}
 _BY_SECRET |= {"tenant_of_passkey"}
 #: names of parameters that are ids, and whose
-_SUBJECTS = {"run_id": "product_id", "row_id": "listing_id", "subject_id": "listing_id", "fault_id": "account_id"}
+_SUBJECTS = {
+    "run_id": "product_id",
+    "row_id": "listing_id",
+    "subject_id": "listing_id",
+    "fault_id": "account_id",
+    "held_id": "held_order_id",
+}
 
 
 def _found() -> list[tuple[str, Any]]:
@@ -149,6 +155,7 @@ async def foreign(store: Store, alpha: Business) -> Foreign:
     rows[ListingState] = ListingState(
         external_id="stolen", sku="stolen", title="stolen", status="active", price=None, quantity=1
     )
+    rows[UnreadOrder] = UnreadOrder(external_id=f"{alpha.marker}-unread", mark="stolen", reason="stolen")
     ids = alpha.ids | {
         "tenant_id": alpha.tenant_id,
         "user_id": alpha.users["owner"],

@@ -400,7 +400,7 @@ async def test_no_channel_is_given_units_that_a_buyer_waits_for(shop: Shop) -> N
         await stock.set_targets(unit, goods.stock_item_id, {listing: 5})
     async with shop.store.database.session(shop.tenant_id) as session:
         granted = await stock_rows.grant_pooled(session, [listing])
-    assert [units for _, units in granted.values()] == [3]
+    assert [each.units for each in granted.values()] == [3]
     async with shop.store.reader(shop.tenant_id) as session:
         picture = await Services(session, shop.tenant_id, utc_now()).stock.picture(goods.stock_item_id)
     assert picture is not None

@@ -460,7 +460,7 @@ async def test_pooled_listings_all_show_the_same_units(database_urls: dict[str, 
     async with shop.unit() as unit:
         await stock.set_targets(unit, goods.stock_item_id, dict.fromkeys(listings, 5))
         granted = await ledger.grant_pooled(unit.session, listings)
-    assert {listing: units for listing, (_, units) in granted.items()} == dict.fromkeys(listings, 5)
+    assert {listing: each.units for listing, each in granted.items()} == dict.fromkeys(listings, 5)
     item = await shop.item(goods)
     assert (item.on_hand, item.allocated) == (5, 0), "what is shown twice is promised to nobody"
     await store.aclose()

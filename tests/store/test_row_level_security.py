@@ -219,6 +219,18 @@ async def furnish(shop: Shop) -> None:
                 m.ListingKnowledge(
                     **tenant, listing_id=listing, external_id=marker, facts={"type": marker}, learnt_at=now
                 ),
+                m.HeldOrder(
+                    **tenant,
+                    account_id=account.id,
+                    key=marker,
+                    external_id=marker,
+                    mark=marker,
+                    reason="",
+                    told="",
+                    look_at=now,
+                    first_seen_at=now,
+                    last_seen_at=now,
+                ),
                 m.ChannelFault(
                     **tenant,
                     account_id=account.id,

@@ -28,6 +28,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.marketplaces.store_bulk import set_many
 from flipsync.connectors.marketplaces.store_calls import Row
 from flipsync.connectors.marketplaces.store_shape import StoreShape
+from flipsync.connectors.unread import Aside
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -40,7 +41,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import require_utc
-from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import Money
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class StoreConnector(StoreShape):
 
     vendor: ClassVar[Vendor] = "python"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=False
+        conditional_stock=False, create_once="lookup", rival_offers=False, webhooks=False, tells_replaced=True
     )
 
     #: Seconds that two who made the same listing at the same moment give each other.
@@ -186,8 +187,10 @@ class StoreConnector(StoreShape):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: these shops have no conditional write (see `capabilities`)."""
-        await self.writing(self.write_quantity(await self._known(external_id), quantity))
-        return await self._read_back(external_id)
+        row = await self._known(external_id)
+        before = self.translated(self.listing, row).quantity
+        await self.writing(self.write_quantity(row, quantity))
+        return (await self._read_back(external_id)).model_copy(update={"shown_before": before})
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         if self.capabilities.bulk_quantity == 1:
@@ -203,12 +206,17 @@ class StoreConnector(StoreShape):
         since = known = require_utc(modified_after)
         found: dict[str, ChannelOrder] = {}
         complete = False
+        aside = Aside()
         for _ in range(_WALKS):
             known = max((order.modified_at for order in found.values()), default=since)
             count, changed = 0, False
             async for row in self.each(self.order_rows(since)):
-                order = self.translated(self.order, row)
                 count += 1
+                try:
+                    order = self.translated(self.order, row)
+                except Unreadable as error:
+                    aside.keep(row, error)
+                    continue
                 changed = changed or found.get(order.external_id) != order
                 found[order.external_id] = order
             complete = count < self.page_size or not changed
@@ -217,6 +225,7 @@ class StoreConnector(StoreShape):
         for order in sorted(found.values(), key=lambda order: (order.modified_at, order.external_id)):
             if order.modified_at >= since and (complete or order.modified_at <= known):
                 yield order
+        aside.tell()
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         row = await self.reading(self.order_row(external_id))

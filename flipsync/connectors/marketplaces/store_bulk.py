@@ -39,7 +39,8 @@ async def _one_by_one(store: StoreConnector, changes: Sequence[QuantityChange]) 
 async def _batch(store: StoreConnector, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
     ids = [change.external_id for change in changes]
     try:
-        before = {store.translated(store.listing, row).external_id: row for row in await _rows(store, ids)}
+        told = [(store.translated(store.listing, row), row) for row in await _rows(store, ids)]
+        before = {state.external_id: row for state, row in told}
         known = [(before[change.external_id], change.quantity) for change in changes if change.external_id in before]
         if known:
             await store.writing(store.write_quantities(known))
@@ -54,7 +55,10 @@ async def _batch(store: StoreConnector, changes: Sequence[QuantityChange]) -> li
         after, lost = [], unread
     else:
         lost = OutcomeUnknown("the listing is gone after the write", hint="look at the shop")
-    states = {state.external_id: state for state in after}
+    replaced = {state.external_id: state.quantity for state, _ in told}
+    states = {
+        state.external_id: state.model_copy(update={"shown_before": replaced.get(state.external_id)}) for state in after
+    }
     missing = Rejected("there is no such listing", vendor_code="not_found", missing=True)
     return [
         QuantityOutcome(change, state, None)

@@ -16,7 +16,7 @@ from flipsync.connectors.http import HttpCore
 from flipsync.connectors.oauth import AccessTokens, Grant
 from flipsync.connectors.request import Params, VendorError
 from flipsync.connectors.vault import Vault
-from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import Money
 
 T = TypeVar("T")
@@ -266,7 +266,7 @@ def _cannot_use(error: Exception, written: bool) -> NoReturn:
     what = f"the shop's answer cannot be used: {type(error).__name__}: {words}"
     if written:
         raise OutcomeUnknown(what, hint="read back before trying again") from error
-    raise Retryable(what) from error
+    raise Unreadable(what) from error
 
 
 def _as_it_is(data: Any) -> Any:

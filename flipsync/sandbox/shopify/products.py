@@ -21,6 +21,7 @@ from flipsync.sandbox.shopify.shop import (
     require_size,
     write_key,
 )
+from flipsync.sandbox.shopify.taxonomy import CATEGORIES
 from flipsync.sandbox.shopify.variants import Variants, note_metafields
 from flipsync.sandbox.shopify.views import DEFAULT_OPTION, DEFAULT_VALUE, item_view, product_view, variant_view
 
@@ -104,6 +105,8 @@ class Products:
         for key in ("handle", *_TEXTS, "status"):
             if input.get(key) is not None:
                 self._describe(product, key, input[key])
+        if "category" in input:
+            product.doc["category"] = _category(input["category"], ("input", "category"))
         if "files" in input:
             product.doc["files"] = [row.get("originalSource", "") for row in input["files"] or ()]
         if "metafields" in input:
@@ -183,6 +186,8 @@ class Products:
         for key in ("handle", *_TEXTS, "status"):
             if body.get(key) is not None:
                 self._describe(found, key, body[key])
+        if "category" in body:
+            found.doc["category"] = _category(body["category"], ("category",))
         note_metafields(found.doc, body.get("metafields") or (), ("product", "metafields"))
         self.shop.save_product(found)
         return {"product": product_view(self.shop, found.id), "userErrors": []}
@@ -240,3 +245,9 @@ def _options(rows: Sequence[Row]) -> list[Row]:
             raise InputRefused("OPTION_VALUES_MISSING", ("input", "productOptions", place), message)
         options.append({"name": row["name"], "values": values})
     return options
+
+
+def _category(category_id: str | None, path: tuple[str, ...]) -> str | None:
+    if category_id is not None and category_id not in CATEGORIES:
+        raise InputRefused("INVALID_INPUT", path, "Category is invalid")
+    return category_id

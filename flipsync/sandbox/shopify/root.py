@@ -11,6 +11,7 @@ from flipsync.sandbox.shopify.inventory import Inventory
 from flipsync.sandbox.shopify.orders import Orders
 from flipsync.sandbox.shopify.products import Products
 from flipsync.sandbox.shopify.shop import MOST_ROWS, ONLINE_STORE, Row, Shop, gid, kind_of, number, page
+from flipsync.sandbox.shopify.taxonomy import found
 from flipsync.sandbox.shopify.variants import Variants
 from flipsync.sandbox.shopify.views import location_view
 
@@ -47,7 +48,11 @@ def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks) -> 
     def publications(info: Any, first: int | None = None, after: str | None = None) -> Row:
         return page([ONLINE_STORE], first, after, _publication)
 
+    def categories(info: Any, **given: Any) -> Row:
+        return page(found(given.get("search")), given.get("first"), given.get("after"), lambda row: row)
+
     return {
+        "taxonomy": lambda info: {"categories": categories},
         "shop": lambda info: _shop(shop),
         "currentAppInstallation": _installation,
         "locations": locations,

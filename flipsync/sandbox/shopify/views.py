@@ -18,6 +18,7 @@ from flipsync.sandbox.shopify.shop import (
     number,
     stamp,
 )
+from flipsync.sandbox.shopify.taxonomy import category_view
 
 DEFAULT_OPTION, DEFAULT_VALUE = "Title", "Default Title"
 
@@ -63,6 +64,7 @@ def product_view(shop: Shop, product_id: int) -> Row:
         "status": lambda info: once().doc["status"],
         "vendor": lambda info: once().doc["vendor"],
         "productType": lambda info: once().doc["productType"],
+        "category": lambda info: category_view(once().doc.get("category")),
         "descriptionHtml": lambda info: once().doc["descriptionHtml"],
         "createdAt": lambda info: stamp(once().created_ms),
         "updatedAt": lambda info: stamp(once().modified_ms),

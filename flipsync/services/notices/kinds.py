@@ -19,6 +19,7 @@ Kind = Literal[
     "rival-price-war",
     "rival-hijack",
     "work-set-aside",
+    "order-unread",
     "agent-down",
     "credential-ending",
     "passkey-copied",
@@ -38,6 +39,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "rival-price-war": "pricing:read",
     "rival-hijack": "pricing:read",
     "work-set-aside": "agents:write",
+    "order-unread": "agents:write",
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
     "passkey-copied": "self:manage",  # the person whose it is, and owners
@@ -54,6 +56,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "rival-price-war": "warning",
     "rival-hijack": "urgent",
     "work-set-aside": "warning",
+    "order-unread": "urgent",
     "agent-down": "urgent",
     "passkey-copied": "urgent",
 }

@@ -42,6 +42,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "label": "label-unknown",
     "rival": "rival-price-war",
     "set-aside": "work-set-aside",
+    "held": "order-unread",
     "agent": "agent-down",
     "credential": "credential-ending",
     "passkey": "passkey-copied",

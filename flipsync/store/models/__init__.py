@@ -18,6 +18,7 @@ from flipsync.store.models.consents import ConsentRequest, CredentialEnd
 from flipsync.store.models.door import ApiKey, AuditEntry, Passkey, RecoveryCode, SecondFactor, SpentNote, UserSession
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models.held_orders import HeldOrder
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
@@ -71,6 +72,7 @@ __all__ = [
     "Forecast",
     "ForecastRun",
     "GradedThrough",
+    "HeldOrder",
     "IdempotencyRecord",
     "ImportRun",
     "LabelPurchase",

@@ -75,6 +75,12 @@ _SOURCES = {
                jsonb_build_object('agent', t.agent, 'tasks', count(*)), t.agent
           FROM agent_task t WHERE t.state = 'failed' AND t.tenant_id = (SELECT current_tenant())
          GROUP BY t.agent""",
+    "held": """
+        SELECT 'order-unread', h.id::text, 'account', h.account_id,
+               jsonb_build_object('account', a.name, 'order', CASE WHEN h.external_id = '' THEN 'without a readable id'
+                                                                   ELSE h.external_id END), h.id
+          FROM held_order h JOIN marketplace_account a ON a.id = h.account_id
+         WHERE h.settled_at IS NULL""",
     "agent": """
         SELECT 'agent-down', s.agent, 'agent', NULL::uuid, jsonb_build_object('agent', s.agent), s.agent
           FROM agent_status s

@@ -84,9 +84,11 @@ _CREATE = text(
     INSERT INTO customer_order (id, tenant_id, account_id, external_id, number, status, vendor_status, holds_stock,
                                 state, currency, total_minor, tax_minor, shipping_minor, fee_minor, placed_at,
                                 modified_at, ship_to, buyer_id, pool, created_at, updated_at)
-    VALUES (:id, :tenant_id, :account_id, :external_id, :number, :status, :vendor_status, :holds_stock, :state,
-            :currency, :total_minor, :tax_minor, :shipping_minor, :fee_minor, :placed_at, :modified_at,
-            CAST(:ship_to AS jsonb), :buyer_id, :pool, :now, :now)
+    SELECT :id, :tenant_id, :account_id, CAST(:external_id AS varchar), :number, :status, :vendor_status, :holds_stock,
+           :state, :currency, :total_minor, :tax_minor, :shipping_minor, :fee_minor, :placed_at, :modified_at,
+           CAST(:ship_to AS jsonb), :buyer_id, :pool, :now, :now
+     WHERE NOT EXISTS (SELECT FROM held_order
+                        WHERE account_id = :account_id AND key = CAST(:external_id AS varchar) AND outcome = 'by-hand')
     ON CONFLICT (account_id, external_id) DO NOTHING
     RETURNING id
     """
@@ -96,7 +98,8 @@ _CREATE = text(
 async def create_order(
     unit: UnitOfWork, account_id: UUID, told: ChannelOrder, *, holds_stock: bool, state: str, pool: str = "own"
 ) -> UUID | None:
-    """Insert the order, locked then; None when it is there, or another transaction has just inserted it."""
+    """Insert the order, locked then; None when it is there, another transaction has just inserted it, or a person has
+    booked it by hand."""
     inserted = await unit.session.execute(
         _CREATE,
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -121,16 +122,28 @@ _GRANT_POOLED = text(
       FROM items, listing l
      WHERE a.listing_id = ANY(:listing_ids) AND a.stock_item_id = items.id
        AND l.id = a.listing_id AND l.status = 'active' AND l.external_id IS NOT NULL
-    RETURNING a.listing_id, l.external_id, a.entitled
+    RETURNING a.listing_id, l.external_id, a.entitled,
+              CASE WHEN l.quantity_shown IS NOT NULL THEN greatest(l.quantity_shown,
+                   (SELECT old.entitled FROM allocation old WHERE old.id = a.id)) END, a.given_back
     """  # noqa: S608 - made of two constants
 )
 
 
-async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
-    """Entitle live listings of pooled items to their targets as far as units are free: listing id → (its id on the
-    channel, units). Listings of partitioned items, and those off sale, are left out."""
+class PooledGrant(NamedTuple):
+    """What a listing of a pooled item may show. `explained`: the most units that our writes, what was sold since and
+    what came back leave it with, or None; `given_back`: units that cancellations have put on its shelf so far."""
+
+    external_id: str
+    units: int
+    explained: int | None
+    given_back: int
+
+
+async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, PooledGrant]:
+    """Entitle live listings of pooled items to their targets as far as units are free, by their ids. Listings of
+    partitioned items, and those off sale, are left out."""
     rows = await session.execute(_GRANT_POOLED, {"listing_ids": list(listing_ids), "now": utc_now()})
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: PooledGrant(*row[1:]) for row in rows}
 
 
 async def owed(session: AsyncSession, stock_item_id: UUID) -> int:
@@ -164,6 +177,12 @@ async def shares_of_account(session: AsyncSession, account_id: UUID) -> dict[UUI
         .where(Listing.account_id == account_id)
     )
     return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def given_back(session: AsyncSession, listing_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Units that cancellations have put back on each listing's shelf so far."""
+    query = select(Allocation.listing_id, Allocation.given_back).where(Allocation.listing_id.in_(list(listing_ids)))
+    return {row.listing_id: row.given_back for row in await session.execute(query)}
 
 
 async def is_live(session: AsyncSession, listing_id: UUID) -> bool:

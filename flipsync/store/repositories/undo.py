@@ -34,6 +34,8 @@ class Deed:
     undo: dict[str, Any] | None
     #: whether a person took it back, and how often that was asked for
     undone: bool
+    #: a person was asked and said no
+    refused: bool = False
     attempts: int = 0
     #: by this fact, where it had to be judged anew; and what came of it, as far as it has come
     wish: UUID | None = None
@@ -56,7 +58,9 @@ MOST_ATTEMPTS = 9
 _DEEDS = """
     SELECT p.decision_id, d.state AS decision_state, p.id AS proposal_id, p.command, p.payload, p.subject_kind,
            p.subject_id, p.verdict, p.reason, e.id AS effect_id, e.state AS effect_state, e.payload AS sent, e.undo,
-           f.id IS NOT NULL AS undone, coalesce(f.attempts, 0) AS attempts, CAST(f.payload ->> 'wish' AS uuid) AS wish,
+           f.id IS NOT NULL AS undone,
+           EXISTS (SELECT FROM approval x WHERE x.decision_id = d.id AND x.state = 'refused') AS refused,
+           coalesce(f.attempts, 0) AS attempts, CAST(f.payload ->> 'wish' AS uuid) AS wish,
            a.rationale AS answer, a.state AS answer_state, q.verdict AS answer_verdict, q.reason AS answer_reason,
            b.state AS answer_effect, b.payload AS answer_sent
       FROM agent_decision d

@@ -39,6 +39,7 @@ from flipsync.connectors.marketplaces.amazon import (
     orders,
     pricing,
     wire,
+    wire_orders,
 )
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
@@ -48,6 +49,7 @@ from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
 from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
 from flipsync.connectors.oauth import access_ends
+from flipsync.connectors.unread import each_order, usable
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -239,14 +241,16 @@ class AmazonConnector(MarketplaceConnector):
 
     # Orders and rivals
 
-    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Complete up to the last one yielded: ask again from its time, and rarely (0.0056 requests a second)."""
-        async for order in orders.changed_orders(self._api, modified_after):
-            yield order_mapping.order(order, self.config.currency)
+        return each_order(lambda aside: orders.changed_orders(self._api, modified_after, aside), self._order)
+
+    def _order(self, row: wire_orders.Order) -> ChannelOrder:
+        return order_mapping.order(row, self.config.currency)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await orders.known_order(self._api, external_id)
-        return None if order is None else order_mapping.order(order, self.config.currency)
+        return None if order is None else usable(self._order, order)
 
     async def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
         """Amazon's orders do not tell of refunds: they are found in its list of payments."""

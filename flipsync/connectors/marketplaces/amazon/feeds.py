@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retry
 MESSAGES = 10_000
 #: SKUs one search may name.
 _SEARCH = 20
+#: searches under way at once: what Amazon's bucket holds
+_AT_ONCE = 5
 _MEDIA_TYPE = "application/json; charset=UTF-8"
 _FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 30.0, 600.0
 _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailability,issues,relationships,productTypes")]
@@ -85,18 +88,28 @@ async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item
     found: dict[str, wire.Item] = {}
     # The list is written with commas, so a SKU with one is asked for alone.
     plain = [sku for sku in dict.fromkeys(skus) if "," not in sku]
-    for start in range(0, len(plain), _SEARCH):
-        asked = plain[start : start + _SEARCH]
-        params = [
-            *api.here,
-            ("identifiers", ",".join(asked)),
-            ("identifiersType", "SKU"),
-            ("pageSize", str(_SEARCH)),
-            *_INCLUDED,
-        ]
-        path = {"sellerId": api.seller_id}
-        answer = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
-        found |= {item.sku: item for item in answer.items}
+    waiting = iter([plain[start : start + _SEARCH] for start in range(0, len(plain), _SEARCH)])
+
+    async def search() -> None:
+        for asked in waiting:
+            params = [
+                *api.here,
+                ("identifiers", ",".join(asked)),
+                ("identifiersType", "SKU"),
+                ("pageSize", str(_SEARCH)),
+                *_INCLUDED,
+            ]
+            path = {"sellerId": api.seller_id}
+            answer = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
+            found.update((item.sku, item) for item in answer.items)
+
+    # one after the other an answer's way, not Amazon's limit, would set the pace
+    searches = [asyncio.create_task(search()) for _ in range(min(_AT_ONCE, math.ceil(len(plain) / _SEARCH)))]
+    try:
+        await asyncio.gather(*searches)
+    finally:
+        for each in searches:
+            each.cancel()
     for sku in dict.fromkeys(skus):
         if "," in sku:
             path = {"sellerId": api.seller_id, "sku": sku}

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import order_mapping, wire_orders
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.unread import Aside
 from flipsync.domain.clock import require_utc, utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
 
@@ -17,7 +19,7 @@ _DATA = [("includedData", "BUYER,RECIPIENT,PROCEEDS,CANCELLATION,FULFILLMENT,PAC
 _PAGE = "100"
 
 
-async def changed_orders(api: SellerApi, modified_after: datetime) -> AsyncIterator[wire_orders.Order]:
+async def changed_orders(api: SellerApi, modified_after: datetime, aside: Aside) -> AsyncIterator[wire_orders.Order]:
     """Orders changed at or after then, oldest change first; complete up to the last one yielded.
 
     The answer has no order of its own, so all pages are read first. What changes behind the walk is older than what
@@ -25,13 +27,14 @@ async def changed_orders(api: SellerApi, modified_after: datetime) -> AsyncItera
     """
     since = require_utc(modified_after).isoformat().replace("+00:00", "Z")
     query = [("lastUpdatedAfter", since), ("marketplaceIds", api.marketplace_id), ("maxResultsPerPage", _PAGE), *_DATA]
+    decode = partial(wire_orders.OrderSearch.model_validate, context=aside.context)
     found: dict[str, wire_orders.Order] = {}
     token: str | None = None
     true_until: datetime | None = None
     seen: set[str] = set()
     while True:
         params = [*query, *([("paginationToken", token)] if token else [])]
-        page = await api.call("searchOrders", wire_orders.OrderSearch.model_validate, params=params)
+        page = await api.call("searchOrders", decode, params=params)
         true_until = true_until or page.last_updated_before
         found |= {order.order_id: order for order in page.orders}
         token = page.pagination.next_token

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, WrapValidator
 
 from flipsync.connectors.marketplaces.amazon.wire import Pagination, Price, Wire
+from flipsync.connectors.unread import one_by_one
 
 
 class Breakdown(Wire):
@@ -102,6 +105,6 @@ class OrderAnswer(Wire):
 
 
 class OrderSearch(Wire):
-    orders: list[Order]
+    orders: Annotated[list[Order], WrapValidator(one_by_one)]
     pagination: Pagination = Pagination()
     last_updated_before: AwareDatetime | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, Marke
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.custom import mapping, wire
 from flipsync.connectors.request import Params
+from flipsync.connectors.unread import Aside, each_order
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -172,17 +174,20 @@ class CustomConnector(MarketplaceConnector):
                 refused.vendor_code = "version"
             raise
 
-    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        return each_order(lambda aside: self._changed(modified_after, aside), mapping.order)
+
+    async def _changed(self, modified_after: datetime, aside: Aside) -> AsyncIterator[wire.Order]:
         since = require_utc(modified_after).isoformat().replace("+00:00", "Z")
         cursor: str | None = None
         seen: set[tuple[str, datetime]] = set()
         while True:
             params = [("modified_after", since), ("limit", str(_PAGE)), *([("cursor", cursor)] if cursor else [])]
-            page = await self._read("/orders", wire.OrderPage.model_validate, params)
+            page = await self._read("/orders", partial(wire.OrderPage.model_validate, context=aside.context), params)
             for row in page.items:
                 if (row.id, row.modified_at) not in seen:
                     seen.add((row.id, row.modified_at))
-                    yield mapping.order(row)
+                    yield row
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WrapValidator
 
+from flipsync.connectors.unread import one_by_one
 from flipsync.domain.channel import ListingStatus
 from flipsync.domain.money import Currency, Money
 
@@ -96,7 +97,7 @@ class Order(Wire):
 
 
 class OrderPage(Wire):
-    items: list[Order]
+    items: Annotated[list[Order], WrapValidator(one_by_one)]
     next_cursor: str | None
 
 

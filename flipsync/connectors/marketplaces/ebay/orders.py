@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 from flipsync.connectors.marketplaces.ebay import limits, mapping_orders, wire_orders
 from flipsync.connectors.marketplaces.ebay.api import EbayApi, nothing, segment
 from flipsync.connectors.marketplaces.ebay.pages import walk
 from flipsync.connectors.marketplaces.ebay.writing import begun
 from flipsync.connectors.request import Params
+from flipsync.connectors.unread import Aside, each_order, usable
 from flipsync.domain.channel import ChannelOrder, RefundOrder
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 
@@ -30,7 +32,13 @@ class Orders:
         self._api = api
         self._currency = currency
 
-    async def changed(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+    def changed(self, since: datetime) -> AsyncIterator[ChannelOrder]:
+        return each_order(lambda aside: self._changed(since, aside), self._order)
+
+    def _order(self, row: wire_orders.Order) -> ChannelOrder:
+        return mapping_orders.order(row, self._currency)
+
+    async def _changed(self, since: datetime, aside: Aside) -> AsyncIterator[wire_orders.Order]:
         """Orders changed at or after `since` (UTC), oldest change first.
 
         eBay sorts by when an order was placed, so all pages are read before the first is yielded. The filter has no
@@ -38,7 +46,9 @@ class Orders:
         """
 
         async def fetch(params: Params) -> wire_orders.Orders:
-            return await self._api.read(_ORDER, wire_orders.Orders.model_validate, limits.FULFILLMENT, params)
+            return await self._api.read(_ORDER, decode, limits.FULFILLMENT, params)
+
+        decode = partial(wire_orders.Orders.model_validate, context=aside.context)
 
         begin = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{since.microsecond // 1000:03d}Z"
         first = [("filter", f"lastmodifieddate:[{begin}..]"), _BREAKDOWN, ("limit", _PAGE), ("offset", "0")]
@@ -51,7 +61,7 @@ class Orders:
                 raise
         for order in sorted(found.values(), key=lambda order: (order.last_modified_date, order.order_id)):
             if order.last_modified_date >= since:
-                yield mapping_orders.order(order, self._currency)
+                yield order
 
     async def find(self, order_id: str) -> wire_orders.Order | None:
         if not order_id:
@@ -61,7 +71,7 @@ class Orders:
 
     async def read(self, order_id: str) -> ChannelOrder | None:
         found = await self.find(order_id)
-        return None if found is None else mapping_orders.order(found, self._currency)
+        return None if found is None else usable(self._order, found)
 
     async def ship(self, order_id: str, carrier: str, tracking_number: str) -> ChannelOrder:
         """One fulfilment for all that is not shipped. A fulfilment with this tracking number is this one."""

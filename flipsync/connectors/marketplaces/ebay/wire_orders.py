@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, WrapValidator
 
 from flipsync.connectors.marketplaces.ebay.wire import Amount, Shape
+from flipsync.connectors.unread import one_by_one
 
 
 class Tax(Shape):
@@ -98,7 +101,7 @@ class Order(Shape):
 
 
 class Orders(Shape):
-    orders: tuple[Order, ...] = ()
+    orders: Annotated[list[Order], WrapValidator(one_by_one)] = Field(default_factory=list)
     next: str | None = None
     total: int | None = None
 

@@ -15,7 +15,7 @@ from flipsync.connectors.marketplaces.shopify.documents import API_VERSION, Docu
 from flipsync.connectors.oauth import AccessTokens, Grant
 from flipsync.connectors.request import Form, Limit
 from flipsync.connectors.vault import Vault
-from flipsync.domain.errors import InvalidInput, Rejected, Retryable
+from flipsync.domain.errors import InvalidInput, Rejected, Unreadable
 
 T = TypeVar("T")
 PayloadT = TypeVar("PayloadT", bound=wire.Payload)
@@ -142,7 +142,7 @@ class AdminApi:
         try:
             return decode(data[document.root])
         except ValueError as error:
-            raise Retryable(f"the answer cannot be used: {_first_line(error)}") from error
+            raise Unreadable(f"the answer cannot be used: {_first_line(error)}") from error
 
     async def write(self, document: Document, model: type[PayloadT], variables: Mapping[str, Any]) -> PayloadT:
         """A mutation's payload without userErrors. Raises the three failures."""

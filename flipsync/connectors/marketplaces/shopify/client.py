@@ -25,12 +25,14 @@ from flipsync.connectors.base import (
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.listings import Shelf
 from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
 from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.oauth import access_ends
+from flipsync.connectors.unread import each_order, usable
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -59,6 +61,7 @@ class ShopifyConnector(MarketplaceConnector):
         webhooks=True,
         refunds="key",
         bulk_quantity=MOST_AT_ONCE,
+        tells_replaced=True,
         groups=True,
     )
     signs_with: ClassVar[str] = "client_secret"
@@ -76,7 +79,7 @@ class ShopifyConnector(MarketplaceConnector):
         super().__init__(config, credentials, limiter, account_key, vault=vault)
         self._api = AdminApi(config, credentials, limiter, account_key, self.vault, transport)
         self._places = ShopPlaces(self._api, config)
-        self._shelf = Shelf(self._api, self._places)
+        self._shelf = Shelf(self._api, self._places, Categories(self._api, config))
         self._currency = config.currency
         self._stock = Stock(self._api, self._places, self._shelf, config.currency)
 
@@ -140,7 +143,8 @@ class ShopifyConnector(MarketplaceConnector):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """The version is the quantity seen: that it went away and came back in between does no harm to a count."""
-        return self._state(await self._stock.set_one(external_id, quantity, key, expected_version))
+        row, before = await self._stock.set_one(external_id, quantity, key, expected_version)
+        return self._state(row).model_copy(update={"shown_before": before})
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A state tells the quantity as the answer did, and the rest as it was last read."""
@@ -160,13 +164,13 @@ class ShopifyConnector(MarketplaceConnector):
 
     # Orders
 
-    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
-        async for row in orders.changed_orders(self._api, require_utc(modified_after)):
-            yield order_mapping.order(row)
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+        since = require_utc(modified_after)
+        return each_order(lambda aside: orders.changed_orders(self._api, since, aside), order_mapping.order)
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         row = await orders.read_order(self._api, external_id)
-        return None if row is None else order_mapping.order(row)
+        return None if row is None else usable(order_mapping.order, row)
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str

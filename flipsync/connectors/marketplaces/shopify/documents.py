@@ -69,6 +69,15 @@ ACCOUNT = Document(
 }""",
     cost=3,
 )
+#: whether there is but one; a connection costs as many points as are asked for
+ONE_LOCATION = Document(
+    "OneLocation",
+    "locations",
+    """query OneLocation {
+  locations(first: 2) { nodes { id name isActive } pageInfo { hasNextPage endCursor } }
+}""",
+    cost=2,
+)
 LOCATIONS = Document(
     "Locations",
     "locations",
@@ -76,6 +85,16 @@ LOCATIONS = Document(
   locations(first: 10, after: $after) { nodes { id name isActive } pageInfo { hasNextPage endCursor } }
 }""",
     cost=10,
+)
+CATEGORIES = Document(
+    "Categories",
+    "taxonomy",
+    """query Categories($search: String!) {
+  taxonomy { categories(search: $search, first: 25) {
+    nodes { id name fullName isArchived } pageInfo { hasNextPage endCursor }
+  } }
+}""",
+    cost=26,
 )
 PUBLICATIONS = Document(
     "Publications",
@@ -228,7 +247,7 @@ SET_QUANTITIES = Document(
     "inventorySetQuantities",
     """mutation SetQuantities($input: InventorySetQuantitiesInput!, $key: String!) {
   inventorySetQuantities(input: $input) @idempotent(key: $key) {
-    inventoryAdjustmentGroup { changes(quantityNames: ["available"]) { quantityAfterChange item { id } } }
+    inventoryAdjustmentGroup { changes(quantityNames: ["available"]) { delta quantityAfterChange item { id } } }
     userErrors { field message code }
   }
 }""",

@@ -13,6 +13,7 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
@@ -22,7 +23,7 @@ _PAGES_AT_ONCE = 200
 #: Refusals that mean that what was to be made is there already.
 _HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
 
-SetQuantity = Callable[[wire.Variant, int, str], Awaitable[None]]
+SetQuantity = Callable[[wire.Variant, int, str], Awaitable[int | None]]
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ def after_a_write(what: str) -> Iterator[None]:
 class Shelf:
     """The variants of one shop."""
 
-    def __init__(self, api: AdminApi, places: ShopPlaces) -> None:
+    def __init__(self, api: AdminApi, places: ShopPlaces, categories: Categories) -> None:
         self._api = api
         self._places = places
+        self._categories = categories
 
     # Reading
 
@@ -133,8 +135,9 @@ class Shelf:
         return await self._on_sale(row, offer, key, set_quantity)
 
     async def _create(self, offer: Offer, key: str) -> wire.Variant:
+        location, category = await self._places.location(), await self._categories.of(offer.category)
         try:
-            body = mapping.creation_input(offer, key, await self._places.location())
+            body = mapping.creation_input(offer, key, location, category)
         except ValueError as error:
             raise Rejected(f"the offer does not fit its group: {error}", vendor_code="choices") from error
         if offer.group is not None and (product := await self._by_handle(body["handle"])) is not None:
@@ -212,7 +215,8 @@ class Shelf:
             await set_quantity(row, offer.quantity, key)
             if mapping.taken_out(row):
                 await self._show(row.id)
-            product = {"id": row.product.id, **mapping.product_text(offer), "status": "ACTIVE"}
+            text = mapping.product_text(offer, await self._categories.of(offer.category))
+            product = {"id": row.product.id, **text, "status": "ACTIVE"}
             await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, {"product": product})
             await self._show(row.product.id)
             return await self.known(row.id)
@@ -242,7 +246,7 @@ class Shelf:
         product = await self._api.read(documents.PRODUCT_IMAGES, _images_or_none, {"id": row.product.id})
         if product is None:
             raise Rejected("the shop has no such product", vendor_code="not_found", missing=True)
-        body = mapping.product_text(offer)
+        body = mapping.product_text(offer, await self._categories.of(offer.category))
         if not body["descriptionHtml"]:
             del body["descriptionHtml"]  # what the offer leaves open stays as the shop has it
         images = mapping.images_of(offer)

@@ -161,14 +161,16 @@ def files(images: Sequence[str]) -> list[dict[str, str]]:
     return [{"originalSource": source, "contentType": "IMAGE"} for source in images]
 
 
-def product_text(offer: Offer) -> dict[str, Any]:
-    """Title, text, brand and type: the group's own for a variation."""
+def product_text(offer: Offer, category: str | None = None) -> dict[str, Any]:
+    """Title, text, brand, type and category: the group's own for a variation. `category` is one of Shopify's."""
     described = offer.group or offer
     body: dict[str, Any] = {"title": described.title, "descriptionHtml": described.description_html}
     if offer.brand:
         body["vendor"] = offer.brand
     if offer.category:
         body["productType"] = offer.category
+    if category is not None:
+        body["category"] = category
     if offer.attributes and offer.group is None:
         body["metafields"] = [note(ATTRIBUTES_KEY, json.dumps(offer.attributes, ensure_ascii=False), "json")]
     return body
@@ -207,10 +209,10 @@ def _options(offer: Offer) -> list[dict[str, Any]]:
     return rows
 
 
-def creation_input(offer: Offer, key: str, location: str) -> dict[str, Any]:
+def creation_input(offer: Offer, key: str, location: str, category: str | None = None) -> dict[str, Any]:
     """A new product for `productSet`, with one variant: itself, or the first variation of its group."""
     single = offer.group is None
-    text = product_text(offer)
+    text = product_text(offer, category)
     images = images_of(offer)
     variant = {
         **_stocked(variant_details(offer)),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, WrapValidator
 
 from flipsync.connectors.marketplaces.shopify.wire import Connection, ItemRef, Payload, Text, Wire
+from flipsync.connectors.unread import one_by_one
 
 
 class Amount(Wire):
@@ -93,6 +95,10 @@ class Order(Wire):
     shipping_address: MailingAddress | None = None
     line_items: Connection[LineItem]
     refunds: list[Refund] = Field(default_factory=list)
+
+
+class Orders(Connection[Order]):
+    nodes: Annotated[list[Order], WrapValidator(one_by_one)]
 
 
 class Action(Wire):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, wire
@@ -11,23 +12,28 @@ from flipsync.connectors.marketplaces.shopify import order_documents as document
 from flipsync.connectors.marketplaces.shopify import order_wire as shapes
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import after_a_write
+from flipsync.connectors.unread import Aside
 from flipsync.domain.channel import RefundOrder
-from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.errors import Rejected, Retryable, Unreadable
 
 _CAN_SHIP = "CREATE_FULFILLMENT"
 _OPEN = frozenset({"OPEN", "IN_PROGRESS"})
 _WAITING = frozenset({"SCHEDULED", "ON_HOLD"})
 
 
-async def changed_orders(api: AdminApi, since: datetime) -> AsyncIterator[shapes.Order]:
+async def changed_orders(api: AdminApi, since: datetime, aside: Aside) -> AsyncIterator[shapes.Order]:
     """Orders changed at or after `since` (UTC), oldest change first. One that changes meanwhile moves to the end of
     the list, where it is met again."""
-    decode = wire.Connection[shapes.Order].model_validate
+    decode = partial(shapes.Orders.model_validate, context=aside.context)
     start = since.replace(microsecond=0)  # Shopify's times have whole seconds
     variables = {"first": documents.ORDERS_PAGE, "query": order_mapping.updated_since(start)}
     async for rows in api.pages(documents.ORDERS, decode, variables):
         for row in rows:
-            whole = row if _is_whole(row, documents.ORDER_REFUNDS_IN_LIST) else await read_order(api, row.id)
+            try:
+                whole = row if _is_whole(row, documents.ORDER_REFUNDS_IN_LIST) else await read_order(api, row.id)
+            except Unreadable as error:
+                aside.keep(row, error)
+                continue
             if whole is not None and whole.updated_at >= start:
                 yield whole
 

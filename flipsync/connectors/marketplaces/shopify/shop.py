@@ -36,9 +36,12 @@ class ShopPlaces:
         if chosen:
             return _option("Location", "location_id", chosen)
         decode = wire.Connection[wire.Location].model_validate
-        active = [
-            row async for page in self._api.pages(documents.LOCATIONS, decode, {}) for row in page if row.is_active
-        ]
+        few = await self._api.read(documents.ONE_LOCATION, decode, {})
+        if few.page_info.has_next_page or len(few.nodes) != 1:
+            pages = self._api.pages(documents.LOCATIONS, decode, {})
+            active = [row async for page in pages for row in page if row.is_active]
+        else:
+            active = [row for row in few.nodes if row.is_active]
         if len(active) == 1:
             return active[0].id
         names = ", ".join(f"{row.name} ({mapping.number_of(row.id)})" for row in active)

@@ -55,7 +55,7 @@ class Counted:
             raise ValueError("no counted variant")
         return cls(**facts)
 
-    def state(self, external_id: str, quantity: int, currency: str) -> ListingState:
+    def state(self, external_id: str, quantity: int, currency: str, before: int | None) -> ListingState:
         price = Money(amount_minor=self.price_minor, currency=currency) if self.price_minor is not None else None
         return ListingState(
             external_id=external_id,
@@ -64,6 +64,7 @@ class Counted:
             status=self.status,
             price=price,
             quantity=quantity,
+            shown_before=before,
             version=str(quantity),
             group_external_id=self.group_id,
             barcode=self.barcode,
@@ -87,44 +88,53 @@ class Stock:
         else:
             self.counted.forget(row.id)
 
-    async def set_one(self, variant_id: str, quantity: int, key: str, expected_version: str | None) -> wire.Variant:
-        """Set and read back. Raises Rejected(vendor_code="version") when the quantity is not `expected_version`."""
+    async def set_one(
+        self, variant_id: str, quantity: int, key: str, expected_version: str | None
+    ) -> tuple[wire.Variant, int | None]:
+        """Set and read back; with the units that were there before, where that is told. Raises
+        Rejected(vendor_code="version") when the quantity is not `expected_version`."""
         counted = self.counted.get(variant_id)
-        done = False
+        done, before = False, None
         if counted is not None:
             try:
-                await self._set(variant_id, counted.item_id, quantity, key, _expected(expected_version))
+                before = await self._set(variant_id, counted.item_id, quantity, key, _expected(expected_version))
                 done = True
             except Rejected as refused:
                 if refused.vendor_code == "version" or not self.counted.doubt([variant_id]):
                     raise
         if not done:
-            await self.set_known(await self._shelf.known(variant_id), quantity, key, expected_version)
+            before = await self.set_known(await self._shelf.known(variant_id), quantity, key, expected_version)
         with after_a_write("the quantity"):
             after = await self._shelf.known(variant_id)
         self.remember(after)
-        return after
+        return after, before
 
-    async def set_known(self, row: wire.Variant, quantity: int, key: str, expected_version: str | None = None) -> None:
+    async def set_known(
+        self, row: wire.Variant, quantity: int, key: str, expected_version: str | None = None
+    ) -> int | None:
         expected = _expected(expected_version)
         if row.inventory_item.inventory_level is None:
             if expected not in (None, 0):
                 raise Rejected("the item is not stocked at our location", vendor_code="version")
             await self._count(row)
             await self._activate(row, quantity, key)
-            return
-        await self._set(row.id, row.inventory_item.id, quantity, key, expected)
+            return None
+        before = await self._set(row.id, row.inventory_item.id, quantity, key, expected)
         if not row.inventory_item.tracked:
             with after_a_write("the quantity"):
                 await self._count(row)
+            return None  # nobody counted it
+        return before
 
-    async def _set(self, variant_id: str, item_id: str, quantity: int, key: str, expected: int | None) -> None:
+    async def _set(self, variant_id: str, item_id: str, quantity: int, key: str, expected: int | None) -> int | None:
         change = self._change(item_id, quantity, await self._places.location(), expected)
         payload = await self._api.payload(documents.SET_QUANTITIES, wire.QuantitiesPayload, _input([change], key))
         refused = errors.refusal(payload.user_errors)
         if refused is not None:
             self.counted.refuted(variant_id)
             raise refused
+        group = payload.inventory_adjustment_group
+        return next((_before(change) for change in (group.changes if group is not None else ())), None)
 
     async def _count(self, row: wire.Variant) -> None:
         if not row.inventory_item.tracked:
@@ -180,10 +190,11 @@ class Stock:
 
     async def _set_alone(self, change: QuantityChange) -> QuantityOutcome:
         try:
-            row = await self.set_one(change.external_id, change.quantity, change.key, None)
+            row, before = await self.set_one(change.external_id, change.quantity, change.key, None)
         except ChannelError as error:
             return QuantityOutcome(change, None, error)
-        return QuantityOutcome(change, mapping.listing(row, self._currency), None)
+        state = mapping.listing(row, self._currency).model_copy(update={"shown_before": before})
+        return QuantityOutcome(change, state, None)
 
     async def _set_batch(
         self, batch: list[tuple[int, QuantityChange]], counted: Mapping[str, Counted]
@@ -227,7 +238,7 @@ class Stock:
         """The quantities the answer tells; those it leaves out (nothing changed) are read."""
         group = payload.inventory_adjustment_group
         told = {
-            change.item.id: change.quantity_after_change
+            change.item.id: (change.quantity_after_change, _before(change))
             for change in (group.changes if group is not None else ())
             if change.item is not None and change.quantity_after_change is not None
         }
@@ -235,11 +246,11 @@ class Stock:
         silent: list[tuple[int, QuantityChange]] = []
         for place, change in batch:
             known = counted[change.external_id]
-            after = told.get(known.item_id)
-            if after is None:
+            if known.item_id not in told:
                 silent.append((place, change))
                 continue
-            state = known.state(change.external_id, after, self._currency)
+            after, before = told[known.item_id]
+            state = known.state(change.external_id, after, self._currency, before)
             outcomes[place] = QuantityOutcome(change, state, None)
         return outcomes | await self._read_back(silent)
 
@@ -261,6 +272,13 @@ class Stock:
             self.remember(row)
             outcomes[place] = QuantityOutcome(change, mapping.listing(row, self._currency), None)
         return outcomes
+
+
+def _before(change: wire.StockChange) -> int | None:
+    """What a change has replaced."""
+    if change.delta is None or change.quantity_after_change is None:
+        return None
+    return change.quantity_after_change - change.delta
 
 
 def _expected(version: str | None) -> int | None:

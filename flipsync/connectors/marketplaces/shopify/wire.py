@@ -265,6 +265,20 @@ class VariantsPayload(Payload):
     product_variants: list[Variant] | None = None
 
 
+# Categories
+
+
+class TaxonomyCategory(Wire):
+    id: str
+    name: str
+    full_name: str
+    is_archived: bool = False
+
+
+class Taxonomy(Wire):
+    categories: Connection[TaxonomyCategory]
+
+
 # Stock
 
 
@@ -273,6 +287,7 @@ class ItemRef(Wire):
 
 
 class StockChange(Wire):
+    delta: int | None = None
     quantity_after_change: int | None = None
     item: ItemRef | None = None
 

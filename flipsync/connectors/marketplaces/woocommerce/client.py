@@ -29,6 +29,7 @@ from flipsync.connectors.marketplaces.woocommerce.probe import probe
 from flipsync.connectors.marketplaces.woocommerce.settings import ShopSettings
 from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.marketplaces.woocommerce.variations import Variations
+from flipsync.connectors.unread import each_order, usable
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -245,14 +246,20 @@ class WooCommerceConnector(MarketplaceConnector):
 
     # Orders
 
-    async def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
+    def orders(self, modified_after: datetime) -> AsyncIterator[ChannelOrder]:
         """Complete up to the last one yielded: ask again from its time."""
-        async for order in changed_orders(self._api, require_utc(modified_after)):
-            yield mapping.order(order, await refunds_of(self._api, order))
+        since = require_utc(modified_after)
+        return each_order(lambda aside: changed_orders(self._api, since, aside), self._order)
+
+    async def _order(self, row: wire.Order) -> ChannelOrder:
+        return mapping.order(row, await refunds_of(self._api, row))
 
     async def read_order(self, external_id: str) -> ChannelOrder | None:
         order = await self._wire_order(external_id)
-        return None if order is None else mapping.order(order, await refunds_of(self._api, order))
+        if order is None:
+            return None
+        refunds = await refunds_of(self._api, order)
+        return usable(lambda row: mapping.order(row, refunds), order)
 
     async def _wire_order(self, external_id: str) -> wire.Order | None:
         if not (external_id.isascii() and external_id.isdigit()):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from flipsync.connectors.marketplaces.woocommerce import mapping, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
+from flipsync.connectors.unread import Aside
 
 _WALKS = 3
 
@@ -16,7 +20,26 @@ async def refunds_of(api: ShopApi, order: wire.Order) -> list[wire.Refund]:
     return await api.rows(f"/orders/{order.id}/refunds", wire.Refund.model_validate) if order.refunds else []
 
 
-async def changed_orders(api: ShopApi, since: datetime) -> AsyncIterator[wire.Order]:
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A row that is no order, in its place: the walk knows where it is by the ids of rows."""
+
+    id: int
+    raw: Any
+    error: ValueError
+
+
+def _order_or_unread(row: Any) -> wire.Order | _Unread:
+    try:
+        order = wire.Order.model_validate(row)
+        order.changed_at  # noqa: B018 - what has no date has no place among the others
+    except ValueError as error:
+        told = row.get("id") if isinstance(row, dict) else None
+        return _Unread(told if type(told) is int else -hash(json.dumps(row, sort_keys=True, default=str)), row, error)
+    return order
+
+
+async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIterator[wire.Order]:
     """Orders changed at or after `since` (UTC), oldest change first; complete up to the last one yielded.
 
     A list of several pages is walked until nothing new turns up: an order that changes behind the walk is not seen,
@@ -32,9 +55,12 @@ async def changed_orders(api: ShopApi, since: datetime) -> AsyncIterator[wire.Or
         # "After" excludes its own second.
         after = mapping.gmt_query(start - timedelta(seconds=1))
         params = [("modified_after", after), ("dates_are_gmt", "true")]
-        async for page in api.pages("/orders", wire.Order.model_validate, params):
+        async for page in api.pages("/orders", _order_or_unread, params):
             pages += 1
             for order in page.rows:
+                if isinstance(order, _Unread):
+                    aside.keep(order.raw, order.error)
+                    continue
                 if order.status in mapping.NOT_ORDERED:
                     continue
                 changed = changed or found.get(order.id) != order
