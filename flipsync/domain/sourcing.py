@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from flipsync.domain.channel import ChannelValue
+from flipsync.domain.channel import ChannelValue, Vendor
 from flipsync.domain.commands import InternalCommand, ReadCommand
 from flipsync.domain.events import AccountEvent, Event, Urgency
 from flipsync.domain.money import Money
@@ -15,6 +16,10 @@ from flipsync.domain.money import Money
 #: buy at up to the price said; do not; or something has to be known first
 Verdict = Literal["buy", "pass", "ask"]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+#: channels whose catalogue can be asked about goods that are not ours, and how many articles one call is about
+CATALOGUES: Final[Mapping[Vendor, int]] = {"amazon": 20, "ebay": 1}
 
 
 class CatalogueQuestion(ChannelValue):
@@ -38,8 +43,28 @@ class CatalogueEntry(ChannelValue):
     offers: tuple[Money, ...] = ()
 
 
-class _AboutScan(Event):
-    """A fact about a part of what somebody asks about: lines `part * size` and on."""
+class ChannelScore(ChannelValue):
+    """What goods would do on one channel, in minor units for one unit: the most to pay, the net profit (low, likely,
+    high) at the cost told, else at the most; `gone`, the share of the lot sold by the owner's time; `worth`, the profit
+    expected by then on each unit of money."""
+
+    account_id: UUID
+    channel: str
+    price_minor: int
+    most_minor: int
+    low_minor: int
+    likely_minor: int
+    high_minor: int
+    chance: Share
+    gone: Share
+    days_to_sell: float
+    worth: float
+    rivals: int = Field(description="offers of others that were seen")
+    own_units: int = Field(description="units of ours whose prices are known")
+
+
+class SourcingAsked(Event):
+    """Somebody wants to know what goods are, and at which price they are worth buying: one part of a scan's lines."""
 
     scan_id: UUID
     part: int = Field(ge=0)
@@ -48,12 +73,8 @@ class _AboutScan(Event):
         return ("sourcing_scan", self.scan_id)
 
 
-class SourcingAsked(_AboutScan):
-    """Somebody wants to know what goods are, and at which price they are worth buying."""
-
-
-class SourcingListSent(_AboutScan):
-    """The same about a part of a supplier's list: nobody stands and waits for it."""
+class SourcingListSent(SourcingAsked):
+    """The same about a supplier's list: nobody stands and waits for it."""
 
     urgency: ClassVar[Urgency] = "bulk"
 
@@ -105,7 +126,9 @@ class RecordSourcingVerdict(InternalCommand):
     high_minor: int | None = None
     chance: Share | None = None
     days_to_sell: float | None = Field(default=None, ge=0)
-    at: AwareDatetime
+    worth: float | None = None
+    scores: tuple[ChannelScore, ...] = ()
+    waiting: tuple[str, ...] = Field(default=(), description="channels whose catalogue was asked and has not answered")
 
     def subject(self) -> tuple[str, UUID]:
         return ("sourcing_line", self.line_id)

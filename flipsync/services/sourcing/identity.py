@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from flipsync.services.adoption import DOUBTFUL, alike, words_of
+from flipsync.services.adoption import DOUBTFUL, alike, gtin_of, words_of
+
+if TYPE_CHECKING:
+    from flipsync.store.models import CatalogueFind, SourcingLine
+    from flipsync.store.repositories.sourcing_facts import GoodsRow
 
 IdentifiedBy = Literal["barcode", "catalogue", "title", "nothing"]
 #: how sure a code and the best title are (as in adoption); the lead the best title needs
@@ -112,3 +116,39 @@ class Articles:
         if others:
             return Identity(article, "title", min(confidence, DOUBTFUL), "several articles read like it", others)
         return Identity(article, "title", confidence, f"reads like “{article.title}”")
+
+
+def identify_all(
+    lines: Sequence[SourcingLine], ours: Sequence[GoodsRow], found: Sequence[CatalogueFind]
+) -> list[Identity]:
+    """Which article each line is about: one of ours, else a page of a catalogue that was asked about that line."""
+    shelf = Articles(Article(str(row.variant_id), row.title, _codes(row.barcode)) for row in ours)
+    pages: dict[object, list[CatalogueFind]] = defaultdict(list)
+    for row in found:
+        pages[row.line_id].append(row)
+    return [_identify(line, shelf, pages[line.id]) for line in lines]
+
+
+def _identify(line: SourcingLine, shelf: Articles, pages: Sequence[CatalogueFind]) -> Identity:
+    if line.gtin or line.title:
+        at_home = shelf.identify(line.gtin, line.title)
+        if at_home.by == "barcode":
+            return at_home
+    else:
+        at_home = UNKNOWN
+    articles = [Article(row.external_id, row.title, tuple(row.codes), str(row.account_id)) for row in pages]
+    named = [article for article in articles if line.asin and article.key == line.asin]
+    for article in named:  # a page by its own number: which of our goods bear its barcode?
+        for code in article.codes:
+            known = shelf.identify(code, "")
+            if known.by == "barcode":
+                return known
+    if named:
+        return Identity(named[0], "catalogue", CODE, f"page {line.asin}: “{named[0].title}”")
+    told = Articles(articles).identify(line.gtin, line.title)
+    return told if told.confidence > at_home.confidence else at_home
+
+
+def _codes(barcode: str | None) -> tuple[str, ...]:
+    code = gtin_of(barcode)
+    return (code,) if code else ()

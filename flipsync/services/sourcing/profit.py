@@ -31,8 +31,8 @@ _UNITS = 200
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the owner asks of goods: profit of a unit and return on its cost, with which chance; and that of a lot such a
-    share is sold within so many days."""
+    """What the owner asks of goods: profit of a unit and return on its cost, with which chance; and which share of a
+    lot is sold within so many days."""
 
     profit_minor: int
     roi: float
@@ -102,7 +102,7 @@ def outlook(
     one_price = lessons.own_spread**2 / lot
     draws = _draws()
     price = np.exp(mean[:, None] + np.sqrt(variance + one_price)[:, None] * draws.price)
-    whole = np.clip(np.rint(price), 1, MAX_AMOUNT // 10).astype(np.int64)
+    whole = np.clip(np.nan_to_num(np.rint(price)), 1, MAX_AMOUNT // 10).astype(np.int64)  # unknown: see `known`
     ones = np.ones((1, 1), dtype=np.int64)
     economics = BatchEconomics(terms, 0 * ones, 0 * ones, charged * ones, tax_bps * ones, 0 * ones, 0 * ones)
     after_fees = economics.net(whole).astype(np.float64)

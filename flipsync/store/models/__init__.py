@@ -41,6 +41,7 @@ from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
+from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
@@ -55,6 +56,8 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BudgetSlice",
+    "CatalogueAnswer",
+    "CatalogueFind",
     "ChannelDay",
     "ChannelFault",
     "ChannelPace",
@@ -104,6 +107,8 @@ __all__ = [
     "Shipment",
     "SignedMove",
     "SkuDay",
+    "SourcingLine",
+    "SourcingScan",
     "StockItem",
     "StockMovement",
     "StockReceipt",
