@@ -12,8 +12,13 @@ from sqlalchemy import insert
 from agents.market.sourcing import SourcingAgent
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
-from flipsync.domain.sourcing import CatalogueAnswered, CatalogueEntry, LookUpGoods, RecordSourcingVerdict
-from flipsync.domain.sourcing import SourcingAsked
+from flipsync.domain.sourcing import (
+    CatalogueAnswered,
+    CatalogueEntry,
+    LookUpGoods,
+    RecordSourcingVerdict,
+    SourcingAsked,
+)
 from flipsync.services.orders import AccountRef
 from flipsync.services.sourcing import scans
 from flipsync.store.models import Listing, Product, SkuDay, Variant
