@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 IdentifiedBy = Literal["barcode", "catalogue", "title", "nothing"]
 #: how sure a code and the best title are (as in adoption); the lead the best title needs
 CODE, TITLE, LEAD = 0.96, 0.90, 0.08
-#: a title this far from that of the article with the same code: the supplier's code or its title is wrong
-OTHERWISE = 0.35
+#: a title so far from that of the article with the same code, and without a word of it: one of the two is wrong
+OTHERWISE = 0.55
 _COMMON, _NEAREST = 200, 20
 
 
@@ -83,7 +83,7 @@ class Articles:
         by: IdentifiedBy = "barcode" if ours else "catalogue"
         others = tuple(self._articles[other] for _, other in likeness[1:6])
         twice = [other for other in others if other.source == article.source]
-        if words and best < OTHERWISE:
+        if words and best < OTHERWISE and not set(words) & set(self._words[place]):
             return Identity(article, by, DOUBTFUL, f"same barcode, but it reads “{article.title}” there", others)
         if twice and best - likeness[1][0] < LEAD:
             return Identity(article, by, DOUBTFUL, f"{len(twice) + 1} articles bear this barcode", others)
