@@ -157,28 +157,36 @@ class OutcomeRow:
         return (self.sold_minor - parcels) / max(self.sold_units - self.returned_units, 1) - self.cost_minor
 
 
-# The last advice on goods before they came in; what was told of another article is not theirs.
+# The last advice on goods before they came in: those that were ours then, or have come to bear the code asked about.
 _OUTCOMES = """
-    WITH told AS (
-        SELECT DISTINCT ON (l.variant_id) l.* FROM sourcing_line l
-         WHERE l.tenant_id = current_tenant() AND l.variant_id IS NOT NULL AND l.low_minor IS NOT NULL
-           AND coalesce(l.cost_minor, l.most_minor) > 0 AND l.decided_at < :until {where}
-           AND EXISTS (SELECT FROM stock_receipt r JOIN stock_item i ON i.id = r.stock_item_id
-                        WHERE i.variant_id = l.variant_id AND r.at >= l.decided_at)
-         ORDER BY l.variant_id, l.decided_at DESC)
+    WITH advice AS (
+        SELECT l.id, l.variant_id, l.gtin FROM sourcing_line l
+         WHERE l.tenant_id = current_tenant() AND l.low_minor IS NOT NULL AND l.decided_at < :until
+           AND coalesce(l.cost_minor, l.most_minor) > 0 {where}),
+    goods AS (
+        SELECT id AS line_id, variant_id FROM advice WHERE variant_id IS NOT NULL
+         UNION
+        SELECT a.id, v.id FROM advice a JOIN variant v ON lpad(btrim(v.barcode), 14, '0') = a.gtin
+         WHERE a.variant_id IS NULL AND v.tenant_id = current_tenant()),
+    told AS (
+        SELECT DISTINCT ON (g.variant_id) l.*, g.variant_id AS goods_id
+          FROM goods g JOIN sourcing_line l ON l.id = g.line_id
+         WHERE EXISTS (SELECT FROM stock_receipt r JOIN stock_item i ON i.id = r.stock_item_id
+                        WHERE i.variant_id = g.variant_id AND r.at >= l.decided_at)
+         ORDER BY g.variant_id, l.decided_at DESC)
     SELECT t.id, t.product, t.verdict, t.decided_at, t.currency, coalesce(t.cost_minor, t.most_minor), t.low_minor,
            t.likely_minor, t.high_minor, b.units::int, b.landed::bigint, s.units::int, s.returned::int, s.minor::bigint
       FROM told t
      CROSS JOIN LATERAL (
            SELECT min(r.at) AS at, sum(r.units) AS units, sum(r.landed_minor) AS landed
              FROM stock_receipt r JOIN stock_item i ON i.id = r.stock_item_id
-            WHERE i.variant_id = t.variant_id AND r.at >= t.decided_at AND r.at < :until
+            WHERE i.variant_id = t.goods_id AND r.at >= t.decided_at AND r.at < :until
               AND r.currency = t.currency) b
      CROSS JOIN LATERAL (
            SELECT sum(d.units) AS units, sum(d.returned) AS returned,
                   sum(d.goods + d.shipping - d.refunds_before_tax - d.fees) AS minor
              FROM sku_day d JOIN listing k ON k.account_id = d.account_id AND k.sku = d.sku
-            WHERE k.variant_id = t.variant_id AND d.tenant_id = current_tenant() AND d.currency = t.currency
+            WHERE k.variant_id = t.goods_id AND d.tenant_id = current_tenant() AND d.currency = t.currency
               AND d.day >= (b.at AT TIME ZONE 'UTC')::date AND d.day < (:until AT TIME ZONE 'UTC')::date
               AND d.orders_without_fees = 0) s
      WHERE b.units > 0 AND s.units > 0
