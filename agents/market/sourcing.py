@@ -43,7 +43,7 @@ class SourcingAgent(Agent[SourcingAsked | SourcingListSent | CatalogueAnswered])
         why = advice[0].why if len(advice) == 1 else f"{part.name}: {told} of {len(advice)} lines"
         return Decision.propose(
             *advice,
-            *(LookUpGoods(account_id=each.account_id, scan_id=event.scan_id, part=event.part) for each in part.ask),
+            *(LookUpGoods(account_id=each.account_id) for each in part.ask),
             why=why[:900],
             confidence=sum(sure) / len(sure),
             evidence=[Evidence(kind="sourcing_scan", id=event.scan_id)]

@@ -94,14 +94,7 @@ class CatalogueAnswered(AccountEvent):
 
 
 class LookUpGoods(ReadCommand):
-    """Ask a channel's catalogue about a part of a scan."""
-
-    supersedes: ClassVar[bool] = False
-    scan_id: UUID
-    part: int = Field(ge=0)
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("sourcing_scan", self.scan_id)
+    """Ask a channel's catalogue about all goods that wait for its answer."""
 
 
 class RecordSourcingVerdict(InternalCommand):

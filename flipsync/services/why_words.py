@@ -154,7 +154,7 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case RecordSourcingVerdict():
             return f"advise: {command.verdict}. {command.why}"
         case LookUpGoods():
-            return f"ask the catalogue of {label('account', command.account_id)} what the goods are"
+            return f"ask the catalogue of {label('account', command.account_id)} what goods are"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.MoveAuthority(to="full"):

@@ -25,6 +25,9 @@ router = APIRouter(prefix="/api/v1/asin-finder", tags=["asin-finder"])
 #: advice tells what goods cost and earn
 User = Annotated[Claims, may("pricing:read")]
 
+#: asking has channels asked, whose answers are counted by the day
+Buyer = Annotated[Claims, may("pricing:write")]
+
 #: how often is looked whether an answer is there, for at most so long
 _LOOK, _LONGEST = 0.05, 5.0
 
@@ -68,7 +71,7 @@ async def _currency(unit: UnitOfWork) -> str:
     status_code=201,
     responses=problems(401, 403),
 )
-async def ask(form: GoodsQuery, user: User, once: OnlyOnceDep) -> Response:
+async def ask(form: GoodsQuery, user: Buyer, once: OnlyOnceDep) -> Response:
     """The advice follows within moments: `GET /asin-finder/{line_id}?wait=2`."""
 
     async def work(unit: UnitOfWork) -> reading.AdviceView:
@@ -88,7 +91,7 @@ async def ask(form: GoodsQuery, user: User, once: OnlyOnceDep) -> Response:
     responses=problems(401, 403, 413),
     max_body_size=MOST_BYTES,
 )
-async def send_list(form: SupplierListForm, user: User, once: OnlyOnceDep) -> Response:
+async def send_list(form: SupplierListForm, user: Buyer, once: OnlyOnceDep) -> Response:
     """Every row is judged, a hundred at a time; `GET /asin-finder/lists/{list_id}` tells how far it is."""
 
     async def work(unit: UnitOfWork) -> reading.ListView:

@@ -139,6 +139,7 @@ class SourcingDesk:
             turn_days=float(choices.turn_days),
             turn_share=choices.turn_share,
         )
+        past = await facts.outcomes(self._session, self._now)
         assessed: dict[UUID, Assessed] = {}
         for currency in sorted({line.currency for line in lines}):
             places = [place for place, line in enumerate(lines) if line.currency == currency]
@@ -147,7 +148,7 @@ class SourcingDesk:
                 sold=await facts.sold(self._session, currency, self._now),
                 of_goods=await facts.sold(self._session, currency, self._now, variants) if variants else [],
                 parcels=await facts.parcels(self._session, currency),
-                outcomes=await facts.outcomes(self._session, self._now),
+                outcomes=[row for row in past if row.currency == currency],
             )
             asked = [judging.Line(lines[place], identities[place], found) for place in places]
             judged = await asyncio.to_thread(

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.store.models.base import Base, TenantOwned, TenantParent, owned_key, same_tenant
@@ -47,6 +47,7 @@ class SourcingLine(TenantParent, Base):
         UniqueConstraint("scan_id", "place"),
         Index("ix_sourcing_line_variant_id", "variant_id"),
         Index("ix_sourcing_line_account_id", "account_id"),
+        Index("ix_sourcing_line_waiting", "tenant_id", "scan_id", postgresql_where=text("waiting <> '[]'::jsonb")),
         CheckConstraint("verdict IN ('buy','pass','ask')", name="verdict"),
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -70,6 +70,36 @@ async def answered(session: AsyncSession, scan_id: UUID, part: int) -> set[UUID]
     """Accounts whose channel has answered about a part of a scan."""
     query = select(CatalogueAnswer.account_id).where(CatalogueAnswer.scan_id == scan_id, CatalogueAnswer.part == part)
     return set(await session.scalars(query))
+
+
+_UNANSWERED = text(
+    """
+    WITH parts AS (
+        SELECT l.scan_id, l.place / :part AS part, min(s.asked_at) AS asked_at, min(s.kind) AS kind, count(*) AS lines
+          FROM sourcing_line l
+          JOIN sourcing_scan s ON s.id = l.scan_id
+          JOIN marketplace_account m ON m.id = :account_id
+         WHERE l.tenant_id = current_tenant() AND l.waiting <> '[]'::jsonb AND s.asked_at >= :since
+           AND l.waiting @> jsonb_build_array(m.name)
+           AND NOT EXISTS (SELECT FROM catalogue_answer a WHERE a.scan_id = l.scan_id AND a.account_id = :account_id
+                                                          AND a.part = l.place / :part)
+         GROUP BY l.scan_id, l.place / :part),
+    now AS (
+        SELECT scan_id, part, asked_at, kind,
+               sum(lines) OVER (ORDER BY kind DESC, asked_at, scan_id, part) - lines AS before FROM parts)
+    SELECT l.id FROM now JOIN sourcing_line l ON l.scan_id = now.scan_id AND l.place / :part = now.part
+     WHERE now.before < :part ORDER BY now.kind DESC, now.asked_at, l.scan_id, l.place
+    """
+)
+
+
+async def unanswered(session: AsyncSession, account_id: UUID, since: datetime, part: int) -> list[SourcingLine]:
+    """Lines that wait for the catalogue of this account, in whole parts of `part` lines and no more than two of them:
+    what people ask before lists, the oldest first."""
+    asked = {"account_id": account_id, "since": since, "part": part}
+    ids = [row[0] for row in await session.execute(_UNANSWERED, asked)]
+    found = {row.id: row for row in await session.scalars(select(SourcingLine).where(SourcingLine.id.in_(ids)))}
+    return [found[each] for each in ids if each in found]
 
 
 async def enter_answer(

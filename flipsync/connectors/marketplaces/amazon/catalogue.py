@@ -13,7 +13,7 @@ from flipsync.domain.sourcing import CATALOGUES, CatalogueEntry, CatalogueQuesti
 
 _BATCH = CATALOGUES["amazon"]
 #: questions by title of one asking: each is a call of its own, two a second
-_TITLES, _PAGES = 5, 5
+_TITLES, _PAGES = 20, 5
 _SHOWN = "summaries,identifiers,salesRanks"
 
 

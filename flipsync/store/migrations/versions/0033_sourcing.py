@@ -103,6 +103,12 @@ def upgrade() -> None:
     ):
         for column in columns:
             op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
+    op.create_index(
+        "ix_sourcing_line_waiting",
+        "sourcing_line",
+        ["tenant_id", "scan_id"],
+        postgresql_where=sa.text("waiting <> '[]'::jsonb"),
+    )
     for table in _TABLES:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(
