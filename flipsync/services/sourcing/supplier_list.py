@@ -10,7 +10,8 @@ from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import MAX_MINOR
 from flipsync.services.catalogue.columns import Header, shown
 from flipsync.services.catalogue.encoding import Source, detect_encoding
-from flipsync.services.catalogue.numbers import AmountReader, CellRefusedError, Evidence
+from flipsync.services.catalogue.model import CellRefusedError
+from flipsync.services.catalogue.numbers import AmountReader, Evidence
 from flipsync.services.catalogue.sanitise import plain, without_formula_guard
 from flipsync.services.sourcing.scans import MOST_UNITS, Question, read_question
 
