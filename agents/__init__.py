@@ -21,6 +21,7 @@ from agents.market.inventory import InventoryAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
 from agents.market.shopify import ShopifyAgent
+from agents.market.sourcing import SourcingAgent
 from agents.market.trend import TrendAgent
 from agents.market.woocommerce import WooCommerceAgent
 from flipsync.runtime.agent import Agent
@@ -39,6 +40,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     CompetitorAgent,
     DemandAgent,
     TrendAgent,
+    SourcingAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

@@ -37,6 +37,7 @@ from flipsync.domain.channel import (
 )
 from flipsync.domain.errors import ChannelError, EditedElsewhere, Rejected
 from flipsync.domain.money import Currency, Money
+from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 if TYPE_CHECKING:
     import httpx2
@@ -378,6 +379,11 @@ class MarketplaceConnector(ABC):
     @abstractmethod
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         """Other sellers' offers for these SKUs; [] where the channel has none."""
+
+    async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
+        """What the channel's catalogue has of these articles, ours or not, with what others ask for them; several
+        pages may answer one question. [] where the channel has no catalogue (flipsync.domain.sourcing.CATALOGUES)."""
+        return []
 
     @abstractmethod
     async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:

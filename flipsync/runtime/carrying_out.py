@@ -7,7 +7,9 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.errors import Rejected, UnreadOrders
+from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
+    catalogue_reads,
     channel_reads,
     channel_writes,
     knowing,
@@ -94,6 +96,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullWarehouse: _pull_warehouse,
     c.PullRefunds: _pull_refunds,
     c.CheckChannel: _check_channel,
+    LookUpGoods: catalogue_reads.look_up_goods,
     c.ReconcileRestored: reconciling.reconcile,
 }
 

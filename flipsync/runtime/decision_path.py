@@ -18,6 +18,7 @@ from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
+from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.budgets import Budgets
 from flipsync.runtime.gate import Gate
@@ -42,6 +43,7 @@ from flipsync.services import (
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
+from flipsync.services.sourcing import scans
 from flipsync.services.standing import Standing, above
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
@@ -52,7 +54,7 @@ from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
-_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision)
+_LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision, RecordSourcingVerdict)
 
 
 def above_authority(authority: Authority, decision: Decision[Any]) -> str:
@@ -256,6 +258,8 @@ class DecisionPath:
                 await demand_desk.carry_out(unit, command)
             case c.NoteTrend():
                 await trend_desk.note(unit, command)
+            case RecordSourcingVerdict():
+                await scans.settle(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

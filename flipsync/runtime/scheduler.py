@@ -25,6 +25,7 @@ from flipsync.services import (
     sales_facts,
     trend_desk,
 )
+from flipsync.services.sourcing import scans
 from flipsync.services.sync import pushing
 from flipsync.settings import Cadence
 from flipsync.store.repositories import listings as listing_rows
@@ -140,6 +141,7 @@ class Scheduler:
                 await recorded_desk.forget_old(unit)
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
+                await scans.forget_old(unit)
                 await pushing.forget_old(unit)
             accounts = [row for row in await listing_rows.accounts(unit.session) if row.status != "disconnected"]
             if not accounts:

@@ -36,6 +36,7 @@ from flipsync.domain.channel import (
 )
 from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput, UnreadOrders
 from flipsync.domain.money import Money
+from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 from flipsync.services.watch.memory import Field_, LimitTold, Memory
 
 T = TypeVar("T")
@@ -251,6 +252,9 @@ class WatchedConnector(MarketplaceConnector):
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return await self._do(self.inner.rivals(skus))
+
+    async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
+        return await self._do(self.inner.look_up(questions))
 
     async def ensure_webhooks(self, callback_url: str, secret: SecretStr) -> list[WebhookSubscription]:
         found = await self._do(self.inner.ensure_webhooks(callback_url, secret), wrote=True)

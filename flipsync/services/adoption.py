@@ -97,9 +97,9 @@ def _by_code(by: MatchedBy, ours: Iterable[OwnGoods], seen: Sequence[ListingStat
     goods_of: dict[str, list[OwnGoods]] = defaultdict(list)
     states_of: dict[str, list[ListingState]] = defaultdict(list)
     for goods in ours:
-        goods_of[_sku(goods.sku) if by == "sku" else _gtin(goods.barcode)].append(goods)
+        goods_of[_sku(goods.sku) if by == "sku" else gtin_of(goods.barcode)].append(goods)
     for state in seen:
-        states_of[_sku(state.sku) if by == "sku" else _gtin(state.barcode)].append(state)
+        states_of[_sku(state.sku) if by == "sku" else gtin_of(state.barcode)].append(state)
     matches = []
     for code, goods_list in goods_of.items():
         states = states_of.get(code, [])
@@ -107,7 +107,7 @@ def _by_code(by: MatchedBy, ours: Iterable[OwnGoods], seen: Sequence[ListingStat
             continue
         goods, state = goods_list[0], states[0]
         confidence, why = _CONFIDENCE[by], f"same {'SKU' if by == 'sku' else 'barcode'} {code}"
-        ours_code, theirs = _gtin(goods.barcode), _gtin(state.barcode)
+        ours_code, theirs = gtin_of(goods.barcode), gtin_of(state.barcode)
         if by == "sku" and ours_code and theirs and ours_code != theirs:
             # one SKU used for two articles: what the article is decides
             confidence, why = DOUBTFUL, f"{why}, but barcode {theirs} there and {ours_code} here"
@@ -128,20 +128,20 @@ def _by_page(ours: Mapping[UUID, OwnGoods], seen: Sequence[ListingState], pages:
 
 def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Match]:
     """The most alike title with a lead over every other, on both sides, and with no figure that differs."""
-    titles = [_words(state.title) for state in seen]
+    titles = [words_of(state.title) for state in seen]
     postings: dict[str, list[int]] = defaultdict(list)
     for place, words in enumerate(titles):
         for word in set(words):
             postings[word].append(place)
     claims: list[tuple[float, float, OwnGoods, int]] = []
     for goods in ours:
-        words = _words(goods.title)
+        words = words_of(goods.title)
         near: Counter[int] = Counter()
         for word in set(words):
             places = postings.get(word, ())
             if len(places) <= _COMMON:
                 near.update(places)
-        scored = sorted(((_alike(words, titles[place]), place) for place, _ in near.most_common(20)), reverse=True)
+        scored = sorted(((alike(words, titles[place]), place) for place, _ in near.most_common(20)), reverse=True)
         if not scored:
             continue
         best, place = scored[0]
@@ -158,7 +158,7 @@ def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Ma
         if best < rivals[0] or contested or lead < _LEAD or confidence < DOUBTFUL:
             continue
         state = seen[place]
-        codes = (_gtin(goods.barcode), _gtin(state.barcode))
+        codes = (gtin_of(goods.barcode), gtin_of(state.barcode))
         if all(codes) and codes[0] != codes[1]:
             continue
         matches.append(
@@ -167,7 +167,7 @@ def _by_title(ours: Iterable[OwnGoods], seen: Sequence[ListingState]) -> list[Ma
     return matches
 
 
-def _alike(ours: Sequence[str], theirs: Sequence[str]) -> float:
+def alike(ours: Sequence[str], theirs: Sequence[str]) -> float:
     """0 to 1. Goods whose figures differ (64 GB, 128 GB) are different goods; missing words cost less than others."""
     figures = ({word for word in words if _FIGURE.search(word)} for words in (ours, theirs))
     here, there = figures
@@ -177,7 +177,7 @@ def _alike(ours: Sequence[str], theirs: Sequence[str]) -> float:
     return (fuzz.token_sort_ratio(one, other) + fuzz.token_set_ratio(one, other)) / 200
 
 
-def _words(title: str) -> list[str]:
+def words_of(title: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", title).casefold())
 
 
@@ -185,7 +185,7 @@ def _sku(text: str) -> str:
     return text.strip().casefold()
 
 
-def _gtin(text: str | None) -> str:
+def gtin_of(text: str | None) -> str:
     """GTIN-8, -12, -13 and -14 of one article are one number with leading zeros (GS1 General Specifications 3.3)."""
     digits = (text or "").strip()
     return digits.zfill(14) if digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 14 else ""

@@ -21,6 +21,7 @@ from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
+from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
@@ -355,6 +356,10 @@ class Services:
     @cached_property
     def trends(self) -> TrendDesk:
         return TrendDesk(self.session, self.now)
+
+    @cached_property
+    def sourcing(self) -> SourcingDesk:
+        return SourcingDesk(self.session, self.now, self.profile)
 
     @cached_property
     def pricing(self) -> PricingDesk:

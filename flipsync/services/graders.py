@@ -216,6 +216,23 @@ class Placed(Grader):
         return Grade(int(right), f"its sales {'earned' if right else 'lost'} money", ("product", row.subject_id))
 
 
+class Purchased(Grader):
+    """`facts` is what a unit earned, and what the owner asked of it, in minor units."""
+
+    prediction = told.PURCHASE
+    external = False
+
+    def outcome(self, row: DueRow, facts: tuple[int, int] | None) -> Grade:
+        line = ("sourcing_line", row.subject_id)
+        if row.payload["verdict"] != "buy":
+            return Grade(None, "what was not advised to buy is not seen", line)
+        if facts is None:
+            return _WAIT
+        earned, asked = facts
+        words = f"{earned} minor units a unit, {asked} were asked"
+        return Grade(int(earned >= asked), f"it earned {words}" if earned >= asked else f"it fell short: {words}", line)
+
+
 class Endorsed(Grader):
     prediction = told.ENDORSE
     external = False
@@ -260,6 +277,7 @@ _ALL: Sequence[Grader] = (
     Alarmed(),
     PolicyMoved(),
     Placed(),
+    Purchased(),
     Endorsed(),
     OwnerAnswered(),
 )

@@ -25,6 +25,7 @@ from flipsync.services.graders import GRADERS, Earned, Grade, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
 from flipsync.store.repositories import grading_facts as seen
+from flipsync.store.repositories import sourcing_facts
 from flipsync.store.repositories.grades import Drawn, DueRow
 from flipsync.store.unit_of_work import Store
 
@@ -212,6 +213,8 @@ async def _facts(
             return await _placed(session, tenant_id, due, now)
         case told.ENDORSE.kind:
             return await _parts(session, due)
+        case told.PURCHASE.kind:
+            return await _purchased(session, tenant_id, due, now)
     return {}
 
 
@@ -237,6 +240,25 @@ async def _placed(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow],
         if all(a_sale is not None for a_sale, _ in units):
             earned[each] = sum(a_sale * count for a_sale, count in units if a_sale is not None)
     return earned
+
+
+async def _purchased(
+    session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime
+) -> dict[UUID, tuple[int, int]]:
+    """What a unit of goods advised to buy earned at the cost that was told, and what the owner asks of it."""
+    choices = (await profile(session, tenant_id)).settings
+    by_line = {row.subject_id: row.id for row in due if row.payload["verdict"] == "buy"}
+    found = await sourcing_facts.outcomes(session, now, list(by_line), most=len(by_line)) if by_line else []
+    labels = await sourcing_facts.parcels(session, found[0].currency) if found else []
+    parcel = sum(labels) / len(labels) if labels else choices.pricing.shipping_cost_minor
+    wants = choices.sourcing
+    return {
+        by_line[each.line_id]: (
+            round(each.earned(parcel)),
+            max(wants.min_profit_minor, -(-wants.min_roi_bps * each.cost_minor // 10_000)),
+        )
+        for each in found
+    }
 
 
 async def _parts(session: AsyncSession, due: Sequence[DueRow]) -> dict[UUID, Parts]:

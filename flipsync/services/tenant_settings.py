@@ -77,6 +77,23 @@ class OrderChoices(BaseModel):
     )
 
 
+class SourcingChoices(BaseModel):
+    """What goods have to promise before they are bought; with which chance, `goals.risk` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_profit_minor: int = Field(
+        default=0, ge=0, description="least net profit of a unit, in minor units of the books' currency"
+    )
+    min_roi_bps: int = Field(
+        default=0, ge=0, le=100_000, description="least net profit as a share of what a unit costs"
+    )
+    turn_days: int = Field(default=90, ge=1, le=1_095, description="by when goods should be sold")
+    turn_share: float = Field(
+        default=0.5, ge=0, le=1, description="the share of a purchase expected to be sold by then"
+    )
+
+
 class JournalChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -114,6 +131,7 @@ class TenantSettings(BaseModel):
     stock: StockChoices = StockChoices()
     listings: ListingChoices = ListingChoices()
     orders: OrderChoices = OrderChoices()
+    sourcing: SourcingChoices = SourcingChoices()
     privacy: PrivacyChoices = PrivacyChoices()
     goals: Goals = Goals()
     journal: JournalChoices = JournalChoices()

@@ -19,6 +19,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
+from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.security.roles import Permission
 from flipsync.services import accounts, hand_edits, listings
 from flipsync.store.models import Listing
@@ -71,6 +72,7 @@ _NEVER: dict[type[Command], str] = {
     c.CancelByHand: "the buyer was told on the channel's own page",
     c.HandOverUnits: "the units are another buyer's now",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
+    RecordSourcingVerdict: "advice changes nothing: ask again for newer",
     c.NoteTrend: "what was told of sales changes nothing",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain.sourcing import LookUpGoods, RecordSourcingVerdict
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
@@ -150,6 +151,10 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"forecast demand for all goods by {command.method}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
+        case RecordSourcingVerdict():
+            return f"advise: {command.verdict}. {command.why}"
+        case LookUpGoods():
+            return f"ask the catalogue of {label('account', command.account_id)} what goods are"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.MoveAuthority(to="full"):

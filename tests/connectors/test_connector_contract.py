@@ -16,6 +16,7 @@ from flipsync.connectors.marketplaces import CONNECTORS, connect, connector_clas
 from flipsync.domain.channel import ListingState, Offer
 from flipsync.domain.errors import EditedElsewhere, InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
 from flipsync.domain.money import usd
+from flipsync.domain.sourcing import CATALOGUES, CatalogueQuestion
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)
 #: vendors whose listings do not say when they were changed
@@ -328,3 +329,23 @@ async def test_unsigned_webhooks_are_refused(channel: Any) -> None:
             type(channel.connector).parse_webhook(headers, b"{}", SecretStr("s"), channel.connector.config)
         with pytest.raises(Unauthenticated):
             await channel.connector.verify_webhook(headers, b"{}", SecretStr("s"))
+
+
+async def test_a_catalogue_tells_of_goods_by_barcode_and_words_and_of_nothing_it_has_not(channel: Any) -> None:
+    connector = channel.connector
+    await connector.publish(offer(), "k1")
+    asked = [
+        CatalogueQuestion(key="a", gtin="04006381333931"),
+        CatalogueQuestion(key="b", gtin="00036000291452"),
+        CatalogueQuestion(key="c", title="lamp shade cm"),
+    ]
+    found = await connector.look_up(asked)
+    assert bool(found) == (channel.vendor in CATALOGUES)
+    assert {entry.key for entry in found} <= {"a", "c"}
+    for entry in found:
+        assert entry.external_id and "Lamp" in entry.title
+        assert entry.key != "a" or "04006381333931" in entry.codes
+        assert list(entry.offers) == sorted(entry.offers, key=lambda money: money.amount_minor)
+    told = {offered.amount_minor for entry in found if entry.key == "a" for offered in entry.offers}
+    rivals = {rival.price.amount_minor for rival in await connector.rivals(["LAMP-1"]) if rival.in_stock}
+    assert told <= rivals, "what others ask, and never our own price"

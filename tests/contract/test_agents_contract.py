@@ -24,6 +24,7 @@ from flipsync.runtime.agent import Agent, Context
 from flipsync.services import orders, stock
 from flipsync.services.desk import Services
 from flipsync.services.recorded_desk import RecordedDesk, RecordingDesk
+from flipsync.services.sourcing import scans
 from flipsync.store.repositories import listings as listing_rows
 
 AgentClass = type[Agent[Any]]
@@ -93,6 +94,7 @@ async def world(database_urls: dict[str, str]) -> AsyncIterator[tuple[Shop, dict
         await listing_rows.record_rivals(unit, [row], [listing], utc_now())
         order = await orders.ingest_order(unit, account, shop.order({goods.sku: 2}))
         await stock.receive(unit, goods.variant_id, 3, key="more", mode="escrow")
+        asked = await scans.ask(unit, [scans.read_question(f"Goods {goods.sku}", cost=dollars(900))])
     ids = {
         "tenant_id": shop.tenant_id,
         "account_id": account.id,
@@ -102,6 +104,8 @@ async def world(database_urls: dict[str, str]) -> AsyncIterator[tuple[Shop, dict
         "stock_item_id": goods.stock_item_id,
         "listing_id": listing,
         "order_id": order.order_id,
+        "scan_id": asked.id,
+        "part": 0,
     }
     yield shop, ids
     await store.aclose()

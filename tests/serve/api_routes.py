@@ -121,6 +121,8 @@ class Route:
                 ],
             },
             "POST /agents/set-aside/orders/{held_order_id}/answer": {"booked_by_hand": True},
+            "POST /asin-finder": {"q": "4006381333931", "cost": {"amount_minor": 900, "currency": "USD"}},
+            "POST /asin-finder/lists": {"name": "a list", "csv": "barcode,cost\n4006381333931,9.00\n"},
             "POST /models/{model_id}/promote": {"to": "shadow"},
             "POST /notifications/destinations": {"url": "https://93.184.216.34/hook"},
             "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},

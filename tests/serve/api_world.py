@@ -16,6 +16,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.events import ListingEdited, OfferChanged, ProductEdited, SettingsChanged
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.domain.sourcing import CatalogueEntry
 from flipsync.learning.policy import Origin
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
@@ -27,10 +28,12 @@ from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.notices import destinations, matters
 from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.sourcing import scans
 from flipsync.services.sync import beginning, devices, pushing
 from flipsync.services.sync.mutations import Receive
 from flipsync.store import models as m
 from flipsync.store.database import Database
+from flipsync.store.repositories import sourcing as sourcing_rows
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
 PASSWORD = "correct horse battery staple"
@@ -331,6 +334,20 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
         "stock_item_id": stock_item_id,
         "listing_id": listing.id,
     }
+    await _asked_about(unit, business)
+
+
+async def _asked_about(unit: UnitOfWork, business: Business) -> None:
+    """A question about goods of its own, with advice and what a catalogue told."""
+    question = scans.read_question("4006381333931", title=f"{business.marker} teapot")
+    scan = await scans.ask(unit, [question], name=f"{business.marker} list")
+    line = await sourcing_rows.line_of(unit.session, scan.id)
+    assert line is not None
+    line.variant_id, line.verdict, line.why = business.ids["variant_id"], "buy", f"{business.marker} is cheap"
+    entry = CatalogueEntry(key=str(line.id), external_id=f"{business.marker} page", title=business.marker)
+    account = AccountRef(business.ids["account_id"], "custom")
+    await scans.enter_answer(unit, account, scan.id, 0, [entry], "USD")
+    business.ids |= {"list_id": scan.id, "scan_id": scan.id, "line_id": line.id}
 
 
 def told_order(marker: str, external_id: str, quantity: int = 1) -> ChannelOrder:

@@ -113,9 +113,12 @@ async def furnish(shop: Shop) -> None:
             **tenant, user_id=user.id, channel="chat", service="hook", shown=marker, sealed=b""
         )
         clock = dict.fromkeys(("before_clock_at", "before_server_at", "clock_at", "server_at"), now)
+        line = m.SourcingLine(**tenant, id=new_id(), place=0, text=marker, title="", currency="USD", units=1)
         device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
-        unit.session.add_all([proposal, effect, experiment, policy, run, way])
+        scan = m.SourcingScan(**tenant, kind="query", name=marker, lines=1, asked_at=now)
+        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan])
         await unit.session.flush()
+        line.scan_id = scan.id
         unit.session.add_all(
             [
                 m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
@@ -253,6 +256,8 @@ async def furnish(shop: Shop) -> None:
                     demand_shapes=[0.5],
                     demand_seconds=[9.0],
                 ),
+                line,
+                m.CatalogueAnswer(**tenant, scan_id=scan.id, account_id=account.id, part=0, found=1, at=now),
                 m.RivalMove(
                     **tenant, listing_id=listing, seller=marker, price_minor=1, currency="USD", in_stock=True, at=now
                 ),
@@ -330,6 +335,20 @@ async def furnish(shop: Shop) -> None:
             ]
         )
         await unit.session.flush()
+        unit.session.add(
+            m.CatalogueFind(
+                **tenant,
+                line_id=line.id,
+                account_id=account.id,
+                external_id=marker,
+                title=marker,
+                brand="",
+                codes=[],
+                offers=[],
+                currency="USD",
+                seen_at=now,
+            )
+        )
         unit.session.add(
             m.SyncMutation(
                 **tenant,

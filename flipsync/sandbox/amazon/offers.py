@@ -161,6 +161,33 @@ class Offers:
             answers.append({"status": {"statusCode": 200}, "body": body})
         return Answer(200, encode({"responses": answers}))
 
+    def competitive(self, call: Call) -> Answer:
+        """getCompetitivePricing, by ASIN: the cheapest offer, which is the one Amazon compares others with."""
+        names = (call.first("Asins") or "").split(",")
+        if call.first("ItemType") != "Asin" or not 1 <= len(names) <= 20:
+            raise invalid("Give 1 to 20 Asins, with their ItemType.")
+        known = {
+            row.doc["asin"]: row for row in self.world.books.listings("channel = 'amazon' AND status <> 'ended'", ())
+        }
+        rows: list[dict[str, Any]] = []
+        for asin in names:
+            if self.world.item(asin) is None:
+                rows.append({"status": "ClientError", "ASIN": asin})
+                continue
+            least = self._least(known[asin]) if asin in known else None
+            told = {
+                "CompetitivePriceId": "1",
+                "Price": {"LandedPrice": self._money(least or 0), "ListingPrice": self._money(least or 0)},
+                "condition": "New",
+                "subcondition": "New",
+                "belongsToRequester": False,
+            }
+            priced = {"CompetitivePrices": [told] if least else [], "NumberOfOfferListings": []}
+            identity = {"MarketplaceASIN": {"MarketplaceId": MARKETPLACE, "ASIN": asin}}
+            product = {"Identifiers": identity, "CompetitivePricing": priced, "SalesRankings": []}
+            rows.append({"status": "Success", "ASIN": asin, "Product": product})
+        return Answer(200, encode({"payload": rows}))
+
     # Fees
 
     def fees(self, call: Call) -> Answer:

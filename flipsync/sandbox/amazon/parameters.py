@@ -88,6 +88,13 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "pageSize": Parameter(highest=20),
         "pageToken": _ANY,
     },
+    "getCompetitivePricing": {
+        "MarketplaceId": _HERE,
+        "Asins": Parameter(most=20),
+        "Skus": Parameter(most=20),
+        "ItemType": _one_of("Asin Sku", required=True),
+        "CustomerType": _one_of("Consumer Business"),
+    },
     "getCatalogItem": {"marketplaceIds": _HERE, "includedData": _CATALOGUE_DATA, "locale": _ANY},
     "searchDefinitionsProductTypes": {
         "keywords": _ANY,

@@ -116,6 +116,7 @@ class SellingPartner(ChannelServer):
             op("getShipment", "GET", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.get, "r"),
             op("cancelShipment", "DELETE", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.cancel, "wr"),
             op("listTransactions", "GET", "/finances/2024-06-19/transactions", 0.5, 10, self.payments.transactions),
+            op("getCompetitivePricing", "GET", "/products/pricing/v0/competitivePrice", 0.5, 1, offers.competitive),
             op("getListingOffersBatch", "POST", f"{batches}/v0/listingOffers", 0.5, 1, offers.batch),
             op(
                 "getFeaturedOfferExpectedPriceBatch",

@@ -42,6 +42,7 @@ from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
+from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
@@ -56,6 +57,8 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BudgetSlice",
+    "CatalogueAnswer",
+    "CatalogueFind",
     "ChannelDay",
     "ChannelFault",
     "ChannelPace",
@@ -107,6 +110,8 @@ __all__ = [
     "Shipment",
     "SignedMove",
     "SkuDay",
+    "SourcingLine",
+    "SourcingScan",
     "SpentNote",
     "StockItem",
     "StockMovement",

@@ -31,6 +31,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.connectors.marketplaces.amazon import (
     attributes,
+    catalogue,
     finances,
     labels,
     mapping,
@@ -68,6 +69,7 @@ from flipsync.domain.channel import (
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unauthenticated
 from flipsync.domain.money import Money
+from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
 FEED_FROM = 40
@@ -289,6 +291,9 @@ class AmazonConnector(MarketplaceConnector):
         usual = self.config.options.get("condition", "new").partition("_")[0]
         condition = _CONDITION_GROUPS.get(usual, "New")
         return await pricing.rivals(self._api, skus, condition, utc_now().astimezone(UTC))
+
+    async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
+        return await catalogue.look_up(self._api, questions)
 
     # Notifications
 

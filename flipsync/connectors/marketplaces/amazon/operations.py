@@ -66,6 +66,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("createFulfillmentOrder", "POST", _OUTBOUND, 2.0, 30),
         Operation("getFulfillmentOrder", "GET", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}", 2.0, 30),
         Operation("cancelFulfillmentOrder", "PUT", f"{_OUTBOUND}/{{sellerFulfillmentOrderId}}/cancel", 2.0, 30),
+        Operation("getCompetitivePricing", "GET", "/products/pricing/v0/competitivePrice", 0.5, 1),
         Operation("getListingOffersBatch", "POST", f"{_PRICING}/v0/listingOffers", 0.5, 1, True),
         Operation(
             "getFeaturedOfferExpectedPriceBatch",

@@ -208,8 +208,27 @@ class CatalogSummary(Wire):
     item_classification: str = ""
 
 
+class CatalogIdentifier(Wire):
+    identifier_type: str
+    identifier: str
+
+
+class CatalogIdentifiers(Wire):
+    identifiers: tuple[CatalogIdentifier, ...] = ()
+
+
+class SalesRank(Wire):
+    rank: int
+
+
+class SalesRanks(Wire):
+    display_group_ranks: tuple[SalesRank, ...] = ()
+
+
 class CatalogItem(Wire):
     asin: str
+    identifiers: tuple[CatalogIdentifiers, ...] = ()
+    sales_ranks: tuple[SalesRanks, ...] = ()
     summaries: tuple[CatalogSummary, ...] = ()
     product_types: tuple[MarketplaceProductType, ...] = ()
 

@@ -87,6 +87,34 @@ class ExpectedPriceBatch(Wire):
     responses: tuple[ExpectedPriceAnswer, ...] = ()
 
 
+class ComparedPrice(Pascal):
+    listing_price: PascalPrice
+
+
+class CompetitivePrice(Pascal):
+    price: ComparedPrice
+    condition: str = Field(default="", alias="condition")
+    belongs_to_requester: bool = Field(default=False, alias="belongsToRequester")
+
+
+class ComparedPrices(Pascal):
+    competitive_prices: tuple[CompetitivePrice, ...] = ()
+
+
+class PricedProduct(Pascal):
+    competitive_pricing: ComparedPrices | None = None
+
+
+class PricedItem(Pascal):
+    status: str = Field(default="", alias="status")
+    asin: str = Field(default="", alias="ASIN")
+    product: PricedProduct | None = None
+
+
+class CompetitivePricing(Wire):
+    payload: tuple[PricedItem, ...] = ()
+
+
 class CompetingOffer(Wire):
     seller_id: str
     condition: str

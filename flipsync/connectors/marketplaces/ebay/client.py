@@ -29,6 +29,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.ebay import notifications
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
+from flipsync.connectors.marketplaces.ebay.catalogue import look_up
 from flipsync.connectors.marketplaces.ebay.compliance import Compliance
 from flipsync.connectors.marketplaces.ebay.finances import Finances
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
@@ -62,6 +63,7 @@ from flipsync.domain.channel import (
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import Rejected, Unauthenticated
 from flipsync.domain.money import Money
+from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 
 class EbayConnector(MarketplaceConnector):
@@ -222,6 +224,9 @@ class EbayConnector(MarketplaceConnector):
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return [rival async for rival in self._rivals.of(skus)]
+
+    async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
+        return await look_up(self._rivals, questions)
 
     async def seller_standards(self) -> list[Standard]:
         """How eBay rates the seller."""

@@ -27,7 +27,7 @@ class _Seller(wire.Shape):
     username: str = ""
 
 
-class _Summary(wire.Shape):
+class Summary(wire.Shape):
     title: str = ""
     legacy_item_id: str = ""
     price: wire.Amount | None = None
@@ -35,7 +35,7 @@ class _Summary(wire.Shape):
 
 
 class _Summaries(wire.Shape):
-    item_summaries: tuple[_Summary, ...] = ()
+    item_summaries: tuple[Summary, ...] = ()
     next: str | None = None
 
 
@@ -66,16 +66,6 @@ class Rivals:
         own = (await self._name()).casefold()
         offer = None if own else await self._listings.offer(spelled)
         number = "" if offer is None or offer.listing is None else offer.listing.listing_id
-        only = "buyingOptions:{FIXED_PRICE}" + (f",excludeSellers:{{{own}}}" if own else "")
-        params = [*what, ("filter", only), ("sort", "price"), ("limit", _MOST)]
-        found = await self._api.read(
-            _SEARCH,
-            _summaries,
-            limits.BROWSE,
-            params,
-            application=True,
-            headers={"X-EBAY-C-MARKETPLACE-ID": self._api.site.id},
-        )
         by_title = what[0][0] == "q"
         return [
             RivalOffer(
@@ -85,13 +75,39 @@ class Rivals:
                 in_stock=True,
                 seen_at=utc_now(),
             )
+            for each in await self._offers(what, own)
+            if each.price is not None
+            and (not number or each.legacy_item_id != number)
+            and (not by_title or _same_goods(item.product.title, each.title))
+        ]
+
+    async def search(self, what: Params) -> list[Summary]:
+        """Others' fixed-price offers under a barcode or words, cheapest first, whether or not the goods are ours."""
+        return await self._offers(what, (await self._name()).casefold())
+
+    async def search_words(self, title: str) -> list[Summary]:
+        """The same of whatever has all words of the title."""
+        words = " ".join(_WORD.findall(title))[:_QUERY]
+        found = await self.search([("q", words)]) if words else []
+        return [each for each in found if _same_goods(title, each.title)]
+
+    async def _offers(self, what: Params, own: str) -> list[Summary]:
+        only = "buyingOptions:{FIXED_PRICE}" + (f",excludeSellers:{{{own}}}" if own else "")
+        found = await self._api.read(
+            _SEARCH,
+            _summaries,
+            limits.BROWSE,
+            [*what, ("filter", only), ("sort", "price"), ("limit", _MOST)],
+            application=True,
+            headers={"X-EBAY-C-MARKETPLACE-ID": self._api.site.id},
+        )
+        return [
+            each
             for each in found.item_summaries
             if each.price is not None
             and each.price.currency == self._currency
             and each.seller.username
             and each.seller.username.casefold() != own
-            and (not number or each.legacy_item_id != number)
-            and (not by_title or _same_goods(item.product.title, each.title))
         ]
 
     async def _name(self) -> str:
