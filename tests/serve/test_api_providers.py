@@ -297,7 +297,7 @@ async def test_no_address_takes_an_account_over(
     [
         {"issuer": "https://another.example"},
         {"token_endpoint": "http://169.254.169.254/latest"},
-        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": "gopher://localhost/keys"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": None},
         {"jwks_uri": "http://localhost/keys"},
