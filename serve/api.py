@@ -44,7 +44,10 @@ class Api(FastAPI):
     cors_origins: tuple[str, ...] = ()
 
     def short_way(self, scope: Scope) -> ASGIApp | None:
-        """The request's answer as an ASGI application, when it is a plain read."""
+        """The request's answer as an ASGI application, when it is a plain read, or a WebSocket: those last, and would
+        use up the number of requests that Serve lets be under way."""
+        if scope["type"] == "websocket":
+            return super().__call__
         return self._in_lane(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
 
     def _in_lane(self, scope: Scope) -> ASGIApp | None:

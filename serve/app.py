@@ -7,6 +7,7 @@ The FastAPI application is built on the replica, so that connections and locks b
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 from typing import Any
 
@@ -39,6 +40,8 @@ class Api:
     """One replica. Settings left out are read from its environment."""
 
     def __init__(self, settings: ServeSettings | None = None) -> None:
+        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each WebSocket takes one
         # Serve puts a logger of its own in place of sys.stdout, which walks the stack for every line
         gc.set_threshold(_COLLECT_AFTER, 20, 20)
         self._settings = settings or ServeSettings()

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.notices.reach import Reach
+from flipsync.connectors.providers import Providers
 from flipsync.domain.errors import Conflict, InvalidInput, Unavailable
 from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
@@ -62,6 +63,7 @@ class Backend:
         self.sign_in_limit = SignInLimit(self.redis)
         #: wrong codes are counted in the books and slow down there; this bounds what is written about them
         self.second_factor_limit = SignInLimit(self.redis, limit=30, free=60)
+        self.providers = Providers(settings.sign_in_providers, self.reach)
         self.relying_party = settings.relying_party()
         self.consents = Consents(
             self.store,

@@ -3,8 +3,8 @@
 Serve asks for such middlewares by the name in RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, in every process that listens
 for HTTP; HAProxy sends requests straight to the replica's port. Serve's handling (two tasks, a request context, its
 metrics and its limit of requests under way) costs more than a read takes. Reads have their own figures and are short,
-so they go past it. Everything else goes through it: what changes the books, what the lane leaves to FastAPI, and
-WebSockets.
+so they go past it. So do WebSockets: each would count as a request under way for as long as it lasts. Everything else
+goes through it: what changes the books, and what the lane leaves to FastAPI.
 """
 
 from __future__ import annotations

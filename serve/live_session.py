@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated, Unavailable
 from flipsync.security.tokens import Claims
+from flipsync.services import live_events
 from serve.backend import Backend
 from serve.live import Listener
 
 PROTOCOL = "flipsync.v1"
 BEARER_PREFIX = "bearer."
+RESUME_PREFIX = "resume."
 UNAUTHENTICATED, FORBIDDEN, TRY_LATER, TOO_BIG, MISUSED = 4401, 4403, 1013, 1009, 1008
 _SECONDS_TO_SIGN_IN = 10.0
 _SECONDS_TO_SEND = 30.0
@@ -43,20 +47,20 @@ class LiveSession:
             # what a person is told is not for their programs: a key has some of their permissions, not all
             person = None if self._claims.is_key else self._claims.user_id
             async with self._backend.live.listen(self._claims.tenant_id, person) as listener:
-                await self._send({"type": "ready"})
+                await self._catch_up()
                 await self._serve(listener)
         except _Closing as closing:
             await self._close(closing.code, closing.reason)
         except WebSocketDisconnect:
             return
-        except (RedisError, OSError):
+        except (RedisError, OSError, SQLAlchemyError):
             await self._close(TRY_LATER, "live events are not available now")
         finally:
             self._backend.metrics.websockets.dec()
 
     async def _accept(self) -> Claims:
         offered: Sequence[str] = self._socket.scope.get("subprotocols", ())
-        token = next((name.removeprefix(BEARER_PREFIX) for name in offered if name.startswith(BEARER_PREFIX)), None)
+        token, self._resume = _offered(offered, BEARER_PREFIX), _offered(offered, RESUME_PREFIX)
         await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         if token is not None:
             return await self._authenticated(token)
@@ -65,7 +69,23 @@ class LiveSession:
                 message = await self._receive()
         except TimeoutError:
             raise _Closing(UNAUTHENTICATED, "no access token came") from None
+        resume = message.get("resume")
+        self._resume = resume if isinstance(resume, str) else None
         return await self._authenticated(_token_in(message))
+
+    async def _catch_up(self) -> None:
+        """What was missed since the event last seen. Listening has begun: nothing falls between, some comes twice."""
+        if self._resume is None:
+            await self._send({"type": "ready"})
+            return
+        try:
+            last_seen = UUID(self._resume)
+        except ValueError:
+            raise _Closing(MISUSED, "resume is the id of an event") from None
+        events = await live_events.missed(self._backend.store, self._claims.tenant_id, last_seen)
+        await self._send({"type": "ready", "resumed": events is not None})
+        for event in events or ():
+            await self._send({"type": "event", "event": event})
 
     async def _authenticated(self, token: str) -> Claims:
         try:
@@ -153,6 +173,10 @@ class LiveSession:
                 await self._socket.close(code, reason)
             except (RuntimeError, WebSocketDisconnect):
                 return
+
+
+def _offered(names: Sequence[str], prefix: str) -> str | None:
+    return next((name.removeprefix(prefix) for name in names if name.startswith(prefix)), None)
 
 
 def _token_in(message: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flipsync.connectors.providers import SignInProvider
 from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
 from flipsync.security.passkeys import RelyingParty
@@ -54,6 +55,9 @@ class ServeSettings(BaseSettings):
     )
     passkey_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="origins of pages and apps that may use passkeys; none: those of public URL and CORS"
+    )
+    sign_in_providers: dict[str, SignInProvider] = Field(
+        default_factory=dict, description="name → provider of sign-ins (OpenID Connect), as JSON; none: none"
     )
     notify_inside: Inside = Field(default=(), description=INSIDE)
     applications: dict[Vendor, dict[str, SecretStr]] = Field(

@@ -137,4 +137,15 @@ def dashboard(quick: Quick = False, as_json: Json = False) -> None:
     run_benchmark("dashboard", *["--quick"] * quick, *["--json"] * as_json)
 
 
+@bench_app.command("live-sockets")
+def live_sockets(
+    quick: Quick = False,
+    as_json: Json = False,
+    connections: Annotated[int, typer.Option(help="how many watch at once")] = 5_000,
+) -> None:
+    """Thousands who watch live at once: memory of each, fan-out, nothing missed over a killed replica, slow clients."""
+    count = ["--connections", str(connections)]
+    run_benchmark("live_sockets", *["--quick"] * quick, *["--json"] * as_json, *count)
+
+
 learning_bench.add_to(bench_app)

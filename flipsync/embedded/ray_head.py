@@ -21,6 +21,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import resource
 import secrets
 import shlex
 import shutil
@@ -150,6 +151,8 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "m.sock"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, os.cpu_count() or 1))),
+        # By default 4,096; a connection takes two files, and people who watch live stay connected
+        "RAY_SERVE_HAPROXY_MAXCONN": str(max(1_000, min(20_000, (_most_files() - 2_000) // 2))),
         "RAY_SERVE_HAPROXY_STATS_PORT": _port("RAY_SERVE_HAPROXY_STATS_PORT"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": _port("RAY_SERVE_HAPROXY_METRICS_PORT"),
         # Else HAProxy tells an actor of every request, in a line that is parsed in Python and made into metrics that
@@ -184,6 +187,12 @@ def _port(name: str) -> str:
     if "ray.serve" in sys.modules and name in os.environ:  # Serve read it when it was imported: it stays
         return os.environ[name]
     return str(choose_port())
+
+
+def _most_files() -> int:
+    """How many files a process of ours may open, if it asks for all it may have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 1_000_000 if hard == resource.RLIM_INFINITY else hard
 
 
 def _haproxy_launcher(folders: RayFolders, haproxy: Path) -> Path:

@@ -27,7 +27,7 @@ _ISSUER = "flipsync"
 _AUDIENCE = "flipsync-api"
 _REMEMBERED = 4096
 
-Note = Literal["challenge", "invitation", "passkey"]
+Note = Literal["challenge", "invitation", "passkey", "provider"]
 
 
 @dataclass(frozen=True)

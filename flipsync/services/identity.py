@@ -112,25 +112,30 @@ async def sign_in(
     if candidate is None:
         raise Unauthenticated(_REFUSED)
     if not right or candidate.disabled_at is not None:
-        async with store.unit(candidate.tenant_id, _by("nobody", None, cause)) as unit:
+        async with store.unit(candidate.tenant_id, by("nobody", None, cause)) as unit:
             why = "wrong password" if not right else "disabled"
             unit.audit("sign-in.refused", "user", candidate.id, why=why)
         raise Unauthenticated(_REFUSED)
     renewed = await passwords.hash(password) if passwords.outdated(candidate.password_hash) else None
-    async with store.unit(candidate.tenant_id, _by("user", candidate.id, cause)) as unit:
+    async with store.unit(candidate.tenant_id, by("user", candidate.id, cause)) as unit:
         if renewed is not None:
             await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
         if await second_factors.needed(unit, candidate.id):
-            note = {
-                "id": new_id().hex,  # no two are the same: a passkey answers for one of them
-                "user": str(candidate.id),
-                "tenant": str(candidate.tenant_id),
-                "device": device[:200],
-                "email": email.strip(),
-            }
-            challenge = tokens.issue_note("challenge", note, CHALLENGE_LIFETIME)
-            return Challenged(challenge, int(CHALLENGE_LIFETIME / timedelta(seconds=1)))
+            return challenge(tokens, candidate.tenant_id, candidate.id, email.strip(), device)
         return await open_session(unit, tokens, candidate.id, as_role(candidate.role), device)
+
+
+def challenge(tokens: AccessTokens, tenant_id: UUID, user_id: UUID, email: str, device: str) -> Challenged:
+    """For who has proven the first factor."""
+    note = {
+        "id": new_id().hex,  # no two are the same: a passkey answers for one of them
+        "user": str(user_id),
+        "tenant": str(tenant_id),
+        "device": device[:200],
+        "email": email,
+    }
+    issued = tokens.issue_note("challenge", note, CHALLENGE_LIFETIME)
+    return Challenged(issued, int(CHALLENGE_LIFETIME / timedelta(seconds=1)))
 
 
 async def answer_challenge(
@@ -154,7 +159,7 @@ async def answer_challenge(
     if passkey is not None:
         about = {"user": note["user"], "sign_in": passkeys.mark_of(challenge)}
         asked = passkeys.challenge_in(tokens, passkey.note, "second-factor", **about)
-    async with store.unit(UUID(note["tenant"]), _by("user", user_id, cause)) as unit:
+    async with store.unit(UUID(note["tenant"]), by("user", user_id, cause)) as unit:
         user = await rows.get_user(unit.session, user_id)
         if user is None or user.disabled_at is not None:
             raise Unauthenticated("the challenge is not valid any more", hint="sign in again")
@@ -193,12 +198,12 @@ async def sign_in_by_passkey(
     if tenant_id is None:
         raise passkey_refused()
     signed_in = None
-    async with store.unit(tenant_id, _by("nobody", None, cause)) as unit:
+    async with store.unit(tenant_id, by("nobody", None, cause)) as unit:
         if await passkeys.spend(unit, answer.note):
             row = await passkeys.answered(unit, party, answer.credential, asked, user_id=None, verified=True)
             user = await rows.get_user(unit.session, row.user_id) if row is not None else None
             if user is not None and user.disabled_at is None:
-                unit.cause = _by("user", user.id, cause)
+                unit.cause = by("user", user.id, cause)
                 signed_in = await open_session(unit, tokens, user.id, as_role(user.role), device)
             elif user is not None:
                 unit.audit("sign-in.refused", "user", user.id, why="disabled")
@@ -231,7 +236,7 @@ async def refresh(store: Store, tokens: AccessTokens, refresh_token: str, *, cau
         tenant_id = await rows.tenant_of_refresh_token(session, token_hash)
     if tenant_id is None:
         raise _session_over()
-    async with store.unit(tenant_id, _by("nobody", None, cause)) as unit:
+    async with store.unit(tenant_id, by("nobody", None, cause)) as unit:
         renewed = await _rotate(unit, tokens, await rows.lock_refresh_token(unit.session, token_hash))
     if renewed is None:  # raised only now: a revocation must be committed, not rolled back
         raise _session_over()
@@ -346,7 +351,8 @@ async def insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Ro
     return user_id
 
 
-def _by(kind: ActorKind, user_id: UUID | None, cause: Cause | None) -> Cause:
+def by(kind: ActorKind, user_id: UUID | None, cause: Cause | None) -> Cause:
+    """The cause, put down to them."""
     known = cause or Cause()
     return replace(known, actor=Actor(kind, user_id, known.actor.address))
 

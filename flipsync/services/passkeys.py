@@ -250,9 +250,9 @@ def mark_of(note: str) -> str:
     return hashlib.sha256(note.encode()).hexdigest()
 
 
-async def spend(unit: UnitOfWork, note: str) -> bool:
+async def spend(unit: UnitOfWork, note: str, lifetime: timedelta = CHALLENGE_LIFETIME) -> bool:
     """False when the note was brought back before."""
-    return await rows.spend(unit.session, unit.tenant_id, mark_of(note), utc_now() + CHALLENGE_LIFETIME)
+    return await rows.spend(unit.session, unit.tenant_id, mark_of(note), utc_now() + lifetime)
 
 
 async def _ask_person(

@@ -120,8 +120,7 @@ async def login(
         cause=cause,
     )
     if isinstance(signed_in, identity.Challenged):  # not in yet: the attempt stays counted
-        asked = Challenge(challenge=signed_in.challenge, expires_in=signed_in.expires_in)
-        return JSONResponse(asked.model_dump(), status_code=202)
+        return challenge_view(signed_in)
     await backend.sign_in_limit.succeeded(form.email, client)
     return session_view(signed_in)
 
@@ -223,6 +222,11 @@ async def accept_invitation(form: AcceptInvitationRequest, backend: BackendDep, 
         cause=cause,
     )
     return Response(status_code=204)
+
+
+def challenge_view(asked: identity.Challenged) -> Response:
+    view = Challenge(challenge=asked.challenge, expires_in=asked.expires_in)
+    return JSONResponse(view.model_dump(), status_code=202)
 
 
 def session_view(signed_in: identity.SignedIn) -> Session:

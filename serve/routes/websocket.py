@@ -4,6 +4,11 @@ The client offers the subprotocols "flipsync.v1" and "bearer.<access token>", or
 {"type": "authenticate", "token": "…"} first. It gets {"type": "ready"}, then {"type": "event", "event": {…}},
 {"type": "heartbeat"}, and {"type": "dropped", "count": n} when it was too slow. A new access token may be sent at any
 time; when the last one runs out the connection closes with 4401.
+
+Who comes back says which event was the last: "resume.<its id>" among the subprotocols, or {"resume": "<its id>"} with
+the token. {"type": "ready", "resumed": true} is followed by all events since, a minute before them again (an event may
+come twice; its id tells). "resumed": false: away for more than a day, or too much has happened; read the lists again.
+Notifications of a person are not among what comes again: they are in their list.
 """
 
 from __future__ import annotations

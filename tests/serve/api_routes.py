@@ -37,7 +37,7 @@ class Route:
 
     def url(self, business: Business) -> str:
         """The path with this business's ids in it. Raises KeyError for a parameter the test data has no id for."""
-        spoken = {"name": "market", "token": "no-such-address", "vendor": "ebay"}
+        spoken = {"name": "market", "token": "no-such-address", "vendor": "ebay", "provider": "nobody"}
         values = {name: str(business.ids[name]) for name in self.parameters if name not in spoken}
         return self.path.format(**values, **spoken)
 
@@ -62,6 +62,10 @@ class Route:
             "PATCH /auth/passkeys/{passkey_id}": {"name": "stolen"},
             "POST /auth/login/passkey": {"challenge": "x.y.z", "credential": USED_CREDENTIAL},
             "POST /auth/login/second-factor/passkey": {"challenge": "x.y.z"},
+            "POST /auth/login/provider": {"flow": "x.y.z", "code": "x", "state": "x"},
+            "POST /auth/identities": {"flow": "x.y.z", "code": "x", "state": "x"},
+            "POST /auth/providers/{provider}/sign-in": {},
+            "POST /auth/providers/{provider}/link": {},
             "POST /users": {"email": f"{new_id().hex}@{business.marker}.example", "role": "clerk"},
             "PATCH /users/{user_id}": {"role": "clerk"},
             "POST /api-keys": {

@@ -124,6 +124,12 @@ async def found_business(
         business.ids["session_id"] = await business.session(unit, owner_id)
         business.ids["key_id"] = await _make_key(unit, business)
         business.ids["passkey_id"] = await _passkey(unit, business)
+        linked = m.ProviderIdentity(
+            tenant_id=tenant_id, user_id=owner_id, provider=marker, issuer="https://id.example", subject=marker
+        )
+        unit.session.add(linked)
+        await unit.session.flush()
+        business.ids["identity_id"] = linked.id
     async with store.unit(tenant_id) as unit:
         await matters.tell(unit)
         business.ids["notification_id"] = await _told(unit, owner_id)

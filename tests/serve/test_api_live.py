@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import uvicorn
@@ -16,11 +17,13 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from flipsync.domain.ids import new_id
+from flipsync.domain.clock import utc_now
+from flipsync.domain.events import SettingsChanged
+from flipsync.domain.ids import first_id_at, new_id
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import identity, stock
+from flipsync.services import identity, live_events, stock
 from flipsync.store.unit_of_work import Store
 from serve.backend import Backend
 from serve.live import Listener, channel_of
@@ -169,6 +172,62 @@ async def test_events_go_on_after_redis_lost_the_connection(
             await asyncio.sleep(0.05)
         await _receive_goods(store, alpha)
         assert (await _next(client, "event"))["event"]["type"] == "StockMoved"
+
+
+async def test_who_comes_back_misses_nothing(address: str, store: Store, alpha: Business, beta: Business) -> None:
+    async with await _signed_in(address, alpha) as client:
+        await _receive_goods(store, alpha)
+        last = (await _next(client, "event"))["event"]
+    await _receive_goods(store, beta)
+    for _ in range(3):
+        await _receive_goods(store, alpha)  # while nobody watches
+    protocols: Any = ["flipsync.v1", f"bearer.{_token(alpha)}", f"resume.{last['id']}"]
+    async with connect(address, subprotocols=protocols) as back:
+        assert (await _next(back, "ready"))["resumed"] is True
+        seen = [(await _next(back, "event"))["event"]]
+        while len([each for each in seen if each["id"] > last["id"]]) < 3:
+            seen.append((await _next(back, "event"))["event"])
+        assert last in seen, "what is told again is told as it was"
+        assert {each["payload"]["variant_id"] for each in seen if each["type"] == "StockMoved"} == {
+            str(alpha.ids["variant_id"])
+        }
+        await _receive_goods(store, alpha)
+        live = (await _next(back, "event"))["event"]
+        assert live["id"] not in {each["id"] for each in seen}
+    async with connect(address) as first:
+        await first.send(json.dumps({"type": "authenticate", "token": _token(alpha), "resume": live["id"]}))
+        assert (await _next(first, "ready"))["resumed"] is True
+
+
+@pytest.mark.parametrize("id_of", ["yesterday", "tomorrow", "another kind"])
+async def test_who_was_away_too_long_reads_the_lists(address: str, alpha: Business, id_of: str) -> None:
+    at = utc_now() + timedelta(days={"yesterday": -2, "tomorrow": 1}.get(id_of, 0))
+    last = UUID(int=first_id_at(at).int | 0x7000 << 64 | 0x8 << 60) if id_of != "another kind" else UUID(int=7)
+    async with connect(address) as client:
+        await client.send(json.dumps({"type": "authenticate", "token": _token(alpha), "resume": str(last)}))
+        assert (await _next(client, "ready"))["resumed"] is False
+
+
+async def test_who_missed_too_much_reads_the_lists(store: Store, alpha: Business, backend: Backend) -> None:
+    before = new_id()
+    assert await live_events.missed(store, alpha.tenant_id, before) is not None
+    async with store.unit(alpha.tenant_id) as unit:
+        for _ in range(live_events.MOST_MISSED):
+            unit.emit(SettingsChanged(tenant_id=alpha.tenant_id, before={}, after={}, by=None))
+    assert await live_events.missed(store, alpha.tenant_id, before) is None
+
+
+async def test_a_made_up_place_to_resume_from_is_refused(address: str, alpha: Business) -> None:
+    async with connect(address) as client:
+        await client.send(json.dumps({"type": "authenticate", "token": _token(alpha), "resume": "'; DROP TABLE"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+
+
+def test_websockets_are_no_requests_under_way(app: FastAPI) -> None:
+    """Serve lets so many requests be under way at once; a WebSocket would be one for as long as it lasts."""
+    assert app.short_way({"type": "websocket", "path": "/api/v1/ws", "headers": []}) is not None  # type: ignore[attr-defined]
 
 
 async def test_a_disabled_user_is_cut_off_at_the_next_heartbeat(address: str, store: Store, beta: Business) -> None:

@@ -20,13 +20,16 @@ from serve.deps import may_after_proof
 
 #: written down here on purpose, apart from the code: what moves money or opens doors
 ASKS_FOR_PROOF = {
+    "DELETE /auth/identities/{identity_id}",
     "DELETE /auth/passkeys/{passkey_id}",
     "DELETE /auth/second-factor",
     "PATCH /pricing/variants/{variant_id}",
     "PATCH /users/{user_id}",
     "POST /api-keys",
+    "POST /auth/identities",
     "POST /auth/passkeys",
     "POST /auth/passkeys/registration",
+    "POST /auth/providers/{provider}/link",
     "POST /auth/second-factor",
     "POST /auth/second-factor/confirm",
     "POST /auth/second-factor/recovery-codes",

@@ -38,7 +38,7 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 
 #: by design these find a business by a secret or an address that only its people and vendors have
 _BY_SECRET = {"sign_in_candidate", "tenant_of_refresh_token", "tenant_of_state", "account_of_webhook", "buyer_holders"}
-_BY_SECRET |= {"tenant_of_passkey"}
+_BY_SECRET |= {"tenant_of_passkey", "tenant_of_identity"}
 #: names of parameters that are ids, and whose
 _SUBJECTS = {
     "run_id": "product_id",

@@ -132,6 +132,9 @@ async def furnish(shop: Shop) -> None:
                 m.Passkey(
                     **tenant, user_id=user.id, name=marker, credential_id=marker.encode(), public_key=marker.encode()
                 ),
+                m.ProviderIdentity(
+                    **tenant, user_id=user.id, provider="x", issuer="https://id.example", subject=marker
+                ),
                 m.SpentNote(**tenant, mark=marker, expires_at=later),
                 m.RecoveryCode(**tenant, user_id=user.id, code_hash=f"code {marker}"),
                 m.ApiKey(
@@ -573,6 +576,7 @@ async def test_functions_with_the_owners_rights_are_few(owner: Database) -> None
         "consent_request_tenant": (True, False),
         "api_key_holder": (True, False),
         "passkey_tenant": (True, False),
+        "provider_identity_tenant": (True, False),
         "buyer_holders": (True, False),
         "erase_buyers": (True, True),
     }

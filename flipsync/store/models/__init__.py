@@ -15,7 +15,16 @@ from flipsync.store.models.channels import (
     WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
-from flipsync.store.models.door import ApiKey, AuditEntry, Passkey, RecoveryCode, SecondFactor, SpentNote, UserSession
+from flipsync.store.models.door import (
+    ApiKey,
+    AuditEntry,
+    Passkey,
+    ProviderIdentity,
+    RecoveryCode,
+    SecondFactor,
+    SpentNote,
+    UserSession,
+)
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.held_orders import HeldOrder
@@ -95,6 +104,7 @@ __all__ = [
     "PriceChange",
     "Product",
     "Proposal",
+    "ProviderIdentity",
     "Receipt",
     "RecoveryCode",
     "RefreshToken",

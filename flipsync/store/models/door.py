@@ -81,6 +81,25 @@ class Passkey(TenantOwned, Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ProviderIdentity(TenantOwned, Base):
+    """What a provider of sign-ins (OpenID Connect) knows one of our people as; `email` is what it told then."""
+
+    __tablename__ = "provider_identity"
+    __table_args__ = (
+        same_tenant("user_id", "app_user"),
+        UniqueConstraint("issuer", "subject"),
+        UniqueConstraint("user_id", "issuer"),
+    )
+
+    user_id: Mapped[UUID]
+    provider: Mapped[str]
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime | None]
+
+
 class SpentNote(TenantOwned, Base):
     """A signed note of ours that was brought back and serves no more; `mark` is its SHA-256."""
 

@@ -246,6 +246,7 @@ _OF_USER = {
     "second_factor": "SELECT to_jsonb(t) - 'sealed' FROM second_factor t WHERE t.user_id = :id",
     "recovery_codes": "SELECT to_jsonb(t) - 'code_hash' FROM recovery_code t WHERE t.user_id = :id",
     "passkeys": "SELECT to_jsonb(t) - 'public_key' - 'credential_id' FROM passkey t WHERE t.user_id = :id",
+    "provider_identities": "SELECT to_jsonb(t) FROM provider_identity t WHERE t.user_id = :id",
     "api_keys": "SELECT to_jsonb(t) - 'key_hash' FROM api_key t WHERE t.user_id = :id",
     "consents": "SELECT to_jsonb(t) - 'sealed' - 'state_hash' - 'config' FROM consent_request t WHERE t.user_id = :id",
     "notifications": "SELECT to_jsonb(t) FROM notification t WHERE t.user_id = :id",
