@@ -146,7 +146,7 @@ class CustomChannel(ChannelServer):
     def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
         return Answer(status, wire.encode(value), headers or {})
 
-    def _listing(self, listing: Listing, status: int = 200, **more: int) -> Answer:
+    def _listing(self, listing: Listing, status: int = 200, **more: int | None) -> Answer:
         view = wire.listing_view(listing, self.currency) | more
         return self._json(view, status, {"ETag": f'"{listing.stock_version}"'})
 
