@@ -32,7 +32,7 @@ from flipsync.runtime import knowing
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.channel_writes import Done, PooledGrants
 from flipsync.runtime.leases import Leases
-from flipsync.runtime.quantity_writes import overwrites, tell_overwritten
+from flipsync.runtime.quantity_writes import may_read_first, overwrites, tell_overwritten
 from flipsync.services.accounts import ConnectedAccount
 from flipsync.store.database import AWAY, BROKEN_OFF
 from flipsync.store.repositories import bulk_effects
@@ -277,7 +277,9 @@ class _Call(Generic[L]):
         first: it would take the same calls once more (a look at the listings tells of edits then)."""
         connector = self._link.connector
         known = [self._external_id(effect) for effect in effects if self._would_know(effect)]
-        if connector.capabilities.tells_replaced or not known or len(known) > READ_FIRST:
+        if connector.capabilities.tells_replaced or not 0 < len(known) <= READ_FIRST:
+            return {}
+        if not may_read_first(self._link.account.id):
             return {}
         try:
             seen = await connector.read_listings(known)

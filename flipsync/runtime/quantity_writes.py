@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -46,13 +47,29 @@ async def set_quantity(job: Job, command: c.SetChannelQuantity) -> Done:
     return Done(f"{quantity} on offer", book, shown=(listing.id, quantity))
 
 
+#: real seconds between two reads of an account that only serve to see what a write is about to replace: in ordinary
+#: trade every write has its own, and whoever sells many times a second does not pay a call more for each
+_BETWEEN_READS = 0.5
+_read_at: dict[UUID, float] = {}
+
+
+def may_read_first(account_id: UUID) -> bool:
+    """Whether the account can spare a call to see what is about to be replaced; counts as read then."""
+    now = time.monotonic()
+    if now - _read_at.get(account_id, float("-inf")) < _BETWEEN_READS:
+        return False
+    _read_at[account_id] = now
+    return True
+
+
 async def _show_pooled(job: Job, listing_id: UUID, grant: PooledGrant) -> None:
     """Written at once. What is replaced is known from the answer where the channel tells it, and read first where it
     does not, unless a last unit is waited for: whoever wrote it is told."""
     # an earlier try of ours would look like somebody's edit, and so would units before our first write
     would_know = grant.explained is not None and job.effect.attempts == 1 and not job.effect.uncertain
     before = None
-    if would_know and not job.effect.urgent and not job.connector.capabilities.tells_replaced:
+    silent = not job.connector.capabilities.tells_replaced
+    if would_know and silent and not job.effect.urgent and may_read_first(job.account.id):
         before = (await read_back(job, grant.external_id)).quantity
     key = f"{job.effect.key}:{job.effect.epoch}"
     answered = await job.connector.set_quantity(grant.external_id, grant.units, key)

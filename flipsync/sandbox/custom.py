@@ -146,8 +146,8 @@ class CustomChannel(ChannelServer):
     def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
         return Answer(status, wire.encode(value), headers or {})
 
-    def _listing(self, listing: Listing, status: int = 200) -> Answer:
-        view = wire.listing_view(listing, self.currency)
+    def _listing(self, listing: Listing, status: int = 200, **more: int | None) -> Answer:
+        view = wire.listing_view(listing, self.currency) | more
         return self._json(view, status, {"ETag": f'"{listing.stock_version}"'})
 
     # Channel and listings
@@ -261,8 +261,9 @@ class CustomChannel(ChannelServer):
         expected = call.headers.get("if-match")
         if expected is not None and expected.strip() not in ("*", f'"{listing.stock_version}"'):
             raise self._refuse(412, "version", f"The stock version is {listing.stock_version} now.")
+        before = listing.quantity
         self.books.set_stock(listing, quantity, "set by seller", call.headers["idempotency-key"])
-        return self._listing(listing)
+        return self._listing(listing, quantity_before=before)
 
     def _end_listing(self, call: Call, sku: str) -> Answer:
         listing = self._find(sku)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, Unlimited
+from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces import CONNECTORS, connect, connector_class
 from flipsync.domain.channel import ListingState, Offer
 from flipsync.domain.errors import EditedElsewhere, InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
@@ -30,6 +30,7 @@ ORDER_TOPICS = {
 }
 #: What each vendor has, named here as well: a flag that got lost would otherwise take its tests along.
 CONDITIONAL = ["custom", "shopify"]
+TELLS_REPLACED = ["custom", "shopify"]
 CALLS_US = ["custom", "ebay", "shopify", "woocommerce"]
 GROUPS = ["amazon", "ebay", "shopify", "woocommerce"]
 #: vendors that delete a subscription that fails, and so give the next one another id
@@ -267,6 +268,19 @@ async def test_orders_since_are_complete_and_in_order_of_change(channel: Any) ->
     last = [order async for order in connector.orders(seen[-1].modified_at)]
     assert seen[-1].external_id in [order.external_id for order in last]
     assert [order async for order in connector.orders(START + timedelta(days=1))] == []
+
+
+async def test_a_write_of_units_tells_what_it_replaced_where_that_costs_nothing(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(offer(quantity=9), "k1")
+    await connector.set_quantity(made.external_id, 7, "k2")
+    channel.sell("LAMP-1", 2)
+    answered = await connector.set_quantity(made.external_id, 3, "k3")
+    told = connector.capabilities.tells_replaced
+    assert told == (channel.vendor in TELLS_REPLACED)
+    assert answered.shown_before == (5 if told else None)
+    (outcome,) = await connector.set_quantities([QuantityChange(made.external_id, 6, "k4")])
+    assert outcome.state is not None and outcome.state.shown_before == (3 if told else None)
 
 
 async def test_shipping_twice_tells_the_channel_once(channel: Any) -> None:

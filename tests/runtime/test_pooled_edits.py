@@ -11,7 +11,7 @@ from stall import Stall, drain
 
 from flipsync.domain import commands as c
 from flipsync.domain.events import QuantityDrifted
-from flipsync.runtime import bulk_writes
+from flipsync.runtime import bulk_writes, quantity_writes
 from flipsync.runtime.effects import EffectWorker
 
 Hire = Callable[..., EffectWorker]
@@ -28,6 +28,11 @@ async def pooled(shop: Shop, channels: Channels, hire: Hire) -> Stall:
     assert stall.channel.shelves[stall.external_id].quantity == 4
     stall.channel.calls.clear()
     return stall
+
+
+@pytest.fixture(autouse=True)
+def _in_ordinary_trade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantity_writes, "_BETWEEN_READS", 0.0)
 
 
 async def push(stall: Stall, hire: Hire, units: int, *, last_unit: bool = False) -> None:
@@ -93,6 +98,16 @@ async def test_a_last_unit_waits_for_no_look(pooled: Stall, hire: Hire) -> None:
     pooled.channel.shelves[pooled.external_id].quantity = 7
     await push(pooled, hire, 1, last_unit=True)
     assert await told(pooled) == [(0, 7, True)], "where the answer tells, it costs nothing"
+
+
+async def test_whoever_writes_many_times_a_second_does_not_read_before_each(
+    pooled: Stall, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantity_writes, "_BETWEEN_READS", 3600.0)
+    quantity_writes._read_at.clear()
+    for units in (3, 2, 1):
+        await push(pooled, hire, units)
+    assert len(pooled.channel.made("read_listing")) == 1
 
 
 async def test_an_order_that_cannot_be_read_may_be_the_reason(pooled: Stall, hire: Hire) -> None:

@@ -44,7 +44,7 @@ class CustomConnector(MarketplaceConnector):
 
     vendor: ClassVar[Vendor] = "custom"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional_stock=True, create_once="key", rival_offers=True, webhooks=True, refunds="key"
+        conditional_stock=True, create_once="key", rival_offers=True, webhooks=True, refunds="key", tells_replaced=True
     )
     needs: ClassVar[tuple[str, ...]] = ("token",)
 

@@ -73,6 +73,7 @@ def listing(row: wire.Listing) -> ListingState:
         status=row.status,
         price=row.price.money() if row.price else None,
         quantity=row.quantity,
+        shown_before=row.quantity_before,
         version=str(row.stock_version),
         modified_at=row.modified_at.astimezone(UTC),
         text=ListingText(

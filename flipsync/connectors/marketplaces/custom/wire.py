@@ -42,6 +42,7 @@ class Listing(Wire):
     description_html: str | None = None
     images: tuple[str, ...] | None = None
     attributes: dict[str, str] | None = None
+    quantity_before: int | None = None
 
 
 class ListingPage(Wire):
