@@ -17,7 +17,7 @@ from flipsync.domain.ids import new_id
 from flipsync.runtime import held_orders as holding
 from flipsync.runtime.channel_reads import SharedPull, pull_orders
 from flipsync.runtime.effects import EffectWorker
-from flipsync.services import held_orders
+from flipsync.services import held_orders, retention
 from flipsync.services.notices import matters
 from flipsync.services.orders import ingest_order
 from flipsync.services.reading_page import PageRequest
@@ -288,3 +288,18 @@ async def test_people_are_told_of_it_once(stall: Stall) -> None:
         "SELECT kind, severity FROM notification WHERE tenant_id = :tenant AND source = 'held'"
     )
     assert [(row.kind, row.severity) for row in rows] == [("order-unread", "urgent")]
+
+
+async def test_what_was_read_is_forgotten_after_a_month_and_what_was_booked_by_hand_is_not(stall: Stall) -> None:
+    ids = await sell(stall, times=2, spoilt=0)
+    stall.channel.unreadable[ids[1]] = "id"
+    await refused(stall)
+    (first, _) = sorted(await held(stall), key=lambda each: ids.index(each.external_id))
+    async with stall.shop.unit() as unit:
+        await held_orders.answer(unit, first.id, held_orders.HeldOrderAnswer(booked_by_hand=True))
+    stall.channel.unreadable = {ids[0]: "id"}
+    assert await pull(stall) == 1
+    await change(stall, "UPDATE held_order SET settled_at = settled_at - interval '40 days'")
+    assert (await retention.run(stall.shop.store, stall.shop.tenant_id)).pruned == {"held_order": 1}
+    rows = await stall.shop.rows("SELECT external_id FROM held_order WHERE tenant_id = :tenant")
+    assert [row.external_id for row in rows] == [ids[0]]

@@ -80,7 +80,7 @@ _SOURCES = {
                jsonb_build_object('account', a.name, 'order', CASE WHEN h.external_id = '' THEN 'without a readable id'
                                                                    ELSE h.external_id END), h.id
           FROM held_order h JOIN marketplace_account a ON a.id = h.account_id
-         WHERE h.settled_at IS NULL""",
+         WHERE h.settled_at IS NULL AND a.status <> 'disconnected'""",
     "agent": """
         SELECT 'agent-down', s.agent, 'agent', NULL::uuid, jsonb_build_object('agent', s.agent), s.agent
           FROM agent_status s

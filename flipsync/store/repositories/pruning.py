@@ -16,6 +16,8 @@ _OVER = {
     "second_factor": "confirmed_at IS NULL AND created_at < :day",
     "passkey": "revoked_at < :month",
     "spent_note": "expires_at < :day",
+    # one that was booked by hand is never booked again, so it is remembered
+    "held_order": "settled_at < :month AND outcome <> 'by-hand'",
     "notification": "settled_at < :month",
     "notification_delivery": "finished_at < :month",
     "notification_destination": "state = 'removed' AND created_at < :month",
