@@ -53,7 +53,7 @@ POLICY = Prediction("policy-step", "the policy is not taken back within two week
 PLACEMENT = Prediction("placement", "what it sells in thirty days earns after fees and shipping", 30 * _DAY, True)
 ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 * _DAY)
 PURCHASE = Prediction(
-    "purchase", "goods advised to buy earn what the owner asks, once they are bought and sold", 90 * _DAY, True
+    "purchase", "goods advised to buy earn what the owner asks, once they are bought and sold", 90 * _DAY
 )
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 

@@ -11,7 +11,13 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
-from flipsync.domain.sourcing import LookUpGoods, RecordSourcingVerdict
+from flipsync.domain.sourcing import (
+    CatalogueAnswered,
+    LookUpGoods,
+    RecordSourcingVerdict,
+    SourcingAsked,
+    SourcingListSent,
+)
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
@@ -205,6 +211,12 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"units of the {label('stock_item', event.stock_item_id)} became free"
         case e.AccountConnected():
             return f"{label('account', event.account_id)} was connected"
+        case SourcingListSent():
+            return "a supplier's list was sent"
+        case SourcingAsked():
+            return "somebody asked what goods are and what they may cost"
+        case CatalogueAnswered():
+            return f"the catalogue of {label('account', event.account_id)} told of {event.found} pages"
         case e.ChannelCheckDue():
             return f"it was time to look at {label('account', event.account_id)}"
         case e.ListingCheckDue():

@@ -11,7 +11,7 @@ from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 Search = Callable[[list[tuple[str, str]]], Awaitable[Sequence[Summary]]]
 #: what is offered of one article at most, and articles of one asking: each is a call
-_OFFERS, _QUESTIONS = 20, 25
+_OFFERS, _QUESTIONS = 20, 200
 
 
 async def look_up(rivals: Rivals, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
