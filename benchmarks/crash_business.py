@@ -112,9 +112,13 @@ class Business:
         return next_one
 
     def _step(self, passed: list[Step]) -> Step:
-        """Half of the kills fall on the edges of requests, of which there are far fewer than of statements."""
-        outward = [step for step in passed if _REQUEST.search(step.name)]
-        return self.dice.choice(outward if outward and self.dice.random() < 0.5 else passed)
+        """Half of the kills fall on the edges of requests, which are far fewer than those of statements; each kind of
+        request alike, since the one that pays is passed once where listings are read over and over."""
+        outward = sorted({step.name for step in passed if _REQUEST.search(step.name)})
+        if outward and self.dice.random() < 0.5:
+            name = self.dice.choice(outward)
+            return self.dice.choice([step for step in passed if step.name == name])
+        return self.dice.choice(passed)
 
     def _count(self, name: str, lives: list[Life]) -> None:
         killed = [life.killed_at for life in lives if life.killed_at is not None]
