@@ -53,13 +53,14 @@ class Business:
 
     def __init__(self, runtime: Runtime, app_url: str, dice: Random, traces: Traces) -> None:
         self.tally = Tally()
+        self.tenant_id: UUID
         self.dice, self._runtime, self._app_url, self._traces = dice, runtime, app_url, traces
         self._folder = tempfile.TemporaryDirectory(prefix="fsc-")
         books = Path(self._folder.name) / "market.db"
         _quick_amazon(books)
         seed = str(dice.randint(1, 10**6))
         self._sandbox = SandboxProcess.start(("--mode", "real", "--speed", "1", "--seed", seed, "--data", str(books)))
-        self._tenant_id, self._accounts, self._amazon = self._do(self._open)
+        self.tenant_id, self._accounts, self._amazon = self._do(self._open)
         self._received = self._articles = 0
         until_quiet(runtime, lambda: None, dice)
 
@@ -70,21 +71,21 @@ class Business:
     def trace(self) -> None:
         """Two articles' lives with nobody killed: one in this process, so that what follows begins with everything
         imported and compiled, and one whose steps are what kills are drawn from."""
-        for _ in self._pieces():
+        for _ in self.article():
             self._runtime.work_here()
-        for name in self._pieces():
+        for name in self.article():
             (life,) = until_quiet(self._runtime, lambda: None, self.dice)
             self._traces[name] = steps_of(life.passed)
 
     def torment(self, runs: int) -> None:
         """Articles one after the other, each piece of each one's life done by lives that are killed, `runs` in all."""
         while self.tally.runs < runs:
-            for name in self._pieces():
+            for name in self.article():
                 self._count(name, until_quiet(self._runtime, self._kills(name, runs - self.tally.runs), self.dice))
                 if self.tally.runs == runs:
                     return
 
-    def _pieces(self) -> Iterator[str]:
+    def article(self) -> Iterator[str]:
         """One more article; each piece of its life happens, and its name is handed out for the runtime to answer."""
         self._articles += 1
         sku = f"K-{self._articles:06d}"
@@ -112,9 +113,13 @@ class Business:
         return next_one
 
     def _step(self, passed: list[Step]) -> Step:
-        """Half of the kills fall on the edges of requests, of which there are far fewer than of statements."""
-        outward = [step for step in passed if _REQUEST.search(step.name)]
-        return self.dice.choice(outward if outward and self.dice.random() < 0.5 else passed)
+        """Half of the kills fall on the edges of requests, which are far fewer than those of statements; each kind of
+        request alike, since the one that pays is passed once where listings are read over and over."""
+        outward = sorted({step.name for step in passed if _REQUEST.search(step.name)})
+        if outward and self.dice.random() < 0.5:
+            name = self.dice.choice(outward)
+            return self.dice.choice([step for step in passed if step.name == name])
+        return self.dice.choice(passed)
 
     def _count(self, name: str, lives: list[Life]) -> None:
         killed = [life.killed_at for life in lives if life.killed_at is not None]
@@ -138,7 +143,7 @@ class Business:
             try:
                 trade = Trade(
                     store,
-                    getattr(self, "_tenant_id", UUID(int=0)),
+                    getattr(self, "tenant_id", UUID(int=0)),
                     getattr(self, "_accounts", []),
                     getattr(self, "_amazon", None),
                     market,

@@ -148,4 +148,15 @@ def live_sockets(
     run_benchmark("live_sockets", *["--quick"] * quick, *["--json"] * as_json, *count)
 
 
+@bench_app.command()
+def why(
+    quick: Quick = False,
+    as_json: Json = False,
+    events: Annotated[int, typer.Option(help="so many in the journal")] = 1_000_000,
+    seed: int = 1,
+) -> None:
+    """`flipsync why` on a journal of a million events: seconds an answer, beside those of a short journal."""
+    run_benchmark("why", *["--quick"] * quick, *["--json"] * as_json, "--events", str(events), "--seed", str(seed))
+
+
 learning_bench.add_to(bench_app)
