@@ -17,6 +17,7 @@ from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
 from flipsync.services.model_review import ModelDesk
+from flipsync.services.new_stock import NewStockDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
@@ -359,3 +360,7 @@ class Services:
     @cached_property
     def pricing(self) -> PricingDesk:
         return PricingDesk(self.session, self.now, self.profile, self.expected, self.note)
+
+    @cached_property
+    def new_stock(self) -> NewStockDesk:
+        return NewStockDesk(self.session, self.tenant_id, self.now, self.profile)

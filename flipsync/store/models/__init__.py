@@ -43,6 +43,7 @@ from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
+from flipsync.store.models.workflows import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
 
 __all__ = [
     "AgentDecision",
@@ -120,4 +121,8 @@ __all__ = [
     "Variant",
     "WebhookDelivery",
     "WebhookTrouble",
+    "Workflow",
+    "WorkflowRun",
+    "WorkflowStep",
+    "WorkflowWatch",
 ]
