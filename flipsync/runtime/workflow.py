@@ -8,8 +8,8 @@ clock, so nothing polls. Turns of the businesses, retries, setting aside what fa
 again are the mailboxes' (store.repositories.tasks).
 
 Measured on two cores against dbos 3.4 (one queue polled every 0.05 s, same PostgreSQL): idle, dbos takes 8.5 % of a
-core and PostgreSQL 7.3 % more for 97 transactions a second, here none; a step takes 6.4 ms there, a transaction like ours
-2.0 ms; it opens 20 connections and brings 13 tables in a schema of its own, without row-level security, beside our
+core and PostgreSQL 7.3 % more for 97 transactions a second, here none; a step takes 6.4 ms there, a transaction like
+ours 2.0 ms; it opens 20 connections and brings 13 tables in a schema of its own, without row-level security, beside our
 backups and migrations; and the fact a step emits would not be in the transaction that notes the step as done.
 """
 

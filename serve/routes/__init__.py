@@ -36,6 +36,7 @@ from serve.routes import (
     users,
     webhooks,
     websocket,
+    workflows,
 )
 
 ROUTERS = (
@@ -68,6 +69,7 @@ ROUTERS = (
     notifications.router,
     hand_edits.router,
     strategy.router,
+    workflows.router,
     sync.router,
     marketplace.router,
     oauth.router,

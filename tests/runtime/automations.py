@@ -22,7 +22,8 @@ from flipsync.services.reading_page import PageRequest
 
 GRAPH = Graph(ROSTER)
 _DUE = text(
-    "SELECT DISTINCT agent FROM agent_task WHERE state IN ('pending', 'leased') AND not_before <= now() + interval '2 s'"
+    "SELECT DISTINCT agent FROM agent_task"
+    " WHERE state IN ('pending', 'leased') AND not_before <= now() + interval '2 s'"
 )
 _HURRY = text("UPDATE agent_task SET not_before = now() WHERE agent = 'workflows' AND state = 'pending'")
 
@@ -34,11 +35,12 @@ class House:
         self.stall, self.worker, self.shop = stall, worker, stall.shop
         self.begin()
 
-    def begin(self) -> None:
-        """New lives of all agents and the engine."""
+    def begin(self, only: frozenset[str] | None = None) -> None:
+        """New lives of all agents (or those named) and the engine."""
         path = DecisionPath(GRAPH, Gate(self.shop.firewall, [ComplianceAgent()]))
         store = self.shop.store
-        runners: list[TaskRunner] = [AgentRunner(agent(), store, path) for agent in ROSTER]
+        roster = [agent for agent in ROSTER if only is None or agent.spec.name in only]
+        runners: list[TaskRunner] = [AgentRunner(agent(), store, path) for agent in roster]
         self.runners = {runner.name: runner for runner in (*runners, WorkflowEngine(store))}
         self._begun: set[str] = set()
         self._works = False
@@ -58,7 +60,7 @@ class House:
         done = await self.worker.step()
         async with self.shop.store.database.unbound() as session:
             due = list((await session.execute(_DUE)).scalars())
-        for name in due:
+        for name in sorted(self.runners.keys() & due):
             if name not in self._begun:
                 await self.runners[name].begin()
                 self._begun.add(name)
@@ -113,9 +115,3 @@ class House:
                 owner = UUID(int=1)
                 await approvals.answer_approval(unit, question.id, approved=approved, by=owner)
         return len(questions)
-
-    async def move(self, kind: str, quantity: int) -> None:
-        from flipsync.services import stock
-
-        async with self.shop.unit() as unit:
-            await stock.receive(unit, self.stall.goods.variant_id, quantity, key=f"{kind}:{quantity}", mode="escrow")

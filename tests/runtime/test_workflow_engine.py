@@ -96,7 +96,9 @@ async def test_a_refusal_of_the_channel_is_the_runs_reason(house: House) -> None
 
 async def test_yes_goes_on_and_no_ends_it(house: House) -> None:
     view = await house.write(
-        name="asks-first", trigger=ON_PRICE, steps=[{"do": "ask", "question": "Really?"}, {"do": "end-listing", "reason": "test"}]
+        name="asks-first",
+        trigger=ON_PRICE,
+        steps=[{"do": "ask", "question": "Really?"}, {"do": "end-listing", "reason": "test"}],
     )
     await tell_price(house)
     await house.settle()
@@ -125,7 +127,9 @@ async def test_an_automation_that_triggers_itself_is_stopped_and_told(house: Hou
 async def test_two_that_set_each_other_going_are_stopped(house: House) -> None:
     steps = [{"do": "set-price", "change_bps": 10}]
     first = await house.write(name="one", trigger=ON_PRICE, steps=steps)
-    other = await house.write(name="two", trigger={"event": "OfferChanged"}, steps=[{"do": "set-price", "change_bps": -10}])
+    other = await house.write(
+        name="two", trigger={"event": "OfferChanged"}, steps=[{"do": "set-price", "change_bps": -10}]
+    )
     stall = house.stall
     async with house.shop.unit() as unit:
         about = {"listing_id": stall.listing, "account_id": stall.account.id, "vendor": stall.account.vendor}
@@ -202,7 +206,8 @@ async def test_a_run_is_cancelled_and_its_question_closed(house: House) -> None:
 
 async def test_cancelled_with_undo_while_a_price_is_on_its_way(house: House) -> None:
     view = await house.write(
-        name="midway", trigger=ON_PRICE | {"where": {"all": [{"field": "price.amount_minor", "op": "eq", "value": 2999}]}},
+        name="midway",
+        trigger=ON_PRICE | {"where": {"all": [{"field": "price.amount_minor", "op": "eq", "value": 2999}]}},
         steps=[DEARER, {"do": "wait", "hours": 5}],
     )
     await tell_price(house)

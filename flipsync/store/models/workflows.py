@@ -106,7 +106,7 @@ class WorkflowWatch(TenantOwned, Base):
         same_tenant("workflow_id", "workflow"),
         same_tenant("run_id", "workflow_run"),
         Index("ix_workflow_watch_told", "tenant_id", "event_type", "subject_id"),
-        CheckConstraint("(run_id IS NULL) <> (workflow_id IS NULL)", name="one_of_two"),
+        CheckConstraint("run_id IS NOT NULL OR workflow_id IS NOT NULL", name="whose"),
     )
 
     event_type: Mapped[str]

@@ -117,7 +117,7 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid()),
         _of("workflow_watch", "workflow_id", "workflow"),
         _of("workflow_watch", "run_id", "workflow_run"),
-        sa.CheckConstraint("(run_id IS NULL) <> (workflow_id IS NULL)", name=op.f("ck_workflow_watch_one_of_two")),
+        sa.CheckConstraint("run_id IS NOT NULL OR workflow_id IS NOT NULL", name=op.f("ck_workflow_watch_whose")),
     )
     op.create_index("ix_workflow_watch_told", "workflow_watch", ["tenant_id", "event_type", "subject_id"])
     for table, column in (
