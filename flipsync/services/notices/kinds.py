@@ -21,6 +21,8 @@ Kind = Literal[
     "work-set-aside",
     "agent-down",
     "credential-ending",
+    "automation-stopped",
+    "automation-says",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -39,6 +41,8 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "work-set-aside": "agents:write",
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
+    "automation-stopped": "agents:write",
+    "automation-says": "agents:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -53,6 +57,8 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "rival-hijack": "urgent",
     "work-set-aside": "warning",
     "agent-down": "urgent",
+    "automation-stopped": "urgent",
+    "automation-says": "info",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -27,6 +27,8 @@ _TITLES: Final[dict[Kind, str]] = {
     "work-set-aside": "{agent} could not deal with {tasks} and set them aside",
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
+    "automation-stopped": "the automation {automation} was stopped",
+    "automation-says": "{automation}: {message}",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -42,6 +44,8 @@ _DETAILS: Final[dict[Kind, str]] = {
     "work-set-aside": "Everything else goes on. See what it was, and let it be tried again.",
     "agent-down": "What it would do waits until it is up again.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
+    "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
+    "automation-says": "It is an automation of yours that says so: see its runs.",
 }
 _PATHS: Final[dict[str, str]] = {
     "approval": "/approvals/{id}",
@@ -49,6 +53,7 @@ _PATHS: Final[dict[str, str]] = {
     "order": "/orders/{id}",
     "listing": "/listings/{id}",
     "agent": "/agents",
+    "workflow": "/workflows/{id}",
 }
 #: a summary in place of what is too much to be told one by one
 MANY: Final = "many"
@@ -63,6 +68,7 @@ _MANY: Final[dict[str, str]] = {
     "set-aside": "agents have set work aside",
     "agent": "agents are down",
     "credential": "credentials end",
+    "automation": "matters of automations",
 }
 
 

@@ -82,6 +82,7 @@ class WorkflowStep(TenantOwned, Base):
     __table_args__ = (
         same_tenant("run_id", "workflow_run"),
         UniqueConstraint("run_id", "undo", "ordinal"),
+        Index("ix_workflow_step_told", "tenant_id", "ended_at", postgresql_where=text("kind = 'tell'")),
         CheckConstraint("state IN ('waiting','done','skipped','failed')", name="state"),
     )
 

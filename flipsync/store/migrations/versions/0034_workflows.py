@@ -120,6 +120,8 @@ def upgrade() -> None:
         sa.CheckConstraint("run_id IS NOT NULL OR workflow_id IS NOT NULL", name=op.f("ck_workflow_watch_whose")),
     )
     op.create_index("ix_workflow_watch_told", "workflow_watch", ["tenant_id", "event_type", "subject_id"])
+    told = sa.text("kind = 'tell'")
+    op.create_index("ix_workflow_step_told", "workflow_step", ["tenant_id", "ended_at"], postgresql_where=told)
     for table, column in (
         ("workflow_step", "tenant_id"),
         ("workflow_watch", "tenant_id"),
