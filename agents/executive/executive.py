@@ -37,6 +37,8 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         if isinstance(event, ApprovalAnswered):
             return self._carry_out_answer(event)
         if isinstance(event, WorkflowAsked):
+            if not await ctx.services.workflows.under_way(event.run_id):
+                return Decision.hold("the automation has ended meanwhile")
             go_on = ContinueWorkflow(run_id=event.run_id)
             why = f"the automation {event.name} asks: {event.question}"
             return Decision.propose(go_on, why=why, evidence=[Evidence(kind="workflow_run", id=event.run_id)])

@@ -46,7 +46,8 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             return Decision.hold("the owner lists by hand (auto_list is off)")
         if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
-            return await self._place(list(products), [event.account_id], ctx)
+            others = set(await ctx.services.new_stock.being_listed())
+            return await self._place([each for each in products if each not in others], [event.account_id], ctx)
         if await ctx.services.new_stock.looked_after(event.product_id, created=event.created):
             return Decision.hold("auto_listing looks after new stock, and after this until it is listed")
         accounts = [account.id for account in await ctx.services.accounts.connected()]

@@ -25,6 +25,7 @@ from flipsync.services.quotes import PricingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
+from flipsync.services.workflows import WorkflowDesk
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
@@ -364,3 +365,7 @@ class Services:
     @cached_property
     def new_stock(self) -> NewStockDesk:
         return NewStockDesk(self.session, self.tenant_id, self.now, self.profile)
+
+    @cached_property
+    def workflows(self) -> WorkflowDesk:
+        return WorkflowDesk(self.session)

@@ -79,6 +79,10 @@ class NewStockDesk:
         """Whether AutoListingAgent lists it, so that nobody else places it meanwhile."""
         return await rows.looked_after(self._session, self._tenant_id, product_id, "auto-listing", created=created)
 
+    async def being_listed(self) -> list[UUID]:
+        """Products that AutoListingAgent is at."""
+        return await rows.being_listed(self._session, self._tenant_id, "auto-listing")
+
     async def look(self, product_id: UUID, vendors: list[tuple[str, str]]) -> NewStock | None:
         """The product, for accounts of these (vendor, currency); None where there is none."""
         found = await rows.product(self._session, product_id)

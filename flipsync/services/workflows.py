@@ -92,6 +92,16 @@ class RunDetail(RunView):
     steps: list[StepView]
 
 
+class WorkflowDesk:
+    """What agents may ask about runs, from one read-only transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def under_way(self, run_id: UUID) -> bool:
+        return await rows.run_state(self._session, run_id) in ("running", "quarantined")
+
+
 async def write(unit: UnitOfWork, written: Any, *, by: UUID | None) -> WorkflowView:
     """Put an automation in force: a new one, or a new version of the one of that name; runs under way end by their own
     version. Raises InvalidInput with every fault, Conflict for the name of one that comes with FlipSync."""

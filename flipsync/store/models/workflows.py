@@ -59,6 +59,7 @@ class WorkflowRun(TenantParent, Base):
         UniqueConstraint("workflow_id", "event_id"),
         Index("ix_workflow_run_workflow", "workflow_id", "started_at"),
         Index("ix_workflow_run_subject", "tenant_id", "subject_id"),
+        Index("ix_workflow_run_open", "workflow_id", postgresql_where=text("ended_at IS NULL")),
         CheckConstraint("state IN ('running','undoing','done','failed','cancelled','quarantined')", name="state"),
     )
 

@@ -155,3 +155,16 @@ async def looked_after(session: AsyncSession, tenant_id: UUID, product_id: UUID,
     """Whether the automation of that name lists this product, or will: it is new, and the automation is on."""
     values = {"tenant_id": tenant_id, "product": product_id, "name": name, "created": created}
     return bool(await session.scalar(_LOOKED_AFTER, values))
+
+
+_BEING_LISTED = text(
+    """
+    SELECT r.subject_id FROM workflow w JOIN workflow_run r ON r.workflow_id = w.id
+     WHERE w.tenant_id = :tenant_id AND w.name = :name AND w.origin = 'built-in' AND r.ended_at IS NULL
+    """
+)
+
+
+async def being_listed(session: AsyncSession, tenant_id: UUID, name: str) -> list[UUID]:
+    """The products of the runs under way."""
+    return list((await session.execute(_BEING_LISTED, {"tenant_id": tenant_id, "name": name})).scalars())

@@ -90,6 +90,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_workflow_run_workflow", "workflow_run", ["workflow_id", "started_at"])
     op.create_index("ix_workflow_run_subject", "workflow_run", ["tenant_id", "subject_id"])
+    op.create_index(
+        "ix_workflow_run_open", "workflow_run", ["workflow_id"], postgresql_where=sa.text("ended_at IS NULL")
+    )
     op.create_table(
         "workflow_step",
         *_owned(),
