@@ -28,7 +28,7 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from benchmarks.crash_books import compare_refunds
+from benchmarks.crash_books import AUTOMATION, automations_wrong, compare_refunds
 from benchmarks.crash_lives import Life, Runtime, until_quiet
 from benchmarks.crash_pieces import AMAZON_SKU, PIECES, AmazonBusiness, Trade
 from benchmarks.installation import ROSTER, temporary_home
@@ -46,7 +46,7 @@ from flipsync.sandbox.client import SandboxClient
 from flipsync.sandbox.clock import MarketClock
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, identity, labels
+from flipsync.services import accounts, identity, labels, workflows
 from flipsync.services.orders import AccountRef
 from flipsync.services.report import business_report
 from flipsync.store.models import (
@@ -233,6 +233,8 @@ class Business:
                     unit, self._runtime.box, vendor=vendor, name=vendor, config=config, credentials=credentials
                 )
             connected.append(AccountRef(account_id, vendor))
+        async with trade.store.unit(tenant_id) as unit:
+            await workflows.write(unit, AUTOMATION, by=None)
         return tenant_id, connected, await self._open_amazon(trade, amazon_tenant_id)
 
     async def _open_amazon(self, trade: Trade, tenant_id: UUID) -> AmazonBusiness:
@@ -278,6 +280,7 @@ class Business:
         async with trade.store.reader(trade.tenant_id) as session:
             report = await business_report(session)
             on_hand = await session.scalar(select(func.sum(StockItem.on_hand)))
+            tally.problems += await automations_wrong(session)
         await self._count_effects(trade, trade.tenant_id)
         tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
         await self._compare_refunds(trade, truth)

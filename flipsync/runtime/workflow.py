@@ -44,7 +44,7 @@ log = structlog.get_logger()
 #: how deep automations may set each other going
 MOST_DEEP = 4
 #: real seconds between two looks at what is under way: doubling from the first to the last
-_FIRST_LOOK, _LAST_LOOK = 0.5, 60.0
+_FIRST_LOOK, _LAST_LOOK = 0.2, 60.0
 _HOUR = timedelta(hours=1)
 
 
