@@ -272,4 +272,5 @@ def _tell_run(view: Any, as_json: bool) -> None:
     out.print(f"[bold]{view.name}[/], version {view.version}: {view.state}  {escape(view.why)}")
     for step in view.steps:
         back = "taking back: " if step.undo else ""
-        out.print(f"  {step.number + 1}. {back}{escape(view.in_words[step.number])}: {step.state}  {escape(step.why)}")
+        words = escape(view.in_words[step.number]) if view.in_words else step.do
+        out.print(f"  {step.number + 1}. {back}{words}: {step.state}  {escape(step.why)}")

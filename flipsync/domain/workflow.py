@@ -26,12 +26,12 @@ DEFAULT_PER_HOUR = 100
 _LONGEST_WAIT = 24.0 * 90
 
 Op = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "known"]
-Value = bool | int | float | Annotated[str, Field(max_length=200)] | None
+Value = bool | Annotated[int, Field(ge=-(10**15), le=10**15)] | float | Annotated[str, Field(max_length=200)] | None
 _ORDERED: Final = frozenset({"lt", "le", "gt", "ge"})
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -77,12 +77,13 @@ class Comparison(Part):
         if found is None:  # what is not known is neither more nor less
             return False
         assert not isinstance(self.value, tuple | None), "checked when it was written"
-        return {
+        ordered: dict[str, bool] = {
             "lt": found < self.value,
             "le": found <= self.value,
             "gt": found > self.value,
             "ge": found >= self.value,
-        }[self.op]
+        }
+        return ordered[self.op]
 
     def in_words(self) -> str:
         if self.op == "known":

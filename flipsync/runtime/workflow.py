@@ -243,12 +243,12 @@ class WorkflowEngine(TaskRunner):
         known: list[WorkflowStep],
     ) -> float | None:
         """Take back what was done, the last first; what cannot be taken back says so and does not stop the rest."""
-        for row in (each for each in known if each.state == "waiting" and not each.undo):
+        for late in (each for each in known if each.state == "waiting" and not each.undo):
             # cancelled on its way: what it became is known before it is taken back
-            outcome = await steps.look(At(unit, workflow, run, definition.steps[row.ordinal], row, trigger.payload))
+            outcome = await steps.look(At(unit, workflow, run, definition.steps[late.ordinal], late, trigger.payload))
             if isinstance(outcome, Waits):
-                return self._seconds(unit, row, outcome.until)
-            row.state, row.why, row.ended_at = "skipped", f"cancelled; {outcome.why}"[:500], unit.now
+                return self._seconds(unit, late, outcome.until)
+            late.state, late.why, late.ended_at = "skipped", f"cancelled; {outcome.why}"[:500], unit.now
         for done in sorted((row for row in known if not row.undo), key=lambda row: -row.ordinal):
             if done.kind not in steps.UNDOABLE or not done.detail:
                 continue

@@ -14,8 +14,10 @@ from uuid import UUID
 
 from flipsync.domain import workflow as w
 from flipsync.domain.channel import Vendor
+from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import ChannelCheckDue, Event, ListingCheckDue, ListingUnwanted, PriceUnwanted, PriceWished
+from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
 from flipsync.domain.workflow_fields import plain_fields
 from flipsync.domain.workflow_messages import StockToList, WorkflowAsked
@@ -29,6 +31,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 MOST_LISTINGS = 20
 #: business time after which nobody waits for a receipt any more
 _PATIENCE = timedelta(days=14)
+#: a fact may be written down this much (wall clock) after one that was made later: until then it is looked at again
+_LATE = timedelta(seconds=10)
 #: the steps that can be taken back
 UNDOABLE = ("set-price", "end-listing", "relist")
 
@@ -188,10 +192,16 @@ def _outcome(trace: Trace) -> Outcome:
 async def _listen(at: At, step: w.Await) -> Outcome:
     kind, subject = at.run.subject_kind, at.run.subject_id
     about = await rows.about(at.unit.session, kind, subject)
-    for _, payload in await rows.heard(at.unit, step.event, kind, subject, at.row.id):
-        if step.where.holds(plain_fields(step.event, payload) | about):
-            await rows.unwatch_run(at.unit.session, at.run.id)
-            return Done(f"{step.event} came")
+    after = UUID(at.row.detail[0]["heard"]) if at.row.detail else at.row.id
+    settled = first_id_at(utc_now() - _LATE)
+    while facts := await rows.heard(at.unit, step.event, kind, subject, after):
+        for fact_id, payload in facts:
+            after = fact_id
+            if step.where.holds(plain_fields(step.event, payload) | about):
+                await rows.unwatch_run(at.unit.session, at.run.id)
+                return Done(f"{step.event} came")
+            if fact_id < settled:
+                at.row.detail = [{"heard": str(fact_id)}]
     until = at.row.began_at + timedelta(hours=step.within_hours)
     if at.unit.now < until:
         return Waits(step.in_words(), until)

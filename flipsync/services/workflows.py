@@ -119,6 +119,7 @@ async def switch_on(unit: UnitOfWork, name: str, *, by: UUID | None) -> Workflow
 
 
 async def _put(unit: UnitOfWork, definition: Definition, origin: str, by: UUID | None) -> WorkflowView:
+    await rows.hold(unit)
     before = await rows.current_named(unit.session, definition.name)
     told = definition.model_dump(mode="json", exclude_defaults=True)
     if before is not None and before.state == "active" and before.definition == told:
@@ -220,13 +221,18 @@ async def run(session: AsyncSession, run_id: UUID) -> RunDetail:
     if found is None:
         raise NotFound(f"no run {run_id}")
     row, workflow = found
-    words = [step.in_words() for step in _definition(workflow).steps]
+    definition = _definition(workflow)
+    words = [step.in_words() for step in definition.steps] if definition is not None else []
     steps = [_step(each) for each in await rows.steps_of(session, run_id)]
     return RunDetail(**_run(row, workflow.version), name=workflow.name, in_words=words, steps=steps)
 
 
-def _definition(row: Workflow) -> Definition:
-    return read_definition(row.definition, built_in=row.origin == "built-in")
+def _definition(row: Workflow) -> Definition | None:
+    """None for one that this version cannot read any more: it is shown, and its runs are set aside with the reason."""
+    try:
+        return read_definition(row.definition, built_in=row.origin == "built-in")
+    except InvalidInput:
+        return None
 
 
 async def _views(session: AsyncSession, found: Sequence[Workflow]) -> list[WorkflowView]:
@@ -235,8 +241,8 @@ async def _views(session: AsyncSession, found: Sequence[Workflow]) -> list[Workf
         WorkflowView.model_validate(
             {
                 **{name: getattr(row, name) for name in ("id", "name", "version", "origin", "state", "note")},
-                "in_words": definition.in_words(),
-                "may_trigger_itself": definition.may_trigger_itself(),
+                "in_words": definition.in_words() if definition else "this version cannot read it: write it anew",
+                "may_trigger_itself": definition is not None and definition.may_trigger_itself(),
                 "definition": row.definition,
                 "runs": counts.get(row.name, {}),
                 "created_at": row.created_at,
@@ -258,7 +264,7 @@ def _step(row: WorkflowStep) -> StepView:
         number=row.ordinal,
         do=row.kind,
         undo=row.undo,
-        state=row.state,  # type: ignore[arg-type]
+        state=row.state,
         why=row.why,
         facts=[UUID(each) for each in row.facts],
         began_at=row.began_at,

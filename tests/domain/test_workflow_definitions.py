@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,8 @@ def test_a_good_one_is_told_in_words() -> None:
             "OrderReceived is about a order, StockMoved a stock_item",
         ),
         ({"trigger": {"event": "OrderReceived"}}, "end-listing is about listings, OrderReceived about a order"),
+        ({"trigger": where(field="on_hand", op="lt", value=float("nan"))}, "finite number"),
+        ({"steps": [{"do": "wait", "hours": float("inf")}]}, "finite number"),
         ({"shell": "rm -rf /"}, "shell: Extra inputs are not permitted"),
         ({"per_hour": 10**9}, "per_hour: Input should be less than or equal to 5000"),
     ],
@@ -104,3 +107,16 @@ def test_only_ids_figures_and_words_of_ours_can_be_asked() -> None:
         assert fields, name
         assert not {"ship_to", "buyer", "buyer_id", "buyer_note", "tracking_number"} & set(fields)
     assert plain_fields("PriceSet", {"price": {"amount_minor": 5, "currency": "USD"}})["price.amount_minor"] == 5
+
+
+def test_what_is_nested_deep_is_refused() -> None:
+    deep: Any = 1
+    for _ in range(5_000):
+        deep = [deep]
+    with pytest.raises(InvalidInput):
+        read_definition(written(trigger=deep))
+
+
+def test_a_figure_beyond_all_figures_can_be_stored() -> None:
+    found = read_definition(written(trigger=where(field="on_hand", op="lt", value=10**20)))
+    assert orjson.loads(orjson.dumps(found.model_dump(mode="json"))) is not None

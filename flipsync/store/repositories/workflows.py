@@ -36,9 +36,12 @@ async def current_named(session: AsyncSession, name: str) -> Workflow | None:
     ).one_or_none()
 
 
-async def is_active(session: AsyncSession, name: str) -> bool:
-    found = await session.scalar(select(Workflow.id).where(Workflow.name == name, Workflow.state == "active"))
-    return found is not None
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('workflows ' || CAST(:tenant_id AS text), 0))")
+
+
+async def hold(unit: UnitOfWork) -> None:
+    """One writer of a business's automations at a time, until the transaction ends."""
+    await unit.session.execute(_HOLD, {"tenant_id": str(unit.tenant_id)})
 
 
 async def get(session: AsyncSession, workflow_id: UUID, *, lock: bool = False) -> Workflow | None:
