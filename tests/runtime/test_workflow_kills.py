@@ -96,22 +96,22 @@ async def test_killed_anywhere_each_step_is_done_once(
     every = len(steps.passed)
     assert every > 40
     dice, fallen = Random(11), set()
-    for kill_at in sorted(dice.sample(range(every), 12)):
+    for kill_at in sorted(dice.sample(range(every), 8)):
         engine, _ = lives(kill_at)
         fallen.add(await run_once(house, engine))
-    assert len(fallen - {None}) >= 4, f"it fell at {fallen}"
+    assert len(fallen - {None}) >= 3, f"it fell at {fallen}"
     runs = await house.runs(view.id)
     assert {run.state for run in runs} == {"done"}, [run for run in runs if run.state != "done"]
-    assert len(runs) == 13
+    assert len(runs) == 9
     for run in runs:
         assert [step.state for step in run.steps] == ["done"] * 4
         assert [len(step.facts) for step in run.steps] == [1, 1, 0, 0]
     for kind in (WorkflowBegan, WorkflowEnded):
-        assert len(await house.shop.events(kind)) == 13
+        assert len(await house.shop.events(kind)) == 9
     (effects,) = await house.shop.rows(
         "SELECT count(*) FILTER (WHERE command = 'EndListing') AS ended,"
         " count(*) FILTER (WHERE command = 'PublishListing') AS published FROM effect WHERE tenant_id = :tenant"
     )
-    assert (effects.ended, effects.published) == (13, 13)
+    assert (effects.ended, effects.published) == (9, 9)
     (asked,) = await house.shop.rows("SELECT count(*) AS n FROM approval")
-    assert asked.n == 13
+    assert asked.n == 9
