@@ -10,6 +10,7 @@ from typing import Any
 from agents.executive.executive import ExecutiveAgent
 from agents.executive.reinforcement_learning import ReinforcementLearningAgent
 from agents.governance.compliance import ComplianceAgent
+from agents.logistics.auto_listing import AutoListingAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
 from agents.market.amazon import AmazonAgent
@@ -41,6 +42,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     DemandAgent,
     TrendAgent,
     SourcingAgent,
+    AutoListingAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

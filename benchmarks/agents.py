@@ -9,11 +9,25 @@ import argparse
 import sys
 from types import ModuleType
 
-from benchmarks import agent_competitor, agent_demand, agent_matching, agent_sourcing, agent_trend
+from benchmarks import (
+    agent_auto_listing,
+    agent_competitor,
+    agent_demand,
+    agent_matching,
+    agent_sourcing,
+    agent_trend,
+)
 from benchmarks.measuring import Report, saying
 
 #: each has a `run(report, *, quick)` that adds its lines
-AGENTS: tuple[ModuleType, ...] = (agent_competitor, agent_demand, agent_trend, agent_sourcing, agent_matching)
+AGENTS: tuple[ModuleType, ...] = (
+    agent_auto_listing,
+    agent_competitor,
+    agent_demand,
+    agent_trend,
+    agent_sourcing,
+    agent_matching,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,11 +1,11 @@
-"""The channels' own books against ours, as far as refunds go."""
+"""The channels' own books against ours, as far as refunds go; and the runs of an automation against what began them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import (
@@ -38,3 +38,33 @@ async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> Refun
         if order["refunded_minor"] != wanted.get(order["external_id"], 0)
     ]
     return RefundsTold(len(wanted), wrong)
+
+
+#: what the business has done each time a listing is published: a step that goes out to the channel, and one after it
+AUTOMATION: dict[str, Any] = {
+    "name": "look-when-published",
+    "trigger": {"event": "ListingPublished"},
+    "steps": [{"do": "check-channel"}, {"do": "tell", "message": "it was looked at"}],
+    "per_hour": 5_000,
+}
+_RUNS = text(
+    """
+    SELECT (SELECT count(*) FROM event WHERE type = 'ListingPublished') AS facts,
+           (SELECT count(*) FROM event WHERE type = 'WorkflowEnded') AS told,
+           (SELECT count(*) FROM workflow_run) AS runs,
+           (SELECT count(*) FROM workflow_run WHERE state = 'done') AS done,
+           (SELECT count(*) FROM workflow_step WHERE state = 'done' AND NOT undo
+               AND jsonb_array_length(facts) = CASE kind WHEN 'tell' THEN 0 ELSE 2 END) AS steps
+    """
+)
+
+
+async def automations_wrong(session: AsyncSession) -> list[str]:
+    """One run for each fact that triggers it, each step of each done once; what is not so, in words."""
+    row = (await session.execute(_RUNS)).one()
+    wanted = {"runs": row.facts, "done": row.facts, "told": row.facts, "steps": 2 * row.facts}
+    return [
+        f"automations: {getattr(row, name)} {name} for {row.facts} facts"
+        for name, count in wanted.items()
+        if getattr(row, name) != count
+    ]

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from benchmarks.crash_books import compare_refunds
+from benchmarks.crash_books import AUTOMATION, automations_wrong, compare_refunds
 from benchmarks.crash_lives import Life, Runtime, until_quiet
 from benchmarks.crash_pieces import AMAZON_SKU, PIECES, AmazonBusiness, Trade
 from benchmarks.crash_steps import Step, steps_of
@@ -29,7 +29,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.client import SandboxClient
 from flipsync.sandbox.clock import MarketClock
 from flipsync.security.passwords import Passwords
-from flipsync.services import accounts, identity, labels
+from flipsync.services import accounts, identity, labels, workflows
 from flipsync.services.orders import AccountRef
 from flipsync.services.report import business_report
 from flipsync.store.database import Database
@@ -190,6 +190,8 @@ class Business:
                     unit, self._runtime.box, vendor=vendor, name=vendor, config=config, credentials=credentials
                 )
             connected.append(AccountRef(account_id, vendor))
+        async with trade.store.unit(tenant_id) as unit:
+            await workflows.write(unit, AUTOMATION, by=None)
         return tenant_id, connected, await self._open_amazon(trade, amazon_tenant_id)
 
     async def _open_amazon(self, trade: Trade, tenant_id: UUID) -> AmazonBusiness:
@@ -235,6 +237,7 @@ class Business:
         async with trade.store.reader(trade.tenant_id) as session:
             report = await business_report(session)
             on_hand = await session.scalar(select(func.sum(StockItem.on_hand)))
+            tally.problems += await automations_wrong(session)
         await self._count_effects(trade, trade.tenant_id)
         tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
         await self._compare_refunds(trade, truth)

@@ -1,8 +1,9 @@
 """A whole runtime in one process, forked to work until all is quiet or until it is killed on the way.
 
-All agents and an effect worker, without Ray: what is tried here is what they do between the database and the channels.
-The process they are forked from has done such work once, so that a life begins with everything imported and every
-statement compiled; it holds no connection and no event loop while it forks. A life opens its own.
+All agents, the workflow engine and an effect worker, without Ray: what is tried here is what they do between the
+database and the channels. The process they are forked from has done such work once, so that a life begins with
+everything imported and every statement compiled; it holds no connection and no event loop while it forks. A life opens
+its own.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import AgentClass, Graph
-from flipsync.runtime.runner import AgentRunner
+from flipsync.runtime.runner import AgentRunner, TaskRunner
+from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.security.secrets import SecretBox
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.store.database import Database
+from flipsync.store.journal import WORKFLOWS
 from flipsync.store.unit_of_work import Store
 
 #: nothing may take longer than this to become quiet, in seconds
@@ -106,7 +109,10 @@ class Runtime:
         firewall = Firewall(self._firewall_key, clock=store.clock)
         governance = [agent() for agent in graph.agents.values() if agent.spec.ecosystem == "governance"]
         path = DecisionPath(graph, Gate(firewall, governance))
-        runners = {name: AgentRunner(agent(), store, path) for name, agent in graph.agents.items()}
+        runners: dict[str, TaskRunner] = {
+            name: AgentRunner(agent(), store, path) for name, agent in graph.agents.items()
+        }
+        runners[WORKFLOWS] = WorkflowEngine(store)
         worker = EffectWorker(store, self.box, Unlimited(), firewall, slot="chaos-0")
         if steps is not None:
             steps.watch_database(store.database)

@@ -6,6 +6,7 @@ from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, 
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
+from flipsync.domain.workflow_messages import ContinueWorkflow, WorkflowAsked
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.standing import FALSE_RETURN
@@ -13,10 +14,10 @@ from flipsync.services.standing import FALSE_RETURN
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
 
-ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval | MoveAuthority
+ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval | MoveAuthority | ContinueWorkflow
 
 
-class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted]):
+class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted | WorkflowAsked]):
     """Decides what its coordinators may not: lets go ahead, stops, or asks the owner, who has a time to answer.
 
     Once a day it takes authority from agents that prove too sure, and gives it back to those that are right again.
@@ -31,10 +32,16 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
     )
 
     async def decide(
-        self, event: DecisionEscalated | ApprovalAnswered | CycleStarted, ctx: Context
+        self, event: DecisionEscalated | ApprovalAnswered | CycleStarted | WorkflowAsked, ctx: Context
     ) -> Decision[ExecutiveCommand]:
         if isinstance(event, ApprovalAnswered):
             return self._carry_out_answer(event)
+        if isinstance(event, WorkflowAsked):
+            if not await ctx.services.workflows.under_way(event.run_id):
+                return Decision.hold("the automation has ended meanwhile")
+            go_on = ContinueWorkflow(run_id=event.run_id)
+            why = f"the automation {event.name} asks: {event.question}"
+            return Decision.propose(go_on, why=why, evidence=[Evidence(kind="workflow_run", id=event.run_id)])
         if isinstance(event, CycleStarted):
             return await self._review(event, ctx)
         return await self._arbitrate(event, ctx)

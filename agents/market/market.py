@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
-from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
 from flipsync.domain.goals import BALANCED
 from flipsync.domain.money import Money
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.placement import places
 
 #: below this a specialist's doubt is shared; above it the gain is worth the risk, since every price stays in bounds
 _ENDORSE_FROM = 0.4
@@ -45,7 +46,10 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             return Decision.hold("the owner lists by hand (auto_list is off)")
         if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
-            return await self._place(list(products), [event.account_id], ctx)
+            others = set(await ctx.services.new_stock.being_listed())
+            return await self._place([each for each in products if each not in others], [event.account_id], ctx)
+        if await ctx.services.new_stock.looked_after(event.product_id, created=event.created):
+            return Decision.hold("auto_listing looks after new stock, and after this until it is listed")
         accounts = [account.id for account in await ctx.services.accounts.connected()]
         return await self._place([event.product_id], accounts, ctx)
 
@@ -60,25 +64,10 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
         proposals, alternatives = [], []
         for product_id in products:
-            margins = await ctx.services.pricing.list_margins(
-                product_id, [(account.id, account.vendor, account.currency) for account in chosen]
-            )
-            for account in chosen:
-                nets = [margin.net for margin in margins if margin.account_id == account.id]
-                known = [net for net in nets if net is not None]
-                earning = [net for net in known if net.amount_minor > 0]
-                why = _why(nets, earning)
-                worth = bool(earning) and await ctx.services.listings.can_list(product_id, account.id) > 0
-                alternatives.append(
-                    Alternative(
-                        name=f"{product_id} on {account.name}",
-                        scores={"net_minor_per_sale": float(max((net.amount_minor for net in known), default=0))},
-                        why=why,
-                        chosen=worth,
-                    )
-                )
-                if worth:
-                    proposals.append(ListOnChannel(product_id=product_id, account_id=account.id))
+            for place in await places(ctx.services, product_id, chosen):
+                alternatives.append(place.alternative)
+                if place.chosen:
+                    proposals.append(ListOnChannel(product_id=product_id, account_id=place.account_id))
         evidence = [Evidence(kind="product", id=product_id) for product_id in products[:20]]
         if not proposals:
             reason = alternatives[0].why if alternatives else "nothing to place"
@@ -123,13 +112,3 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             alternatives=choice.alternatives(),
             stake=stake,
         )
-
-
-def _why(nets: list[Money | None], earning: list[Money]) -> str:
-    if not nets:
-        return "the product has no variants"
-    if all(net is None for net in nets):
-        return "price or unit cost is not known: enter them first"
-    if not earning:
-        return "a sale at list price loses money after fees and shipping"
-    return f"up to {max(net.amount_minor for net in earning)} minor units a sale"

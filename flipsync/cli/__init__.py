@@ -37,6 +37,7 @@ from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.cli.sourcing import source_app
+from flipsync.cli.workflows import workflows_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -71,6 +72,7 @@ app.add_typer(approvals_app, name="approvals")
 app.add_typer(notifications_app, name="notifications")
 app.add_typer(privacy_app, name="privacy")
 app.add_typer(source_app, name="source")
+app.add_typer(workflows_app, name="workflows")
 
 T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"

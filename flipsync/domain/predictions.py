@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import workflow_messages as w
 from flipsync.domain.commands import Command
 from flipsync.domain.sourcing import RecordSourcingVerdict
 
@@ -97,6 +98,10 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
     RecordSourcingVerdict: PURCHASE,
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
+    w.ContinueWorkflow: OWNER,
+    w.ConfirmIdentity: OWNER,
+    w.WriteContent: NoPrediction("content", "the listing it is for is graded when it is published"),
+    w.SetListPrice: NoPrediction("list-price", "what the goods would have earned at another price is not seen"),
     c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
 }
 #: the fact that led to it makes another prediction of a command, or none

@@ -76,7 +76,7 @@ class Supervisor(Host):
         self._settings: RuntimeSettings = from_environment()
 
     async def _main(self) -> None:
-        assembly = Assembly(self._settings, name=SUPERVISOR)
+        assembly = Assembly(self._settings, name=SUPERVISOR, pool_size=2)
         assembly.check()
         names = list(assembly.graph.agents)
         async with assembly.store.database.unbound() as session:

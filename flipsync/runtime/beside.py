@@ -1,4 +1,5 @@
-"""What runs in the supervisor beside its watch: the clock of the house, the trainer, and who tells people.
+"""What runs in the supervisor beside its watch: the clock of the house, the trainer, the workflow engine, and who
+tells people.
 
 A module of its own, imported where it runs: an agent's process hosts none of it and does not pay for its imports.
 """
@@ -12,8 +13,10 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.notifier import Notifier
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.runtime.trainer import TRAINER, Trainer
+from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.security.secrets import SecretBox
 from flipsync.settings import Cadence, RuntimeSettings
+from flipsync.store.journal import WORKFLOWS
 
 
 async def run(assembly: Assembly, settings: RuntimeSettings) -> None:
@@ -27,4 +30,5 @@ async def run(assembly: Assembly, settings: RuntimeSettings) -> None:
     )
     scheduler = Scheduler(assembly.store, Cadence(), settings.speed())
     trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
-    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run())
+    engine = WorkflowEngine(assembly.store, Mailbox(assembly.redis_url, [WORKFLOWS]))
+    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run(), engine.run())

@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
@@ -33,12 +34,14 @@ from flipsync.services import (
     hand_edits,
     model_registry,
     money_out,
+    new_stock,
     orders,
     oversold,
     refunds,
     standing_desk,
     stock,
     trend_desk,
+    workflows,
 )
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
@@ -269,6 +272,14 @@ class DecisionPath:
                 await model_registry.promote(unit, str(command.policy_id), to=command.to, reason=command.reason)
             case c.RollBackPolicy():
                 await model_registry.roll_back(unit, command.name, command.reason)
+            case w.ContinueWorkflow():
+                await workflows.go_on(unit, command.run_id)
+            case w.ConfirmIdentity():
+                await new_stock.confirm_identity(unit, command)
+            case w.WriteContent():
+                await new_stock.write_content(unit, command)
+            case w.SetListPrice():
+                await new_stock.set_list_price(unit, command)
             case c.ResumeAccount():
                 await accounts.resume_account(unit, command.account_id)
                 ctx.services.accounts.forget()

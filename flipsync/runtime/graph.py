@@ -8,7 +8,9 @@ from typing import Any
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.events import ApprovalAnswered, DecisionEscalated, Event
+from flipsync.domain.workflow_messages import WorkflowBegan, WorkflowUnwanted
 from flipsync.runtime.agent import Agent
+from flipsync.store.journal import WORKFLOWS
 from flipsync.store.unit_of_work import Routing, Subscription
 
 AgentClass = type[Agent[Any]]
@@ -26,8 +28,12 @@ RECORDED_ONLY = frozenset(
         "RefundIssued",
         "SettingsChanged",
         "ShipmentConfirmed",
+        "WorkflowEnded",
+        "WorkflowStopped",
     }
 )
+#: facts that the workflow engine deals with (runtime.workflow)
+_ENGINES = frozenset({WorkflowBegan.type_name(), WorkflowUnwanted.type_name()})
 
 
 class Graph:
@@ -61,7 +67,7 @@ class Graph:
             faults.append(f"exactly one agent reports to nobody; here: {', '.join(sorted(roots)) or 'none'}")
         handled = {event.type_name() for agent in self.agents.values() for event in agent.handles}
         known = {name for name, event in Event._registry.items() if not _is_abstract(event)}
-        faults += [f"nobody handles {name}" for name in sorted(known - handled - RECORDED_ONLY)]
+        faults += [f"nobody handles {name}" for name in sorted(known - handled - RECORDED_ONLY - _ENGINES)]
         faults += [f"{name} is handled and marked recorded-only" for name in sorted(handled & RECORDED_ONLY)]
         return faults
 
@@ -94,6 +100,8 @@ class Graph:
             vendors = frozenset(agent.spec.vendors) if agent.spec.vendors is not None else None
             for event in agent.handles:
                 table.setdefault(event.type_name(), []).append(Subscription(name, vendors))
+        for told in _ENGINES:
+            table[told] = [Subscription(WORKFLOWS)]
         return table
 
     def superior(self, name: str) -> str | None:
@@ -147,4 +155,5 @@ class Graph:
 def _is_abstract(event: type[Event]) -> bool:
     return event.__name__ in {
         *("AccountEvent", "DecisionEvent", "ListingEvent", "OrderEvent", "PersonsChange", "TenantEvent"),
+        "WorkflowRunEvent",
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,15 +40,15 @@ class Decided:
     notes: Notes
 
 
-class AgentRunner:
-    """Runs one agent until cancelled. What fails is tried again; one that always fails is set aside with the error."""
+class TaskRunner(ABC):
+    """Works off one mailbox until cancelled. What fails is tried again; one that always fails is set aside with the
+    error. `batch` and `pace` as in AgentSpec."""
 
-    def __init__(self, agent: Agent[Any], store: Store, path: DecisionPath, mailbox: Mailbox | None = None) -> None:
-        self.agent = agent
-        self.name = agent.spec.name
+    def __init__(self, name: str, store: Store, mailbox: Mailbox | None, *, batch: int, pace: float = 0.0) -> None:
+        self.name = name
         self._store = store
-        self._path = path
         self._mailbox = mailbox
+        self._batch, self._pace = batch, pace
         self._epoch = 0
         self._careful = 0
         #: the tenant that was served last
@@ -85,13 +86,13 @@ class AgentRunner:
     async def _keep_pace(self) -> None:
         """Let facts gather, unless there is more than one batch of them already."""
         clock = asyncio.get_running_loop().time
-        if self._due != 0.0 and (early := self._began + self.agent.spec.pace - clock()) > 0:
+        if self._due != 0.0 and (early := self._began + self._pace - clock()) > 0:
             await asyncio.sleep(early)
         self._began = clock()
 
     async def step(self) -> int:
         """Handle one batch; returns how many tasks it held."""
-        limit = 1 if self._careful else self.agent.spec.batch
+        limit = 1 if self._careful else self._batch
         self._careful = max(0, self._careful - 1)
         async with self._store.database.queue() as session:
             claim = await task_rows.claim(
@@ -109,6 +110,33 @@ class AgentRunner:
         for tenant_id, tasks in by_tenant.items():
             await self._handle(tenant_id, tasks)
         return len(claim.tasks)
+
+    @abstractmethod
+    async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
+        """Deal with tasks of one business, which are leased to this life."""
+
+    async def _postpone(self, task: ClaimedTask, error: Exception) -> bool:
+        """Give it back for later; True when it is set aside instead."""
+        async with self._store.database.unbound() as session:
+            set_aside = await task_rows.postpone(session, task, self._epoch, f"{type(error).__name__}: {error}")
+        self._due = 0.0  # look again: the claim knows nothing of its pause
+        log.warning(
+            "agent failed on a task",
+            agent=self.name,
+            task=str(task.id),
+            set_aside=set_aside,
+            error=f"{type(error).__name__}: {error}".splitlines()[0],
+        )
+        return set_aside
+
+
+class AgentRunner(TaskRunner):
+    """Runs one agent."""
+
+    def __init__(self, agent: Agent[Any], store: Store, path: DecisionPath, mailbox: Mailbox | None = None) -> None:
+        super().__init__(agent.spec.name, store, mailbox, batch=agent.spec.batch, pace=agent.spec.pace)
+        self.agent = agent
+        self._path = path
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)
@@ -182,15 +210,3 @@ class AgentRunner:
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
                 context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
                 await self._path.record(unit, context, self.agent.spec, one.decision, one.notes, fact=one.record.type)
-
-    async def _postpone(self, task: ClaimedTask, error: Exception) -> None:
-        async with self._store.database.unbound() as session:
-            set_aside = await task_rows.postpone(session, task, self._epoch, f"{type(error).__name__}: {error}")
-        self._due = 0.0  # look again: the claim knows nothing of its pause
-        log.warning(
-            "agent failed on a task",
-            agent=self.name,
-            task=str(task.id),
-            set_aside=set_aside,
-            error=f"{type(error).__name__}: {error}".splitlines()[0],
-        )

@@ -17,6 +17,7 @@ from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
 from flipsync.services.model_review import ModelDesk
+from flipsync.services.new_stock import NewStockDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
@@ -25,6 +26,7 @@ from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
+from flipsync.services.workflows import WorkflowDesk
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
@@ -364,3 +366,11 @@ class Services:
     @cached_property
     def pricing(self) -> PricingDesk:
         return PricingDesk(self.session, self.now, self.profile, self.expected, self.note)
+
+    @cached_property
+    def new_stock(self) -> NewStockDesk:
+        return NewStockDesk(self.session, self.tenant_id, self.now, self.profile)
+
+    @cached_property
+    def workflows(self) -> WorkflowDesk:
+        return WorkflowDesk(self.session)

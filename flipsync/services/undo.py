@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from flipsync.domain import commands as c
+from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
@@ -77,6 +78,10 @@ _NEVER: dict[type[Command], str] = {
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
     c.RollBackPolicy: "a policy is put back with `flipsync models promote`",
+    w.ContinueWorkflow: "what the automation did is taken back with its run: `flipsync workflows cancel RUN --undo`",
+    w.ConfirmIdentity: "what it is was a person's to say: edit the product if it is something else",
+    w.WriteContent: "the product's words are taken back with the change of the product: `flipsync undo changes`",
+    w.SetListPrice: "a list price is the owner's to change: import another one",
 }
 _WHY_NOT = {command.type_name(): why for command, why in _NEVER.items()}
 #: commands that only read: nothing to take back, and not worth a line each

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import workflow_messages as w
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
     LookUpGoods,
@@ -250,6 +251,10 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "nobody had answered the question, and the next person was told"
         case e.ApprovalAnswered():
             return f"the owner said {'yes' if event.approved else 'no'}"
+        case w.StockToList():
+            return f"“{label('product', event.product_id)}” was new, and it was time for its {event.part}"
+        case w.WorkflowAsked():
+            return f"the automation {event.name} asked: {event.question}"
         case _:
             return spaced(type_name)
 

@@ -20,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 
+#: whose mailbox is the workflow engine's, and the priority of what is told to it
+WORKFLOWS, WORKFLOW_PRIORITY = "workflows", 60
+
 
 @dataclass
 class ProposedCommand:
@@ -117,24 +120,39 @@ _PARTS = {
                id uuid, type text, subject_kind text, subject_id uuid, payload jsonb, causation_id uuid,
                correlation_id uuid, traceparent text, dedup_key text)
         ON CONFLICT (tenant_id, dedup_key) DO NOTHING
-        RETURNING id)""",
+        RETURNING id, type, subject_id)""",
     "tasks": """made AS (
         INSERT INTO agent_task (id, tenant_id, agent, event_id, priority, state, attempts, not_before, epoch, error)
         SELECT t.id, :tenant_id, t.agent, t.event_id, t.priority, 'pending', 0, :recorded_at, 0, ''
           FROM json_to_recordset(CAST(:tasks AS json)) AS t(id uuid, agent text, event_id uuid, priority bigint)
           JOIN fresh ON fresh.id = t.event_id)""",
 }
+#: what automations want to be told of: a task for the engine, in the same transaction, so that no fact passes unseen.
+#: Nobody else makes one for it, and the fact's id serves as its own.
+_WATCHED = f"""told AS (
+        INSERT INTO agent_task (id, tenant_id, agent, event_id, priority, state, attempts, not_before, epoch, error)
+        SELECT f.id, :tenant_id, '{WORKFLOWS}', f.id, {WORKFLOW_PRIORITY}, 'pending', 0, :recorded_at, 0, ''
+          FROM fresh f
+         WHERE EXISTS (SELECT FROM workflow_watch w
+                        WHERE w.tenant_id = :tenant_id AND w.event_type = f.type
+                          AND (w.subject_id IS NULL OR w.subject_id = f.subject_id))
+        RETURNING id)"""  # noqa: S608
 
 
 @cache
 def _statement(parts: tuple[str, ...]) -> TextClause:
     """One statement of these parts. Its foreign keys are checked when all of it is done."""
-    asked = "id FROM fresh" if "events" in parts else "NULL LIMIT 0"
-    return text("WITH " + ",\n".join(_PARTS[part] for part in parts) + f"\nSELECT {asked}")
+    written = [_PARTS[part] for part in parts]
+    asked = "NULL LIMIT 0"
+    if "events" in parts:
+        written.append(_WATCHED)
+        asked = "id FROM fresh UNION ALL (SELECT NULL FROM told LIMIT 1)"
+    return text("WITH " + ",\n".join(written) + f"\nSELECT {asked}")
 
 
-async def write(session: AsyncSession, tenant_id: UUID, occurred_at: datetime, page: Page) -> set[UUID]:
-    """Write the page down; returns the ids of those events that were not known already."""
+async def write(session: AsyncSession, tenant_id: UUID, occurred_at: datetime, page: Page) -> set[UUID | None]:
+    """Write the page down; returns the ids of those events that were not known already, and None beside them when an
+    automation is told of some."""
     parts = tuple(name for name in _PARTS if getattr(page, name))
     if not parts:
         return set()

@@ -241,6 +241,8 @@ class UnitOfWork:
             occurred_at = self.now.isoformat()
             self.news += [_as_news(row, occurred_at) for row in page.events if row["id"] in fresh]
             self.wake.update(task["agent"] for task in page.tasks if task["event_id"] in fresh)
+            if None in fresh:
+                self.wake.add(journal.WORKFLOWS)
 
 
 def _as_news(row: dict[str, Any], occurred_at: str) -> dict[str, Any]:

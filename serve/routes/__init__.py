@@ -39,6 +39,7 @@ from serve.routes import (
     users,
     webhooks,
     websocket,
+    workflows,
 )
 
 ROUTERS = (
@@ -74,6 +75,7 @@ ROUTERS = (
     notifications.router,
     hand_edits.router,
     strategy.router,
+    workflows.router,
     sync.router,
     marketplace.router,
     oauth.router,

@@ -13,6 +13,10 @@ from flipsync.domain.ids import new_id
 from serve.api import document
 
 DOCUMENT: dict[str, Any] = document()
+AUTOMATION: dict[str, Any] = {
+    "trigger": {"event": "CredentialsExpiring", "where": {"all": [{"field": "days", "op": "lt", "value": 3}]}},
+    "steps": [{"do": "tell", "message": "a credential ends"}],
+}
 
 
 _NAMED = {"id": "AAAA", "rawId": "AAAA", "type": "public-key"}
@@ -133,6 +137,9 @@ class Route:
             "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
             "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},
             "POST /models/rollback": {"name": "shop-price", "reason": "test"},
+            "POST /workflows": {"definition": AUTOMATION | {"name": f"{business.marker}-other"}},
+            "POST /workflows/dry-run": {"definition": AUTOMATION | {"name": f"{business.marker}-other"}},
+            "POST /workflows/runs/{run_id}/cancel": {"undo": False},
         }
         return bodies.get(f"{self.method} {self.path.removeprefix(API)}")
 

@@ -22,7 +22,16 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.roles import ROLES, Role
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
-from flipsync.services import accounts, api_keys, credential_ends, identity, model_registry, sales_facts, stock
+from flipsync.services import (
+    accounts,
+    api_keys,
+    credential_ends,
+    identity,
+    model_registry,
+    sales_facts,
+    stock,
+    workflows,
+)
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents
 from flipsync.services.learned_pricing import ShopPrice
@@ -153,6 +162,31 @@ async def _passkey(unit: UnitOfWork, business: Business) -> UUID:
     unit.session.add(passkey)
     await unit.session.flush()
     return passkey.id
+
+
+async def _automate(unit: UnitOfWork, business: Business, event_id: UUID) -> None:
+    step = {"do": "ask", "question": f"{business.marker} asks"}
+    written = {"name": f"{business.marker}-asks", "trigger": {"event": "ListingVanished"}, "steps": [step]}
+    view = await workflows.write(unit, written, by=business.users["owner"])
+    business.ids |= {"workflow_id": view.id, "run_id": new_id(), "triggered_by": event_id}
+
+
+async def run_automation(worker: Database, business: Business) -> None:
+    """A run under way, which only a worker may write down."""
+    async with worker.session(business.tenant_id) as session:
+        session.add(
+            m.WorkflowRun(
+                id=business.ids["run_id"],
+                tenant_id=business.tenant_id,
+                workflow_id=business.ids["workflow_id"],
+                event_id=business.ids.pop("triggered_by"),
+                began_id=new_id(),
+                subject_kind="listing",
+                subject_id=business.ids["listing_id"],
+                why=business.marker,
+                started_at=utc_now(),
+            )
+        )
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:
@@ -497,6 +531,7 @@ async def _decide(unit: UnitOfWork, business: Business) -> None:
     business.ids["held_order_id"] = held.id
     business.ids["approval_id"] = await ask(unit, decision.id, marker)
     business.ids["edit_id"] = await edit_on_channel(unit, business)
+    await _automate(unit, business, decision.event_id)
     await _learn(unit, business)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
-from api_world import Business, found_business, report_agents
+from api_world import Business, found_business, report_agents, run_automation
 from fastapi import FastAPI
 
 from flipsync.security.passwords import Passwords
@@ -70,11 +70,13 @@ async def world(backend: Backend, database_urls: dict[str, str], passwords: Pass
     run = secrets.token_hex(4)
     worker = Database(database_urls["worker"], pool_size=1)
     await report_agents(worker)
-    await worker.aclose()
     alpha, beta = [
         await found_business(backend.store, backend.box, passwords, backend.tokens, f"{name}{run}")
         for name in ("alpha", "beta")
     ]
+    for business in (alpha, beta):
+        await run_automation(worker, business)
+    await worker.aclose()
     return World(alpha, beta)
 
 

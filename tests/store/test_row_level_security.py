@@ -25,6 +25,7 @@ SHARED = {"agent_status"}
 QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
 WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
+WORKERS_ONLY |= {"workflow_run", "workflow_step"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }
@@ -94,6 +95,9 @@ async def furnish(shop: Shop) -> None:
             finished_at=now,
         )
         experiment = m.Experiment(**tenant, problem=marker, seed=1, samples=2, code_version="c", data={})
+        automation = m.Workflow(
+            **tenant, name=marker, version=1, origin="owner", state="paused", definition={}, note=marker
+        )
         policy = m.PolicyVersion(
             **tenant,
             **dict.fromkeys(("name", "kind", "version", "digest", "artefact", "code_version"), marker),
@@ -116,7 +120,19 @@ async def furnish(shop: Shop) -> None:
         line = m.SourcingLine(**tenant, id=new_id(), place=0, text=marker, title="", currency="USD", units=1)
         device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
         scan = m.SourcingScan(**tenant, kind="query", name=marker, lines=1, asked_at=now)
-        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan])
+        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan, automation])
+        await unit.session.flush()
+        automated = m.WorkflowRun(
+            **tenant,
+            workflow_id=automation.id,
+            event_id=event_id,
+            began_id=event_id,
+            subject_kind="listing",
+            subject_id=listing,
+            why=marker,
+            started_at=now,
+        )
+        unit.session.add(automated)
         await unit.session.flush()
         line.scan_id = scan.id
         unit.session.add_all(
@@ -124,6 +140,10 @@ async def furnish(shop: Shop) -> None:
                 m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
                 m.DecisionNotes(**tenant, id=decision.id, packed=b"", size=0),
                 m.Approval(**tenant, decision_id=decision.id, question=marker, expires_at=later),
+                m.WorkflowStep(
+                    **tenant, run_id=automated.id, ordinal=0, kind="tell", state="done", why=marker, began_at=now
+                ),
+                m.WorkflowWatch(**tenant, event_type="PriceSet", workflow_id=automation.id),
                 m.RefreshToken(
                     **tenant, user_id=user.id, family_id=new_id(), token_hash=f"hash {marker}", expires_at=later
                 ),

@@ -23,6 +23,8 @@ Kind = Literal[
     "agent-down",
     "credential-ending",
     "passkey-copied",
+    "automation-stopped",
+    "automation-says",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -43,6 +45,8 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
     "passkey-copied": "self:manage",  # the person whose it is, and owners
+    "automation-stopped": "agents:write",
+    "automation-says": "agents:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -59,6 +63,8 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "order-unread": "urgent",
     "agent-down": "urgent",
     "passkey-copied": "urgent",
+    "automation-stopped": "urgent",
+    "automation-says": "info",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

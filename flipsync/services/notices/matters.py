@@ -46,6 +46,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "agent": "agent-down",
     "credential": "credential-ending",
     "passkey": "passkey-copied",
+    "automation": "automation-says",
 }
 
 

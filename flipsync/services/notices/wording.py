@@ -29,6 +29,8 @@ _TITLES: Final[dict[Kind, str]] = {
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
     "passkey-copied": "the passkey {passkey} of {person} was copied",
+    "automation-stopped": "the automation {automation} was stopped",
+    "automation-says": "{automation}: {message}",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -47,6 +49,8 @@ _DETAILS: Final[dict[Kind, str]] = {
     "agent-down": "What it would do waits until it is up again.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
+    "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
+    "automation-says": "It is an automation of yours that says so: see its runs.",
 }
 _PATHS: Final[dict[str, str]] = {
     "approval": "/approvals/{id}",
@@ -54,6 +58,7 @@ _PATHS: Final[dict[str, str]] = {
     "order": "/orders/{id}",
     "listing": "/listings/{id}",
     "agent": "/agents",
+    "workflow": "/workflows/{id}",
 }
 #: a summary in place of what is too much to be told one by one
 MANY: Final = "many"
@@ -70,6 +75,7 @@ _MANY: Final[dict[str, str]] = {
     "agent": "agents are down",
     "credential": "credentials end",
     "passkey": "passkeys were copied",
+    "automation": "matters of automations",
 }
 
 

@@ -54,6 +54,7 @@ from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCoun
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
+from flipsync.store.models.workflows import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
 
 __all__ = [
     "AgentDecision",
@@ -139,4 +140,8 @@ __all__ = [
     "Variant",
     "WebhookDelivery",
     "WebhookTrouble",
+    "Workflow",
+    "WorkflowRun",
+    "WorkflowStep",
+    "WorkflowWatch",
 ]

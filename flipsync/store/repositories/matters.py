@@ -96,6 +96,15 @@ _SOURCES = {
                jsonb_build_object('passkey', p.name, 'person', u.email, 'user_id', u.id), p.id
           FROM passkey p JOIN app_user u ON u.id = p.user_id
          WHERE p.copied_at IS NOT NULL AND p.revoked_at IS NULL""",
+    "automation": """
+        SELECT 'automation-stopped', w.id::text || ':' || w.changed_at, 'workflow', w.id,
+               jsonb_build_object('automation', w.name, 'message', w.note), w.id::text
+          FROM workflow w WHERE w.state = 'stopped'
+         UNION ALL
+        SELECT 'automation-says', s.id::text, 'workflow', w.id,
+               jsonb_build_object('automation', w.name, 'message', s.why), s.id::text
+          FROM workflow_step s JOIN workflow_run r ON r.id = s.run_id JOIN workflow w ON w.id = r.workflow_id
+         WHERE s.kind = 'tell' AND s.state = 'done' AND s.ended_at > CAST(:now AS timestamptz) - interval '1 day'""",
 }
 SOURCES = tuple(_SOURCES)
 _COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"
