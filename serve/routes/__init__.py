@@ -11,6 +11,7 @@ from serve.routes import (
     competitors,
     dashboard,
     decisions,
+    events,
     experiments,
     forecasts,
     hand_edits,
@@ -77,5 +78,6 @@ ROUTERS = (
     oauth.router,
     webhooks.router,
     monitoring.router,
+    events.router,
     websocket.router,
 )
