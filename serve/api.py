@@ -35,6 +35,8 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 * Errors are problem documents (RFC 9457) with a stable `type`.
 """
 
+_STREAM = "/api/v1/events/stream"
+
 
 class Api(FastAPI):
     """FastAPI with a short way for plain reads."""
@@ -44,9 +46,9 @@ class Api(FastAPI):
     cors_origins: tuple[str, ...] = ()
 
     def short_way(self, scope: Scope) -> ASGIApp | None:
-        """The request's answer as an ASGI application, when it is a plain read, or a WebSocket: those last, and would
-        use up the number of requests that Serve lets be under way."""
-        if scope["type"] == "websocket":
+        """The request's answer as an ASGI application, when it is a plain read, or a live connection: those last, and
+        would use up the number of requests that Serve lets be under way."""
+        if scope["type"] == "websocket" or scope.get("path") == _STREAM:
             return super().__call__
         return self._in_lane(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
 

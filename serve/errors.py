@@ -52,6 +52,9 @@ _CODES = {
     429: "too-many-attempts",
 }
 
+#: what is raised when books or Redis cannot be asked
+PART_GONE = (OperationalError, InterfaceError, DBAPIError, PoolTimeout, ReadFailed, RedisError)
+
 
 class FieldProblem(BaseModel):
     """One thing that is wrong with the request; `where` is a path such as body.items.0.sku."""
@@ -125,7 +128,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
-    for gone in (OperationalError, InterfaceError, DBAPIError, PoolTimeout, ReadFailed, RedisError):
+    for gone in PART_GONE:
         app.add_exception_handler(gone, _part_missing)
 
 

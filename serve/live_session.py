@@ -8,8 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from flipsync.domain.clock import utc_now
@@ -17,6 +15,7 @@ from flipsync.domain.errors import Unauthenticated, Unavailable
 from flipsync.security.tokens import Claims
 from flipsync.services import live_events
 from serve.backend import Backend
+from serve.errors import PART_GONE
 from serve.live import Listener
 
 PROTOCOL = "flipsync.v1"
@@ -53,7 +52,7 @@ class LiveSession:
             await self._close(closing.code, closing.reason)
         except WebSocketDisconnect:
             return
-        except (RedisError, OSError, SQLAlchemyError):
+        except (*PART_GONE, OSError):
             await self._close(TRY_LATER, "live events are not available now")
         finally:
             self._backend.metrics.websockets.dec()

@@ -12,6 +12,7 @@ from serve.routes import (
     competitors,
     dashboard,
     decisions,
+    events,
     experiments,
     forecasts,
     hand_edits,
@@ -81,5 +82,6 @@ ROUTERS = (
     oauth.router,
     webhooks.router,
     monitoring.router,
+    events.router,
     websocket.router,
 )

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
 import uvicorn
 from api_world import Business
@@ -24,6 +25,7 @@ from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity, live_events, stock
+from flipsync.store.repositories import identity as identity_rows
 from flipsync.store.unit_of_work import Store
 from serve.backend import Backend
 from serve.live import Listener, channel_of
@@ -197,6 +199,67 @@ async def test_who_comes_back_misses_nothing(address: str, store: Store, alpha: 
     async with connect(address) as first:
         await first.send(json.dumps({"type": "authenticate", "token": _token(alpha), "resume": live["id"]}))
         assert (await _next(first, "ready"))["resumed"] is True
+
+
+async def test_where_no_websocket_gets_through_events_come_as_a_stream(
+    address: str, store: Store, alpha: Business, beta: Business
+) -> None:
+    base = address.replace("ws:", "http:").removesuffix("/ws")
+    async with httpx2.AsyncClient(base_url=base, timeout=10) as client:
+        headers = alpha.headers()
+        async with client.stream("GET", "/events/stream?seconds=20", headers=headers) as live:
+            assert live.headers["content-type"].startswith("text/event-stream")
+            lines = live.aiter_lines()
+            assert await _line(lines, "event: ") == "ready"
+            await _receive_goods(store, beta)
+            await _receive_goods(store, alpha)
+            first = await _line(lines, "id: ")
+            told = json.loads(await _line(lines, "data: "))
+            assert (told["id"], told["payload"]["variant_id"]) == (first, str(alpha.ids["variant_id"]))
+        await _receive_goods(store, alpha)  # while nobody reads
+        again = await client.get("/events/stream?seconds=0", headers=headers | {"Last-Event-ID": first})
+        assert 'event: ready\ndata: {"resumed":true}' in again.text
+        ids = [line.removeprefix("id: ") for line in again.text.splitlines() if line.startswith("id: ")]
+        assert first in ids and any(each > first for each in ids)
+        assert str(beta.tenant_id) not in again.text and str(beta.ids["variant_id"]) not in again.text
+        lost = await client.get("/events/stream?seconds=0", headers=headers | {"Last-Event-ID": str(UUID(int=7))})
+        assert '"resumed":false' in lost.text
+        for query, more, status in (
+            ("", {}, 422),
+            ("?seconds=99999", {}, 422),
+            ("?seconds=0", {"Last-Event-ID": "x"}, 422),
+            ("?seconds=0", alpha.headers("read-only"), 403),
+        ):
+            refused = await client.get(f"/events/stream{query}", headers=headers | more)
+            assert refused.status_code == status
+
+
+async def test_a_stream_ends_with_its_session(address: str, store: Store, alpha: Business) -> None:
+    assert alpha.tokens is not None
+    base = address.replace("ws:", "http:").removesuffix("/ws")
+    async with store.unit(alpha.tenant_id) as unit:
+        session_id = await alpha.session(unit, alpha.users["owner"])
+    token = alpha.tokens.issue(
+        user_id=alpha.users["owner"], tenant_id=alpha.tenant_id, role="owner", session_id=session_id
+    )
+    async with (
+        httpx2.AsyncClient(base_url=base, timeout=10) as client,
+        client.stream("GET", "/events/stream?seconds=60", headers={"Authorization": f"Bearer {token}"}) as live,
+    ):
+        lines = live.aiter_lines()
+        assert await _line(lines, ":") == "", "a sign of life"
+        async with store.unit(alpha.tenant_id) as unit:
+            await identity_rows.revoke_family(unit.session, session_id, utc_now())
+        async with asyncio.timeout(5):
+            assert [line async for line in lines if line.startswith("data")] == []
+
+
+async def _line(lines: AsyncIterator[str], beginning: str) -> str:
+    async with asyncio.timeout(10):
+        while True:
+            line = await anext(lines)
+            if line.startswith(beginning):
+                return line.removeprefix(beginning).strip()
 
 
 @pytest.mark.parametrize("id_of", ["yesterday", "tomorrow", "another kind"])

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[Role]] = {
     "catalogue:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "catalogue:write": {"owner", "manager", "clerk"},
     "decisions:read": {"owner", "manager", "analyst"},
+    "events:read": {"owner", "manager", "clerk", "analyst"},
     "inventory:read": {"owner", "manager", "clerk", "analyst", "read-only"},
     "inventory:write": {"owner", "manager", "clerk"},
     "keys:read": {"owner", "manager"},
