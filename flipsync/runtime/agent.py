@@ -63,6 +63,8 @@ class AgentSpec:
     #: one that comes alone is decided on at once
     pace: float = 0.0
     version: str = "1"
+    #: puts questions to a language model: its process gets one, where the installation has one
+    asks_model: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from flipsync.services import (
     consents,
     credential_ends,
     grading,
+    language_desk,
     recorded_desk,
     retention,
     sales_facts,
@@ -138,6 +139,7 @@ class Scheduler:
                 await credential_ends.warn(unit)
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
+                await language_desk.forget_old(unit)
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
                 await pushing.forget_old(unit)

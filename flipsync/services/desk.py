@@ -16,6 +16,7 @@ from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
+from flipsync.services.language_desk import Asked, LanguageDesk
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
@@ -301,6 +302,8 @@ class Services:
         self.now = now
         self.expected: frozenset[UUID] = frozenset()
         self._profile: TenantProfile | None = None
+        #: what is known of a language model; None: there is none
+        self.asked: Asked | None = None
         #: what the newest answer was worked out from, where that is kept
         self.ground: Ground | None = None
 
@@ -351,6 +354,10 @@ class Services:
     @cached_property
     def demand(self) -> DemandDesk:
         return DemandDesk(self.session, self.now)
+
+    @cached_property
+    def language(self) -> LanguageDesk:
+        return LanguageDesk(self.session, self.tenant_id, self.asked)
 
     @cached_property
     def trends(self) -> TrendDesk:

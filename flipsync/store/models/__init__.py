@@ -30,6 +30,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
+from flipsync.store.models.language import LanguageCall
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.notices import (
     Notification,
@@ -74,6 +75,7 @@ __all__ = [
     "IdempotencyRecord",
     "ImportRun",
     "LabelPurchase",
+    "LanguageCall",
     "Listing",
     "ListingKnowledge",
     "MarketplaceAccount",
