@@ -95,6 +95,19 @@ class LanguageSettings(BaseSettings):
         return self.base_url
 
 
+def language_settings(environ: Mapping[str, str] | None = None) -> LanguageSettings:
+    """Raises pydantic's ValidationError."""
+    environ = os.environ if environ is None else environ
+    prefix = "FLIPSYNC_LANGUAGE_"
+    known = ("MODEL", "BASE_URL", "API_KEY", "PRICES", "SECONDS")
+    found = {name.lower(): value for name in known if (value := environ.get(prefix + name))}
+    for name in ("base_url", "api_key"):
+        if value := found.pop(name, "") or environ.get(f"OPENAI_{name.upper()}", ""):
+            found[prefix + name.upper()] = value
+    values: dict[str, Any] = dict(found)
+    return LanguageSettings(**values)
+
+
 class RuntimeSettings(BaseSettings):
     """Environment of agents, effect workers and the supervisor."""
 

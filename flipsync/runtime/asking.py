@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -21,7 +21,7 @@ from flipsync.intelligence.language.port import LanguageModel, Price, Unusable, 
 from flipsync.intelligence.language.question import Question
 from flipsync.services.language_desk import NO_MODEL, Answer
 from flipsync.services.tenant_settings import profile
-from flipsync.settings import LanguageSettings
+from flipsync.settings import LanguageSettings, language_settings
 from flipsync.store.repositories import language as rows
 from flipsync.store.unit_of_work import Store
 
@@ -112,21 +112,28 @@ class Asker:
             self._rests_until = time.monotonic() + min(wish or _REST_SECONDS, 10 * _REST_SECONDS)
 
 
-def configured(settings: LanguageSettings) -> tuple[LanguageModel, Price]:
+def configured(wanted: LanguageSettings) -> tuple[LanguageModel, Price]:
     """The installation's model and what it costs. Raises InvalidInput where there is none, or too little is known."""
-    if not settings.model:
+    if not wanted.model:
         raise InvalidInput(NO_MODEL, hint="FLIPSYNC_LANGUAGE_MODEL names one")
-    model = OpenAIChat(settings.model, base_url=settings.address(), api_key=settings.api_key, seconds=settings.seconds)
-    return model, settings.price()
+    model = OpenAIChat(wanted.model, base_url=wanted.address(), api_key=wanted.api_key, seconds=wanted.seconds)
+    return model, wanted.price()
+
+
+def settings(environ: Mapping[str, str] | None = None) -> LanguageSettings:
+    """From the environment. Raises InvalidInput, without repeating a value, where it cannot be read."""
+    try:
+        return language_settings(environ)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper().removeprefix("FLIPSYNC_LANGUAGE_")
+        raise InvalidInput(f"FLIPSYNC_LANGUAGE_{name}: {first['msg']}") from None
 
 
 def asker(store: Store) -> Asker | str:
     """By the environment: who asks, or why nobody does. What is set up wrongly never keeps an agent from deciding."""
     try:
-        return Asker(store, *configured(LanguageSettings()))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        why = f"FLIPSYNC_LANGUAGE_{str(first['loc'][0]).upper()}: {first['msg']}"
+        return Asker(store, *configured(settings()))
     except InvalidInput as error:
         why = error.message
     if why != NO_MODEL:

@@ -14,7 +14,14 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.domain.events import (
+    ChannelCheckDue,
+    CycleStarted,
+    Event,
+    ListingCheckDue,
+    RepricingDue,
+    TrendsDue,
+)
 from flipsync.services import (
     competitor_desk,
     consents,
@@ -163,6 +170,7 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
             if "weekly" in due:
                 facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
+                facts.append((CycleStarted(tenant_id=tenant_id, cycle="weekly"), "weekly"))
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

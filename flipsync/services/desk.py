@@ -22,9 +22,11 @@ from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
+from flipsync.services.readings import ReadingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
+from flipsync.services.week_desk import WeekDesk
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import effects as effect_rows
@@ -362,6 +364,14 @@ class Services:
     @cached_property
     def trends(self) -> TrendDesk:
         return TrendDesk(self.session, self.now)
+
+    @cached_property
+    def readings(self) -> ReadingDesk:
+        return ReadingDesk(self.session)
+
+    @cached_property
+    def weeks(self) -> WeekDesk:
+        return WeekDesk(self.session, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

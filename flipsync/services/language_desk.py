@@ -8,7 +8,7 @@ Answers are kept by what was asked, and with the decision, as all that is read: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -92,6 +92,34 @@ class LanguageDesk:
         if self._asked.last:
             return Answer(why="the books moved on while the model was asked")
         raise Unasked(question)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What a business had a model do within 24 hours, and what it may. A call under way counts as the most it can."""
+
+    enabled: bool
+    tokens: int
+    tokens_per_day: int
+    cost_micros: int
+    usd_cents_per_day: int
+    calls: list[rows.Spent]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def spending(session: AsyncSession, tenant_id: UUID) -> Spending:
+    choices = (await profile(session, tenant_id)).settings.language
+    calls = await rows.spent(session)
+    return Spending(
+        enabled=choices.enabled,
+        tokens=sum(each.tokens for each in calls),
+        tokens_per_day=choices.tokens_per_day,
+        cost_micros=sum(each.cost_micros for each in calls),
+        usd_cents_per_day=choices.usd_cents_per_day,
+        calls=calls,
+    )
 
 
 async def forget_old(unit: UnitOfWork) -> None:

@@ -19,6 +19,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.security.roles import Permission
 from flipsync.services import accounts, hand_edits, listings
 from flipsync.store.models import Listing
@@ -71,6 +72,7 @@ _NEVER: dict[type[Command], str] = {
     c.HandOverUnits: "the units are another buyer's now",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
     c.NoteTrend: "what was told of sales changes nothing",
+    NoteReading: "what was read changes nothing; the next reading takes its place",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
     c.RollBackPolicy: "a policy is put back with `flipsync models promote`",

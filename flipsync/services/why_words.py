@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
@@ -150,6 +151,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"forecast demand for all goods by {command.method}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
+        case NoteReading():
+            return f"note what was read about “{label('product', command.product_id)}”"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.MoveAuthority(to="full"):

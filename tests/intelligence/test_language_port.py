@@ -217,6 +217,6 @@ def test_address_and_key_may_stand_under_the_names_the_client_knows(monkeypatch:
     assert settings.address() == "http://127.0.0.1:9/v1" and settings.api_key.get_secret_value() == KEY
     assert settings.model == "", "a key alone asks nobody anything"
     assert KEY not in repr(settings) and KEY not in settings.model_dump_json()
-    monkeypatch.setenv("FLIPSYNC_LANGUAGE_BASE_URL", "file:///etc/passwd")
+    monkeypatch.setenv("FLIPSYNC_LANGUAGE_BASE_URL", "ftp://127.0.0.1/v1")
     with pytest.raises(InvalidInput):
         LanguageSettings().address()

@@ -299,6 +299,9 @@ async def furnish(shop: Shop) -> None:
                     due_at=later,
                     look_at=later,
                 ),
+                m.ProductReading(
+                    **tenant, product_id=goods.product_id, call_id=new_id(), value={"of": marker}, read_at=now
+                ),
                 m.LanguageCall(
                     **tenant,
                     prompt="ai_executive",

@@ -89,6 +89,11 @@ def check(text: str, cites: Sequence[str], facts: Mapping[str, Fact]) -> str:
     return _figures(plain, cited) or _words(plain, cited)
 
 
+def holds_link(text: str) -> bool:
+    """Whether it has a link, an address or markup in it."""
+    return _LINK.search(unicodedata.normalize("NFKC", text)) is not None
+
+
 def _figures(text: str, cited: Sequence[Fact]) -> str:
     for found in _NUMBER.finditer(text):
         written = found["digits"].rstrip(",")

@@ -30,7 +30,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
-from flipsync.store.models.language import LanguageCall
+from flipsync.store.models.language import LanguageCall, ProductReading
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.notices import (
     Notification,
@@ -90,6 +90,7 @@ __all__ = [
     "PolicyVersion",
     "PriceChange",
     "Product",
+    "ProductReading",
     "Proposal",
     "Receipt",
     "RecoveryCode",

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flipsync.store.models.base import Base, TenantOwned
+from flipsync.store.models.base import Base, TenantOwned, same_tenant
+
+
+class ProductReading(TenantOwned, Base):
+    """What a model read about a product from the text about it, as far as it stands there (commands.NoteReading)."""
+
+    __tablename__ = "product_reading"
+    __table_args__ = (same_tenant("product_id", "product"), UniqueConstraint("tenant_id", "product_id"))
+
+    product_id: Mapped[UUID]
+    call_id: Mapped[UUID]
+    value: Mapped[dict[str, Any]]
+    read_at: Mapped[datetime]
 
 
 class LanguageCall(TenantOwned, Base):

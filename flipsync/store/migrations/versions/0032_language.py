@@ -1,4 +1,4 @@
-"""What language models were asked, and what it cost."""
+"""What language models were asked, what it cost, and what they read about goods."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ revision = "0032"
 down_revision = "0030"
 branch_labels = None
 depends_on = None
+
+_TABLES = ("product_reading", "language_call")
 
 
 def upgrade() -> None:
@@ -38,13 +40,32 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("state = 'answered'"),
     )
-    op.execute("ALTER TABLE language_call ENABLE ROW LEVEL SECURITY")
-    op.execute(
-        "CREATE POLICY tenant_isolation ON language_call USING (tenant_id = (SELECT current_tenant()))"
-        " WITH CHECK (tenant_id = (SELECT current_tenant()))"
+    op.create_table(
+        "product_reading",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("product_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "product_id"],
+            ["product.tenant_id", "product.id"],
+            name=op.f("fk_product_reading_tenant_id_product_id"),
+            ondelete="CASCADE",
+        ),
+        sa.Column("call_id", sa.Uuid(), nullable=False),
+        sa.Column("value", postgresql.JSONB(), nullable=False),
+        sa.Column("read_at", sa.DateTime(timezone=True), nullable=False),
+        sa.UniqueConstraint("tenant_id", "product_id", name=op.f("uq_product_reading_tenant_id_product_id")),
     )
-    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON language_call TO flipsync_app, flipsync_worker")
+    op.create_index(op.f("ix_product_reading_tenant_id"), "product_reading", ["tenant_id"])
+    for table in _TABLES:
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(
+            f"CREATE POLICY tenant_isolation ON {table} USING (tenant_id = (SELECT current_tenant()))"
+            " WITH CHECK (tenant_id = (SELECT current_tenant()))"
+        )
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO flipsync_app, flipsync_worker")
 
 
 def downgrade() -> None:
-    op.drop_table("language_call")
+    for table in _TABLES:
+        op.drop_table(table)
