@@ -16,6 +16,7 @@ import structlog
 from pydantic import ValidationError
 
 from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.text import storable
 from flipsync.intelligence.language.openai_chat import OpenAIChat
 from flipsync.intelligence.language.port import LanguageModel, Price, Unusable, Usage, most
 from flipsync.intelligence.language.question import Question
@@ -65,7 +66,7 @@ class Asker:
             self._failed(error)
             log.warning("a language model gave no answer", model=self.model.name, prompt=question.prompt, why=why)
         else:
-            state, why, usage, value = "answered", "", reply.usage, reply.value.model_dump(mode="json")
+            state, why, usage, value = "answered", "", reply.usage, storable(reply.value.model_dump(mode="json"))
             self._failures = 0
         async with self._store.database.session(tenant_id) as session:
             await rows.settle(

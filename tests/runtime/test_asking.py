@@ -203,3 +203,19 @@ async def test_of_two_answers_to_one_question_the_first_stays(shop: Shop, prompt
     async with shop.store.reader(shop.tenant_id) as session:
         known = await rows.answer(session, asked.digest())
     assert known is not None and known.value == {"word": "good"}
+
+
+async def test_an_answer_with_what_no_database_takes_is_kept_without_it(shop: Shop, prompt: Prompt) -> None:
+    await allow(shop)
+    asked = question(prompt)
+    with ScriptedModel(step(View(word="go\0od"))) as model:
+        found = await Asker(shop.store, model, PRICE).answers(shop.tenant_id, [asked])
+    assert found[asked.digest()].value == {"word": "good"}
+
+
+async def test_a_refusal_repeats_nothing_of_what_the_model_wrote(shop: Shop, prompt: Prompt) -> None:
+    await allow(shop)
+    asked = question(prompt)
+    with ScriptedModel(step('{"call 0800 123456": "now\\u0000", "word": 3}')) as model:
+        answer = (await Asker(shop.store, model, PRICE).answers(shop.tenant_id, [asked]))[asked.digest()]
+    assert answer.why == "the answer is not what was asked for (string_type)"

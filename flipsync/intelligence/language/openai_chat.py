@@ -158,7 +158,8 @@ def _read(question: Question, body: bytes) -> Reply:
     if choice.message.refusal:
         raise Unusable("the model refused", usage)
     if choice.finish_reason not in ("stop", None):
-        raise Unusable(f"the answer ended early ({choice.finish_reason[:30]})", usage)
+        known = choice.finish_reason if choice.finish_reason in ("length", "content_filter") else "for another reason"
+        raise Unusable(f"the answer ended early ({known})", usage)
     if not choice.message.content:
         raise Unusable("the answer is empty", usage)
     value = as_asked(question, choice.message.content, usage)

@@ -85,6 +85,5 @@ def as_asked(question: Question, answer: str | bytes, usage: Usage | None) -> Ba
     try:
         return question.shape.model_validate_json(answer)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(each) for each in first["loc"]) or "the whole"
-        raise Unusable(f"the answer is not what was asked for ({where[:80]}: {first['type']})", usage) from None
+        kind = error.errors(include_input=False, include_url=False)[0]["type"]  # where it is may be the model's words
+        raise Unusable(f"the answer is not what was asked for ({kind})", usage) from None
