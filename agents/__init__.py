@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.executive.ai_executive import AIExecutiveAgent
 from agents.executive.executive import ExecutiveAgent
 from agents.executive.reinforcement_learning import ReinforcementLearningAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_listing import AutoListingAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
+from agents.market.ai_market import AIMarketAgent
 from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
 from agents.market.competitor import CompetitorAgent
@@ -29,8 +31,10 @@ from flipsync.runtime.agent import Agent
 
 ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
+    AIExecutiveAgent,
     ReinforcementLearningAgent,
     MarketAgent,
+    AIMarketAgent,
     BaseMarketAgent,
     AmazonAgent,
     EbayAgent,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from flipsync.domain.errors import FlipSyncError
+from flipsync.domain.errors import FlipSyncError, InvalidInput
 from flipsync.embedded import postgres, ray_head, redis
 from flipsync.embedded.instance import UNFINISHED_RESTORE, InstanceState, read_state
 from flipsync.embedded.ports import listeners
@@ -262,8 +262,30 @@ def _ray(live: InstanceState | None) -> Iterator[Check]:
 def _services(environ: Mapping[str, str]) -> Iterator[Check]:
     if url := environ.get("QDRANT_URL"):
         yield _unused(_tcp("qdrant", "", url, "check QDRANT_URL and the network"))
-    if url := environ.get("OPENAI_BASE_URL"):
-        yield _unused(_tcp("language model", "", url, "check OPENAI_BASE_URL and the network"))
+    yield from _language(environ)
+
+
+def _language(environ: Mapping[str, str]) -> Iterator[Check]:
+    if not environ.get("FLIPSYNC_LANGUAGE_MODEL"):
+        if url := environ.get("OPENAI_BASE_URL"):
+            check = _tcp("language model", "", url, "check OPENAI_BASE_URL and the network")
+            yield replace(check, detail=f"{check.detail}; not used: FLIPSYNC_LANGUAGE_MODEL names no model")
+        return
+    from flipsync.runtime.asking import settings  # brings what the other checks do without
+
+    try:
+        wanted = settings(environ)
+        url, model = wanted.address(), wanted.model
+        wanted.price()
+    except InvalidInput as error:
+        yield Check("language model", "", "warning", f"{error.message}: agents decide by rules alone", error.hint)
+        return
+    check = _tcp("language model", model, url, "check FLIPSYNC_LANGUAGE_BASE_URL and the network")
+    parts = urlsplit(url)
+    if check.ok and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        yield replace(check, status="warning", hint="without TLS key and texts can be read on the way")
+    else:
+        yield replace(check, hint=check.hint or "`flipsync language probe` asks it something")
 
 
 def _unused(check: Check) -> Check:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flipsync.connectors.marketplaces import CONSENTS, consent_of
 from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock, ScaledClock, SystemClock
+from flipsync.domain.errors import InvalidInput
+from flipsync.intelligence.language.port import Price
 from flipsync.security.secrets import parse_keys
 
 
@@ -41,6 +45,67 @@ def _several(value: object) -> object:
 
 Inside = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)]
 INSIDE = "hosts and networks inside the house that people may be told through; separated by commas; none: none"
+
+
+class LanguageSettings(BaseSettings):
+    """The installation's language model, FLIPSYNC_LANGUAGE_ and the field; without `model` there is none.
+
+    Address and key may stand under the names the `openai` client knows: OPENAI_BASE_URL, OPENAI_API_KEY.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FLIPSYNC_LANGUAGE_", frozen=True, extra="ignore")
+
+    model: str = Field(default="", max_length=200, description="its name at the provider")
+    base_url: str = Field(
+        default="https://api.openai.com/v1",
+        validation_alias=AliasChoices("FLIPSYNC_LANGUAGE_BASE_URL", "OPENAI_BASE_URL"),
+        description="where chat completions are, up to /chat/completions",
+    )
+    api_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("FLIPSYNC_LANGUAGE_API_KEY", "OPENAI_API_KEY")
+    )
+    prices: str = Field(
+        default="", description="US dollars a million tokens, in and out: MODEL=0.15/0.60, several by commas"
+    )
+    seconds: float = Field(default=12.0, gt=0, le=30, description="how long one answer may take")
+
+    def price(self) -> Price:
+        """What the model costs. Raises InvalidInput where nobody has said so: what is not priced cannot be limited."""
+        for each in filter(None, map(str.strip, self.prices.split(","))):
+            name, _, figures = each.rpartition("=")
+            told_in, _, told_out = figures.partition("/")
+            try:
+                price = Price(Decimal(told_in), Decimal(told_out))
+            except InvalidOperation:
+                raise InvalidInput(f"FLIPSYNC_LANGUAGE_PRICES: {each[:80]!r} is no MODEL=IN/OUT") from None
+            if not all(usd.is_finite() and 0 <= usd < 1_000_000 for usd in (price.usd_in, price.usd_out)):
+                raise InvalidInput(f"FLIPSYNC_LANGUAGE_PRICES: {each[:80]!r} is no price")
+            if name.strip() == self.model:
+                return price
+        raise InvalidInput(
+            f"no price is known of {self.model}",
+            hint=f"FLIPSYNC_LANGUAGE_PRICES={self.model}=IN/OUT in US dollars a million tokens; 0/0 where it is free",
+        )
+
+    def address(self) -> str:
+        """Raises InvalidInput for what is no web address."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            raise InvalidInput("FLIPSYNC_LANGUAGE_BASE_URL is no web address, or holds a password")
+        return self.base_url
+
+
+def language_settings(environ: Mapping[str, str] | None = None) -> LanguageSettings:
+    """Raises pydantic's ValidationError."""
+    environ = os.environ if environ is None else environ
+    prefix = "FLIPSYNC_LANGUAGE_"
+    known = ("MODEL", "BASE_URL", "API_KEY", "PRICES", "SECONDS")
+    found = {name.lower(): value for name in known if (value := environ.get(prefix + name))}
+    for name in ("base_url", "api_key"):
+        if value := found.pop(name, "") or environ.get(f"OPENAI_{name.upper()}", ""):
+            found[prefix + name.upper()] = value
+    values: dict[str, Any] = dict(found)
+    return LanguageSettings(**values)
 
 
 class RuntimeSettings(BaseSettings):

@@ -88,6 +88,7 @@ class ProductImported(Event):
 
     product_id: UUID
     created: bool
+    new_category: bool = False  # the first of a category that the business has not had
 
     def subject(self) -> tuple[str, UUID]:
         return ("product", self.product_id)
@@ -481,6 +482,7 @@ class DecisionEscalated(DecisionEvent):
     from_agent: str
     to_agent: str
     reason: str
+    stake_minor: int | None = None  # what could be lost by it; None where nothing was said
 
 
 class ApprovalAnswered(DecisionEvent):

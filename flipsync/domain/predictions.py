@@ -13,6 +13,7 @@ from flipsync.domain import commands as c
 from flipsync.domain import events as e
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.commands import Command
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import RecordSourcingVerdict
 
 _DAY = timedelta(days=1)
@@ -89,6 +90,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.MarkOrderReady: NoPrediction("books", "units are there or not: the books know at once"),
     c.MeasureChannels: NoPrediction("books", "measuring predicts nothing"),
     c.NoteTrend: NoPrediction("trend", "what the goods would have sold at the old rate is not seen"),
+    NoteReading: NoPrediction("reading", "what is read from a text stands in it, or it is not kept"),
     c.MakeForecasts: NoPrediction("forecast", "each week of each forecast is compared with what sold, by itself"),
     c.OverruleDecision: NoPrediction("overruling", "what was stopped is not seen"),
     c.AskOwner: NoPrediction("asking", "a question predicts nothing"),

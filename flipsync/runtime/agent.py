@@ -63,6 +63,10 @@ class AgentSpec:
     #: one that comes alone is decided on at once
     pace: float = 0.0
     version: str = "1"
+    #: the agent whose work this one does instead of it, for facts that it `takes`; that agent is its superior
+    wraps: str | None = None
+    #: puts questions to a language model: its process gets one, where the installation has one
+    asks_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ class Agent(ABC, Generic[E]):
         super().__init_subclass__(**kwargs)
         if "spec" in cls.__dict__:
             cls.handles, cls.proposes = _declared_types(cls)
+
+    @classmethod
+    def takes(cls, event: Event) -> bool:
+        """A wrapper's word: whether a fact that its wrapped agent handles too is handled by it instead. Pure."""
+        return cls.spec.wraps is not None
 
     @abstractmethod
     async def decide(self, event: E, ctx: Context) -> Decision[Any]:

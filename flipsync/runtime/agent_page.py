@@ -30,6 +30,8 @@ def page(graph: Graph, name: str) -> str:
     lines = [f"# {agent.__name__}", "", _told(agent), ""]
     lines += [f"- **Ecosystem:** {spec.ecosystem}"]
     lines += [f"- **Reports to:** {graph.agents[boss].__name__ if boss else 'the owner'}"]
+    if spec.wraps is not None:
+        lines += [f"- **Stands in for:** {graph.agents[spec.wraps].__name__}. {_first(agent.takes.__doc__)}"]
     if below:
         lines += [f"- **Reporting to it:** {', '.join(graph.agents[each].__name__ for each in below)}"]
     if spec.vendors is not None:
@@ -56,9 +58,13 @@ def _each(kinds: Iterable[type]) -> list[str]:
     """One line each, with the first sentence of what it says of itself."""
     told = []
     for kind in sorted(kinds, key=lambda each: each.__name__):
-        words = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
-        told.append(f"- `{kind.__name__}`: {words}")
+        told.append(f"- `{kind.__name__}`: {_first(kind.__doc__)}")
     return told
+
+
+def _first(words: str | None) -> str:
+    """The first paragraph in one line."""
+    return " ".join(inspect.cleandoc(words or "").partition("\n\n")[0].split())
 
 
 def _reach(agent: type[Agent[Any]], graph: Graph) -> str:

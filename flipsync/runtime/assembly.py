@@ -19,6 +19,7 @@ from flipsync.store.database import Database
 from flipsync.store.unit_of_work import EFFECTS, Store
 
 if TYPE_CHECKING:
+    from flipsync.runtime.asking import Asker
     from flipsync.runtime.effects import EffectWorker
 
 
@@ -64,9 +65,13 @@ class Assembly:
         return DecisionPath(self.graph, Gate(self.firewall, governance))
 
     def runner(self, agent: str) -> AgentRunner:
-        return AgentRunner(
-            self.graph.agents[agent](), self.store, self.decision_path(), Mailbox(self.redis_url, [agent])
-        )
+        hired = self.graph.agents[agent]
+        model: Asker | str = ""
+        if hired.spec.asks_model:
+            from flipsync.runtime.asking import asker
+
+            model = asker(self.store)
+        return AgentRunner(hired(), self.store, self.decision_path(), Mailbox(self.redis_url, [agent]), model)
 
     def effect_worker(self, slot: str) -> EffectWorker:
         from flipsync.runtime.effects import EffectWorker

@@ -18,6 +18,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.ids import new_id
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import AgentSpec, Authority, Context
@@ -37,6 +38,7 @@ from flipsync.services import (
     new_stock,
     orders,
     oversold,
+    readings,
     refunds,
     standing_desk,
     stock,
@@ -130,7 +132,13 @@ class DecisionPath:
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
         if why_up and superior:
             unit.emit(
-                DecisionEscalated(decision_id=decision_id, from_agent=spec.name, to_agent=superior, reason=why_up),
+                DecisionEscalated(
+                    decision_id=decision_id,
+                    from_agent=spec.name,
+                    to_agent=superior,
+                    reason=why_up,
+                    stake_minor=decision.stake.amount_minor if decision.stake else None,
+                ),
                 cause=cause,
             )
         elif why_up:
@@ -263,6 +271,8 @@ class DecisionPath:
                 await trend_desk.note(unit, command)
             case RecordSourcingVerdict():
                 await scans.settle(unit, command)
+            case NoteReading():
+                await readings.note(unit, command)
             case c.TrainPolicy():
                 requests = importlib.import_module("flipsync.training.requests")  # simulators: not in every process
                 await requests.request(

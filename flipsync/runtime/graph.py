@@ -61,6 +61,7 @@ class Graph:
                 faults.append(f"{name} reports to {boss!r}, who is not here")
             elif boss is not None and DecisionEscalated not in self.agents[boss].handles:
                 faults.append(f"{name} reports to {boss}, who does not handle DecisionEscalated")
+            faults += self._stands_in(name, agent, agents)
         faults += self._cycles()
         roots = [name for name, agent in self.agents.items() if agent.spec.reports_to is None]
         if len(roots) != 1:
@@ -69,6 +70,22 @@ class Graph:
         known = {name for name, event in Event._registry.items() if not _is_abstract(event)}
         faults += [f"nobody handles {name}" for name in sorted(known - handled - RECORDED_ONLY - _ENGINES)]
         faults += [f"{name} is handled and marked recorded-only" for name in sorted(handled & RECORDED_ONLY)]
+        return faults
+
+    def _stands_in(self, name: str, agent: AgentClass, agents: Sequence[AgentClass]) -> list[str]:
+        """A wrapper answers to whom it wraps, nobody answers to it, and an agent has one wrapper."""
+        wrapped = agent.spec.wraps
+        if wrapped is None:
+            return []
+        faults = []
+        if wrapped != agent.spec.reports_to:
+            faults.append(f"{name} wraps {wrapped} and does not report to it")
+        elif wrapped in self.agents and not self.agents[wrapped].proposes <= agent.proposes:
+            faults.append(f"{name} wraps {wrapped} and may not propose all that it proposes")
+        if below := [each.spec.name for each in agents if each.spec.reports_to == name]:
+            faults.append(f"{below[0]} reports to {name}, which only stands in for {wrapped}")
+        if rivals := [each.spec.name for each in agents if each.spec.wraps == wrapped and each is not agent]:
+            faults.append(f"{name} and {rivals[0]} both wrap {wrapped}")
         return faults
 
     def _uncarried(self, carried_out: Collection[type[Command]]) -> list[str]:
@@ -96,10 +113,22 @@ class Graph:
     def routing(self) -> Routing:
         """Event type name → the agents that want it. An escalation goes to one agent only: see `addressed_to`."""
         table: dict[str, list[Subscription]] = {}
+        wrappers = [agent for agent in self.agents.values() if agent.spec.wraps is not None]
         for name, agent in self.agents.items():
             vendors = frozenset(agent.spec.vendors) if agent.spec.vendors is not None else None
+            wrapped = self.agents.get(agent.spec.wraps) if agent.spec.wraps is not None else None
             for event in agent.handles:
-                table.setdefault(event.type_name(), []).append(Subscription(name, vendors))
+                shared = wrapped is not None and event in wrapped.handles
+                left = tuple(each.takes for each in wrappers if each.spec.wraps == name and event in each.handles)
+                table.setdefault(event.type_name(), []).append(
+                    Subscription(
+                        name,
+                        vendors,
+                        office=agent.spec.wraps or "" if shared else "",
+                        takes=agent.takes if shared else None,
+                        leaves=left,
+                    )
+                )
         for told in _ENGINES:
             table[told] = [Subscription(WORKFLOWS)]
         return table

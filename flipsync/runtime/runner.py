@@ -9,9 +9,9 @@ import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
@@ -23,10 +23,15 @@ from flipsync.runtime.agent import Agent, Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.services.desk import Services
+from flipsync.services.language_desk import NO_MODEL, Answer, Asked, Unasked
 from flipsync.services.recorded_desk import Notes, RecordingDesk
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.repositories.tasks import ClaimedTask, TaskEvent
 from flipsync.store.unit_of_work import Cause, Store
+
+if TYPE_CHECKING:
+    from flipsync.intelligence.language.question import Question
+    from flipsync.runtime.asking import Asker
 
 log = structlog.get_logger()
 LEASE_SECONDS = 60.0
@@ -133,10 +138,19 @@ class TaskRunner(ABC):
 class AgentRunner(TaskRunner):
     """Runs one agent."""
 
-    def __init__(self, agent: Agent[Any], store: Store, path: DecisionPath, mailbox: Mailbox | None = None) -> None:
+    def __init__(
+        self,
+        agent: Agent[Any],
+        store: Store,
+        path: DecisionPath,
+        mailbox: Mailbox | None = None,
+        model: Asker | str = "",
+    ) -> None:
+        """`model`: who puts the agent's questions to a language model, or why nobody does."""
         super().__init__(agent.spec.name, store, mailbox, batch=agent.spec.batch, pace=agent.spec.pace)
         self.agent = agent
         self._path = path
+        self._model = model
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)
@@ -157,15 +171,22 @@ class AgentRunner(TaskRunner):
                 except Exception as single:
                     await self._postpone(one.task, single)
 
-    async def _decide(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> list[Decided]:
-        """Decide on all tasks in one read-only transaction; what a failed query spoils is decided one by one."""
+    async def _decide(
+        self, tenant_id: UUID, tasks: Sequence[ClaimedTask], answers: Mapping[str, Answer] | None = None
+    ) -> list[Decided]:
+        """Decide on all tasks in one read-only transaction; what a failed query spoils is decided one by one.
+
+        What needs a language model's answer is decided again once it is there (`answers`), in another transaction.
+        """
         decided: list[Decided] = []
         failed: list[tuple[ClaimedTask, Exception]] = []
+        asking: list[tuple[ClaimedTask, Question]] = []
         spoiled: Sequence[ClaimedTask] = ()
         try:
             async with self._store.reader(tenant_id) as session:
                 records = await task_rows.events(session, [task.event_id for task in tasks])
                 services = Services(session, tenant_id, self._store.clock.now())
+                services.asked = self._asked(answers)
                 services.expect(record.subject_id for record in records.values())
                 desk = RecordingDesk(services)
                 for task in tasks:
@@ -180,21 +201,47 @@ class AgentRunner(TaskRunner):
                         decided.append(Decided(task, record, decision, desk.notes()))
                     except SQLAlchemyError:
                         raise
+                    except Unasked as unasked:
+                        asking.append((task, unasked.question))
                     except Exception as error:
                         failed.append((task, error))
         except (OperationalError, OSError):
             raise
         except SQLAlchemyError as error:
-            settled = {each.task.id for each in decided} | {task.id for task, _ in failed}
+            settled = {each.task.id for each in decided} | {task.id for task, _ in (*failed, *asking)}
             spoiled = [task for task in tasks if task.id not in settled]
             if len(tasks) == 1:
                 failed.append((tasks[0], error))
                 spoiled = ()
         for task in spoiled:
-            decided += await self._decide(tenant_id, [task])
+            decided += await self._decide(tenant_id, [task], answers)
+        if asking:
+            decided += await self._ask(tenant_id, asking, failed)
         for task, problem in failed:
             await self._postpone(task, problem)
         return decided
+
+    def _asked(self, answers: Mapping[str, Answer] | None) -> Asked:
+        if isinstance(self._model, str):
+            return Asked(off=self._model or NO_MODEL)
+        return Asked(answers or {}, last=answers is not None)
+
+    async def _ask(
+        self,
+        tenant_id: UUID,
+        asking: Sequence[tuple[ClaimedTask, Question]],
+        failed: list[tuple[ClaimedTask, Exception]],
+    ) -> list[Decided]:
+        """Have the questions answered, with no transaction open meanwhile, and decide with what came."""
+        assert not isinstance(self._model, str), "who has no model is not asked to ask"
+        try:
+            answers = await self._model.answers(tenant_id, [question for _, question in asking])
+        except (OperationalError, OSError):
+            raise
+        except Exception as error:
+            failed += [(task, error) for task, _ in asking]
+            return []
+        return await self._decide(tenant_id, [task for task, _ in asking], answers)
 
     async def _write(self, tenant_id: UUID, decided: Sequence[Decided]) -> None:
         if not decided:

@@ -14,12 +14,20 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.domain.events import (
+    ChannelCheckDue,
+    CycleStarted,
+    Event,
+    ListingCheckDue,
+    RepricingDue,
+    TrendsDue,
+)
 from flipsync.services import (
     competitor_desk,
     consents,
     credential_ends,
     grading,
+    language_desk,
     recorded_desk,
     retention,
     sales_facts,
@@ -139,6 +147,7 @@ class Scheduler:
                 await credential_ends.warn(unit)
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
+                await language_desk.forget_old(unit)
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
                 await scans.forget_old(unit)
@@ -163,6 +172,7 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
             if "weekly" in due:
                 facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
+                facts.append((CycleStarted(tenant_id=tenant_id, cycle="weekly"), "weekly"))
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

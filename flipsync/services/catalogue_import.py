@@ -94,6 +94,10 @@ async def import_catalogue(
     if run_id is not None:
         async with store.unit(tenant_id, cause) as unit:
             await rows.begin_run(unit, run_id, file_name, catalogue.format)
+    categories: set[str] = set()
+    if run_id is not None:
+        async with store.reader(tenant_id) as session:
+            categories = await rows.categories(session)
     products = iter(catalogue)
     # Parsing is bound by the processor; in a thread it does not hold up the event loop.
     while batch := await asyncio.to_thread(_take, products):
@@ -105,7 +109,7 @@ async def import_catalogue(
             async with store.unit(tenant_id, cause) as unit:
                 await rows.take_turn(unit)
                 plan, stock_plan = await _compare(unit.session, batch, catalogue.report, quantities, lock=True)
-                await _write(unit, plan)
+                await _write(unit, plan, categories)
                 await _book(unit, stock_plan, run_id, stock_mode)
         _count(plan, stock_plan, outcome)
         if progress is not None:
@@ -160,7 +164,8 @@ def _count(plan: Plan, stock_plan: StockPlan, outcome: ImportOutcome) -> None:
             outcome.stock_counts += 1
 
 
-async def _write(unit: UnitOfWork, plan: Plan) -> None:
+async def _write(unit: UnitOfWork, plan: Plan, categories: set[str]) -> None:
+    """`categories` are those the business has had; new ones are added."""
     now = unit.now
     await rows.insert_products(unit, plan.new_products)
     await rows.update_products(unit, plan.changed_products)
@@ -176,8 +181,14 @@ async def _write(unit: UnitOfWork, plan: Plan) -> None:
             if v.known and v.values
         ),
     )
+    first: set[UUID] = set()
+    for product in plan.new_products:
+        if (category := product["category"]) and category not in categories:
+            categories.add(category)
+            first.add(product["id"])
     for product_id, created in plan.touched.items():
-        unit.emit(ProductImported(product_id=product_id, created=created))
+        fact = ProductImported(product_id=product_id, created=created, new_category=product_id in first)
+        unit.emit(fact)
     for variant in plan.variants:
         if (
             variant.known and variant.new_cost is not None

@@ -16,16 +16,19 @@ from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
+from flipsync.services.language_desk import Asked, LanguageDesk
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.new_stock import NewStockDesk
 from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
+from flipsync.services.readings import ReadingDesk
 from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
+from flipsync.services.week_desk import WeekDesk
 from flipsync.services.workflows import WorkflowDesk
 from flipsync.store.models import Listing, Product, Variant
 from flipsync.store.repositories import decisions as decision_rows
@@ -304,6 +307,8 @@ class Services:
         self.now = now
         self.expected: frozenset[UUID] = frozenset()
         self._profile: TenantProfile | None = None
+        #: what is known of a language model; None: there is none
+        self.asked: Asked | None = None
         #: what the newest answer was worked out from, where that is kept
         self.ground: Ground | None = None
 
@@ -356,12 +361,24 @@ class Services:
         return DemandDesk(self.session, self.now)
 
     @cached_property
+    def language(self) -> LanguageDesk:
+        return LanguageDesk(self.session, self.tenant_id, self.asked)
+
+    @cached_property
     def trends(self) -> TrendDesk:
         return TrendDesk(self.session, self.now)
 
     @cached_property
     def sourcing(self) -> SourcingDesk:
         return SourcingDesk(self.session, self.now, self.profile)
+
+    @cached_property
+    def readings(self) -> ReadingDesk:
+        return ReadingDesk(self.session)
+
+    @cached_property
+    def weeks(self) -> WeekDesk:
+        return WeekDesk(self.session, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

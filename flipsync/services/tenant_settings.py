@@ -124,6 +124,20 @@ class GradeChoices(BaseModel):
     )
 
 
+class LanguageChoices(BaseModel):
+    """What a language model may read and use, where the installation has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(
+        default=False, description="let the installation's language model read along: texts and figures go to it"
+    )
+    tokens_per_day: int = Field(default=200_000, ge=0, le=1_000_000_000, description="the most it may use in 24 hours")
+    usd_cents_per_day: int = Field(
+        default=100, ge=0, le=1_000_000, description="the most it may cost in 24 hours, in US cents"
+    )
+
+
 class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -136,6 +150,7 @@ class TenantSettings(BaseModel):
     goals: Goals = Goals()
     journal: JournalChoices = JournalChoices()
     grades: GradeChoices = GradeChoices()
+    language: LanguageChoices = LanguageChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(

@@ -20,6 +20,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.security.roles import Permission
 from flipsync.services import accounts, hand_edits, listings
@@ -75,6 +76,7 @@ _NEVER: dict[type[Command], str] = {
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
     RecordSourcingVerdict: "advice changes nothing: ask again for newer",
     c.NoteTrend: "what was told of sales changes nothing",
+    NoteReading: "what was read changes nothing; the next reading takes its place",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
     c.RollBackPolicy: "a policy is put back with `flipsync models promote`",

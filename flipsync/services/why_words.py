@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
     LookUpGoods,
@@ -162,6 +163,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"advise: {command.verdict}. {command.why}"
         case LookUpGoods():
             return f"ask the catalogue of {label('account', command.account_id)} what goods are"
+        case NoteReading():
+            return f"note what was read about “{label('product', command.product_id)}”"
         case c.TrainPolicy():
             return f"search for a better {command.name} policy: {command.cause}"
         case c.MoveAuthority(to="full"):

@@ -10,7 +10,7 @@ after the commit; a lost one costs seconds, never work (see runtime.mailbox).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,13 +34,25 @@ EFFECTS = "effects"
 
 @dataclass(frozen=True)
 class Subscription:
-    """An agent that wants an event type; `vendors` limits it to accounts of these vendors."""
+    """An agent that wants an event type; `vendors` limits it to accounts of these vendors.
+
+    Of two agents one of which stands in for the other, exactly one wants a fact: the stand-in what it `takes`, the
+    other what no stand-in takes (`leaves`). What is addressed to the other is addressed to both (`office`).
+    """
 
     agent: str
     vendors: frozenset[str] | None = None
+    office: str = ""
+    takes: Callable[[Event], bool] | None = None
+    leaves: tuple[Callable[[Event], bool], ...] = ()
 
     def wants(self, event: Event) -> bool:
-        if getattr(event, "to_agent", self.agent) != self.agent:
+        office = self.office or self.agent
+        if getattr(event, "to_agent", office) != office:
+            return False
+        if self.takes is not None and not self.takes(event):
+            return False
+        if any(takes(event) for takes in self.leaves):
             return False
         vendor = event.routing_vendor()
         return self.vendors is None or vendor is None or vendor in self.vendors

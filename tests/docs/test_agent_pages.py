@@ -24,7 +24,8 @@ def test_the_page_says_what_the_agent_is_declared_to_do(name: str) -> None:
 
 
 def test_nobody_else_has_a_page() -> None:
-    assert set(FOLDER.rglob("*.md")) == {FOLDER / place(GRAPH, name) for name in GRAPH.agents}
+    pages = {path for path in FOLDER.rglob("*.md") if not path.name.endswith(".prompt.md")}
+    assert pages == {FOLDER / place(GRAPH, name) for name in GRAPH.agents}
 
 
 def test_an_unknown_agent_is_answered_with_those_there_are() -> None:

@@ -52,15 +52,33 @@ def test_unreachable_servers_are_named_without_their_passwords(home: Path):
     found = by_name(checks(home, environ=environ))
     for name in ("postgres", "redis", "qdrant", "language model"):
         assert found[name].status == "unreachable" and found[name].hint, found[name]
-    for name in ("qdrant", "language model"):
-        assert found[name].detail.endswith("not used by any agent yet")
+    assert found["qdrant"].detail.endswith("not used by any agent yet")
+    assert found["language model"].detail.endswith("FLIPSYNC_LANGUAGE_MODEL names no model")
     assert "hidden" not in json.dumps([check.as_dict() for check in found.values()])
 
 
 def test_what_no_agent_uses_is_said_even_when_it_answers(home: Path, httpd: str):
     found = by_name(checks(home, environ={**UNUSED, "QDRANT_URL": httpd, "OPENAI_BASE_URL": httpd}))
-    for name in ("qdrant", "language model"):
-        assert found[name].ok and found[name].detail.endswith("accepts connections; not used by any agent yet")
+    assert found["qdrant"].ok and found["qdrant"].detail.endswith("accepts connections; not used by any agent yet")
+    assert found["language model"].ok and "not used" in found["language model"].detail
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ({"FLIPSYNC_LANGUAGE_PRICES": "small-1=0/0"}, "ok", "accepts connections"),
+        ({}, "warning", "no price is known of small-1"),
+        ({"FLIPSYNC_LANGUAGE_PRICES": "small-1=0/0", "FLIPSYNC_LANGUAGE_SECONDS": "soon"}, "warning", "SECONDS"),
+        ({"FLIPSYNC_LANGUAGE_PRICES": "small-1=0/0", "OPENAI_BASE_URL": "http://k:hidden@h/"}, "warning", "password"),
+    ],
+)
+def test_a_language_model_is_there_and_priced_or_its_line_says_what_lacks(
+    home: Path, httpd: str, more: dict[str, str], status: str, words: str
+):
+    environ = {**UNUSED, "OPENAI_BASE_URL": httpd, "FLIPSYNC_LANGUAGE_MODEL": "small-1", **more}
+    found = by_name(checks(home, environ=environ | {"OPENAI_API_KEY": "hidden"}))["language model"]
+    assert (found.status, words in found.detail) == (status, True), found
+    assert "hidden" not in json.dumps(found.as_dict())
 
 
 def test_an_api_that_answers_is_ok_and_a_silent_one_is_not(home: Path, httpd: str):

@@ -78,10 +78,14 @@ class House:
         return Context(self.shop.tenant_id, unit.now, services, event_id, event_id)
 
     async def run(self, agent: str) -> int:
-        """The agent handles what waits for it."""
-        runner = AgentRunner(GRAPH.agents[agent](), self.shop.store, self.path)
-        await runner.begin()
-        return await runner.step()
+        """The agent handles what waits for it, and whoever stands in for it what waits for that one."""
+        done = 0
+        for each in GRAPH.agents.values():
+            if agent in (each.spec.name, each.spec.wraps):
+                runner = AgentRunner(each(), self.shop.store, self.path)
+                await runner.begin()
+                done += await runner.step()
+        return done
 
     async def state(self, decision_id: UUID) -> str:
         rows = await self.shop.rows("SELECT state FROM agent_decision WHERE id = :id", id=decision_id)

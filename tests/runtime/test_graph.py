@@ -98,7 +98,7 @@ def test_an_agent_must_say_what_it_handles() -> None:
 def test_events_are_routed_to_whom_they_concern() -> None:
     routing = Graph(ROSTER).routing()
     assert [each.agent for each in routing["CostChanged"]] == ["pricing"]
-    assert {each.agent for each in routing["DecisionEscalated"]} == {"executive", "market"}
+    assert {each.agent for each in routing["DecisionEscalated"]} == {"executive", "ai_executive", "market"}
     by_vendor = {each.agent: each.vendors for each in routing["ListingRequested"]}
     assert by_vendor == {
         "amazon": frozenset({"amazon"}),

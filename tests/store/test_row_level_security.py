@@ -343,6 +343,22 @@ async def furnish(shop: Shop) -> None:
                     due_at=later,
                     look_at=later,
                 ),
+                m.ProductReading(
+                    **tenant, product_id=goods.product_id, call_id=new_id(), value={"of": marker}, read_at=now
+                ),
+                m.LanguageCall(
+                    **tenant,
+                    prompt="ai_executive",
+                    version="1",
+                    prompt_sha256="0",
+                    question=marker,
+                    model="m",
+                    state="answered",
+                    value={},
+                    tokens=1,
+                    cost_micros=1,
+                    at=now,
+                ),
                 m.BudgetSlice(**tenant, agent="pricing", granted=2, taken_at=now, expires_at=later),
                 m.AgentStanding(
                     **tenant, agent="pricing", kind="price-move", level="full", trusted=1.0, reason=marker, since=now

@@ -40,6 +40,7 @@ from flipsync.store.models.journal import (
     Proposal,
     Receipt,
 )
+from flipsync.store.models.language import LanguageCall, ProductReading
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.notices import (
     Notification,
@@ -89,6 +90,7 @@ __all__ = [
     "IdempotencyRecord",
     "ImportRun",
     "LabelPurchase",
+    "LanguageCall",
     "Listing",
     "ListingKnowledge",
     "MarketplaceAccount",
@@ -104,6 +106,7 @@ __all__ = [
     "PolicyVersion",
     "PriceChange",
     "Product",
+    "ProductReading",
     "Proposal",
     "ProviderIdentity",
     "Receipt",

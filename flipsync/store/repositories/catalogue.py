@@ -140,6 +140,12 @@ async def insert_movements(unit: UnitOfWork, rows: Iterable[dict[str, Any]]) -> 
     await _insert(unit, StockMovement, rows)
 
 
+async def categories(session: AsyncSession) -> set[str]:
+    """All that the business has goods in."""
+    found = await session.scalars(select(Product.category).where(Product.category.is_not(None)).distinct())
+    return {category for category in found if category}
+
+
 async def update_products(unit: UnitOfWork, changes: Iterable[dict[str, Any]]) -> None:
     await _update(unit, Product, changes, touch=True)
 
