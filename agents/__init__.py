@@ -9,6 +9,8 @@ from typing import Any
 
 from agents.executive.executive import ExecutiveAgent
 from agents.executive.reinforcement_learning import ReinforcementLearningAgent
+from agents.executive.resource import ResourceAgent
+from agents.executive.strategy import StrategyAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
@@ -28,6 +30,8 @@ from flipsync.runtime.agent import Agent
 ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
     ReinforcementLearningAgent,
+    ResourceAgent,
+    StrategyAgent,
     MarketAgent,
     BaseMarketAgent,
     AmazonAgent,

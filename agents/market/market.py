@@ -6,6 +6,7 @@ from uuid import UUID
 
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.directives import bearing
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
 from flipsync.domain.goals import BALANCED
 from flipsync.domain.money import Money
@@ -58,6 +59,12 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
         chosen = [account for account in chosen if account.surveyed]
         if not chosen:
             return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
+        directives = (await ctx.services.profile()).directives
+        bound = [bearing(directives, ctx.now, "list-nothing", account.id) for account in chosen]
+        chosen = [account for account, directive in zip(chosen, bound, strict=True) if directive is None]
+        if not chosen:
+            held = [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound if each is not None]
+            return Decision.hold("a directive says to list nothing new there", evidence=held)
         proposals, alternatives = [], []
         for product_id in products:
             margins = await ctx.services.pricing.list_margins(

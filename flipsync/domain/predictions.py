@@ -51,6 +51,7 @@ ALARM = Prediction(
 POLICY = Prediction("policy-step", "the policy is not taken back within two weeks", 14 * _DAY, may_wait=True)
 PLACEMENT = Prediction("placement", "what it sells in thirty days earns after fees and shipping", 30 * _DAY, True)
 ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 * _DAY)
+TARGET = Prediction("plan-target", "the figure reaches its target within the plan's four weeks", 29 * _DAY)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -72,6 +73,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.RaiseRivalAlarm: ALARM,
     c.PromotePolicy: POLICY,
     c.ListOnChannel: PLACEMENT,
+    c.SetTarget: TARGET,
     c.EndorseDecision: ENDORSE,
     c.AdoptListing: OWNER,
     c.OfferEdit: OWNER,
@@ -91,6 +93,11 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
+    c.IssueDirective: NoPrediction("directive", "what agents would have done unbound is not seen"),
+    c.RevokeDirective: NoPrediction("directive", "what agents would have done bound is not seen"),
+    c.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
+    c.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
+    c.ClosePlan: NoPrediction("books", "the books say what was sold"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
 }

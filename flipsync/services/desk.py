@@ -21,7 +21,9 @@ from flipsync.services.offers import offer_of, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
+from flipsync.services.resource_desk import ResourceDesk
 from flipsync.services.standing_desk import GradeDesk
+from flipsync.services.strategy_desk import StrategyDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
 from flipsync.store.models import Listing, Product, Variant
@@ -316,6 +318,10 @@ class Services:
             self._profile = await profile(self.session, self.tenant_id)
         return self._profile
 
+    def forget_profile(self) -> None:
+        """It was changed in this transaction: the next question looks again."""
+        self._profile = None
+
     @cached_property
     def stock(self) -> StockDesk:
         return StockDesk(self)
@@ -355,6 +361,14 @@ class Services:
     @cached_property
     def trends(self) -> TrendDesk:
         return TrendDesk(self.session, self.now)
+
+    @cached_property
+    def strategy(self) -> StrategyDesk:
+        return StrategyDesk(self.session, self.tenant_id, self.now)
+
+    @cached_property
+    def resources(self) -> ResourceDesk:
+        return ResourceDesk(self.session, self.tenant_id, self.profile, self.pricing.quote_all)
 
     @cached_property
     def pricing(self) -> PricingDesk:

@@ -21,6 +21,7 @@ _FIELDS = {
     "product_id": "product",
     "variant_id": "variant",
     "stock_item_id": "stock_item",
+    "directive_id": "directive",
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CAUSES = {
@@ -123,6 +124,19 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
         case c.RaiseRivalAlarm():
             return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
+        case c.IssueDirective():
+            place = "" if command.terms.account_id is None else f" on {label('account', command.terms.account_id)}"
+            return f"bind agents for {command.days} days: {command.terms.in_words()}{place}; {command.reason}"
+        case c.ShareBudgets():
+            return f"divide the fleet's budgets among the channels: {command.reason}"
+        case c.AdoptPlan():
+            return f"plan from {command.starts_at:%Y-%m-%d} to {command.ends_at:%Y-%m-%d}: {command.why}"
+        case c.SetTarget():
+            return f"aim at: {command.title} ({command.probability:.0%} likely)"
+        case c.ClosePlan():
+            return f"tell what came of the plan of {command.plan_starts_at:%Y-%m-%d}"
+        case c.RevokeDirective():
+            return f"end a directive: {command.reason}"
         case c.MeasureChannels():
             return "measure how soon every channel hears of a sale on another"
         case c.ReserveStock():
@@ -225,8 +239,19 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"the {event.cycle} review was due"
         case e.RepricingDue():
             return "it was time to look at every price"
+        case e.PlanDue():
+            return "it was time to plan the weeks to come"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
+        case e.DirectiveIssued():
+            return f"agents were bound for {event.days} days: {event.words}"
+        case e.DirectiveEnded():
+            return f"agents were bound no longer: {event.reason}"
+        case e.DecisionOutranked():
+            whose = f"{event.by_agent} took the {event.part} of {label('listing', event.listing_id)}"
+            return f"{whose} from {event.agent}: {event.reason}"
+        case e.BudgetRunningLow():
+            return f"{event.share:.0%} of the hour's {event.budget.replace(':', ' ')} were done or promised"
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
         case e.ApprovalEscalated():

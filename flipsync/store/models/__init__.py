@@ -41,6 +41,7 @@ from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
+from flipsync.store.models.steering import DirectiveRow, Initiative, ListingLease, Plan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 
@@ -63,6 +64,7 @@ __all__ = [
     "DecisionNotes",
     "DecisionOutcome",
     "DecisionTally",
+    "DirectiveRow",
     "Effect",
     "Erasure",
     "EventRecord",
@@ -73,9 +75,11 @@ __all__ = [
     "GradedThrough",
     "IdempotencyRecord",
     "ImportRun",
+    "Initiative",
     "LabelPurchase",
     "Listing",
     "ListingKnowledge",
+    "ListingLease",
     "MarketplaceAccount",
     "Notification",
     "NotificationDelivery",
@@ -83,6 +87,7 @@ __all__ = [
     "NotificationPreference",
     "Order",
     "OrderLine",
+    "Plan",
     "PolicyChoice",
     "PolicyStage",
     "PolicyVersion",
