@@ -8,12 +8,12 @@ from flipsync.domain.events import BudgetRunningLow, CycleStarted
 from flipsync.domain.money import Money
 from flipsync.intelligence.sharing import Division, divide, shares
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
-from flipsync.services.resource_desk import CALLS_AN_HOUR, LISTINGS, MARGIN, ChannelMoves, ResourceReview
+from flipsync.services.resource_desk import CALLS_AN_HOUR, LEAST_BPS, LISTINGS, MARGIN, ChannelMoves, ResourceReview
 
 #: below this part of its total no budget is scarce, and nobody waits for anything
 _SCARCE = 0.5
-#: no channel's share falls below this, so that what changes there can be seen; and what is too little to move for
-_LEAST_BPS, _WORTH_BPS = 500, 300
+#: what is too little to move a share for
+_WORTH_BPS = 300
 
 
 class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
@@ -51,7 +51,7 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
         }
         names = {str(each.account_id): each for each in review.channels}
         found = divide(
-            {name: each.steps for name, each in names.items()},
+            {name: [each.waiting] if each.waiting is not None else [] for name, each in names.items()},
             totals,
             {name: {CALLS_AN_HOUR: each.calls_per_hour} for name, each in names.items()},
         )
@@ -63,7 +63,7 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
         prices = _prices(found, review)
         evidence = [Evidence(kind="account", id=each.account_id, note=each.name) for each in review.channels]
         wanted = {
-            name: shares({account_id: found.taken[account_id].get(name, 0.0) for account_id in names}, _LEAST_BPS)
+            name: shares({account_id: found.taken[account_id].get(name, 0.0) for account_id in names}, LEAST_BPS)
             for name in scarce
         }
         present = {LISTINGS: review.fleet.listing_shares_bps, MARGIN: review.fleet.margin_shares_bps}

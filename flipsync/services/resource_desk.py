@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: a change of a listing takes a write and the look whether it arrived
 CALLS = 2
-#: moves of a channel are told in so many steps, the most valuable first
-_STEPS = 12
+#: no channel's share falls below this, so that what changes there can be seen
+LEAST_BPS = 500
 LISTINGS, MARGIN, CALLS_AN_HOUR = "listings", "margin", "calls"
 
 
@@ -40,16 +40,16 @@ class Used:
 
 @dataclass(frozen=True)
 class ChannelMoves:
-    """What the next changes of prices on a channel are worth, the most valuable first, and what it can take an hour.
+    """What the changes of prices that wait on a channel are worth, and the calls it can take an hour.
 
-    Values are expected profit a day in minor units of `currency`.
+    Values are expected profit a day in minor units of `currency`; `waiting` is None where nothing waits.
     """
 
     account_id: UUID
     name: str
     currency: str
     calls_per_hour: float
-    steps: list[Step]
+    waiting: Step | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ResourceDesk:
                 account.name,
                 account.currency,
                 pace * 3600,
-                in_steps(moves[account.id]),
+                as_step(moves[account.id]),
             )
             for account, pace in await listing_rows.paced_accounts(self._session)
             if account.status == "connected"
@@ -112,22 +112,13 @@ def gain(quote: ListingQuote) -> float | None:
     return max(0.0, float((told.expected_profit_per_day - stay).scaleb(minor_digits(told.best.currency))))
 
 
-def in_steps(moves: Sequence[tuple[float, float]]) -> list[Step]:
-    """Moves as (worth, stake), told in a few steps of like worth."""
-    ranked = sorted(moves, key=lambda each: (-each[0], each[1]))
-    size = max(1, -(-len(ranked) // _STEPS))
-    found = []
-    for start in range(0, len(ranked), size):
-        part = ranked[start : start + size]
-        worth, stake = (sum(each[at] for each in part) / len(part) for at in (0, 1))
-        found.append(
-            Step(
-                float(len(part)),
-                round(worth, 4),
-                {LISTINGS: 1.0, MARGIN: round(stake, 2), CALLS_AN_HOUR: float(CALLS)},
-            )
-        )
-    return found
+def as_step(moves: Sequence[tuple[float, float]]) -> Step | None:
+    """Moves as (worth, stake), as a share of a budget brings them: they go ahead as they come, so it is their mean."""
+    if not moves:
+        return None
+    worth, stake = (sum(each[at] for each in moves) / len(moves) for at in (0, 1))
+    uses = {LISTINGS: 1.0, MARGIN: round(stake, 2), CALLS_AN_HOUR: float(CALLS)}
+    return Step(float(len(moves)), round(worth, 4), uses)
 
 
 async def share(unit: UnitOfWork, command: ShareBudgets) -> None:

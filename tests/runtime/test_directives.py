@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 from shop import Shop
-from sqlalchemy import text
 from test_decision_path import GRAPH, House
 
 from agents.logistics.auto_pricing import AutoPricingAgent
@@ -105,7 +104,11 @@ async def test_a_directive_is_the_executives_whoever_proposes_it(house: House) -
     assert fact["words"] == "hold prices"
     async with house.shop.store.reader(house.shop.tenant_id) as session:
         told = (await explain(session, str(directive_id))).to_text(width=300)
-    assert "strategy" in told and "executive" in told and "agents were bound for 7 days: hold prices" in told
+    assert "strategy decided: it pays" in told and "agents were bound for 7 days: hold prices" in told
+    async with house.shop.store.reader(house.shop.tenant_id) as session:
+        told = (await explain(session, str(decision_id))).to_text(width=300)
+    assert "passed the decision up to executive: only the executive binds other agents" in told, told
+    assert "bind agents for 7 days: hold prices" in told
     revoke = RevokeDirective(tenant_id=house.shop.tenant_id, directive_id=directive_id, reason="it is over")
     again = await house.record("executive", Decision.propose(revoke, why="the season is over"))
     assert await house.verdicts(again) == ["proceed"] and await in_force(house) == []
@@ -146,11 +149,6 @@ async def test_prices_are_held_for_whoever_decides_and_a_persons_wish_goes_throu
 
 async def test_stock_is_cleared_by_a_lower_price_and_the_rest_is_priced_as_ever(house: House) -> None:
     """The impatient rule: of two prices the one that sells sooner."""
-    async with house.shop.unit() as unit:
-        await unit.session.execute(
-            text("UPDATE allocation SET entitled = 400, target = 400 WHERE listing_id = :id"),
-            {"id": house.listing},
-        )
     before = (await quotes(house))[house.listing]
     await given(house, "clear-stock", account_id=str(house.account.id), patience_days=2)
     after = (await quotes(house))[house.listing]
