@@ -2,9 +2,9 @@
 
 Each seed draws two channels of 60 goods over 104 weeks: levels that drift, shocks to the whole business and to each
 channel, weeks that vary more than Poisson's, a fifth of the goods not restocked. The forecast in service is made on
-the first 100 weeks; how far off it is as a whole is learnt from earlier ones, as in the books; the last four weeks judge.
-Targets are what the weeks before turned over times 0.7 to 1.3, on each channel and in all. Baselines: the share of all
-targets that were reached; and that share for each factor, which the agent does not know.
+the first 100 weeks; how far off it is as a whole is learnt from earlier ones, as in the books. The last four weeks
+judge. Targets are what the weeks before turned over times 0.7 to 1.3, on each channel and in all. Baselines: the share
+of all targets that were reached; and that share for each factor, which the agent does not know.
 """
 
 from __future__ import annotations

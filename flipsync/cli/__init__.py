@@ -36,6 +36,7 @@ from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
+from flipsync.cli.steering import directives_app, plan
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
 from flipsync.embedded.instance import home_folder
@@ -65,6 +66,8 @@ agents_app.command()(calibration)
 agents_app.command()(authority)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
+app.command("plan")(plan)
+app.add_typer(directives_app, name="directives")
 app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(notifications_app, name="notifications")
