@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import (
-    AskOwner,
-    EndorseDecision,
-    ExpireApproval,
-    MoveAuthority,
-    OverruleDecision,
-    RevokeDirective,
-)
+from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, MoveAuthority, OverruleDecision
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
+from flipsync.domain.steering_commands import RevokeDirective
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.standing import FALSE_RETURN

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import ShareBudgets
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.events import BudgetRunningLow, CycleStarted
+from flipsync.domain.events import CycleStarted
 from flipsync.domain.money import Money
+from flipsync.domain.steering_commands import ShareBudgets
+from flipsync.domain.steering_events import BudgetRunningLow
 from flipsync.intelligence.sharing import Division, divide, shares
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.resource_desk import CALLS_AN_HOUR, LEAST_BPS, LISTINGS, MARGIN, ChannelMoves, ResourceReview

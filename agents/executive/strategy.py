@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flipsync.domain.commands import AdoptPlan, ClosePlan, IssueDirective, SetTarget
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.directives import Terms
-from flipsync.domain.events import CycleStarted, PlanDue, SettingsChanged
+from flipsync.domain.events import CycleStarted, SettingsChanged
 from flipsync.domain.goals import Goals
 from flipsync.domain.money import Money
+from flipsync.domain.steering_commands import AdoptPlan, ClosePlan, IssueDirective, SetTarget
+from flipsync.domain.steering_events import PlanDue
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
 from flipsync.services.plan_targets import chance_of, target_for, wanted_chance
 from flipsync.services.strategy_desk import LENGTH, AgedStock, ChannelOutlook

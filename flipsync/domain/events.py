@@ -469,10 +469,6 @@ class RepricingDue(TenantEvent):
     """It is time to look at every price."""
 
 
-class PlanDue(TenantEvent):
-    """It is time to plan the weeks to come."""
-
-
 class TrendsDue(TenantEvent):
     """It is time to look what sells otherwise than before."""
 
@@ -485,48 +481,6 @@ class DecisionEscalated(DecisionEvent):
     from_agent: str
     to_agent: str
     reason: str
-
-
-class DecisionOutranked(DecisionEvent):
-    """Another agent's proposal about the same part of a listing took the place of this decision's."""
-
-    listing_id: UUID
-    part: str
-    agent: str
-    by_agent: str
-    by_decision_id: UUID
-    reason: str
-
-
-class DirectiveEvent(Event):
-    """A fact about one directive."""
-
-    directive_id: UUID
-
-    def subject(self) -> tuple[str, UUID]:
-        return ("directive", self.directive_id)
-
-
-class DirectiveIssued(DirectiveEvent):
-    """Agents are bound from now on. `by` is the user, None where the executive did."""
-
-    words: str
-    days: int
-    by: UUID | None = None
-
-
-class DirectiveEnded(DirectiveEvent):
-    """Agents are bound no longer: its time was over, or somebody ended it."""
-
-    reason: str
-    by: UUID | None = None
-
-
-class BudgetRunningLow(TenantEvent):
-    """Most of what the fleet may do within an hour is done or promised. `budget` names it, `share` is how much."""
-
-    budget: str
-    share: float
 
 
 class ApprovalAnswered(DecisionEvent):

@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import steering_commands as steer
 from flipsync.domain.commands import Command
 
 _DAY = timedelta(days=1)
@@ -73,7 +74,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.RaiseRivalAlarm: ALARM,
     c.PromotePolicy: POLICY,
     c.ListOnChannel: PLACEMENT,
-    c.SetTarget: TARGET,
+    steer.SetTarget: TARGET,
     c.EndorseDecision: ENDORSE,
     c.AdoptListing: OWNER,
     c.OfferEdit: OWNER,
@@ -93,11 +94,11 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
-    c.IssueDirective: NoPrediction("directive", "what agents would have done unbound is not seen"),
-    c.RevokeDirective: NoPrediction("directive", "what agents would have done bound is not seen"),
-    c.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
-    c.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
-    c.ClosePlan: NoPrediction("books", "the books say what was sold"),
+    steer.IssueDirective: NoPrediction("directive", "what agents would have done unbound is not seen"),
+    steer.RevokeDirective: NoPrediction("directive", "what agents would have done bound is not seen"),
+    steer.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
+    steer.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
+    steer.ClosePlan: NoPrediction("books", "the books say what was sold"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
 }

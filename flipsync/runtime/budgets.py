@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from flipsync.domain.events import BudgetRunningLow
+from flipsync.domain.steering_events import BudgetRunningLow
 from flipsync.store.repositories import budgets as rows
 from flipsync.store.unit_of_work import UnitOfWork
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import steering_commands as steer
 from flipsync.domain.channel import Vendor
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.directives import bearing
@@ -253,19 +254,19 @@ class DecisionPath:
         match command:
             case c.ListOnChannel():
                 await self._list_on_channel(unit, ctx, command)
-            case c.IssueDirective():
+            case steer.IssueDirective():
                 await directives.issue(unit, command)
                 ctx.services.forget_profile()
-            case c.ShareBudgets():
+            case steer.ShareBudgets():
                 await resource_desk.share(unit, command)
                 ctx.services.forget_profile()
-            case c.AdoptPlan():
+            case steer.AdoptPlan():
                 await strategy_desk.adopt(unit, command)
-            case c.SetTarget():
+            case steer.SetTarget():
                 await strategy_desk.set_target(unit, command)
-            case c.ClosePlan():
+            case steer.ClosePlan():
                 await strategy_desk.close(unit, command)
-            case c.RevokeDirective():
+            case steer.RevokeDirective():
                 await directives.revoke(unit, command)
                 ctx.services.forget_profile()
             case c.AdoptListing():

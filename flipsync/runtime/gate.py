@@ -24,8 +24,8 @@ from flipsync.domain.commands import (
 )
 from flipsync.domain.decisions import Verdict
 from flipsync.domain.directives import bearing
-from flipsync.domain.events import DecisionOutranked
 from flipsync.domain.money import Money
+from flipsync.domain.steering_events import DecisionOutranked
 from flipsync.runtime.agent import Agent, Context
 from flipsync.services import arbitration
 from flipsync.services.arbitration import Claim, Held, Part, Rank

@@ -15,15 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import (
-    ChannelCheckDue,
-    CycleStarted,
-    Event,
-    ListingCheckDue,
-    PlanDue,
-    RepricingDue,
-    TrendsDue,
-)
+from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.domain.steering_events import PlanDue
 from flipsync.services import (
     competitor_desk,
     consents,

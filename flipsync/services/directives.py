@@ -9,10 +9,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.commands import IssueDirective, RevokeDirective
 from flipsync.domain.directives import BINDS, MOST_DAYS, MOST_IN_FORCE, DirectiveKind, Terms
 from flipsync.domain.errors import Conflict, NotFound
-from flipsync.domain.events import DirectiveEnded, DirectiveIssued
+from flipsync.domain.steering_commands import IssueDirective, RevokeDirective
+from flipsync.domain.steering_events import DirectiveEnded, DirectiveIssued
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.repositories import directives as rows
 from flipsync.store.unit_of_work import UnitOfWork

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.commands import ShareBudgets
 from flipsync.domain.errors import Conflict
 from flipsync.domain.money import minor_digits
+from flipsync.domain.steering_commands import ShareBudgets
 from flipsync.intelligence.sharing import Step
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import FleetChoices, TenantProfile, profile

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.commands import AdoptPlan, ClosePlan, SetTarget
 from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.steering_commands import AdoptPlan, ClosePlan, SetTarget
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.models import Initiative, Plan
 from flipsync.store.repositories import forecast_runs

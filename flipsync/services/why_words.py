@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import steering_commands as steer
+from flipsync.domain import steering_events as told
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
@@ -124,18 +126,18 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
         case c.RaiseRivalAlarm():
             return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
-        case c.IssueDirective():
+        case steer.IssueDirective():
             place = "" if command.terms.account_id is None else f" on {label('account', command.terms.account_id)}"
             return f"bind agents for {command.days} days: {command.terms.in_words()}{place}; {command.reason}"
-        case c.ShareBudgets():
+        case steer.ShareBudgets():
             return f"divide the fleet's budgets among the channels: {command.reason}"
-        case c.AdoptPlan():
+        case steer.AdoptPlan():
             return f"plan from {command.starts_at:%Y-%m-%d} to {command.ends_at:%Y-%m-%d}: {command.why}"
-        case c.SetTarget():
+        case steer.SetTarget():
             return f"aim at: {command.title} ({command.probability:.0%} likely)"
-        case c.ClosePlan():
+        case steer.ClosePlan():
             return f"tell what came of the plan of {command.plan_starts_at:%Y-%m-%d}"
-        case c.RevokeDirective():
+        case steer.RevokeDirective():
             return f"end a directive: {command.reason}"
         case c.MeasureChannels():
             return "measure how soon every channel hears of a sale on another"
@@ -239,18 +241,18 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"the {event.cycle} review was due"
         case e.RepricingDue():
             return "it was time to look at every price"
-        case e.PlanDue():
+        case told.PlanDue():
             return "it was time to plan the weeks to come"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
-        case e.DirectiveIssued():
+        case told.DirectiveIssued():
             return f"agents were bound for {event.days} days: {event.words}"
-        case e.DirectiveEnded():
+        case told.DirectiveEnded():
             return f"agents were bound no longer: {event.reason}"
-        case e.DecisionOutranked():
+        case told.DecisionOutranked():
             whose = f"{event.by_agent} took the {event.part} of {label('listing', event.listing_id)}"
             return f"{whose} from {event.agent}: {event.reason}"
-        case e.BudgetRunningLow():
+        case told.BudgetRunningLow():
             return f"{event.share:.0%} of the hour's {event.budget.replace(':', ' ')} were done or promised"
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"

@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from agents import ROSTER
 from agents.executive.resource import ResourceAgent
-from flipsync.domain.commands import ShareBudgets
 from flipsync.domain.decisions import Decision
-from flipsync.domain.events import BudgetRunningLow, CycleStarted, SettingsChanged
+from flipsync.domain.events import CycleStarted, SettingsChanged
 from flipsync.domain.ids import new_id
+from flipsync.domain.steering_commands import ShareBudgets
+from flipsync.domain.steering_events import BudgetRunningLow
 from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate

@@ -16,10 +16,12 @@ from agents.executive.executive import ExecutiveAgent
 from agents.executive.strategy import StrategyAgent
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.clock import ManualClock
-from flipsync.domain.commands import AdoptPlan, IssueDirective, MakeForecasts, SetTarget
+from flipsync.domain.commands import MakeForecasts
 from flipsync.domain.decisions import Decision
-from flipsync.domain.events import CycleStarted, Event, PlanDue
+from flipsync.domain.events import CycleStarted, Event
 from flipsync.domain.goals import Goals
+from flipsync.domain.steering_commands import AdoptPlan, IssueDirective, SetTarget
+from flipsync.domain.steering_events import PlanDue
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph

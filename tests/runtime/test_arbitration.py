@@ -15,8 +15,9 @@ from test_decision_path import GRAPH, House
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import ChangePrice, EndListing
 from flipsync.domain.decisions import Decision
-from flipsync.domain.events import DecisionOutranked, OfferChanged
+from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
+from flipsync.domain.steering_events import DecisionOutranked
 from flipsync.services import arbitration
 from flipsync.services.arbitration import Claim, Held, Rank, beaten
 from flipsync.services.directives import DirectiveForm, give

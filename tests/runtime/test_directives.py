@@ -15,19 +15,14 @@ from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
 from flipsync.domain.clock import utc_now
-from flipsync.domain.commands import IssueDirective, ListOnChannel, RevokeDirective
+from flipsync.domain.commands import ListOnChannel
 from flipsync.domain.decisions import Decision
 from flipsync.domain.directives import MOST_IN_FORCE, Directive, Terms, bearing
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
-from flipsync.domain.events import (
-    CycleStarted,
-    DirectiveEnded,
-    DirectiveIssued,
-    OfferChanged,
-    ProductImported,
-    RepricingDue,
-)
+from flipsync.domain.events import CycleStarted, OfferChanged, ProductImported, RepricingDue
 from flipsync.domain.ids import new_id
+from flipsync.domain.steering_commands import IssueDirective, RevokeDirective
+from flipsync.domain.steering_events import DirectiveEnded, DirectiveIssued
 from flipsync.runtime import replaying
 from flipsync.runtime.graph import Graph
 from flipsync.services import accounts, directives

@@ -12,8 +12,9 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.commands import EndorseDecision, SetTarget
+from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import first_id_at, new_id
+from flipsync.domain.steering_commands import SetTarget
 from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough
 
 
