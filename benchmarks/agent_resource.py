@@ -3,7 +3,7 @@
 Each seed draws five channels whose changes of price come at different rates, are worth different amounts and stake
 different sums; worth drifts from day to day and jumps now and then. An hour's listings and margin are enough for some
 half of what waits. Changes go ahead as they come until a channel's share is used up; what waits longer than six hours
-is void. The agent sees estimates that are off by half. Judged by what was gained over two weeks of hours.
+is void. The agent sees estimates that are off by half. Judged by what was gained over a week of hours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flipsync.intelligence.sharing import divide, shares
 from flipsync.learning.protocol import bootstrap
 from flipsync.services.resource_desk import LEAST_BPS, LISTINGS, MARGIN, as_step
 
-_CHANNELS, _HOURS, _MONTH, _PATIENCE, _OFF = 5, 14 * 24, 28 * 24, 6, 0.5
+_CHANNELS, _HOURS, _MONTH, _PATIENCE, _OFF = 5, 7 * 24, 28 * 24, 6, 0.5
 _FIRST_SEED, _SCARCE = 400, 0.5
 Array = NDArray[np.float64]
 #: of each channel: (listings an hour, margin an hour); None: whoever comes first

@@ -108,10 +108,10 @@ class FleetChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listings_per_hour: int = Field(
-        default=100_000, ge=1, le=10_000_000, description="prices, words and listings that agents may change an hour"
+        default=1_000_000, ge=1, le=10_000_000, description="prices, words and listings that agents may change an hour"
     )
     margin_at_risk_minor: int = Field(
-        default=50_000_000,
+        default=100_000_000,
         ge=1,
         le=10**12,
         description="what agents may stake on them an hour, in any currency's minor units",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.directives import Terms
 from flipsync.domain.ids import new_id
-from flipsync.store.models import DirectiveRow, MarketplaceAccount
+from flipsync.store.models import DirectiveRow, MarketplaceAccount, Tenant
 from flipsync.store.unit_of_work import UnitOfWork
 
 _COLUMNS = ("id", "kind", "account_id", "category", "patience_days", "limit_minor", "reason", "starts_at", "ends_at")
@@ -20,12 +20,11 @@ _COLUMNS = ("id", "kind", "account_id", "category", "patience_days", "limit_mino
 IN_FORCE = (
     select(
         func.jsonb_agg(
-            func.jsonb_build_object(
-                *(part for name in _COLUMNS for part in (name, getattr(DirectiveRow, name))), type_=None
-            )
+            func.jsonb_build_object(*(part for name in _COLUMNS for part in (name, getattr(DirectiveRow, name))))
         )
     )
-    .where(DirectiveRow.ended_at.is_(None))
+    .where(DirectiveRow.tenant_id == Tenant.id, DirectiveRow.ended_at.is_(None))
+    .correlate(Tenant)
     .scalar_subquery()
 )
 
