@@ -93,6 +93,8 @@ class Gate:
             )
             return self._taken(unit, ctx, command, "price", claim, held, verdict)
         if claim is not None and isinstance(command, ListingCommand) and (part := arbitration.part_of(command)):
+            await brakes.hold(unit.session, unit.tenant_id)  # of two at once, one sees the other's lease
+            await unit.flush()
             held = await self._held(unit, command, part)
             if lost := arbitration.beaten(claim, held, ctx.now):
                 return Verdict.deny("arbitration", lost)

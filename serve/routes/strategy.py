@@ -106,7 +106,12 @@ async def list_directives(
         return await directives.list_directives(session, query, query, backend.store.clock.now())
 
 
-@router.post("/directives/{directive_id}/end", summary="End a directive", responses=problems(401, 403, 404, 409, 422))
+@router.post(
+    "/directives/{directive_id}/end",
+    summary="End a directive",
+    response_model=DirectiveView,
+    responses=problems(401, 403, 404, 409),
+)
 async def end_directive(
     directive_id: UUID, form: DirectiveEnd, user: Annotated[Claims, may("strategy:write")], once: OnlyOnceDep
 ) -> Response:

@@ -112,7 +112,7 @@ async def test_a_plan_is_made_endorsed_compared_and_graded(shop: Shop, clock: Ma
     assert isinstance(turnover, SetTarget) and turnover.owner == "base_market"
     assert turnover.base == pytest.approx(4 * 6 * 2999), "what the four weeks before turned over"
     assert 0.5 < turnover.expected / turnover.base < 1.5
-    assert turnover.probability == pytest.approx(0.55, abs=0.03), "balanced goals"
+    assert turnover.probability == pytest.approx(0.55, abs=0.12), "balanced goals, in whole mugs"
     assert isinstance(aged, SetTarget) and aged.figure == "aged-units" and aged.skus == (rugs.sku,)
     assert isinstance(directive, IssueDirective) and directive.terms.category == "rugs"
     await tell(shop, PlanDue(tenant_id=shop.tenant_id))
@@ -123,7 +123,7 @@ async def test_a_plan_is_made_endorsed_compared_and_graded(shop: Shop, clock: Ma
     assert [(row.kind, row.category) for row in bound] == [("clear-stock", "rugs")]
     async with shop.store.reader(shop.tenant_id) as session:
         told = (await explain(session, str(view.decision_id))).to_text(width=400)
-    assert ("aim at: turn over" in told and "55% likely" in told) or "% likely" in told
+    assert "aim at: turn over" in told and f"({turnover.probability:.0%} likely)" in told
     await sell(shop, clock, account, {mugs.sku: 9, rugs.sku: 1}, 2)
     await sales_facts.run(shop.store, shop.tenant_id)
     (view,) = await plans(shop, clock)

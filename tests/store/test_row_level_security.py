@@ -25,7 +25,7 @@ SHARED = {"agent_status"}
 QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
 WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
-WORKERS_ONLY |= {"initiative", "listing_lease", "plan"}
+WORKERS_ONLY |= {"listing_lease"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }

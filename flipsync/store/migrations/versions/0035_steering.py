@@ -117,9 +117,9 @@ def upgrade() -> None:
             f"CREATE POLICY tenant_isolation ON {table} USING (tenant_id = (SELECT current_tenant()))"
             " WITH CHECK (tenant_id = (SELECT current_tenant()))"
         )
-        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO flipsync_worker")
-        op.execute(f"GRANT SELECT ON {table} TO flipsync_app")
-    op.execute("GRANT INSERT, UPDATE ON directive TO flipsync_app")  # people give and end them
+        app = "flipsync_app, " if table != "listing_lease" else ""
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {app}flipsync_worker")
+    op.execute("GRANT SELECT ON listing_lease TO flipsync_app")
 
 
 def downgrade() -> None:
