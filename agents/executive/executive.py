@@ -29,6 +29,8 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted])
         reports_to=None,
         authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
         pace=0.25,
+        # its reviews read directives too
+        version="2",
     )
 
     async def decide(

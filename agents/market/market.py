@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Alternative, Decision, Evidence
-from flipsync.domain.directives import bearing
+from flipsync.domain.directives import Directive, bearing
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
 from flipsync.domain.goals import BALANCED
 from flipsync.domain.money import Money
@@ -42,16 +42,17 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=event.reason)
             listing = Evidence(kind="listing", id=event.listing_id)
             return Decision.propose(end, why=f"the owner wants it: {event.reason}", evidence=[listing])
-        if not (await ctx.services.profile()).settings.auto_list:
+        profile = await ctx.services.profile()
+        if not profile.settings.auto_list:
             return Decision.hold("the owner lists by hand (auto_list is off)")
         if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
-            return await self._place(list(products), [event.account_id], ctx)
+            return await self._place(list(products), [event.account_id], profile.directives, ctx)
         accounts = [account.id for account in await ctx.services.accounts.connected()]
-        return await self._place([event.product_id], accounts, ctx)
+        return await self._place([event.product_id], accounts, profile.directives, ctx)
 
     async def _place(
-        self, products: list[UUID], accounts: list[UUID], ctx: Context
+        self, products: list[UUID], accounts: list[UUID], directives: tuple[Directive, ...], ctx: Context
     ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         chosen = [account for account in await ctx.services.accounts.connected() if account.id in set(accounts)]
         if not chosen:
@@ -59,7 +60,6 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
         chosen = [account for account in chosen if account.surveyed]
         if not chosen:
             return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
-        directives = (await ctx.services.profile()).directives
         bound = [bearing(directives, ctx.now, "list-nothing", account.id) for account in chosen]
         chosen = [account for account, directive in zip(chosen, bound, strict=True) if directive is None]
         if not chosen:

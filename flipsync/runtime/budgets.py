@@ -101,7 +101,8 @@ class Budgets:
 
     @staticmethod
     def _tell_low(unit: UnitOfWork, want: Want, share: float) -> None:
-        """Once an hour (business time), of the fleet's."""
+        """Once an hour (business time) for each of the fleet's, with all its channels' shares."""
         if want.budget.startswith(rows.FLEET):
+            whole = want.budget.removeprefix(rows.FLEET).partition(":")[0]
             low = BudgetRunningLow(tenant_id=unit.tenant_id, budget=want.budget, share=round(share, 3))
-            unit.emit(low, dedup_key=f"low:{want.budget}:{unit.now:%Y-%m-%dT%H}")
+            unit.emit(low, dedup_key=f"low:{whole}:{unit.now:%Y-%m-%dT%H}")
