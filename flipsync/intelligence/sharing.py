@@ -48,7 +48,7 @@ def divide(
     if any(each < 0 for each in numbers):
         raise ValueError("totals, limits, counts and uses are at least 0")
     steps = [(name, each) for name, of in channels.items() for each in of if each.value > 0 and each.count > 0]
-    rows = [(None, name, total) for name, total in totals.items()]
+    rows: list[tuple[str | None, str, float]] = [(None, name, total) for name, total in totals.items()]
     rows += [(channel, name, most) for channel, of in limits.items() for name, most in of.items()]
     if not steps or not rows:
         value = sum(each.value * each.count for _, each in steps)

@@ -141,8 +141,10 @@ async def _end(unit: UnitOfWork, directive_id: UUID, reason: str, by: UUID | Non
 def _view(found: Any) -> DirectiveView:
     row, account = found
     kind = cast(DirectiveKind, row.kind)
-    columns = ("id", "account_id", "category", "patience_days", "limit_minor", "reason", "starts_at", "ends_at")
-    columns += ("ended_at", "ended_why", "decision_id", "given_by")
+    columns = (
+        *("id", "account_id", "category", "patience_days", "limit_minor", "reason", "starts_at", "ends_at"),
+        *("ended_at", "ended_why", "decision_id", "given_by"),
+    )
     told = {name: getattr(row, name) for name in columns}
     terms = Terms(
         kind=kind, **{name: told[name] for name in ("account_id", "category", "patience_days", "limit_minor")}

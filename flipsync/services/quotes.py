@@ -371,9 +371,10 @@ class PricingDesk:
             self._note(PriceGround(choices, []))
             return []
         staged = await self._policies()
-        beside = [each.id if each else None for each in (staged.canary, staged.shadow)]
-        self._note(PriceGround(choices, list(rows), staged.live.id, *beside, directives=profile.directives))
-        return quotes_from(rows, choices, self._now, staged, profile.directives)
+        canary, shadow = (each.id if each else None for each in (staged.canary, staged.shadow))
+        bound = profile.directives
+        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, bound))
+        return quotes_from(rows, choices, self._now, staged, bound)
 
     async def _policies(self) -> Staged:
         """What the registry says at the first question: part of what the decision read."""

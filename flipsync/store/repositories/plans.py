@@ -164,5 +164,8 @@ async def targets(session: AsyncSession, decisions: Collection[UUID]) -> dict[tu
         .join(Plan, Plan.id == Initiative.plan_id)
         .where(Plan.decision_id.in_(list(decisions)))
     )
-    rows = await session.execute(query)
-    return {(decision, title): TargetFacts(*found) for decision, title, *found in rows if decision is not None}
+    return {
+        (decision, title): TargetFacts(initiative_id, target, reached)
+        for decision, title, initiative_id, target, reached in await session.execute(query)
+        if decision is not None
+    }

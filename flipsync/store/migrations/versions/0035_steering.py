@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -30,7 +32,7 @@ def _parent(table: str, column: str, parent: str) -> sa.ForeignKeyConstraint:
     )
 
 
-def _moments(*names: str, nullable: bool = False) -> list[sa.Column[sa.DateTime]]:
+def _moments(*names: str, nullable: bool = False) -> list[sa.Column[datetime]]:
     return [sa.Column(name, sa.DateTime(timezone=True), nullable=nullable) for name in names]
 
 
