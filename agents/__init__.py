@@ -10,6 +10,8 @@ from typing import Any
 from agents.executive.ai_executive import AIExecutiveAgent
 from agents.executive.executive import ExecutiveAgent
 from agents.executive.reinforcement_learning import ReinforcementLearningAgent
+from agents.executive.resource import ResourceAgent
+from agents.executive.strategy import StrategyAgent
 from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_listing import AutoListingAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
@@ -33,6 +35,8 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     ExecutiveAgent,
     AIExecutiveAgent,
     ReinforcementLearningAgent,
+    ResourceAgent,
+    StrategyAgent,
     MarketAgent,
     AIMarketAgent,
     BaseMarketAgent,

@@ -14,7 +14,9 @@ from benchmarks import (
     agent_competitor,
     agent_demand,
     agent_matching,
+    agent_resource,
     agent_sourcing,
+    agent_strategy,
     agent_trend,
 )
 from benchmarks.measuring import Report, saying
@@ -27,6 +29,8 @@ AGENTS: tuple[ModuleType, ...] = (
     agent_trend,
     agent_sourcing,
     agent_matching,
+    agent_resource,
+    agent_strategy,
 )
 
 

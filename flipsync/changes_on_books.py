@@ -1,4 +1,4 @@
-"""What `flipsync undo` and `flipsync settings` do with the books. Who may run this may do everything."""
+"""What `flipsync undo`, `settings`, `plan` and `directives` do with the books. Who may run this may do everything."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from uuid import UUID
 
 from flipsync.commands_on_books import in_books
 from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import NotFound
+from flipsync.services import directives, strategy_desk, undo_changes
 from flipsync.services import undo as undoing
-from flipsync.services import undo_changes
+from flipsync.services.directives import DirectiveFilter, DirectiveForm, DirectiveView
+from flipsync.services.reading_page import PageRequest
 from flipsync.services.settings_changes import set_settings
+from flipsync.services.strategy_desk import PlanView
 from flipsync.services.tenant_settings import SETTINGS, profile, value_of
 from flipsync.services.undo import UndoReport
 from flipsync.services.undo_changes import ChangeReport, ChangeView
+from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.unit_of_work import Routing, Store
 
 
@@ -63,7 +68,9 @@ def changes(home: Path, since: timedelta, limit: int, tenant: str | None) -> lis
     return in_books(home, {}, tenant, work)
 
 
-def settings(home: Path, change: Mapping[str, Any] | None, tenant: str | None) -> dict[str, Any]:
+def settings(
+    home: Path, change: Mapping[str, Any] | None, tenant: str | None, routing: Routing | None = None
+) -> dict[str, Any]:
     """The settings by name, after `change` when one is given."""
 
     async def work(store: Store, tenant_id: UUID) -> dict[str, Any]:
@@ -74,6 +81,52 @@ def settings(home: Path, change: Mapping[str, Any] | None, tenant: str | None) -
         async with store.reader(tenant_id) as session:
             present = (await profile(session, tenant_id)).settings
         return {name: value_of(present, name) for name in SETTINGS}
+
+    return in_books(home, routing or {}, tenant, work)
+
+
+def plans(home: Path, most: int, tenant: str | None) -> list[PlanView]:
+    """Plans with what came of them, newest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[PlanView]:
+        async with store.reader(tenant_id) as session:
+            page = PageRequest(limit=most)
+            return (await strategy_desk.list_plans(session, page, store.clock.now())).items
+
+    return in_books(home, {}, tenant, work)
+
+
+def directives_of(home: Path, tenant: str | None, *, all_of_them: bool) -> list[DirectiveView]:
+    """What binds agents now, or everything that ever did; newest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[DirectiveView]:
+        async with store.reader(tenant_id) as session:
+            page, wanted = PageRequest(limit=200), DirectiveFilter(in_force=not all_of_them)
+            return (await directives.list_directives(session, page, wanted, store.clock.now())).items
+
+    return in_books(home, {}, tenant, work)
+
+
+def give_directive(home: Path, form: DirectiveForm, account: str | None, tenant: str | None) -> DirectiveView:
+    """Bind agents, to what is said of the account of that name or of everything."""
+
+    async def work(store: Store, tenant_id: UUID) -> DirectiveView:
+        async with store.unit(tenant_id) as unit:
+            wanted = form
+            if account is not None:
+                known = {each.name: each.id for each in await listing_rows.accounts(unit.session)}
+                if account not in known:
+                    raise NotFound(f"no account is called {account!r}", hint="`flipsync channels list` names them")
+                wanted = form.model_copy(update={"terms": form.terms.model_copy(update={"account_id": known[account]})})
+            return await directives.give(unit, wanted, None)
+
+    return in_books(home, {}, tenant, work)
+
+
+def end_directive(home: Path, directive_id: UUID, reason: str, tenant: str | None) -> DirectiveView:
+    async def work(store: Store, tenant_id: UUID) -> DirectiveView:
+        async with store.unit(tenant_id) as unit:
+            return await directives.end(unit, directive_id, reason, None)
 
     return in_books(home, {}, tenant, work)
 

@@ -213,7 +213,7 @@ def _amount(text: str, currency: str) -> Money:
         raise InvalidInput(str(error)) from error
 
 
-def goals(home: Path, tenant: str | None, change: GoalsChange | None) -> GoalsView:
+def goals(home: Path, routing: Routing, tenant: str | None, change: GoalsChange | None) -> GoalsView:
     """The owner's goals, after `change` when one is given."""
 
     async def work(store: Store, tenant_id: UUID) -> GoalsView:
@@ -223,7 +223,7 @@ def goals(home: Path, tenant: str | None, change: GoalsChange | None) -> GoalsVi
         async with store.unit(tenant_id) as unit:
             return await set_goals(unit, change)
 
-    return in_books(home, {}, tenant, work)
+    return in_books(home, routing, tenant, work)
 
 
 def open_approvals(home: Path, tenant: str | None) -> list[ApprovalView]:

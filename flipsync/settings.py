@@ -32,6 +32,7 @@ class Cadence(BaseSettings):
     hourly: float = Field(default=3600.0, gt=0)
     daily: float = Field(default=86400.0, gt=0)
     weekly: float = Field(default=604800.0, gt=0)
+    monthly: float = Field(default=2419200.0, gt=0, description="plan the weeks to come; four weeks")
     watch: float = Field(
         default=30.0, gt=0, description="look whether a channel tells the truth; real seconds, whatever the clock"
     )

@@ -6,6 +6,7 @@ from flipsync.domain.commands import AskOwner, EndorseDecision, ExpireApproval, 
 from flipsync.domain.decisions import Decision, Evidence
 from flipsync.domain.events import ApprovalAnswered, CycleStarted, DecisionEscalated
 from flipsync.domain.money import usd
+from flipsync.domain.steering_commands import RevokeDirective
 from flipsync.domain.workflow_messages import ContinueWorkflow, WorkflowAsked
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
@@ -14,7 +15,9 @@ from flipsync.services.standing import FALSE_RETURN
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
 
-ExecutiveCommand = EndorseDecision | OverruleDecision | AskOwner | ExpireApproval | MoveAuthority | ContinueWorkflow
+ExecutiveCommand = (
+    EndorseDecision | OverruleDecision | AskOwner | ExpireApproval | MoveAuthority | ContinueWorkflow | RevokeDirective
+)
 
 
 class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted | WorkflowAsked]):
@@ -29,6 +32,8 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         reports_to=None,
         authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
         pace=0.25,
+        # its reviews read directives too
+        version="2",
     )
 
     async def decide(
@@ -76,6 +81,15 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
                 evidence=[Evidence(kind="decision", id=decision_id) for decision_id in unanswered[:20]],
             )
         accounts = await ctx.services.accounts.all()
+        gone = {account.id for account in accounts if account.status == "disconnected"}
+        void = [each for each in (await ctx.services.profile()).directives if each.account_id in gone]
+        if void:
+            reason = "the account is disconnected"
+            return Decision.propose(
+                *(RevokeDirective(tenant_id=ctx.tenant_id, directive_id=each.id, reason=reason) for each in void),
+                why=f"{event.cycle} review: {len(void)} directives bind nobody any more",
+                evidence=[Evidence(kind="directive", id=each.id, note=each.in_words()) for each in void],
+            )
         paused = [account for account in accounts if account.status == "paused"]
         if not paused:
             return Decision.hold(f"{event.cycle} review: {len(accounts)} accounts, none paused")

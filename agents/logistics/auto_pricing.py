@@ -34,6 +34,8 @@ class AutoPricingAgent(Agent[RepricingDue]):
             if choice.policy_id is not None
         }
         policies = [Evidence(kind="policy", id=policy_id, note=note) for policy_id, note in sorted(asked)]
+        bound = {each.directive.id: each.directive for each in quotes if each.directive is not None}
+        policies += [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound.values()]
         # what a policy wanted but is left to the specialist is his to act on: only acts and holds are kept here
         left = {each.listing_id for each in moves} - {each.listing_id for each in sure}
         choices = tuple(choice for each in quotes if each.listing_id not in left for choice in each.choices)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from flipsync.domain.commands import EndListing, EndorseDecision, ListOnChannel, OverruleDecision
 from flipsync.domain.decisions import Decision, Evidence
+from flipsync.domain.directives import Directive, bearing
 from flipsync.domain.events import DecisionEscalated, ListingsSurveyed, ListingUnwanted, ProductImported
 from flipsync.domain.goals import BALANCED
 from flipsync.domain.money import Money
@@ -42,19 +43,21 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             end = EndListing(account_id=found.account_id, listing_id=event.listing_id, reason=event.reason)
             listing = Evidence(kind="listing", id=event.listing_id)
             return Decision.propose(end, why=f"the owner wants it: {event.reason}", evidence=[listing])
-        if not (await ctx.services.profile()).settings.auto_list:
+        profile = await ctx.services.profile()
+        if not profile.settings.auto_list:
             return Decision.hold("the owner lists by hand (auto_list is off)")
         if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
             others = set(await ctx.services.new_stock.being_listed())
-            return await self._place([each for each in products if each not in others], [event.account_id], ctx)
+            left = [each for each in products if each not in others]
+            return await self._place(left, [event.account_id], profile.directives, ctx)
         if await ctx.services.new_stock.looked_after(event.product_id, created=event.created):
             return Decision.hold("auto_listing looks after new stock, and after this until it is listed")
         accounts = [account.id for account in await ctx.services.accounts.connected()]
-        return await self._place([event.product_id], accounts, ctx)
+        return await self._place([event.product_id], accounts, profile.directives, ctx)
 
     async def _place(
-        self, products: list[UUID], accounts: list[UUID], ctx: Context
+        self, products: list[UUID], accounts: list[UUID], directives: tuple[Directive, ...], ctx: Context
     ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         chosen = [account for account in await ctx.services.accounts.connected() if account.id in set(accounts)]
         if not chosen:
@@ -62,6 +65,11 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
         chosen = [account for account in chosen if account.surveyed]
         if not chosen:
             return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
+        bound = [bearing(directives, ctx.now, "list-nothing", account.id) for account in chosen]
+        chosen = [account for account, directive in zip(chosen, bound, strict=True) if directive is None]
+        if not chosen:
+            held = [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound if each is not None]
+            return Decision.hold("a directive says to list nothing new there", evidence=held)
         proposals, alternatives = [], []
         for product_id in products:
             for place in await places(ctx.services, product_id, chosen):

@@ -35,7 +35,7 @@ class PricingAgent(Agent[OfferChanged | RivalsMoved | CostChanged | PriceUnwante
             return Decision.hold(
                 first.quote.reason,
                 confidence=first.quote.confidence,
-                evidence=[Evidence(kind="listing", id=first.listing_id), *policies(quotes)],
+                evidence=[Evidence(kind="listing", id=first.listing_id), *policies(quotes), *directives(quotes)],
                 alternatives=alternatives(first),
                 choices=tuple(choice for quote in quotes for choice in quote.choices),
             )
@@ -46,6 +46,7 @@ class PricingAgent(Agent[OfferChanged | RivalsMoved | CostChanged | PriceUnwante
             evidence=[
                 *(Evidence(kind="listing", id=quote.listing_id, note=quote.sku) for quote in moves),
                 *policies(quotes),
+                *directives(quotes),
             ],
             alternatives=alternatives(moves[0]),
             choices=tuple(choice for quote in quotes for choice in quote.choices),
@@ -121,6 +122,12 @@ def policies(quotes: list[ListingQuote]) -> list[Evidence]:
         for (policy_id, role), version in asked.items()
         if policy_id is not None
     ]
+
+
+def directives(quotes: list[ListingQuote]) -> list[Evidence]:
+    """What bound the quotes, each once."""
+    bound = {quote.directive.id: quote.directive for quote in quotes if quote.directive is not None}
+    return [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound.values()]
 
 
 def stake(moves: list[ListingQuote]) -> Money:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -23,6 +24,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def roster_routing() -> Any:
+    """Who wants which fact, so that what a command changes wakes the agents it concerns."""
+    graph = importlib.import_module("flipsync.runtime.graph")
+    return graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).routing()
 
 
 #: seconds a command may take before it says how far it is

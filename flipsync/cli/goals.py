@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.console import AsJson, Home, out, print_json, roster_routing
 from flipsync.cli.dry_run import Limit, Since, try_on_past
 from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
@@ -21,7 +21,7 @@ Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)
 @goals_app.command("show")
 def show(tenant: Tenant = None, home: Home = None, as_json: AsJson = False) -> None:
     """The goals, and what each criterion weighs by them."""
-    _tell(_books().goals(home_folder(home), tenant, None), as_json)
+    _tell(_books().goals(home_folder(home), {}, tenant, None), as_json)
 
 
 @goals_app.command("set")
@@ -43,7 +43,7 @@ def set_goals(
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(f"--{first['loc'][0]} {first['input']!r}: {first['msg']}") from None
-    _tell(_books().goals(home_folder(home), tenant, change), as_json)
+    _tell(_books().goals(home_folder(home), roster_routing(), tenant, change), as_json)
 
 
 @goals_app.command("dry-run")

@@ -1,1 +1,4 @@
 """Values and words of the business: money, ids, events, commands, decisions, errors. No I/O, only pydantic."""
+
+from flipsync.domain import steering_commands as steering_commands
+from flipsync.domain import steering_events as steering_events

@@ -34,6 +34,8 @@ class Command(Message):
     supersedes: ClassVar[bool] = False
     #: why no agent, however sure, may do this without a person's word; "" where one may
     owner_decides: ClassVar[str] = ""
+    #: why it is decided at the top, whoever proposes it; "" where it need not be
+    executive_decides: ClassVar[str] = ""
     default_priority: ClassVar[int] = PRIORITY_NORMAL
     _registry: ClassVar[dict[str, type[Command]]] = {}
 

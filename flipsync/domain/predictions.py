@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.commands import Command
 from flipsync.domain.goods_reading import NoteReading
@@ -57,6 +58,7 @@ ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 *
 PURCHASE = Prediction(
     "purchase", "goods advised to buy earn what the owner asks, once they are bought and sold", 90 * _DAY
 )
+TARGET = Prediction("plan-target", "the figure reaches its target within the plan's four weeks", 29 * _DAY)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -78,6 +80,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.RaiseRivalAlarm: ALARM,
     c.PromotePolicy: POLICY,
     c.ListOnChannel: PLACEMENT,
+    steer.SetTarget: TARGET,
     c.EndorseDecision: ENDORSE,
     c.AdoptListing: OWNER,
     c.OfferEdit: OWNER,
@@ -99,6 +102,11 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
     RecordSourcingVerdict: PURCHASE,
+    steer.IssueDirective: NoPrediction("directive", "what agents would have done unbound is not seen"),
+    steer.RevokeDirective: NoPrediction("directive", "what agents would have done bound is not seen"),
+    steer.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
+    steer.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
+    steer.ClosePlan: NoPrediction("books", "the books say what was sold"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     w.ContinueWorkflow: OWNER,
     w.ConfirmIdentity: OWNER,

@@ -13,25 +13,29 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
 from flipsync.domain.decisions import Decision, PolicyChoice
+from flipsync.domain.directives import bearing
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.ids import new_id
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import AgentSpec, Authority, Context
-from flipsync.runtime.budgets import Budgets
+from flipsync.runtime.budgets import Budgets, Want
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.standings import Standings
 from flipsync.services import (
     accounts,
     adopting,
+    arbitration,
     channel_pace,
     competitor_desk,
     demand_desk,
+    directives,
     hand_edits,
     model_registry,
     money_out,
@@ -40,11 +44,14 @@ from flipsync.services import (
     oversold,
     readings,
     refunds,
+    resource_desk,
     standing_desk,
     stock,
+    strategy_desk,
     trend_desk,
     workflows,
 )
+from flipsync.services.arbitration import Claim, Rank
 from flipsync.services.offers import title_of
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
@@ -55,6 +62,7 @@ from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import policies
 from flipsync.store.repositories import stock as ledger
+from flipsync.store.repositories.budgets import FLEET
 from flipsync.store.repositories.decisions import DecisionRow, ProposalRow
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 
@@ -105,6 +113,8 @@ class DecisionPath:
         if standing is not None and not why_up:
             why_up = lost(spec.authority, decision, standing)
         superior = self._graph.superior(spec.name)
+        if superior and not why_up:
+            why_up = next((each.executive_decides for each in decision.proposals if each.executive_decides), "")
         state = "held" if decision.is_hold else "applied"
         if why_up:
             state = "escalated" if superior else "awaiting"
@@ -130,6 +140,9 @@ class DecisionPath:
             notes.row(decision_id) if notes is not None else None,
         )
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
+        trusted = decision.confidence * (standing.trusted if standing is not None else 1.0)
+        rank = arbitration.rank_of(fact, coordinates=spec.name in self._graph.coordinators)
+        claim = Claim(spec.name, rank, trusted, decision_id)
         if why_up and superior:
             unit.emit(
                 DecisionEscalated(
@@ -144,8 +157,9 @@ class DecisionPath:
         elif why_up:
             await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({why_up})")
         else:
+            stake = 0 if decision.stake is None else decision.stake.amount_minor // max(1, len(proposals))
             for proposal, command in zip(proposals, decision.proposals, strict=True):
-                await self._carry_out(unit, ctx, spec.name, proposal, command, cause, why=decision.rationale)
+                await self._carry_out(unit, ctx, claim, proposal, command, cause, why=decision.rationale, stake=stake)
         if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
@@ -155,14 +169,16 @@ class DecisionPath:
         self,
         unit: UnitOfWork,
         ctx: Context,
-        agent: str,
+        claim: Claim,
         proposal: ProposedCommand,
         command: c.Command,
         cause: Cause,
         *,
         why: str,
+        stake: int = 0,
         approved: bool = False,
     ) -> None:
+        agent = claim.agent
         before = unit.cause
         unit.cause = cause
         try:
@@ -178,7 +194,10 @@ class DecisionPath:
                 proposal.verdict, proposal.rule = "deny", "budget"
                 proposal.reason = f"what {agent} may set in motion within an hour, {most} things, is done or promised"
                 return
-            verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved)
+            if claim.rank is not Rank.PERSON and (short := await self._short_of(unit, ctx, command, stake)):
+                proposal.verdict, proposal.rule, proposal.reason = "deny", "fleet-budget", short
+                return
+            verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved, claim=claim)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
             if verdict.answer == "ask":
                 await self._ask(unit, ctx, proposal.decision_id, verdict.reason)
@@ -188,6 +207,27 @@ class DecisionPath:
             if proposal.verdict == "deny":
                 await money_out.ended(unit, command.type_name(), proposal.payload, proposal.reason)
             unit.cause = before
+
+    async def _short_of(self, unit: UnitOfWork, ctx: Context, command: c.Command, stake: int) -> str:
+        """Why the fleet may not touch one more listing this hour, or stake that much; "" where it may."""
+        if not isinstance(command, c.ChangePrice | c.ReviseListing | c.EndListing | c.PublishListing):
+            return ""
+        fleet = (await ctx.services.profile()).settings.fleet
+        account = str(command.account_id)
+        wants = [Want(f"{FLEET}listings", fleet.listings_per_hour)]
+        if (share := fleet.listing_shares_bps.get(account)) is not None:
+            wants.append(Want(f"{FLEET}listings:{account}", max(1, fleet.listings_per_hour * share // 10_000)))
+        if stake:
+            wants.append(Want(f"{FLEET}margin", fleet.margin_at_risk_minor, stake))
+            if (share := fleet.margin_shares_bps.get(account)) is not None:
+                most = max(1, fleet.margin_at_risk_minor * share // 10_000)
+                wants.append(Want(f"{FLEET}margin:{account}", most, stake))
+        short = await self.budgets.take_all(unit, wants)
+        if short is None:
+            return ""
+        what = "listings to touch" if "listings" in short.budget else "minor units to stake"
+        whose = "this channel's share" if short.budget.endswith(account) else "all agents together"
+        return f"{whose} within an hour, {short.most} {what}, is done or promised: {short.units} more are too many"
 
     def _enqueue(self, unit: UnitOfWork, proposal: ProposedCommand, command: c.Command) -> None:
         assert isinstance(command, c.AccountCommand), "external commands go to an account"
@@ -227,6 +267,21 @@ class DecisionPath:
         match command:
             case c.ListOnChannel():
                 await self._list_on_channel(unit, ctx, command)
+            case steer.IssueDirective():
+                await directives.issue(unit, command)
+                ctx.services.forget_profile()
+            case steer.ShareBudgets():
+                await resource_desk.share(unit, command)
+                ctx.services.forget_profile()
+            case steer.AdoptPlan():
+                await strategy_desk.adopt(unit, command)
+            case steer.SetTarget():
+                await strategy_desk.set_target(unit, command)
+            case steer.ClosePlan():
+                await strategy_desk.close(unit, command)
+            case steer.RevokeDirective():
+                await directives.revoke(unit, command)
+                ctx.services.forget_profile()
             case c.AdoptListing():
                 await adopting.adopt(unit, command.listing_id, AccountRef(command.account_id, command.vendor))
             case c.KeepEdit():
@@ -305,13 +360,16 @@ class DecisionPath:
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
+        # who let it go ahead is above the agent: it goes before other specialists'
+        claim = Claim(row.agent, Rank.PERSON if row.approved else Rank.COORDINATOR, row.confidence, decision_id)
+        stake = (row.stake_minor or 0) // max(1, len(row.proposals))
         for known in _open_proposals(row):
             command = c.Command.from_store(known.command, known.payload)
             proposal = _proposed(decision_id, known.ordinal, command)
             proposal.id = known.id
             unit.judge_again(proposal)
             await self._carry_out(
-                unit, ctx, row.agent, proposal, command, cause, why=row.rationale, approved=row.approved
+                unit, ctx, claim, proposal, command, cause, why=row.rationale, stake=stake, approved=row.approved
             )
 
     async def overrule(self, unit: UnitOfWork, decision_id: UUID, reason: str) -> None:
@@ -370,6 +428,9 @@ class DecisionPath:
         account = await ctx.services.accounts.get(command.account_id)
         if account is None or account.status == "disconnected":
             raise Conflict("the account is not connected")
+        bound = bearing((await ctx.services.profile()).directives, ctx.now, "list-nothing", command.account_id)
+        if bound is not None:
+            raise Conflict(f"a directive says to list nothing new there: {bound.reason}")
         created = 0
         rows = await listing_rows.variants_to_list(unit.session, command.product_id, command.account_id)
         for variant, product in rows:

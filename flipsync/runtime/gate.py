@@ -12,16 +12,30 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from flipsync.domain.commands import AccountCommand, ChangePrice, Command, IssueRefund, LabelCommand, PublishListing
+from flipsync.domain.commands import (
+    AccountCommand,
+    BuyLabel,
+    ChangePrice,
+    Command,
+    IssueRefund,
+    LabelCommand,
+    ListingCommand,
+    PublishListing,
+)
 from flipsync.domain.decisions import Verdict
+from flipsync.domain.directives import bearing
 from flipsync.domain.money import Money
+from flipsync.domain.steering_events import DecisionOutranked
 from flipsync.runtime.agent import Agent, Context
+from flipsync.services import arbitration
+from flipsync.services.arbitration import Claim, Held, Part, Rank
 from flipsync.services.labels import judge_label
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.proposal import Ask, Clamp, Deny
-from flipsync.services.quotes import WINDOW, proposal_for
+from flipsync.services.quotes import WINDOW, lowest_price, proposal_for
 from flipsync.services.refunds import judge_refund
 from flipsync.store.repositories import decisions as decision_rows
+from flipsync.store.repositories import listing_leases
 from flipsync.store.repositories import price_brakes as brakes
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.unit_of_work import UnitOfWork
@@ -38,11 +52,19 @@ class Gate:
         self._sizes: dict[tuple[UUID, str], tuple[float, brakes.CatalogueSize]] = {}
 
     async def judge(
-        self, unit: UnitOfWork, ctx: Context, agent: str, command: Command, *, approved: bool = False
+        self,
+        unit: UnitOfWork,
+        ctx: Context,
+        agent: str,
+        command: Command,
+        *,
+        approved: bool = False,
+        claim: Claim | None = None,
     ) -> Verdict:
         """The answer to one proposal of `agent`. `unit` is the transaction the decision is written in.
 
-        `approved`: a person has said yes, so nobody is asked again; what is denied or bounded stays so.
+        `approved`: a person has said yes, so nobody is asked again; what is denied or bounded stays so. `claim`: by
+        what the agent wants the part of the listing; without one whoever was there first keeps it.
         """
         if command.scope == "read":
             return Verdict.proceed("read", "reading changes nothing")
@@ -58,10 +80,25 @@ class Gate:
         if isinstance(command, ChangePrice):
             await brakes.hold(unit.session, unit.tenant_id)  # before any row of ours is locked
             await unit.flush()  # of one batch, a second price for the listing is a rival too
-            rival = await decision_rows.open_effect(unit.session, "ChangePrice", "listing", command.listing_id)
-            if rival is not None and (rival.sent or rival.agent != agent):
-                return Verdict.deny("one-price-at-a-time", f"{rival.agent} is changing this price already")
-            return await self._price(unit, ctx, command, command.listing_id, command.price, released=approved)
+            held = await self._held(unit, command, "price")
+            if held is not None and held.sent is not None and (held.sent or (claim is None and held.agent != agent)):
+                return Verdict.deny("one-price-at-a-time", f"{held.agent} is changing this price already")
+            if claim is not None:
+                claim = await self._directed(unit, ctx, command, claim)
+                if lost := arbitration.beaten(claim, held, ctx.now):
+                    return Verdict.deny("arbitration", lost)
+            persons = claim is not None and claim.rank is Rank.PERSON
+            verdict = await self._price(
+                unit, ctx, command, command.listing_id, command.price, released=approved, persons=persons
+            )
+            return self._taken(unit, ctx, command, "price", claim, held, verdict)
+        if claim is not None and isinstance(command, ListingCommand) and (part := arbitration.part_of(command)):
+            await brakes.hold(unit.session, unit.tenant_id)  # of two at once, one sees the other's lease
+            await unit.flush()
+            held = await self._held(unit, command, part)
+            if lost := arbitration.beaten(claim, held, ctx.now):
+                return Verdict.deny("arbitration", lost)
+            return self._taken(unit, ctx, command, part, claim, held, Verdict.proceed("open", "no rule is against it"))
         if isinstance(command, PublishListing):
             await brakes.hold(unit.session, unit.tenant_id)
             price = command.offer.price
@@ -69,9 +106,61 @@ class Gate:
         if isinstance(command, IssueRefund):
             limit = (await ctx.services.profile()).settings.orders.refund_approval_minor
             return await judge_refund(unit, command, limit, approved=approved)
+        if isinstance(command, BuyLabel):
+            return await judge_label(unit, command, (await ctx.services.profile()).directives, ctx.now)
         if isinstance(command, LabelCommand):
             return await judge_label(unit, command)
         return Verdict.proceed("open", "no rule is against it")
+
+    @staticmethod
+    async def _directed(unit: UnitOfWork, ctx: Context, command: ChangePrice, claim: Claim) -> Claim:
+        directives = (await ctx.services.profile()).directives
+        if not directives:
+            return claim
+        category = await pricing_rows.category_of(unit.session, command.listing_id)
+        return arbitration.directed(claim, directives, ctx.now, command.account_id, category)
+
+    @staticmethod
+    async def _held(unit: UnitOfWork, command: ListingCommand, part: Part) -> Held | None:
+        """Who has this part of the listing, by a lease or by a change on its way."""
+        row = await listing_leases.contested(unit.session, command.type_name(), command.listing_id, part)
+        if row.decision_id is not None and row.open_agent in (None, row.agent):
+            assert row.agent is not None and row.rank is not None and row.score is not None and row.until is not None
+            return Held(row.agent, Rank(row.rank), row.score, row.decision_id, row.until, row.sent)
+        if row.open_agent is None or row.open_decision is None:
+            return None
+        # wanted before there were leases, or by who has lost the part since: first come, first served
+        return Held(row.open_agent, Rank.SPECIALIST, 1.0, row.open_decision, unit.now, row.sent)
+
+    @staticmethod
+    def _taken(
+        unit: UnitOfWork,
+        ctx: Context,
+        command: ListingCommand,
+        part: Part,
+        claim: Claim | None,
+        held: Held | None,
+        verdict: Verdict,
+    ) -> Verdict:
+        """The part is the claimant's once nothing else is against it; whoever loses it is told."""
+        if claim is None or verdict.answer not in ("proceed", "mutate"):
+            return verdict
+        holder = {"agent": claim.agent, "rank": int(claim.rank), "score": claim.score, "decision_id": claim.decision_id}
+        unit.lease(command.listing_id, part, **holder, until=ctx.now + arbitration.LEASE)
+        if held is not None and held.agent != claim.agent and (held.sent is not None or held.until > ctx.now):
+            reason = f"{claim.agent} acts for {claim.rank}, {claim.score:.0%} sure; {held.agent} for {held.rank},"
+            unit.emit(
+                DecisionOutranked(
+                    decision_id=held.decision_id,
+                    listing_id=command.listing_id,
+                    part=part,
+                    agent=held.agent,
+                    by_agent=claim.agent,
+                    by_decision_id=claim.decision_id,
+                    reason=f"{reason} {held.score:.0%} sure",
+                )
+            )
+        return verdict
 
     async def _price(
         self,
@@ -82,12 +171,18 @@ class Gate:
         price: Money,
         *,
         released: bool = False,
+        persons: bool = False,
     ) -> Verdict:
-        choices = (await ctx.services.profile()).settings.pricing
+        profile = await ctx.services.profile()
+        choices = profile.settings.pricing
         rows = await pricing_rows.rows(unit.session, since=ctx.now - WINDOW, listing_ids=[listing_id], market=False)
         if not rows:
             return Verdict.deny("listing", "the listing does not exist")
         row = rows[0]
+        if profile.directives and isinstance(command, ChangePrice) and not persons and row.current_minor is not None:
+            held = bearing(profile.directives, ctx.now, "hold-prices", row.account_id, row.category)
+            if held is not None and row.current_minor >= lowest_price(row, choices, ctx.now):
+                return Verdict.deny("directive", f"prices are held: {held.reason}")
         size = await self._catalogue_size(unit, row.currency)
         hour = await brakes.hour_of_moves(unit.session, listing_id, row.currency, ctx.now, size)
         proposal = proposal_for(row, price, choices, ctx.now, hour, released=released)

@@ -19,14 +19,16 @@ AgentClass = type[Agent[Any]]
 RECORDED_ONLY = frozenset(
     {
         "ApprovalEscalated",
+        "DecisionOutranked",
         "DeedUndone",
+        "DirectiveEnded",
+        "DirectiveIssued",
         "LabelBought",
         "ListingRefused",
         "OrderReady",
         "PriceSet",
         "ProductEdited",
         "RefundIssued",
-        "SettingsChanged",
         "ShipmentConfirmed",
         "WorkflowEnded",
         "WorkflowStopped",
@@ -45,6 +47,8 @@ class Graph:
         `carried_out`: the commands effect workers have handlers for; without it that part is not checked.
         """
         self.agents: Mapping[str, AgentClass] = {agent.spec.name: agent for agent in agents}
+        #: agents that others report to
+        self.coordinators = frozenset(agent.spec.reports_to for agent in agents if agent.spec.reports_to is not None)
         faults = self._faults(agents)
         if carried_out is not None:
             faults += self._uncarried(carried_out)
@@ -62,6 +66,12 @@ class Graph:
             elif boss is not None and DecisionEscalated not in self.agents[boss].handles:
                 faults.append(f"{name} reports to {boss}, who does not handle DecisionEscalated")
             faults += self._stands_in(name, agent, agents)
+            faults += [
+                f"{name} proposes {command.type_name()} and does not report to the top: {command.executive_decides}"
+                for command in sorted(agent.proposes, key=lambda each: each.type_name())
+                if command.executive_decides and boss is not None and boss in self.agents
+                if self.agents[boss].spec.reports_to is not None
+            ]
         faults += self._cycles()
         roots = [name for name, agent in self.agents.items() if agent.spec.reports_to is None]
         if len(roots) != 1:
@@ -183,6 +193,6 @@ class Graph:
 
 def _is_abstract(event: type[Event]) -> bool:
     return event.__name__ in {
-        *("AccountEvent", "DecisionEvent", "ListingEvent", "OrderEvent", "PersonsChange", "TenantEvent"),
-        "WorkflowRunEvent",
+        *("AccountEvent", "DecisionEvent", "DirectiveEvent", "ListingEvent", "OrderEvent", "PersonsChange"),
+        *("TenantEvent", "WorkflowRunEvent"),
     }

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from datetime import timedelta
+from typing import Literal, cast, get_args
 from uuid import UUID
 
 import structlog
@@ -14,18 +15,13 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
-from flipsync.domain.events import (
-    ChannelCheckDue,
-    CycleStarted,
-    Event,
-    ListingCheckDue,
-    RepricingDue,
-    TrendsDue,
-)
+from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.domain.steering_events import PlanDue
 from flipsync.services import (
     competitor_desk,
     consents,
     credential_ends,
+    directives,
     grading,
     language_desk,
     recorded_desk,
@@ -36,15 +32,15 @@ from flipsync.services import (
 from flipsync.services.sourcing import scans
 from flipsync.services.sync import pushing
 from flipsync.settings import Cadence
+from flipsync.store.repositories import listing_leases, tenants
 from flipsync.store.repositories import listings as listing_rows
-from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
 
 log = structlog.get_logger()
 #: real seconds between two counts of what was sold, when nothing was left over
 _COUNT_EVERY = 15.0
-Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch"]
-_RHYTHMS: tuple[Rhythm, ...] = ("orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "watch")
+Rhythm = Literal["orders", "rivals", "listings", "prices", "hourly", "daily", "weekly", "monthly", "watch"]
+_RHYTHMS: tuple[Rhythm, ...] = get_args(Rhythm)
 
 
 @dataclass
@@ -152,6 +148,9 @@ class Scheduler:
                 await trend_desk.forget_old(unit)
                 await scans.forget_old(unit)
                 await pushing.forget_old(unit)
+                await listing_leases.forget_before(unit.session, unit.now - timedelta(days=1))
+            if "hourly" in due:
+                await directives.end_overdue(unit)
             accounts = [row for row in await listing_rows.accounts(unit.session) if row.status != "disconnected"]
             if not accounts:
                 return
@@ -173,6 +172,8 @@ class Scheduler:
             if "weekly" in due:
                 facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="weekly"), "weekly"))
+            if "monthly" in due:
+                facts.append((PlanDue(tenant_id=tenant_id), "monthly"))
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)

@@ -24,8 +24,10 @@ from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
 from flipsync.services.readings import ReadingDesk
+from flipsync.services.resource_desk import ResourceDesk
 from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
+from flipsync.services.strategy_desk import StrategyDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
 from flipsync.services.trend_desk import TrendDesk
 from flipsync.services.week_desk import WeekDesk
@@ -324,6 +326,10 @@ class Services:
             self._profile = await profile(self.session, self.tenant_id)
         return self._profile
 
+    def forget_profile(self) -> None:
+        """It was changed in this transaction: the next question looks again."""
+        self._profile = None
+
     @cached_property
     def stock(self) -> StockDesk:
         return StockDesk(self)
@@ -379,6 +385,14 @@ class Services:
     @cached_property
     def weeks(self) -> WeekDesk:
         return WeekDesk(self.session, self.now)
+
+    @cached_property
+    def strategy(self) -> StrategyDesk:
+        return StrategyDesk(self.session, self.tenant_id, self.now)
+
+    @cached_property
+    def resources(self) -> ResourceDesk:
+        return ResourceDesk(self.session, self.tenant_id, self.profile, self.pricing.quote_all)
 
     @cached_property
     def pricing(self) -> PricingDesk:

@@ -55,6 +55,16 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_escalates_after": "who else is told of a question decides nothing",
     "grades.move_authority": "what would have been taken away or given back without it is not known",
+    **{
+        f"fleet.{name}": "what else was set in motion in that hour is not kept with a decision"
+        for name in (
+            "listings_per_hour",
+            "margin_at_risk_minor",
+            "listing_shares_bps",
+            "margin_shares_bps",
+            "share_out",
+        )
+    },
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
@@ -209,8 +219,9 @@ class ChangedDesk(RecordedDesk):
         after = staged if self._change.policy is None else Staged(live=self._versions[self._change.policy])
         rule = staged.live.rule
         self.priced |= {row.listing_id: Priced(row, ground.choices, pricing, rule) for row in ground.rows}
-        before = quotes_from(ground.rows, ground.choices, self.now, staged)
-        quotes = quotes_from(ground.rows, pricing, self.now, after)
+        bound = ground.directives
+        before = quotes_from(ground.rows, ground.choices, self.now, staged, bound)
+        quotes = quotes_from(ground.rows, pricing, self.now, after, bound)
         if name == "pricing.quote":
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes

@@ -18,6 +18,7 @@ from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
 from flipsync.store.repositories.grading_facts import PriceFacts, RivalFacts, Sign
+from flipsync.store.repositories.plans import TargetFacts
 
 #: after so many times its own time what is not known by then never will be
 PATIENCE = 3
@@ -233,6 +234,17 @@ class Purchased(Grader):
         return Grade(int(earned >= asked), f"it earned {words}" if earned >= asked else f"it fell short: {words}", line)
 
 
+class TargetReached(Grader):
+    prediction = told.TARGET
+    external = False
+
+    def outcome(self, row: DueRow, facts: TargetFacts | None) -> Grade:
+        if facts is None or facts.reached is None:
+            return _WAIT
+        words = f"{facts.reached:,.0f} of {facts.target:,.0f}"
+        return Grade(int(facts.reached >= facts.target), words, ("initiative", facts.initiative_id))
+
+
 class Endorsed(Grader):
     prediction = told.ENDORSE
     external = False
@@ -278,6 +290,7 @@ _ALL: Sequence[Grader] = (
     PolicyMoved(),
     Placed(),
     Purchased(),
+    TargetReached(),
     Endorsed(),
     OwnerAnswered(),
 )

@@ -25,7 +25,7 @@ from flipsync.services.graders import GRADERS, Earned, Grade, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
 from flipsync.store.repositories import grading_facts as seen
-from flipsync.store.repositories import sourcing_facts
+from flipsync.store.repositories import plans, sourcing_facts
 from flipsync.store.repositories.grades import Drawn, DueRow
 from flipsync.store.unit_of_work import Store
 
@@ -211,6 +211,8 @@ async def _facts(
             return await _earned(session, tenant_id, due, now)
         case told.PLACEMENT.kind:
             return await _placed(session, tenant_id, due, now)
+        case told.TARGET.kind:
+            return await _targets(session, due)
         case told.ENDORSE.kind:
             return await _parts(session, due)
         case told.PURCHASE.kind:
@@ -267,13 +269,20 @@ async def _parts(session: AsyncSession, due: Sequence[DueRow]) -> dict[UUID, Par
     return {
         each: Parts(
             target,
-            right=sum(part.outcome == 1 for part in found[target]),
-            wrong=sum(part.outcome == 0 for part in found[target]),
-            waiting=sum(part.state == "waiting" for part in found[target]),
+            right=sum(part.outcome == 1 for part in parts),
+            wrong=sum(part.outcome == 0 for part in parts),
+            waiting=sum(part.state == "waiting" for part in parts),
         )
         for each, target in wanted.items()
-        if target in found
+        # a target says itself how likely it is: missing one makes letting a plan go ahead no mistake
+        if (parts := [part for part in found.get(target, ()) if part.kind != told.TARGET.kind])
     }
+
+
+async def _targets(session: AsyncSession, due: Sequence[DueRow]) -> dict[UUID, plans.TargetFacts]:
+    found = await plans.targets(session, {row.decision_id for row in due})
+    named = ((row.id, found.get((row.decision_id, str(row.payload["title"])))) for row in due)
+    return {each: facts for each, facts in named if facts is not None}
 
 
 Net = Callable[[str, str, int | None, int | None], int | None]

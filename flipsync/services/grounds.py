@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from flipsync.domain.directives import Directive
 from flipsync.services.channel_pace import Pace
 from flipsync.services.tenant_settings import PricingChoices, StockChoices
 from flipsync.store.repositories.pricing import PriceRow
@@ -12,13 +13,15 @@ from flipsync.store.repositories.pricing import PriceRow
 
 @dataclass(frozen=True)
 class PriceGround:
-    """Of quotes: the owner's choices, the listings' rows, and which policies of the registry were staged."""
+    """Of quotes: the owner's choices, the listings' rows, which policies of the registry were staged, and what bound
+    them."""
 
     choices: PricingChoices
     rows: list[PriceRow]
     live: UUID | None = None
     canary: UUID | None = None
     shadow: UUID | None = None
+    directives: tuple[Directive, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ an order; the database refuses a second.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import Address, ChannelLabel, Parcel, Vendor
 from flipsync.domain.commands import LabelCommand
 from flipsync.domain.decisions import Verdict
+from flipsync.domain.directives import Directive, bearing
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import LabelBought, LabelRequested, LabelUnwanted
 from flipsync.domain.money import Money
@@ -185,11 +188,21 @@ def _purpose(label_id: UUID) -> str:
     return f"label:{label_id}"
 
 
-async def judge_label(unit: UnitOfWork, command: LabelCommand) -> Verdict:
-    """What the gate says: what a person asked for and is still open may go; its price is bounded where it is bought."""
+async def judge_label(
+    unit: UnitOfWork, command: LabelCommand, directives: Sequence[Directive] = (), now: datetime | None = None
+) -> Verdict:
+    """What the gate says: what a person asked for and is still open may go; its price is bounded where it is bought.
+
+    A directive lowers that bound; one that caps labels binds here, at the last word before the money goes.
+    """
     row = await rows.lock(unit.session, command.label_id)
     if row is None or row.order_id != command.order_id or row.state not in ("asked", "cancelling"):
         return Verdict.deny("label", "the label is not open")
+    if directives and now is not None:
+        cap = bearing(directives, now, "cap-labels", command.account_id)
+        if cap is not None and cap.limit_minor is not None and row.most_minor > cap.limit_minor:
+            row.most_minor = cap.limit_minor
+            return Verdict.proceed("directive", f"for at most {cap.limit_minor} minor units: {cap.reason}")
     return Verdict.proceed("label", "asked for by a person, one label an order, up to a most")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import cast
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.decisions import PolicyChoice
+from flipsync.domain.directives import Directive, bearing
 from flipsync.domain.money import Money
 from flipsync.services.fees.schedules import published_schedule
 from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
@@ -26,8 +27,9 @@ from flipsync.services.pricing.fees import (
     percentage_plus_fixed,
 )
 from flipsync.services.pricing.marketplace_limits import market_limits
+from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
-from flipsync.services.pricing.quote import PricePeriod, Quote, QuoteRequest
+from flipsync.services.pricing.quote import PolicySettings, PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import pricing as pricing_rows
@@ -55,6 +57,8 @@ class ListingQuote:
     #: that looked on
     policy_version: str = SHIPPED.version
     choices: tuple[PolicyChoice, ...] = ()
+    #: what bound it
+    directive: Directive | None = None
 
 
 @dataclass(frozen=True)
@@ -219,14 +223,49 @@ def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
     return tuple(periods)
 
 
-def quotes_from(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime, staged: Staged) -> list[ListingQuote]:
+def _bound(row: PriceRow, request: QuoteRequest, now: datetime, directives: Sequence[Directive]) -> ListingQuote | None:
+    """The quote where a directive says how the listing is priced; None where none does. To hold goes before all."""
+
+    def quoted(directive: Directive, quote: Quote) -> ListingQuote:
+        return ListingQuote(
+            row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, directive=directive
+        )
+
+    if (held := bearing(directives, now, "hold-prices", row.account_id, row.category)) is not None:
+        stays = SHIPPED.rule.quote_at(request, request.current)
+        if stays is None:  # out of its bounds: no directive keeps it there
+            return None
+        return quoted(held, stays.model_copy(update={"reason": f"A directive holds the price: {held.reason}"}))
+    if (clear := bearing(directives, now, "clear-stock", row.account_id, row.category)) is not None:
+        assert clear.patience_days is not None, "checked by its terms"
+        quote = _impatient(clear.patience_days).quote(request)
+        words = f"{quote.reason} A directive clears stock: {clear.reason}"
+        return quoted(clear, quote.model_copy(update={"reason": words}))
+    return None
+
+
+@lru_cache(maxsize=64)
+def _impatient(patience_days: int) -> PricingPolicy:
+    """The shipped rule for somebody who waits so long for money: what sells sooner counts for more."""
+    return PricingPolicy(PolicySettings(patience_days=float(patience_days)))
+
+
+def quotes_from(
+    rows: Sequence[PriceRow],
+    choices: PricingChoices,
+    now: datetime,
+    staged: Staged,
+    directives: Sequence[Directive] = (),
+) -> list[ListingQuote]:
     """The next prices of those of the listings that are on sale, have a price, and are not priced by hand."""
     quotes = []
     for row in rows:
         if row.status != "active" or _stays(row, choices, now):
             continue
         request = request_for(row, choices, now)
-        if request is not None:
+        if request is not None and directives and (bound := _bound(row, request, now, directives)) is not None:
+            quotes.append(bound)
+        elif request is not None:
             changed = [at for at, old, _ in row.changes if old is not None]
             policy, quote, made = choose(staged, row.listing_id, request, choices, now, changed)
             quotes.append(
@@ -326,14 +365,16 @@ class PricingDesk:
         return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
 
     async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
-        choices = (await self._profile()).settings.pricing
+        profile = await self._profile()
+        choices = profile.settings.pricing
         if not rows:
             self._note(PriceGround(choices, []))
             return []
         staged = await self._policies()
-        beside = [each.id if each else None for each in (staged.canary, staged.shadow)]
-        self._note(PriceGround(choices, list(rows), staged.live.id, *beside))
-        return quotes_from(rows, choices, self._now, staged)
+        canary, shadow = (each.id if each else None for each in (staged.canary, staged.shadow))
+        bound = profile.directives
+        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, bound))
+        return quotes_from(rows, choices, self._now, staged, bound)
 
     async def _policies(self) -> Staged:
         """What the registry says at the first question: part of what the decision read."""

@@ -7,14 +7,16 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.directives import Directive
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.goals import Goals
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
+from flipsync.store.repositories.directives import IN_FORCE
 
 
 class PricingChoices(BaseModel):
@@ -116,6 +118,41 @@ class PrivacyChoices(BaseModel):
     buyer_days: int = Field(default=0, ge=0, le=36_500, description="on other channels; 0: until somebody asks")
 
 
+class FleetChoices(BaseModel):
+    """What all agents together may set in motion within an hour. Stock, and what a person wished or approved, passes.
+    Shares (basis points by account id) divide the totals among channels; a channel without one has the total."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listings_per_hour: int = Field(
+        default=1_000_000, ge=1, le=10_000_000, description="prices, words and listings that agents may change an hour"
+    )
+    margin_at_risk_minor: int = Field(
+        default=100_000_000,
+        ge=1,
+        le=10**12,
+        description="what agents may stake on them an hour, in any currency's minor units",
+    )
+    listing_shares_bps: dict[str, int] = Field(
+        default_factory=dict, description="share of listings_per_hour by account id, in basis points"
+    )
+    margin_shares_bps: dict[str, int] = Field(
+        default_factory=dict, description="share of margin_at_risk_minor by account id, in basis points"
+    )
+    share_out: bool = Field(default=True, description="the resource agent moves the shares; false: they stay")
+
+    @field_validator("listing_shares_bps", "margin_shares_bps")
+    @classmethod
+    def _shares(cls, shares: dict[str, int]) -> dict[str, int]:
+        for account_id, share in shares.items():
+            UUID(account_id)
+            if not 0 <= share <= 10_000:
+                raise ValueError("a share is from 0 to 10000 basis points")
+        if len(shares) > 200 or sum(shares.values()) > 10_000:
+            raise ValueError("shares add up to 10000 basis points at most")
+        return shares
+
+
 class GradeChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -151,6 +188,7 @@ class TenantSettings(BaseModel):
     journal: JournalChoices = JournalChoices()
     grades: GradeChoices = GradeChoices()
     language: LanguageChoices = LanguageChoices()
+    fleet: FleetChoices = FleetChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(
@@ -207,15 +245,18 @@ def value_of(settings: TenantSettings, key: str) -> Any:
 
 
 class TenantProfile(BaseModel):
+    """A business's settings, and the directives that nobody has ended."""
+
     model_config = ConfigDict(frozen=True)
 
     id: UUID
     name: str
     currency: str
     settings: TenantSettings
+    directives: tuple[Directive, ...] = ()
 
 
-_PROFILE = select(Tenant.id, Tenant.name, Tenant.currency, Tenant.settings)
+_PROFILE = select(Tenant.id, Tenant.name, Tenant.currency, Tenant.settings, IN_FORCE.label("directives"))
 
 
 async def profile(session: AsyncSession, tenant_id: UUID) -> TenantProfile:
@@ -227,4 +268,5 @@ async def profile(session: AsyncSession, tenant_id: UUID) -> TenantProfile:
         name=tenant.name,
         currency=tenant.currency,
         settings=TenantSettings.model_validate(tenant.settings),
+        directives=tuple(Directive.model_validate(each) for each in tenant.directives or ()),
     )

@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from flipsync.domain import commands as c
+from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
@@ -75,6 +76,12 @@ _NEVER: dict[type[Command], str] = {
     c.HandOverUnits: "the units are another buyer's now",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
     RecordSourcingVerdict: "advice changes nothing: ask again for newer",
+    steer.IssueDirective: "what binds agents is ended, not undone: `flipsync directives end`",
+    steer.RevokeDirective: "what was ended is given anew: `flipsync directives give`",
+    steer.ShareBudgets: "it changed settings: `flipsync undo changes` lists that change, and it is taken back there",
+    steer.AdoptPlan: "a plan changes nothing, and the next one takes its place",
+    steer.SetTarget: "a target changes nothing",
+    steer.ClosePlan: "it told what was sold",
     c.NoteTrend: "what was told of sales changes nothing",
     NoteReading: "what was read changes nothing; the next reading takes its place",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",

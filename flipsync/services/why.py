@@ -44,6 +44,9 @@ async def explain(session: AsyncSession, subject: str, *, decisions: int = 10) -
             return await _effect(session, row_id)
         case "event":
             return await _event(session, row_id)
+        case "directive":
+            given = await rows.events_about(session, [("directive", row_id)], 10)
+            return await _event(session, given[0].id)
         case "listing":
             return await explain_listing(session, row_id, decisions)
         case "account":

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import steering_commands as steer
+from flipsync.domain import steering_events as told
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import (
@@ -30,6 +32,7 @@ _FIELDS = {
     "product_id": "product",
     "variant_id": "variant",
     "stock_item_id": "stock_item",
+    "directive_id": "directive",
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CAUSES = {
@@ -132,6 +135,19 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
         case c.RaiseRivalAlarm():
             return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
+        case steer.IssueDirective():
+            place = "" if command.terms.account_id is None else f" on {label('account', command.terms.account_id)}"
+            return f"bind agents for {command.days} days: {command.terms.in_words()}{place}; {command.reason}"
+        case steer.ShareBudgets():
+            return f"divide the fleet's budgets among the channels: {command.reason}"
+        case steer.AdoptPlan():
+            return f"plan from {command.starts_at:%Y-%m-%d} to {command.ends_at:%Y-%m-%d}: {command.why}"
+        case steer.SetTarget():
+            return f"aim at: {command.title} ({command.probability:.0%} likely)"
+        case steer.ClosePlan():
+            return f"tell what came of the plan of {command.plan_starts_at:%Y-%m-%d}"
+        case steer.RevokeDirective():
+            return f"end a directive: {command.reason}"
         case c.MeasureChannels():
             return "measure how soon every channel hears of a sale on another"
         case c.ReserveStock():
@@ -246,8 +262,19 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"the {event.cycle} review was due"
         case e.RepricingDue():
             return "it was time to look at every price"
+        case told.PlanDue():
+            return "it was time to plan the weeks to come"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
+        case told.DirectiveIssued():
+            return f"agents were bound for {event.days} days: {event.words}"
+        case told.DirectiveEnded():
+            return f"agents were bound no longer: {event.reason}"
+        case told.DecisionOutranked():
+            whose = f"{event.by_agent} took the {event.part} of {label('listing', event.listing_id)}"
+            return f"{whose} from {event.agent}: {event.reason}"
+        case told.BudgetRunningLow():
+            return f"{event.share:.0%} of the hour's {event.budget.replace(':', ' ')} were done or promised"
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
         case e.ApprovalEscalated():

@@ -52,6 +52,8 @@ class Page:
     verdicts: list[ProposedCommand] = field(default_factory=list)
     #: units of budgets by their slice
     spent: list[dict[str, Any]] = field(default_factory=list)
+    #: parts of listings by whoever has them from now on
+    leases: list[dict[str, Any]] = field(default_factory=list)
     #: unsent effects that newer ones make pointless
     superseded: list[dict[str, Any]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -93,6 +95,15 @@ _PARTS = {
         UPDATE budget_slice SET spent = spent + s.units
           FROM json_to_recordset(CAST(:spent AS json)) AS s(id uuid, units bigint)
          WHERE budget_slice.id = s.id AND budget_slice.tenant_id = :tenant_id)""",
+    "leases": """leased AS (
+        INSERT INTO listing_lease (id, tenant_id, listing_id, part, agent, rank, score, decision_id, until)
+        SELECT l.id, :tenant_id, l.listing_id, l.part, l.agent, l.rank, l.score, l.decision_id, l.until
+          FROM json_to_recordset(CAST(:leases AS json)) AS l(
+               id uuid, listing_id uuid, part text, agent text, rank bigint, score float8, decision_id uuid,
+               until timestamptz)
+        ON CONFLICT (tenant_id, listing_id, part) DO UPDATE
+           SET agent = excluded.agent, rank = excluded.rank, score = excluded.score,
+               decision_id = excluded.decision_id, until = excluded.until)""",
     "superseded": """outrun AS (
         UPDATE effect SET state = 'superseded', finished_at = now()
           FROM json_to_recordset(CAST(:superseded AS json)) AS s(command text, subject_kind text, subject_id uuid)

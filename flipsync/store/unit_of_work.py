@@ -210,13 +210,19 @@ class UnitOfWork:
         )
         return effect_id
 
-    def spend(self, slice_id: UUID) -> None:
-        """Take a unit from a slice of a budget, together with what it is spent on."""
+    def spend(self, slice_id: UUID, units: int = 1) -> None:
+        """Take units from a slice of a budget, together with what they are spent on."""
         for row in self._page.spent:
             if row["id"] == slice_id:
-                row["units"] += 1
+                row["units"] += units
                 return
-        self._page.spent.append({"id": slice_id, "units": 1})
+        self._page.spent.append({"id": slice_id, "units": units})
+
+    def lease(self, listing_id: UUID, part: str, **holder: Any) -> None:
+        """Give a part of a listing to `holder` (agent, rank, score, decision_id, until), whoever had it before."""
+        row = {"id": new_id(), "listing_id": listing_id, "part": part, **holder}
+        others = (each for each in self._page.leases if (each["listing_id"], each["part"]) != (listing_id, part))
+        self._page.leases = [*others, row]
 
     def drop(self) -> None:
         """Forget what was not written down yet: the change it tells of was taken back."""

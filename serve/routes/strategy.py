@@ -1,4 +1,4 @@
-"""Strategy: what the owner wants of the business, and what other settings would have meant for past decisions."""
+"""Strategy: goals, plans and what came of them, what binds agents, and what other settings would have meant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unavailable
 from flipsync.runtime import dry_running
 from flipsync.security.tokens import Claims
-from flipsync.services import goals, undo_changes
+from flipsync.services import directives, goals, strategy_desk, undo_changes
+from flipsync.services.directives import DirectiveEnd, DirectiveFilter, DirectiveView
 from flipsync.services.dry_run import change_of
 from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.strategy_desk import PlanView
 from flipsync.services.undo_changes import ChangeReport, ChangeUndo, ChangeView
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
@@ -78,6 +80,45 @@ async def undo_change(
     async def work(unit: UnitOfWork) -> ChangeReport:
         about = ("tenant", user.tenant_id)
         return await undo_changes.undo_change(unit, change_id, about=about, dry_run=form.dry_run, allowed=user.may)
+
+    return await once.run(user, work)
+
+
+class DirectiveQuery(PageRequest, DirectiveFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+@router.get("/plans", summary="List plans with what came of them", responses=problems(401, 403))
+async def list_plans(
+    page: Annotated[PageRequest, Query()], user: Annotated[Claims, may("strategy:read")], backend: BackendDep
+) -> Page[PlanView]:
+    """Four weeks each, newest first: targets, how likely each was when it was set, and the figures by now."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await strategy_desk.list_plans(session, page, backend.store.clock.now())
+
+
+@router.get("/directives", summary="List what binds agents", responses=problems(401, 403))
+async def list_directives(
+    query: Annotated[DirectiveQuery, Query()], user: Annotated[Claims, may("strategy:read")], backend: BackendDep
+) -> Page[DirectiveView]:
+    """Newest first, with whom each binds, until when, and by whose word."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await directives.list_directives(session, query, query, backend.store.clock.now())
+
+
+@router.post(
+    "/directives/{directive_id}/end",
+    summary="End a directive",
+    response_model=DirectiveView,
+    responses=problems(401, 403, 404, 409),
+)
+async def end_directive(
+    directive_id: UUID, form: DirectiveEnd, user: Annotated[Claims, may("strategy:write")], once: OnlyOnceDep
+) -> Response:
+    """It binds nobody from the next decision on."""
+
+    async def work(unit: UnitOfWork) -> DirectiveView:
+        return await directives.end(unit, directive_id, form.reason, user.user_id)
 
     return await once.run(user, work)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 from shop import Shop, dollars, open_store
@@ -70,6 +70,10 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
             values[name] = utc_now()
         elif hint is str:
             values[name] = {"tracking_number": "1Z", "kind": "receive", "outcome": "rejected"}.get(name, "something")
+        elif name == "by":
+            values[name] = None
+        elif get_origin(hint) is dict:
+            values[name] = {"goals.risk": "careful"}
         elif field.is_required():
             values[name] = hint.__args__[0]  # the first of a Literal
     return event(**values)

@@ -363,6 +363,44 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
         )
     )
     await unit.session.flush()
+    directive = m.DirectiveRow(
+        tenant_id=tenant_id,
+        kind="hold-prices",
+        account_id=business.ids["account_id"],
+        category=f"{marker} lamps",
+        reason=f"{marker} season",
+        starts_at=utc_now(),
+        ends_at=utc_now() + timedelta(days=7),
+    )
+    plan = m.Plan(
+        tenant_id=tenant_id,
+        starts_at=utc_now(),
+        ends_at=utc_now() + timedelta(days=28),
+        goals=f"{marker} goals",
+        why=f"{marker} why",
+        forecast_origin=utc_now(),
+    )
+    unit.session.add_all([directive, plan])
+    await unit.session.flush()
+    unit.session.add(
+        m.Initiative(
+            tenant_id=tenant_id,
+            plan_id=plan.id,
+            title=f"{marker} target",
+            owner="market",
+            figure="goods",
+            account_id=business.ids["account_id"],
+            currency="USD",
+            skus=[f"{marker}-SKU"],
+            base=1.0,
+            expected=2.0,
+            target=2.0,
+            probability=0.5,
+            quantiles=[1.0, 2.0],
+        )
+    )
+    await unit.session.flush()
+    business.ids["directive_id"] = directive.id
     told = {"webhook_base_url": f"https://{marker}.example"}
     unit.emit(SettingsChanged(tenant_id=tenant_id, before={"webhook_base_url": None}, after=told, by=None))
     edited = ProductEdited(product_id=product.id, before={"brand": "none"}, after={"brand": marker}, by=None)

@@ -91,6 +91,7 @@ async def test_what_only_a_person_may_say_is_no_tool() -> None:
         ("POST", "/privacy/buyers/export"),
         ("PATCH", "/strategy/goals"),
         ("POST", "/strategy/changes/{change_id}/undo"),
+        ("POST", "/strategy/directives/{directive_id}/end"),
         ("POST", "/sync/devices"),
     ):
         assert barred[1] in {path.removeprefix(API) for path in DOCUMENT["paths"]}, "the route exists"

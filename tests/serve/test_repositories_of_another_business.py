@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import ListingState, UnreadOrder
+from flipsync.domain.directives import Terms
 from flipsync.domain.money import Money
 from flipsync.store import models as m
 from flipsync.store import repositories
@@ -149,6 +150,7 @@ async def foreign(store: Store, alpha: Business) -> Foreign:
         session.expunge_all()
     effect = rows[m.Effect]
     kept = {each.name: getattr(effect, each.name, None) for each in fields(ClaimedEffect)}
+    rows[Terms] = Terms(kind="hold-prices", category=f"{alpha.marker} lamps")
     rows[ClaimedEffect] = ClaimedEffect(**(kept | {"uncertain": False, "taken": ""}))
     rows[Outcome] = Outcome("rejected", "rejected", datetime.now(UTC))
     rows[type(told_order(alpha.marker, "x"))] = told_order(alpha.marker, "stolen")

@@ -26,6 +26,7 @@ QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
 WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
 WORKERS_ONLY |= {"workflow_run", "workflow_step"}
+WORKERS_ONLY |= {"listing_lease"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }
@@ -120,7 +121,11 @@ async def furnish(shop: Shop) -> None:
         line = m.SourcingLine(**tenant, id=new_id(), place=0, text=marker, title="", currency="USD", units=1)
         device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
         scan = m.SourcingScan(**tenant, kind="query", name=marker, lines=1, asked_at=now)
-        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan, automation])
+        directive = m.DirectiveRow(
+            **tenant, kind="hold-prices", account_id=account.id, reason=marker, starts_at=now, ends_at=later
+        )
+        plan = m.Plan(**tenant, starts_at=now, ends_at=later, goals=marker, why=marker, forecast_origin=now)
+        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan, automation, directive, plan])
         await unit.session.flush()
         automated = m.WorkflowRun(
             **tenant,
@@ -138,6 +143,26 @@ async def furnish(shop: Shop) -> None:
         unit.session.add_all(
             [
                 m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
+                m.Initiative(
+                    **tenant,
+                    plan_id=plan.id,
+                    account_id=account.id,
+                    figure="goods",
+                    skus=[],
+                    quantiles=[],
+                    **dict.fromkeys(("title", "owner"), marker),
+                    **dict.fromkeys(("base", "expected", "target", "probability"), 0.5),
+                ),
+                m.ListingLease(
+                    **tenant,
+                    listing_id=listing,
+                    part="words",
+                    agent="market",
+                    rank=0,
+                    score=0.5,
+                    decision_id=decision.id,
+                    until=later,
+                ),
                 m.DecisionNotes(**tenant, id=decision.id, packed=b"", size=0),
                 m.Approval(**tenant, decision_id=decision.id, question=marker, expires_at=later),
                 m.WorkflowStep(

@@ -53,6 +53,7 @@ from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
+from flipsync.store.models.steering import DirectiveRow, Initiative, ListingLease, Plan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 from flipsync.store.models.workflows import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
@@ -78,6 +79,7 @@ __all__ = [
     "DecisionNotes",
     "DecisionOutcome",
     "DecisionTally",
+    "DirectiveRow",
     "Effect",
     "Erasure",
     "EventRecord",
@@ -89,10 +91,12 @@ __all__ = [
     "HeldOrder",
     "IdempotencyRecord",
     "ImportRun",
+    "Initiative",
     "LabelPurchase",
     "LanguageCall",
     "Listing",
     "ListingKnowledge",
+    "ListingLease",
     "MarketplaceAccount",
     "Notification",
     "NotificationDelivery",
@@ -101,6 +105,7 @@ __all__ = [
     "Order",
     "OrderLine",
     "Passkey",
+    "Plan",
     "PolicyChoice",
     "PolicyStage",
     "PolicyVersion",

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 
+#: budgets of the whole fleet, not of one agent, begin so; agents' names cannot
+FLEET = "fleet:"
 #: the constraint that breaks when a slice is spent that was taken back
 TAKEN_BACK = "ck_budget_slice_spent"
 #: what a slice granted may be spent until it expires, a little later if its transaction is slow: it counts that long
@@ -30,21 +32,23 @@ _DROP = text(
 )
 _LEASE = text(
     f"""
+    WITH given AS (
+        SELECT COALESCE(SUM(granted), 0)::bigint AS total FROM budget_slice
+         WHERE tenant_id = :tenant_id AND agent = :agent AND taken_at > clock_timestamp() - ({_WINDOW}))
     INSERT INTO budget_slice (id, tenant_id, agent, granted, spent, taken_at, expires_at)
     SELECT :id, :tenant_id, :agent, LEAST(:wanted, :most - given.total), 0, clock_timestamp(),
            clock_timestamp() + make_interval(secs => :seconds)
-      FROM (SELECT COALESCE(SUM(granted), 0)::bigint AS total FROM budget_slice
-             WHERE tenant_id = :tenant_id AND agent = :agent AND taken_at > clock_timestamp() - ({_WINDOW})) given
-     WHERE given.total < :most
-    RETURNING granted
+      FROM given WHERE given.total < :most
+    RETURNING granted, (SELECT total FROM given)
     """  # noqa: S608
 )
 
 
 async def lease(
     session: AsyncSession, tenant_id: UUID, agent: str, *, most: int, wanted: int, seconds: float
-) -> tuple[UUID, int] | None:
-    """A slice of at most `wanted` units out of `most` an hour, to be spent within so many seconds; None: all is gone.
+) -> tuple[UUID, int, int] | None:
+    """A slice of at most `wanted` units out of `most` an hour, to be spent within so many seconds, and what others have
+    of it; None: all is gone.
 
     Leases of one agent of a business wait for each other; commit soon.
     """
@@ -54,8 +58,8 @@ async def lease(
     await session.execute(_DROP, who)
     slice_id = new_id()
     values = {**who, "id": slice_id, "most": most, "wanted": wanted, "seconds": seconds}
-    granted = (await session.execute(_LEASE, values)).scalar()
-    return None if granted is None else (slice_id, granted)
+    found = (await session.execute(_LEASE, values)).one_or_none()
+    return None if found is None else (slice_id, found[0], found[1])
 
 
 _SPENT = text(
@@ -65,5 +69,5 @@ _SPENT = text(
 
 
 async def spent(session: AsyncSession) -> dict[str, int]:
-    """What each agent has set in motion within the hour."""
+    """What each agent has set in motion within the hour; and of the fleet's budgets (FLEET…) what was used."""
     return {row[0]: row[1] for row in await session.execute(_SPENT)}

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import new_id
-from flipsync.store.models import AgentDecision, Approval, Effect, Proposal
+from flipsync.store.models import AgentDecision, Approval, Proposal
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -189,31 +189,3 @@ async def expire_approval(unit: UnitOfWork, decision_id: UUID) -> bool:
         .execution_options(synchronize_session=False)
     )
     return closed.scalar() is not None
-
-
-@dataclass(frozen=True)
-class RivalEffect:
-    """An effect that is not finished, with the agent that wanted it; `sent` when it may be at the channel already."""
-
-    effect_id: UUID
-    agent: str
-    sent: bool
-
-
-async def open_effect(session: AsyncSession, command: str, subject_kind: str, subject_id: UUID) -> RivalEffect | None:
-    row = (
-        await session.execute(
-            select(Effect.id, AgentDecision.agent, Effect.state != "pending")
-            .join(Proposal, Proposal.id == Effect.proposal_id)
-            .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
-            .where(
-                Effect.command == command,
-                Effect.subject_kind == subject_kind,
-                Effect.subject_id == subject_id,
-                Effect.finished_at.is_(None),
-            )
-            .order_by((Effect.state == "pending").asc(), Effect.id.desc())
-            .limit(1)
-        )
-    ).one_or_none()
-    return RivalEffect(*row) if row else None

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
 from flipsync.domain.ids import first_id_at, new_id
+from flipsync.domain.steering_commands import SetTarget
 from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough, Proposal
 
 
@@ -60,10 +61,16 @@ class Drawn:
     decided_at: datetime
 
 
+#: a target has a probability of its own; everything else is as sure as its decision
+_CONFIDENCE = (
+    f"CASE WHEN {{p}}.command = '{SetTarget.type_name()}' THEN ({{p}}.payload->>'probability')::float8"
+    " ELSE {d}.confidence END"
+)
 _DRAW = text(
-    """
+    f"""
     SELECT agent, command, fact, made, decision_id, proposal_id, confidence, occurred_at FROM (
-        SELECT d.agent, p.command, t.fact, d.id AS decision_id, p.id AS proposal_id, d.confidence, e.occurred_at,
+        SELECT d.agent, p.command, t.fact, d.id AS decision_id, p.id AS proposal_id,
+               {_CONFIDENCE.format(p="p", d="d")} AS confidence, e.occurred_at,
                count(*) OVER alike AS made,
                row_number() OVER (alike ORDER BY uuid_hash(COALESCE(p.id, d.id)), p.id) AS lot
           FROM agent_decision d
@@ -73,7 +80,7 @@ _DRAW = text(
          WHERE d.tenant_id = :tenant_id AND d.id > :after AND d.id <= :until
         WINDOW alike AS (PARTITION BY d.agent, p.command, t.fact)) AS page
      WHERE lot <= :most
-    """
+    """  # noqa: S608 - made of constants
 )
 
 
@@ -110,16 +117,17 @@ async def enrol(session: AsyncSession, tenant_id: UUID, rows: Sequence[dict[str,
 
 
 _ENDORSED = text(
-    """
+    f"""
     SELECT t.agent, q.command, CASE WHEN e.type = ANY(:telling) THEN e.type ELSE '' END AS fact, 0 AS made,
-           t.id AS decision_id, q.id AS proposal_id, t.confidence, e.occurred_at
+           t.id AS decision_id, q.id AS proposal_id, {_CONFIDENCE.format(p="q", d="t")} AS confidence,
+           e.occurred_at
       FROM proposal p
       JOIN agent_decision t ON t.id = (p.payload->>'decision_id')::uuid
       JOIN event e ON e.id = t.event_id
-     CROSS JOIN LATERAL (SELECT q.id, q.command FROM proposal q
+     CROSS JOIN LATERAL (SELECT q.id, q.command, q.payload FROM proposal q
                           WHERE q.decision_id = t.id ORDER BY q.ordinal LIMIT 20) q
      WHERE p.id = ANY(:proposals) AND p.command = :endorse
-    """
+    """  # noqa: S608 - made of constants
 )
 
 

@@ -61,6 +61,13 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
     return [AccountRow(*row) for row in rows]
 
 
+async def paced_accounts(session: AsyncSession) -> list[tuple[AccountRow, float]]:
+    """Accounts with the calls a second each takes: what its connector is told, or a connector's usual."""
+    pace = func.coalesce(MarketplaceAccount.config["requests_per_second"].astext, "25")
+    found = {row[0]: float(row[1]) for row in await session.execute(select(MarketplaceAccount.id, pace))}
+    return [(row, found[row.id]) for row in await accounts(session)]
+
+
 def _left_with_its_product() -> ColumnElement[bool]:
     """A listing we ended because its product was not published: it comes back with it. Others ended for good."""
     return and_(Listing.status == "ended", Listing.status_reason == EndListing.UNPUBLISHED)

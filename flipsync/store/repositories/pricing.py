@@ -18,6 +18,7 @@ from flipsync.store.models import (
     Order,
     OrderLine,
     PriceChange,
+    Product,
     RivalOfferSeen,
     Variant,
 )
@@ -61,6 +62,7 @@ class PriceRow:
     variant_currency: str
     #: the price somebody set on the channel, where the owner lets it stand
     by_hand_minor: int | None
+    category: str | None = None
     rivals: list[RivalRow] = field(default_factory=list)
     sales: list[SaleRow] = field(default_factory=list)
     #: (when, old, new) of the window asked for, oldest first
@@ -91,8 +93,10 @@ async def rows(
             Listing.price_changed_at,
             Variant.currency,
             cast(Listing.overrides["price_minor"].astext, BigInteger),
+            Product.category,
         )
         .join(Variant, Variant.id == Listing.variant_id)
+        .join(Product, Product.id == Variant.product_id)
         .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id)
         .outerjoin(Allocation, Allocation.listing_id == Listing.id)
         .order_by(Listing.id)
@@ -162,3 +166,12 @@ async def variants_of_product(session: AsyncSession, product_id: UUID) -> Sequen
 
 async def listings_of_variant(session: AsyncSession, variant_id: UUID) -> Sequence[UUID]:
     return (await session.scalars(select(Listing.id).where(Listing.variant_id == variant_id))).all()
+
+
+async def category_of(session: AsyncSession, listing_id: UUID) -> str | None:
+    query = (
+        select(Product.category)
+        .join(Variant, Variant.product_id == Product.id)
+        .join(Listing, Listing.variant_id == Variant.id)
+    )
+    return (await session.execute(query.where(Listing.id == listing_id))).scalar()

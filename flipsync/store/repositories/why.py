@@ -31,6 +31,7 @@ from flipsync.store.models import (
     AgentDecision,
     Allocation,
     Approval,
+    DirectiveRow,
     Effect,
     EventRecord,
     Listing,
@@ -60,6 +61,7 @@ _ID: dict[str, InstrumentedAttribute[UUID]] = {
     "decision": AgentDecision.id,
     "proposal": Proposal.id,
     "approval": Approval.id,
+    "directive": DirectiveRow.id,
     "effect": Effect.id,
     "receipt": Receipt.id,
 }
@@ -156,6 +158,7 @@ async def labels(session: AsyncSession, subjects: Collection[Subject]) -> dict[S
         "variant": select(Variant.id, Variant.sku),
         "product": select(Product.id, Product.title),
         "account": select(MarketplaceAccount.id, account),
+        "directive": select(DirectiveRow.id, literal("directive to ") + DirectiveRow.kind),
     }
     found: dict[Subject, str] = {}
     for kind, query in queries.items():

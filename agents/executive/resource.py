@@ -1,0 +1,123 @@
+"""ResourceAgent: divides among the channels what the fleet may do within an hour, by what more of it would bring."""
+
+from __future__ import annotations
+
+from flipsync.domain.decisions import Alternative, Decision, Evidence
+from flipsync.domain.events import CycleStarted
+from flipsync.domain.money import Money
+from flipsync.domain.steering_commands import ShareBudgets
+from flipsync.domain.steering_events import BudgetRunningLow
+from flipsync.intelligence.sharing import Division, divide, shares
+from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.resource_desk import CALLS_AN_HOUR, LEAST_BPS, LISTINGS, MARGIN, ChannelMoves, ResourceReview
+
+#: below this part of its total no budget is scarce, and nobody waits for anything
+_SCARCE = 0.5
+#: what is too little to move a share for
+_WORTH_BPS = 300
+
+
+class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
+    """Shares out touched listings and margin at risk an hour where a budget is scarce, within the owner's totals."""
+
+    spec = AgentSpec(
+        name="resource",
+        ecosystem="executive",
+        reports_to="executive",
+        authority=Authority(auto_above=0.6),
+        batch=1,
+    )
+
+    async def decide(self, event: BudgetRunningLow | CycleStarted, ctx: Context) -> Decision[ShareBudgets]:
+        if event.tenant_id != ctx.tenant_id:
+            return Decision.hold("another business's budgets")
+        if isinstance(event, CycleStarted) and event.cycle != "hourly":
+            return Decision.hold(f"a {event.cycle} review divides no hourly budget")
+        fleet = (await ctx.services.profile()).settings.fleet
+        if not fleet.share_out:
+            return Decision.hold("the owner keeps the shares (fleet.share_out is off)")
+        used = await ctx.services.resources.used()
+        if isinstance(event, CycleStarted) and max(used.listings, used.margin) < _SCARCE:
+            words = f"{used.listings:.0%} of the listings and {used.margin:.0%} of the margin an hour are used"
+            return Decision.hold(f"{words}: no budget is scarce, one more unit of either would bring nothing")
+        review = await ctx.services.resources.review()
+        if len(review.channels) < 2:
+            return Decision.hold("one channel has all of it")
+        return self._share(review, ctx)
+
+    def _share(self, review: ResourceReview, ctx: Context) -> Decision[ShareBudgets]:
+        totals = {
+            LISTINGS: float(review.fleet.listings_per_hour),
+            MARGIN: float(review.fleet.margin_at_risk_minor),
+        }
+        names = {str(each.account_id): each for each in review.channels}
+        found = divide(
+            {name: [each.waiting] if each.waiting is not None else [] for name, each in names.items()},
+            totals,
+            {name: {CALLS_AN_HOUR: each.calls_per_hour} for name, each in names.items()},
+        )
+        alternatives = tuple(
+            Alternative(name=each.name, scores=_scores(found, account_id), why=_marginal(found, each), chosen=True)
+            for account_id, each in names.items()
+        )
+        scarce = [name for name in totals if found.prices[name] > 0]
+        prices = _prices(found, review)
+        evidence = [Evidence(kind="account", id=each.account_id, note=each.name) for each in review.channels]
+        wanted = {
+            name: shares({account_id: found.taken[account_id].get(name, 0.0) for account_id in names}, LEAST_BPS)
+            for name in scarce
+        }
+        present = {LISTINGS: review.fleet.listing_shares_bps, MARGIN: review.fleet.margin_shares_bps}
+        moved = {name: each for name, each in wanted.items() if _apart(each, present[name]) >= _WORTH_BPS}
+        if not moved:
+            why = "the shares are right as they are" if scarce else "no budget binds what is worth doing now"
+            return Decision.hold(f"{why}; {prices}", evidence=evidence, alternatives=alternatives)
+        return Decision.propose(
+            ShareBudgets(
+                tenant_id=ctx.tenant_id,
+                listing_shares_bps=moved.get(LISTINGS),
+                margin_shares_bps=moved.get(MARGIN),
+                reason=prices[:500],
+            ),
+            why=f"{' and '.join(moved)} of an hour go where they bring most; {prices}"[:900],
+            confidence=0.8,
+            evidence=evidence,
+            alternatives=alternatives,
+        )
+
+
+def _apart(wanted: dict[str, int], present: dict[str, int]) -> int:
+    """By how much the share that differs most does; all of it where there are none."""
+    if set(wanted) != set(present):
+        return 10_000
+    return max(abs(share - present[name]) for name, share in wanted.items())
+
+
+def _prices(found: Division, review: ResourceReview) -> str:
+    """The shadow prices in words."""
+    currency = review.channels[0].currency
+    told = []
+    hundred = Money(amount_minor=10_000, currency=currency)
+    for name, size, unit in (
+        (LISTINGS, 1, "one more listing an hour"),
+        (MARGIN, hundred.amount_minor, f"{hundred} more at stake an hour"),
+    ):
+        worth = Money(amount_minor=round(found.prices[name] * size), currency=currency)
+        told.append(f"{unit} would bring {worth} a day" if found.prices[name] > 0 else f"{unit} would bring nothing")
+    return "; ".join(told)
+
+
+def _marginal(found: Division, channel: ChannelMoves) -> str:
+    price = found.at_limit.get(str(channel.account_id), {}).get(CALLS_AN_HOUR, 0.0)
+    if price <= 0:
+        return f"one more call an hour on {channel.name} would bring nothing"
+    worth = Money(amount_minor=round(price), currency=channel.currency)
+    return f"one more call an hour on {channel.name} would bring {worth} a day"
+
+
+def _scores(found: Division, account_id: str) -> dict[str, float]:
+    taken = found.taken[account_id]
+    return {
+        "listings_per_hour": round(taken.get(LISTINGS, 0.0), 2),
+        "margin_minor_per_hour": round(taken.get(MARGIN, 0.0), 2),
+    }

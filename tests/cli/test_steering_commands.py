@@ -1,0 +1,57 @@
+"""`flipsync plan` and `flipsync directives` as processes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command import Flipsync
+
+
+def test_a_directive_is_given_shown_explained_and_ended(flipsync: Flipsync) -> None:
+    assert "no directive binds anybody" in flipsync("directives", "list").stdout
+    given = flipsync(
+        "directives",
+        "give",
+        "clear-stock",
+        "--category",
+        "lamps",
+        "--patience-days",
+        "7",
+        "--days",
+        "3",
+        "--reason",
+        "[b]the season[/]",
+        "--json",
+    )
+    assert given.returncode == 0, given.stderr
+    directive = json.loads(given.stdout)
+    assert directive["binds"] == ["pricing", "auto_pricing"] and directive["decision_id"] is None
+    listed = flipsync("directives", "list")
+    assert "clear stock in lamps" in listed.stdout and "[b]the season[/]" in listed.stdout
+    assert "agents were bound for 3 days" in flipsync("why", directive["id"]).stdout
+    ended = flipsync("directives", "end", directive["id"], "--reason", "it is over")
+    assert ended.returncode == 0 and "over since" in ended.stdout
+    again = flipsync("directives", "end", directive["id"], "--reason", "it is over")
+    assert again.returncode == 1 and "over already" in again.stderr
+    assert json.loads(flipsync("directives", "list", "--json").stdout) == {"directives": []}
+    assert len(json.loads(flipsync("directives", "list", "--all", "--json").stdout)["directives"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("clear-stock", "--reason", "x"), "patience_days is for clear-stock"),
+        (("hold-prices", "--reason", "x", "--days", "0"), "days"),
+        (("hold-prices", "--reason", "x", "--account", "no such"), "no account is called"),
+        (("sell-all", "--reason", "x"), "kind"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(flipsync: Flipsync, words: tuple[str, ...], said: str) -> None:
+    done = flipsync("directives", "give", *words)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_forecasts_there_is_no_plan_yet(flipsync: Flipsync) -> None:
+    assert "no plan yet" in flipsync("plan").stdout
+    assert json.loads(flipsync("plan", "--json").stdout) == {"plans": []}
