@@ -105,7 +105,8 @@ def in_lanes(runs: int, seed: int, lanes: int, log: Log) -> Tally:
     left = [share for share in wanted if share[0] not in done or done[share[0]].runs != share[1]]
     context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=measure_alone, args=(left[lane::lanes], seed, log)) for lane in range(lanes) if left
+        context.Process(target=measure_alone, args=(left[lane::lanes], seed, log))
+        for lane in range(min(lanes, len(left)))
     ]
     for process in processes:
         process.start()
