@@ -105,7 +105,8 @@ def in_lanes(runs: int, seed: int, lanes: int, log: Log) -> Tally:
     left = [share for share in wanted if share[0] not in done or done[share[0]].runs != share[1]]
     context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=measure_alone, args=(left[lane::lanes], seed, log)) for lane in range(lanes) if left
+        context.Process(target=measure_alone, args=(left[lane::lanes], seed, log))
+        for lane in range(min(lanes, len(left)))
     ]
     for process in processes:
         process.start()
@@ -156,7 +157,7 @@ def _tell(report: Report, tally: Tally) -> None:
     report.row("runs, each a process killed at a step", str(tally.runs), f"{tally.again} of them in recovery")
     report.row("different steps", str(len(tally.by_step)), ", ".join(name for name, _ in tally.by_step.most_common(3)))
     report.row("done twice on a channel or in our books", str(tally.doubled), "0 allowed")
-    report.row("orders lost", str(tally.orders_lost), f"of {tally.orders}")
+    report.row("orders lost, or never ready to be sent", str(tally.orders_lost + tally.stuck), f"of {tally.orders}")
     report.row("refunds given twice, or not at all", str(tally.refunds_wrong), f"of {tally.refunds}")
     report.row("labels bought twice, or not in our books", str(tally.labels_wrong), f"of {tally.labels}")
     report.row("labels a person was asked about", str(tally.asked_of_a_person), "Amazon cannot be asked")

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from benchmarks.crash_books import AUTOMATION, automations_wrong, compare_refunds
 from benchmarks.crash_lives import Life, Runtime, until_quiet
-from benchmarks.crash_pieces import AMAZON_SKU, PIECES, AmazonBusiness, Trade
+from benchmarks.crash_pieces import AMAZON_SKU, PIECES, AmazonBusiness, Trade, ship
 from benchmarks.crash_steps import Step, steps_of
 from benchmarks.crash_tally import Tally
 from flipsync.connectors.base import Unlimited
@@ -33,7 +33,7 @@ from flipsync.services import accounts, identity, labels, workflows
 from flipsync.services.orders import AccountRef
 from flipsync.services.report import business_report
 from flipsync.store.database import Database
-from flipsync.store.models import Effect, LabelPurchase, Order, StockItem
+from flipsync.store.models import Effect, LabelPurchase, Order, Shipment, StockItem
 from flipsync.store.unit_of_work import Store
 from flipsync.system import SandboxProcess
 
@@ -130,7 +130,8 @@ class Business:
         self.tally.never_quiet += not lives[-1].quiet
 
     def compare(self) -> None:
-        """Our books against the channels' own, once a person has settled what nobody else could."""
+        """Our books against the channels' own, once all that is ready has left and a person has settled the rest."""
+        self._do(ship)
         self._do(self._settle)
         until_quiet(self._runtime, lambda: None, self.dice)
         self._do(self._compare)
@@ -238,6 +239,10 @@ class Business:
             report = await business_report(session)
             on_hand = await session.scalar(select(func.sum(StockItem.on_hand)))
             tally.problems += await automations_wrong(session)
+            left = select(Order.number, Order.state).outerjoin(Shipment, Shipment.order_id == Order.id)
+            stuck = (await session.execute(left.where(Shipment.id.is_(None)))).all()
+        tally.stuck += len(stuck)
+        tally.problems += [f"order {number} never left: it is {state}" for number, state in stuck]
         await self._count_effects(trade, trade.tenant_id)
         tally.problems += [f"set aside: {task}" for task in report.failed_tasks]
         await self._compare_refunds(trade, truth)

@@ -90,7 +90,8 @@ class Runtime:
                 random.seed()
                 gc.disable()
                 steps = Steps(kill_at, lambda name: _tell(writer, name), linger)
-                code = 0 if asyncio.run(self._work(steps)) else 3
+                # bounded: without its database, which ends with whoever runs the benchmark, it would wait for ever
+                code = 0 if asyncio.run(asyncio.wait_for(self._work(steps), 2 * PATIENCE)) else 3
                 _tell(writer, "\n".join(steps.passed))
             finally:
                 os._exit(code)

@@ -24,6 +24,8 @@ class Tally:
     units_lost: int = 0
     orders: int = 0
     orders_lost: int = 0
+    #: taken in, and never ready to be sent
+    stuck: int = 0
     doubled: int = 0
     oversold: int = 0
     mismatched: int = 0
@@ -42,7 +44,7 @@ class Tally:
 
     @property
     def lost(self) -> int:
-        return self.orders_lost + self.units_lost + self.never_quiet + self.failed_effects
+        return self.orders_lost + self.stuck + self.units_lost + self.never_quiet + self.failed_effects
 
     @property
     def wrong(self) -> int:

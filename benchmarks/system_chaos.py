@@ -343,7 +343,7 @@ class SystemTrade:
             await edit_product(unit, row.id, edit, row.version)
 
     async def settle(self) -> None:
-        """Until every fact is taken in and every effect is done; then compare the books."""
+        """Until every fact is taken in, every order sent and every effect done; then compare the books."""
         calm = 0
 
         async def quiet() -> bool:
@@ -357,9 +357,9 @@ class SystemTrade:
                 await asyncio.sleep(0.25)
                 if not (open_now := await self._open_work()):
                     break
-            taken = await self._count(Order)
+            taken, sent = await self._count(Order), await self._count(Shipment)
             placed = (await self._market.status())["orders_total"]
-            calm = calm + 1 if not open_now and taken == placed else 0
+            calm = calm + 1 if not open_now and taken == sent == placed else 0
             return calm >= 2
 
         try:
@@ -377,6 +377,9 @@ class SystemTrade:
             UNION ALL
             SELECT 'task of ' || agent || ' ' || state, count(*) FROM agent_task
              WHERE tenant_id = %(t)s AND state IN ('pending', 'leased') GROUP BY 1
+            UNION ALL
+            SELECT 'order ' || o.state || ' that was not sent', count(*) FROM customer_order o
+             WHERE o.tenant_id = %(t)s AND NOT EXISTS (SELECT FROM shipment s WHERE s.order_id = o.id) GROUP BY 1
         """
         rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
         return [f"still open: {row['n']} {row['what']}" for row in rows]

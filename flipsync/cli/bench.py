@@ -65,7 +65,7 @@ def chaos(
     as_json: Json = False,
     runs: Annotated[int, typer.Option(help="processes killed, each at a step of its own")] = 1000,
     seed: int = 1,
-    lanes: Annotated[int, typer.Option(help="so many at a time, each on books of its own")] = 1,
+    lanes: Annotated[int, typer.Option(min=1, help="so many at a time, each on books of its own")] = 1,
     resume: Annotated[bool, typer.Option(help="go on with what was broken off, or with more runs")] = False,
     system: Annotated[int, typer.Option(help="kill so many processes of a whole running system instead")] = 0,
     minutes: Annotated[float, typer.Option(help="with --system: at most so long")] = 60.0,
