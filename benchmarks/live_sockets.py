@@ -229,6 +229,7 @@ async def measure(system: Any, options: argparse.Namespace, report: Report) -> N
     store = Store(database, {}, RedisWaker(environment["FLIPSYNC_REDIS_URL"]))
     tokens = AccessTokens(_key(environment["FLIPSYNC_JWT_KEY"]), lifetime=timedelta(hours=2))
     seen = Seen()
+    found = report.result
     try:
         with saying("businesses"):
             businesses = await _found(store, options.businesses, tokens)
@@ -238,34 +239,29 @@ async def measure(system: Any, options: argparse.Namespace, report: Report) -> N
         with saying("connections"):
             began = time.monotonic()
             opened = await _open_all(watchers, url)
-            opening = time.monotonic() - began
+            seconds = time.monotonic() - began
         full = _memory()
+        found["connections"] = {"wanted": options.connections, "open": opened, "seconds": seconds}
+        found["bytes_per_connection"] = {name: (full[name] - empty[name]) / max(1, opened) for name in full}
+        report.row("connections", f"{opened:,} of {options.connections:,}", f"opened in {seconds:.1f} s")
+        for name, value in found["bytes_per_connection"].items():
+            report.row(f"memory, {name}", f"{value / 1024:.1f} KiB", "a connection (PSS)")
         with saying("events"):
-            quiet = await _events(store, businesses, watchers, seen, options.events, "a")
+            quiet = found["fan_out"] = await _events(store, businesses, watchers, seen, options.events, "a")
+        each = quiet["milliseconds"]
+        report.row("fan-out", f"p50 {each['p50']:.0f} ms", f"p99 {each['p99']:.0f} ms, of {each['n']:,.0f} frames")
+        report.row("missing frames", f"{quiet['missing']:,}", f"of {quiet['events']:,} events")
         with saying("a killed replica"):
-            killed = await _kill(store, businesses, watchers, seen, url)
+            killed = found["killed"] = await _kill(store, businesses, watchers, seen, url)
+        report.row("replica killed", f"{killed['seconds']:.1f} s", f"until {killed['back']:,} are back")
+        report.row("missed over it", f"{killed['missing']:,}", "events, of all connections together")
         with saying("slow clients"):
-            slow = await _slow(store, businesses, seen, url)
+            slow = found["slow"] = await _slow(store, businesses, seen, url)
+        report.row("slow clients", str(slow["told"]), f"others: p99 {slow['others_milliseconds']['p99']:.0f} ms")
     finally:
+        found["frames"] = dict(seen.kinds)
+        found["clients_cpu_seconds"] = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         await store.aclose()
-    report.result = {
-        "connections": {"wanted": options.connections, "open": opened, "seconds": opening},
-        "bytes_per_connection": {name: (full[name] - empty[name]) / max(1, opened) for name in full},
-        "fan_out": quiet,
-        "killed": killed,
-        "slow": slow,
-        "frames": dict(seen.kinds),
-        "clients_cpu_seconds": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
-    }
-    report.row("connections", f"{opened:,} of {options.connections:,}", f"opened in {opening:.1f} s")
-    for name, value in report.result["bytes_per_connection"].items():
-        report.row(f"memory, {name}", f"{value / 1024:.1f} KiB", "a connection (PSS)")
-    each = quiet["milliseconds"]
-    report.row("fan-out", f"p50 {each['p50']:.0f} ms", f"p99 {each['p99']:.0f} ms, of {each['n']:,.0f} frames")
-    report.row("missing frames", f"{quiet['missing']:,}", f"of {quiet['events']:,} events")
-    report.row("replica killed", f"{killed['seconds']:.1f} s", f"until {killed['back']:,} are back")
-    report.row("missed over it", f"{killed['missing']:,}", "events, of all connections together")
-    report.row("slow clients", str(slow["told"]), f"others: p99 {slow['others_milliseconds']['p99']:.0f} ms")
 
 
 async def _events(
@@ -359,9 +355,11 @@ def main(arguments: list[str] | None = None) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     report = Report("live_sockets")
-    with temporary_home() as home, running(home, await_agents=False) as system:
-        asyncio.run(measure(system, options, report))
-    report.finish(as_json=options.as_json)
+    try:
+        with temporary_home() as home, running(home, await_agents=False) as system:
+            asyncio.run(measure(system, options, report))
+    finally:  # what was measured until something went wrong is told, too
+        report.finish(as_json=options.as_json)
     found = report.result
     met = found["connections"]["open"] == options.connections and not found["killed"]["missing"]
     return 0 if met and not found["fan_out"]["missing"] else 1

@@ -54,7 +54,7 @@ class Backend:
         routing = self.graph.routing() if self.graph else {}
         self.store = Store(self.database, routing, self.waker, settings.business_clock())
         self.redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2.0)
-        self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue)
+        self.live = LiveEvents(self.redis, queue_size=settings.websocket_queue, most=settings.websocket_most)
         self.box = SecretBox(settings.secret_keys())
         self.reach = Reach(settings.notify_inside)
         self.tokens = AccessTokens(settings.jwt_key_bytes())

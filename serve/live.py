@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from flipsync.domain.errors import Unavailable
+
 _log = structlog.get_logger("flipsync.api.live")
 _IDLE = "flipsync:api"  # a subscription must always have a channel
 _RETRY_SECONDS = 1.0
@@ -53,9 +55,11 @@ class Listener:
 class LiveEvents:
     """Subscribes to a tenant's channel while somebody listens. Waits on the socket: no polling."""
 
-    def __init__(self, redis: Redis, *, queue_size: int) -> None:
+    def __init__(self, redis: Redis, *, queue_size: int, most: int = 1_000) -> None:
+        """`most`: listeners of one business, so that none of them takes the places of the others."""
         self._redis = redis
         self._queue_size = queue_size
+        self._most = most
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
         self._pubsub: PubSub | None = None
         self._task: asyncio.Task[None] | None = None
@@ -63,12 +67,14 @@ class LiveEvents:
 
     @asynccontextmanager
     async def listen(self, tenant_id: UUID, user_id: UUID | None = None) -> AsyncIterator[Listener]:
-        """Everything published for the tenant, or this person, from now on. Raises RedisError when Redis does not
-        answer."""
+        """Everything published for the tenant, or this person, from now on. Raises Unavailable where the business has
+        too many listeners, RedisError when Redis does not answer."""
         channels, listener = [channel_of(tenant_id)], Listener(self._queue_size)
         if user_id is not None:
             channels.append(channel_of_person(user_id))
         async with self._lock:
+            if len(self._listeners.get(channels[0], ())) >= self._most:
+                raise Unavailable("too many of this business are connected", hint="close some, or try again later")
             pubsub = await self._started()
             fresh = [channel for channel in channels if channel not in self._listeners]
             if fresh:

@@ -52,6 +52,8 @@ class LiveSession:
             await self._close(closing.code, closing.reason)
         except WebSocketDisconnect:
             return
+        except Unavailable as error:
+            await self._close(TRY_LATER, error.message)
         except (*PART_GONE, OSError):
             await self._close(TRY_LATER, "live events are not available now")
         finally:

@@ -15,10 +15,11 @@ from uuid import UUID
 import orjson
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import FlipSyncError
+from flipsync.domain.errors import FlipSyncError, Unavailable
 from flipsync.security.tokens import Claims
 from flipsync.services import live_events
 from serve.backend import Backend
+from serve.errors import PART_GONE
 
 #: what a browser waits before it comes back
 _RETRY = b"retry: 2000\n\n"
@@ -27,9 +28,17 @@ _RETRY = b"retry: 2000\n\n"
 async def stream(backend: Backend, claims: Claims, last_seen: UUID | None, seconds: int) -> AsyncIterator[bytes]:
     """What was missed since the event last seen, then what happens within so many seconds, at most while the token is
     good. Ends without an error when it may not go on: whoever comes back is told why."""
+    yield _RETRY
+    try:
+        async for each in _events(backend, claims, last_seen, seconds):
+            yield each
+    except (Unavailable, *PART_GONE):
+        yield _told("unavailable", {})
+
+
+async def _events(backend: Backend, claims: Claims, last_seen: UUID | None, seconds: int) -> AsyncIterator[bytes]:
     person = None if claims.is_key else claims.user_id
     async with backend.live.listen(claims.tenant_id, person) as listener:
-        yield _RETRY
         if last_seen is not None:
             events = await live_events.missed(backend.store, claims.tenant_id, last_seen)
             yield _told("ready", {"resumed": events is not None})

@@ -65,6 +65,7 @@ class ServeSettings(BaseSettings):
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
+    websocket_most: int = Field(default=1_000, ge=1, description="live connections of one business on one replica")
     websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)
 
     @field_validator("jwt_key")

@@ -234,6 +234,23 @@ async def test_where_no_websocket_gets_through_events_come_as_a_stream(
             assert refused.status_code == status
 
 
+async def test_one_business_does_not_take_the_places_of_others(
+    address: str, backend: Backend, alpha: Business, beta: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend.live, "_most", 1)
+    base = address.replace("ws:", "http:").removesuffix("/ws")
+    async with await _signed_in(address, alpha), httpx2.AsyncClient(base_url=base) as client:
+        async with connect(address) as second:
+            await second.send(json.dumps({"type": "authenticate", "token": _token(alpha)}))
+            with pytest.raises(ConnectionClosed):
+                await second.recv()
+        assert second.close_code == 1013
+        stream = await client.get("/events/stream?seconds=5", headers=alpha.headers())
+        assert stream.text.endswith("event: unavailable\ndata: {}\n\n")
+        async with await _signed_in(address, beta):
+            pass
+
+
 async def test_a_stream_ends_with_its_session(address: str, store: Store, alpha: Business) -> None:
     assert alpha.tokens is not None
     base = address.replace("ws:", "http:").removesuffix("/ws")
