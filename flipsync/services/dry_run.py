@@ -54,6 +54,10 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_escalates_after": "who else is told of a question decides nothing",
+    **dict.fromkeys(
+        ("language.enabled", "language.tokens_per_day", "language.usd_cents_per_day"),
+        "a language model's words change nothing that is decided, and it is not asked about the past",
+    ),
     "grades.move_authority": "the grades of then are not kept with what was decided",
     "approval_hours": "whether a person would have answered later is not known",
 }
