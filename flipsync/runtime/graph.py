@@ -185,6 +185,8 @@ class Graph:
             lines.append(f'    {name}["{agent.__name__}"]')
             if agent.spec.reports_to:
                 lines.append(f"    {name} -->|reports to| {agent.spec.reports_to}")
+            if agent.spec.wraps:
+                lines.append(f"    {name} -->|stands in for| {agent.spec.wraps}")
         for name, agent in sorted(self.agents.items()):
             events = sorted(event.type_name() for event in agent.handles - {DecisionEscalated, ApprovalAnswered})
             lines += [f"    {event}([{event}]) -.-> {name}" for event in events]

@@ -65,6 +65,10 @@ NOT_COVERED: Final[Mapping[str, str]] = {
             "share_out",
         )
     },
+    **dict.fromkeys(
+        ("language.enabled", "language.tokens_per_day", "language.usd_cents_per_day"),
+        "a language model's words change nothing that is decided, and it is not asked about the past",
+    ),
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from model_server import hangs_up, model_server, refuses, says
 from shop import ROUTING, Shop, dollars
 from test_graph import agent, faults
 
@@ -20,7 +21,7 @@ from flipsync.domain.events import DecisionEscalated
 from flipsync.domain.ids import new_id
 from flipsync.intelligence.language import Claim, Price, ScriptedModel, Step
 from flipsync.runtime.agent import Context
-from flipsync.runtime.asking import Asker
+from flipsync.runtime.asking import Asker, asker
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
@@ -117,6 +118,34 @@ async def test_a_model_is_asked_with_no_transaction_open_and_the_decision_replay
     assert (found.decisions, found.identical) == (1, 1), found.differences
 
 
+@pytest.mark.parametrize(
+    ("answering", "source"),
+    [
+        (
+            says('{"narrative": [{"text": "Rivals may follow.", "cites": []}], "against": [], "alternatives": []}'),
+            "model",
+        ),
+        (refuses(429, retry_after="60"), "rules"),
+        (hangs_up, "rules"),
+        (says("Certainly!"), "rules"),
+    ],
+    ids=["answers", "too many", "cut off", "prose"],
+)
+async def test_over_a_real_connection_it_decides_whatever_comes_back(
+    office: Office, answering: Any, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.goes_up(60_000)
+    with model_server(answering) as (address, server):
+        for name, value in {"MODEL": "small-1", "BASE_URL": address, "API_KEY": "k", "PRICES": "small-1=1/2"}.items():
+            monkeypatch.setenv(f"FLIPSYNC_LANGUAGE_{name}", value)
+        found = asker(office.shop.store)
+        assert not isinstance(found, str)
+        assert await office.run("ai_executive", found) == 1
+        await found.model.aclose()
+    assert len(server.asked) == 1
+    assert (await office.decided())[-1] == ("ai_executive", "applied", source)
+
+
 async def test_a_process_that_dies_with_the_answer_in_hand_does_not_pay_for_it_again(office: Office) -> None:
     await office.goes_up(60_000)
 
@@ -171,6 +200,10 @@ def test_wrappers_that_do_not_fit_are_faults_at_boot() -> None:
         "b and ai_executive both wrap executive",
     ):
         assert fault in message
+
+
+def test_the_picture_shows_who_stands_in_for_whom() -> None:
+    assert "ai_executive -->|stands in for| executive" in GRAPH.mermaid()
 
 
 def test_who_is_wrapped_by_nobody_is_routed_as_before() -> None:
