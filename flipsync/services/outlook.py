@@ -85,7 +85,7 @@ def off_by(runs: Sequence[tuple[float, float, float]]) -> Off:
 def _factor(known: Sequence[tuple[float, float, float]]) -> float:
     """The mean logarithm, the newest first, drawn a little to nothing."""
     newest = min((age for age, _, _ in known), default=0.0)
-    weights = [0.5 ** ((age - newest) / _FORGETS) for age, _, _ in known]
+    weights = [float(0.5 ** ((age - newest) / _FORGETS)) for age, _, _ in known]
     return sum(weight * off for weight, (_, off, _) in zip(weights, known, strict=True)) / (sum(weights) + _LITTLE)
 
 
