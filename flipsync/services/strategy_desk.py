@@ -90,6 +90,10 @@ class StrategyDesk:
             return None
         return RunningPlan(plan.starts_at, plan.ends_at, len(await rows.initiatives(self._session, [plan.id])))
 
+    async def planned(self) -> bool:
+        """Whether there ever was a plan."""
+        return bool(await rows.page(self._session, limit=1, after=None))
+
     async def outlook(self) -> Outlook | None:
         """The weeks to come, drawn from the newest forecasts; None where there are none of goods on sale."""
         run = await forecast_runs.latest(self._session)

@@ -91,6 +91,8 @@ async def plans(shop: Shop, clock: ManualClock) -> list[PlanView]:
 
 async def test_without_forecasts_there_is_no_plan(shop: Shop) -> None:
     assert "no forecast" in (await decide(shop)).rationale
+    day = CycleStarted(tenant_id=shop.tenant_id, cycle="daily")
+    assert "no forecast" in (await decide(shop, day)).rationale, "the first one waits for them alone"
     stranger = await Shop(shop.store).found()
     assert (await decide(shop, PlanDue(tenant_id=stranger.tenant_id))).is_hold
 
@@ -149,7 +151,7 @@ async def test_targets_are_graded_by_their_own_probability(
     await shop.listing(account, mugs, units=400)
     await sell(shop, clock, account, {mugs.sku: 5}, 12)
     await forecast(shop)
-    await tell(shop, PlanDue(tenant_id=shop.tenant_id))
+    await tell(shop, CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
     monkeypatch.setattr(grading, "_SETTLED", timedelta(seconds=-60))
     await grading.run(shop.store, shop.tenant_id)
     rows = await shop.rows("SELECT confidence, state FROM decision_outcome WHERE kind = 'plan-target'")
