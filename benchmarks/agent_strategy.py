@@ -49,12 +49,12 @@ def one(seed: int) -> tuple[list[tuple[float, float, int]], list[tuple[float, in
     tested = backtest(known)
     choice = choose(tested.scores if tested else {}, ours(n, cut)[0], n)
     weekly, low, high = tell(known, choice)
-    sold, told = [], []
+    earlier = []
     for back in range(12):  # earlier forecasts of the whole, one every four weeks
         at = cut - o.WEEKS * (back + 1)
         past = ours(n, at)[1](known.up_to(at))
-        told.append(float(past[:, : o.WEEKS].sum() if past.ndim > 1 else past.sum() * o.WEEKS))
-        sold.append(float(known.sold[:, at : at + o.WEEKS].sum()))
+        told = float(past[:, : o.WEEKS].sum() if past.ndim > 1 else past.sum() * o.WEEKS)
+        earlier.append((o.WEEKS * (back + 1.0), float(known.sold[:, at : at + o.WEEKS].sum()), told))
     rng = np.random.default_rng([seed, 1])
     path = weekly[:, : o.WEEKS] if weekly.ndim > 1 else np.repeat(weekly[:, None], o.WEEKS, axis=1)
     available = np.where(rng.random(n) < 0.2, rng.poisson(path.sum(axis=1)), np.inf)
@@ -69,7 +69,7 @@ def one(seed: int) -> tuple[list[tuple[float, float, int]], list[tuple[float, in
         available=available,
         aged=np.zeros(n, dtype=np.bool_),
     )
-    drawn = o.draw(series, o.off_by(sold, told), _CHANNELS, seed)
+    drawn = o.draw(series, o.off_by(earlier), _CHANNELS, seed)
     actual = np.minimum(wanted[:, cut:].sum(axis=1), available) * price
     before = wanted[:, cut - o.WEEKS : cut].sum(axis=1) * price
     places = [(drawn.goods[c], actual[channel == c].sum(), before[channel == c].sum()) for c in range(_CHANNELS)]

@@ -38,6 +38,9 @@ class StrategyAgent(Agent[PlanDue | SettingsChanged | CycleStarted]):
             return await self._look_back(event, ctx)
         if isinstance(event, SettingsChanged) and not any(name.startswith("goals.") for name in event.after):
             return Decision.hold("no goal was changed")
+        return await self._plan(ctx)
+
+    async def _plan(self, ctx: Context) -> Decision[Strategy]:
         outlook = await ctx.services.strategy.outlook()
         if outlook is None:
             return Decision.hold("no forecast of goods on sale is kept: there is nothing to plan from")
@@ -98,8 +101,9 @@ class StrategyAgent(Agent[PlanDue | SettingsChanged | CycleStarted]):
                 why=f"{len(over)} plans are over: what their figures came to is known",
             )
         running = await ctx.services.strategy.running()
-        if running is None:
-            return Decision.hold("no plan runs")
+        if running is None:  # the first one waits for forecasts only, the next ones for their time
+            ever = await ctx.services.strategy.planned()
+            return Decision.hold("no plan runs until the next is due") if ever else await self._plan(ctx)
         return Decision.hold(f"a plan of {running.targets} targets runs until {running.ends_at:%Y-%m-%d}")
 
 

@@ -32,7 +32,7 @@ def plan(
         print_json({"plans": [each.model_dump(mode="json") for each in found]})
         return
     if not found:
-        out.print("no plan yet: the first one is made from the first forecasts, within four weeks or when goals change")
+        out.print("no plan yet: the first one is made from the first forecasts, within a day of them")
     for each in found:
         over = f", replaced {each.replaced_at:%Y-%m-%d}" if each.replaced_at else ""
         out.print(f"[bold]{each.starts_at:%Y-%m-%d} to {each.ends_at:%Y-%m-%d}[/]{over}: {escape(each.why)}")

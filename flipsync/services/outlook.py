@@ -7,6 +7,7 @@ not restocked lately sell no more than is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -22,6 +23,9 @@ CHANCES: tuple[float, ...] = tuple(round(0.025 * step, 3) for step in range(1, 4
 #: before anything is known a business's forecasts are off by so much as a whole (standard deviation of the logarithm),
 #: which counts as much as so many forecasts; and a channel beside its business
 _OFF, _AS_MUCH_AS, _CHANNEL_OFF = 0.15, 4.0, 0.1
+#: forecasts overlap in time: each counts for half. Of what they missed, half is forgotten in so many weeks; and so much
+#: speaks for their having missed nothing
+_WEIGHT, _FORGETS, _LITTLE = 0.5, 2.0, 0.25
 #: half-width of the standard normal interval that holds four weeks in five
 _INSIDE = 1.2816
 #: draws, and numbers drawn in all
@@ -62,19 +66,27 @@ class Off:
     sd: float
 
 
-def off_by(sold: list[float], expected: list[float]) -> Off:
-    """From what earlier forecasts expected in all and what sold; leans on little being off where few are known.
+def off_by(runs: Sequence[tuple[float, float, float]]) -> Off:
+    """From earlier forecasts as (weeks since, units sold, units expected): how far the next one will be off.
 
-    Poisson's own variation is taken off. Runs overlap in time: each counts for half.
+    What the last ones missed goes on for a while: their factor is a mean that forgets. How it varies is what such a
+    factor would have missed of later forecasts, Poisson's own variation taken off; where few are known, it is as usual.
     """
-    logs, weight = [], 0.5
-    for units, told in zip(sold, expected, strict=True):
-        if told > 0:
-            logs.append((log((units + 0.5) / (told + 0.5)), 1 / max(told, 1.0)))
-    n = weight * len(logs)
-    mean = weight * sum(each for each, _ in logs) / (n + _AS_MUCH_AS)
-    spread = weight * sum(max(0.0, (each - mean) ** 2 - noise) for each, noise in logs)
-    return Off(float(np.exp(mean)), float(np.sqrt((_AS_MUCH_AS * _OFF**2 + spread) / (_AS_MUCH_AS + n))))
+    known = [(age, log((sold + 0.5) / (told + 0.5)), 1 / max(told, 1.0)) for age, sold, told in runs if told > 0]
+    missed = []
+    for age, off, noise in known:
+        if before := [each for each in known if each[0] >= age + WEEKS]:
+            missed.append(max(0.0, (off - _factor(before)) ** 2 - noise))
+    n = _WEIGHT * len(missed)
+    spread = _AS_MUCH_AS * _OFF**2 + _WEIGHT * sum(missed)
+    return Off(float(np.exp(_factor(known))), float(np.sqrt(spread / (_AS_MUCH_AS + n))))
+
+
+def _factor(known: Sequence[tuple[float, float, float]]) -> float:
+    """The mean logarithm, the newest first, drawn a little to nothing."""
+    newest = min((age for age, _, _ in known), default=0.0)
+    weights = [float(0.5 ** ((age - newest) / _FORGETS)) for age, _, _ in known]
+    return sum(weight * off for weight, (_, off, _) in zip(weights, known, strict=True)) / (sum(weights) + _LITTLE)
 
 
 def draw(series: Series, off: Off, channels: int, seed: int) -> Drawn:

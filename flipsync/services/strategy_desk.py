@@ -90,6 +90,10 @@ class StrategyDesk:
             return None
         return RunningPlan(plan.starts_at, plan.ends_at, len(await rows.initiatives(self._session, [plan.id])))
 
+    async def planned(self) -> bool:
+        """Whether there ever was a plan."""
+        return bool(await rows.page(self._session, limit=1, after=None))
+
     async def outlook(self) -> Outlook | None:
         """The weeks to come, drawn from the newest forecasts; None where there are none of goods on sale."""
         run = await forecast_runs.latest(self._session)
@@ -98,7 +102,7 @@ class StrategyDesk:
         found = await rows.series(self._session, run.id, self._now - _LOOK_BACK)
         if not found:
             return None
-        whole = await rows.as_a_whole(self._session, self._now - 2 * _LOOK_BACK)
+        whole = await rows.as_a_whole(self._session, self._now - 2 * _LOOK_BACK, self._now)
         today = self._now.date()
         before = await rows.by_channel(self._session, today - LENGTH, today)
         base = {(each.account_id, each.currency): each.goods for each in before}
@@ -142,7 +146,7 @@ def _aged(found: Sequence[SeriesRow]) -> tuple[str, list[str], int, int] | None:
 def _drawn(
     origin: datetime,
     found: Sequence[SeriesRow],
-    whole: Sequence[tuple[float, float]],
+    whole: Sequence[tuple[float, float, float]],
     base: Mapping[tuple[UUID, str], float],
     aged: tuple[str, list[str], int, int] | None,
     aged_sold: float,
@@ -169,7 +173,7 @@ def _drawn(
         available=available,
         aged=np.array([row.sku in old for row in found], dtype=np.bool_),
     )
-    off = o.off_by([sold for sold, _ in whole], [told for _, told in whole])
+    off = o.off_by(whole)
     drawn = o.draw(series, off, len(places), seed)
     count = np.bincount(series.channel, minlength=len(places))
 

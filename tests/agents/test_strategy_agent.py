@@ -91,6 +91,8 @@ async def plans(shop: Shop, clock: ManualClock) -> list[PlanView]:
 
 async def test_without_forecasts_there_is_no_plan(shop: Shop) -> None:
     assert "no forecast" in (await decide(shop)).rationale
+    day = CycleStarted(tenant_id=shop.tenant_id, cycle="daily")
+    assert "no forecast" in (await decide(shop, day)).rationale, "the first one waits for them alone"
     stranger = await Shop(shop.store).found()
     assert (await decide(shop, PlanDue(tenant_id=stranger.tenant_id))).is_hold
 
@@ -149,7 +151,7 @@ async def test_targets_are_graded_by_their_own_probability(
     await shop.listing(account, mugs, units=400)
     await sell(shop, clock, account, {mugs.sku: 5}, 12)
     await forecast(shop)
-    await tell(shop, PlanDue(tenant_id=shop.tenant_id))
+    await tell(shop, CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
     monkeypatch.setattr(grading, "_SETTLED", timedelta(seconds=-60))
     await grading.run(shop.store, shop.tenant_id)
     rows = await shop.rows("SELECT confidence, state FROM decision_outcome WHERE kind = 'plan-target'")
@@ -218,7 +220,10 @@ def test_what_is_drawn_keeps_to_the_forecast_and_to_the_shelf() -> None:
     assert free.units.sum(axis=0).mean() == pytest.approx(n * 12, rel=0.03)
     assert free.goods == pytest.approx(free.units * 100)
     assert short.units.max() <= 5 * n / 2 + 1e-6 and short.aged.max() <= 50 + 1e-6
-    unsure = outlook.off_by([10.0, 200.0, 60.0, 140.0], [100.0] * 4)
-    calm = outlook.off_by([100.0] * 8, [100.0] * 8)
+    wild = (10.0, 200.0, 60.0, 140.0, 20.0, 180.0)
+    unsure = outlook.off_by([(4.0 * (at + 1), sold, 100.0) for at, sold in enumerate(wild)])
+    calm = outlook.off_by([(4.0 * (at + 1), 100.0, 100.0) for at in range(6)])
     assert unsure.sd > 2 * calm.sd and calm.factor == pytest.approx(1.0, abs=0.01)
-    assert outlook.off_by([150.0] * 12, [100.0] * 12).factor > 1.2, "forecasts that were always low are raised"
+    low = outlook.off_by([(4.0, 150.0, 100.0), (8.0, 100.0, 100.0), (12.0, 100.0, 100.0)])
+    assert low.factor > 1.2, "what was low lately is raised"
+    assert outlook.off_by([]).factor == 1.0 and outlook.off_by([]).sd == pytest.approx(0.15), "as usual"

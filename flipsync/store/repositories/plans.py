@@ -36,10 +36,11 @@ _OUTLOOK = text(
 )
 _RUNS = text(
     """
-    SELECT sum(f.sold)::float8 AS sold, sum(f.expected)::float8 AS expected
+    SELECT extract(epoch FROM :now - r.origin)::float8 / 604800 AS weeks, sum(f.sold)::float8 AS sold,
+           sum(f.expected)::float8 AS expected
       FROM forecast f JOIN forecast_run r ON r.id = f.run_id
      WHERE f.tenant_id = current_tenant() AND r.origin >= :since AND r.weeks_judged >= 2
-     GROUP BY r.id ORDER BY r.id
+     GROUP BY r.id, r.origin ORDER BY r.id
     """
 )
 _BY_CHANNEL = text(
@@ -90,9 +91,10 @@ async def series(session: AsyncSession, forecast_run_id: UUID, since: datetime) 
         return [SeriesRow(*row) for row in await session.execute(_OUTLOOK, {"run": forecast_run_id, "since": since})]
 
 
-async def as_a_whole(session: AsyncSession, since: datetime) -> list[tuple[float, float]]:
-    """What each judged forecast run saw sold and had expected, of all goods together."""
-    return [(row.sold, row.expected) for row in await session.execute(_RUNS, {"since": since})]
+async def as_a_whole(session: AsyncSession, since: datetime, now: datetime) -> list[tuple[float, float, float]]:
+    """What each judged forecast run saw sold and had expected, of all goods together, after the weeks since it."""
+    found = await session.execute(_RUNS, {"since": since, "now": now})
+    return [(row.weeks, row.sold, row.expected) for row in found]
 
 
 async def by_channel(session: AsyncSession, first: date, until: date) -> list[ChannelSum]:
