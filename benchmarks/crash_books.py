@@ -43,13 +43,17 @@ async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> Refun
 #: what the business has done each time a listing is published: a step that goes out to the channel, and one after it
 AUTOMATION: dict[str, Any] = {
     "name": "look-when-published",
-    "trigger": {"event": "ListingPublished"},
+    "trigger": {
+        "event": "ListingPublished",
+        "where": {"all": [{"field": "vendor", "op": "eq", "value": "custom"}]},
+    },
     "steps": [{"do": "check-channel"}, {"do": "tell", "message": "it was looked at"}],
     "per_hour": 5_000,
 }
 _RUNS = text(
     """
-    SELECT (SELECT count(*) FROM event WHERE type = 'ListingPublished') AS facts,
+    SELECT (SELECT count(*) FROM event WHERE type = 'ListingPublished' AND payload->>'vendor' = 'custom')
+               AS facts,
            (SELECT count(*) FROM event WHERE type = 'WorkflowEnded') AS told,
            (SELECT count(*) FROM workflow_run) AS runs,
            (SELECT count(*) FROM workflow_run WHERE state = 'done') AS done,

@@ -246,7 +246,6 @@ _WITH_LISTINGS = ("listing", "stock_item", "product")
 #: what a step brings about, by kind of fact: an automation triggered by one of these may trigger itself
 BRINGS: Final[dict[str, frozenset[str]]] = {
     "set-price": frozenset({"PriceSet", "OfferChanged"}),
-    "end-listing": frozenset({"StockMoved"}),
     "relist": frozenset({"ListingPublished", "ListingRefused"}),
     "check-channel": frozenset({"OrderReceived", "OrderChanged", "ListingVanished"}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +11,16 @@ from scripted_channel import Step
 from shop import dollars
 from stall import Stall
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, Rejected
 from flipsync.domain.events import OfferChanged, PriceSet
 from flipsync.domain.workflow_messages import WorkflowEnded, WorkflowStopped
 from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.mailbox import LOOK_SECONDS, Mailbox, RedisWaker
+from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.services import set_aside, workflows
+from flipsync.store.journal import WORKFLOWS
+from flipsync.store.repositories.matters import open_matters
 
 DEARER = {"do": "set-price", "change_bps": 300}
 ON_PRICE = {"event": "PriceSet"}
@@ -119,6 +125,9 @@ async def test_an_automation_that_triggers_itself_is_stopped_and_told(house: Hou
     assert len(await house.runs(view.id)) == 1
     (told,) = await house.shop.events(WorkflowStopped)
     assert told["name"] == "circle"
+    async with house.shop.store.reader(house.shop.tenant_id) as session:
+        matters = await open_matters(session, utc_now(), utc_now(), 10)
+    assert [(each.kind, each.facts["automation"]) for each in matters] == [("automation-stopped", "circle")]
     await tell_price(house)
     await house.settle()
     assert len(await house.runs(view.id)) == 1, "a stopped one does not run"
@@ -269,3 +278,39 @@ async def test_paused_it_begins_nothing_new(house: House) -> None:
     await tell_price(house)
     await house.settle()
     assert await states(house, view) == ["done"]
+
+
+async def test_it_is_woken_by_the_fact_and_looks_at_nothing_meanwhile(
+    house: House, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = house.shop.store
+    waker = RedisWaker(redis_url)
+    monkeypatch.setattr(store, "waker", waker)
+    view = await house.write(name="woken", trigger=ON_PRICE, steps=[{"do": "tell", "message": "told"}])
+    engine = WorkflowEngine(store, Mailbox(redis_url, [WORKFLOWS]))
+    work = asyncio.create_task(engine.run())
+    try:
+        await asyncio.sleep(0.6)  # it has looked, and sleeps
+        await tell_price(house)
+        async with asyncio.timeout(LOOK_SECONDS / 2):
+            while await states(house, view) != ["done"]:
+                await asyncio.sleep(0.02)
+    finally:
+        work.cancel()
+        await waker.aclose()
+    async with store.reader(house.shop.tenant_id) as session:
+        matters = await open_matters(session, utc_now(), utc_now(), 10)
+    assert [(each.kind, each.facts["message"]) for each in matters] == [("automation-says", "told")]
+
+
+async def test_an_earlier_life_of_the_engine_does_nothing_more(house: House) -> None:
+    view = await house.write(name="fenced", trigger=ON_PRICE, steps=[{"do": "tell", "message": "told"}])
+    old, new = WorkflowEngine(house.shop.store), WorkflowEngine(house.shop.store)
+    await old.begin()
+    await new.begin()
+    await tell_price(house)
+    await old.step()  # it claims with its old epoch, and what it would write is the next life's
+    for _ in range(4):
+        await new.step()
+    assert await states(house, view) == ["done"]
+    assert len(await house.shop.events(WorkflowEnded)) == 1
