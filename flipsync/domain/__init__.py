@@ -1,1 +1,3 @@
 """Values and words of the business: money, ids, events, commands, decisions, errors. No I/O, only pydantic."""
+
+from flipsync.domain import purchase_events as purchase_events

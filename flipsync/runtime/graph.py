@@ -23,6 +23,11 @@ RECORDED_ONLY = frozenset(
         "OrderReady",
         "PriceSet",
         "ProductEdited",
+        "PurchaseEnded",
+        "PurchaseMailFailed",
+        "PurchaseOrdered",
+        "PurchasePlaced",
+        "PurchaseReceived",
         "RefundIssued",
         "SettingsChanged",
         "ShipmentConfirmed",
@@ -146,5 +151,6 @@ class Graph:
 
 def _is_abstract(event: type[Event]) -> bool:
     return event.__name__ in {
-        *("AccountEvent", "DecisionEvent", "ListingEvent", "OrderEvent", "PersonsChange", "TenantEvent"),
+        *("AccountEvent", "DecisionEvent", "ListingEvent", "OrderEvent", "PersonsChange", "PurchaseEvent"),
+        "TenantEvent",
     }

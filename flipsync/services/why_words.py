@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import purchase_events as p
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
 
@@ -21,6 +22,8 @@ _FIELDS = {
     "product_id": "product",
     "variant_id": "variant",
     "stock_item_id": "stock_item",
+    "purchase_order_id": "purchase_order",
+    "supplier_id": "supplier",
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CAUSES = {
@@ -227,6 +230,8 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "it was time to look at every price"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
+        case p.PurchaseEvent():
+            return _purchase_words(event, label)
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
         case e.ApprovalEscalated():
@@ -262,6 +267,28 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
             return f"a label for {order} was bought for {event.cost}: {event.carrier} {event.tracking_number}"
         case e.ShipmentConfirmed():
             return f"the channel knew that {order} was shipped"
+        case _:
+            return f"{order}: {spaced(event.type_name())}"
+
+
+def _purchase_words(event: p.PurchaseEvent, label: Labels) -> str:
+    order = f"{label('purchase_order', event.purchase_order_id)} with {label('supplier', event.supplier_id)}"
+    match event:
+        case p.PurchasePlaced():
+            return f"{order} for {event.cost} {'was to be mailed' if event.by_mail else 'was left to you to place'}"
+        case p.PurchaseOrdered():
+            return f"the supplier had {order}, expected on {event.expected_at:%Y-%m-%d}"
+        case p.PurchaseMailFailed(outcome="unknown"):
+            return f"nobody could tell whether the mail about {order} arrived: {event.detail}"
+        case p.PurchaseMailFailed():
+            return f"the mail about {order} was refused: {event.detail}"
+        case p.PurchaseReceived():
+            rest = "nothing is still to come" if event.complete else "more is to come"
+            return f"{units(event.units)} of {order} arrived for {event.landed}, {rest}"
+        case p.PurchaseEnded(partly=True):
+            return f"what never came of {order} was given up: {event.reason}"
+        case p.PurchaseEnded():
+            return f"{order} was called off: {event.reason}"
         case _:
             return f"{order}: {spaced(event.type_name())}"
 

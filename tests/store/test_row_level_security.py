@@ -114,7 +114,16 @@ async def furnish(shop: Shop) -> None:
         )
         clock = dict.fromkeys(("before_clock_at", "before_server_at", "clock_at", "server_at"), now)
         device = m.SyncDevice(**tenant, id=new_id(), user_id=user.id, name=marker, **clock)
-        unit.session.add_all([proposal, effect, experiment, policy, run, way])
+        supplier = m.Supplier(**tenant, name=marker, currency="USD", lead_mean_days=9.0, lead_spread_days=2.0)
+        unit.session.add_all([proposal, effect, experiment, policy, run, way, supplier])
+        await unit.session.flush()
+        bought = m.PurchaseOrder(**tenant, supplier_id=supplier.id, number=1, currency="USD")
+        unit.session.add(bought)
+        await unit.session.flush()
+        line = m.PurchaseOrderLine(
+            **tenant, order_id=bought.id, variant_id=goods.variant_id, units=2, cost_minor=2, supplier_sku=marker
+        )
+        unit.session.add(line)
         await unit.session.flush()
         unit.session.add_all(
             [
@@ -261,6 +270,8 @@ async def furnish(shop: Shop) -> None:
                     currency="USD",
                     at=now,
                 ),
+                m.SupplierOffer(**tenant, supplier_id=supplier.id, variant_id=goods.variant_id, pack_cost_minor=1),
+                m.PurchaseReceipt(**tenant, line_id=line.id, key=marker, units=1, landed_minor=1, at=now),
                 m.SignedMove(
                     **tenant,
                     listing_id=listing,

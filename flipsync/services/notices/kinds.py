@@ -21,6 +21,9 @@ Kind = Literal[
     "work-set-aside",
     "agent-down",
     "credential-ending",
+    "purchase-to-place",
+    "purchase-unknown",
+    "purchase-late",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -39,6 +42,9 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "work-set-aside": "agents:write",
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
+    "purchase-to-place": "purchasing:write",
+    "purchase-unknown": "purchasing:write",
+    "purchase-late": "purchasing:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -53,6 +59,9 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "rival-hijack": "urgent",
     "work-set-aside": "warning",
     "agent-down": "urgent",
+    "purchase-to-place": "warning",
+    "purchase-unknown": "urgent",
+    "purchase-late": "warning",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -44,6 +44,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "set-aside": "work-set-aside",
     "agent": "agent-down",
     "credential": "credential-ending",
+    "purchase": "purchase-to-place",
 }
 
 

@@ -27,6 +27,9 @@ _TITLES: Final[dict[Kind, str]] = {
     "work-set-aside": "{agent} could not deal with {tasks} and set them aside",
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
+    "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
+    "purchase-unknown": "nobody knows whether {supplier} got the mail about the {about} {order}",
+    "purchase-late": "order {order} from {supplier} is late",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -41,6 +44,9 @@ _DETAILS: Final[dict[Kind, str]] = {
     "rival-hijack": "Who it is is with the listing's rivals.",
     "work-set-aside": "Everything else goes on. See what it was, and let it be tried again.",
     "agent-down": "What it would do waits until it is up again.",
+    "purchase-to-place": "No mail goes there, or it was refused. Tell them, then say that they have it.",
+    "purchase-unknown": "Ask them: it is not sent again. Then say whether they have the order, or cancel it.",
+    "purchase-late": "Nine in ten of their orders are there by now.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
 }
 _PATHS: Final[dict[str, str]] = {
@@ -49,6 +55,7 @@ _PATHS: Final[dict[str, str]] = {
     "order": "/orders/{id}",
     "listing": "/listings/{id}",
     "agent": "/agents",
+    "purchase_order": "/inventory/purchase-orders/{id}",
 }
 #: a summary in place of what is too much to be told one by one
 MANY: Final = "many"
@@ -63,6 +70,7 @@ _MANY: Final[dict[str, str]] = {
     "set-aside": "agents have set work aside",
     "agent": "agents are down",
     "credential": "credentials end",
+    "purchase": "purchase orders want you",
 }
 
 

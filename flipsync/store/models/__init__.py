@@ -39,6 +39,13 @@ from flipsync.store.models.notices import (
 )
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
+from flipsync.store.models.purchasing import (
+    PurchaseOrder,
+    PurchaseOrderLine,
+    PurchaseReceipt,
+    Supplier,
+    SupplierOffer,
+)
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
@@ -89,6 +96,9 @@ __all__ = [
     "PriceChange",
     "Product",
     "Proposal",
+    "PurchaseOrder",
+    "PurchaseOrderLine",
+    "PurchaseReceipt",
     "Receipt",
     "RecoveryCode",
     "RefreshToken",
@@ -107,6 +117,8 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "Supplier",
+    "SupplierOffer",
     "SyncBegun",
     "SyncChange",
     "SyncDevice",
