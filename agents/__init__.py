@@ -10,6 +10,7 @@ from typing import Any
 from agents.executive.executive import ExecutiveAgent
 from agents.executive.reinforcement_learning import ReinforcementLearningAgent
 from agents.governance.compliance import ComplianceAgent
+from agents.logistics.auto_inventory import AutoInventoryAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
 from agents.market.amazon import AmazonAgent
@@ -39,6 +40,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     CompetitorAgent,
     DemandAgent,
     TrendAgent,
+    AutoInventoryAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

@@ -9,11 +9,11 @@ import argparse
 import sys
 from types import ModuleType
 
-from benchmarks import agent_competitor, agent_demand, agent_trend
+from benchmarks import agent_auto_inventory, agent_competitor, agent_demand, agent_trend
 from benchmarks.measuring import Report, saying
 
 #: each has a `run(report, *, quick)` that adds its lines
-AGENTS: tuple[ModuleType, ...] = (agent_competitor, agent_demand, agent_trend)
+AGENTS: tuple[ModuleType, ...] = (agent_competitor, agent_demand, agent_trend, agent_auto_inventory)
 
 
 def main(argv: list[str] | None = None) -> int:

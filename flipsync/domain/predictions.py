@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import purchase_commands as b
 from flipsync.domain.commands import Command
 
 _DAY = timedelta(days=1)
@@ -51,6 +52,9 @@ ALARM = Prediction(
 POLICY = Prediction("policy-step", "the policy is not taken back within two weeks", 14 * _DAY, may_wait=True)
 PLACEMENT = Prediction("placement", "what it sells in thirty days earns after fees and shipping", 30 * _DAY, True)
 ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 * _DAY)
+PURCHASE = Prediction(
+    "purchase", "all of it arrives by the time by which nine in ten of their orders do", 30 * _DAY, may_wait=True
+)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -91,6 +95,9 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
+    b.PlacePurchaseOrder: PURCHASE,
+    b.OfferPurchaseOrder: PURCHASE,
+    b.PlanPurchases: NoPrediction("plan", "the orders that follow predict for themselves"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     c.RollBackPolicy: NoPrediction("roll-back", "what the policy would have earned is not seen"),
 }

@@ -11,6 +11,16 @@ from flipsync.domain.events import Event
 from flipsync.domain.money import Money
 
 
+class PurchaseDue(Event):
+    """Something of this supplier's is to be bought. `urgent`: it may run out before an order placed now arrives."""
+
+    supplier_id: UUID
+    urgent: bool
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("supplier", self.supplier_id)
+
+
 class PurchaseEvent(Event):
     """A fact about one order with a supplier."""
 

@@ -13,11 +13,13 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import purchase_commands as b
 from flipsync.domain.channel import Vendor
 from flipsync.domain.decisions import Decision, PolicyChoice
 from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.ids import new_id
+from flipsync.domain.purchase_events import PurchaseDue
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.budgets import Budgets
 from flipsync.runtime.gate import Gate
@@ -34,6 +36,7 @@ from flipsync.services import (
     money_out,
     orders,
     oversold,
+    purchase_orders,
     refunds,
     standing_desk,
     stock,
@@ -254,6 +257,11 @@ class DecisionPath:
                 await competitor_desk.raise_alarm(unit, command)
             case c.MakeForecasts():
                 await demand_desk.carry_out(unit, command)
+            case b.PlanPurchases():
+                for supplier_id in command.suppliers:
+                    unit.emit(PurchaseDue(supplier_id=supplier_id, urgent=command.urgent))
+            case b.PlacePurchaseOrder():
+                await purchase_orders.carry_out(unit, command)
             case c.NoteTrend():
                 await trend_desk.note(unit, command)
             case c.TrainPolicy():

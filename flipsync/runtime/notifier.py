@@ -79,7 +79,8 @@ class Notifier:
             ordered = await purchase_mail.claim(unit, self.box, room) if room else []
             room -= len(ordered)
             ready = await delivering.claim(unit, self.box, room, self.base) if room else []
-        for each in (*ordered, *ready):
+        going: list[Ready | ReadyMail] = [*ordered, *ready]
+        for each in going:
             task = asyncio.create_task(self._send(each))
             self._under_way[task] = tenant_id
             task.add_done_callback(self._arrived)

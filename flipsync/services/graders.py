@@ -17,7 +17,7 @@ from flipsync.domain import predictions as told
 from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
-from flipsync.store.repositories.grading_facts import PriceFacts, RivalFacts, Sign
+from flipsync.store.repositories.grading_facts import BoughtFacts, PriceFacts, RivalFacts, Sign
 
 #: after so many times its own time what is not known by then never will be
 PATIENCE = 3
@@ -216,6 +216,24 @@ class Placed(Grader):
         return Grade(int(right), f"its sales {'earned' if right else 'lost'} money", ("product", row.subject_id))
 
 
+class Bought(Grader):
+    prediction = told.PURCHASE
+    external = False
+
+    def outcome(self, row: DueRow, facts: BoughtFacts | None) -> Grade:
+        if facts is None:
+            return Grade(None, "no order came of it")
+        order = ("purchase_order", facts.order_id)
+        match facts.state:
+            case "cancelled":
+                return Grade(None, "the order was called off", order)
+            case "received" if facts.given_up:
+                return Grade(0, "a part of it never came", order)
+            case "received":
+                return Grade(int(not facts.late), f"it arrived {'late' if facts.late else 'in time'}", order)
+        return Grade(0, "it had not arrived by then", order) if facts.late else _WAIT
+
+
 class Endorsed(Grader):
     prediction = told.ENDORSE
     external = False
@@ -260,6 +278,7 @@ _ALL: Sequence[Grader] = (
     Alarmed(),
     PolicyMoved(),
     Placed(),
+    Bought(),
     Endorsed(),
     OwnerAnswered(),
 )

@@ -210,6 +210,8 @@ async def _facts(
             return await _earned(session, tenant_id, due, now)
         case told.PLACEMENT.kind:
             return await _placed(session, tenant_id, due, now)
+        case told.PURCHASE.kind:
+            return await seen.bought(session, due, now)
         case told.ENDORSE.kind:
             return await _parts(session, due)
     return {}

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
 from flipsync.domain.money import MAX_MINOR, Money
+from flipsync.domain.purchase_commands import PlacePurchaseOrder
 from flipsync.domain.purchase_events import PurchaseEnded, PurchaseOrdered, PurchasePlaced
 from flipsync.services import lead_times, stock
+from flipsync.services.tenant_settings import profile
 from flipsync.store.models import PurchaseOrder, Supplier, SupplierOffer
 from flipsync.store.repositories import purchase_orders as rows
 from flipsync.store.repositories import suppliers as supplier_rows
@@ -87,7 +90,7 @@ def _line(
     goods: tuple[str, str] | None,
     wanted: Wanted,
     offer: SupplierOffer | None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     if goods is None:
         raise NotFound(f"no variant {variant_id}")
     sku, currency = goods
@@ -223,6 +226,36 @@ async def cancel(unit: UnitOfWork, purchase_order_id: UUID, reason: str) -> Purc
     unit.emit(PurchaseEnded(purchase_order_id=order.id, supplier_id=order.supplier_id, partly=partly, reason=reason))
     unit.audit("purchasing.cancelled", "purchase_order", order.id, number=order.number, partly=partly)
     return order
+
+
+async def carry_out(unit: UnitOfWork, command: PlacePurchaseOrder) -> PurchaseOrder:
+    """An agent's order: written and placed, if the books are still as it was decided on. Raises NotFound, Conflict."""
+    await rows.hold(unit.session, unit.tenant_id)
+    supplier = await _supplier(unit, command.supplier_id)
+    since = await rows.placed_since(unit.session, supplier.id, command.origin)
+    if since is not None:
+        raise Conflict(f"order {since} was placed with {supplier.name} since: this would be bought twice")
+    offers = await supplier_rows.offers_of(unit.session, supplier.id, [line.variant_id for line in command.lines])
+    for line in command.lines:
+        offer = offers.get(line.variant_id)
+        if offer is None or not offered(offer, unit.now):
+            raise Conflict(f"{supplier.name} does not offer all of it any more")
+        packs, rest = divmod(line.units, offer.pack_units)
+        if rest or packs * offer.pack_cost_minor != line.cost_minor:
+            raise Conflict(f"{supplier.name} asks another price now")
+    choices = (await profile(unit.session, unit.tenant_id)).settings.purchasing
+    cost = sum(line.cost_minor for line in command.lines)
+    if choices.cash_minor is not None:
+        free = choices.cash_minor - await rows.committed(unit.session, supplier.currency)
+        if cost > free:
+            left = Money(amount_minor=max(0, free), currency=supplier.currency)
+            raise Conflict(f"only {left} of the cash for goods still to come is left")
+    try:
+        lines = wanted((line.variant_id, Wanted(line.units, line.cost_minor)) for line in command.lines)
+        order = await draft(unit, supplier.id, lines, decision_id=unit.cause.causation_id)
+    except InvalidInput as error:
+        raise Conflict(error.message) from error
+    return await place(unit, order.id)
 
 
 async def _cost(unit: UnitOfWork, order: PurchaseOrder) -> Money:

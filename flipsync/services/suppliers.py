@@ -28,8 +28,8 @@ class _Form(BaseModel):
 
     @field_validator("name", "note", "supplier_sku", check_fields=False)
     @classmethod
-    def _plain(cls, value: str) -> str:
-        return plain(value)
+    def _plain(cls, value: str | None) -> str | None:
+        return None if value is None else plain(value)
 
     @field_validator("email", check_fields=False)
     @classmethod
@@ -66,11 +66,6 @@ class SupplierEdit(_Form):
     least_order_minor: int | None = Field(default=None, ge=0, le=MAX_COST_MINOR)
     active: bool | None = Field(default=None, description="false: nothing is bought there any more")
     note: str | None = Field(default=None, max_length=1_000)
-
-    @field_validator("name", "note")
-    @classmethod
-    def _plain(cls, value: str | None) -> str | None:
-        return None if value is None else plain(value)
 
 
 class OfferForm(_Form):

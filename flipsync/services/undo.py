@@ -19,12 +19,14 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
+from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder, PlanPurchases
 from flipsync.security.roles import Permission
-from flipsync.services import accounts, hand_edits, listings
+from flipsync.services import accounts, hand_edits, listings, purchase_orders
 from flipsync.store.models import Listing
 from flipsync.store.repositories import decisions
 from flipsync.store.repositories import hand_edits as locks
 from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import purchase_orders as purchase_rows
 from flipsync.store.repositories import undo as rows
 from flipsync.store.repositories.undo import Deed
 from flipsync.store.unit_of_work import UnitOfWork
@@ -36,12 +38,14 @@ PRICE, PUBLISH, END = (each.type_name() for each in (c.ChangePrice, c.PublishLis
 PAUSE = c.PauseAccount.type_name()
 #: words written on a channel that our books took over
 EDITS = tuple(each.type_name() for each in (c.KeepEdit, c.OfferEdit))
+BUYS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
     PUBLISH: "catalogue:write",
     END: "catalogue:write",
     PAUSE: "accounts:write",
     **dict.fromkeys(EDITS, "catalogue:write"),
+    **dict.fromkeys(BUYS, "purchasing:write"),
 }
 #: why other commands cannot be taken back
 _NEVER: dict[type[Command], str] = {
@@ -70,6 +74,7 @@ _NEVER: dict[type[Command], str] = {
     c.CancelByHand: "the buyer was told on the channel's own page",
     c.HandOverUnits: "the units are another buyer's now",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
+    PlanPurchases: "the orders that followed have decisions of their own: take those back",
     c.NoteTrend: "what was told of sales changes nothing",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
     c.PromotePolicy: "a policy is taken back with `flipsync models rollback`",
@@ -143,6 +148,8 @@ class _Undo:
             return await self._resume(deed)
         if deed.command in EDITS:
             return await self._edit(deed)
+        if deed.command in BUYS:
+            return await self._purchase(deed)
         if deed.effect_state in ("leased", "unknown"):
             return "moved-on", "it is on its way to the channel: try again once it is known what became of it"
         if deed.effect_state == "pending":
@@ -229,6 +236,21 @@ class _Undo:
         except Conflict as error:
             return "moved-on", error.message
         return self._done(deed, "the listing follows its product again, and the channel is told its words")
+
+    async def _purchase(self, deed: Deed) -> tuple[Outcome, str]:
+        order_id = await purchase_rows.of_decision(self._unit.session, deed.decision_id)
+        order = None if order_id is None else await purchase_rows.lock(self._unit.session, order_id)
+        if order is None or order.state not in ("draft", "placing", "ordered"):
+            return "moved-on", f"the order is {purchase_orders.words(order)}" if order else "there is no order"
+        if order.mail == "sending":
+            return "moved-on", "it is just being mailed: try again in a moment"
+        told = order.mail in ("sent", "unknown")
+        if not self._dry_run:
+            await purchase_orders.cancel(self._unit, order.id, "its decision was taken back")
+        by = "the supplier is told by mail" if told else "nobody was told of it by mail"
+        if not told and order.ordered_at is not None:
+            by = "tell the supplier, whom you gave it to"
+        return self._done(deed, f"order {order.number} is called off; {by}")
 
     async def _resume(self, deed: Deed) -> tuple[Outcome, str]:
         command = c.PauseAccount.model_validate(deed.payload)

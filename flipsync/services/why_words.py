@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import purchase_commands as b
 from flipsync.domain import purchase_events as p
 from flipsync.services.why_edits import edit_words
 from flipsync.store.repositories.why import Subject
@@ -151,6 +152,11 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"write to {label('account', command.account_id)} again"
         case c.MakeForecasts():
             return f"forecast demand for all goods by {command.method}"
+        case b.PlanPurchases():
+            return f"look what to buy of {len(command.suppliers)} suppliers"
+        case b.PlacePurchaseOrder():
+            bought = units(sum(line.units for line in command.lines))
+            return f"order {bought} from {label('supplier', command.supplier_id)} for {command.cost}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
         case c.TrainPolicy():
@@ -230,6 +236,9 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "it was time to look at every price"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
+        case p.PurchaseDue():
+            pressing = "may run out before an order arrives" if event.urgent else "is to be bought"
+            return f"something of {label('supplier', event.supplier_id)} {pressing}"
         case p.PurchaseEvent():
             return _purchase_words(event, label)
         case e.DecisionEscalated():

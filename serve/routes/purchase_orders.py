@@ -18,7 +18,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
 from serve.errors import problems
 
-router = APIRouter(prefix="/api/v1/inventory/purchase-orders", tags=["purchase orders"])
+router = APIRouter(prefix="/api/v1/inventory/purchase-orders", tags=["purchasing"])
 
 Reader = Annotated[Claims, may("inventory:read")]
 Shelver = Annotated[Claims, may("inventory:write")]
@@ -98,7 +98,7 @@ async def list_purchase_orders(
     status_code=201,
     responses=problems(401, 403, 404, 409),
 )
-async def draft(form: OrderForm, user: Writer, once: OnlyOnceDep) -> Response:
+async def draft_order(form: OrderForm, user: Writer, once: OnlyOnceDep) -> Response:
     """A draft: nothing leaves before it is placed. Each variant is on one line."""
 
     async def work(unit: UnitOfWork) -> reading.PurchaseOrderView:
@@ -132,7 +132,7 @@ async def get_purchase_order(
     response_model=reading.PurchaseOrderView,
     responses=problems(401, 403, 404, 409),
 )
-async def place(purchase_order_id: UUID, form: PlaceForm, user: Buyer, once: OnlyOnceDep) -> Response:
+async def place_order(purchase_order_id: UUID, form: PlaceForm, user: Buyer, once: OnlyOnceDep) -> Response:
     """By mail from an owner's mail account where that can be; else it waits for you to place it."""
 
     async def work(unit: UnitOfWork) -> reading.PurchaseOrderView:
@@ -148,7 +148,7 @@ async def place(purchase_order_id: UUID, form: PlaceForm, user: Buyer, once: Onl
     response_model=reading.PurchaseOrderView,
     responses=problems(401, 403, 404, 409),
 )
-async def ordered(purchase_order_id: UUID, form: OrderedForm, user: Buyer, once: OnlyOnceDep) -> Response:
+async def mark_ordered(purchase_order_id: UUID, form: OrderedForm, user: Buyer, once: OnlyOnceDep) -> Response:
     """You placed it, or the supplier says that the mail arrived of which nobody could tell."""
 
     async def work(unit: UnitOfWork) -> reading.PurchaseOrderView:
@@ -193,7 +193,7 @@ async def put_charges(
     status_code=201,
     responses=problems(401, 403, 404, 409),
 )
-async def receive(purchase_order_id: UUID, form: ArrivedForm, user: Shelver, once: OnlyOnceDep) -> Response:
+async def receive_goods(purchase_order_id: UUID, form: ArrivedForm, user: Shelver, once: OnlyOnceDep) -> Response:
     """They are on the shelf with their share of freight and duty. All of it or nothing; the same key books once."""
 
     async def work(unit: UnitOfWork) -> reading.PurchaseOrderView:
@@ -216,7 +216,7 @@ async def receive(purchase_order_id: UUID, form: ArrivedForm, user: Shelver, onc
     response_model=reading.PurchaseOrderView,
     responses=problems(401, 403, 404, 409),
 )
-async def cancel(purchase_order_id: UUID, form: CancelForm, user: Writer, once: OnlyOnceDep) -> Response:
+async def cancel_order(purchase_order_id: UUID, form: CancelForm, user: Writer, once: OnlyOnceDep) -> Response:
     """A supplier who was mailed is told; where that mail fails, tell them, and say so by doing this again.
 
     Of an order that arrived in part, what is still to come is given up.
