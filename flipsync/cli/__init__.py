@@ -34,6 +34,7 @@ from flipsync.cli.interfaces import mcp, openapi
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
+from flipsync.cli.purchasing import purchasing, suppliers
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.domain.clock import ScaledClock, utc_now
@@ -55,6 +56,8 @@ reports.add_to(app)
 app.add_typer(models_app, name="models")
 app.command()(train)
 app.command()(forecast)
+app.command()(suppliers)
+app.command()(purchasing)
 app.command()(openapi)
 app.command()(mcp)
 agents_app.command("set-aside")(set_aside)

@@ -88,6 +88,9 @@ async def _book(
     note: str,
 ) -> None:
     layers = {each.key: each for each in _layers(order, lines, unit.now)}
+    most = max(_landed(line, layers[str(line.id)], line.received + arrived.get(line.variant_id, 0)) for line in lines)
+    if most > purchase_orders.MOST_MINOR:
+        raise InvalidInput("a delivery of that cost is a mistake", hint="count again")
     landed_minor = 0
     for line in sorted(lines, key=lambda each: each.variant_id):  # two deliveries at once lock shelves in one order
         units = arrived.get(line.variant_id, 0)

@@ -25,6 +25,8 @@ from flipsync.store.repositories import suppliers as supplier_rows
 from flipsync.store.unit_of_work import UnitOfWork
 
 MOST_LINES = 500
+#: no order, line or delivery costs more
+MOST_MINOR = MAX_MINOR // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ async def draft(
         _line(unit.now, supplier, variant_id, goods.get(variant_id), each, offers.get(variant_id))
         for variant_id, each in goods_wanted.items()
     ]
-    if sum(line["cost_minor"] for line in lines) + freight_minor + duty_minor > MAX_MINOR // 100:
+    if sum(line["cost_minor"] for line in lines) + freight_minor + duty_minor > MOST_MINOR:
         raise InvalidInput("an order of that size is a mistake")
     order, _ = await rows.add(
         unit,
@@ -110,7 +112,7 @@ def _line(
                 hint="order whole packs, or say what the units cost",
             )
         cost = wanted.units // offer.pack_units * offer.pack_cost_minor
-    if not 0 < cost <= MAX_MINOR // 1_000_000:
+    if not 0 < cost <= MOST_MINOR:
         raise InvalidInput(f"{wanted.units} units of {sku} do not cost {cost}")
     known = "" if offer is None else offer.supplier_sku
     return {"variant_id": variant_id, "supplier_sku": known, "units": wanted.units, "cost_minor": cost}

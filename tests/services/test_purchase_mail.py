@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from uuid import UUID
@@ -23,6 +23,7 @@ from flipsync.services.notices import destinations
 from flipsync.services.purchase_orders import Wanted
 from flipsync.services.reading_purchasing import PurchaseOrderView
 from flipsync.services.suppliers import SupplierForm
+from flipsync.store import restored
 
 INSIDE = Reach(["127.0.0.0/8"])
 
@@ -216,3 +217,17 @@ async def test_what_is_late_is_told(house: House) -> None:
     house.clock.at += timedelta(days=30)
     await house.tell()
     assert "Order 1 from Teapots is late" in {each.title for each in await house.told("owner")}
+
+
+async def test_books_that_were_put_back_mail_nothing_that_may_have_gone_out_since(
+    make_database: Callable[[], dict[str, str]], mails: MailServer
+) -> None:
+    urls = make_database()
+    async with open_house(urls["worker"]) as house:
+        await has_mail(house, mails)
+        order = await placed(house)
+        restored.settle(urls["owner"])
+        await send(house)
+        told = await view(house, order)
+        assert orders(mails) == [] and (told.state, told.mail) == ("placing", "unknown")
+        assert "put back" in told.mail_detail

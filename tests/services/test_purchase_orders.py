@@ -163,6 +163,16 @@ async def test_more_than_ordered_is_booked_when_somebody_says_so_at_what_the_goo
     assert (told.state, told.lines[0].received) == ("received", 13)
 
 
+async def test_a_delivery_that_would_cost_more_than_there_is_money_is_a_mistake(shop: Shop) -> None:
+    cups = await shop.variant()
+    order = await order_of(shop, await supplier_of(shop), {cups: Wanted(1, 10**12)})
+    with pytest.raises(InvalidInput, match="is a mistake"):
+        await arrive(shop, order, {cups: 10_000_000}, more_than_ordered=True)
+    with pytest.raises(InvalidInput, match="a mistake"):
+        await order_of(shop, await supplier_of(shop), {cups: Wanted(1, 9 * 10**12)}, freight_minor=10**12)
+    assert (await shop.item(cups)).on_hand == 0
+
+
 async def test_an_order_that_was_called_off_takes_nothing_and_says_where_to_book_it(shop: Shop) -> None:
     cups = await shop.variant()
     order = await order_of(shop, await supplier_of(shop), {cups: Wanted(10, 1000)})
