@@ -27,8 +27,8 @@ class AutoInventoryAgent(Agent[CycleStarted | PurchaseDue]):
         ecosystem="logistics",
         reports_to="executive",
         authority=Authority(auto_above=0.5, max_stake=usd("1000.00")),
-        # the whole catalogue is looked through
-        batch=1,
+        # the whole catalogue is looked through once for several suppliers, so that cash is shared out once too
+        batch=16,
     )
 
     async def decide(

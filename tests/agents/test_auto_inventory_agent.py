@@ -250,6 +250,19 @@ async def test_cash_for_goods_to_come_is_never_overdrawn(shop: Shop) -> None:
     assert became.startswith("deny") and "cash" in became and await orders(shop) == []
 
 
+async def test_suppliers_that_are_decided_on_together_share_the_cash_out(shop: Shop) -> None:
+    await settle(shop, cash_minor=9_000)
+    both = [await supplier(shop, await stocked(shop), name=name) for name in ("Hurry", "Calm")]
+    async with shop.store.reader(shop.tenant_id) as session:  # as the runner does for a batch
+        services = Services(session, shop.tenant_id, shop.store.clock.now())
+        context = Context(shop.tenant_id, services.now, services, new_id(), new_id())
+        due = [PurchaseDue(supplier_id=each, urgent=False) for each in both]
+        decisions = [await AutoInventoryAgent().decide(each, context) for each in due]
+    costs = [each.proposals[0].cost.amount_minor for each in decisions]  # type: ignore[attr-defined]
+    assert min(costs) > 0 and sum(costs) <= 9_000
+    assert [(await carry_out(shop, each))[1][:7] for each in decisions] == ["proceed"] * 2
+
+
 async def test_hourly_it_buys_only_what_runs_out_before_an_order_would_arrive(shop: Shop) -> None:
     low, slow = await stocked(shop, units=2), await stocked(shop, units=9)
     hurry = await supplier(shop, low, name="Hurry", lead_mean_days=14)
