@@ -13,6 +13,7 @@ from agents.executive.reinforcement_learning import ReinforcementLearningAgent
 from agents.executive.resource import ResourceAgent
 from agents.executive.strategy import StrategyAgent
 from agents.governance.compliance import ComplianceAgent
+from agents.logistics.auto_inventory import AutoInventoryAgent
 from agents.logistics.auto_listing import AutoListingAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
@@ -51,6 +52,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     TrendAgent,
     SourcingAgent,
     AutoListingAgent,
+    AutoInventoryAgent,
     AutoPricingAgent,
     FulfillmentAgent,
     ComplianceAgent,

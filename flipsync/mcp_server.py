@@ -32,8 +32,11 @@ PERSONS_WORD: Final[frozenset[str]] = frozenset(
     {"accounts:write", "approvals:answer", "audit:read", "keys:read", "keys:write", "privacy:erase", "privacy:read"}
     | {"self:manage", "strategy:write", "sync:use", "users:read", "users:write"}
 )
-#: routes that settle a doubt about money by somebody's word
-_SETTLES: Final[frozenset[str]] = frozenset({"orders_settle_label", "orders_settle_refund"})
+#: routes that settle a doubt about money by somebody's word, or spend it without another's; and say where it goes
+_SETTLES: Final[frozenset[str]] = frozenset(
+    {"orders_settle_label", "orders_settle_refund", "purchasing_mark_ordered", "purchasing_place_order"}
+    | {"suppliers_add_supplier", "suppliers_patch_supplier"}
+)
 _IDEMPOTENCY: Final = "Idempotency-Key"
 _IF_MATCH: Final = "If-Match"
 #: headers a tool takes as arguments, by the argument's name

@@ -35,6 +35,7 @@ from flipsync.cli.language import language_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
+from flipsync.cli.purchasing import purchasing, suppliers
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.cli.sourcing import source_app
@@ -60,6 +61,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(language_app, name="language")
 app.command()(train)
 app.command()(forecast)
+app.command()(suppliers)
+app.command()(purchasing)
 app.command()(openapi)
 app.command()(mcp)
 agents_app.command("set-aside")(set_aside)

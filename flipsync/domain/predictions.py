@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.commands import Command
@@ -55,10 +56,11 @@ ALARM = Prediction(
 POLICY = Prediction("policy-step", "the policy is not taken back within two weeks", 14 * _DAY, may_wait=True)
 PLACEMENT = Prediction("placement", "what it sells in thirty days earns after fees and shipping", 30 * _DAY, True)
 ENDORSE = Prediction("endorsement", "what was let go ahead turns out right", 8 * _DAY)
-PURCHASE = Prediction(
-    "purchase", "goods advised to buy earn what the owner asks, once they are bought and sold", 90 * _DAY
-)
+ADVICE = Prediction("advice", "goods advised to buy earn what the owner asks, once they are bought and sold", 90 * _DAY)
 TARGET = Prediction("plan-target", "the figure reaches its target within the plan's four weeks", 29 * _DAY)
+PURCHASE = Prediction(
+    "purchase", "all of it arrives by the time by which nine in ten of their orders do", 30 * _DAY, may_wait=True
+)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -101,12 +103,15 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.PauseAccount: NoPrediction("pause", "what was not written cannot be refused"),
     c.ResumeAccount: NoPrediction("books", "the owner wanted it"),
     c.MoveAuthority: NoPrediction("authority", "what would have come of the other is not seen"),
-    RecordSourcingVerdict: PURCHASE,
+    RecordSourcingVerdict: ADVICE,
     steer.IssueDirective: NoPrediction("directive", "what agents would have done unbound is not seen"),
     steer.RevokeDirective: NoPrediction("directive", "what agents would have done bound is not seen"),
     steer.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
     steer.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
     steer.ClosePlan: NoPrediction("books", "the books say what was sold"),
+    b.PlacePurchaseOrder: PURCHASE,
+    b.OfferPurchaseOrder: PURCHASE,
+    b.PlanPurchases: NoPrediction("plan", "the orders that follow predict for themselves"),
     c.TrainPolicy: NoPrediction("training", "what a search finds is judged when it is promoted"),
     w.ContinueWorkflow: OWNER,
     w.ConfirmIdentity: OWNER,

@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
@@ -22,6 +23,7 @@ from flipsync.domain.errors import Conflict, FlipSyncError, NotFound
 from flipsync.domain.events import DecisionEscalated, ListingRequested
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.ids import new_id
+from flipsync.domain.purchase_events import PurchaseDue
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.budgets import Budgets, Want
@@ -42,6 +44,7 @@ from flipsync.services import (
     new_stock,
     orders,
     oversold,
+    purchase_orders,
     readings,
     refunds,
     resource_desk,
@@ -322,6 +325,11 @@ class DecisionPath:
                 await competitor_desk.raise_alarm(unit, command)
             case c.MakeForecasts():
                 await demand_desk.carry_out(unit, command)
+            case b.PlanPurchases():
+                for supplier_id in command.suppliers:
+                    unit.emit(PurchaseDue(supplier_id=supplier_id, urgent=command.urgent))
+            case b.PlacePurchaseOrder():
+                await purchase_orders.carry_out(unit, command)
             case c.NoteTrend():
                 await trend_desk.note(unit, command)
             case RecordSourcingVerdict():

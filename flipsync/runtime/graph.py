@@ -28,6 +28,11 @@ RECORDED_ONLY = frozenset(
         "OrderReady",
         "PriceSet",
         "ProductEdited",
+        "PurchaseEnded",
+        "PurchaseMailFailed",
+        "PurchaseOrdered",
+        "PurchasePlaced",
+        "PurchaseReceived",
         "RefundIssued",
         "ShipmentConfirmed",
         "WorkflowEnded",
@@ -196,5 +201,5 @@ class Graph:
 def _is_abstract(event: type[Event]) -> bool:
     return event.__name__ in {
         *("AccountEvent", "DecisionEvent", "DirectiveEvent", "ListingEvent", "OrderEvent", "PersonsChange"),
-        *("TenantEvent", "WorkflowRunEvent"),
+        *("PurchaseEvent", "TenantEvent", "WorkflowRunEvent"),
     }

@@ -1,4 +1,5 @@
-"""Beside the scheduler: finds what is worth telling, in one business after the other, and sends it on its way.
+"""Beside the scheduler: finds what is worth telling, in one business after the other, and sends it on its way; and the
+mails that orders with suppliers leave by.
 
 The pass waits for no message: each is sent by a task of its own, so many at once, and so many of one business.
 """
@@ -17,8 +18,10 @@ from flipsync.connectors.notices.reach import Reach
 from flipsync.connectors.notices.sending import Sender
 from flipsync.domain.errors import FlipSyncError
 from flipsync.security.secrets import SecretBox
+from flipsync.services import purchase_mail
 from flipsync.services.notices import delivering, matters, planning
 from flipsync.services.notices.delivering import Ready
+from flipsync.services.purchase_mail import ReadyMail
 from flipsync.store.database import BROKEN_OFF
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
@@ -73,8 +76,11 @@ class Notifier:
         async with self.store.unit(tenant_id) as unit:
             fresh = await matters.tell(unit)
             await planning.plan_all(unit)
+            ordered = await purchase_mail.claim(unit, self.box, room) if room else []
+            room -= len(ordered)
             ready = await delivering.claim(unit, self.box, room, self.base) if room else []
-        for each in ready:
+        going: list[Ready | ReadyMail] = [*ordered, *ready]
+        for each in going:
             task = asyncio.create_task(self._send(each))
             self._under_way[task] = tenant_id
             task.add_done_callback(self._arrived)
@@ -85,11 +91,14 @@ class Notifier:
         while self._under_way:
             await asyncio.wait(list(self._under_way))
 
-    async def _send(self, ready: Ready) -> None:
+    async def _send(self, ready: Ready | ReadyMail) -> None:
         if self.sender is None:
             self.sender = Sender(Reach(self.inside))
         try:
-            await delivering.deliver(self.store, self.sender, ready)
+            if isinstance(ready, ReadyMail):
+                await purchase_mail.deliver(self.store, self.sender, ready)
+            else:
+                await delivering.deliver(self.store, self.sender, ready)
         except BROKEN_OFF as error:  # its lease ends, and it is tried again
             log.warning("what came of a message is not written down", error=str(error).splitlines()[0])
         except Exception as error:  # a fault of ours must end one message and not the pass; no URL is in the log

@@ -33,6 +33,8 @@ Permission = Literal[
     "pricing:write",
     "privacy:erase",
     "privacy:read",
+    "purchasing:read",
+    "purchasing:write",
     "self:manage",
     "self:read",
     "users:read",
@@ -57,6 +59,7 @@ _ANALYSE: Final[frozenset[Permission]] = _LOOK | {
     "events:read",
     "models:read",
     "pricing:read",
+    "purchasing:read",
     "strategy:read",
 }
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
+from flipsync.services.buying_desk import PurchasingDesk
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
@@ -393,6 +394,10 @@ class Services:
     @cached_property
     def resources(self) -> ResourceDesk:
         return ResourceDesk(self.session, self.tenant_id, self.profile, self.pricing.quote_all)
+
+    @cached_property
+    def purchasing(self) -> PurchasingDesk:
+        return PurchasingDesk(self.session, self.tenant_id, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

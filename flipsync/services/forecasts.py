@@ -239,7 +239,7 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
     return low, high
 
 
-def negative_binomial(share: float, shape: Array, chance: Array) -> Array:
+def negative_binomial(share: float | Array, shape: Array, chance: Array) -> Array:
     """The quantile `share` of each series' distribution: the least whole n with a probability of n or less above it."""
     low, high = np.full(len(shape), -1.0), np.ones(len(shape))
     while (short := betainc(shape, high + 1, chance) < share).any():

@@ -17,7 +17,7 @@ from flipsync.domain import predictions as told
 from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
-from flipsync.store.repositories.grading_facts import PriceFacts, RivalFacts, Sign
+from flipsync.store.repositories.grading_facts import BoughtFacts, PriceFacts, RivalFacts, Sign
 from flipsync.store.repositories.plans import TargetFacts
 
 #: after so many times its own time what is not known by then never will be
@@ -217,10 +217,10 @@ class Placed(Grader):
         return Grade(int(right), f"its sales {'earned' if right else 'lost'} money", ("product", row.subject_id))
 
 
-class Purchased(Grader):
+class Advised(Grader):
     """`facts` is what a unit earned, and what the owner asked of it, in minor units."""
 
-    prediction = told.PURCHASE
+    prediction = told.ADVICE
     external = False
 
     def outcome(self, row: DueRow, facts: tuple[int, int] | None) -> Grade:
@@ -243,6 +243,24 @@ class TargetReached(Grader):
             return _WAIT
         words = f"{facts.reached:,.0f} of {facts.target:,.0f}"
         return Grade(int(facts.reached >= facts.target), words, ("initiative", facts.initiative_id))
+
+
+class Bought(Grader):
+    prediction = told.PURCHASE
+    external = False
+
+    def outcome(self, row: DueRow, facts: BoughtFacts | None) -> Grade:
+        if facts is None:
+            return Grade(None, "no order came of it")
+        order = ("purchase_order", facts.order_id)
+        match facts.state:
+            case "cancelled":
+                return Grade(None, "the order was called off", order)
+            case "received" if facts.given_up:
+                return Grade(0, "a part of it never came", order)
+            case "received":
+                return Grade(int(not facts.late), f"it arrived {'late' if facts.late else 'in time'}", order)
+        return Grade(0, "it had not arrived by then", order) if facts.late else _WAIT
 
 
 class Endorsed(Grader):
@@ -289,8 +307,9 @@ _ALL: Sequence[Grader] = (
     Alarmed(),
     PolicyMoved(),
     Placed(),
-    Purchased(),
+    Advised(),
     TargetReached(),
+    Bought(),
     Endorsed(),
     OwnerAnswered(),
 )

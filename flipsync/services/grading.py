@@ -213,10 +213,12 @@ async def _facts(
             return await _placed(session, tenant_id, due, now)
         case told.TARGET.kind:
             return await _targets(session, due)
+        case told.PURCHASE.kind:
+            return await seen.bought(session, due, now)
         case told.ENDORSE.kind:
             return await _parts(session, due)
-        case told.PURCHASE.kind:
-            return await _purchased(session, tenant_id, due, now)
+        case told.ADVICE.kind:
+            return await _advised(session, tenant_id, due, now)
     return {}
 
 
@@ -244,7 +246,7 @@ async def _placed(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow],
     return earned
 
 
-async def _purchased(
+async def _advised(
     session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime
 ) -> dict[UUID, tuple[int, int]]:
     """What a unit of goods advised to buy earned at the cost that was told, and what the owner asks of it."""

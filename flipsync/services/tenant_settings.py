@@ -153,6 +153,33 @@ class FleetChoices(BaseModel):
         return shares
 
 
+class PurchasingChoices(BaseModel):
+    """How goods may be bought. Amounts are minor units of the supplier's currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alone_minor: int = Field(
+        default=25_000, ge=0, description="orders with suppliers that cost more wait for your word; 0: all of them"
+    )
+    cash_minor: int | None = Field(
+        default=None,
+        ge=0,
+        description="the most that goods still to come may cost together, in each currency; no limit",
+    )
+    review_days: int = Field(
+        default=7, ge=1, le=90, description="days between orders with one supplier, unless something runs out"
+    )
+    holding_bps: int = Field(
+        default=3_000, ge=100, le=20_000, description="what keeping goods for a year costs, as a share of their cost"
+    )
+    line_cost_minor: int = Field(
+        default=200, ge=0, description="what unpacking and booking one line of a delivery costs"
+    )
+    most_cover_days: int = Field(
+        default=180, ge=14, le=730, description="never buy more than is expected to sell in so many days"
+    )
+
+
 class GradeChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -189,6 +216,7 @@ class TenantSettings(BaseModel):
     grades: GradeChoices = GradeChoices()
     language: LanguageChoices = LanguageChoices()
     fleet: FleetChoices = FleetChoices()
+    purchasing: PurchasingChoices = PurchasingChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(

@@ -22,13 +22,15 @@ from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
 from flipsync.domain.goods_reading import NoteReading
+from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder, PlanPurchases
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.security.roles import Permission
-from flipsync.services import accounts, hand_edits, listings
+from flipsync.services import accounts, hand_edits, listings, purchase_orders
 from flipsync.store.models import Listing
 from flipsync.store.repositories import decisions
 from flipsync.store.repositories import hand_edits as locks
 from flipsync.store.repositories import listings as listing_rows
+from flipsync.store.repositories import purchase_orders as purchase_rows
 from flipsync.store.repositories import undo as rows
 from flipsync.store.repositories.undo import Deed
 from flipsync.store.unit_of_work import UnitOfWork
@@ -41,12 +43,14 @@ PAUSE = c.PauseAccount.type_name()
 OFFER = c.OfferEdit.type_name()
 #: words written on a channel that our books took over
 EDITS = (c.KeepEdit.type_name(), OFFER)
+BUYS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
     PUBLISH: "catalogue:write",
     END: "catalogue:write",
     PAUSE: "accounts:write",
     **dict.fromkeys(EDITS, "catalogue:write"),
+    **dict.fromkeys(BUYS, "purchasing:write"),
 }
 #: why other commands cannot be taken back
 _NEVER: dict[type[Command], str] = {
@@ -82,6 +86,7 @@ _NEVER: dict[type[Command], str] = {
     steer.AdoptPlan: "a plan changes nothing, and the next one takes its place",
     steer.SetTarget: "a target changes nothing",
     steer.ClosePlan: "it told what was sold",
+    PlanPurchases: "the orders that followed have decisions of their own: take those back",
     c.NoteTrend: "what was told of sales changes nothing",
     NoteReading: "what was read changes nothing; the next reading takes its place",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
@@ -161,6 +166,8 @@ class _Undo:
             return await self._resume(deed)
         if deed.command in EDITS:
             return await self._edit(deed)
+        if deed.command in BUYS:
+            return await self._purchase(deed)
         if deed.effect_state in ("leased", "unknown"):
             return "moved-on", "it is on its way to the channel: try again once it is known what became of it"
         if deed.effect_state == "pending":
@@ -261,6 +268,21 @@ class _Undo:
     def _require(self, deed: Deed) -> None:
         if not self._allowed(NEEDS[deed.command]):
             raise Forbidden(f"you may not take back {deed.command}", hint=f"it needs {NEEDS[deed.command]}")
+
+    async def _purchase(self, deed: Deed) -> tuple[Outcome, str]:
+        order_id = await purchase_rows.of_decision(self._unit.session, deed.decision_id)
+        order = None if order_id is None else await purchase_rows.lock(self._unit.session, order_id)
+        if order is None or order.state not in ("draft", "placing", "ordered"):
+            return "moved-on", f"the order is {purchase_orders.words(order)}" if order else "there is no order"
+        if order.mail == "sending":
+            return "moved-on", "it is just being mailed: try again in a moment"
+        told = order.mail in ("sent", "unknown")
+        if not self._dry_run:
+            await purchase_orders.cancel(self._unit, order.id, "its decision was taken back")
+        by = "the supplier is told by mail" if told else "nobody was told of it by mail"
+        if not told and order.ordered_at is not None:
+            by = "tell the supplier, whom you gave it to"
+        return self._done(deed, f"order {order.number} is called off; {by}")
 
     async def _resume(self, deed: Deed) -> tuple[Outcome, str]:
         command = c.PauseAccount.model_validate(deed.payload)

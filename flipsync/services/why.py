@@ -1,7 +1,7 @@
 """Why something is as it is: from any id, or what a person would type, the chain from fact to receipt.
 
 A subject is the id of anything in the books or the journal, a SKU, "SKU@account name", a product's handle, an account's
-name, an order's number, or a channel's own id of an order or a listing.
+or a supplier's name, an order's number, a purchase order's ("PO-12"), or a channel's own id of an order or a listing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from flipsync.services.why_chain import Journal, Teller, origins_of, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, clock
 from flipsync.services.why_goods import explain_account, explain_goods, explain_listing
 from flipsync.services.why_order import explain_order
+from flipsync.services.why_purchase import explain_purchase_order, explain_supplier
 from flipsync.services.why_words import Labels, command_words, event_words
 from flipsync.store.models import Effect
 from flipsync.store.repositories import why as rows
@@ -51,6 +52,10 @@ async def explain(session: AsyncSession, subject: str, *, decisions: int = 10) -
             return await explain_listing(session, row_id, decisions)
         case "account":
             return await explain_account(session, row_id, decisions)
+        case "purchase_order":
+            return await explain_purchase_order(session, row_id)
+        case "supplier":
+            return await explain_supplier(session, row_id, decisions)
         case _:
             return await explain_goods(session, kind, row_id, decisions)
 

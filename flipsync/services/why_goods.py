@@ -32,7 +32,7 @@ async def explain_listing(session: AsyncSession, listing_id: UUID, decisions: in
     listing, account, allocation, shelf = row
     prices = await rows.price_history(session, [listing_id], _PRICES)
     (rivals,) = await SessionReader(session).ask(reading_selling.RIVALS(listing_id=listing_id))
-    journal, chains = await _lately(session, [("listing", listing_id)], decisions)
+    journal, chains = await lately(session, [("listing", listing_id)], decisions)
     label = f"{listing.sku}@{account.name}"
     now = [Line(name="on the channel", text=_state(row))]
     if listing.status_reason:
@@ -76,7 +76,7 @@ async def explain_goods(session: AsyncSession, kind: str, row_id: UUID, decision
     subjects += [("variant", variant.id) for variant, _, _ in found]
     subjects += [("stock_item", shelf) for shelf in shelves]
     subjects += [("listing", listing_id) for listing_id in listing_ids]
-    journal, chains = await _lately(session, subjects, decisions)
+    journal, chains = await lately(session, subjects, decisions)
     names = {listing.id: f"{listing.sku}@{account.name}" for listing, account, _, _ in listed}
     skus = {shelf.id: variant.sku for variant, _, shelf in found if shelf is not None}
     now = [Line(name=variant.sku, text=_variant(variant, shelf)) for variant, _, shelf in found]
@@ -105,7 +105,7 @@ async def explain_goods(session: AsyncSession, kind: str, row_id: UUID, decision
 async def explain_account(session: AsyncSession, account_id: UUID, decisions: int) -> Explanation:
     """An account that exists, with the newest decisions about it."""
     account = await rows.account(session, account_id)
-    journal, chains = await _lately(session, [("account", account_id)], decisions)
+    journal, chains = await lately(session, [("account", account_id)], decisions)
     seen = "never" if account.last_ok_at is None else clock(account.last_ok_at)
     state = account.status + (f": {account.status_reason}" if account.status_reason else "")
     return Explanation(
@@ -121,7 +121,7 @@ async def explain_account(session: AsyncSession, account_id: UUID, decisions: in
     )
 
 
-async def _lately(session: AsyncSession, subjects: Collection[Subject], limit: int) -> tuple[Journal, list[Chain]]:
+async def lately(session: AsyncSession, subjects: Collection[Subject], limit: int) -> tuple[Journal, list[Chain]]:
     """The newest decisions that touched the subjects, each as a chain from its fact; newest first."""
     ids = await rows.decisions_touching(session, subjects, limit)
     journal = await read(session, decision_ids=ids, focus=subjects)

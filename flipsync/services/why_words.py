@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import purchase_commands as b
+from flipsync.domain import purchase_events as p
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import steering_events as told
 from flipsync.domain import workflow_messages as w
@@ -33,6 +35,8 @@ _FIELDS = {
     "variant_id": "variant",
     "stock_item_id": "stock_item",
     "directive_id": "directive",
+    "purchase_order_id": "purchase_order",
+    "supplier_id": "supplier",
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CAUSES = {
@@ -173,6 +177,11 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"write to {label('account', command.account_id)} again"
         case c.MakeForecasts():
             return f"forecast demand for all goods by {command.method}"
+        case b.PlanPurchases():
+            return f"look what to buy of {len(command.suppliers)} suppliers"
+        case b.PlacePurchaseOrder():
+            bought = units(sum(line.units for line in command.lines))
+            return f"order {bought} from {label('supplier', command.supplier_id)} for {command.cost}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
         case RecordSourcingVerdict():
@@ -275,6 +284,11 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return f"{whose} from {event.agent}: {event.reason}"
         case told.BudgetRunningLow():
             return f"{event.share:.0%} of the hour's {event.budget.replace(':', ' ')} were done or promised"
+        case p.PurchaseDue():
+            pressing = "may run out before an order arrives" if event.urgent else "is to be bought"
+            return f"something of {label('supplier', event.supplier_id)} {pressing}"
+        case p.PurchaseEvent():
+            return _purchase_words(event, label)
         case e.DecisionEscalated():
             return f"{event.from_agent} passed the decision up to {event.to_agent}: {event.reason}"
         case e.ApprovalEscalated():
@@ -314,6 +328,28 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
             return f"a label for {order} was bought for {event.cost}: {event.carrier} {event.tracking_number}"
         case e.ShipmentConfirmed():
             return f"the channel knew that {order} was shipped"
+        case _:
+            return f"{order}: {spaced(event.type_name())}"
+
+
+def _purchase_words(event: p.PurchaseEvent, label: Labels) -> str:
+    order = f"{label('purchase_order', event.purchase_order_id)} with {label('supplier', event.supplier_id)}"
+    match event:
+        case p.PurchasePlaced():
+            return f"{order} for {event.cost} {'was to be mailed' if event.by_mail else 'was left to you to place'}"
+        case p.PurchaseOrdered():
+            return f"the supplier had {order}, expected on {event.expected_at:%Y-%m-%d}"
+        case p.PurchaseMailFailed(outcome="unknown"):
+            return f"nobody could tell whether the mail about {order} arrived: {event.detail}"
+        case p.PurchaseMailFailed():
+            return f"the mail about {order} was refused: {event.detail}"
+        case p.PurchaseReceived():
+            rest = "nothing is still to come" if event.complete else "more is to come"
+            return f"{units(event.units)} of {order} arrived for {event.landed}, {rest}"
+        case p.PurchaseEnded(partly=True):
+            return f"what never came of {order} was given up: {event.reason}"
+        case p.PurchaseEnded():
+            return f"{order} was called off: {event.reason}"
         case _:
             return f"{order}: {spaced(event.type_name())}"
 

@@ -37,6 +37,12 @@ _SETTLE = (
      WHERE listing_id IN (SELECT l.id FROM listing l JOIN marketplace_account a ON a.id = l.account_id
                            WHERE a.status <> 'disconnected' AND l.pool = 'own')
     """,
+    # a mail that waits here may have gone out since: a doubled order is paid twice, so a person asks the supplier
+    """
+    UPDATE purchase_order SET mail = 'unknown', mail_detail = 'the books were put back: it may have been sent since',
+           mail_not_before = NULL, mail_lease_until = NULL
+     WHERE mail IN ('waiting', 'sending')
+    """,
     "UPDATE refresh_token SET revoked_at = :now WHERE revoked_at IS NULL",
     # its first use would tell nobody anything: what it answered is not known here
     "DELETE FROM idempotency_record WHERE status IS NULL",

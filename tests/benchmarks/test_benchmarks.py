@@ -208,6 +208,9 @@ def test_agents_beat_what_is_simpler() -> None:
         assert told["agent"] <= min(told[name] for name in ("zero", "seasonal naive", "IMAPA"))
         assert 0.7 < told["inside"] < 0.95
     trend = report["trend"]
+    bought = report["auto_inventory"]
+    for name in ("fixed reorder point", "up to the last 28 days"):
+        assert bought["agent"]["profit"] > bought[name]["profit"]
     assert trend["ours"]["f1"] > max(trend[rule]["f1"] for rule in ("week over week", "crossing means"))
 
 

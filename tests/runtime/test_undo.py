@@ -272,7 +272,11 @@ async def test_it_takes_the_right_the_deed_takes(desk: Desk) -> None:
 
 
 def test_every_command_is_taken_back_or_says_why_not() -> None:
-    real = {name for name, command in Command._registry.items() if not command.__subclasses__() or name == "KeepEdit"}
+    real = {
+        name
+        for name, command in Command._registry.items()
+        if not command.__subclasses__() or name in ("KeepEdit", "PlacePurchaseOrder")
+    }
     known = set(undo.NEEDS) | set(undo._WHY_NOT) | undo.READS
     assert real - known == set()
     assert set(undo.NEEDS) & set(undo._WHY_NOT) == set()

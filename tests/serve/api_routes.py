@@ -51,6 +51,8 @@ class Route:
         headers = {"Idempotency-Key": new_id().hex, "If-Match": '"1"'}
         if self.path.endswith("/products/imports"):
             return {"headers": headers, "files": {"file": ("goods.csv", b"sku,title,price\nX1,Cup,1.00\n")}}
+        if self.path.endswith("/price-lists"):
+            return {"headers": headers, "files": {"file": ("prices.csv", b"sku,cost\nX1,1.00\n")}}
         return {"headers": headers, "json": self._body(business)}
 
     def _body(self, business: Business) -> dict[str, Any] | None:
@@ -81,6 +83,20 @@ class Route:
             "PATCH /products/{product_id}": {"title": "stolen"},
             "POST /inventory/items/{stock_item_id}/counts": {"counted": 9},
             "POST /inventory/receipts": {"variant_id": str(business.ids["variant_id"]), "quantity": 1},
+            "POST /suppliers": {"name": f"supplier {new_id().hex}"},
+            "PATCH /suppliers/{supplier_id}": {"note": "stolen"},
+            "PUT /suppliers/{supplier_id}/offers/{variant_id}": {"pack_cost_minor": 900},
+            "POST /inventory/purchase-orders": {
+                "supplier_id": str(business.ids["supplier_id"]),
+                "lines": [{"variant_id": str(business.ids["variant_id"]), "units": 3, "cost_minor": 2700}],
+            },
+            "POST /inventory/purchase-orders/{purchase_order_id}/place": {"by_hand": True},
+            "POST /inventory/purchase-orders/{purchase_order_id}/ordered": {},
+            "PUT /inventory/purchase-orders/{purchase_order_id}/charges": {"freight_minor": 100, "duty_minor": 0},
+            "POST /inventory/purchase-orders/{purchase_order_id}/receipts": {
+                "units": {str(business.ids["variant_id"]): 1}
+            },
+            "POST /inventory/purchase-orders/{purchase_order_id}/cancel": {"reason": "the season is over"},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "PATCH /strategy/goals": {"risk": "careful"},
             "POST /strategy/dry-run": {"change": {"pricing.min_margin_bps": 800}},

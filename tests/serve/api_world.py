@@ -26,10 +26,13 @@ from flipsync.services import (
     accounts,
     api_keys,
     credential_ends,
+    goods_in,
     identity,
     model_registry,
+    purchase_orders,
     sales_facts,
     stock,
+    suppliers,
     workflows,
 )
 from flipsync.services.consent_wish import Wish
@@ -125,6 +128,8 @@ async def found_business(
     async with store.unit(tenant_id) as unit:
         await _stock_and_list(unit, business)
     async with store.unit(tenant_id) as unit:
+        await _buy(unit, business)
+    async with store.unit(tenant_id) as unit:
         await _sell(unit, business)
     await sales_facts.run(store, tenant_id)
     async with store.unit(tenant_id) as unit:
@@ -187,6 +192,20 @@ async def run_automation(worker: Database, business: Business) -> None:
                 started_at=utc_now(),
             )
         )
+
+
+async def _buy(unit: UnitOfWork, business: Business) -> None:
+    marker, variant_id = business.marker, business.ids["variant_id"]
+    supplier = await suppliers.create(unit, suppliers.SupplierForm(name=f"{marker} wholesale", note=marker))
+    offer = suppliers.OfferForm(pack_cost_minor=900, supplier_sku=f"{marker}-W")
+    await suppliers.put_offer(unit, supplier.id, variant_id, offer)
+    wanted = {variant_id: purchase_orders.Wanted(6)}
+    order = await purchase_orders.draft(unit, supplier.id, wanted, note=marker)
+    await purchase_orders.place(unit, order.id)
+    await purchase_orders.ordered(unit, order.id)
+    await goods_in.receive(unit, order.id, {variant_id: 2}, key=marker, note=marker)
+    line = (await unit.session.scalars(select(m.PurchaseOrderLine.id))).one()
+    business.ids |= {"supplier_id": supplier.id, "purchase_order_id": order.id, "line_id": line}
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:

@@ -125,7 +125,18 @@ async def furnish(shop: Shop) -> None:
             **tenant, kind="hold-prices", account_id=account.id, reason=marker, starts_at=now, ends_at=later
         )
         plan = m.Plan(**tenant, starts_at=now, ends_at=later, goals=marker, why=marker, forecast_origin=now)
-        unit.session.add_all([proposal, effect, experiment, policy, run, way, scan, automation, directive, plan])
+        supplier = m.Supplier(**tenant, name=marker, currency="USD", lead_mean_days=9.0, lead_spread_days=2.0)
+        unit.session.add_all(
+            [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier]
+        )
+        await unit.session.flush()
+        bought = m.PurchaseOrder(**tenant, supplier_id=supplier.id, number=1, currency="USD")
+        unit.session.add(bought)
+        await unit.session.flush()
+        bought_line = m.PurchaseOrderLine(
+            **tenant, order_id=bought.id, variant_id=goods.variant_id, units=2, cost_minor=2, supplier_sku=marker
+        )
+        unit.session.add(bought_line)
         await unit.session.flush()
         automated = m.WorkflowRun(
             **tenant,
@@ -330,6 +341,8 @@ async def furnish(shop: Shop) -> None:
                     currency="USD",
                     at=now,
                 ),
+                m.SupplierOffer(**tenant, supplier_id=supplier.id, variant_id=goods.variant_id, pack_cost_minor=1),
+                m.PurchaseReceipt(**tenant, line_id=bought_line.id, key=marker, units=1, landed_minor=1, at=now),
                 m.SignedMove(
                     **tenant,
                     listing_id=listing,

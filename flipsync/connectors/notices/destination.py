@@ -70,7 +70,7 @@ def _smtp(parts: SplitResult, port: int | None) -> Destination:
     if parts.path not in ("", "/") or not set(query) <= {"from", "to"}:
         raise _wrong("a mail server is written as mailtos://user:password@server:465?from=…&to=…")
     user, host = unquote(parts.username or ""), _host(parts)
-    to, sender = _mail(query.get("to", "")), _mail(query.get("from") or user)
+    to, sender = mail_address(query.get("to", "")), mail_address(query.get("from") or user)
     return Destination(
         "smtp",
         "email",
@@ -86,8 +86,8 @@ def _smtp(parts: SplitResult, port: int | None) -> Destination:
 
 
 def _sendgrid(parts: SplitResult, port: int | None) -> Destination:
-    key, sender = unquote(parts.username or ""), _mail(f"{unquote(parts.password or '')}@{_host(parts)}")
-    to = _mail(_single(parts.path))
+    key, sender = unquote(parts.username or ""), mail_address(f"{unquote(parts.password or '')}@{_host(parts)}")
+    to = mail_address(_single(parts.path))
     return Destination(
         "sendgrid", "email", "api.sendgrid.com", 443, f"{_hidden(to)} by SendGrid", to, sender, secret=_word(key)
     )
@@ -96,7 +96,7 @@ def _sendgrid(parts: SplitResult, port: int | None) -> Destination:
 def _mailgun(parts: SplitResult, port: int | None) -> Destination:
     domain = _host(parts)
     key, _, to = parts.path.lstrip("/").partition("/")
-    to, sender = _mail(unquote(to)), _mail(f"{unquote(parts.username or '')}@{domain}")
+    to, sender = mail_address(unquote(to)), mail_address(f"{unquote(parts.username or '')}@{domain}")
     shown = f"{_hidden(to)} by Mailgun"
     return Destination("mailgun", "email", "api.mailgun.net", 443, shown, to, sender, domain, _word(unquote(key)))
 
@@ -155,7 +155,7 @@ def _single(path: str) -> str:
     return unquote(path.strip("/"))
 
 
-def _mail(text: str) -> str:
+def mail_address(text: str) -> str:
     """One address, which is nothing but an address."""
     try:
         if not _MAIL.fullmatch(text):

@@ -36,13 +36,17 @@ _LONGEST_SMS, _LONGEST_CHAT = 320, 1_900
 
 @dataclass(frozen=True)
 class Message:
-    """`id` is the same at every try, so that a doubled one can be told. `title` is one line; `html` is escaped."""
+    """`id` is the same at every try, so that a doubled one can be told. `title` is one line; `html` is escaped.
+
+    `mark` stands before the title: people know by it who tells them.
+    """
 
     id: str
     title: str
     text: str
     html: str
     short: str
+    mark: str = "[FlipSync] "
 
 
 class Sender:
@@ -161,7 +165,7 @@ class Sender:
 def mail(to: Destination, message: Message) -> EmailMessage:
     """The mail as it goes out; a header can hold no line break."""
     content = EmailMessage(policy=_POLICY)
-    content["From"], content["To"], content["Subject"] = to.sender, to.to, f"[FlipSync] {message.title}"
+    content["From"], content["To"], content["Subject"] = to.sender, to.to, f"{message.mark}{message.title}"
     content["Date"], content["Message-ID"] = format_datetime(utc_now()), f"<{message.id}@flipsync.invalid>"
     content["Auto-Submitted"] = "auto-generated"
     content.set_content(message.text)
@@ -171,7 +175,7 @@ def mail(to: Destination, message: Message) -> EmailMessage:
 
 def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
     """Path and the rest of the request by which this service takes a message."""
-    title = f"[FlipSync] {message.title}"
+    title = f"{message.mark}{message.title}"
     chat = f"{message.text}"[:_LONGEST_CHAT]
     match to.service:
         case "sendgrid":

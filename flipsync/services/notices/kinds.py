@@ -25,6 +25,9 @@ Kind = Literal[
     "passkey-copied",
     "automation-stopped",
     "automation-says",
+    "purchase-to-place",
+    "purchase-unknown",
+    "purchase-late",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -47,6 +50,9 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "passkey-copied": "self:manage",  # the person whose it is, and owners
     "automation-stopped": "agents:write",
     "automation-says": "agents:write",
+    "purchase-to-place": "purchasing:write",
+    "purchase-unknown": "purchasing:write",
+    "purchase-late": "purchasing:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -65,6 +71,9 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "passkey-copied": "urgent",
     "automation-stopped": "urgent",
     "automation-says": "info",
+    "purchase-to-place": "warning",
+    "purchase-unknown": "urgent",
+    "purchase-late": "warning",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

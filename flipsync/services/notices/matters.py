@@ -47,6 +47,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "credential": "credential-ending",
     "passkey": "passkey-copied",
     "automation": "automation-says",
+    "purchase": "purchase-to-place",
 }
 
 

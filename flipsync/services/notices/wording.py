@@ -31,6 +31,9 @@ _TITLES: Final[dict[Kind, str]] = {
     "passkey-copied": "the passkey {passkey} of {person} was copied",
     "automation-stopped": "the automation {automation} was stopped",
     "automation-says": "{automation}: {message}",
+    "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
+    "purchase-unknown": "nobody knows whether {supplier} got the mail about the {about} {order}",
+    "purchase-late": "order {order} from {supplier} is late",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -47,6 +50,9 @@ _DETAILS: Final[dict[Kind, str]] = {
     "order-unread": "All others are booked. Until it can be read, or you say that you booked it by hand, no unit is "
     "put on sale there behind it. It is with the work set aside.",
     "agent-down": "What it would do waits until it is up again.",
+    "purchase-to-place": "No mail goes there, or it was refused. Tell them, then say that they have it.",
+    "purchase-unknown": "Ask them: it is not sent again. Then say whether they have the order, or cancel it.",
+    "purchase-late": "Nine in ten of their orders are there by now.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
     "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
@@ -59,6 +65,7 @@ _PATHS: Final[dict[str, str]] = {
     "listing": "/listings/{id}",
     "agent": "/agents",
     "workflow": "/workflows/{id}",
+    "purchase_order": "/inventory/purchase-orders/{id}",
 }
 #: a summary in place of what is too much to be told one by one
 MANY: Final = "many"
@@ -76,6 +83,7 @@ _MANY: Final[dict[str, str]] = {
     "credential": "credentials end",
     "passkey": "passkeys were copied",
     "automation": "matters of automations",
+    "purchase": "purchase orders want you",
 }
 
 

@@ -50,6 +50,13 @@ from flipsync.store.models.notices import (
 )
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.privacy import Erasure
+from flipsync.store.models.purchasing import (
+    PurchaseOrder,
+    PurchaseOrderLine,
+    PurchaseReceipt,
+    Supplier,
+    SupplierOffer,
+)
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
@@ -114,6 +121,9 @@ __all__ = [
     "ProductReading",
     "Proposal",
     "ProviderIdentity",
+    "PurchaseOrder",
+    "PurchaseOrderLine",
+    "PurchaseReceipt",
     "Receipt",
     "RecoveryCode",
     "RefreshToken",
@@ -135,6 +145,8 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "Supplier",
+    "SupplierOffer",
     "SyncBegun",
     "SyncChange",
     "SyncDevice",

@@ -72,6 +72,16 @@ class Sign:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class BoughtFacts:
+    """An order with a supplier; `late` when its time is over, or was when it arrived. `given_up`: a part never came."""
+
+    order_id: UUID
+    state: str
+    late: bool
+    given_up: bool
+
+
 def _values(rows: Sequence[DueRow], **more: Any) -> dict[str, Any]:
     return {
         "ids": [row.id for row in rows],
@@ -269,3 +279,19 @@ async def placed(session: AsyncSession, rows: Sequence[DueRow]) -> dict[UUID, li
     for row in await session.execute(_PLACED, values):
         found.setdefault(row[0], []).append(SoldFacts(*row[1:]))
     return found
+
+
+_BOUGHT = text(
+    """
+    SELECT a.id, o.id, o.state,
+           coalesce(coalesce(o.received_at, :now) > o.latest_at AND o.ordered_at IS NOT NULL, false),
+           o.closed_at IS NOT NULL
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:decisions AS uuid[])) AS a(id, decision_id)
+      JOIN purchase_order o ON o.decision_id = a.decision_id
+    """
+)
+
+
+async def bought(session: AsyncSession, rows: Sequence[DueRow], now: datetime) -> dict[UUID, BoughtFacts]:
+    values = {"ids": [row.id for row in rows], "decisions": [row.decision_id for row in rows], "now": now}
+    return {row[0]: BoughtFacts(*row[1:]) for row in await session.execute(_BOUGHT, values)}

@@ -105,6 +105,18 @@ _SOURCES = {
                jsonb_build_object('automation', w.name, 'message', s.why), s.id::text
           FROM workflow_step s JOIN workflow_run r ON r.id = s.run_id JOIN workflow w ON w.id = r.workflow_id
          WHERE s.kind = 'tell' AND s.state = 'done' AND s.ended_at > CAST(:now AS timestamptz) - interval '1 day'""",
+    "purchase": """
+        SELECT CASE WHEN o.mail = 'unknown' THEN 'purchase-unknown'
+                    WHEN o.state = 'placing' OR o.mail = 'rejected' THEN 'purchase-to-place'
+                    ELSE 'purchase-late' END,
+               o.id::text, 'purchase_order', o.id,
+               jsonb_build_object('order', o.number, 'supplier', s.name,
+                                  'about', CASE o.mail_about WHEN 'order' THEN 'order' ELSE 'cancelled order' END), o.id
+          FROM purchase_order o JOIN supplier s ON s.id = o.supplier_id
+         WHERE o.mail = 'unknown'
+            OR (o.state = 'placing' AND o.mail IN ('none', 'rejected'))
+            OR (o.state = 'cancelled' AND o.mail = 'rejected')
+            OR (o.state IN ('ordered', 'partly_received') AND o.latest_at < CAST(:now AS timestamptz))""",
 }
 SOURCES = tuple(_SOURCES)
 _COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"

@@ -11,9 +11,11 @@ from sqlalchemy import (
     ARRAY,
     Row,
     Select,
+    String,
     TableValuedAlias,
     and_,
     case,
+    cast,
     func,
     literal,
     or_,
@@ -41,9 +43,11 @@ from flipsync.store.models import (
     PriceChange,
     Product,
     Proposal,
+    PurchaseOrder,
     Receipt,
     StockItem,
     StockMovement,
+    Supplier,
     Variant,
     WebhookDelivery,
 )
@@ -64,6 +68,8 @@ _ID: dict[str, InstrumentedAttribute[UUID]] = {
     "directive": DirectiveRow.id,
     "effect": Effect.id,
     "receipt": Receipt.id,
+    "supplier": Supplier.id,
+    "purchase_order": PurchaseOrder.id,
 }
 #: the worker role sees every tenant's effects: here only the bound tenant's count
 _OURS = text("effect.tenant_id = current_tenant()")
@@ -102,6 +108,10 @@ async def named(session: AsyncSession, name: str, limit: int) -> set[Subject]:
         .where(Listing.account_id.in_(accounts), Listing.external_id == name)
         .limit(limit),
         select(literal("account"), MarketplaceAccount.id).where(MarketplaceAccount.name == name).limit(limit),
+        select(literal("supplier"), Supplier.id).where(Supplier.name == name).limit(limit),
+        select(literal("purchase_order"), PurchaseOrder.id)
+        .where(literal("PO-") + cast(PurchaseOrder.number, String) == name)
+        .limit(limit),
     ]
     rows = await session.execute(union_all(*(part.subquery().select() for part in parts)))
     return {(kind, row_id) for kind, row_id in rows}
@@ -159,6 +169,8 @@ async def labels(session: AsyncSession, subjects: Collection[Subject]) -> dict[S
         "product": select(Product.id, Product.title),
         "account": select(MarketplaceAccount.id, account),
         "directive": select(DirectiveRow.id, literal("directive to ") + DirectiveRow.kind),
+        "supplier": select(Supplier.id, Supplier.name),
+        "purchase_order": select(PurchaseOrder.id, literal("purchase order ") + cast(PurchaseOrder.number, String)),
     }
     found: dict[Subject, str] = {}
     for kind, query in queries.items():

@@ -96,6 +96,6 @@ def test_the_grade_is_whether_what_was_asked_was_earned(facts_: tuple[int, int],
         payload = {"verdict": "buy"}  # noqa: RUF012
         subject_id = None
 
-    assert GRADERS["purchase"].outcome(Row(), facts_).outcome == outcome  # type: ignore[arg-type]
+    assert GRADERS["advice"].outcome(Row(), facts_).outcome == outcome  # type: ignore[arg-type]
     Row.payload = {"verdict": "pass"}
-    assert GRADERS["purchase"].outcome(Row(), None).outcome is None  # type: ignore[arg-type]
+    assert GRADERS["advice"].outcome(Row(), None).outcome is None  # type: ignore[arg-type]

@@ -1,0 +1,182 @@
+"""How much to buy of everything at once. Pure; arrays (goods,), units and minor units of money.
+
+Periodic review: what is free and on order has to last until a later order could arrive (lead time and review together).
+Demand over that time is negative binomial: its mean is the forecast's, its variance has the weeks' own spread, how far
+the forecast's level may be off, and the lead time's spread (Silver, Pyke and Thomas, "Inventory and Production
+Management in Supply Chains", 6.10). The level s covers it with the newsvendor's chance margin / (margin + holding), for
+as long as one order lasts; below it, goods are raised to S, which is s and what makes the work of a line worth while
+(the economic order quantity). Where cash does not reach, each unit has to earn so much for its cost as well, the same
+for all goods (the multiplier of the cash constraint, which is searched for): whatever is given up earns less for its
+cost than anything that is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf
+
+from flipsync.services.forecasts import negative_binomial
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+#: nobody can tell chances nearer to one than that
+_SUREST = 0.995
+_WEEKS = 365 / 7
+#: further looks ahead, in weeks, to reach what a supplier takes at least
+_AHEAD = (1, 2, 3, 4, 6, 8)
+_SEARCHED = 14
+
+
+@dataclass(frozen=True)
+class Goods:
+    """What is known of each. `spread` is the standard deviation of a week's demand, `doubt` that of the forecast's own
+    level; `position` is what is free or on order; `supplier` a place in the list of suppliers."""
+
+    weekly: Array
+    spread: Array
+    doubt: Array
+    position: Array
+    margin: Array
+    pack_units: Array
+    pack_cost: Array
+    least_units: Array
+    lead_days: Array
+    lead_spread: Array
+    supplier: Ints
+
+    @property
+    def cost(self) -> Array:
+        """Of one unit."""
+        return self.pack_cost / self.pack_units
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`holding` is a year's cost of keeping goods, as a share of theirs."""
+
+    review_days: float = 7.0
+    holding: float = 0.3
+    line_cost: float = 200.0
+    most_cover_days: float = 180.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Units to buy of each; the levels s and S, the chance that s covers what may be asked for, and what a unit of
+    money has to earn at least (`dearness`; 0: cash reaches for everything). `below` are suppliers whose least order is
+    not reached, or that cash is not left for."""
+
+    units: Ints
+    level: Array
+    up_to: Array
+    service: Array
+    dearness: float
+    below: frozenset[int]
+
+
+def plan(goods: Goods, terms: Terms, *, least_order: Array, cash: float | None = None) -> Plan:
+    """The orders of all suppliers; `least_order` is each one's, `cash` what all together may cost."""
+    dearness = 0.0
+    units, level, up_to, service = _wanted(goods, terms, dearness)
+    if cash is not None and _worth(goods, units) > cash:
+        low, high = 0.0, 0.05
+        while _worth(goods, _wanted(goods, terms, high)[0]) > cash and high < 1e6:
+            low, high = high, high * 4
+        for _ in range(_SEARCHED):
+            middle = (low + high) / 2
+            low, high = (middle, high) if _worth(goods, _wanted(goods, terms, middle)[0]) > cash else (low, middle)
+        dearness = high
+        units, level, up_to, service = _wanted(goods, terms, dearness)
+    units, below = _at_least(goods, terms, units, level, up_to, least_order, cash)
+    return Plan(units, level, up_to, service, dearness, below)
+
+
+def _wanted(goods: Goods, terms: Terms, dearness: float) -> tuple[Ints, Array, Array, Array]:
+    """Units to buy, s, S and the service, when cash is so dear."""
+    review = terms.review_days / 7
+    weekly = np.maximum(goods.weekly, 0.0)
+    mean, variance = _ahead(goods, terms)
+    keeping = goods.cost * (terms.holding / _WEEKS)  # a unit for a week
+    # work that is saved by a larger order has to earn what the cash in it would earn elsewhere until the next review
+    batch = np.sqrt(2 * terms.line_cost * weekly / np.maximum(keeping + goods.cost * dearness / review, 1e-9))
+    cycle = np.maximum(review, np.maximum(batch, goods.least_units) / np.maximum(weekly, 1e-9))
+    cycle = np.minimum(cycle, terms.most_cover_days / 7)
+    worth = goods.margin - goods.cost * dearness
+    service = np.minimum(worth / np.maximum(goods.margin + keeping * cycle, 1e-9), _SUREST)
+    earns = (worth > 0) & (weekly > 0)
+    service = np.where(earns, service, 0.0)
+    level = np.zeros(len(weekly))
+    if earns.any():
+        chance = mean[earns] / variance[earns]
+        shape = mean[earns] * chance / (1 - chance)
+        level[earns] = negative_binomial(service[earns], shape, chance)
+    up_to = level + np.where(earns, np.maximum(np.rint(batch - weekly * review), 0.0), 0.0)
+    return _in_packs(goods, terms, np.where(goods.position < level, up_to, -np.inf), mean), level, up_to, service
+
+
+def _ahead(goods: Goods, terms: Terms) -> tuple[Array, Array]:
+    """Mean and variance of what is asked for until a later order could arrive."""
+    weeks = (goods.lead_days + terms.review_days) / 7
+    mean = np.maximum(goods.weekly, 1e-9) * weeks
+    variance = (
+        weeks * goods.spread**2
+        + (weeks * goods.doubt) ** 2
+        + (np.maximum(goods.weekly, 0.0) * goods.lead_spread / 7) ** 2
+    )
+    return mean, np.maximum(variance, mean * 1.001)
+
+
+def _in_packs(goods: Goods, terms: Terms, up_to: Array, mean: Array) -> Ints:
+    """Whole packs that raise each to its level, at least what is sold at once; none where that would lie too long."""
+    lacking = up_to - goods.position
+    packs = np.ceil(np.maximum(lacking, 0.0) / goods.pack_units)
+    packs = np.maximum(packs, np.where(lacking > 0, np.ceil(goods.least_units / goods.pack_units), 0.0))
+    room = mean + goods.weekly * terms.most_cover_days / 7 - goods.position
+    most = np.floor(np.maximum(room, 0.0) / goods.pack_units)
+    packs = np.minimum(packs, most)
+    enough = packs * goods.pack_units >= goods.least_units
+    return np.asarray(np.where((lacking > 0) & enough, packs * goods.pack_units, 0.0), dtype=np.int64)
+
+
+def _at_least(
+    goods: Goods, terms: Terms, units: Ints, level: Array, up_to: Array, least_order: Array, cash: float | None
+) -> tuple[Ints, frozenset[int]]:
+    """Suppliers that take no order so small are asked for what is needed later too, or for nothing."""
+    below = set()
+    mean, _ = _ahead(goods, terms)
+    sums = _of_suppliers(goods, units, len(least_order))
+    for each in np.flatnonzero((sums > 0) & (sums < least_order)):
+        theirs = goods.supplier == each
+        for weeks in _AHEAD:
+            further = np.where(theirs & (level > 0), up_to + goods.weekly * weeks, -np.inf)
+            more = np.where(theirs, np.maximum(_in_packs(goods, terms, further, mean), units), units)
+            reached = _of_suppliers(goods, more, len(least_order))[each] >= least_order[each]
+            if reached and (cash is None or _worth(goods, more) <= cash):
+                units = more
+                break
+        else:
+            units = np.where(theirs, 0, units)
+            below.add(int(each))
+    return units, frozenset(below)
+
+
+def short(goods: Goods, terms: Terms, units: Ints | Array) -> Array:
+    """Units that are asked for and not there until a later order could arrive, expected (normal loss function)."""
+    mean, variance = _ahead(goods, terms)
+    spread = np.sqrt(variance)
+    z = (goods.position + units - mean) / spread
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    above = 0.5 * (1 - erf(z / np.sqrt(2)))
+    return np.asarray(np.maximum(spread * (density - z * above), 0.0))
+
+
+def _worth(goods: Goods, units: Ints) -> float:
+    return float((units / goods.pack_units * goods.pack_cost).sum())
+
+
+def _of_suppliers(goods: Goods, units: Ints, count: int) -> Array:
+    worth = units / goods.pack_units * goods.pack_cost
+    return np.bincount(goods.supplier, weights=worth, minlength=count).astype(np.float64)

@@ -1,0 +1,293 @@
+"""What an agent asks before it buys: what is to be bought of which supplier, worked out for all goods at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
+from flipsync.services import lead_times
+from flipsync.services.lead_times import LeadTime
+from flipsync.services.purchase_orders import MOST_LINES
+from flipsync.services.tenant_settings import TenantSettings, profile
+from flipsync.store.models import Supplier
+from flipsync.store.repositories import forecast_runs, purchase_orders, suppliers
+from flipsync.store.repositories import purchasing_reading as rows
+from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
+
+if TYPE_CHECKING:
+    from flipsync.services.buying import Goods, Plan, Terms
+
+#: a forecast older than that says nothing of the weeks to come, and how long a no of the owner's holds
+FRESH, REFUSED = timedelta(days=8), timedelta(days=7)
+#: how a refusal of the owner's reads where it is on record
+SAID_NO = "the owner said no"
+_COMMANDS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
+#: so many weeks of sales a forecast's level is believed to rest on, beside its own (services.forecasts)
+_ALIKE = 4.0
+#: with fewer units sold lately, what was asked for them says more than what they brought
+_ENOUGH_SOLD = 5
+#: of suppliers that wait, so many are named
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class BuyLine:
+    """Goods to be bought, and why so many. `service` is the chance that `level` covers what is asked for until a later
+    order could arrive; `short_without` and `short_with` are units that are then asked for and not there."""
+
+    variant_id: UUID
+    stock_item_id: UUID
+    sku: str
+    units: int
+    cost_minor: int
+    position: int
+    on_order: int
+    weekly: float
+    level: float
+    service: float
+    short_without: float
+    short_with: float
+    margin_minor: float
+    urgent: bool
+
+
+@dataclass(frozen=True)
+class SupplierPlan:
+    """One supplier's order. `days` is how far ahead it looks; `dearness` is above zero where cash does not reach."""
+
+    supplier_id: UUID
+    name: str
+    currency: str
+    mailed: bool
+    lines: tuple[BuyLine, ...]
+    more: int
+    cost_minor: int
+    lead: LeadTime
+    days: float
+    dearness: float
+
+
+@dataclass(frozen=True)
+class PurchaseReview:
+    """All suppliers looked at: those to buy from now, and why others have to wait. `stopped` says why nothing was."""
+
+    stopped: str
+    goods: int
+    due: tuple[UUID, ...]
+    names: tuple[str, ...]
+    cost_minor: int
+    waiting: tuple[str, ...]
+
+
+class PurchasingDesk:
+    """Questions about buying, from one read-only transaction; worked out once for all of them."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID, now: datetime) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._now = now
+        self._worked: tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int] | None = None
+
+    async def review(self, urgent: bool) -> PurchaseReview:
+        """Whom to buy from. `urgent`: only where something may run out before an order placed now arrives."""
+        stopped, plans, lately, waiting, goods = await self._work()
+        settings = (await profile(self._session, self._tenant_id)).settings
+        due = []
+        waiting = list(waiting)
+        for each in plans:
+            why = _waits(each, lately.get(each.supplier_id), settings, self._now, urgent=urgent)
+            if why:
+                waiting.append(f"{each.name}: {why}")
+            else:
+                due.append(each)
+        return PurchaseReview(
+            stopped,
+            goods,
+            tuple(each.supplier_id for each in due),
+            tuple(each.name for each in due[:_NAMED]),
+            sum(each.cost_minor for each in due),
+            tuple(waiting[:_NAMED]),
+        )
+
+    async def plan(self, supplier_id: UUID) -> SupplierPlan | None:
+        """What to buy there now; None for nothing."""
+        _, plans, _, _, _ = await self._work()
+        return next((each for each in plans if each.supplier_id == supplier_id), None)
+
+    async def _work(self) -> tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int]:
+        if self._worked is None:
+            self._worked = await self._look()
+        return self._worked
+
+    async def _look(self) -> tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int]:
+        if not await rows.anything_offered(self._session):
+            return "no supplier offers anything", [], {}, [], 0
+        run = await forecast_runs.latest(self._session)
+        if run is None or self._now - run.origin > FRESH:
+            age = "there is no forecast" if run is None else f"the forecast is of {run.origin:%Y-%m-%d}"
+            return f"{age}: nobody knows what will be wanted", [], {}, [], 0
+        found = await rows.goods(self._session, run.id, self._now)
+        if not found:
+            return "nothing that a supplier offers is for sale", [], {}, [], 0
+        settings = (await profile(self._session, self._tenant_id)).settings
+        theirs = await suppliers.of_ids(self._session, {row.supplier_id for row in found})
+        leads = await lead_times.of_suppliers(self._session, self._now, theirs)
+        mails = await purchase_orders.owners_mail(self._session) is not None
+        plans: list[SupplierPlan] = []
+        waiting: list[str] = []
+        for currency in sorted({each.currency for each in theirs}):
+            of_currency = [each for each in theirs if each.currency == currency]
+            known = {each.id for each in of_currency}
+            cash = settings.purchasing.cash_minor
+            if cash is not None:
+                cash = max(0, cash - await purchase_orders.committed(self._session, currency))
+            part = [row for row in found if row.supplier_id in known]
+            made = await asyncio.to_thread(planned, part, of_currency, leads, settings, cash, mails=mails)
+            plans += made[0]
+            waiting += made[1]
+        return "", plans, await rows.lately(self._session, _COMMANDS, SAID_NO), waiting, len(found)
+
+
+def _waits(each: SupplierPlan, known: Lately | None, settings: TenantSettings, now: datetime, *, urgent: bool) -> str:
+    """Why nothing is bought there now; empty when it is."""
+    pressing = any(line.urgent for line in each.lines)
+    if known is not None and known.refused_at is not None and now - known.refused_at < REFUSED:
+        return f"you said no on {known.refused_at:%Y-%m-%d}, and are asked again a week later"
+    if pressing:
+        return ""
+    if urgent:
+        return "nothing of theirs runs out before an order would arrive"
+    pause = timedelta(days=settings.purchasing.review_days)
+    if known is not None and known.placed_at is not None and now - known.placed_at < pause:
+        return f"an order was placed on {known.placed_at:%Y-%m-%d}, the next is {pause.days} days later"
+    return ""
+
+
+def planned(
+    found: Sequence[BuyRow],
+    theirs: Sequence[Supplier],
+    leads: dict[UUID, LeadTime],
+    settings: TenantSettings,
+    cash: int | None,
+    *,
+    mails: bool,
+) -> tuple[list[SupplierPlan], list[str]]:
+    """What to buy of suppliers of one currency, and what has to wait for more. Sorted by name."""
+    import numpy as np  # not in every process
+
+    from flipsync.services import buying
+
+    choices = settings.purchasing
+    names = sorted(theirs, key=lambda each: each.name)
+    place = {each.id: at for at, each in enumerate(names)}
+    terms = buying.Terms(
+        review_days=choices.review_days,
+        holding=choices.holding_bps / 10_000,
+        line_cost=choices.line_cost_minor,
+        most_cover_days=choices.most_cover_days,
+    )
+    goods = _goods(found, place, [leads[each.id] for each in names], settings, terms)
+    least = np.array([float(each.least_order_minor) for each in names])
+    plan = buying.plan(goods, terms, least_order=least, cash=None if cash is None else float(cash))
+    before, after = (buying.short(goods, terms, units) for units in (np.zeros(len(found)), plan.units))
+    lines: dict[int, list[BuyLine]] = {}
+    for at in map(int, np.flatnonzero(plan.units > 0)):
+        lines.setdefault(int(goods.supplier[at]), []).append(
+            _line(found[at], goods, plan, at, float(before[at]), float(after[at]))
+        )
+    plans = []
+    for at, each in enumerate(names):
+        worth = sorted(lines.get(at, ()), key=lambda line: -(line.short_without - line.short_with) * line.margin_minor)
+        if worth:
+            kept = worth[:MOST_LINES]
+            plans.append(
+                SupplierPlan(
+                    each.id,
+                    each.name,
+                    each.currency,
+                    mails and each.email is not None,
+                    tuple(kept),
+                    len(worth) - len(kept),
+                    sum(line.cost_minor for line in kept),
+                    leads[each.id],
+                    leads[each.id].mean + choices.review_days,
+                    round(plan.dearness, 3),
+                )
+            )
+    why = "what is needed is less than they take, or more than cash is left for"
+    waiting = [f"{names[at].name}: {why}" for at in sorted(plan.below)]
+    return plans, waiting
+
+
+def _goods(
+    found: Sequence[BuyRow],
+    place: dict[UUID, int],
+    leads: Sequence[LeadTime],
+    settings: TenantSettings,
+    terms: Terms,
+) -> Goods:
+    import numpy as np
+
+    from flipsync.services.buying import Goods
+
+    supplier = np.array([place[row.supplier_id] for row in found], dtype=np.int64)
+    lead, spread = (np.array([getattr(each, name) for each in leads])[supplier] for name in ("mean", "spread"))
+    weekly = np.array([row.weekly for row in found])
+    for at, row in enumerate(found):
+        if row.paths:  # weeks that differ: those it looks at
+            weeks = max(1, -(-int(lead[at] + terms.review_days) // 7))
+            told = sum(sum(path[:weeks]) / len(path[:weeks]) for path in row.paths)
+            level = sum(sum(path) / len(path) for path in row.paths)
+            weekly[at] += told - level
+    cost = np.array([row.pack_cost_minor / row.pack_units for row in found])
+    pricing = settings.pricing
+    net = np.array([_net(row, pricing.marketplace_fee_bps, pricing.marketplace_fee_fixed_minor) for row in found])
+    shelf = np.array([row.weeks_on_shelf for row in found])
+    return Goods(
+        weekly=np.maximum(weekly, 0.0),
+        spread=np.sqrt(np.maximum([row.variance for row in found], np.maximum(weekly, 0.0))),
+        doubt=np.sqrt(np.maximum(weekly, 0.0) / (shelf + _ALIKE)),
+        position=np.array([float(row.free + row.on_order) for row in found]),
+        margin=net - pricing.shipping_cost_minor - cost,
+        pack_units=np.array([float(row.pack_units) for row in found]),
+        pack_cost=np.array([float(row.pack_cost_minor) for row in found]),
+        least_units=np.array([float(row.least_units) for row in found]),
+        lead_days=lead,
+        lead_spread=spread,
+        supplier=supplier,
+    )
+
+
+def _net(row: BuyRow, fee_bps: int, fee_fixed: int) -> float:
+    """What a unit brings in after fees: as it did lately, else what is asked for it less the fee of settings."""
+    if row.net_minor is not None and row.net_units >= _ENOUGH_SOLD:
+        return row.net_minor
+    return 0.0 if row.asked_minor is None else row.asked_minor * (1 - fee_bps / 10_000) - fee_fixed
+
+
+def _line(row: BuyRow, goods: Goods, plan: Plan, at: int, before: float, after: float) -> BuyLine:
+    units = int(plan.units[at])
+    lead_weeks = float(goods.lead_days[at]) / 7
+    return BuyLine(
+        variant_id=row.variant_id,
+        stock_item_id=row.stock_item_id,
+        sku=row.sku,
+        units=units,
+        cost_minor=units // row.pack_units * row.pack_cost_minor,
+        position=row.free + row.on_order,
+        on_order=row.on_order,
+        weekly=round(float(goods.weekly[at]), 3),
+        level=float(plan.level[at]),
+        service=round(float(plan.service[at]), 4),
+        short_without=round(before, 3),
+        short_with=round(after, 3),
+        margin_minor=round(float(goods.margin[at]), 1),
+        urgent=row.free + row.on_order < float(goods.weekly[at]) * lead_weeks,
+    )
