@@ -209,6 +209,10 @@ def test_agents_beat_what_is_simpler() -> None:
         assert 0.7 < told["inside"] < 0.95
     trend = report["trend"]
     assert trend["ours"]["f1"] > max(trend[rule]["f1"] for rule in ("week over week", "crossing means"))
+    for name in ("equal split", "last month's", "no split"):
+        assert report["resource"][f"over {name}"]["mean"] > 0
+    strategy = report["strategy"]
+    assert strategy["brier"]["agent"] < strategy["brier"]["base rate"] and strategy["off"] < 0.2
 
 
 @pytest.mark.slow
