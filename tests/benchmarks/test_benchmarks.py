@@ -215,6 +215,10 @@ def test_agents_beat_what_is_simpler() -> None:
     listed = report["auto_listing"]
     assert listed["right"]["agent"]["low"] > listed["right"]["baseline"]["high"]
     assert listed["gain priced"]["mean"] > 0 and listed["hours_to_live"]["p90"] < 48
+    for name in ("equal split", "last month's", "no split"):
+        assert report["resource"][f"over {name}"]["mean"] > 0
+    strategy = report["strategy"]
+    assert strategy["brier"]["agent"] < strategy["brier"]["base rate"] and strategy["off"] < 0.2
 
 
 @pytest.mark.slow
