@@ -40,7 +40,6 @@ from flipsync.embedded.secret_file import remembered_secret, write_private
 from flipsync.security.secrets import load_or_create_key
 from flipsync.store import bootstrap
 from flipsync.store.database import Database
-from flipsync.store.journal import WORKFLOWS
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Routing, Store, Waker
 
@@ -312,8 +311,7 @@ class System:
             database = Database(self.environment["FLIPSYNC_WORKER_DATABASE_URL"], pool_size=1)
             try:
                 async with database.unbound() as session:
-                    rows = await task_rows.statuses(session)
-                    return sum(row.state == "ready" and row.agent != WORKFLOWS for row in rows)
+                    return sum(row.state == "ready" for row in await task_rows.statuses(session))
             finally:
                 await database.aclose()
 

@@ -49,6 +49,9 @@ class TaskRunner(ABC):
     """Works off one mailbox until cancelled. What fails is tried again; one that always fails is set aside with the
     error. `batch` and `pace` as in AgentSpec."""
 
+    #: whether it has a process to itself, as agents have
+    alone = True
+
     def __init__(self, name: str, store: Store, mailbox: Mailbox | None, *, batch: int, pace: float = 0.0) -> None:
         self.name = name
         self._store = store
@@ -84,7 +87,8 @@ class TaskRunner(ABC):
     async def begin(self) -> None:
         """Start a new life: fence earlier ones."""
         async with self._store.database.unbound() as session:
-            self._epoch = await task_rows.begin_life(session, self.name, os.getpid())
+            pid = os.getpid() if self.alone else None
+            self._epoch = await task_rows.begin_life(session, self.name, pid)
             # what ended several lives is among these: taken one by one, it can only take itself down again
             self._careful = await task_rows.died_with(session, self.name)
 

@@ -51,6 +51,8 @@ _HOUR = timedelta(hours=1)
 class WorkflowEngine(TaskRunner):
     """Runs all businesses' automations, from one mailbox. A second engine fences the first."""
 
+    alone = False
+
     def __init__(self, store: Store, mailbox: Mailbox | None = None, *, batch: int = 32) -> None:
         super().__init__(WORKFLOWS, store, mailbox, batch=batch)
         self._speed = float(getattr(store.clock, "speed", 1.0))

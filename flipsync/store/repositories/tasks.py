@@ -195,11 +195,15 @@ async def release(session: AsyncSession, task_id: UUID) -> str | None:
     return agent
 
 
-async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:
-    """A new life of an agent's actor: raises its epoch, which fences every earlier one. Returns the epoch."""
+async def begin_life(session: AsyncSession, agent: str, pid: int | None) -> int:
+    """A new life of an agent's actor: raises its epoch, which fences every earlier one. Returns the epoch.
+
+    Without a `pid` it is no agent: a guest in another's process, which is not counted among those that are ready.
+    """
+    state = "ready" if pid is not None else "starting"
     statement = insert(AgentStatus).values(
         agent=agent,
-        state="ready",
+        state=state,
         epoch=1,
         restarts=0,
         pid=pid,
@@ -211,7 +215,7 @@ async def begin_life(session: AsyncSession, agent: str, pid: int) -> int:
         statement.on_conflict_do_update(
             index_elements=["agent"],
             set_={
-                "state": "ready",
+                "state": state,
                 "epoch": AgentStatus.epoch + 1,
                 "pid": pid,
                 "ready_at": utc_now(),
