@@ -151,9 +151,9 @@ def head_environment(folders: RayFolders, haproxy: Path | None) -> dict[str, str
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "m.sock"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, os.cpu_count() or 1))),
-        # By default 4,096; a connection takes two files, and people who watch live stay connected. Serve's own listeners
-        # want 4,500 files besides, and HAProxy does not start without all it may ever need.
-        "RAY_SERVE_HAPROXY_MAXCONN": str(max(100, min(20_000, (_most_files() - 5_000) // 2))),
+        # By default 4,096, and people who watch live stay connected. A connection takes two files and half of one for
+        # pipes; HAProxy does not start where it may not open all it could ever need.
+        "RAY_SERVE_HAPROXY_MAXCONN": str(max(100, min(20_000, (_most_files() - 200) * 2 // 5))),
         "RAY_SERVE_HAPROXY_STATS_PORT": _port("RAY_SERVE_HAPROXY_STATS_PORT"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": _port("RAY_SERVE_HAPROXY_METRICS_PORT"),
         # Else HAProxy tells an actor of every request, in a line that is parsed in Python and made into metrics that
