@@ -116,6 +116,8 @@ class Watcher(asyncio.Protocol):
             opcode, body = frame
             if opcode == 1:
                 self._heard(orjson.loads(body))
+            elif opcode == 9 and self.transport is not None:  # who does not answer is let go after 20 seconds
+                self.transport.write(bytes([0x8A, 0x80 | len(body)]) + bytes(4) + body)  # masked with zeros
             elif opcode == 8:
                 self._seen.kinds[f"closed {int.from_bytes(body[:2], 'big')}"] += 1
 
