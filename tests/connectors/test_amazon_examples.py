@@ -46,6 +46,7 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "confirmShipment": lambda data: data,
     "createRestrictedDataToken": wire.RestrictedDataToken.model_validate,
     "getListingOffersBatch": wire_market.OffersBatch.model_validate,
+    "getCompetitivePricing": wire_market.CompetitivePricing.model_validate,
     "getFeaturedOfferExpectedPriceBatch": wire_market.ExpectedPriceBatch.model_validate,
     "getCompetitiveSummary": wire_market.CompetitiveBatch.model_validate,
     "getMyFeesEstimates": fees._results,
@@ -150,7 +151,7 @@ async def test_every_example_of_the_operations_that_are_used(models: Models) -> 
 
 
 #: Static examples of the operations in OPERATIONS.
-EXAMPLES = 81
+EXAMPLES = 85
 
 
 def test_the_table_of_operations_is_that_of_the_models(models: Models) -> None:

@@ -20,6 +20,7 @@ from flipsync.connectors.marketplaces.amazon.pricing import competitive_summary,
 from flipsync.domain.channel import OfferGroup
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import Money, usd
+from flipsync.domain.sourcing import CatalogueQuestion
 from flipsync.sandbox.amazon import listings as sandbox_listings
 
 
@@ -77,6 +78,7 @@ async def test_everything_exchanged_is_as_the_models_say(channel: Any, world: An
     assert (await expected_prices(api, ["LAMP-1", "NOBODY"]))["LAMP-1"].featured_offer_expected_price is not None
     asin = (world.listing("LAMP-1")).doc["asin"]
     assert [body.asin for body in await competitive_summary(api, [asin, "B000000000"])] == [asin]
+    assert [page.external_id for page in await connector.look_up([CatalogueQuestion(key="1", asin=asin)])] == [asin]
     await estimate(api, [FeeQuestion("LAMP-1", usd("20.00"), usd("0.00"))])
     await estimate_one(api, FeeQuestion("LAMP-1", usd("20.00"), usd("4.00")))
     world.store_with_amazon("LAMP-2", 12)
