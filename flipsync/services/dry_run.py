@@ -54,6 +54,15 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_escalates_after": "who else is told of a question decides nothing",
+    **{
+        f"purchasing.{name}": "what goods would cost and how many are needed is read with the choices of then"
+        for name in ("cash_minor", "review_days", "holding_bps", "line_cost_minor", "most_cover_days")
+    },
+    "purchasing.alone_minor": "what was put to you and what was not are orders of two kinds in the books",
+    **{
+        f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
+        for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
+    },
     "grades.move_authority": "what would have been taken away or given back without it is not known",
     **{
         f"fleet.{name}": "what else was set in motion in that hour is not kept with a decision"

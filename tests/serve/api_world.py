@@ -197,7 +197,7 @@ async def run_automation(worker: Database, business: Business) -> None:
 async def _buy(unit: UnitOfWork, business: Business) -> None:
     marker, variant_id = business.marker, business.ids["variant_id"]
     supplier = await suppliers.create(unit, suppliers.SupplierForm(name=f"{marker} wholesale", note=marker))
-    offer = suppliers.OfferForm(pack_cost_minor=900, supplier_sku=f"{marker}-W")
+    offer = suppliers.OfferForm(pack_cost_minor=1000, supplier_sku=f"{marker}-W")
     await suppliers.put_offer(unit, supplier.id, variant_id, offer)
     wanted = {variant_id: purchase_orders.Wanted(6)}
     order = await purchase_orders.draft(unit, supplier.id, wanted, note=marker)
@@ -205,7 +205,7 @@ async def _buy(unit: UnitOfWork, business: Business) -> None:
     await purchase_orders.ordered(unit, order.id)
     await goods_in.receive(unit, order.id, {variant_id: 2}, key=marker, note=marker)
     line = (await unit.session.scalars(select(m.PurchaseOrderLine.id))).one()
-    business.ids |= {"supplier_id": supplier.id, "purchase_order_id": order.id, "line_id": line}
+    business.ids |= {"supplier_id": supplier.id, "purchase_order_id": order.id, "purchase_order_line_id": line}
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:

@@ -67,8 +67,11 @@ def test_every_plain_read_and_the_webhook_take_it(app: Api) -> None:
         f"{API}/webhooks/{{token}}",
     } <= app.lane.paths
     declared = {route.path for route in ROUTES if route.method == "GET"}
-    # what a seller's browser brings back from a vendor changes the books; a stream has no body to compare
-    assert declared - app.lane.paths == {f"{API}/oauth/callback/{{vendor}}", f"{API}/events/stream"}
+    assert declared - app.lane.paths == {
+        f"{API}/oauth/callback/{{vendor}}",  # what a seller's browser brings back from a vendor changes the books
+        f"{API}/events/stream",  # has no body to compare
+        f"{API}/asin-finder/{{line_id}}",  # waits for its answer as long as it was asked to
+    }
 
 
 @pytest.mark.parametrize("route", READS, ids=str)
