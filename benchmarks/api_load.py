@@ -29,11 +29,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
+
 from benchmarks.dashboard import NOW, SKUS, Books
 from benchmarks.installation import fetch, graph, owner_url, running, temporary_home
 from benchmarks.load import Connection, connect, http_request
 from benchmarks.measuring import Report, quantiles, saying
-from benchmarks.processes import label, processor_time, proportional_memory, spent, tree
+from benchmarks.processes import label, processor_time, proportional_memory, spent
+from benchmarks.trading import processes
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
@@ -42,7 +45,7 @@ from flipsync.system import System
 from serve.settings import ServeSettings
 
 AIM_MS, REQUIRED_MS = 100.0, 200.0
-_BUSINESSES, _ORDERS, _RENEWED_EVERY = 20, 2_000, 120.0
+_RENEWED_EVERY = 120.0
 _PEOPLE: tuple[Role, ...] = ("owner", "manager", "clerk", "manager", "clerk")
 _PASSWORD = "a password for benchmarks only"
 _PATIENCE = 60.0
@@ -173,12 +176,16 @@ class Device:
             return 0, b""
 
 
-async def _found(system: System) -> list[World]:
+async def _found(system: System, businesses: int, orders: int) -> list[World]:
     """Businesses with a year's orders, goods and people."""
     worlds = []
-    for number in range(_BUSINESSES):
+    for number in range(businesses):
         books = Books(owner_url(system.home), seed=number)
-        await asyncio.to_thread(books.fill, _ORDERS)
+        await asyncio.to_thread(books.fill, orders)
+        with psycopg.connect(books.owner, autocommit=True) as connection:  # there is nobody behind their channels
+            connection.execute(
+                "UPDATE marketplace_account SET status = 'disconnected' WHERE tenant_id = %s", (books.tenant_id,)
+            )
 
         def ids(query: str, books: Books = books) -> list[str]:
             return [str(row["id"]) for row in fetch(books.owner, query, {"t": books.tenant_id})]
@@ -240,39 +247,41 @@ async def _sign_ins(url: str, worlds: list[World], until: float, tally: Tally) -
     connection.close()
 
 
-def _replicas(system_pid: int) -> list[int]:
-    return [pid for pid in tree(system_pid) if label(pid).startswith("ray::ServeReplica")]
+def _replicas(system: System) -> list[int]:
+    return [pid for pid in processes(system) if label(pid).startswith("ray::ServeReplica")]
 
 
-async def _kill(every: float, until: float) -> list[float]:
+async def _kill(system: System, every: float, until: float) -> list[float]:
     """SIGKILL for a replica of the API, so often; when it was done."""
     killed = []
     while time.monotonic() + every < until:
         await asyncio.sleep(every)
-        if replicas := await asyncio.to_thread(_replicas, os.getpid()):
+        if replicas := await asyncio.to_thread(_replicas, system):
             os.kill(replicas[0], signal.SIGKILL)
             killed.append(time.monotonic())
     return killed
 
 
-async def _watch_memory(until: float, every: float) -> list[dict[str, float]]:
+async def _watch_memory(system: System, until: float, every: float) -> list[dict[str, float]]:
     """MB (PSS) by process, again and again."""
     seen = []
     while time.monotonic() < until:
-        memory = await asyncio.to_thread(lambda: proportional_memory(tree(os.getpid())))
+        memory = await asyncio.to_thread(lambda: proportional_memory(processes(system)))
         seen.append({name: sum(each) for name, each in memory.items()})
         await asyncio.sleep(min(every, max(0.1, until - time.monotonic())))
     return seen
 
 
-def measure(*, devices: int, minutes: float, think: float, kill_every: float) -> dict[str, Any]:
+def measure(
+    *, businesses: int, orders: int, devices: int, minutes: float, think: float, kill_every: float
+) -> dict[str, Any]:
     """The result object."""
     tally = Tally()
     with temporary_home() as home, running(home) as system:
 
         async def prepare() -> tuple[list[World], list[tuple[World, identity.SignedIn]]]:
-            with saying(f"{_BUSINESSES} businesses of {_ORDERS} orders and {SKUS} products"):
-                worlds = await _found(system)
+            with saying(f"{businesses} businesses of {orders} orders and {SKUS} products"):
+                worlds = await _found(system, businesses, orders)
             with saying(f"{devices} devices sign in"):
                 return worlds, await _people(system, worlds, devices)
 
@@ -287,13 +296,13 @@ def measure(*, devices: int, minutes: float, think: float, kill_every: float) ->
                 tasks.append(asyncio.create_task(_sign_ins(url, worlds, until, tally)))
                 await asyncio.sleep(warm)
                 tally.counting = True
-                before = processor_time(tree())
-                memory = asyncio.create_task(_watch_memory(until, max(5.0, minutes)))
-                kills = asyncio.create_task(_kill(kill_every, until)) if kill_every else None
+                before = processor_time(processes(system))
+                memory = asyncio.create_task(_watch_memory(system, until, max(5.0, minutes)))
+                kills = asyncio.create_task(_kill(system, kill_every, until)) if kill_every else None
                 began = time.monotonic()
                 await asyncio.gather(*tasks)
                 seconds = time.monotonic() - began
-            used = spent(before, processor_time(tree()))
+            used = spent(before, processor_time(processes(system)))
             return {
                 "seconds": seconds,
                 "processor_share": {who: took / seconds for who, took in used.items() if took > 0},
@@ -305,8 +314,8 @@ def measure(*, devices: int, minutes: float, think: float, kill_every: float) ->
     every = [took for each in tally.seconds.values() for took in each]
     return {
         "devices": devices,
-        "businesses": _BUSINESSES,
-        "orders_each": _ORDERS,
+        "businesses": businesses,
+        "orders_each": orders,
         "think_seconds": think,
         "per_second": len(every) / outcome["seconds"],
         "all": quantiles(every),
@@ -338,11 +347,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds between two requests of a device")
     parser.add_argument("--kill-every", type=float, default=0.0, help="seconds between two kills of the API's replica")
     options = parser.parse_args(argv)
+    businesses, orders = 20, 2_000
     if options.quick:
-        options.devices, options.minutes, options.think = 40, 0.2, 1.0
+        options.devices, options.minutes, options.think, businesses, orders = 10, 0.1, 0.5, 2, 40
     report = Report("api_load")
     report.result = result = measure(
-        devices=options.devices, minutes=options.minutes, think=options.think, kill_every=options.kill_every
+        businesses=businesses,
+        orders=orders,
+        devices=options.devices,
+        minutes=options.minutes,
+        think=options.think,
+        kill_every=options.kill_every,
     )
     every = result["all"]
     report.row(
@@ -370,7 +385,8 @@ def main(argv: list[str] | None = None) -> int:
         "aim: p95 of all", f"{1e3 * every['p95']:.1f} ms", f"<{AIM_MS:.0f} ms aimed at, <{REQUIRED_MS:.0f} required"
     )
     report.finish(as_json=options.json)
-    return 1 if failed or (not options.kill_every and errors) or 1e3 * every["p95"] >= REQUIRED_MS else 0
+    slow = 1e3 * every["p95"] >= REQUIRED_MS and not options.quick
+    return 1 if failed or (not options.kill_every and errors) or slow else 0
 
 
 if __name__ == "__main__":

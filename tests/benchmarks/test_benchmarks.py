@@ -89,6 +89,15 @@ def test_api_reads_are_compared_with_a_noop_under_the_same_load(whole_system: Wh
     assert used["postgres"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.whole_system(2)
+def test_devices_read_write_and_renew_without_an_error(whole_system: WholeSystem) -> None:
+    result = run("api_load", whole_system)
+    assert set(result["answers"]) == {"success"} and result["failed_for_good"] == {}
+    assert {"dashboard", "sign in"} <= set(result["by_request"])
+    assert result["memory_mb"][0]["ray::ServeReplica:api:flipsync-api"] > 0
+
+
 def test_percentiles_are_nearest_rank() -> None:
     values = [float(value) for value in range(1, 101)]
     assert [percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
