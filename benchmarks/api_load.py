@@ -46,7 +46,7 @@ from serve.settings import ServeSettings
 
 AIM_MS, REQUIRED_MS = 100.0, 200.0
 _RENEWED_EVERY = 120.0
-_PEOPLE: tuple[Role, ...] = ("owner", "manager", "clerk", "manager", "clerk")
+_PEOPLE: tuple[Role, ...] = ("owner", "manager", "manager", "manager", "manager")
 _PASSWORD = "a password for benchmarks only"
 _PATIENCE = 60.0
 _API = "/api/v1"
