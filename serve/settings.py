@@ -37,7 +37,9 @@ class ServeSettings(BaseSettings):
         default="agents:ROSTER", description="module:attribute of the agents' classes; empty: no agents listen"
     )
     clock: str = Field(default="", description="a ScaledClock as text; empty: the wall clock")
-    database_pool: int = Field(default=4, ge=1, le=50)
+    database_pool: int = Field(
+        default=16, ge=1, le=50, description="connections of a replica: requests that hold one wait for each other"
+    )
     log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
     trusted_proxies: int = Field(
         default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"
