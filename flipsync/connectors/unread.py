@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler
 
-from flipsync.domain.channel import ChannelOrder, UnreadOrder
+from flipsync.domain.channel import ChannelOrder, UnreadOrder, WebhookNotice
 from flipsync.domain.errors import Unreadable, UnreadOrders
 
 T = TypeVar("T")
@@ -110,6 +110,16 @@ async def each_order(
             continue
         yield order
     aside.tell()
+
+
+def notice_of_unread(topic: str, external_id: str, body: bytes) -> WebhookNotice:
+    """A genuine notice about an order that cannot be read in it: the order is looked for, and held if it has to be.
+
+    To refuse it would have the vendor deliver it again and again, and some switch the webhook off.
+    """
+    digest = hashlib.sha256(body).hexdigest()[:16]
+    key = f"{topic}:{external_id}:unread:{digest}"
+    return WebhookNotice(kind="order", topic=topic, resource_id=external_id, dedup_key=key)
 
 
 def usable(translate: Callable[[RowT], T], row: RowT) -> T:

@@ -133,7 +133,7 @@ async def take_notices(store: Store, account: ConnectedAccount, connector: Marke
         if aside is None:
             try:
                 taken = await webhooks.book(store, account, notice, cause)
-            except held_orders.CANNOT_BOOK as error:
+            except orders.CANNOT_BOOK as error:
                 if notice.order is None:
                     raise
                 aside = held_orders.refused(notice.order, error)

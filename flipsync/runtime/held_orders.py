@@ -12,25 +12,13 @@ from flipsync.connectors.unread import reason_of
 from flipsync.connectors.unread import unread as unread_order
 from flipsync.domain.channel import ChannelOrder, UnreadOrder
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, Conflict, InvalidInput, NotFound, UnreadOrders
+from flipsync.domain.errors import ChannelError, UnreadOrders
 from flipsync.services import held_orders, orders
 from flipsync.services.orders import AccountRef
 from flipsync.store.database import UNFIT
 from flipsync.store.models import HeldOrder
 from flipsync.store.repositories import held_orders as rows
 from flipsync.store.unit_of_work import Cause, Store
-
-#: what booking an order raises that cannot be booked, whoever tries; the database's own troubles are none of these
-CANNOT_BOOK = (
-    InvalidInput,
-    Conflict,
-    NotFound,
-    ValueError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    *UNFIT,
-)
 
 
 @dataclass
@@ -50,7 +38,7 @@ async def book(
         try:
             async with store.unit(tenant_id, cause) as unit:
                 result = await orders.ingest_order(unit, account, order)
-        except CANNOT_BOOK as error:
+        except orders.CANNOT_BOOK as error:
             booked.refused.append(refused(order, error))
         else:
             booked.changed += result.outcome in ("created", "changed")

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, cast
 from uuid import UUID
 
 from flipsync.domain.channel import ChannelOrder, ChannelOrderLine, Vendor
-from flipsync.domain.errors import Conflict, NotFound
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import (
     OfferChanged,
     OrderChanged,
@@ -23,6 +23,7 @@ from flipsync.domain.events import (
 )
 from flipsync.domain.ids import new_id
 from flipsync.services import refunds, stock, warehouses
+from flipsync.store.database import UNFIT
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import new_orders, reconciling
 from flipsync.store.repositories import orders as repository
@@ -31,6 +32,8 @@ from flipsync.store.repositories.new_orders import Goods, NewLine
 from flipsync.store.repositories.orders import SoldListing
 from flipsync.store.unit_of_work import UnitOfWork
 
+#: what booking an order ends with that cannot be booked, whoever tries; the database's own troubles are none of these
+CANNOT_BOOK = (InvalidInput, Conflict, NotFound, ValueError, LookupError, TypeError, ArithmeticError, *UNFIT)
 #: business time in which all sales of a listing are one reason to look at its price; a price need not follow each sale
 _PRICE_LOOK_SECONDS = 300
 _OVER = ("cancelled", "failed", "refunded")

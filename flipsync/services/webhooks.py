@@ -22,7 +22,7 @@ from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
 from flipsync.security.secrets import SecretBox
 from flipsync.services import erasure
 from flipsync.services.accounts import ConnectedAccount, load_account
-from flipsync.services.orders import AccountRef, ingest_order
+from flipsync.services.orders import CANNOT_BOOK, AccountRef, ingest_order
 from flipsync.services.tenant_settings import profile
 from flipsync.services.watch.memory import REPLAY
 from flipsync.store.repositories import accounts as rows
@@ -95,7 +95,16 @@ class WebhookAddresses:
         else:
             async with self._connect(account) as connector:
                 notice = await connector.verify_webhook(headers, body, account.webhook_secret)
-        return await book(self._store, account, notice, cause, sealed=account.sealed)
+        try:
+            return await book(self._store, account, notice, cause, sealed=account.sealed)
+        except AccountChanged:
+            raise
+        except CANNOT_BOOK:
+            if notice.order is None:
+                raise
+        # the books refuse it: it is looked for as one that was not told, and held by whoever looks
+        alone = notice.model_copy(update={"order": None})
+        return await book(self._store, account, alone, cause, sealed=account.sealed)
 
     async def challenge(self, token: str, query: Mapping[str, str]) -> dict[str, str]:
         """What a vendor wants to read when it tries the address. Raises NotFound where none asks."""

@@ -84,6 +84,12 @@ def test_an_order_deleted_before_it_was_sent_is_an_error_document() -> None:
     assert deliver("order.updated", data, delivery="d2").dedup_key != notice.dedup_key
 
 
+def test_an_order_that_cannot_be_read_is_looked_for() -> None:
+    notice = deliver("order.updated", {"id": 12, "status": ["paid"]})
+    assert (notice.kind, notice.resource_id, notice.order, notice.deleted) == ("order", "12", None, False)
+    assert deliver("order.updated", {"id": 12, "status": ["sent"]}).dedup_key != notice.dedup_key
+
+
 def test_products_and_variations() -> None:
     row = {"id": 5, "type": "simple", "sku": "S", "stock_quantity": 3, "date_modified_gmt": "2026-01-01T10:00:00"}
     notice = deliver("product.updated", row)
@@ -115,7 +121,7 @@ def test_signatures_are_over_the_raw_bytes() -> None:
         parse({**headers, "X-WC-Webhook-Signature": "ü"}, body)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"no json", b'{"id": "x"}', b'{"id": 1, "status": 5, "currency": "USD"}'])
+@pytest.mark.parametrize("body", [b"[]", b"no json", b'{"id": "x"}', b'{"id": true, "status": 5}'])
 def test_signed_nonsense_is_invalid_input(body: bytes) -> None:
     headers = {"X-WC-Webhook-Topic": "order.updated", "X-WC-Webhook-Signature": signature(SECRET, body)}
     with pytest.raises(InvalidInput):

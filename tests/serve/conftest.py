@@ -65,7 +65,8 @@ class World:
     beta: Business
 
 
-@pytest.fixture(scope="session")
+# Each module has businesses of its own: what one writes, or forgets, never decides what another finds.
+@pytest.fixture(scope="module")
 async def world(backend: Backend, database_urls: dict[str, str], passwords: Passwords) -> World:
     run = secrets.token_hex(4)
     worker = Database(database_urls["worker"], pool_size=1)
@@ -80,12 +81,12 @@ async def world(backend: Backend, database_urls: dict[str, str], passwords: Pass
     return World(alpha, beta)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alpha(world: World) -> Business:
     return world.alpha
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def beta(world: World) -> Business:
     return world.beta
 

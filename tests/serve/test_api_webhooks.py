@@ -161,9 +161,33 @@ async def test_a_flood_of_forgeries_is_written_down_once_a_second(
 async def test_a_signed_delivery_that_makes_no_sense_is_refused_and_may_come_again(
     client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
 ) -> None:
-    for body in (b"", b"[]", b"not json", orjson.dumps({"id": "x"})):
+    for body in (b"", b"[]", b"not json", orjson.dumps({"number": "x"})):
         answer = await client.post(address, content=body, headers=_signed(alpha, body))
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:flipsync:error:invalid-input"), body
+
+
+async def test_an_order_that_cannot_be_read_or_booked_is_taken_and_looked_for(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, address: str
+) -> None:
+    """A refusal would have it delivered again and again, and WooCommerce switches off what fails five times."""
+
+    async def looks() -> int:
+        async with backend.store.reader(alpha.tenant_id) as session:
+            asked = "SELECT count(*) FROM event WHERE type = 'ChannelCheckDue' AND subject_id = :account"
+            return int((await session.execute(text(asked), {"account": alpha.ids["account_id"]})).scalar_one())
+
+    whole = orjson.loads(_order(alpha, new_id().hex))
+    unreadable = orjson.dumps({"id": "x", "lines": "none"})
+    line = whole["lines"][0]
+    unbookable = orjson.dumps(whole | {"lines": [line, line]})  # the same line twice
+    for body in (unreadable, unbookable):
+        before = await looks()
+        first = await client.post(address, content=body, headers=_signed(alpha, body))
+        assert (first.status_code, first.json()) == (200, {"outcome": "accepted"}), first.text
+        assert await looks() == before + 1
+        again = await client.post(address, content=body, headers=_signed(alpha, body))
+        assert again.json() == {"outcome": "duplicate"}
+        assert await _orders(backend, alpha, orjson.loads(body)["id"]) == 0
 
 
 async def test_an_address_nobody_has_does_not_exist(client: httpx2.AsyncClient, alpha: Business) -> None:

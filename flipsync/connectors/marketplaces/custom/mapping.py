@@ -11,6 +11,7 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.custom import wire
 from flipsync.connectors.request import VendorError
+from flipsync.connectors.unread import notice_of_unread
 from flipsync.domain.channel import (
     Address,
     ChannelOrder,
@@ -175,6 +176,7 @@ def webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime)
     if abs(now - datetime.fromtimestamp(int(timestamp), UTC)) > _SIGNATURE_WINDOW:
         raise Unauthenticated("the webhook's time stamp is more than 5 minutes off", hint="check both clocks")
     topic = lower.get("x-channel-topic", "")
+    data: Any = None
     try:
         data = json.loads(body)
         if topic.startswith("order."):
@@ -199,6 +201,9 @@ def webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime)
                 modified_at=state.modified_at,
             )
     except (ValueError, RecursionError) as error:
+        told = data.get("id") if isinstance(data, dict) and topic.startswith("order.") else None
+        if isinstance(told, str) and 0 < len(told) <= 200:
+            return notice_of_unread(topic, told, body)
         raise InvalidInput(f"the body is not what topic {topic!r} promises") from error
     delivery = lower.get("x-channel-delivery") or hashlib.sha256(body).hexdigest()
     return WebhookNotice(kind="other", topic=topic, resource_id="", dedup_key=f"{topic}:{delivery}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flipsync.connectors.marketplaces.woocommerce import mapping, wire
+from flipsync.connectors.unread import notice_of_unread
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import InvalidInput, Unauthenticated
 
@@ -63,6 +64,9 @@ def parse(headers: Mapping[str, str], body: bytes, secret: str) -> WebhookNotice
     try:
         return _notice(topic, data, body, delivery)
     except ValueError as error:
+        number = data.get("id")
+        if topic.startswith("order.") and isinstance(number, int) and not isinstance(number, bool):
+            return notice_of_unread(topic, str(number), body)
         raise InvalidInput(f"the body is not what topic {topic!r} promises") from error
 
 
