@@ -4,18 +4,24 @@ A budget is an agent's (how many effects) or the fleet's: listings touched and m
 What was spent is written in the statement that writes the effects, so both are there or neither is. What a slice has
 left comes back when it expires, whatever became of its holder. Spending a slice that was taken back breaks a constraint
 of the table, and with it the transaction: the budget is never exceeded.
+
+What a budget denied is not lost: the agent decides anew on the same fact once there is room again, for a day.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from flipsync.domain.commands import Command
 from flipsync.domain.steering_events import BudgetRunningLow
+from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import budgets as rows
+from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import UnitOfWork
 
 #: a slice is this part of the budget, and lasts so long; shortly before its end nothing is taken from it any more
@@ -24,6 +30,10 @@ _PARTS, LEASE_SECONDS, _MARGIN = 20, 60.0, 10.0
 _GONE_SECONDS = 1.0
 #: a budget of the fleet runs low when this part of it is spent or promised
 LOW = 0.8
+#: rules that deny what is above a budget
+OF_AGENT, OF_FLEET = "budget", "fleet-budget"
+#: seconds after which it is decided on anew, drawn so that not all come at once, and the age of a fact that is let go
+_AGAIN_SECONDS, _LET_GO_SECONDS = (1200.0, 3900.0), 86400.0
 
 
 class Want(NamedTuple):
@@ -106,3 +116,20 @@ class Budgets:
             whole = want.budget.removeprefix(rows.FLEET).partition(":")[0]
             low = BudgetRunningLow(tenant_id=unit.tenant_id, budget=want.budget, share=round(share, 3))
             unit.emit(low, dedup_key=f"low:{whole}:{unit.now:%Y-%m-%dT%H}")
+
+
+def comes_again(commands: Sequence[Command], proposals: Sequence[ProposedCommand]) -> bool:
+    """Whether a budget denied some of a decision, and no deed in our own books could be done twice by deciding anew.
+
+    What went to a channel can be decided on again: any second fact about the same thing does that too.
+    """
+    pairs = list(zip(commands, proposals, strict=True))
+    if any(proposal.verdict == "proceed" and command.scope == "internal" for command, proposal in pairs):
+        return False
+    return any(proposal.verdict == "deny" and proposal.rule in (OF_AGENT, OF_FLEET) for proposal in proposals)
+
+
+async def put_off(unit: UnitOfWork, task_id: UUID) -> None:
+    """Have an agent decide anew, when the hour's budget has room again, on the fact of a task that is done."""
+    seconds = random.uniform(*_AGAIN_SECONDS)  # noqa: S311 - nobody gains from guessing it
+    await task_rows.put_off(unit.session, task_id, seconds=seconds, longest=_LET_GO_SECONDS)

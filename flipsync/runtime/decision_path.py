@@ -25,6 +25,7 @@ from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.ids import new_id
 from flipsync.domain.purchase_events import PurchaseDue
 from flipsync.domain.sourcing import RecordSourcingVerdict
+from flipsync.runtime import budgets
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.budgets import Budgets, Want
 from flipsync.runtime.gate import Gate
@@ -108,8 +109,12 @@ class DecisionPath:
         notes: Notes | None = None,
         *,
         fact: str = "",
+        task_id: UUID | None = None,
     ) -> UUID:
-        """Write the decision on a `fact` of that type, with what it read, and do what follows; returns its id."""
+        """Write the decision on a `fact` of that type, with what it read, and do what follows; returns its id.
+
+        What an hour's budget denies is decided on anew later: the task it was decided on, if any, comes again.
+        """
         decision_id = new_id()
         why_up = above_authority(spec.authority, decision)
         standing = await self._standings.of(unit, spec.name, decision, fact)
@@ -163,6 +168,8 @@ class DecisionPath:
             stake = 0 if decision.stake is None else decision.stake.amount_minor // max(1, len(proposals))
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, claim, proposal, command, cause, why=decision.rationale, stake=stake)
+            if task_id is not None and budgets.comes_again(decision.proposals, proposals):
+                await budgets.put_off(unit, task_id)
         if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
             await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
@@ -194,11 +201,11 @@ class DecisionPath:
                 return
             most = self._graph.agents[agent].spec.budget.effects_per_hour
             if command.scope == "external" and not await self.budgets.take(unit, agent, most):
-                proposal.verdict, proposal.rule = "deny", "budget"
+                proposal.verdict, proposal.rule = "deny", budgets.OF_AGENT
                 proposal.reason = f"what {agent} may set in motion within an hour, {most} things, is done or promised"
                 return
             if claim.rank is not Rank.PERSON and (short := await self._short_of(unit, ctx, command, stake)):
-                proposal.verdict, proposal.rule, proposal.reason = "deny", "fleet-budget", short
+                proposal.verdict, proposal.rule, proposal.reason = "deny", budgets.OF_FLEET, short
                 return
             verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved, claim=claim)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason

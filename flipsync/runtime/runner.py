@@ -260,4 +260,5 @@ class AgentRunner(TaskRunner):
                     continue
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
                 context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
-                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes, fact=one.record.type)
+                more = {"fact": one.record.type, "task_id": one.task.id}
+                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes, **more)

@@ -165,6 +165,22 @@ async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: 
     return failed
 
 
+_PUT_OFF = text(
+    """
+    UPDATE agent_task SET state = 'pending', attempts = 0, finished_at = NULL,
+           not_before = now() + make_interval(secs => :seconds)
+      FROM event
+     WHERE agent_task.id = :id AND event.id = agent_task.event_id
+       AND event.recorded_at > now() - make_interval(secs => :longest)
+    """
+)
+
+
+async def put_off(session: AsyncSession, task_id: UUID, *, seconds: float, longest: float) -> None:
+    """Have a task that is done come again in so many seconds, unless its fact is `longest` seconds old by now."""
+    await session.execute(_PUT_OFF, {"id": task_id, "seconds": seconds, "longest": longest})
+
+
 async def set_aside(
     session: AsyncSession, *, limit: int, after: UUID | None = None, agent: str | None = None
 ) -> Sequence[Row[AgentTask, EventRecord]]:
