@@ -57,11 +57,11 @@ class Lane:
     def __init__(self, app: FastAPI, backend: Backend, routes: Iterable[APIRoute]) -> None:
         self._app = app
         self._backend = backend
-        operations = [operation for route in routes if (operation := _understood(route)) is not None]
+        known = list(routes)
+        operations = [operation for route in known if (operation := _understood(route)) is not None]
         self.paths = frozenset(operation.route.path for operation in operations)
-        self._words = frozenset(
-            word for each in operations for word in each.route.path.split("/") if not word.startswith("{")
-        )
+        # of those it leaves to FastAPI too: else `/goods/export` would be taken for a `/goods/{name}`
+        self._words = frozenset(word for each in known for word in each.path.split("/") if not word.startswith("{"))
         self._by_shape: dict[tuple[str, ...], _Operation] = {}
         for each in operations:  # of two routes that look alike the first is asked, as elsewhere
             self._by_shape.setdefault((_method(each.route), *self._shape(each.route.path)), each)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
 from api_routes import GUARDED, ROUTES, Route
 from api_world import API, Business
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Header
+from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from flipsync.domain.clock import utc_now
@@ -19,6 +20,7 @@ from flipsync.store.pipeline import ReadFailed, ReadPipeline
 from serve import ingress
 from serve.api import Api
 from serve.backend import Backend
+from serve.lane import Lane
 
 READS = [route for route in GUARDED if route.method == "GET"]
 #: headers that are new with every answer
@@ -126,6 +128,24 @@ async def test_it_understands_paths_as_the_long_way_does(
     url = f"{API}/orders/{order}"
     short, long = await client.get(url, headers=alpha.headers()), await long_way.get(url, headers=alpha.headers())
     assert shown(short) == shown(long)
+
+
+async def test_a_word_of_a_route_it_leaves_alone_is_no_name(app: Api, backend: Backend) -> None:
+    """Declared before `/goods/{name}`, as FastAPI asks for it, but made of more than the short way knows."""
+    router = APIRouter()
+
+    @router.get("/goods/export")
+    async def export(accept: Annotated[str, Header()] = "") -> dict[str, str]:
+        return {"is": "export"}
+
+    @router.get("/goods/{name}")
+    async def goods(name: str) -> dict[str, str]:
+        return {"is": name}
+
+    lane = Lane(app, backend, (route for route in router.routes if isinstance(route, APIRoute)))
+    asked = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+    assert lane.find(asked | {"path": "/goods/tea"}) is not None
+    assert lane.find(asked | {"path": "/goods/export"}) is None
 
 
 async def test_pages_follow_one_another(client: httpx2.AsyncClient, alpha: Business) -> None:
