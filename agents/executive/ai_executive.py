@@ -9,6 +9,7 @@ struck out.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from agents.executive.executive import ExecutiveAgent, ExecutiveCommand
 from flipsync.domain.commands import ChangePrice, EndorseDecision
@@ -24,6 +25,8 @@ from flipsync.services.week_desk import Week
 FROM_STAKE = usd("500.00")
 PROMPT = Prompt.beside(__file__, Counsel)
 _PRICES = 6
+#: of what the brain knows
+_KNOWN = 14
 #: how far a chain of endorsements is followed to what it is about
 _HOPS = 3
 
@@ -63,13 +66,22 @@ class AIExecutiveAgent(Agent[DecisionEscalated | CycleStarted]):
             if event.cycle != "weekly" or event.tenant_id != ctx.tenant_id:
                 return decision
             week = await ctx.services.weeks.week()
-            return await self._advised(_looking_back(decision, week), _of_week(week, ctx), ctx)
-        if decision.is_hold:
+            decision = _looking_back(decision, week)
+        elif decision.is_hold:
             return decision
-        return await self._advised(decision, await self._of_decision(event, ctx), ctx)
+        if why_not := await ctx.services.language.why_not():
+            return by_rules(decision, why_not)
+        if isinstance(event, CycleStarted):
+            return await self._advised(decision, _of_week(week, ctx), [], ctx)
+        matter = await self._of_decision(event, ctx)
+        return await self._advised(decision, matter, [("decision", event.decision_id)], ctx)
 
-    async def _advised(self, decision: Decision[Any], matter: Matter, ctx: Context) -> Decision[Any]:
-        """The same decision, with what the model has to say of it."""
+    async def _advised(
+        self, decision: Decision[Any], matter: Matter, about: list[tuple[str, UUID]], ctx: Context
+    ) -> Decision[Any]:
+        """The same decision, with what the model has to say of it; it is told what was tried before."""
+        rows = min(_KNOWN, matter.room)
+        matter.know(await ctx.services.brain.brief(self.spec.name, about, words=_words(matter), rows=rows))
         question = PROMPT.ask(matter.facts, matter.texts)
         answer = await ctx.services.language.ask(question)
         counsel = answer.read(PROMPT, Counsel)
@@ -116,6 +128,11 @@ def _looking_back(decision: Decision[ExecutiveCommand], week: Week) -> Decision[
     asked = f"{week.decisions} decisions, {week.up} of them above an agent's authority, {week.questions} questions open"
     words = f"{decision.rationale}; the week: {sold}; {asked}"
     return decision.model_copy(update={"rationale": words[:900], "evidence": (*decision.evidence, *rows)})
+
+
+def _words(matter: Matter) -> str:
+    """What the matter is about, for memories of the like."""
+    return " ".join(text for _, text in matter.texts)
 
 
 def _of_week(week: Week, ctx: Context) -> Matter:

@@ -49,6 +49,8 @@ class AIMarketAgent(Agent[ProductImported]):
 
     async def decide(self, event: ProductImported, ctx: Context) -> Decision[Placed]:
         decision: Decision[Any] = await self._wrapped.decide(event, ctx)
+        if why_not := await ctx.services.language.why_not():
+            return by_rules(decision, why_not)
         goods = await ctx.services.readings.goods(event.product_id)
         if goods is None:
             return decision
@@ -58,6 +60,9 @@ class AIMarketAgent(Agent[ProductImported]):
         matter = Matter()
         matter.add("channels that were looked at", len(decision.alternatives), "product", event.product_id)
         matter.add("channels that it goes on sale on", len(decision.proposals), "product", event.product_id)
+        words = f"{goods.title} {goods.category or ''}"
+        about = [("product", event.product_id)]
+        matter.know(await ctx.services.brain.brief(self.spec.name, about, words=words, rows=12))
         question = PROMPT.ask(matter.facts, texts)
         answer = await ctx.services.language.ask(question)
         reading = answer.read(PROMPT, Reading)

@@ -22,6 +22,7 @@ from flipsync.services import (
     consents,
     credential_ends,
     directives,
+    episodes,
     grading,
     language_desk,
     recorded_desk,
@@ -144,6 +145,7 @@ class Scheduler:
                 await consents.forget_old(unit)
                 await recorded_desk.forget_old(unit)
                 await language_desk.forget_old(unit)
+                await episodes.forget_old(unit)
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
                 await scans.forget_old(unit)

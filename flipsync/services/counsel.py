@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.money import Money
 from flipsync.intelligence.language import Claim, Fact, verified
+from flipsync.intelligence.language.question import MOST_FACTS
+from flipsync.services.brain import Brief
 
 D = TypeVar("D", bound=Decision[Any])
 #: a rationale is read on a phone
@@ -57,6 +59,16 @@ class Matter:
             self.facts.append(Fact(ref=ref, says=says, value=str(figure), kind=kind, id=row_id))
         else:
             self.facts.append(Fact.share(ref, says, figure, kind, row_id))
+
+    @property
+    def room(self) -> int:
+        """Facts that still fit."""
+        return max(0, MOST_FACTS - len(self.facts))
+
+    def know(self, brief: Brief) -> None:
+        """What the brain told, after what was added already."""
+        for each in brief.items[: self.room]:
+            self.add(each.says, each.figure, each.row.kind, each.row.id)
 
 
 def by_rules(decision: D, why: str) -> D:

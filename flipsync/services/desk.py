@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
+from flipsync.intelligence.memory.port import Index
+from flipsync.services.brain import BrainDesk
 from flipsync.services.buying_desk import PurchasingDesk
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
@@ -312,6 +314,8 @@ class Services:
         self._profile: TenantProfile | None = None
         #: what is known of a language model; None: there is none
         self.asked: Asked | None = None
+        #: the index of meanings; None: memories are looked for by their words
+        self.index: Index | None = None
         #: what the newest answer was worked out from, where that is kept
         self.ground: Ground | None = None
 
@@ -370,6 +374,10 @@ class Services:
     @cached_property
     def language(self) -> LanguageDesk:
         return LanguageDesk(self.session, self.tenant_id, self.asked)
+
+    @cached_property
+    def brain(self) -> BrainDesk:
+        return BrainDesk(self.session, self.tenant_id, self.now, self.profile, self.index)
 
     @cached_property
     def trends(self) -> TrendDesk:

@@ -50,6 +50,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "orders.refund_approval_minor": "the limit of then is not kept with a refund",
     "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
     "journal.reads_kept_days": "it changes no decision",
+    "memory.kept_days": "what is remembered is told beside a decision; none is made by it",
     "privacy.amazon_days": "who bought is no reason for a decision",
     "privacy.buyer_days": "who bought is no reason for a decision",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",

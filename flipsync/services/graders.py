@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from flipsync.domain import predictions as told
+from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
@@ -31,11 +32,15 @@ _PART = {"price-war": "nobody went further down", "hijack": "the offer came near
 
 @dataclass(frozen=True)
 class Grade:
-    """`outcome` 1 or 0; None: it can never be known. `evidence` is the row to look at, as (kind, id)."""
+    """`outcome` 1 or 0; None: it can never be known. `evidence` is the row to look at, as (kind, id).
+
+    `money` is what it brought or lost, where that is known; what it counts, each kind says (services.memory).
+    """
 
     outcome: int | None
     why: str
     evidence: tuple[str, UUID] | None = None
+    money: Money | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,12 @@ class PriceMoved(Grader):
         sold = (
             f"{seen.units_after} in {seen.hours_after:.0f} h, {seen.units_before} in {seen.hours_before:.0f} h before"
         )
-        return Grade(int(better >= _CLEAR), f"it earns {'more' if better >= _CLEAR else 'less'}: {sold}", evidence)
+        more = 24 * (
+            seen.units_after * facts.now_minor / seen.hours_after
+            - seen.units_before * facts.before_minor / seen.hours_before
+        )
+        words = f"it earns {'more' if better >= _CLEAR else 'less'}: {sold}"
+        return Grade(int(better >= _CLEAR), words, evidence, Money(amount_minor=round(more), currency=seen.currency))
 
 
 class FaultMended(Grader):
@@ -205,33 +215,36 @@ class PolicyMoved(Grader):
 
 
 class Placed(Grader):
-    """`facts` is what its sales earned in minor units, None for none."""
+    """`facts` is what its sales earned, None for none."""
 
     prediction = told.PLACEMENT
     external = False
 
-    def outcome(self, row: DueRow, facts: int | None) -> Grade:
+    def outcome(self, row: DueRow, facts: Money | None) -> Grade:
         if facts is None:
             return Grade(None, "nothing was sold there, or costs or fees are not known")
-        right = facts > 0
-        return Grade(int(right), f"its sales {'earned' if right else 'lost'} money", ("product", row.subject_id))
+        right = facts.amount_minor > 0
+        words = f"its sales {'earned' if right else 'lost'} money"
+        return Grade(int(right), words, ("product", row.subject_id), facts)
 
 
 class Advised(Grader):
-    """`facts` is what a unit earned, and what the owner asked of it, in minor units."""
+    """`facts` is what a unit earned, and what the owner asked of it in minor units."""
 
     prediction = told.ADVICE
     external = False
 
-    def outcome(self, row: DueRow, facts: tuple[int, int] | None) -> Grade:
+    def outcome(self, row: DueRow, facts: tuple[Money, int] | None) -> Grade:
         line = ("sourcing_line", row.subject_id)
         if row.payload["verdict"] != "buy":
             return Grade(None, "what was not advised to buy is not seen", line)
         if facts is None:
             return _WAIT
-        earned, asked = facts
+        unit, asked = facts
+        earned = unit.amount_minor
         words = f"{earned} minor units a unit, {asked} were asked"
-        return Grade(int(earned >= asked), f"it earned {words}" if earned >= asked else f"it fell short: {words}", line)
+        told = f"it earned {words}" if earned >= asked else f"it fell short: {words}"
+        return Grade(int(earned >= asked), told, line, unit)
 
 
 class TargetReached(Grader):

@@ -20,7 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain import predictions as told
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
+from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction, prediction
+from flipsync.services import episodes
 from flipsync.services.graders import GRADERS, Earned, Grade, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
@@ -46,13 +48,15 @@ _LEVELS = 3
 
 @dataclass
 class Done:
-    """What a run did: proposals counted, enrolled, and found right or wrong, never to be known, or not known yet."""
+    """What a run did: proposals counted, enrolled, and found right or wrong, never to be known, or not known yet; and
+    episodes that are remembered from now on."""
 
     counted: int = 0
     enrolled: int = 0
     known: int = 0
     never: int = 0
     waiting: int = 0
+    remembered: int = 0
 
 
 async def run(store: Store, tenant_id: UUID) -> Done:
@@ -134,15 +138,17 @@ async def _grade_batch(store: Store, tenant_id: UUID, done: Done) -> bool:
         for kind in sorted(
             by_kind, key=lambda each: each == told.ENDORSE.kind
         ):  # what they let go ahead is before them
-            alike, changes = by_kind[kind], []
+            alike, changes, known = by_kind[kind], [], []
             facts = await _readable(unit.session, tenant_id, kind, alike, unit.now)
             for row in alike:
                 grade = _grade(row, facts.get(row.id), unit.now)
                 changes.append(_change(row, grade, unit.now))
+                known += [(row, grade)] if grade is not None else []
                 done.waiting += grade is None
                 done.known += grade is not None and grade.outcome is not None
                 done.never += grade is not None and grade.outcome is None
             await rows.settle(unit.session, changes)
+            done.remembered += await episodes.remember(unit, known)
     return bool(due)
 
 
@@ -235,20 +241,21 @@ async def _earned(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow],
     }
 
 
-async def _placed(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime) -> dict[UUID, int]:
+async def _placed(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime) -> dict[UUID, Money]:
     found = await seen.placed(session, due)
     net = await _net(session, tenant_id, now)
     earned = {}
     for each, sold in found.items():
         units = [(net(s.vendor, s.currency, s.cost_minor, round(s.revenue_minor / s.units)), s.units) for s in sold]
         if all(a_sale is not None for a_sale, _ in units):
-            earned[each] = sum(a_sale * count for a_sale, count in units if a_sale is not None)
+            minor = sum(a_sale * count for a_sale, count in units if a_sale is not None)
+            earned[each] = Money(amount_minor=minor, currency=sold[0].currency)
     return earned
 
 
 async def _advised(
     session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime
-) -> dict[UUID, tuple[int, int]]:
+) -> dict[UUID, tuple[Money, int]]:
     """What a unit of goods advised to buy earned at the cost that was told, and what the owner asks of it."""
     choices = (await profile(session, tenant_id)).settings
     by_line = {row.subject_id: row.id for row in due if row.payload["verdict"] == "buy"}
@@ -258,7 +265,7 @@ async def _advised(
     wants = choices.sourcing
     return {
         by_line[each.line_id]: (
-            round(each.earned(parcel)),
+            Money(amount_minor=round(each.earned(parcel)), currency=each.currency),
             max(wants.min_profit_minor, -(-wants.min_roi_bps * each.cost_minor // 10_000)),
         )
         for each in found

@@ -78,12 +78,19 @@ class LanguageDesk:
         self._tenant_id = tenant_id
         self._asked = asked
 
+    async def why_not(self) -> str:
+        """Why there is nobody to ask; "" where there is. What a question is made of need not be gathered for nobody."""
+        if self._asked is None or self._asked.off:
+            return (self._asked and self._asked.off) or NO_MODEL
+        if not (await profile(self._session, self._tenant_id)).settings.language.enabled:
+            return "the owner lets no language model read along (language.enabled)"
+        return ""
+
     async def ask(self, question: Question) -> Answer:
         """The answer to a question. Raises Unasked where it has to be put to the model first."""
-        if self._asked is None or self._asked.off:
-            return Answer(why=(self._asked and self._asked.off) or NO_MODEL)
-        if not (await profile(self._session, self._tenant_id)).settings.language.enabled:
-            return Answer(why="the owner lets no language model read along (language.enabled)")
+        if why_not := await self.why_not():
+            return Answer(why=why_not)
+        assert self._asked is not None, "there is a model"
         digest = question.digest()
         if (now := self._asked.answers.get(digest)) is not None and now.value is None:
             return now

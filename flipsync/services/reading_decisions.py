@@ -13,6 +13,7 @@ from flipsync.domain.decisions import Alternative, Evidence
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.approval_outcomes import IF_REFUSED, if_approved
+from flipsync.services.memory import Memory, TrackRecord, lessons
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
 from flipsync.store.models import AgentDecision, Effect, Proposal, Receipt
 from flipsync.store.repositories import reading_decisions as rows
@@ -120,6 +121,13 @@ class ApprovalView(View):
     decision: DecisionSummary
 
 
+class OneApproval(ApprovalView):
+    """A question with what came of it the last times."""
+
+    memories: list[Memory] = Field(description="attempts about the same things, the same goods, or of the same kind")
+    record: TrackRecord = Field(description="how all remembered attempts of the kinds that are asked about came out")
+
+
 class DecisionFilter(View):
     """Command and subject are those of a proposal of the decision."""
 
@@ -202,15 +210,17 @@ async def list_approvals(
     )
 
 
-async def get_approval(session: AsyncSession, approval_id: UUID) -> ApprovalView:
-    """Raises NotFound."""
+async def get_approval(session: AsyncSession, approval_id: UUID) -> OneApproval:
+    """With what is remembered of the like. Raises NotFound."""
     found = await rows.approvals(session, limit=1, approval_id=approval_id)
     if not found:
         raise NotFound(f"no approval {approval_id}")
     approval, decision = found[0]
     commands = await _commands(session, [decision.id])
     outcomes = await if_approved(session, [decision.id] if approval.state == "open" else [])
-    return _approval(found[0], commands[decision.id], outcomes.get(decision.id, []))
+    asked = _approval(found[0], commands[decision.id], outcomes.get(decision.id, []))
+    told = await lessons(session, decision.id)
+    return OneApproval(**dict(asked), memories=told.items, record=told.record)
 
 
 async def _commands(session: AsyncSession, decision_ids: list[UUID]) -> defaultdict[UUID, list[str]]:

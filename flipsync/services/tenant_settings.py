@@ -104,6 +104,14 @@ class JournalChoices(BaseModel):
     )
 
 
+class MemoryChoices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kept_days: int = Field(
+        default=730, ge=1, le=3_650, description="how long it is remembered what was tried and what came of it"
+    )
+
+
 class PrivacyChoices(BaseModel):
     """How long an order that is over says who bought, in days."""
 
@@ -213,6 +221,7 @@ class TenantSettings(BaseModel):
     privacy: PrivacyChoices = PrivacyChoices()
     goals: Goals = Goals()
     journal: JournalChoices = JournalChoices()
+    memory: MemoryChoices = MemoryChoices()
     grades: GradeChoices = GradeChoices()
     language: LanguageChoices = LanguageChoices()
     fleet: FleetChoices = FleetChoices()

@@ -16,6 +16,7 @@ from flipsync.services.why_chain import Journal, Teller, origins_of, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, clock
 from flipsync.services.why_goods import explain_account, explain_goods, explain_listing
 from flipsync.services.why_order import explain_order
+from flipsync.services.why_outcomes import last_times
 from flipsync.services.why_purchase import explain_purchase_order, explain_supplier
 from flipsync.services.why_words import Labels, command_words, event_words
 from flipsync.store.models import Effect
@@ -132,7 +133,8 @@ async def _decision(session: AsyncSession, decision_id: UUID) -> Explanation:
     teller.decision(decision_id, 1)
     named = Named(kind="decision", id=decision_id, label=f"decision of {decision.agent}")
     title = f"Decision of {decision.agent} at {clock(decision.decided_at)}"
-    return _explained(named, title, _decision_summary(journal, decision_id), teller, title="From fact to receipt")
+    told = _explained(named, title, _decision_summary(journal, decision_id), teller, title="From fact to receipt")
+    return told.model_copy(update={"chains": [*told.chains, *await last_times(session, decision_id)]})
 
 
 async def _effect(session: AsyncSession, effect_id: UUID) -> Explanation:

@@ -1,10 +1,15 @@
-"""What a proposal predicted and what came of it, in words and as data."""
+"""What a proposal predicted and what came of it, in words and as data; and what came of others like it."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.predictions import PREDICTIONS
+from flipsync.services.memory import Memory, lessons
+from flipsync.services.why_explanation import Chain, Step, business_time, made_at
 from flipsync.store.models import DecisionOutcome
 
 
@@ -37,3 +42,31 @@ def outcome_data(row: DecisionOutcome | None) -> dict[str, Any] | None:
         "due_at": row.due_at.isoformat(),
         "evidence": evidence,
     }
+
+
+async def last_times(session: AsyncSession, decision_id: UUID) -> list[Chain]:
+    """One chain of what came of it the last times, each with its own decision; none where nothing is remembered."""
+    found = await lessons(session, decision_id)
+    if not found.items:
+        return []
+    record = found.record
+    known = f"{record.right} of {record.right + record.wrong} like it came out right, {record.stopped} were stopped"
+    return [Chain(title=f"The last times ({known})", steps=[_last_time(each) for each in found.items])]
+
+
+def _last_time(each: Memory) -> Step:
+    recorded = made_at(each.decision_id)
+    became = {True: "it came out right", False: "it came out wrong", None: "it was stopped"}[each.right]
+    details = [f"{became}: {each.came}", f"episode {each.id}"]
+    if each.money is not None:
+        details.insert(1, f"{each.money} {each.money_is}")
+    return Step(
+        kind="decision",
+        id=each.decision_id,
+        depth=0,
+        at=recorded,
+        business_at=business_time(recorded, each.decided_at),
+        text=f"{each.agent} wanted to {each.tried} ({each.confidence:.0%} sure)",
+        details=details,
+        data={"episode": each.model_dump(mode="json")},
+    )

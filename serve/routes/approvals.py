@@ -48,7 +48,8 @@ async def list_approvals(
 
 
 @router.get("/{approval_id}", summary="One approval", responses=problems(401, 403, 404))
-async def get_approval(approval_id: UUID, user: Reader, backend: BackendDep) -> reading.ApprovalView:
+async def get_approval(approval_id: UUID, user: Reader, backend: BackendDep) -> reading.OneApproval:
+    """With what came of it the last times, each with its row."""
     async with backend.store.reader(user.tenant_id) as session:
         return await reading.get_approval(session, approval_id)
 
@@ -56,7 +57,7 @@ async def get_approval(approval_id: UUID, user: Reader, backend: BackendDep) -> 
 @router.post(
     "/{approval_id}/answer",
     summary="Answer",
-    response_model=reading.ApprovalView,
+    response_model=reading.OneApproval,
     responses=problems(401, 403, 404, 409),
 )
 async def answer(
@@ -64,7 +65,7 @@ async def answer(
 ) -> Response:
     """The decision goes ahead, or does not. 409 when somebody has answered already, or the time is over."""
 
-    async def work(unit: UnitOfWork) -> reading.ApprovalView:
+    async def work(unit: UnitOfWork) -> reading.OneApproval:
         await answer_approval(unit, approval_id, approved=form.approved, by=user.user_id, note=form.note)
         return await reading.get_approval(unit.session, approval_id)
 

@@ -330,6 +330,9 @@ async def test_its_confidence_is_graded_by_when_the_goods_came(shop: Shop, clock
         approval_id=None,
         effect_id=None,
         effect_state=None,
+        proposal_id=new_id(),
+        subject_kind="supplier",
+        fact="PurchaseDue",
     )
 
     async def grade(at: timedelta) -> Grade | None:

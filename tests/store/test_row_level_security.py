@@ -26,10 +26,16 @@ QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
 WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
 WORKERS_ONLY |= {"workflow_run", "workflow_step"}
-WORKERS_ONLY |= {"listing_lease"}
+WORKERS_ONLY |= {"episode", "listing_lease"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
 }
+
+
+def written(table: str) -> list[str]:
+    """Columns that statements may write, but for the keys."""
+    told = [column for column in OWNED[table].columns if not column.computed]
+    return [column.name for column in told if column.name not in ("id", "tenant_id")]
 
 
 def tables() -> Any:
@@ -381,6 +387,24 @@ async def furnish(shop: Shop) -> None:
                     due_at=later,
                     look_at=later,
                 ),
+                m.Episode(
+                    **tenant,
+                    **dict.fromkeys(("situation", "tried", "came"), marker),
+                    **dict.fromkeys(("decided_at", "known_at"), now),
+                    decision_id=decision.id,
+                    proposal_id=proposal.id,
+                    product_id=goods.product_id,
+                    account_id=account.id,
+                    agent="pricing",
+                    kind="price-move",
+                    command="ChangePrice",
+                    subject_kind="listing",
+                    subject_id=listing,
+                    figures={},
+                    confidence=0.5,
+                    rule="",
+                    outcome=1,
+                ),
                 m.ProductReading(
                     **tenant, product_id=goods.product_id, call_id=new_id(), value={"of": marker}, read_at=now
                 ),
@@ -483,7 +507,7 @@ async def test_a_tenant_cannot_change_or_delete_what_belongs_to_another(
     houses: dict[str, tuple[Shop, Shop]], role: str, table: str
 ) -> None:
     attacker, victim = houses[role]
-    columns = [column.name for column in OWNED[table].columns if column.name not in ("id", "tenant_id")]
+    columns = written(table)
     before = await victim.rows(f'SELECT * FROM "{table}" WHERE tenant_id = :tenant ORDER BY id')
     assert before
     statements = [f'DELETE FROM "{table}" WHERE tenant_id = :victim']
@@ -505,7 +529,7 @@ async def test_a_tenant_cannot_put_rows_into_anothers_books(
     houses: dict[str, tuple[Shop, Shop]], role: str, table: str
 ) -> None:
     attacker, victim = houses[role]
-    columns = ", ".join(f'"{column.name}"' for column in OWNED[table].columns if column.name not in ("id", "tenant_id"))
+    columns = ", ".join(f'"{column}"' for column in written(table))
     copy = (
         f'INSERT INTO "{table}" (id, tenant_id, {columns}) '
         f'SELECT :id, :victim, {columns} FROM "{table}" WHERE tenant_id = :mine LIMIT 1'

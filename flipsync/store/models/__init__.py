@@ -25,6 +25,7 @@ from flipsync.store.models.door import (
     SpentNote,
     UserSession,
 )
+from flipsync.store.models.episodes import Episode
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.held_orders import HeldOrder
@@ -88,6 +89,7 @@ __all__ = [
     "DecisionTally",
     "DirectiveRow",
     "Effect",
+    "Episode",
     "Erasure",
     "EventRecord",
     "Experiment",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -202,3 +202,19 @@ def _named() -> Any:
         .join(Variant, Variant.id == StockItem.variant_id)
         .join(MarketplaceAccount, MarketplaceAccount.id == Forecast.account_id)
     )
+
+
+async def newest_of_products(
+    session: AsyncSession, product_ids: Collection[UUID], limit: int
+) -> Sequence[Row[UUID, float, float, float]]:
+    """What the newest run expects of goods, on the channel that wants most of them first: id, weekly, low, high."""
+    run = select(ForecastRun.id).order_by(ForecastRun.origin.desc()).limit(1).scalar_subquery()
+    query = (
+        select(Forecast.id, Forecast.weekly, Forecast.low, Forecast.high)
+        .join(StockItem, StockItem.id == Forecast.stock_item_id)
+        .join(Variant, Variant.id == StockItem.variant_id)
+        .where(Forecast.run_id == run, Variant.product_id.in_(list(product_ids)))
+        .order_by(Forecast.weekly.desc(), Forecast.id)
+        .limit(limit)
+    )
+    return (await session.execute(query)).all()

@@ -159,13 +159,17 @@ class DueRow:
     approval_id: UUID | None
     effect_id: UUID | None
     effect_state: str | None
+    proposal_id: UUID
+    subject_kind: str
+    fact: str
 
 
 _DUE = text(
     """
     SELECT o.id, o.decision_id, o.agent, o.kind, o.confidence, o.decided_at, o.due_at, p.command, p.payload,
            p.subject_id, p.verdict, p.rule, d.state AS decision_state, e.payload AS event_payload, a.state AS answer,
-           a.id AS approval_id, f.id AS effect_id, f.state AS effect_state
+           a.id AS approval_id, f.id AS effect_id, f.state AS effect_state,
+           p.id AS proposal_id, p.subject_kind, e.type AS fact
       FROM decision_outcome o
       JOIN proposal p ON p.id = o.proposal_id
       JOIN agent_decision d ON d.id = o.decision_id
