@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from flipsync.commands_on_books import in_books
-from flipsync.services import reports, sales_facts, sales_recount
+from flipsync.services import customer_recount, reports, sales_facts, sales_recount
 from flipsync.services.analytics import span_of
 from flipsync.services.reports import Kind, Report
 from flipsync.store.unit_of_work import Store
@@ -26,11 +26,13 @@ def report(home: Path, kind: Kind, first: date | None, last: date | None, tenant
 
 
 def check(home: Path, first: date | None, last: date | None, tenant: str | None) -> tuple[int, int]:
-    """How many days and SKUs there are between two days, and how many differ from the slow recount of the books."""
+    """How many days and SKUs there are between two days, customers and cohorts ever, and how many differ from the slow
+    recount of the books."""
 
     async def work(store: Store, tenant_id: UUID) -> tuple[int, int]:
         found = await sales_recount.check(store, tenant_id, *span_of(first, last).days(store.clock.now().date()))
-        return len(found.books), len(found.differences)
+        customers = await customer_recount.check(store, tenant_id)
+        return len(found.books) + customers.compared, len(found.differences) + len(customers.differences)
 
     return in_books(home, {}, tenant, work)
 

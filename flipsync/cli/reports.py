@@ -1,4 +1,4 @@
-"""`flipsync report`: sales, profit, stock or tax as a table, or as a file to keep."""
+"""`flipsync report`: sales, profit, stock, tax or customers as a table, or as a file to keep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)
 
 
 def report(
-    kind: Annotated[Literal["sales", "profit", "stock", "tax"], typer.Argument(help="what it is about")],
+    kind: Annotated[
+        Literal["sales", "profit", "stock", "tax", "customers", "cohorts"], typer.Argument(help="what it is about")
+    ],
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="UTC day")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="UTC day, with it")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="file to write")] = None,
@@ -33,7 +35,8 @@ def report(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sales by day and channel, profit after fees by SKU, stock by age, tax by month; the last 28 days unless told."""
+    """Sales by day and channel, profit after fees by SKU, stock by age, tax by month, customers by segment or
+    by the month of their first order; the last 28 days unless told."""
     books: Any = importlib.import_module("flipsync.reports_on_books")
     files: Any = importlib.import_module("flipsync.services.report_files")
     days = (None if first is None else first.date(), None if last is None else last.date())
@@ -41,7 +44,7 @@ def report(
         with err.status("counting every order anew"):
             compared, wrong = books.check(home_folder(home), *days, tenant)
         print_json({"compared": compared, "differences": wrong}) if as_json else out.print(
-            f"{compared:,} days by channel and SKU recounted from the books: {wrong:,} differ"
+            f"{compared:,} days by channel and SKU, customers and cohorts recounted from the books: {wrong:,} differ"
         )
         sys.exit(1 if wrong else 0)
     with err.status("looking through the books"):

@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import FlipSyncError, NotFound
-from flipsync.services import recorded_desk
+from flipsync.services import customers, recorded_desk
 from flipsync.services.orders import AccountRef
 from flipsync.store.repositories import privacy as rows
 from flipsync.store.repositories.privacy import BuyersOrder
@@ -96,6 +96,8 @@ async def forget(unit: UnitOfWork, orders: Sequence[BuyersOrder], *, reason: str
             for order in orders
         ],
     )
+    # a parcel needs a name, but no pseudonym
+    await customers.forget(unit, [order.id for order in orders if not order.closed], erased=False)
     for order in orders:
         unit.audit("buyer.erased" if order.closed else "buyer.to-be-erased", "order", order.id, why=told or reason)
     return Erased(len(over), len(orders) - len(over), changed)
@@ -156,6 +158,7 @@ async def _blank(unit: UnitOfWork, order_ids: Sequence[UUID], *, everywhere: boo
     words = await rows.words_of(unit.session, order_ids)
     notes = await _blank_notes(unit, order_ids, words, everywhere=everywhere)
     changed = await rows.erase(unit.session, order_ids, f"erased buyer {secrets.token_hex(4)}", everywhere=everywhere)
+    await customers.forget(unit, order_ids, erased=True)
     return changed | ({"decision_notes": notes} if notes else {})
 
 

@@ -1,11 +1,12 @@
-"""Reports: what was sold, what it earned, what lies on the shelf, and the tax in it, as tables for people and programs.
+"""Reports: what was sold, what it earned, what lies on the shelf, the tax in it, and who bought again, as tables for
+people and programs.
 
 Figures are those of services.analytics: by UTC day of the order, one currency a row, nothing converted.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import Money
-from flipsync.services import analytics
+from flipsync.services import analytics, customer_reading
 from flipsync.services.analytics import Group, Period, ProfitRow, Span
 from flipsync.services.fees.engine import tax_is_ours_to_pay
 from flipsync.services.reading_page import Moment, PageRequest, View
@@ -22,7 +23,7 @@ from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import sales_reading as rows
 from flipsync.store.repositories.report import tenant_id
 
-Kind = Literal["sales", "profit", "stock", "tax"]
+Kind = Literal["sales", "profit", "stock", "tax", "customers", "cohorts"]
 CellKind = Literal["text", "date", "count", "money", "share"]
 Cell = str | int | float | date | Money | None
 #: rows of one report; a longer span is to be asked for in parts
@@ -85,6 +86,24 @@ _TAX = [
     Column(title="Tax left", kind="money", meaning="collected less given back"),
     Column(title="Paid by", kind="text", meaning="who pays it to the state: you, or the marketplace that keeps it"),
 ]
+_CUSTOMERS = [
+    Column(title="Customers", kind="count"),
+    Column(title="Share of customers", kind="share", meaning="of the channel's, in this currency"),
+    Column(title="Orders", kind="count", meaning="paid, shipped or refunded"),
+    Column(title="Net revenue", kind="money", meaning="goods and shipping less refunds, before tax"),
+]
+_COHORTS = [
+    Column(title="First order", kind="date", meaning="month of it"),
+    Column(title="Customers", kind="count", meaning="whose first order was in that month"),
+    Column(title="Bought again", kind="share", meaning="who ordered more than once until now"),
+    Column(title="Month", kind="date"),
+    Column(title="Customers in it", kind="count", meaning="of them, who ordered in this month"),
+    Column(title="Share", kind="share", meaning="of them"),
+    Column(title="Orders", kind="count", meaning="theirs, in this month"),
+    Column(
+        title="Net revenue", kind="money", meaning="theirs, in this month: goods and shipping less refunds, before tax"
+    ),
+]
 
 
 async def build(session: AsyncSession, kind: Kind, where: Span, today: date) -> Report:
@@ -92,7 +111,7 @@ async def build(session: AsyncSession, kind: Kind, where: Span, today: date) -> 
     first, last = where.days(today)
     columns, found = await _BUILDERS[kind](session, first, last, today)
     books = await profile(session, await tenant_id(session))
-    of_now = kind == "stock"
+    of_now = kind in _OF_NOW
     return Report(
         kind=kind,
         title=_TITLES[kind],
@@ -102,7 +121,7 @@ async def build(session: AsyncSession, kind: Kind, where: Span, today: date) -> 
         counted_at=await analytics.counted_at(session),
         columns=columns,
         rows=found,
-        details=None if of_now else f"/api/v1/analytics/rows?from={first}&to={last}",
+        details=_details(kind, first, last),
     )
 
 
@@ -163,8 +182,73 @@ async def _tax(session: AsyncSession, first: date, last: date, today: date) -> t
     return _TAX, found
 
 
-_BUILDERS = {"sales": _sales, "profit": _profit, "stock": _stock, "tax": _tax}
+async def _customers(
+    session: AsyncSession, first: date, last: date, today: date
+) -> tuple[list[Column], list[list[Cell]]]:
+    """By channel and segment, as it is today."""
+    told = await customer_reading.customers(session, customer_reading.SegmentFilter(group="channel"), today)
+    found: list[list[Cell]] = []
+    for row in told.items:
+        title = customer_reading.title_of(row.segment)
+        cells: list[Cell] = [row.label, title, row.customers, row.share_of_customers, row.orders, row.net_revenue]
+        found.append([*cells, row.share_of_revenue])
+    segments = "; ".join(f"{each.title}: {each.meaning}" for each in told.definitions)
+    columns = [
+        Column(title="Channel", kind="text", meaning=_left_out(told.accounts)),
+        Column(title="Segment", kind="text", meaning=f"{segments}. {told.source}"),
+        *_CUSTOMERS,
+        Column(title="Share of revenue", kind="share", meaning="of the channel's, in this currency"),
+    ]
+    return columns, found
+
+
+async def _cohorts(
+    session: AsyncSession, first: date, last: date, today: date
+) -> tuple[list[Column], list[list[Cell]]]:
+    """By channel, month of the first order, and month after; of first orders within the span."""
+    found: list[list[Cell]] = []
+    cursor: str | None = None
+    where = customer_reading.CohortFilter.model_validate({"from": first, "to": last, "group": "channel"})
+    while True:
+        page = await customer_reading.cohorts(session, PageRequest(limit=200, cursor=cursor), where)
+        for row in page.items:
+            for month in row.months:
+                cells: list[Cell] = [row.label, row.cohort, row.customers, row.repeat_rate, month.month]
+                found.append([*cells, month.customers, month.share, month.orders, month.net_revenue])
+            _bounded(len(found))
+        if (cursor := page.next_cursor) is None:
+            break
+    return [Column(title="Channel", kind="text", meaning=_left_out(page.accounts)), *_COHORTS], found
+
+
+def _left_out(accounts: Sequence[customer_reading.Coverage]) -> str:
+    told = [
+        f"{each.account}: {each.left_out:,} of {each.orders:,} orders left out, {each.why}"
+        for each in accounts
+        if each.left_out
+    ]
+    return "; ".join(["customers are known within one channel only", *told])
+
+
+def _details(kind: Kind, first: date, last: date) -> str | None:
+    if kind in ("customers", "cohorts"):
+        return "/api/v1/analytics/customers/orders"
+    return None if kind in _OF_NOW else f"/api/v1/analytics/rows?from={first}&to={last}"
+
+
+_BUILDERS = {
+    "sales": _sales,
+    "profit": _profit,
+    "stock": _stock,
+    "tax": _tax,
+    "customers": _customers,
+    "cohorts": _cohorts,
+}
+#: how it is today, whatever the span
+_OF_NOW = ("stock", "customers")
 _TITLES = {
+    "customers": "Customers by segment",
+    "cohorts": "Customers by first order",
     "sales": "Sales by day and channel",
     "profit": "Profit after fees by SKU",
     "stock": "Stock by age",

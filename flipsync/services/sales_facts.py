@@ -21,6 +21,7 @@ from uuid import UUID
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.ids import first_id_at
+from flipsync.services import customers
 from flipsync.services.fees.engine import predict
 from flipsync.services.fees.tariff import tariffs
 from flipsync.services.order_profit import refund_fees, refunded_before_tax, sale_of, share
@@ -41,7 +42,7 @@ EARNING, CALLED_OFF = ("paid", "shipped", "refunded"), ("cancelled", "failed")
 #: minor units; an order that says more has no figures: it is a mistake, and sums must not run over
 BELIEVABLE = 10**14
 #: changes when `facts_of` does: all orders are counted anew then
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -115,9 +116,15 @@ async def recount(unit: UnitOfWork, ids: Sequence[UUID], choices: PricingChoices
     for line in lines:
         by_order[line.order_id].append(line)
     facts: list[dict[str, Any]] = []
+    followed: list[customers.Followed] = []
     for order in orders:
-        facts += facts_of(order, by_order[order.id], refunds.get(order.id, 0), choices)
+        told = facts_of(order, by_order[order.id], refunds.get(order.id, 0), choices)
+        facts += told
+        if told[0]["orders"] and (name := customers.name_of(order.vendor, order)) is not None:
+            net = sum(row["goods"] + row["shipping"] - row["refunds_before_tax"] for row in told)
+            followed.append(customers.Followed(order.id, order.account_id, name, told[0]["day"], order.currency, net))
     await rows.replace(unit, ids, facts, counted=counted)
+    await customers.follow(unit, ids, followed, counted=counted)
 
 
 def facts_of(order: Any, lines: Sequence[Any], refunded: int, choices: PricingChoices) -> list[dict[str, Any]]:

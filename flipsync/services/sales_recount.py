@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -28,6 +29,7 @@ from flipsync.store.repositories import sales_reading as rows
 from flipsync.store.repositories.report import tenant_id as whose
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
+T = TypeVar("T")
 log = structlog.get_logger()
 #: how often, and seconds between
 _TRIES, _PATIENCE = 20, 0.5
@@ -60,9 +62,14 @@ class Recount:
 
 
 async def check(store: Store, tenant_id: UUID, first: date, last: date) -> Recount:
-    """Whether counting makes the figures what the books say, while they go on being written: one look at all of it, in
-    which what is not counted yet is counted first, for the look alone. Raises Unavailable while others count without
-    an end."""
+    """Whether counting makes the figures what the books say, while they go on being written. Raises Unavailable while
+    others count without an end."""
+    return await counted_look(store, tenant_id, lambda session: recount(session, first, last))
+
+
+async def counted_look(store: Store, tenant_id: UUID, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """One look at all of the books and figures, in which what is not counted yet is counted first, for the look alone.
+    Raises Unavailable."""
     for _ in range(_TRIES):
         try:
             async with store.database.trial(tenant_id) as session:
@@ -70,7 +77,7 @@ async def check(store: Store, tenant_id: UUID, first: date, last: date) -> Recou
                 while (step := await count(unit)).more:
                     pass
                 if not step.busy:
-                    return await recount(session, first, last)
+                    return await look(session)
         except BROKEN_OFF:  # somebody counted in between
             log.info("counted by somebody else meanwhile", tenant_id=str(tenant_id))
         await asyncio.sleep(_PATIENCE)

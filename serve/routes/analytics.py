@@ -1,4 +1,5 @@
-"""Analytics: sales and profit over time, channels side by side, how stock sells and ages, and the rows behind it."""
+"""Analytics: sales and profit over time, channels side by side, how stock sells and ages, who buys again, and the rows
+behind it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
-from flipsync.services import analytics
+from flipsync.services import analytics, customer_reading
 from flipsync.services.reading_page import Page, PageRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
@@ -39,6 +40,18 @@ class AgeingQuery(PageRequest):
     model_config = ConfigDict(extra="forbid")
 
     sku: str | None = None
+
+
+class CohortQuery(PageRequest, customer_reading.CohortFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SegmentQuery(customer_reading.SegmentFilter):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CustomerOrderQuery(PageRequest, customer_reading.CustomerOrderFilter):
+    model_config = ConfigDict(extra="forbid")
 
 
 @router.get("/sales", summary="Sales over time", responses=_ANSWERS)
@@ -85,3 +98,31 @@ async def list_rows(query: Annotated[RowQuery, Query()], user: User, backend: Ba
     """One for each SKU of an order, as it is in the sums; newest day first."""
     async with backend.store.reader(user.tenant_id) as session:
         return await analytics.sale_rows(session, query, query, backend.store.clock.now().date())
+
+
+@router.get("/cohorts", summary="Who buys again, by the month of the first order", responses=_ANSWERS)
+async def get_cohorts(
+    query: Annotated[CohortQuery, Query()], user: User, backend: BackendDep
+) -> customer_reading.Cohorts:
+    """Customers of each month, how many came back in every month after, and their net revenue. Nobody's name is in it;
+    `accounts` says whose buyers are left out, and why."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await customer_reading.cohorts(session, query, query)
+
+
+@router.get("/customers", summary="Customers by recency, frequency and money", responses=_ANSWERS)
+async def get_customers(
+    query: Annotated[SegmentQuery, Query()], user: User, backend: BackendDep
+) -> customer_reading.Customers:
+    """Segments with their definitions, customers, orders and net revenue, as of today."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await customer_reading.customers(session, query, backend.store.clock.now().date())
+
+
+@router.get("/customers/orders", summary="The orders behind segments and cohorts", responses=_ANSWERS)
+async def list_customer_orders(
+    query: Annotated[CustomerOrderQuery, Query()], user: User, backend: BackendDep
+) -> Page[customer_reading.CustomerOrder]:
+    """Orders whose buyer is followed, of one segment, or of one cohort in one month; newest day first."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await customer_reading.customer_orders(session, query, query, backend.store.clock.now().date())

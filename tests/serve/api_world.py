@@ -479,6 +479,7 @@ def told_order(marker: str, external_id: str, quantity: int = 1) -> ChannelOrder
         total=usd(2999 * quantity + 500),
         refunds=(ChannelRefund(external_id="r1", amount=usd(100), created_at=now),),
         ship_to=Address(name=f"{marker} buyer", line1="1 Main St", city="Springfield", country="US"),
+        buyer_id=f"{marker}-{external_id}-regular",
     )
 
 

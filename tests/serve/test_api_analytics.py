@@ -12,7 +12,9 @@ from flipsync.services import sales_facts
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store.unit_of_work import Store
 
-PATHS = ["sales", "profit", "channels", "sell-through", "ageing", "rows"]
+PATHS = ["sales", "profit", "channels", "sell-through", "ageing", "rows", "cohorts", "customers", "customers/orders"]
+#: these have no span, or no pages
+NO_SPAN, NO_PAGES = ("ageing", "customers", "customers/orders"), ("channels", "customers")
 
 
 async def get(client: httpx2.AsyncClient, business: Business, path: str, **query: Any) -> dict[str, Any]:
@@ -59,9 +61,9 @@ async def test_foreign_cursors_and_nonsense_are_refused(path: str, client: httpx
         {"from": "0001-01-01"},
         {"nobody": "knows"},
     ]
-    if path != "channels":
+    if path not in NO_PAGES:
         wrong += [{"cursor": "eA"}, {"cursor": "WyJ4IiwieSIsInoiXQ"}, {"cursor": "WyJcdTAwMDAiXQ"}, {"limit": "0"}]
-    for query in wrong if path != "ageing" else wrong[3:]:
+    for query in wrong if path not in NO_SPAN else wrong[3:]:
         answer = await client.get(f"{API}/analytics/{path}", params=query, headers=alpha.headers())
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), (query, path)
 
@@ -79,3 +81,17 @@ async def test_who_sees_no_books_sees_no_sums(client: httpx2.AsyncClient, alpha:
         for role in ("clerk", "read-only"):
             answer = await client.get(f"{API}/{path}", headers=alpha.headers(role))  # type: ignore[arg-type]
             assert answer.status_code == 403
+
+
+async def test_customers_lead_to_their_orders_without_a_name(client: httpx2.AsyncClient, alpha: Business) -> None:
+    told = await get(client, alpha, "analytics/customers", group="channel")
+    whole = await get(client, alpha, "analytics/customers")
+    known = sum(row["customers"] for row in told["items"])
+    assert sum(row["customers"] for row in whole["items"]) == known >= 2
+    (cohort,) = (await get(client, alpha, "analytics/cohorts", group="channel"))["items"]
+    assert (cohort["customers"], cohort["repeat_rate"]) == (known, 0.0)
+    for rows in (told["items"][0]["rows"], cohort["months"][0]["rows"]):
+        answer = await client.get(rows, headers=alpha.headers("analyst"))
+        items = answer.json()["items"]
+        assert items and "regular" not in answer.text
+        assert (await client.get(f"{API}/orders/{items[0]['order_id']}", headers=alpha.headers())).status_code == 200

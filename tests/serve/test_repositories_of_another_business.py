@@ -38,6 +38,7 @@ from flipsync.domain.directives import Terms
 from flipsync.domain.errors import NotFound
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.services.customer_reading import CUTS
 from flipsync.store import models as m
 from flipsync.store import repositories
 from flipsync.store.models import Base
@@ -175,6 +176,9 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
     return {
         "catalogue.update_products": {"changes": [{"id": ids["product_id"], "title": "stolen"}]},
         "catalogue.update_variants": {"changes": [{"id": ids["variant_id"], "barcode": "stolen"}]},
+        "customer_reading.cohorts": {"group": "channel"},
+        "customer_reading.segments": {"group": "channel", "cuts": CUTS},
+        "customer_reading.orders": {"cuts": CUTS, "cells": list(range(11, 56))},
         "identity.update_user": {"values": {"password_hash": "stolen"}},
         "identity.update_session": {"values": {"device": "stolen"}},
         "labels.change": {"before": ("bought", "asked", "sent", "unknown"), "service": "stolen"},

@@ -56,9 +56,8 @@ async def furnish(shop: Shop) -> None:
     tenant = {"tenant_id": shop.tenant_id}
     marker = str(shop.tenant_id)
     async with shop.unit() as unit:
-        order = await orders.ingest_order(
-            unit, account, shop.order({goods.sku: 1}, refunds=(refund("r", utc_now(), line_0=1),))
-        )
+        sold = shop.order({goods.sku: 1}, refunds=(refund("r", utc_now(), line_0=1),))
+        order = await orders.ingest_order(unit, account, sold.model_copy(update={"buyer_id": marker}))
         await stock.receive(unit, goods.variant_id, 1, key=f"{marker}:one", mode="escrow")
         event_id = unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="sale"))
         await unit.flush()

@@ -15,6 +15,7 @@ from flipsync.store.models.channels import (
     WebhookTrouble,
 )
 from flipsync.store.models.consents import ConsentRequest, CredentialEnd
+from flipsync.store.models.customers import BuyerKey, BuyerSale, BuyerSum, CohortMonth
 from flipsync.store.models.door import (
     ApiKey,
     AuditEntry,
@@ -77,11 +78,15 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BudgetSlice",
+    "BuyerKey",
+    "BuyerSale",
+    "BuyerSum",
     "CatalogueAnswer",
     "CatalogueFind",
     "ChannelDay",
     "ChannelFault",
     "ChannelPace",
+    "CohortMonth",
     "ConsentRequest",
     "CredentialEnd",
     "DecisionNotes",

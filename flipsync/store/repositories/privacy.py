@@ -220,6 +220,7 @@ _WHOLE = {
     "refund_requests": "SELECT to_jsonb(t) FROM refund_request t WHERE t.order_id = ANY (:ids)",
     "labels": "SELECT to_jsonb(t) - 'document' FROM label_purchase t WHERE t.order_id = ANY (:ids)",
     "shipments": "SELECT to_jsonb(t) FROM shipment t WHERE t.order_id = ANY (:ids)",
+    "followed_as": "SELECT to_jsonb(t) FROM buyer_sale t WHERE t.order_id = ANY (:ids)",
     "events": "SELECT to_jsonb(t) FROM event t WHERE t.subject_kind = 'order' AND t.subject_id = ANY (:ids)",
 }
 

@@ -100,7 +100,10 @@ async def orders_after(session: AsyncSession, after: UUID, most: int) -> list[UU
 
 _ORDERS = text(
     """
-    SELECT o.id, o.account_id, m.vendor, o.currency, o.status, o.placed_at, o.tax_minor, o.shipping_minor, o.fee_minor
+    SELECT o.id, o.account_id, m.vendor, o.currency, o.status, o.placed_at, o.tax_minor, o.shipping_minor, o.fee_minor,
+           o.buyer_id, coalesce(o.ship_to ->> 'email', '') AS email,
+           EXISTS (SELECT FROM erasure e WHERE e.account_id = o.account_id AND e.order_external_id = o.external_id)
+               AS to_be_forgotten
       FROM customer_order o JOIN marketplace_account m ON m.id = o.account_id
      WHERE o.id = ANY (:ids)
     """

@@ -28,9 +28,15 @@ async def kept_days(session: AsyncSession, first: date, last: date) -> Sequence[
     return (await session.execute(text(_KEPT), {"first": first, "last": last})).all()
 
 
-async def orders_placed(session: AsyncSession, since: datetime, until: datetime) -> list[UUID]:
+async def orders_placed(
+    session: AsyncSession, since: datetime | None = None, until: datetime | None = None
+) -> list[UUID]:
     """Orders placed from then on, and before `until`."""
-    query = "SELECT id FROM customer_order WHERE placed_at >= :since AND placed_at < :until ORDER BY id"
+    query = """
+        SELECT id FROM customer_order
+         WHERE placed_at >= coalesce(:since, CAST('-infinity' AS timestamptz))
+           AND placed_at < coalesce(:until, CAST('infinity' AS timestamptz)) ORDER BY id
+    """
     return list((await session.execute(text(query), {"since": since, "until": until})).scalars())
 
 
