@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from flipsync.commands_on_books import in_books
-from flipsync.services import customer_recount, reports, sales_facts, sales_recount
+from flipsync.services import analytics, customer_recount, reports, sales_facts, sales_recount
 from flipsync.services.analytics import span_of
 from flipsync.services.reports import Kind, Report
 from flipsync.store.unit_of_work import Store
@@ -20,7 +20,7 @@ def report(home: Path, kind: Kind, first: date | None, last: date | None, tenant
         await _count(store, tenant_id)
         async with store.reader(tenant_id) as session:
             where = span_of(first, last)
-            return await reports.build(session, kind, where, store.clock.now().date())
+            return await reports.build(session, kind, where, await analytics.today(session, store.clock.now()))
 
     return in_books(home, {}, tenant, work)
 
@@ -30,7 +30,9 @@ def check(home: Path, first: date | None, last: date | None, tenant: str | None)
     recount of the books."""
 
     async def work(store: Store, tenant_id: UUID) -> tuple[int, int]:
-        found = await sales_recount.check(store, tenant_id, *span_of(first, last).days(store.clock.now().date()))
+        async with store.reader(tenant_id) as session:
+            today = await analytics.today(session, store.clock.now())
+        found = await sales_recount.check(store, tenant_id, *span_of(first, last).days(today))
         customers = await customer_recount.check(store, tenant_id)
         return len(found.books) + customers.compared, len(found.differences) + len(customers.differences)
 

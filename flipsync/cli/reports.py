@@ -23,8 +23,8 @@ def report(
     kind: Annotated[
         Literal["sales", "profit", "stock", "tax", "customers", "cohorts"], typer.Argument(help="what it is about")
     ],
-    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="UTC day")] = None,
-    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="UTC day, with it")] = None,
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="day")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="day, with it")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="file to write")] = None,
     xlsx: Annotated[Path | None, typer.Option("--xlsx", help="file to write")] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", help="file to write")] = None,

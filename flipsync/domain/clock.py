@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def utc_now() -> datetime:
@@ -16,6 +18,28 @@ def require_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no time zone: give one, e.g. {value.isoformat()}Z")
     return value.astimezone(UTC)
+
+
+@lru_cache(maxsize=1_024)
+def time_zone(name: str) -> str:
+    """`name`, where it is an IANA time zone. Raises ValueError."""
+    try:
+        if name != "UTC" and ("/" not in name or name.startswith(("posix/", "right/"))):
+            raise ValueError
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone; write it as Europe/Berlin") from None
+    return name
+
+
+def local_day(moment: datetime, zone: str) -> date:
+    """The day it is then in a time zone."""
+    return require_utc(moment).astimezone(ZoneInfo(zone)).date()
+
+
+def day_begins(day: date, zone: str) -> datetime:
+    """When a day begins in a time zone, in UTC; where clocks are put forward at midnight, at that moment."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 class Clock(Protocol):

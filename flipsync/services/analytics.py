@@ -1,25 +1,28 @@
 """What was sold and what it earned, over time and side by side; and how goods on the shelf age and sell.
 
-Figures come from the days that are kept (services.sales_facts): a day is a UTC day, and an order counts on the one it
-was placed on, with all that came of it later. An amount has one currency; amounts of two are never added.
+Figures come from the days that are kept (services.sales_facts): a day is one of the business's time zone, and an
+order counts on the one it was placed on, with all that came of it later. An amount has one currency; amounts of two
+are never added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import day_begins, local_day
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import Money
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, amount, cut
 from flipsync.store.repositories import sales_facts as counting
 from flipsync.store.repositories import sales_reading as rows
 from flipsync.store.repositories import shelf_reading as shelf
+from flipsync.store.repositories import tenants
 
 #: days of a span that nobody named, and the most one may have
 DEFAULT_DAYS, MOST_DAYS = 28, 3_660
@@ -29,7 +32,7 @@ Group = Literal["none", "channel", "sku", "category"]
 
 
 class Span(View):
-    """Whole UTC days, the last one with it. Without them: the last 28 days."""
+    """Whole days of the business's time zone, the last one with it. Without them: the last 28 days."""
 
     first: date | None = Field(default=None, alias="from", ge=_FIRST_DAY, le=_LAST_DAY, examples=["2026-11-01"])
     last: date | None = Field(default=None, alias="to", ge=_FIRST_DAY, le=_LAST_DAY, examples=["2026-11-28"])
@@ -263,12 +266,13 @@ async def sell_through(
     """By SKU. Raises InvalidInput."""
     first, last = where.days(today)
     key = page.after_key("text")
+    zone = await tenants.zone(session)
     found = await shelf.sell_through(
         session,
         first=first,
         last=last,
-        since=_midnight(first),
-        until=_midnight(last + timedelta(days=1)),
+        since=day_begins(first, zone),
+        until=day_begins(last + timedelta(days=1), zone),
         sku=where.sku,
         after="" if key is None else key[0],
         most=page.limit + 1,
@@ -279,8 +283,9 @@ async def sell_through(
 async def ageing(session: AsyncSession, page: PageRequest, sku: str | None, today: date) -> Ageing:
     """Raises InvalidInput for a foreign cursor."""
     key = page.after_key("number", "id")
+    zone = await tenants.zone(session)
     found = await shelf.ageing(
-        session, today, sku=sku, after=None if key is None else (key[0], key[1]), most=page.limit + 1
+        session, today, zone=zone, sku=sku, after=None if key is None else (key[0], key[1]), most=page.limit + 1
     )
     cut_off = cut(found, page.limit, _aged, lambda row: [str(row.worth), str(row.stock_item_id)])
     totals = [
@@ -291,9 +296,14 @@ async def ageing(session: AsyncSession, page: PageRequest, sku: str | None, toda
             units_without_cost=row.units_without_cost,
             buckets=_buckets(row),
         )
-        for row in await shelf.ages(session, today, sku=sku)
+        for row in await shelf.ages(session, today, zone=zone, sku=sku)
     ]
     return Ageing(items=cut_off.items, next_cursor=cut_off.next_cursor, totals=totals)
+
+
+async def today(session: AsyncSession, now: datetime) -> date:
+    """The day it is in the business's time zone."""
+    return local_day(now, await tenants.zone(session))
 
 
 async def counted_at(session: AsyncSession) -> datetime | None:
@@ -354,10 +364,6 @@ def profit_of(row: Any) -> int:
 
 def ratio(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole > 0 else None
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 async def _series(session: AsyncSession, page: PageRequest, where: SeriesFilter, today: date) -> Sequence[Any]:

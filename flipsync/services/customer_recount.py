@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +19,7 @@ from flipsync.services.customer_reading import FREQUENCY, RECENCY, segment_of
 from flipsync.services.sales_facts import EARNING, believable
 from flipsync.services.sales_recount import counted_look
 from flipsync.store.reading import SessionReader
-from flipsync.store.repositories import customer_reading, privacy, reading_selling, sales_reading
+from flipsync.store.repositories import customer_reading, privacy, reading_selling, sales_reading, tenants
 from flipsync.store.unit_of_work import Store
 
 #: account, currency, the buyer's name
@@ -78,6 +79,7 @@ async def check(store: Store, tenant_id: UUID) -> CustomerRecount:
 async def recount(session: AsyncSession) -> CustomerRecount:
     """Of the business the session is bound to. Takes milliseconds for each order."""
     orders: dict[_Buyer, list[tuple[date, int]]] = defaultdict(list)
+    zone = ZoneInfo(await tenants.zone(session))
     forgotten = {(row.account_id, row.order_external_id) for row in await privacy.tombstones(session)}
     reader = SessionReader(session)
     for order_id in await sales_reading.orders_placed(session):
@@ -94,7 +96,7 @@ async def recount(session: AsyncSession) -> CustomerRecount:
             continue
         if order.status in EARNING and believable(order, lines, refunded):
             buyer = (order.account_id, order.currency, name)
-            orders[buyer].append((order.placed_at.date(), _net(order, lines, refunded)))
+            orders[buyer].append((order.placed_at.astimezone(zone).date(), _net(order, lines, refunded)))
     sums: Sums = Counter()
     months: dict[tuple[UUID, str, date, date], list[int]] = defaultdict(lambda: [0] * 4)
     for (account, currency, _), told in orders.items():

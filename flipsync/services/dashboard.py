@@ -12,13 +12,13 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.domain.clock import utc_now
+from flipsync.domain.clock import local_day, utc_now
 from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
 from flipsync.services.analytics import counted_at, ratio
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.repositories import sales_reading, shelf_reading
+from flipsync.store.repositories import sales_reading, shelf_reading, tenants
 
 _API = "/api/v1"
 Window = Literal["today", "7d", "28d"]
@@ -90,11 +90,12 @@ class Questions(View):
 
 
 class Dashboard(View):
-    """Windows are whole UTC days that end today, and are held against as many days before: today against all of
-    yesterday. Key figures come once for each currency; nothing is ever converted. What the asking role may not see is
-    null. `counted_at`: until when changes are in the figures."""
+    """Windows are whole days of the business's time zone that end today, and are held against as many days before:
+    today against all of yesterday. Key figures come once for each currency; nothing is ever converted. What the asking
+    role may not see is null. `counted_at`: until when changes are in the figures."""
 
     today: date
+    time_zone: str
     counted_at: Moment | None
     definitions: list[Definition]
     kpis: list[Kpi]
@@ -176,11 +177,13 @@ _KPIS: tuple[tuple[Definition, Callable[[Sums], int | float | None]], ...] = (
 
 async def dashboard(session: AsyncSession, now: datetime, *, questions: bool, faults: bool, agents: bool) -> Dashboard:
     """`questions`, `faults` and `agents`: whether whoever asks may see them."""
-    today = now.date()
+    zone = await tenants.zone(session)
+    today = local_day(now, zone)
     first = today - timedelta(days=2 * max(WINDOWS.values()) - 1)
     days = await sales_reading.by_day(session, first, today)
     return Dashboard(
         today=today,
+        time_zone=zone,
         counted_at=await counted_at(session),
         definitions=[definition for definition, _ in _KPIS],
         kpis=kpis({(row.day, row.currency): row._mapping for row in days}, today),

@@ -53,6 +53,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "memory.kept_days": "what is remembered is told beside a decision; none is made by it",
     "privacy.amazon_days": "who bought is no reason for a decision",
     "privacy.buyer_days": "who bought is no reason for a decision",
+    "time_zone": "what was sold on other days was not read",
     "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
     "approval_escalates_after": "who else is told of a question decides nothing",
     **{

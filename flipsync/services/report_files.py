@@ -151,7 +151,7 @@ def _about(report: Report) -> list[tuple[str, str]]:
     counted = "has just begun" if report.counted_at is None else f"{report.counted_at:%Y-%m-%d %H:%M} UTC"
     return [
         (report.title, report.business),
-        ("Days (UTC)", span),
+        (f"Days ({report.time_zone})", span),
         ("Changes are in until", counted),
         *((column.title, column.meaning) for column in report.columns if column.meaning),
     ]

@@ -1,7 +1,8 @@
 """Reports: what was sold, what it earned, what lies on the shelf, the tax in it, and who bought again, as tables for
 people and programs.
 
-Figures are those of services.analytics: by UTC day of the order, one currency a row, nothing converted.
+Figures are those of services.analytics: by day of the order in the business's time zone, one currency a row, nothing
+converted.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Report(View):
     business: str
     first: date | None = Field(description="null: as it is now")
     last: date
+    time_zone: str
     counted_at: Moment | None
     columns: list[Column]
     rows: list[list[Cell]]
@@ -118,6 +120,7 @@ async def build(session: AsyncSession, kind: Kind, where: Span, today: date) -> 
         business=books.name,
         first=None if of_now else first,
         last=today if of_now else last,
+        time_zone=books.settings.time_zone,
         counted_at=await analytics.counted_at(session),
         columns=columns,
         rows=found,

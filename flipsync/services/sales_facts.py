@@ -4,7 +4,7 @@ What an order adds is worked out from its rows alone (`facts_of`): what it added
 is put in, in one transaction. So a run that is cut off has done nothing or all of a batch, and one at a time counts.
 Which orders: those a trigger wrote down (`sale_due`), those with a new id and no figures (looked for over the last
 while, since transactions end out of order), and those a walk over all orders comes to: once a day for what was missed,
-and anew when what fees are predicted by has changed.
+and anew when what fees are predicted by, or the time zone whose days they are counted on, has changed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from flipsync.domain.clock import utc_now
+from flipsync.domain.clock import local_day, utc_now
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.ids import first_id_at
 from flipsync.services import customers
 from flipsync.services.fees.engine import predict
 from flipsync.services.fees.tariff import tariffs
 from flipsync.services.order_profit import refund_fees, refunded_before_tax, sale_of, share
-from flipsync.services.tenant_settings import PricingChoices, profile
+from flipsync.services.tenant_settings import PricingChoices, TenantSettings, profile
 from flipsync.store.models.sales import FIGURES
 from flipsync.store.repositories import sales_facts as rows
 from flipsync.store.unit_of_work import Store, UnitOfWork
@@ -73,8 +73,8 @@ async def count(unit: UnitOfWork, most: int = BATCH) -> Counted:
     if at is None:
         return Counted(busy=True)
     before = replace(at)
-    choices = (await profile(unit.session, unit.tenant_id)).settings.pricing
-    if at.fees_mark != (mark := fees_mark(choices)):
+    settings = (await profile(unit.session, unit.tenant_id)).settings
+    if at.fees_mark != (mark := fees_mark(settings.pricing, settings.time_zone)):
         at.fees_mark, at.walk_after, at.walk_all = mark, _FIRST, True
     elif at.walk_after is None and (at.walked_at is None or now - at.walked_at > _WALK_EVERY):
         at.walk_after, at.walk_all = _FIRST, False
@@ -89,7 +89,7 @@ async def count(unit: UnitOfWork, most: int = BATCH) -> Counted:
     again = {order_id for _, order_id in changed} | (set(walked) if at.walk_all else set())
     ids = sorted(again | set(fresh) | set(walked))
     if ids:
-        await recount(unit, ids, choices, counted=bool(again))
+        await recount(unit, ids, settings, counted=bool(again))
     if changed:
         await rows.done(unit.session, [due_id for due_id, _ in changed])
     more = max(len(changed), len(fresh)) == most or at.walk_after is not None
@@ -109,7 +109,7 @@ def _worth_writing(before: rows.Position, now: rows.Position) -> bool:
     return not recent or (before.fees_mark, before.walked_at) != (now.fees_mark, now.walked_at)
 
 
-async def recount(unit: UnitOfWork, ids: Sequence[UUID], choices: PricingChoices, *, counted: bool = True) -> None:
+async def recount(unit: UnitOfWork, ids: Sequence[UUID], settings: TenantSettings, *, counted: bool = True) -> None:
     """Bring the figures of these orders in line with the books."""
     orders, lines, refunds = await rows.books_of(unit.session, ids)
     by_order: dict[UUID, list[Any]] = defaultdict(list)
@@ -118,7 +118,7 @@ async def recount(unit: UnitOfWork, ids: Sequence[UUID], choices: PricingChoices
     facts: list[dict[str, Any]] = []
     followed: list[customers.Followed] = []
     for order in orders:
-        told = facts_of(order, by_order[order.id], refunds.get(order.id, 0), choices)
+        told = facts_of(order, by_order[order.id], refunds.get(order.id, 0), settings)
         facts += told
         if told[0]["orders"] and (name := customers.name_of(order.vendor, order)) is not None:
             net = sum(row["goods"] + row["shipping"] - row["refunds_before_tax"] for row in told)
@@ -127,7 +127,7 @@ async def recount(unit: UnitOfWork, ids: Sequence[UUID], choices: PricingChoices
     await customers.follow(unit, ids, followed, counted=counted)
 
 
-def facts_of(order: Any, lines: Sequence[Any], refunded: int, choices: PricingChoices) -> list[dict[str, Any]]:
+def facts_of(order: Any, lines: Sequence[Any], refunded: int, settings: TenantSettings) -> list[dict[str, Any]]:
     """The rows of one order (models.SaleFact), one a SKU; of no line, one without a SKU. An order that is not paid for
     yet has rows without figures. `refunded` is what was given back, tax in it."""
     skus = list(dict.fromkeys(line.sku for line in lines)) or [""]
@@ -138,7 +138,7 @@ def facts_of(order: Any, lines: Sequence[Any], refunded: int, choices: PricingCh
         for row in found.values():
             row["cancelled"] = 1
     elif order.status in EARNING:
-        told = _lines(order, lines, refunded, choices)
+        told = _lines(order, lines, refunded, settings.pricing)
         for sku, figures in zip([line.sku for line in lines] or [""], told, strict=True):
             row = found[sku]
             for name, value in figures.items():
@@ -146,7 +146,8 @@ def facts_of(order: Any, lines: Sequence[Any], refunded: int, choices: PricingCh
         for row in found.values():
             row["orders"] = 1
             row["orders_without_fees"] = min(1, row["orders_without_fees"])
-    key = {"order_id": order.id, "day": f"{order.placed_at:%Y-%m-%d}", "account_id": order.account_id}
+    day = local_day(order.placed_at, settings.time_zone)
+    key = {"order_id": order.id, "day": day.isoformat(), "account_id": order.account_id}
     return [
         {**key, "currency": order.currency, "sku": sku, "lead": index == 0, **found[sku]}
         for index, sku in enumerate(skus)
@@ -225,10 +226,10 @@ def believable(order: Any, lines: Sequence[Any], refunded: int) -> bool:
     return bool(sum(abs(amount) for amount in amounts) <= BELIEVABLE)
 
 
-def fees_mark(choices: PricingChoices) -> str:
+def fees_mark(choices: PricingChoices, zone: str) -> str:
     """Another one when the same order would have other figures."""
     settings = choices.model_dump_json(include={"fees", "marketplace_fee_bps", "marketplace_fee_fixed_minor"})
-    return hashlib.sha256(f"{_VERSION}|{_tables()}|{settings}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_VERSION}|{zone}|{_tables()}|{settings}".encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)

@@ -9,18 +9,20 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import day_begins
 from flipsync.domain.errors import InvalidInput, Unavailable
 from flipsync.services.fees.engine import predict
 from flipsync.services.order_profit import order_profit, refund_fees, sale_of
 from flipsync.services.sales_facts import CALLED_OFF, EARNING, believable, count, spread
-from flipsync.services.tenant_settings import PricingChoices, profile
+from flipsync.services.tenant_settings import TenantSettings, profile
 from flipsync.store.database import BROKEN_OFF
 from flipsync.store.models.sales import FIGURES
 from flipsync.store.reading import SessionReader
@@ -84,13 +86,13 @@ async def counted_look(store: Store, tenant_id: UUID, look: Callable[[AsyncSessi
     raise Unavailable("the figures are being counted", hint="try again in a moment")
 
 
-async def recount(session: AsyncSession, first: date = date(1, 1, 2), last: date = date(9999, 12, 30)) -> Recount:
-    """Of the business the session is bound to, from one UTC day to another. Takes milliseconds for each order."""
+async def recount(session: AsyncSession, first: date = date(1, 1, 3), last: date = date(9999, 12, 29)) -> Recount:
+    """Of the business the session is bound to, from one of its days to another. Takes milliseconds for each order."""
     days: dict[Key, Counter[str]] = defaultdict(Counter)
-    choices = (await profile(session, await whose(session))).settings.pricing
-    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    settings = (await profile(session, await whose(session))).settings
+    since, until = (day_begins(day, settings.time_zone) for day in (first, last + timedelta(days=1)))
     for order_id in await rows.orders_placed(session, since, until):
-        await _add(session, order_id, choices, days)
+        await _add(session, order_id, settings, days)
     books = {key: dict(figures) for key, figures in days.items() if any(figures.values())}
     return Recount(await kept(session, first, last), books)
 
@@ -104,7 +106,7 @@ async def kept(session: AsyncSession, first: date, last: date) -> Days:
     return {key: figures for key, figures in found.items() if any(figures.values())}
 
 
-async def _add(session: AsyncSession, order_id: UUID, choices: PricingChoices, days: dict[Key, Counter[str]]) -> None:
+async def _add(session: AsyncSession, order_id: UUID, settings: TenantSettings, days: dict[Key, Counter[str]]) -> None:
     reader = SessionReader(session)
     (order,), lines, refunds = await reader.ask(
         *(
@@ -113,7 +115,7 @@ async def _add(session: AsyncSession, order_id: UUID, choices: PricingChoices, d
         )
     )
     refunded = sum(row.amount_minor for row in refunds)
-    key = (order.placed_at.date(), order.account_id, order.currency)
+    key = (order.placed_at.astimezone(ZoneInfo(settings.time_zone)).date(), order.account_id, order.currency)
     skus = {line.sku for line in lines} or {""}
     if not believable(order, lines, refunded):
         return
@@ -133,7 +135,7 @@ async def _add(session: AsyncSession, order_id: UUID, choices: PricingChoices, d
         try:
             told = await order_profit(reader, order_id)
             fees, before_tax = told.fee_total.amount_minor, told.refunded.amount_minor
-            prediction = predict(sale_of(order, lines, choices))
+            prediction = predict(sale_of(order, lines, settings.pricing))
             for fee in (*prediction.fees, *refund_fees(prediction, refunded)):
                 if fee.item is not None:
                     by_line[fee.item] += fee.amount

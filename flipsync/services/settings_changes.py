@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flipsync.domain.errors import NotFound
+from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.events import SettingsChanged
 from flipsync.services.tenant_settings import TenantSettings, changed, value_of
 from flipsync.store.repositories import tenants
@@ -29,6 +29,10 @@ async def set_settings(
     names = [name for name in change if value_of(before, name) != value_of(after, name)]
     if not names:
         return None
+    if "time_zone" in names and not await tenants.knows_zone(unit.session, after.time_zone):
+        raise InvalidInput(
+            f"time_zone {after.time_zone!r}: the database does not know it", hint="write it as Europe/Berlin"
+        )
     kept = copy.deepcopy(tenant.settings)
     for name in names:
         *path, last = name.split(".")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain import clock
 from flipsync.domain.directives import Directive
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.goals import Goals
@@ -226,6 +227,9 @@ class TenantSettings(BaseModel):
     language: LanguageChoices = LanguageChoices()
     fleet: FleetChoices = FleetChoices()
     purchasing: PurchasingChoices = PurchasingChoices()
+    time_zone: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clock.time_zone)] = Field(
+        default="UTC", description="whose days, weeks and months figures are counted by, as Europe/Berlin"
+    )
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(

@@ -58,14 +58,14 @@ class CustomerOrderQuery(PageRequest, customer_reading.CustomerOrderFilter):
 async def get_sales(query: Annotated[SeriesQuery, Query()], user: User, backend: BackendDep) -> analytics.SalesSeries:
     """By day, week or month (or the span as a whole), and by channel, SKU or category. Newest period first."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.sales(session, query, query, backend.store.clock.now().date())
+        return await analytics.sales(session, query, query, await analytics.today(session, backend.store.clock.now()))
 
 
 @router.get("/profit", summary="Profit after fees over time", responses=_ANSWERS)
 async def get_profit(query: Annotated[SeriesQuery, Query()], user: User, backend: BackendDep) -> analytics.ProfitSeries:
     """As sales, with fees, landed cost and what is left."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.profit(session, query, query, backend.store.clock.now().date())
+        return await analytics.profit(session, query, query, await analytics.today(session, backend.store.clock.now()))
 
 
 @router.get("/channels", summary="Channels side by side", responses=_ANSWERS)
@@ -74,7 +74,7 @@ async def compare_channels(
 ) -> analytics.ChannelComparison:
     """What each account sold and left over, its fees and refunds as shares of revenue, and its part of the whole."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.channels(session, query, backend.store.clock.now().date())
+        return await analytics.channels(session, query, await analytics.today(session, backend.store.clock.now()))
 
 
 @router.get("/sell-through", summary="How much of the stock sells", responses=_ANSWERS)
@@ -83,21 +83,27 @@ async def get_sell_through(
 ) -> Page[analytics.SellThroughRow]:
     """Units sold of those there at the start and received since, by SKU."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.sell_through(session, query, query, backend.store.clock.now().date())
+        return await analytics.sell_through(
+            session, query, query, await analytics.today(session, backend.store.clock.now())
+        )
 
 
 @router.get("/ageing", summary="How long stock lies, and the money in it", responses=_ANSWERS)
 async def get_ageing(query: Annotated[AgeingQuery, Query()], user: User, backend: BackendDep) -> analytics.Ageing:
     """Stock items with the most money tied up first; totals by currency."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.ageing(session, query, query.sku, backend.store.clock.now().date())
+        return await analytics.ageing(
+            session, query, query.sku, await analytics.today(session, backend.store.clock.now())
+        )
 
 
 @router.get("/rows", summary="The rows behind the sums", responses=_ANSWERS)
 async def list_rows(query: Annotated[RowQuery, Query()], user: User, backend: BackendDep) -> Page[analytics.SaleRow]:
     """One for each SKU of an order, as it is in the sums; newest day first."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await analytics.sale_rows(session, query, query, backend.store.clock.now().date())
+        return await analytics.sale_rows(
+            session, query, query, await analytics.today(session, backend.store.clock.now())
+        )
 
 
 @router.get("/cohorts", summary="Who buys again, by the month of the first order", responses=_ANSWERS)
@@ -116,7 +122,9 @@ async def get_customers(
 ) -> customer_reading.Customers:
     """Segments with their definitions, customers, orders and net revenue, as of today."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await customer_reading.customers(session, query, backend.store.clock.now().date())
+        return await customer_reading.customers(
+            session, query, await analytics.today(session, backend.store.clock.now())
+        )
 
 
 @router.get("/customers/orders", summary="The orders behind segments and cohorts", responses=_ANSWERS)
@@ -125,4 +133,6 @@ async def list_customer_orders(
 ) -> Page[customer_reading.CustomerOrder]:
     """Orders whose buyer is followed, of one segment, or of one cohort in one month; newest day first."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await customer_reading.customer_orders(session, query, query, backend.store.clock.now().date())
+        return await customer_reading.customer_orders(
+            session, query, query, await analytics.today(session, backend.store.clock.now())
+        )

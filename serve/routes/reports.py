@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
-from flipsync.services import report_files, reports
+from flipsync.services import analytics, report_files, reports
 from flipsync.services.analytics import Span
 from serve.deps import BackendDep, may
 from serve.errors import problems
@@ -41,7 +41,9 @@ class FileQuery(ReportQuery):
 async def get_report(query: Annotated[ReportQuery, Query()], user: User, backend: BackendDep) -> reports.Report:
     """Sales by day and channel, profit by SKU, stock by age, or tax by month and channel; with what columns mean."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await reports.build(session, query.kind, query, backend.store.clock.now().date())
+        return await reports.build(
+            session, query.kind, query, await analytics.today(session, backend.store.clock.now())
+        )
 
 
 @router.get("/file", summary="A report as a file", response_class=Response, responses=problems(401, 403) | _FILE)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
-from flipsync.services import revenue
+from flipsync.services import analytics, revenue
 from flipsync.services.analytics import Span
 from serve.deps import BackendDep, may
 from serve.errors import problems
@@ -28,4 +28,4 @@ async def get_revenue(
 ) -> revenue.RevenueView:
     """By currency, and by channel within it; against as many days before."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await revenue.revenue(session, query, backend.store.clock.now().date())
+        return await revenue.revenue(session, query, await analytics.today(session, backend.store.clock.now()))

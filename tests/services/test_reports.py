@@ -160,6 +160,7 @@ def made(rows: list[list[Any]]) -> Report:
         business=EVIL,
         first=TODAY - timedelta(days=1),
         last=TODAY,
+        time_zone="UTC",
         counted_at=None,
         columns=[reports.Column(title="Channel", kind="text")],
         rows=rows,

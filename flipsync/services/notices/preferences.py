@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain import clock
 from flipsync.domain.errors import VersionMismatch
 from flipsync.services.notices.kinds import Kind, Severity
 from flipsync.store.repositories import notices as rows
@@ -17,14 +18,6 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 Channel = Literal["email", "sms", "chat"]
 _EVERY: tuple[Channel, ...] = ("email", "sms", "chat")
-
-
-def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is no time zone; write it as Europe/Berlin") from None
-    return name
 
 
 def _to_the_minute(value: time) -> time:
@@ -41,7 +34,7 @@ class Preferences(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time_zone: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_zone)] = Field(
+    time_zone: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clock.time_zone)] = Field(
         default="UTC", examples=["Europe/Berlin"]
     )
     quiet_from: TimeOfDay | None = Field(default=None, examples=["22:00"])

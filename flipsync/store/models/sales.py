@@ -1,8 +1,8 @@
 """What was sold, as figures to add up: by order and SKU, by day. Kept from the orders (services.sales_facts), beside
 their hot path; everything here can be made again from the books.
 
-Amounts are minor units of the row's currency. `day` is the UTC day on which the order was placed, and what came of it
-later (money given back, fees told, goods that returned) counts on that day too.
+Amounts are minor units of the row's currency. `day` is the day of the business's time zone on which the order was
+placed, and what came of it later (money given back, fees told, goods that returned) counts on that day too.
 """
 
 from __future__ import annotations

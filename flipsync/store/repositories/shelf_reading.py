@@ -17,7 +17,7 @@ _BUCKETS = tuple(zip((0, *(age + 1 for age in AGES)), (*AGES, None), strict=True
 # First in, first out: what is there now is what came last. A return and a count upwards come in when they are booked.
 _LAYERS = """
     SELECT i.id AS stock_item_id, v.sku, p.title, v.currency, l.units,
-           greatest(0, CAST(:today AS date) - (l.at AT TIME ZONE 'UTC')::date) AS age,
+           greatest(0, CAST(:today AS date) - (l.at AT TIME ZONE :zone)::date) AS age,
            CASE WHEN r.id IS NOT NULL  -- less what its first units cost, rounded half up (services.fees.landed_cost)
                 THEN r.landed_minor - div(r.landed_minor::numeric * (r.units - l.units) + r.units / 2, r.units)::bigint
                 ELSE l.units * v.cost_minor END AS worth
@@ -65,17 +65,17 @@ _AGES = text(
 
 
 async def ageing(
-    session: AsyncSession, today: date, *, sku: str | None, after: tuple[int, UUID] | None, most: int
+    session: AsyncSession, today: date, *, zone: str, sku: str | None, after: tuple[int, UUID] | None, most: int
 ) -> Sequence[Any]:
     """Stock items by the money tied up in them, most first; units and money by age."""
-    values: dict[str, Any] = {"today": today, "sku": sku, "most": most}
+    values: dict[str, Any] = {"today": today, "zone": zone, "sku": sku, "most": most}
     values |= dict(zip(("after_worth", "after"), after or (None, None), strict=True))
     return (await session.execute(_AGEING, values)).all()
 
 
-async def ages(session: AsyncSession, today: date, *, sku: str | None) -> Sequence[Any]:
+async def ages(session: AsyncSession, today: date, *, zone: str, sku: str | None) -> Sequence[Any]:
     """All stock by currency and age."""
-    return (await session.execute(_AGES, {"today": today, "sku": sku})).all()
+    return (await session.execute(_AGES, {"today": today, "zone": zone, "sku": sku})).all()
 
 
 _SELL_THROUGH = text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Tenant
@@ -29,3 +29,15 @@ async def get(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
 async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
     """The tenant, held until the transaction ends: changes of its settings come one after the other."""
     return await session.get(Tenant, tenant_id, with_for_update=True, populate_existing=True)
+
+
+async def zone(session: AsyncSession) -> str:
+    """The time zone of the business the session is bound to."""
+    query = text("SELECT settings ->> 'time_zone' FROM tenant WHERE id = current_tenant()")
+    return (await session.execute(query)).scalar_one_or_none() or "UTC"
+
+
+async def knows_zone(session: AsyncSession, zone: str) -> bool:
+    """Whether the database can work with it."""
+    query = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)")
+    return bool((await session.execute(query, {"zone": zone})).scalar_one())
