@@ -162,7 +162,7 @@ async def test_commands_against_the_running_system(whole_system: WholeSystem) ->
         pytest.skip("curl is not installed")
     await wait_until_agents_decided(whole_system.home)
     approval_id = await ask_the_owner(whole_system.home)
-    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 200)
+    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 280)
     assert str(approval_id) in done.stdout
     assert '"state": "approved"' in done.stdout and '"note": "go ahead"' in done.stdout
     assert "Variant SEL-JEA-01" in done.stdout
