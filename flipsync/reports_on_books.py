@@ -1,15 +1,24 @@
-"""What `flipsync report` does with the books: counts what is not counted yet, and builds a report."""
+"""What `flipsync report` and `flipsync reports` do with the books: count what is not counted yet, build a report, and
+have one made by itself."""
 
 from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from flipsync.commands_on_books import in_books
-from flipsync.services import analytics, customer_recount, reports, sales_facts, sales_recount
+from flipsync.domain.errors import InvalidInput, NotFound
+from flipsync.services import analytics, customer_recount, report_schedules, reports, sales_facts, sales_recount
 from flipsync.services.analytics import span_of
+from flipsync.services.consents import owner
+from flipsync.services.reading_page import MAX_LIMIT, PageRequest
+from flipsync.services.report_schedules import ScheduleForm, ScheduleView
 from flipsync.services.reports import Kind, Report
+from flipsync.store.repositories import identity
 from flipsync.store.unit_of_work import Store
 
 
@@ -35,6 +44,49 @@ def check(home: Path, first: date | None, last: date | None, tenant: str | None)
         found = await sales_recount.check(store, tenant_id, *span_of(first, last).days(today))
         customers = await customer_recount.check(store, tenant_id)
         return len(found.books) + customers.compared, len(found.differences) + len(customers.differences)
+
+    return in_books(home, {}, tenant, work)
+
+
+def schedule(home: Path, wish: dict[str, Any], email: str | None, tenant: str | None) -> ScheduleView:
+    """For a user of that mail address, or an owner. Raises InvalidInput, NotFound, Conflict."""
+    try:
+        form = ScheduleForm.model_validate(wish)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{first['loc'][0]} {first['input']!r}: {first['msg']}") from None
+
+    async def work(store: Store, tenant_id: UUID) -> ScheduleView:
+        async with store.unit(tenant_id) as unit:
+            if email is None:
+                return await report_schedules.schedule(unit, await owner(unit.session), form)
+            found = await identity.sign_in_candidate(unit.session, email)
+            if found is None or found.tenant_id != tenant_id:
+                raise NotFound(f"no user {email}")
+            return await report_schedules.schedule(unit, found.id, form)
+
+    return in_books(home, {}, tenant, work)
+
+
+def schedules(home: Path, tenant: str | None) -> tuple[list[ScheduleView], dict[UUID, dict[str, Any]]]:
+    """The newest 200 of everybody, and of each the newest of the last 200 reports."""
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[list[ScheduleView], dict[UUID, dict[str, Any]]]:
+        page = PageRequest(limit=MAX_LIMIT)
+        async with store.reader(tenant_id) as session:
+            found = await report_schedules.list_schedules(session, None, page)
+            runs = await report_schedules.list_runs(session, None, page)
+        return found.items, {each.schedule_id: each.model_dump(mode="json") for each in reversed(runs.items)}
+
+    return in_books(home, {}, tenant, work)
+
+
+def end(home: Path, schedule_id: UUID, tenant: str | None) -> ScheduleView:
+    """Raises NotFound."""
+
+    async def work(store: Store, tenant_id: UUID) -> ScheduleView:
+        async with store.unit(tenant_id) as unit:
+            return await report_schedules.end(unit, None, schedule_id)
 
     return in_books(home, {}, tenant, work)
 

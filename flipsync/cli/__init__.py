@@ -37,6 +37,7 @@ from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.purchasing import purchasing, suppliers
+from flipsync.cli.report_schedules import reports_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.cli.sourcing import source_app
@@ -81,6 +82,7 @@ app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(notifications_app, name="notifications")
 app.add_typer(privacy_app, name="privacy")
+app.add_typer(reports_app, name="reports")
 app.add_typer(source_app, name="source")
 app.add_typer(workflows_app, name="workflows")
 

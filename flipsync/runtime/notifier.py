@@ -1,5 +1,5 @@
 """Beside the scheduler: finds what is worth telling, in one business after the other, and sends it on its way; and the
-mails that orders with suppliers leave by.
+mails that orders with suppliers leave by, and the reports people have scheduled.
 
 The pass waits for no message: each is sent by a task of its own, so many at once, and so many of one business.
 """
@@ -18,10 +18,11 @@ from flipsync.connectors.notices.reach import Reach
 from flipsync.connectors.notices.sending import Sender
 from flipsync.domain.errors import FlipSyncError
 from flipsync.security.secrets import SecretBox
-from flipsync.services import purchase_mail
+from flipsync.services import purchase_mail, report_making
 from flipsync.services.notices import delivering, matters, planning
 from flipsync.services.notices.delivering import Ready
 from flipsync.services.purchase_mail import ReadyMail
+from flipsync.services.report_making import Due
 from flipsync.store.database import BROKEN_OFF
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Store
@@ -29,6 +30,8 @@ from flipsync.store.unit_of_work import Store
 log = structlog.get_logger()
 #: messages under way at once, and those of one business
 _AT_ONCE, _OF_ONE = 16, 4
+#: reports being made at once: each keeps a core busy
+_MAKING = 1
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Notifier:
     inside: Collection[str] = ()
     sender: Sender | None = None
     _under_way: dict[asyncio.Task[None], UUID] = field(default_factory=dict)
+    _making: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
         try:
@@ -54,7 +58,7 @@ class Notifier:
                     log.warning("the notifier waits for the database", error=str(error).splitlines()[0])
                 await asyncio.sleep(self.pause)
         finally:
-            for task in self._under_way:
+            for task in (*self._under_way, *self._making):
                 task.cancel()
 
     async def beat(self) -> int:
@@ -74,6 +78,12 @@ class Notifier:
         of_one = Counter(self._under_way.values())[tenant_id]
         room = max(0, min(_AT_ONCE - len(self._under_way), _OF_ONE - of_one))
         async with self.store.unit(tenant_id) as unit:
+            reports = await report_making.claim(unit, _MAKING - len(self._making))
+        for report in reports:
+            made = asyncio.create_task(self._make(report))
+            self._making.add(made)
+            made.add_done_callback(self._making.discard)
+        async with self.store.unit(tenant_id) as unit:
             fresh = await matters.tell(unit)
             await planning.plan_all(unit)
             ordered = await purchase_mail.claim(unit, self.box, room) if room else []
@@ -88,8 +98,16 @@ class Notifier:
 
     async def settle(self) -> None:
         """Wait for what is under way."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
+        while under_way := [*self._under_way, *self._making]:
+            await asyncio.wait(under_way)
+
+    async def _make(self, due: Due) -> None:
+        try:
+            await report_making.make(self.store, due)
+        except BROKEN_OFF as error:  # its lease ends, and it is made again
+            log.warning("what came of a report is not written down", error=str(error).splitlines()[0])
+        except Exception as error:
+            log.error("a report failed", report_id=str(due.claimed.id), error=type(error).__qualname__)
 
     async def _send(self, ready: Ready | ReadyMail) -> None:
         if self.sender is None:

@@ -34,6 +34,11 @@ def write(report: Report, form: Format) -> bytes:
     return writer(report)
 
 
+def media_type(form: str) -> str:
+    """Of a format as it is kept. Raises KeyError for none of ours."""
+    return {str(name): kind for name, kind in MEDIA_TYPES.items()}[form]
+
+
 def file_name(report: Report, form: Format) -> str:
     """Of nothing that anybody wrote."""
     span = f"{report.last}" if report.first is None else f"{report.first}-to-{report.last}"

@@ -116,7 +116,7 @@ async def build(session: AsyncSession, kind: Kind, where: Span, today: date) -> 
     of_now = kind in _OF_NOW
     return Report(
         kind=kind,
-        title=_TITLES[kind],
+        title=TITLES[kind],
         business=books.name,
         first=None if of_now else first,
         last=today if of_now else last,
@@ -249,7 +249,7 @@ _BUILDERS = {
 }
 #: how it is today, whatever the span
 _OF_NOW = ("stock", "customers")
-_TITLES = {
+TITLES = {
     "customers": "Customers by segment",
     "cohorts": "Customers by first order",
     "sales": "Sales by day and channel",

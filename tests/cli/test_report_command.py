@@ -75,3 +75,15 @@ def test_a_span_that_is_none_is_one_line_and_a_hint(sold: str, flipsync: Flipsyn
     assert told.returncode == 1 and "2026-03-02 to 2026-03-01" in told.stderr
     long_ago = flipsync("report", "tax", "--from", "0001-01-01")
     assert long_ago.returncode == 1 and "Traceback" not in long_ago.stderr
+
+
+def test_a_report_is_scheduled_listed_and_ended(sold: str, flipsync: Flipsync) -> None:
+    made = flipsync("reports", "schedule", "profit", "--every", "monthly", "--day", "3", "--at", "06:30", "--json")
+    assert made.returncode == 0, made.stderr
+    schedule_id = json.loads(made.stdout)["id"]
+    (listed,) = json.loads(flipsync("reports", "schedules", "--json").stdout)
+    assert (listed["id"], listed["day"], listed["at"], listed["newest"]) == (schedule_id, 3, "06:30", None)
+    ended = flipsync("reports", "end", schedule_id)
+    assert ended.returncode == 0 and "ended by a person" in ended.stdout
+    wrong = flipsync("reports", "schedule", "profit", "--every", "hourly")
+    assert wrong.returncode != 0 and "rhythm" in wrong.stderr

@@ -111,6 +111,7 @@ class Route:
             "POST /decisions/{decision_id}/undo": {"dry_run": True},
             "POST /products/{product_id}/changes/{change_id}/undo": {"dry_run": True},
             "POST /strategy/changes/{change_id}/undo": {"dry_run": True},
+            "POST /reports/schedules": {"kind": "sales", "rhythm": "daily"},
             "POST /strategy/directives/{directive_id}/end": {"reason": "the season is over"},
             "POST /hand-edits/{edit_id}/answer": {"keep": "theirs"},
             "POST /approvals/answers": {"ids": [str(business.ids["approval_id"])], "approved": False},

@@ -131,6 +131,7 @@ async def found_business(
         await _buy(unit, business)
     async with store.unit(tenant_id) as unit:
         await _sell(unit, business)
+        await _report(unit, business)
     await sales_facts.run(store, tenant_id)
     async with store.unit(tenant_id) as unit:
         await _decide(unit, business)
@@ -481,6 +482,37 @@ def told_order(marker: str, external_id: str, quantity: int = 1) -> ChannelOrder
         ship_to=Address(name=f"{marker} buyer", line1="1 Main St", city="Springfield", country="US"),
         buyer_id=f"{marker}-{external_id}-regular",
     )
+
+
+async def _report(unit: UnitOfWork, business: Business) -> None:
+    """A report the owner has every day, and one that was made."""
+    row = m.ReportSchedule(
+        tenant_id=business.tenant_id,
+        user_id=business.users["owner"],
+        kind="sales",
+        format="csv",
+        rhythm="daily",
+        at="07:00",
+        next_at=unit.now + timedelta(days=1),
+    )
+    unit.session.add(row)
+    await unit.session.flush()
+    made = m.ReportRun(
+        tenant_id=business.tenant_id,
+        schedule_id=row.id,
+        due_at=unit.now,
+        first=unit.now.date(),
+        last=unit.now.date(),
+        state="made",
+        file_name=f"{business.marker}.csv",
+        detail=business.marker,
+        content=business.marker.encode(),
+        size=1,
+        finished_at=unit.now,
+    )
+    unit.session.add(made)
+    await unit.session.flush()
+    business.ids |= {"schedule_id": row.id, "report_run_id": made.id}
 
 
 async def _sell(unit: UnitOfWork, business: Business) -> None:

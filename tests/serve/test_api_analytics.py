@@ -95,3 +95,39 @@ async def test_customers_lead_to_their_orders_without_a_name(client: httpx2.Asyn
         items = answer.json()["items"]
         assert items and "regular" not in answer.text
         assert (await client.get(f"{API}/orders/{items[0]['order_id']}", headers=alpha.headers())).status_code == 200
+
+
+async def test_a_scheduled_report_is_its_persons_and_its_owners(client: httpx2.AsyncClient, alpha: Business) -> None:
+    form = {"kind": "profit", "rhythm": "monthly", "day": 3, "at": "06:30", "format": "xlsx"}
+    key = {"Idempotency-Key": "schedule-once"}
+    made = [
+        await client.post(f"{API}/reports/schedules", headers=alpha.headers("analyst", **key), json=form) for _ in "ab"
+    ]
+    assert [each.status_code for each in made] == [201, 201] and made[0].json() == made[1].json()
+    view = made[0].json()
+    assert (view["at"], view["day"], view["title"]) == ("06:30", 3, "Profit after fees by SKU")
+    listed = {
+        role: [each["id"] for each in (await get_as(client, alpha, role, "reports/schedules"))["items"]]
+        for role in ("owner", "manager", "analyst")
+    }
+    assert listed["analyst"] == [view["id"]] and view["id"] in listed["owner"] and listed["manager"] == []
+    run = f"{API}/reports/runs/{alpha.ids['report_run_id']}/file"
+    assert (await client.get(run, headers=alpha.headers("owner"))).content == alpha.marker.encode()
+    assert (await client.get(run, headers=alpha.headers("analyst"))).status_code == 404
+    end = f"{API}/reports/schedules/{view['id']}/end"
+    others = await client.post(end, headers=alpha.headers("manager", **{"Idempotency-Key": "end-1"}))
+    ended = await client.post(end, headers=alpha.headers("owner", **{"Idempotency-Key": "end-2"}))
+    assert (others.status_code, ended.status_code, ended.json()["next_at"]) == (404, 200, None)
+    for wrong in ({"rhythm": "hourly"}, {"at": "25:00"}, {"at": "07:00+02:00"}, {"day": 31}, {"weekday": "monday"}):
+        answer = await client.post(
+            f"{API}/reports/schedules",
+            headers=alpha.headers("owner", **{"Idempotency-Key": f"wrong-{wrong}"}),
+            json=form | wrong,
+        )
+        assert answer.status_code == 422, wrong
+
+
+async def get_as(client: httpx2.AsyncClient, business: Business, role: Any, path: str) -> dict[str, Any]:
+    answer = await client.get(f"{API}/{path}", headers=business.headers(role))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())

@@ -65,14 +65,15 @@ MADE_OF_WHAT_IS_GIVEN = frozenset(
     grades.move_standing identity.claim_request identity.insert_refresh_token identity.insert_session
     identity.insert_user language.lease listings.record_rivals notices.raise_all passkeys.insert_passkey
     plans.add_initiative policies.put provider_identities.insert_identity purchase_orders.add
-    purchase_orders.add_receipt second_factors.insert_factor sourcing.add_scan suppliers.add suppliers.put_offers
-    trends.add workflows.add workflows.add_step workflows.begin_run
+    purchase_orders.add_receipt report_schedules.add second_factors.insert_factor sourcing.add_scan
+    suppliers.add suppliers.put_offers trends.add workflows.add workflows.add_step workflows.begin_run
     """.split()
 )
 #: names of parameters that are ids, and whose
 _SUBJECTS = {
     "run_id": "product_id",
     "row_id": "listing_id",
+    "run_ids": "report_run_id",
     "subject_id": "listing_id",
     "fault_id": "account_id",
     "held_id": "held_order_id",
@@ -188,6 +189,7 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         | dict.fromkeys(("goals", "why"), "stolen"),
         "pruning.prune": {"moments": dict.fromkeys(("day", "week", "month"), now)},
         "purchase_orders.write_mail": {"mail": "sent"},
+        "report_schedules.end_run": {"values": {"detail": "stolen"}},
         "second_factors.update_factor": {"values": {"failures": 9}},
         "sourcing.settle": {"why": "stolen"},
         "why.owner_of": {"kind": "proposal", "row_id": ids["proposal_id"]},

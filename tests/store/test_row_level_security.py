@@ -135,6 +135,11 @@ async def furnish(shop: Shop) -> None:
             [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier]
         )
         await unit.session.flush()
+        report = m.ReportSchedule(
+            **tenant, user_id=user.id, kind="sales", format="csv", rhythm="daily", at="07:00", next_at=later
+        )
+        unit.session.add(report)
+        await unit.session.flush()
         bought = m.PurchaseOrder(**tenant, supplier_id=supplier.id, number=1, currency="USD")
         unit.session.add(bought)
         await unit.session.flush()
@@ -278,6 +283,9 @@ async def furnish(shop: Shop) -> None:
                     q=0.01,
                     why=marker,
                     evidence={},
+                ),
+                m.ReportRun(
+                    **tenant, schedule_id=report.id, due_at=now, first=now.date(), last=now.date(), detail=marker
                 ),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),

@@ -35,6 +35,15 @@ _LONGEST_SMS, _LONGEST_CHAT = 320, 1_900
 
 
 @dataclass(frozen=True)
+class Attached:
+    """A file that goes along; `name` is of nothing that anybody wrote."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Message:
     """`id` is the same at every try, so that a doubled one can be told. `title` is one line; `html` is escaped.
 
@@ -47,6 +56,8 @@ class Message:
     html: str
     short: str
     mark: str = "[FlipSync] "
+    #: by mail only: what else there is has no room for them
+    files: tuple[Attached, ...] = ()
 
 
 class Sender:
@@ -170,6 +181,9 @@ def mail(to: Destination, message: Message) -> EmailMessage:
     content["Auto-Submitted"] = "auto-generated"
     content.set_content(message.text)
     content.add_alternative(message.html, subtype="html")
+    for each in message.files:
+        maintype, subtype = each.media_type.partition(";")[0].split("/")
+        content.add_attachment(each.content, maintype=maintype, subtype=subtype, filename=each.name)
     return content
 
 
@@ -179,9 +193,18 @@ def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
     chat = f"{message.text}"[:_LONGEST_CHAT]
     match to.service:
         case "sendgrid":
+            attached = [
+                {
+                    "content": base64.b64encode(each.content).decode(),
+                    "type": each.media_type.partition(";")[0],
+                    "filename": each.name,
+                }
+                for each in message.files
+            ]
             return "/v3/mail/send", {
                 "headers": {"Authorization": f"Bearer {to.secret}"},
-                "json": {
+                "json": ({"attachments": attached} if attached else {})
+                | {
                     "personalizations": [{"to": [{"email": to.to}]}],
                     "from": {"email": to.sender},
                     "subject": title,
@@ -193,7 +216,9 @@ def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
             }
         case "mailgun":
             form = {"from": to.sender, "to": to.to, "subject": title, "text": message.text, "html": message.html}
-            return f"/v3/{to.user}/messages", {"headers": _basic("api", to.secret), "data": form}
+            files = [("attachment", (each.name, each.content, each.media_type)) for each in message.files]
+            more = {"files": files} if files else {}
+            return f"/v3/{to.user}/messages", {"headers": _basic("api", to.secret), "data": form, **more}
         case "twilio":
             form = {"From": to.sender, "To": to.to, "Body": message.short[:_LONGEST_SMS]}
             path = f"/2010-04-01/Accounts/{to.user}/Messages.json"

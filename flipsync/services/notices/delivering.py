@@ -6,20 +6,24 @@ outcome nobody knows is sent again. A doubled short message costs money: such a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from flipsync.connectors.notices.destination import Destination, parse
-from flipsync.connectors.notices.sending import Message, Sender
+from flipsync.connectors.notices.sending import Attached, Message, Sender
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError, OutcomeUnknown, Rejected, Retryable
 from flipsync.security.roles import as_role
 from flipsync.security.secrets import SecretBox
+from flipsync.services import report_files
 from flipsync.services.notices import destinations, messages
 from flipsync.services.notices.kinds import heard_by
+from flipsync.store.models import Notification
 from flipsync.store.repositories import deliveries as rows
 from flipsync.store.repositories import notices as notice_rows
+from flipsync.store.repositories import report_schedules as report_rows
 from flipsync.store.repositories.deliveries import ClaimedDelivery
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
@@ -28,6 +32,8 @@ MOST_ATTEMPTS, MOST_TRIES_OF_A_TEST = 8, 3
 #: longer than any try takes (connectors.notices.sending)
 LEASE = timedelta(seconds=90)
 _FIRST_PAUSE, _LONGEST_PAUSE = 30, 3600
+#: bytes of files a mail takes along: more is refused by many servers once it is written out
+_MOST_ATTACHED = 7_000_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,25 @@ async def _ready(unit: UnitOfWork, box: SecretBox, each: ClaimedDelivery, base: 
         to = parse(opened["url"])
     except FlipSyncError as error:
         return "rejected", error.message
-    return Ready(unit.tenant_id, each, to, messages.message(each.id, each.purpose, told, base))
+    files = await _files(unit, each.user_id, told) if row.channel == "email" else ()
+    return Ready(unit.tenant_id, each, to, messages.message(each.id, each.purpose, told, base, files))
+
+
+async def _files(unit: UnitOfWork, user_id: UUID, told: Sequence[Notification]) -> tuple[Attached, ...]:
+    """Reports that are told of, as far as they have room in a mail; the others are where the link leads."""
+    wanted = [row.subject_id for row in told if row.kind == "report-ready" and row.subject_id is not None]
+    if not wanted:
+        return ()
+    room, attached = _MOST_ATTACHED, []
+    sizes = await report_rows.sizes(unit.session, wanted, user_id)
+    for run_id in wanted:
+        if (size := sizes.get(run_id, room + 1)) > room:
+            continue
+        found = await report_rows.file(unit.session, run_id, user_id=user_id)
+        if found is not None:
+            room -= size
+            attached.append(Attached(found[0], report_files.media_type(found[1]), found[2]))
+    return tuple(attached)
 
 
 async def deliver(store: Store, sender: Sender, ready: Ready) -> str:

@@ -28,6 +28,8 @@ Kind = Literal[
     "purchase-to-place",
     "purchase-unknown",
     "purchase-late",
+    "report-ready",
+    "report-failed",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -53,6 +55,8 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "purchase-to-place": "purchasing:write",
     "purchase-unknown": "purchasing:write",
     "purchase-late": "purchasing:write",
+    "report-ready": "analytics:read",  # the person who wants it
+    "report-failed": "analytics:read",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -74,6 +78,8 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "purchase-to-place": "warning",
     "purchase-unknown": "urgent",
     "purchase-late": "warning",
+    "report-ready": "info",
+    "report-failed": "warning",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -48,6 +48,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "passkey": "passkey-copied",
     "automation": "automation-says",
     "purchase": "purchase-to-place",
+    "report": "report-ready",
 }
 
 
@@ -129,6 +130,8 @@ def _concerned(people: Sequence[Person], matter: FoundMatter) -> Iterable[Person
     may = [person for person in people if kind in heard_by(as_role(person.role))]
     if kind == "passkey-copied":
         return [person for person in may if str(person.id) == matter.facts.get("user_id") or person.role == "owner"]
+    if kind in ("report-ready", "report-failed"):
+        return [person for person in may if str(person.id) == matter.facts.get("user_id")]
     if kind == "approval-waiting":
         return [person for person in may if person.role == FIRST_ASKED] or may
     return may

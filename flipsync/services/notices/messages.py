@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 from uuid import UUID
 
-from flipsync.connectors.notices.sending import Message
+from flipsync.connectors.notices.sending import Attached, Message
 from flipsync.services.notices import wording
 from flipsync.services.notices.kinds import as_kind
 from flipsync.store.models import Notification
@@ -17,7 +17,9 @@ _NAMED = 30
 _FOOT = "You get this because you asked FlipSync for it. What goes where, and when, is in your preferences."
 
 
-def message(delivery_id: UUID, purpose: str, told: Sequence[Notification], base: str) -> Message:
+def message(
+    delivery_id: UUID, purpose: str, told: Sequence[Notification], base: str, files: tuple[Attached, ...] = ()
+) -> Message:
     """Of what is the matter, newest first. `base` is where the app is; "" leaves links out."""
     if purpose == "test":
         items = [("This is how FlipSync will tell you", "Nothing is the matter: this was a test.", "/notifications")]
@@ -32,6 +34,7 @@ def message(delivery_id: UUID, purpose: str, told: Sequence[Notification], base:
         text="\n\n".join([*(_plain(each, base) for each in named), *([rest] if rest else []), _FOOT]) + "\n",
         html=_page([*(_marked_up(each, base) for each in named), *([f"<p>{rest}</p>"] if rest else [])]),
         short=f"FlipSync: {wording.clean(title, 150)} {_address(items[0][2], base)}".strip(),
+        files=files,
     )
 
 

@@ -18,6 +18,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 Channel = Literal["email", "sms", "chat"]
 _EVERY: tuple[Channel, ...] = ("email", "sms", "chat")
+#: what a person asked for by name goes out, however little it matters to others
+_ASKED_FOR: dict[Kind, tuple[Channel, ...]] = {"report-ready": ("email", "chat"), "report-failed": ("email", "chat")}
 
 
 def _to_the_minute(value: time) -> time:
@@ -60,7 +62,8 @@ class Preferences(BaseModel):
         return self
 
     def channels(self, kind: Kind, severity: Severity) -> frozenset[Channel]:
-        return frozenset(self.by_kind.get(kind, self.by_severity.get(severity, ())))
+        otherwise = _ASKED_FOR.get(kind, self.by_severity.get(severity, ()))
+        return frozenset(self.by_kind.get(kind, otherwise))
 
     def is_quiet(self, now: datetime) -> bool:
         """Whether it is one of the person's quiet hours. From 22:00 until 07:00 is a night; from = until is none."""

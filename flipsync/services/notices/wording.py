@@ -34,6 +34,8 @@ _TITLES: Final[dict[Kind, str]] = {
     "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
     "purchase-unknown": "nobody knows whether {supplier} got the mail about the {about} {order}",
     "purchase-late": "order {order} from {supplier} is late",
+    "report-ready": "{report} report, {days}",
+    "report-failed": "the {report} report, {days}, could not be made",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -53,6 +55,8 @@ _DETAILS: Final[dict[Kind, str]] = {
     "purchase-to-place": "No mail goes there, or it was refused. Tell them, then say that they have it.",
     "purchase-unknown": "Ask them: it is not sent again. Then say whether they have the order, or cancel it.",
     "purchase-late": "Nine in ten of their orders are there by now.",
+    "report-ready": "You asked for it {rhythm}. The file ({file}) is kept for 30 days.",
+    "report-failed": "Why is with the report.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
     "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
@@ -66,6 +70,7 @@ _PATHS: Final[dict[str, str]] = {
     "agent": "/agents",
     "workflow": "/workflows/{id}",
     "purchase_order": "/inventory/purchase-orders/{id}",
+    "report": "/reports/runs/{id}",
 }
 #: a summary in place of what is too much to be told one by one
 MANY: Final = "many"
@@ -84,6 +89,7 @@ _MANY: Final[dict[str, str]] = {
     "passkey": "passkeys were copied",
     "automation": "matters of automations",
     "purchase": "purchase orders want you",
+    "report": "reports are ready",
 }
 
 

@@ -59,6 +59,7 @@ from flipsync.store.models.purchasing import (
     Supplier,
     SupplierOffer,
 )
+from flipsync.store.models.reports import ReportRun, ReportSchedule
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
@@ -136,6 +137,8 @@ __all__ = [
     "RefreshToken",
     "Refund",
     "RefundRequest",
+    "ReportRun",
+    "ReportSchedule",
     "RivalAlarm",
     "RivalMove",
     "RivalOfferSeen",

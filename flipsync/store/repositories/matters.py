@@ -117,6 +117,13 @@ _SOURCES = {
             OR (o.state = 'placing' AND o.mail IN ('none', 'rejected'))
             OR (o.state = 'cancelled' AND o.mail = 'rejected')
             OR (o.state IN ('ordered', 'partly_received') AND o.latest_at < CAST(:now AS timestamptz))""",
+    "report": """
+        SELECT CASE r.state WHEN 'made' THEN 'report-ready' ELSE 'report-failed' END, r.id::text, 'report', r.id,
+               jsonb_build_object('user_id', s.user_id, 'report', s.kind, 'rhythm', s.rhythm, 'file', r.file_name,
+                                  'days', CASE WHEN r.first = r.last THEN r.last::text
+                                               ELSE r.first || ' to ' || r.last END), r.id
+          FROM report_run r JOIN report_schedule s ON s.id = r.schedule_id
+         WHERE r.finished_at > CAST(:real AS timestamptz) - interval '3 days'""",
 }
 SOURCES = tuple(_SOURCES)
 _COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"

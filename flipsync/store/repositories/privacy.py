@@ -254,6 +254,7 @@ _OF_USER = {
     "notification_preferences": "SELECT to_jsonb(t) FROM notification_preference t WHERE t.user_id = :id",
     "notification_destinations": "SELECT to_jsonb(t) - 'sealed' FROM notification_destination t WHERE t.user_id = :id",
     "notification_deliveries": "SELECT to_jsonb(t) FROM notification_delivery t WHERE t.user_id = :id",
+    "report_schedules": "SELECT to_jsonb(t) FROM report_schedule t WHERE t.user_id = :id",
     "answers": "SELECT to_jsonb(t) FROM approval t WHERE t.answered_by = :id",
     "refund_requests": "SELECT to_jsonb(t) FROM refund_request t WHERE t.requested_by = :id",
     "label_purchases": "SELECT to_jsonb(t) - 'document' - 'ship_from' FROM label_purchase t WHERE t.requested_by = :id",

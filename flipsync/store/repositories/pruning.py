@@ -19,6 +19,7 @@ _OVER = {
     # one that was booked by hand is never booked again, so it is remembered
     "held_order": "settled_at < :month AND outcome <> 'by-hand'",
     "notification": "settled_at < :month",
+    "report_run": "finished_at < :month",
     "notification_delivery": "finished_at < :month",
     "notification_destination": "state = 'removed' AND created_at < :month",
 }
