@@ -260,5 +260,7 @@ class AgentRunner(TaskRunner):
                     continue
                 unit.cause = Cause(one.record.id, one.record.correlation_id, one.record.traceparent)
                 context = Context(tenant_id, unit.now, services, one.record.id, one.record.correlation_id)
-                more = {"fact": one.record.type, "task_id": one.task.id}
-                await self._path.record(unit, context, self.agent.spec, one.decision, one.notes, **more)
+                fact, task = one.record.type, one.task.id
+                await self._path.record(
+                    unit, context, self.agent.spec, one.decision, one.notes, fact=fact, task_id=task
+                )
