@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from flipsync.domain import commands as c
+from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
@@ -39,6 +40,7 @@ from flipsync.services import (
     demand_desk,
     directives,
     hand_edits,
+    listing_care,
     model_registry,
     money_out,
     new_stock,
@@ -330,6 +332,14 @@ class DecisionPath:
                     unit.emit(PurchaseDue(supplier_id=supplier_id, urgent=command.urgent))
             case b.PlacePurchaseOrder():
                 await purchase_orders.carry_out(unit, command)
+            case care.PlanListingWork():
+                await listing_care.plan_work(unit, command)
+            case care.FitListing():
+                await listing_care.fit(unit, command)
+            case care.OfferProductFacts():
+                await listing_care.state_facts(unit, command)
+            case care.NoteListingNeeds():
+                await listing_care.note(unit, command)
             case c.NoteTrend():
                 await trend_desk.note(unit, command)
             case RecordSourcingVerdict():

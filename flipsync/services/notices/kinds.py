@@ -28,6 +28,7 @@ Kind = Literal[
     "purchase-to-place",
     "purchase-unknown",
     "purchase-late",
+    "listings-need-you",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -53,6 +54,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "purchase-to-place": "purchasing:write",
     "purchase-unknown": "purchasing:write",
     "purchase-late": "purchasing:write",
+    "listings-need-you": "catalogue:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -74,6 +76,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "purchase-to-place": "warning",
     "purchase-unknown": "urgent",
     "purchase-late": "warning",
+    "listings-need-you": "info",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -48,6 +48,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "passkey": "passkey-copied",
     "automation": "automation-says",
     "purchase": "purchase-to-place",
+    "need": "listings-need-you",
 }
 
 

@@ -34,6 +34,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
     "purchase-unknown": "nobody knows whether {supplier} got the mail about the {about} {order}",
     "purchase-late": "order {order} from {supplier} is late",
+    "listings-need-you": "{listings} on {account} need you; first {first}",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -53,6 +54,7 @@ _DETAILS: Final[dict[Kind, str]] = {
     "purchase-to-place": "No mail goes there, or it was refused. Tell them, then say that they have it.",
     "purchase-unknown": "Ask them: it is not sent again. Then say whether they have the order, or cancel it.",
     "purchase-late": "Nine in ten of their orders are there by now.",
+    "listings-need-you": "What each lacks is known nowhere in your books: see `flipsync listings`.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
     "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
@@ -84,6 +86,7 @@ _MANY: Final[dict[str, str]] = {
     "passkey": "passkeys were copied",
     "automation": "matters of automations",
     "purchase": "purchase orders want you",
+    "need": "accounts have listings that need you",
 }
 
 
@@ -124,7 +127,7 @@ class _Words(dict[str, str]):
     def __init__(self, facts: dict[str, Any]) -> None:
         super().__init__({name: clean(value) for name, value in facts.items()})
         self.setdefault("wish", "something")
-        for name, one in (("units", "unit"), ("tasks", "task")):
+        for name, one in (("units", "unit"), ("tasks", "task"), ("listings", "listing")):
             if name in facts:
                 self[name] = f"{facts[name]} {one}{'' if facts[name] == 1 else 's'}"
         if "cause" in facts:
