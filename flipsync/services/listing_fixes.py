@@ -39,6 +39,8 @@ _ALIKE = 0.5
 #: so common a word tells nothing about the kind
 _COMMON = 300
 _MODEL = re.compile(r"(?=.*\d)[\w./+-]+")
+#: words that tell models of one name apart
+_EDITIONS = frozenset("air lite max mini plus pro ultra xl xxl".split())
 _LOOSE = frozenset("– - / & + | , with for and of in by the a an to mit für und von".split())
 
 Kind = Literal["fit", "tell", "relist", "ask", "facts", "content", "need"]
@@ -212,7 +214,8 @@ def _told(seen: Seen, quality: Quality, finding: Finding, goods: Goods) -> Actio
 
 
 def _title(seen: Seen, quality: Quality, finding: Finding, goods: Goods) -> Action | None:
-    """A shorter title of the same words; in a shop of one's own the owner is asked, since the long one is shown."""
+    """A shorter title of the same words. Where a word goes that may be a name, the owner is asked; in a shop of one's
+    own always, since the long one is shown there."""
     rules, offer = rules_of(seen.vendor), seen.offer
     assert offer is not None
     if "title" in seen.overridden:
@@ -222,10 +225,11 @@ def _title(seen: Seen, quality: Quality, finding: Finding, goods: Goods) -> Acti
     titles = {title: told for title, told in shorter.items() if told}
     if not titles or len(titles) < len(long):
         return None
-    hard = rules.title_weighs >= 0.1
+    gone = {word for of, to in titles.items() for word in set(of.split()) - set(to.split())}
+    alone = rules.title_weighs >= 0.1 and not any(word[:1].isupper() for word in gone)
     says = f"{finding.says}: “{titles[long[0]]}” keeps brand, model and choices"
     relist = seen.status == "refused"
-    return _made("fit" if hard else "ask", seen, quality, finding, says, titles, titles=titles, relist=relist)
+    return _made("fit" if alone else "ask", seen, quality, finding, says, titles, titles=titles, relist=relist)
 
 
 def _specifics(seen: Seen, quality: Quality, finding: Finding, goods: Goods) -> Action | None:
@@ -303,14 +307,11 @@ def keep_of(offer: Offer) -> tuple[str, ...]:
 
 
 def fit_title(title: str, limit: int, keep: Collection[str]) -> str | None:
-    """The title with words left out from its end until it fits; brand, choices and whatever has a number in it stay,
-    and so do its first three words. None where these alone are too long. No word is added, none is changed."""
+    """The title with words left out from its end until it fits; brand, choices, editions and whatever has a number in
+    it stay, and so do its first three words. None where these alone are too long. No word is added, none is changed."""
     words = title.split()
-    kept = {part.casefold().strip(",;:()") for each in keep for part in each.split()}
-    stays = [
-        at < 3 or word.casefold().strip(",;:()") in kept or _MODEL.fullmatch(word.strip(",;:()")) is not None
-        for at, word in enumerate(words)
-    ]
+    kept = _EDITIONS | {_bare(part) for each in keep for part in each.split()}
+    stays = [at < 3 or _bare(word) in kept or bool(_MODEL.fullmatch(_bare(word))) for at, word in enumerate(words)]
     left = list(range(len(words)))
     for at in reversed(range(len(words))):
         if len(_joined(words, left)) <= limit:
@@ -321,13 +322,15 @@ def fit_title(title: str, limit: int, keep: Collection[str]) -> str | None:
     return told if told and len(told) <= limit else None
 
 
+def _bare(word: str) -> str:
+    return word.casefold().strip(",;:()")
+
+
 def _joined(words: Sequence[str], left: Sequence[int]) -> str:
     """Without a word that only joins, where what it joined is gone."""
-    told: list[str] = []
-    for place, at in enumerate(left):
-        joins = words[at].casefold().strip(",") in _LOOSE
-        follows = place + 1 < len(left) and left[place + 1] == at + 1
-        if joins and (not told or not follows):
+    told: list[int] = []  # from the end
+    for at in reversed(left):
+        if _bare(words[at]) in _LOOSE and (at == 0 or not told or told[-1] != at + 1):
             continue
-        told.append(words[at])
-    return " ".join(told).rstrip(" ,;:-–/&+|")
+        told.append(at)
+    return " ".join(words[at] for at in reversed(told)).rstrip(" ,;:-–/&+|")

@@ -21,7 +21,7 @@ Row = tuple[Listing, Variant, Product, MarketplaceAccount]
 Options = dict[str, Any]
 
 
-def _rows() -> Select[Row]:
+def _rows() -> Select[Listing, Variant, Product, MarketplaceAccount]:
     return (
         select(Listing, Variant, Product, MarketplaceAccount)
         .join(Variant, Variant.id == Listing.variant_id)
@@ -38,11 +38,14 @@ async def some(session: AsyncSession, listing_ids: Collection[UUID]) -> list[Row
     return [(row[0], row[1], row[2], row[3]) for row in found]
 
 
-async def page(session: AsyncSession, after: UUID | None, limit: int) -> list[Row]:
-    """The next so many, by id."""
+async def page(session: AsyncSession, after: UUID | None, limit: int, *, sku: str | None = None) -> list[Row]:
+    """The next so many, by id; of one SKU where it is named."""
     query = _rows().limit(limit)
-    found = await session.execute(query if after is None else query.where(Listing.id > after))
-    return [(row[0], row[1], row[2], row[3]) for row in found]
+    if after is not None:
+        query = query.where(Listing.id > after)
+    if sku is not None:
+        query = query.where(Listing.sku == sku)
+    return [(row[0], row[1], row[2], row[3]) for row in await session.execute(query)]
 
 
 async def nth(session: AsyncSession, place: int) -> UUID | None:
@@ -70,7 +73,7 @@ _TOLD = text(
            OR EXISTS (SELECT FROM event v JOIN agent_task t ON t.event_id = v.id
                        WHERE v.tenant_id = current_tenant() AND v.subject_kind = 'listing' AND v.subject_id = a.id
                          AND v.type IN ('ListingOutdated', 'ListingEdited') AND t.finished_at IS NULL) AS busy
-      FROM unnest(CAST(:ids AS uuid[])) AS a(id)
+      FROM listing a
       LEFT JOIN LATERAL (
            SELECT e.id, e.payload -> 'offer' AS offer, e.state = 'unknown' AND e.finished_at IS NOT NULL AS lost
              FROM effect e
@@ -84,6 +87,7 @@ _TOLD = text(
               AND EXISTS (SELECT FROM receipt r WHERE r.effect_id = e.id AND r.outcome = 'rejected')
             ORDER BY e.id DESC LIMIT 1) refused
         ON refused.id > coalesce(told.id, '00000000-0000-0000-0000-000000000000'::uuid)
+     WHERE a.id = ANY(CAST(:ids AS uuid[]))
     """  # noqa: S608 - made of constants
 )
 
