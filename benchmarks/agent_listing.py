@@ -291,21 +291,21 @@ def regained(
     """
     mended: dict[int, set[str]] = {}
     harm: dict[int, float] = {}
-    todo: list[tuple[Drawn, Action]] = []
+    asked_of_owner: list[tuple[Drawn, Action]] = []
     base = sum(drawn.weekly(set()) for drawn in every)
     for drawn in every:
         mine = mended.setdefault(drawn.age, set())
         for action in way(drawn, goods):
             if action.minutes:
-                todo.append((drawn, action))
+                asked_of_owner.append((drawn, action))
             elif is_right(drawn, action):
                 mine |= _mends(drawn, action)
             else:
                 harm[drawn.age] = harm.get(drawn.age, 0.0) + _harm(drawn, action)
     alone = sum(each.weekly(mended[each.age], harm.get(each.age, 0.0)) for each in every)
-    counts = Counter(drawn.age for drawn, _ in todo)
+    counts = Counter(drawn.age for drawn, _ in asked_of_owner)
     left = _MINUTES
-    for drawn, action in sorted(todo, key=lambda each: order(each[0], each[1], counts), reverse=True):
+    for drawn, action in sorted(asked_of_owner, key=lambda each: order(each[0], each[1], counts), reverse=True):
         if action.minutes > left:
             continue
         left -= action.minutes
