@@ -24,6 +24,7 @@ from agents.market.competitor import CompetitorAgent
 from agents.market.demand import DemandAgent
 from agents.market.ebay import EbayAgent
 from agents.market.inventory import InventoryAgent
+from agents.market.listing import ListingAgent
 from agents.market.market import MarketAgent
 from agents.market.pricing import PricingAgent
 from agents.market.shopify import ShopifyAgent
@@ -46,6 +47,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     WooCommerceAgent,
     ShopifyAgent,
     InventoryAgent,
+    ListingAgent,
     PricingAgent,
     CompetitorAgent,
     DemandAgent,

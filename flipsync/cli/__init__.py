@@ -32,6 +32,7 @@ from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.interfaces import mcp, openapi
 from flipsync.cli.language import language_app
+from flipsync.cli.listings import listings_app
 from flipsync.cli.memory import memory_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
@@ -62,6 +63,7 @@ reports.add_to(app)
 app.add_typer(models_app, name="models")
 app.add_typer(language_app, name="language")
 app.add_typer(memory_app, name="memory")
+app.add_typer(listings_app, name="listings")
 app.command()(train)
 app.command()(forecast)
 app.command()(suppliers)

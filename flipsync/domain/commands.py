@@ -85,6 +85,8 @@ class ReviseListing(ListingCommand):
     supersedes: ClassVar[bool] = True
     default_priority: ClassVar[int] = PRIORITY_BULK
     offer: Offer
+    #: nothing is written where somebody edited the listing on the channel since it was seen last
+    unless_edited: bool = False
 
 
 class EndListing(ListingCommand):

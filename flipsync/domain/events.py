@@ -283,10 +283,8 @@ class PriceUnwanted(ListingEvent):
 
 
 class PersonsChange(Event):
-    """A person changed what is theirs to say. `before` and `after` are by name, of what changed alone.
-
-    `by` is the user, or the API key; None for whoever runs the installation. `undoes` is the change it takes back.
-    """
+    """A person changed what is theirs to say. `before` and `after` are by name, of what changed alone; `by` is the
+    user, or the API key, None for whoever runs the installation; `undoes` is the change it takes back."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -299,6 +297,8 @@ class SettingsChanged(PersonsChange, TenantEvent):
 
 
 class ProductEdited(PersonsChange):
+    """A person edited a product's words, pictures or particulars."""
+
     product_id: UUID
 
     def subject(self) -> tuple[str, UUID]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
@@ -61,6 +62,9 @@ TARGET = Prediction("plan-target", "the figure reaches its target within the pla
 PURCHASE = Prediction(
     "purchase", "all of it arrives by the time by which nine in ten of their orders do", 30 * _DAY, may_wait=True
 )
+MENDED = Prediction(
+    "listing-fix", "a fortnight later what was wrong is gone, and it sells no worse than its like", 14 * _DAY, True
+)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -109,6 +113,11 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     steer.ShareBudgets: NoPrediction("budget", "what other shares would have brought is not seen"),
     steer.AdoptPlan: NoPrediction("plan", "its targets are graded one by one"),
     steer.ClosePlan: NoPrediction("books", "the books say what was sold"),
+    care.FitListing: MENDED,
+    care.OfferListingFix: OWNER,
+    care.OfferProductFacts: OWNER,
+    care.PlanListingWork: NoPrediction("plan", "what is done about each listing predicts for itself"),
+    care.NoteListingNeeds: NoPrediction("need", "whether a person sees to it is not the agent's doing"),
     b.PlacePurchaseOrder: PURCHASE,
     b.OfferPurchaseOrder: PURCHASE,
     b.PlanPurchases: NoPrediction("plan", "the orders that follow predict for themselves"),

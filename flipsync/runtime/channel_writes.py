@@ -156,6 +156,11 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     before = await read_back(job, external_id)
     # an earlier try of ours would look like somebody's edit
     lost = () if job.effect.uncertain or job.effect.attempts > 1 else hand_edits.unseen(listing, before)
+    first = not job.effect.uncertain and job.effect.attempts == 1
+    # one choice of several may only show what another one says: nothing is risked there either
+    theirs = hand_edits.edited(listing.shown, hand_edits.text_of(before)) if command.unless_edited and first else ()
+    if theirs:
+        raise Rejected(f"{', '.join(theirs)} edited on the channel: what is there stays", vendor_code="edited")
     # one key a try: a channel that remembers keys would answer the first one's again without writing
     await job.connector.revise(external_id, command.offer, f"{job.effect.key}:{job.effect.epoch}")
     seen = await _read_written(job, external_id)

@@ -39,6 +39,7 @@ from flipsync.domain.errors import (
 )
 from flipsync.domain.events import AccountHealthChanged, EffectFailed, ListingRefused
 from flipsync.domain.ids import new_id
+from flipsync.domain.listing_care import RevisionRefused
 from flipsync.runtime import channel_reads
 from flipsync.runtime.bulk_writes import BulkWrites, Desk, Lot, divide
 from flipsync.runtime.carrying_out import carry_out
@@ -369,6 +370,11 @@ class EffectWorker:
                     listing_id=effect.subject_id, account_id=account.id, vendor=account.vendor, reason=error.message
                 )
             )
+        if effect.command == "ReviseListing" and state == "rejected" and isinstance(error, Rejected):
+            refused = RevisionRefused(
+                listing_id=effect.subject_id, account_id=account.id, vendor=account.vendor, reason=error.message
+            )
+            unit.emit(refused)
         unit.emit(
             EffectFailed(
                 effect_id=effect.id,

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
+from flipsync.domain.listing_care import ListingsDue
 from flipsync.domain.steering_events import PlanDue
 from flipsync.services import (
     competitor_desk,
@@ -25,6 +26,7 @@ from flipsync.services import (
     episodes,
     grading,
     language_desk,
+    listing_care,
     recorded_desk,
     retention,
     sales_facts,
@@ -148,6 +150,7 @@ class Scheduler:
                 await episodes.forget_old(unit)
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
+                await listing_care.forget_old(unit)
                 await scans.forget_old(unit)
                 await pushing.forget_old(unit)
                 await listing_leases.forget_before(unit.session, unit.now - timedelta(days=1))
@@ -173,6 +176,7 @@ class Scheduler:
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="daily"), "daily"))
             if "weekly" in due:
                 facts.append((TrendsDue(tenant_id=tenant_id), "weekly"))
+                facts.append((ListingsDue(tenant_id=tenant_id), "weekly"))
                 facts.append((CycleStarted(tenant_id=tenant_id, cycle="weekly"), "weekly"))
             if "monthly" in due:
                 facts.append((PlanDue(tenant_id=tenant_id), "monthly"))

@@ -20,9 +20,10 @@ from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.demand_desk import DemandDesk
 from flipsync.services.grounds import Ground, PaceGround
 from flipsync.services.language_desk import Asked, LanguageDesk
+from flipsync.services.listing_care_desk import ListingCareDesk
 from flipsync.services.model_review import ModelDesk
 from flipsync.services.new_stock import NewStockDesk
-from flipsync.services.offers import offer_of, with_overrides
+from flipsync.services.offers import offer_of, with_fitted, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
 from flipsync.services.quotes import PricingDesk
@@ -183,7 +184,7 @@ class StockDesk:
 
 def _offer(listing: Listing, variant: Variant, product: Product, choices: Sequence[Mapping[str, Any]]) -> Offer | None:
     offer = offer_of(variant, product, choices)
-    return None if offer is None else with_overrides(offer, listing.overrides)
+    return None if offer is None else with_overrides(with_fitted(offer, listing.fitted), listing.overrides)
 
 
 class ListingDesk:
@@ -342,6 +343,10 @@ class Services:
     @cached_property
     def listings(self) -> ListingDesk:
         return ListingDesk(self)
+
+    @cached_property
+    def care(self) -> ListingCareDesk:
+        return ListingCareDesk(self.session, self.now)
 
     @cached_property
     def orders(self) -> OrderDesk:

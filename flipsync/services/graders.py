@@ -19,6 +19,7 @@ from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
 from flipsync.store.repositories.grading_facts import BoughtFacts, PriceFacts, RivalFacts, Sign
+from flipsync.store.repositories.listing_care import SoldAround
 from flipsync.store.repositories.plans import TargetFacts
 
 #: after so many times its own time what is not known by then never will be
@@ -50,6 +51,15 @@ class Earned:
     facts: PriceFacts
     now_minor: int | None
     before_minor: int | None
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A listing a fortnight after it was seen to: status, score, and what it and its like sold before and after."""
+
+    status: str
+    score: float
+    sold: SoldAround | None
 
 
 @dataclass(frozen=True)
@@ -276,6 +286,29 @@ class Bought(Grader):
         return Grade(0, "it had not arrived by then", order) if facts.late else _WAIT
 
 
+class ListingMended(Grader):
+    """The score is read again. Sales say no only where they clearly fell against all others of the account."""
+
+    prediction = told.MENDED
+    external = False
+
+    def outcome(self, row: DueRow, facts: Mended | None) -> Grade:
+        listing = ("listing", row.subject_id)
+        if facts is None or facts.status in ("ended", "recognised"):
+            return Grade(None, "it is not for sale any more", listing)
+        if facts.status != "active":
+            return Grade(0, f"the listing is {facts.status}", listing)
+        before, expected = float(row.payload["score"]), float(row.payload["expected"])
+        words = f"it scores {facts.score:.2f}, {before:.2f} before"
+        if facts.score < min(expected, before + (expected - before) / 2):
+            return Grade(0, f"{words}, {expected:.2f} was expected", listing)
+        if (sold := facts.sold) is not None and sold.before:
+            trend = (sold.others_after + 1) / (sold.others_before + 1)
+            if chance_better(sold.after, trend, 1.0, sold.before, 1.0, 1.0) <= 1 - _CLEAR:
+                return Grade(0, f"{words}, and sells less: {sold.after} units, {sold.before} before", listing)
+        return Grade(1, words, listing)
+
+
 class Endorsed(Grader):
     prediction = told.ENDORSE
     external = False
@@ -323,6 +356,7 @@ _ALL: Sequence[Grader] = (
     Advised(),
     TargetReached(),
     Bought(),
+    ListingMended(),
     Endorsed(),
     OwnerAnswered(),
 )

@@ -23,11 +23,11 @@ from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction, prediction
 from flipsync.services import episodes
-from flipsync.services.graders import GRADERS, Earned, Grade, Parts, look_again
+from flipsync.services.graders import GRADERS, Earned, Grade, Mended, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
 from flipsync.store.repositories import grading_facts as seen
-from flipsync.store.repositories import plans, sourcing_facts
+from flipsync.store.repositories import listing_care, plans, sourcing_facts
 from flipsync.store.repositories.grades import Drawn, DueRow
 from flipsync.store.unit_of_work import Store
 
@@ -221,6 +221,8 @@ async def _facts(
             return await _targets(session, due)
         case told.PURCHASE.kind:
             return await seen.bought(session, due, now)
+        case told.MENDED.kind:
+            return await _mended(session, due, now)
         case told.ENDORSE.kind:
             return await _parts(session, due)
         case told.ADVICE.kind:
@@ -251,6 +253,15 @@ async def _placed(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow],
             minor = sum(a_sale * count for a_sale, count in units if a_sale is not None)
             earned[each] = Money(amount_minor=minor, currency=sold[0].currency)
     return earned
+
+
+async def _mended(session: AsyncSession, due: Sequence[DueRow], now: datetime) -> dict[UUID, Mended]:
+    """Listings that were seen to: how good they are now, and what sold on either side of the day."""
+    desk = importlib.import_module("flipsync.services.listing_care_desk")  # not for a clock that only ticks
+    scores: dict[UUID, tuple[str, float]] = await desk.scores(session, {row.subject_id for row in due}, now)
+    asked = [(row.id, row.subject_id, row.decided_at.date()) for row in due]
+    sold = await listing_care.sold_around(session, asked, told.MENDED.within.days)
+    return {row.id: Mended(*scores[row.subject_id], sold.get(row.id)) for row in due if row.subject_id in scores}
 
 
 async def _advised(

@@ -16,6 +16,17 @@ def title_of(variant: Variant, product: Product) -> str:
     return (f"{product.title} – {suffix}" if suffix else product.title)[:500]
 
 
+def with_fitted(offer: Offer, fitted: Mapping[str, Any]) -> Offer:
+    """The offer with the owner's words as this channel takes them (`Listing.fitted`), where they are still his."""
+    titles: Mapping[str, str] = fitted.get("titles", {})
+    changes: dict[str, Any] = {"title": titles[offer.title]} if offer.title in titles else {}
+    if specifics := fitted.get("specifics"):
+        changes["attributes"] = {**specifics, **offer.attributes}
+    if offer.group is not None and offer.group.title in titles:
+        changes["group"] = offer.group.model_copy(update={"title": titles[offer.group.title]})
+    return offer.model_copy(update=changes) if changes else offer
+
+
 def with_overrides(offer: Offer, overrides: Mapping[str, Any]) -> Offer:
     """The offer with what was written on the channel by hand and is to stand (`Listing.overrides`)."""
     kept = {name: value for name, value in overrides.items() if name != "price_minor"}

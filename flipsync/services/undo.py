@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from flipsync.domain import commands as c
+from flipsync.domain import listing_care as care
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.channel import Vendor
@@ -25,7 +26,7 @@ from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder, PlanPurchases
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.security.roles import Permission
-from flipsync.services import accounts, hand_edits, listings, purchase_orders
+from flipsync.services import accounts, hand_edits, listing_care, listings, purchase_orders
 from flipsync.store.models import Listing
 from flipsync.store.repositories import decisions
 from flipsync.store.repositories import hand_edits as locks
@@ -43,6 +44,8 @@ PAUSE = c.PauseAccount.type_name()
 OFFER = c.OfferEdit.type_name()
 #: words written on a channel that our books took over
 EDITS = (c.KeepEdit.type_name(), OFFER)
+#: the owner's words, as a channel takes them
+FITS = tuple(each.type_name() for each in (care.FitListing, care.OfferListingFix))
 BUYS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
@@ -50,6 +53,7 @@ NEEDS: dict[str, Permission] = {
     END: "catalogue:write",
     PAUSE: "accounts:write",
     **dict.fromkeys(EDITS, "catalogue:write"),
+    **dict.fromkeys(FITS, "catalogue:write"),
     **dict.fromkeys(BUYS, "purchasing:write"),
 }
 #: why other commands cannot be taken back
@@ -87,6 +91,9 @@ _NEVER: dict[type[Command], str] = {
     steer.SetTarget: "a target changes nothing",
     steer.ClosePlan: "it told what was sold",
     PlanPurchases: "the orders that followed have decisions of their own: take those back",
+    care.OfferProductFacts: "it changed the product: `flipsync undo changes` takes that change back",
+    care.PlanListingWork: "what was done about each listing has a decision of its own: take those back",
+    care.NoteListingNeeds: "what was told changes nothing",
     c.NoteTrend: "what was told of sales changes nothing",
     NoteReading: "what was read changes nothing; the next reading takes its place",
     c.TrainPolicy: "what was learned changes nothing until it is promoted",
@@ -166,6 +173,8 @@ class _Undo:
             return await self._resume(deed)
         if deed.command in EDITS:
             return await self._edit(deed)
+        if deed.command in FITS:
+            return await self._fitted(deed)
         if deed.command in BUYS:
             return await self._purchase(deed)
         if deed.effect_state in ("leased", "unknown"):
@@ -254,6 +263,14 @@ class _Undo:
         except Conflict as error:
             return "moved-on", error.message
         return self._done(deed, "the listing follows its product again, and the channel is told its words")
+
+    async def _fitted(self, deed: Deed) -> tuple[Outcome, str]:
+        try:
+            fitted = care.FitListing.model_validate(deed.payload)
+            await listing_care.unfit(self._unit, fitted, dry_run=self._dry_run)
+        except (Conflict, NotFound) as error:
+            return "moved-on", error.message
+        return self._done(deed, "the listing says its product's own words again, and the channel is told them")
 
     async def _refused_edit(self, deed: Deed) -> tuple[Outcome, str]:
         """Somebody said that our words stay: the question is answered the other way."""

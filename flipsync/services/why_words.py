@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flipsync.domain import commands as c
 from flipsync.domain import events as e
+from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import purchase_events as p
 from flipsync.domain import steering_commands as steer
@@ -182,6 +183,19 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case b.PlacePurchaseOrder():
             bought = units(sum(line.units for line in command.lines))
             return f"order {bought} from {label('supplier', command.supplier_id)} for {command.cost}"
+        case care.PlanListingWork():
+            return f"see to {len(command.listings)} listings that lack something"
+        case care.FitListing():
+            done = "fit the words of" if command.titles or command.specifics else "tell the channel our words of"
+            again = ", and list it again" if command.relist else ""
+            scores = f"score {command.score:.2f}, then {command.expected:.2f}"
+            return f"{done} {label('listing', command.listing_id)}{again} ({scores})"
+        case care.OfferProductFacts():
+            fact = f"brand {command.brand}" if command.brand else f"category {command.category}"
+            return f"write the {fact} into “{label('product', command.product_id)}”"
+        case care.NoteListingNeeds():
+            told = "; ".join(need.says for need in command.needs) or "nothing any more"
+            return f"tell what {label('listing', command.listing_id)} needs of a person: {told}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
         case RecordSourcingVerdict():
@@ -273,6 +287,8 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "it was time to look at every price"
         case told.PlanDue():
             return "it was time to plan the weeks to come"
+        case care.ListingsDue():
+            return "it was time to look what listings lack"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
         case told.DirectiveIssued():
@@ -370,6 +386,10 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"the channel showed {listing}"
         case e.ListingRefused():
             return f"the channel refused {listing}: {event.reason}"
+        case care.RevisionRefused():
+            return f"the channel refused new words of {listing}: {event.reason}"
+        case care.ListingLacking():
+            return f"{listing} was seen to lack something"
         case e.ListingVanished():
             return f"the channel no longer knew {listing}"
         case e.ListingUnwanted():

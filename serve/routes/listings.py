@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.security.tokens import Claims
-from flipsync.services import hand_edits, listings
+from flipsync.services import hand_edits, listings, reading_quality
 from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.reading import SessionReader
@@ -98,6 +98,13 @@ async def drop_overrides(
     """What was written on the channel by hand and let stand gives way to our own words. 409 when there is nothing."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
         await hand_edits.drop_overrides(unit, listing_id, expected)
+
+
+@router.get("/{listing_id}/quality", summary="How good it is", responses=problems(401, 403, 404))
+async def get_quality(listing_id: UUID, user: User, backend: BackendDep) -> reading_quality.QualityView:
+    """Named checks by what its channel documents, what costs it most first, and what is done about it by whom."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await reading_quality.quality(session, listing_id, backend.store.clock.now())
 
 
 @router.get("/{listing_id}/rivals", summary="Other sellers' offers", responses=problems(401, 403, 404))

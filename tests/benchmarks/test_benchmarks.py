@@ -221,6 +221,10 @@ def test_agents_beat_what_is_simpler() -> None:
     for name in ("fixed reorder point", "up to the last 28 days"):
         assert bought["agent"]["profit"] > bought[name]["profit"]
     assert trend["ours"]["f1"] > max(trend[rule]["f1"] for rule in ("week over week", "crossing means"))
+    for world in ("costs around our weights", "costs without regard to them"):
+        mended = report["listing"][world]
+        assert mended["ours"]["precision"] > mended["checklist"]["precision"]
+        assert mended["ours over checklist"]["low"] > 0 and mended["gain for a minute over oldest first"]["low"] > 0
     listed = report["auto_listing"]
     assert listed["right"]["agent"]["low"] > listed["right"]["baseline"]["high"]
     assert listed["gain priced"]["mean"] > 0 and listed["hours_to_live"]["p90"] < 48

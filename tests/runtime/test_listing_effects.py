@@ -13,6 +13,7 @@ from flipsync.domain import commands as c
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.events import ListingPublished, ListingRefused, ListingVanished, ProductImported, ShipmentConfirmed
+from flipsync.domain.listing_care import RevisionRefused
 from flipsync.runtime.effects import EffectWorker
 from flipsync.services import orders
 from flipsync.store.models import Listing, Order
@@ -174,3 +175,17 @@ async def test_a_shipment_is_confirmed_to_the_channel_and_leaves_the_books(stall
     assert len(await stall.shop.events(ShipmentConfirmed)) == 1
     async with stall.shop.store.reader(stall.shop.tenant_id) as session:
         assert (await session.get_one(Order, order_id)).state == "shipped"
+
+
+async def test_a_revision_of_an_agents_own_is_not_written_over_what_somebody_edited(stall: Stall, hire: Hire) -> None:
+    first = await stall.shop.enqueue(revision(stall, "A teapot"), stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(first) == ["confirmed"]
+    stall.channel.shelves[stall.external_id].title = "A teapot, by hand"
+    careful = revision(stall, "A better teapot").model_copy(update={"unless_edited": True})
+    effect = await stall.shop.enqueue(careful, stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(effect) == ["rejected"]
+    assert stall.channel.shelves[stall.external_id].title == "A teapot, by hand"
+    (refused,) = await stall.shop.events(RevisionRefused)
+    assert refused["reason"] == "title edited on the channel: what is there stays"

@@ -291,6 +291,9 @@ async def furnish(shop: Shop) -> None:
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
                 m.WebhookTrouble(**tenant, account_id=account.id, kind="forged", minute=now, last_at=now, count=1),
+                m.ListingNeed(
+                    **tenant, listing_id=listing, check="pictures", says=marker, minutes=1, gain_minor=1, at=now
+                ),
                 m.ListingKnowledge(
                     **tenant, listing_id=listing, external_id=marker, facts={"type": marker}, learnt_at=now
                 ),

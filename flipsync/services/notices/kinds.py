@@ -30,6 +30,7 @@ Kind = Literal[
     "purchase-late",
     "report-ready",
     "report-failed",
+    "listings-need-you",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -57,6 +58,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "purchase-late": "purchasing:write",
     "report-ready": "analytics:read",  # the person who wants it
     "report-failed": "analytics:read",
+    "listings-need-you": "catalogue:write",
 }
 _SEVERITY: Final[dict[Kind, Severity]] = {
     "approval-waiting": "warning",
@@ -80,6 +82,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "purchase-late": "warning",
     "report-ready": "info",
     "report-failed": "warning",
+    "listings-need-you": "info",
 }
 #: who is asked before anybody else; where a business has none of them, all who may answer are
 FIRST_ASKED: Final[Role] = "manager"

@@ -49,6 +49,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "automation": "automation-says",
     "purchase": "purchase-to-place",
     "report": "report-ready",
+    "need": "listings-need-you",
 }
 
 

@@ -36,6 +36,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "purchase-late": "order {order} from {supplier} is late",
     "report-ready": "{report} report, {days}",
     "report-failed": "the {report} report, {days}, could not be made",
+    "listings-need-you": "{listings} on {account} need you; first {first}",
 }
 _DETAILS: Final[dict[Kind, str]] = {
     "approval-waiting": "It waits until {expires}. With no answer none of it is done.",
@@ -57,6 +58,7 @@ _DETAILS: Final[dict[Kind, str]] = {
     "purchase-late": "Nine in ten of their orders are there by now.",
     "report-ready": "You asked for it {rhythm}. The file ({file}) is kept for 30 days.",
     "report-failed": "Why is with the report.",
+    "listings-need-you": "What each lacks is known nowhere in your books: see `flipsync listings`.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
     "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
@@ -90,6 +92,7 @@ _MANY: Final[dict[str, str]] = {
     "automation": "matters of automations",
     "purchase": "purchase orders want you",
     "report": "reports are ready",
+    "need": "accounts have listings that need you",
 }
 
 
@@ -130,7 +133,7 @@ class _Words(dict[str, str]):
     def __init__(self, facts: dict[str, Any]) -> None:
         super().__init__({name: clean(value) for name, value in facts.items()})
         self.setdefault("wish", "something")
-        for name, one in (("units", "unit"), ("tasks", "task")):
+        for name, one in (("units", "unit"), ("tasks", "task"), ("listings", "listing")):
             if name in facts:
                 self[name] = f"{facts[name]} {one}{'' if facts[name] == 1 else 's'}"
         if "cause" in facts:

@@ -84,7 +84,32 @@ class Listing(TenantParent, Timestamped, Base):
     shown: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     #: what somebody wrote on the channel and the owner let stand: a ListingText, or `price_minor`
     overrides: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    #: the owner's words as this channel takes them (services.listing_care): titles by what they stand for, specifics
+    fitted: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     version: Mapped[int] = mapped_column(default=1)
+
+
+class ListingNeed(TenantOwned, Base):
+    """What only a person can put right about a listing, from when it was told until it was so no longer.
+
+    `gain_minor`: the sales a week it is thought to cost, in the listing's currency.
+    """
+
+    __tablename__ = "listing_need"
+    __table_args__ = (
+        same_tenant("listing_id", "listing"),
+        Index("uq_listing_need_open", "listing_id", "check", unique=True, postgresql_where=text("settled_at IS NULL")),
+        CheckConstraint("minutes >= 0 AND gain_minor >= 0", name="not_negative"),
+    )
+
+    listing_id: Mapped[UUID]
+    check: Mapped[str]
+    says: Mapped[str]
+    minutes: Mapped[int]
+    gain_minor: Mapped[int]
+    at: Mapped[datetime]
+    decision_id: Mapped[UUID | None]
+    settled_at: Mapped[datetime | None]
 
 
 class ChannelPace(TenantOwned, Base):

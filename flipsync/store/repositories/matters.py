@@ -124,6 +124,15 @@ _SOURCES = {
                                                ELSE r.first || ' to ' || r.last END), r.id
           FROM report_run r JOIN report_schedule s ON s.id = r.schedule_id
          WHERE r.finished_at > CAST(:real AS timestamptz) - interval '3 days'""",
+    # told once a week at most, and only where something new is needed
+    "need": """
+        SELECT 'listings-need-you', a.id::text || ':' || to_char(max(n.at) AT TIME ZONE 'UTC', 'IYYY-IW'),
+               'account', a.id,
+               jsonb_build_object('account', a.name, 'listings', count(DISTINCT n.listing_id),
+                                  'first', (array_agg(l.sku ORDER BY n.gain_minor DESC, n.id))[1]), min(n.id::text)
+          FROM listing_need n JOIN listing l ON l.id = n.listing_id JOIN marketplace_account a ON a.id = l.account_id
+         WHERE n.settled_at IS NULL AND a.status <> 'disconnected'
+         GROUP BY a.id, a.name""",
 }
 SOURCES = tuple(_SOURCES)
 _COLUMNS = "(kind, key, subject_kind, subject_id, facts, since)"
