@@ -35,11 +35,12 @@ async def buyers_of(session: AsyncSession, order_ids: Sequence[UUID]) -> set[UUI
     return set((await session.execute(query, {"ids": list(order_ids)})).scalars())
 
 
-_HOLD = text("SELECT 1 FROM sales_count WHERE tenant_id = :tenant FOR UPDATE")
+_HOLD = text("UPDATE sales_count SET revision = revision + 1 WHERE tenant_id = :tenant RETURNING 1")
 
 
 async def hold(unit: UnitOfWork) -> bool:
-    """Nobody else counts until this transaction ends; False where nothing was ever counted."""
+    """Nobody else counts until this transaction ends, and the figures have another revision; False where nothing was
+    ever counted."""
     return (await unit.session.execute(_HOLD, {"tenant": unit.tenant_id})).one_or_none() is not None
 
 
