@@ -49,6 +49,21 @@ async def look_again(unit: UnitOfWork, order_ids: Sequence[UUID]) -> None:
     await unit.session.execute(text(due), {"ids": list(order_ids)})
 
 
+_DOUBT = text(
+    """
+    INSERT INTO sale_due (tenant_id, order_id)
+    SELECT o.tenant_id, o.id FROM erasure e
+      JOIN customer_order o ON o.account_id = e.account_id AND o.external_id = e.order_external_id
+      JOIN buyer_sale s ON s.order_id = o.id
+    """
+)
+
+
+async def doubt_forgotten(session: AsyncSession) -> None:
+    """Orders that are followed although a tombstone names them, as in books that were put back, are looked at again."""
+    await session.execute(_DOUBT)
+
+
 #: what some buyers add to the cohorts: by cohort and month
 _PARTS = """
     SELECT account_id, currency, cohort, month, count(*) AS buyers,

@@ -1,4 +1,4 @@
-"""Reports that are made by themselves, and each as it was made; and figures of sales have a revision."""
+"""Reports that are made by themselves, and each as it was made."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ def _check(table: str, name: str, what: str) -> sa.CheckConstraint:
 
 
 def upgrade() -> None:
-    op.add_column("sales_count", sa.Column("revision", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_table(
         "report_schedule",
         *_owned(),
@@ -106,4 +105,3 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in reversed(_TABLES):
         op.drop_table(table)
-    op.drop_column("sales_count", "revision")
