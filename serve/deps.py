@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from flipsync.store.audit import Actor
 from flipsync.store.pipeline import TenantReader
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 from serve.backend import Backend
-from serve.errors import PreconditionRequired
+from serve.errors import NotModified, PreconditionRequired
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -222,6 +223,39 @@ OnlyOnceDep = Annotated[OnlyOnce, Depends(_only_once)]
 
 def etag(version: int) -> str:
     return f'"{version}"'
+
+
+@dataclass(frozen=True)
+class Known:
+    """The answer a reader has already, by its ETag. Tags are weak: `counted_at` may be newer by now."""
+
+    told: str
+    response: Response
+
+    def unless(self, mark: str) -> None:
+        """Go on unless that is what they have. Raises NotModified."""
+        tag = f'W/"{mark}"'
+        if any(each.strip().removeprefix("W/") in (f'"{mark}"', "*") for each in self.told.split(",")):
+            raise NotModified(tag)
+        self.response.headers["ETag"] = tag
+
+    def unless_same(self, view: BaseModel) -> None:
+        """For answers that depend on too much to be marked before they are made. Raises NotModified."""
+        said = view.model_dump_json(exclude={"counted_at"})
+        self.unless(hashlib.sha256(said.encode()).hexdigest()[:32])
+
+
+async def known(
+    response: Response,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="ETags of answers that are there already")
+    ] = None,
+) -> Known:
+    return Known(if_none_match or "", response)
+
+
+#: declared after the user: who may not read is not told what they have
+KnownDep = Annotated[Known, Depends(known)]
 
 
 async def _expected_version(

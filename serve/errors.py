@@ -83,6 +83,17 @@ class PreconditionRequired(FlipSyncError):
     status = 428
 
 
+class NotModified(Exception):
+    """What the caller has is what they would get."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+
+
+#: of reads that tell a caller who has the answer already no more than that
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified: what the ETag named is still so"}}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses; any may be invalid, or asked too often."""
     return {
@@ -124,12 +135,18 @@ def too_large(request: Request) -> Response:
 
 def install_error_handlers(app: FastAPI) -> None:
     """Map the error tree, invalid requests and failing parts. Everything else: see the middleware."""
+    app.add_exception_handler(NotModified, _not_modified)
     app.add_exception_handler(FlipSyncError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
     for gone in PART_GONE:
         app.add_exception_handler(gone, _part_missing)
+
+
+async def _not_modified(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers={"ETag": error.tag})
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -26,7 +26,7 @@ from flipsync.domain.errors import Forbidden, Unauthenticated
 from flipsync.security.tokens import Claims
 from flipsync.store.unit_of_work import Cause
 from serve.backend import Backend
-from serve.deps import reader, require, signed_in, the_backend, the_cause
+from serve.deps import Known, known, reader, require, signed_in, the_backend, the_cause
 
 _REMEMBERED_QUERIES = 1024
 _JSON = (b"content-type", b"application/json")
@@ -49,6 +49,7 @@ class _Operation:
     response: str | None = None
     request: str | None = None
     cause: str | None = None
+    known: str | None = None
 
 
 class Lane:
@@ -166,6 +167,10 @@ class _Call:
         sent: Response | None = None
         if operation.response is not None:
             sent = arguments[operation.response] = Response()
+        if operation.known is not None:
+            sent = sent or Response()
+            told = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
+            arguments[operation.known] = Known(told.decode("latin-1"), sent)
         result = await operation.route.endpoint(**arguments)
         if operation.serialize is None:
             return result.status_code, result.raw_headers, result.body
@@ -247,6 +252,8 @@ def _take(operation: _Operation, name: str, annotation: Any) -> bool:
         operation.reader = name
     elif dependency is the_cause:
         operation.cause = name
+    elif dependency is known:
+        operation.known = name
     else:
         return False
     return True

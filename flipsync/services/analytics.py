@@ -7,7 +7,9 @@ are never added.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -15,6 +17,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync import __version__
 from flipsync.domain.clock import day_begins, local_day
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import Money
@@ -299,6 +302,21 @@ async def ageing(session: AsyncSession, page: PageRequest, sku: str | None, toda
         for row in await shelf.ages(session, today, zone=zone, sku=sku)
     ]
     return Ageing(items=cut_off.items, next_cursor=cut_off.next_cursor, totals=totals)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The business's day, and a mark that is another one when an answer made of figures alone would be."""
+
+    today: date
+    mark: str
+
+
+async def standing(session: AsyncSession, now: datetime) -> Standing:
+    state = await rows.state(session)
+    day = local_day(now, state.time_zone)
+    told = "|".join(map(str, (__version__, day, *state)))
+    return Standing(day, hashlib.sha256(told.encode()).hexdigest()[:32])
 
 
 async def today(session: AsyncSession, now: datetime) -> date:

@@ -76,6 +76,11 @@ async def follow(
         await rows.replace(unit, order_ids, sales, sorted(buyers))
 
 
+async def doubt_forgotten(unit: UnitOfWork) -> None:
+    """Tombstones were laid for books that did not know them: nobody they name is followed after the next count."""
+    await rows.doubt_forgotten(unit.session)
+
+
 async def forget(unit: UnitOfWork, order_ids: Sequence[UUID], *, erased: bool) -> None:
     """Nobody is followed by these orders any more, from this transaction on.
 

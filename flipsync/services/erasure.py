@@ -147,6 +147,7 @@ async def lay_again(unit: UnitOfWork, tombstones: Sequence[Mapping[str, Any]]) -
     await rows.lay_tombstones(
         unit.session, [{"tenant_id": unit.tenant_id} | {name: each[name] for name in _TOMBSTONE} for each in tombstones]
     )
+    await customers.doubt_forgotten(unit)
 
 
 async def tombstones(session: AsyncSession) -> list[dict[str, Any]]:

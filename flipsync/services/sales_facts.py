@@ -89,6 +89,7 @@ async def count(unit: UnitOfWork, most: int = BATCH) -> Counted:
     again = {order_id for _, order_id in changed} | (set(walked) if at.walk_all else set())
     ids = sorted(again | set(fresh) | set(walked))
     if ids:
+        at.revision += 1
         await recount(unit, ids, settings, counted=bool(again))
     if changed:
         await rows.done(unit.session, [due_id for due_id, _ in changed])

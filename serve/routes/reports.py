@@ -68,8 +68,8 @@ class ScheduleQuery(PageRequest):
 
 
 def _whose(user: Claims) -> UUID | None:
-    """Everybody has their own; an owner sees to all."""
-    return None if user.role == "owner" else user.user_id
+    """Everybody has their own; an owner sees to all, in person."""
+    return None if user.role == "owner" and not user.is_key else user.user_id
 
 
 @router.get("/schedules", summary="List reports that are made by themselves", responses=problems(401, 403))

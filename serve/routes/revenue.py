@@ -10,8 +10,8 @@ from pydantic import ConfigDict
 from flipsync.security.tokens import Claims
 from flipsync.services import analytics, revenue
 from flipsync.services.analytics import Span
-from serve.deps import BackendDep, may
-from serve.errors import problems
+from serve.deps import BackendDep, KnownDep, may
+from serve.errors import UNCHANGED, problems
 
 router = APIRouter(prefix="/api/v1/revenue", tags=["revenue"])
 
@@ -20,12 +20,15 @@ class RevenueQuery(Span):
     model_config = ConfigDict(extra="forbid")
 
 
-@router.get("", summary="Revenue of a span", responses=problems(401, 403))
+@router.get("", summary="Revenue of a span", responses=problems(401, 403) | UNCHANGED)
 async def get_revenue(
     query: Annotated[RevenueQuery, Query()],
     user: Annotated[Claims, may("analytics:read")],
     backend: BackendDep,
+    known: KnownDep,
 ) -> revenue.RevenueView:
     """By currency, and by channel within it; against as many days before."""
     async with backend.store.reader(user.tenant_id) as session:
-        return await revenue.revenue(session, query, await analytics.today(session, backend.store.clock.now()))
+        standing = await analytics.standing(session, backend.store.clock.now())
+        known.unless(standing.mark)
+        return await revenue.revenue(session, query, standing.today)

@@ -83,6 +83,37 @@ async def test_who_sees_no_books_sees_no_sums(client: httpx2.AsyncClient, alpha:
             assert answer.status_code == 403
 
 
+@pytest.mark.parametrize("way", ["short", "long"])
+@pytest.mark.parametrize("path", ["dashboard", "revenue", *(f"analytics/{each}" for each in PATHS)])
+async def test_who_has_the_answer_is_told_no_more(
+    path: str, way: str, client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    url = f"{API}/{path}" + ("?" if way == "long" else "")  # a query the short way does not take
+    first = await client.get(url, headers=alpha.headers())
+    tag = first.headers["etag"]
+    assert tag.startswith('W/"') and first.status_code == 200
+    for told in (tag, tag.removeprefix("W/"), f'"other", {tag}'):
+        again = await client.get(url, headers=alpha.headers(**{"If-None-Match": told}))
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag), told
+    assert (await client.get(url, headers=alpha.headers(**{"If-None-Match": '"0"'}))).status_code == 200
+    clerk = await client.get(url, headers=alpha.headers("clerk", **{"If-None-Match": tag}))
+    assert clerk.status_code == 403
+    async with store.unit(alpha.tenant_id) as unit:
+        account = AccountRef(alpha.ids["account_id"], "custom")
+        await ingest_order(unit, account, told_order(alpha.marker, f"news {path} {way}"))
+    await sales_facts.run(store, alpha.tenant_id)
+    now = await client.get(url, headers=alpha.headers(**{"If-None-Match": tag}))
+    if path != "analytics/ageing":  # nothing was shipped
+        assert (now.status_code, now.headers["etag"] != tag) == (200, True)
+
+
+async def test_a_tag_is_of_ones_own_business(client: httpx2.AsyncClient, alpha: Business, beta: Business) -> None:
+    tags = [
+        (await client.get(f"{API}/analytics/profit", headers=each.headers())).headers["etag"] for each in (alpha, beta)
+    ]
+    assert tags[0] != tags[1]
+
+
 async def test_customers_lead_to_their_orders_without_a_name(client: httpx2.AsyncClient, alpha: Business) -> None:
     told = await get(client, alpha, "analytics/customers", group="channel")
     whole = await get(client, alpha, "analytics/customers")

@@ -257,6 +257,17 @@ async def test_a_count_that_read_the_name_before_it_was_forgotten_looks_again(sh
     assert await shop.rows("SELECT 1 FROM buyer_sale WHERE tenant_id = :tenant") == []
 
 
+async def test_books_put_back_follow_nobody_whom_a_tombstone_names(shop: Shop) -> None:
+    account = await shop.account("ebay")
+    await tell(shop, account, order(1, on(1, 1), buyer="ann"))
+    await count(shop)
+    stone = {"account_id": account.id, "order_external_id": "order-1", "reason": "asked", "erased_at": None}
+    async with shop.unit() as unit:
+        await erasure.lay_again(unit, [stone | {"asked_at": unit.now}])
+    await count(shop)
+    assert (await cohorts(shop)).items == [] and (await compared(shop)).differences == []
+
+
 async def test_retention_ends_what_is_followed(shop: Shop) -> None:
     account = await shop.account("ebay")
     await tell(shop, account, order(1, on(1, 1), buyer="ann", status="shipped", holds_stock=False))

@@ -121,3 +121,5 @@ class SalesCount(TenantOwned, Base):
     fees_mark: Mapped[str] = mapped_column(default="")
     #: when the last count ended that left nothing over
     counted_at: Mapped[datetime | None]
+    #: another one with every change of a figure
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")

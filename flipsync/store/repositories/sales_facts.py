@@ -31,13 +31,14 @@ class Position:
     walked_at: datetime | None
     fees_mark: str
     counted_at: datetime | None
+    revision: int
 
 
 _BEGIN = text(
     "INSERT INTO sales_count (id, tenant_id, looked_at, walk_all, fees_mark) VALUES (:id, :tenant, :now, false, '')"
     " ON CONFLICT (tenant_id) DO NOTHING"
 )
-_POSITION = "SELECT looked_at, walk_after, walk_all, walked_at, fees_mark, counted_at FROM sales_count"
+_POSITION = "SELECT looked_at, walk_after, walk_all, walked_at, fees_mark, counted_at, revision FROM sales_count"
 _LOCK = text(f"{_POSITION} WHERE tenant_id = :tenant FOR UPDATE SKIP LOCKED")
 
 
@@ -60,7 +61,7 @@ async def position(session: AsyncSession) -> Position | None:
 _MOVE = text(
     """
     UPDATE sales_count SET looked_at = :looked_at, walk_after = :walk_after, walk_all = :walk_all,
-           walked_at = :walked_at, fees_mark = :fees_mark, counted_at = :counted_at
+           walked_at = :walked_at, fees_mark = :fees_mark, counted_at = :counted_at, revision = :revision
      WHERE tenant_id = :tenant
     """
 )

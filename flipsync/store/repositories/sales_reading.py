@@ -156,3 +156,19 @@ _DAYS = text(f"SELECT d.day, d.currency, {_SUMS} FROM channel_day d WHERE d.day 
 async def by_day(session: AsyncSession, first: date, last: date) -> Sequence[Any]:
     """All channels together, by day and currency."""
     return (await session.execute(_DAYS, {"first": first, "last": last})).all()
+
+
+_STATE = text(
+    """
+    SELECT coalesce(t.settings ->> 'time_zone', 'UTC') AS time_zone, coalesce(c.revision, -1) AS revision,
+           md5(t.settings::text) AS settings,
+           (SELECT md5(string_agg(concat_ws(' ', a.id, a.vendor, a.name), ',' ORDER BY a.id))
+              FROM marketplace_account a) AS accounts
+      FROM tenant t LEFT JOIN sales_count c ON c.tenant_id = t.id WHERE t.id = current_tenant()
+    """
+)
+
+
+async def state(session: AsyncSession) -> Any:
+    """What answers made of figures depend on beside the question: their revision, the settings, the channels' names."""
+    return (await session.execute(_STATE)).one()
