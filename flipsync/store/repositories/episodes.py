@@ -152,8 +152,10 @@ async def alike(
     return [EpisodeRow(*row) for row in await session.execute(query)]
 
 
-async def saying(session: AsyncSession, words: str, *, limit: int) -> list[tuple[EpisodeRow, float]]:
-    """That say any of these words (English stems), best first, with a rank from 0 to 1."""
+async def saying(
+    session: AsyncSession, words: str, *, limit: int, among: Collection[UUID] | None = None
+) -> list[tuple[EpisodeRow, float]]:
+    """That say any of these words (English stems), best first, with a rank from 0 to 1; with `among`, of these."""
     spelt = list(dict.fromkeys(_WORD.findall(words.casefold())))[:_MOST_WORDS]
     if not spelt:
         return []
@@ -165,6 +167,8 @@ async def saying(session: AsyncSession, words: str, *, limit: int) -> list[tuple
         .order_by(rank.desc(), Episode.known_at.desc(), Episode.id.desc())
         .limit(limit)
     )
+    if among is not None:
+        query = query.where(Episode.id.in_(list(among)))
     return [(EpisodeRow(*row[:-1]), float(row[-1])) for row in await session.execute(query)]
 
 
