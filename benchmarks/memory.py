@@ -183,7 +183,13 @@ def columns(goods: Goods, each: Situation, account_id: UUID, at: datetime) -> di
         fact=each.fact,
     )
     place = Place(goods.product_id, goods.title, goods.category, account_id, "ebay")
-    labels = Labels({("listing", goods.listing_id): f"{goods.title[:12]}@shop", ("account", account_id): "shop"})
+    labels = Labels(
+        {
+            ("listing", goods.listing_id): f"{goods.title[:12]}@shop",
+            ("account", account_id): "shop",
+            ("product", goods.product_id): goods.title,
+        }
+    )
     return as_columns(row, Grade(each.outcome, each.came), place, labels)
 
 

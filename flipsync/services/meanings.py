@@ -22,9 +22,9 @@ from flipsync.store.repositories import tenants
 P = ParamSpec("P")
 T = TypeVar("T")
 #: episodes put in at once
-BATCH = 500
+BATCH = 1_000
 #: batches that a question waits for, so that what was learned just now is found
-_WAITED_FOR = 4
+_WAITED_FOR = 2
 
 
 @dataclass

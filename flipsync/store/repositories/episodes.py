@@ -252,7 +252,8 @@ async def forget_before(session: AsyncSession, tenant_id: UUID, before: datetime
 
 async def unindexed(session: AsyncSession, limit: int) -> list[tuple[UUID, str]]:
     """Episodes the index of meanings does not have yet, with their words."""
-    words = Episode.situation + ". " + Episode.tried + ". " + Episode.came
+    became = case((Episode.outcome == 1, "right"), (Episode.outcome == 0, "wrong"), else_="to nothing: it was stopped")
+    words = Episode.situation + ". " + Episode.tried + ". It came out " + became + ": " + Episode.came
     query = select(Episode.id, words).where(Episode.indexed_at.is_(None)).order_by(Episode.id).limit(limit)
     return [(row[0], row[1]) for row in await session.execute(query)]
 
