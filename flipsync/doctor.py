@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ Status = Literal["ok", "missing", "unreachable", "not-running", "warning"]
 #: Bytes: a database, its log and Ray's sessions grow into gigabytes within days.
 LEAST_FREE_DISK = 2 * 1024**3
 _PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "https": 443}
+_HERE = ("127.0.0.1", "::1", "localhost")
 _SECRETS = ("instance.json", "ray_token", "postgres/password", "redis/password", "postgres/server.log")
 
 
@@ -76,7 +78,8 @@ def checks(
     if migrations is not None:
         found.append(_migrations(live, environ, migrations))
     found += _ray(live)
-    found += _services(environ)
+    found += _memory(home, environ)
+    found += _language(environ)
     found.append(_api(live))
     found += _open_ports(live)
     found += _secrets(home)
@@ -259,10 +262,25 @@ def _ray(live: InstanceState | None) -> Iterator[Check]:
         yield Check("haproxy", "", "ok", str(binary))
 
 
-def _services(environ: Mapping[str, str]) -> Iterator[Check]:
+def _memory(home: Path, environ: Mapping[str, str]) -> Iterator[Check]:
+    missing = [name for name in ("qdrant_edge", "wordllama") if find_spec(name) is None]
+    if missing:
+        hint = "pip install flipsync again; until then memories are found by their words"
+        yield Check("memory", "", "missing", f"{', '.join(missing)} not installed", hint)
+        return
     if url := environ.get("QDRANT_URL"):
-        yield _unused(_tcp("qdrant", "", url, "check QDRANT_URL and the network"))
-    yield from _language(environ)
+        parts = urlsplit(url)
+        reached = url if parts.port else parts._replace(netloc=f"{parts.netloc}:6333").geturl()
+        hint = "check QDRANT_URL and the network; meanwhile memories are found by their words"
+        check = _tcp("memory", "", reached, hint)
+        if check.ok and parts.scheme != "https" and parts.hostname not in _HERE and environ.get("QDRANT_API_KEY"):
+            check = replace(check, status="warning", hint="without TLS its key can be read on the way")
+        yield check
+        return
+    folder = home / "memory"
+    size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    where = f"index in {folder}, {size / 1024**2:.0f} MiB" if size else "no index yet"
+    yield Check("memory", "", "ok", f"{where}; opened when it is asked")
 
 
 def _language(environ: Mapping[str, str]) -> Iterator[Check]:
@@ -282,15 +300,10 @@ def _language(environ: Mapping[str, str]) -> Iterator[Check]:
         return
     check = _tcp("language model", model, url, "check FLIPSYNC_LANGUAGE_BASE_URL and the network")
     parts = urlsplit(url)
-    if check.ok and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if check.ok and parts.scheme == "http" and parts.hostname not in _HERE:
         yield replace(check, status="warning", hint="without TLS key and texts can be read on the way")
     else:
         yield replace(check, hint=check.hint or "`flipsync language probe` asks it something")
-
-
-def _unused(check: Check) -> Check:
-    """Reachable or not, nothing depends on it."""
-    return replace(check, detail=f"{check.detail}; not used by any agent yet")
 
 
 def _tcp(name: str, version: str, url: str, hint: str) -> Check:

@@ -109,6 +109,16 @@ def language_settings(environ: Mapping[str, str] | None = None) -> LanguageSetti
     return LanguageSettings(**values)
 
 
+class MemorySettings(BaseSettings):
+    """Where the index of meanings lies: on a Qdrant server (QDRANT_URL), else in a folder (FLIPSYNC_MEMORY_FOLDER)."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIPSYNC_", frozen=True, extra="ignore")
+
+    qdrant_url: str = Field(default="", validation_alias="QDRANT_URL")
+    qdrant_api_key: SecretStr = Field(default=SecretStr(""), validation_alias="QDRANT_API_KEY")
+    memory_folder: str = Field(default="", description="for the embedded index")
+
+
 class RuntimeSettings(BaseSettings):
     """Environment of agents, effect workers and the supervisor."""
 

@@ -260,6 +260,7 @@ class System:
         self.environment = environment(parts.redis_url, owner, self.keys, self._scaled) | {
             "FLIPSYNC_EFFECT_WORKERS": str(self._effect_workers),
             "FLIPSYNC_LOG_FOLDER": str(self.home / "logs"),
+            "FLIPSYNC_MEMORY_FOLDER": str(self.home / "memory"),
             "FLIPSYNC_PUBLIC_URL": os.environ.get("FLIPSYNC_PUBLIC_URL") or self.api_url,
             **self._extra,
         }

@@ -182,7 +182,7 @@ def test_every_import_of_the_product_is_declared() -> None:
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     declared = {requirement(line).replace("-", "_") for line in project["dependencies"]}
     known_as = {"jwt": "pyjwt", "argon2": "argon2_cffi", "starlette": "fastapi", "multipart": "python_multipart"}
-    known_as |= {"graphql": "graphql_core", "fpdf": "fpdf2"}
+    known_as |= {"graphql": "graphql_core", "fpdf": "fpdf2", "qdrant_edge": "qdrant_edge_py"}
     missing = {
         f"{name(path)} imports {top}"
         for path in modules()

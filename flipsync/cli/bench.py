@@ -159,4 +159,10 @@ def why(
     run_benchmark("why", *["--quick"] * quick, *["--json"] * as_json, "--events", str(events), "--seed", str(seed))
 
 
+@bench_app.command()
+def memory(quick: Quick = False, as_json: Json = False, seed: int = 1) -> None:
+    """Whether memory finds the right attempt when asked in other words: against trigrams, stems and the newest."""
+    run_benchmark("memory", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
+
+
 learning_bench.add_to(bench_app)

@@ -19,6 +19,7 @@ from flipsync.store.database import Database
 from flipsync.store.unit_of_work import EFFECTS, Store
 
 if TYPE_CHECKING:
+    from flipsync.intelligence.memory.port import Index
     from flipsync.runtime.asking import Asker
     from flipsync.runtime.effects import EffectWorker
 
@@ -67,11 +68,13 @@ class Assembly:
     def runner(self, agent: str) -> AgentRunner:
         hired = self.graph.agents[agent]
         model: Asker | str = ""
+        index: Index | None = None
         if hired.spec.asks_model:
             from flipsync.runtime.asking import asker
+            from flipsync.runtime.remembering import RedisIndex
 
-            model = asker(self.store)
-        return AgentRunner(hired(), self.store, self.decision_path(), Mailbox(self.redis_url, [agent]), model)
+            model, index = asker(self.store), RedisIndex(self.redis_url)
+        return AgentRunner(hired(), self.store, self.decision_path(), Mailbox(self.redis_url, [agent]), model, index)
 
     def effect_worker(self, slot: str) -> EffectWorker:
         from flipsync.runtime.effects import EffectWorker

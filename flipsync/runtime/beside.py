@@ -1,5 +1,5 @@
-"""What runs in the supervisor beside its watch: the clock of the house, the trainer, the workflow engine, and who
-tells people.
+"""What runs in the supervisor beside its watch: the clock of the house, the trainer, the workflow engine, who
+tells people, and who starts the memory when it is asked.
 
 A module of its own, imported where it runs: an agent's process hosts none of it and does not pay for its imports.
 """
@@ -11,6 +11,7 @@ import asyncio
 from flipsync.runtime.assembly import Assembly
 from flipsync.runtime.mailbox import Mailbox
 from flipsync.runtime.notifier import Notifier
+from flipsync.runtime.remembering import MemoryKeeper
 from flipsync.runtime.scheduler import Scheduler
 from flipsync.runtime.trainer import TRAINER, Trainer
 from flipsync.runtime.workflow import WorkflowEngine
@@ -31,4 +32,5 @@ async def run(assembly: Assembly, settings: RuntimeSettings) -> None:
     scheduler = Scheduler(assembly.store, Cadence(), settings.speed())
     trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
     engine = WorkflowEngine(assembly.store, Mailbox(assembly.redis_url, [WORKFLOWS]))
-    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run(), engine.run())
+    memory = MemoryKeeper(assembly.redis_url)
+    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run(), engine.run(), memory.run())

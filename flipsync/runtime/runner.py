@@ -31,6 +31,7 @@ from flipsync.store.unit_of_work import Cause, Store
 
 if TYPE_CHECKING:
     from flipsync.intelligence.language.question import Question
+    from flipsync.intelligence.memory.port import Index
     from flipsync.runtime.asking import Asker
 
 log = structlog.get_logger()
@@ -149,12 +150,15 @@ class AgentRunner(TaskRunner):
         path: DecisionPath,
         mailbox: Mailbox | None = None,
         model: Asker | str = "",
+        index: Index | None = None,
     ) -> None:
-        """`model`: who puts the agent's questions to a language model, or why nobody does."""
+        """`model`: who puts the agent's questions to a language model, or why nobody does. `index` finds memories by
+        their meaning."""
         super().__init__(agent.spec.name, store, mailbox, batch=agent.spec.batch, pace=agent.spec.pace)
         self.agent = agent
         self._path = path
         self._model = model
+        self._index = index
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)
@@ -190,7 +194,7 @@ class AgentRunner(TaskRunner):
             async with self._store.reader(tenant_id) as session:
                 records = await task_rows.events(session, [task.event_id for task in tasks])
                 services = Services(session, tenant_id, self._store.clock.now())
-                services.asked = self._asked(answers)
+                services.asked, services.index = self._asked(answers), self._index
                 services.expect(record.subject_id for record in records.values())
                 desk = RecordingDesk(services)
                 for task in tasks:

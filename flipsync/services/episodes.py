@@ -44,7 +44,7 @@ async def remember(unit: UnitOfWork, graded: Sequence[tuple[DueRow, Grade]]) -> 
     named = {subject for row, _ in telling if row.subject_kind not in _BUYERS for subject in mentioned(row.payload)}
     labels = Labels(await why_rows.labels(unit.session, {each for each in named if each[0] not in _BUYERS}))
     nowhere = Place(None, None, None, None, None)
-    kept = [_row(row, grade, where.get(row.subject_id, nowhere), labels) for row, grade in telling]
+    kept = [as_columns(row, grade, where.get(row.subject_id, nowhere), labels) for row, grade in telling]
     return await rows.add(unit.session, unit.tenant_id, kept)
 
 
@@ -67,7 +67,8 @@ def _account(row: DueRow) -> UUID | None:
         return None
 
 
-def _row(row: DueRow, grade: Grade, place: Place, labels: Labels) -> dict[str, Any]:
+def as_columns(row: DueRow, grade: Grade, place: Place, labels: Labels) -> dict[str, Any]:
+    """A graded proposal as it is remembered."""
     kind, evidence_id = grade.evidence or (None, None)
     hidden = row.subject_kind in _BUYERS
     tried = spaced(row.command) if hidden else _tried(row, labels)

@@ -34,6 +34,8 @@ MONEY: Final = {
     told.ADVICE.kind: "a unit, after fees and shipping",
 }
 _MOST_WORDS = 1_000
+#: attempts about the things that were named, the newest of which are compared with the words
+_MOST_NEAR = 200
 #: what being about the very thing, or about the same goods, adds to a likeness from 0 to 1
 _NEARNESS: Final[dict[FoundBy, float]] = {"subject": 0.5, "goods": 0.3}
 
@@ -119,16 +121,16 @@ async def recall(
         where = await rows.places(session, list(about))
         goods = {place.product_id for place in where.values() if place.product_id is not None}
         subjects = [row_id for _, row_id in about]
-        for row, same in await rows.about(session, subjects, goods, limit=4 * k, but=but):
+        for row, same in await rows.about(session, subjects, goods, limit=_MOST_NEAR, but=but):
             by: FoundBy = "subject" if same else "goods"
             found[row.id] = (_NEARNESS[by], by, None, row)
     looked: Literal["meaning", "words", "none"] = "none"
     why_not = ""
     if words.strip():
-        alike, looked, why_not = await _alike(session, tenant_id, words[:_MOST_WORDS], 4 * k, index)
+        alike, looked, why_not = await _alike(session, tenant_id, words[:_MOST_WORDS], 4 * k, index, list(found))
         for row, likeness in alike:
-            nearness, by, _, _ = found.get(row.id, (0.0, looked, None, row))
-            found[row.id] = (nearness + likeness, by, round(likeness, 4), row)
+            by = found[row.id][1] if row.id in found else looked
+            found[row.id] = (_NEARNESS.get(by, 0.0) + likeness, by, round(likeness, 4), row)
     chosen = [
         each for each in found.values() if each[3].decision_id not in but and (not kinds or each[3].kind in kinds)
     ]
@@ -137,19 +139,22 @@ async def recall(
 
 
 async def _alike(
-    session: AsyncSession, tenant_id: UUID, words: str, most: int, index: Index | None
+    session: AsyncSession, tenant_id: UUID, words: str, most: int, index: Index | None, near: Collection[UUID]
 ) -> tuple[list[tuple[EpisodeRow, float]], Literal["meaning", "words"], str]:
+    """The likeness of what is `near` already, and what else is alike."""
     why_not = "no index of meanings is at hand"
     if index is not None:
         try:
-            near = await index.nearest(tenant_id, words, most)
+            found = await index.nearest(tenant_id, words, len(near), near) if near else []
+            found += await index.nearest(tenant_id, words, most)
         except Unavailable as error:
             why_not = error.message
         else:
             # ids of an index are hints: what is read are this business's rows, whatever it answers
-            there = await rows.by_ids(session, [each.id for each in near])
-            return [(there[each.id], each.similarity) for each in near if each.id in there], "meaning", ""
-    return await rows.saying(session, words, limit=most), "words", why_not
+            there = await rows.by_ids(session, {each.id for each in found})
+            return [(there[each.id], each.similarity) for each in found if each.id in there], "meaning", ""
+    said = await rows.saying(session, words, limit=len(near), among=near) if near else []
+    return [*said, *await rows.saying(session, words, limit=most)], "words", why_not
 
 
 async def lessons(session: AsyncSession, decision_id: UUID, k: int = 5) -> Lessons:

@@ -33,6 +33,7 @@ ANY = new_id()
 #: what other processes host, and what that brings
 OTHERS = ("flipsync.runtime.scheduler", "flipsync.runtime.notifier", "flipsync.runtime.effects", "jwt", "nh3")
 HEAVY = ("ray", "numpy", "pandas", "torch", "httpx2", "openai", "fastapi", "cryptography")
+HEAVY += ("qdrant_client", "qdrant_edge", "wordllama")
 
 
 def every_agent() -> Any:

@@ -24,7 +24,7 @@ def test_before_the_first_start_it_says_what_is_installed_and_what_to_do(home: P
     for name in ("data folder", "postgres", "redis", "ray", "api"):
         assert found[name].status == "not-running" and "flipsync up" in found[name].hint, found[name]
     assert not (home / "new").exists(), "the doctor changed something"
-    assert "qdrant" not in found and "language model" not in found
+    assert found["memory"].ok and "no index yet" in found["memory"].detail and "language model" not in found
 
 
 def test_a_running_instance_is_found_well(home: Path):
@@ -50,16 +50,16 @@ def test_a_running_instance_is_found_well(home: Path):
 def test_unreachable_servers_are_named_without_their_passwords(home: Path):
     environ = {**UNUSED, "QDRANT_URL": "http://127.0.0.1:1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     found = by_name(checks(home, environ=environ))
-    for name in ("postgres", "redis", "qdrant", "language model"):
+    for name in ("postgres", "redis", "memory", "language model"):
         assert found[name].status == "unreachable" and found[name].hint, found[name]
-    assert found["qdrant"].detail.endswith("not used by any agent yet")
+    assert "found by their words" in found["memory"].hint
     assert found["language model"].detail.endswith("FLIPSYNC_LANGUAGE_MODEL names no model")
     assert "hidden" not in json.dumps([check.as_dict() for check in found.values()])
 
 
 def test_what_no_agent_uses_is_said_even_when_it_answers(home: Path, httpd: str):
     found = by_name(checks(home, environ={**UNUSED, "QDRANT_URL": httpd, "OPENAI_BASE_URL": httpd}))
-    assert found["qdrant"].ok and found["qdrant"].detail.endswith("accepts connections; not used by any agent yet")
+    assert found["memory"].ok and found["memory"].detail.endswith("accepts connections")
     assert found["language model"].ok and "not used" in found["language model"].detail
 
 

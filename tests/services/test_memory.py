@@ -3,103 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 import pytest
-from shop import Shop, open_store
+from past import Past, store_of_the_past
+from shop import Shop
 from sqlalchemy import text
 
-from flipsync.domain.clock import ManualClock, utc_now
-from flipsync.domain.commands import ChangePrice, Command, ConfirmShipment
+from flipsync.domain.clock import utc_now
+from flipsync.domain.commands import ChangePrice, ConfirmShipment
 from flipsync.domain.errors import InvalidInput
-from flipsync.domain.events import OfferChanged, ParcelHandedOver
+from flipsync.domain.events import ParcelHandedOver
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.services import episodes, grading, memory
 from flipsync.services.graders import Grade
 from flipsync.services.orders import ingest_order
+from flipsync.services.reading_decisions import get_approval
 from flipsync.services.settings_changes import set_settings
+from flipsync.services.why import explain
 from flipsync.store import models as m
-from flipsync.store.repositories import grades
 
 DAY = timedelta(days=1)
 
 
-class Past:
-    """A shop with a listing, and decisions about it that are long over."""
-
-    def __init__(self, shop: Shop, clock: ManualClock) -> None:
-        self.shop, self.clock = shop, clock
-
-    async def build(self) -> Past:
-        self.account = await self.shop.account()
-        self.goods = await self.shop.variant(units=50)
-        self.listing = await self.shop.listing(self.account, self.goods, units=40)
-        return self
-
-    async def tried(
-        self, command: Command, fact: object = None, *, agent: str = "pricing", verdict: str = "proceed"
-    ) -> UUID:
-        """A decision with one proposal, enrolled for grading; its id."""
-        tenant = {"tenant_id": self.shop.tenant_id}
-        kind, subject = command.subject()
-        async with self.shop.unit() as unit:
-            event_id = unit.emit(
-                fact  # type: ignore[arg-type]
-                or OfferChanged(listing_id=self.listing, account_id=self.account.id, vendor="custom", cause="rivals")
-            )
-            await unit.flush()
-            columns = {"state": "applied", "source": "rules", "rationale": "r", "correlation_id": event_id}
-            decision = m.AgentDecision(
-                **tenant, agent=agent, agent_version="1", event_id=event_id, confidence=0.8, **columns
-            )
-            unit.session.add(decision)
-            await unit.session.flush()
-            proposal = m.Proposal(
-                **tenant,
-                decision_id=decision.id,
-                ordinal=0,
-                command=command.type_name(),
-                payload=command.model_dump(mode="json"),
-                subject_kind=kind,
-                subject_id=subject,
-                verdict=verdict,
-                rule="price-firewall",
-            )
-            unit.session.add(proposal)
-            await unit.session.flush()
-            known = grading.prediction(command.type_name(), type(fact).__name__ if fact else "OfferChanged")
-            due = self.clock.now()
-            enrolled = {"decision_id": decision.id, "proposal_id": proposal.id, "agent": agent, "kind": known.kind}
-            times = {"decided_at": due, "due_at": due, "look_at": due}
-            await grades.enrol(
-                unit.session, self.shop.tenant_id, [enrolled | times | {"confidence": 0.8, "drawn": True}]
-            )
-        return decision.id
-
-    async def learn(self, **came: Grade | None) -> int:
-        """Grade all that is due as told, by the decision's id in hex."""
-        async with self.shop.unit() as unit:
-            due = await grades.due(unit.session, self.shop.tenant_id, self.clock.now(), 100)
-            graded = [(row, grade) for row in due if (grade := came.get(row.decision_id.hex)) is not None]
-            return await episodes.remember(unit, graded)
-
-    async def price(self, minor: int, was: int, **more: object) -> UUID:
-        command = ChangePrice(
-            account_id=self.account.id,
-            listing_id=self.listing,
-            price=Money(amount_minor=minor, currency="USD"),
-            previous=Money(amount_minor=was, currency="USD"),
-        )
-        return await self.tried(command, **more)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 async def past(database_urls: dict[str, str]) -> AsyncIterator[Past]:
-    clock = ManualClock(datetime.fromisoformat("2026-03-02T12:00:00+00:00"))
-    store = open_store(database_urls["worker"], clock=clock)
-    yield await Past(await Shop(store).found(), clock).build()
+    store = store_of_the_past(database_urls["worker"])
+    yield await Past(await Shop(store).found()).build()
     await store.aclose()
 
 
@@ -206,6 +137,21 @@ async def test_lessons_of_a_decision_are_of_others_like_it(past: Past) -> None:
     assert [(each.decision_id, each.found_by) for each in told.items] == [(second, "subject"), (apart, "kind")]
     assert (told.record.right, told.record.wrong, told.record.stopped) == (0, 2, 0)
     assert nobody.items == []
+    async with past.shop.unit() as unit:
+        asked = m.Approval(
+            tenant_id=past.shop.tenant_id,
+            decision_id=first,
+            question="cheaper?",
+            expires_at=past.clock.now() + DAY,
+        )
+        unit.session.add(asked)
+    async with past.shop.store.reader(past.shop.tenant_id) as session:
+        question = await get_approval(session, asked.id)
+        why = await explain(session, str(first))
+    assert [each.decision_id for each in question.memories] == [second, apart] and question.record.wrong == 2
+    text_of = why.to_text(width=200)
+    assert "The last times (0 of 2 like it came out right, 0 were stopped)" in text_of
+    assert f"episode {told.items[0].id}" in text_of and "it came out wrong: it earns less" in text_of
 
 
 async def test_what_is_old_is_forgotten_when_the_owner_says(past: Past) -> None:

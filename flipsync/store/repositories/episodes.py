@@ -152,8 +152,10 @@ async def alike(
     return [EpisodeRow(*row) for row in await session.execute(query)]
 
 
-async def saying(session: AsyncSession, words: str, *, limit: int) -> list[tuple[EpisodeRow, float]]:
-    """That say any of these words (English stems), best first, with a rank from 0 to 1."""
+async def saying(
+    session: AsyncSession, words: str, *, limit: int, among: Collection[UUID] | None = None
+) -> list[tuple[EpisodeRow, float]]:
+    """That say any of these words (English stems), best first, with a rank from 0 to 1; with `among`, of these."""
     spelt = list(dict.fromkeys(_WORD.findall(words.casefold())))[:_MOST_WORDS]
     if not spelt:
         return []
@@ -165,6 +167,8 @@ async def saying(session: AsyncSession, words: str, *, limit: int) -> list[tuple
         .order_by(rank.desc(), Episode.known_at.desc(), Episode.id.desc())
         .limit(limit)
     )
+    if among is not None:
+        query = query.where(Episode.id.in_(list(among)))
     return [(EpisodeRow(*row[:-1]), float(row[-1])) for row in await session.execute(query)]
 
 
@@ -248,7 +252,8 @@ async def forget_before(session: AsyncSession, tenant_id: UUID, before: datetime
 
 async def unindexed(session: AsyncSession, limit: int) -> list[tuple[UUID, str]]:
     """Episodes the index of meanings does not have yet, with their words."""
-    words = Episode.situation + ". " + Episode.tried + ". " + Episode.came
+    became = case((Episode.outcome == 1, "right"), (Episode.outcome == 0, "wrong"), else_="to nothing: it was stopped")
+    words = Episode.situation + ". " + Episode.tried + ". It came out " + became + ": " + Episode.came
     query = select(Episode.id, words).where(Episode.indexed_at.is_(None)).order_by(Episode.id).limit(limit)
     return [(row[0], row[1]) for row in await session.execute(query)]
 
