@@ -76,7 +76,8 @@ def recall(
     if not found.items:
         out.print("nothing like it is remembered")
     if found.why_not:
-        out.print(f"[dim]looked for by the words as they stand: {escape(found.why_not)}[/]")
+        how = "not all was looked at" if found.by == "meaning" else "looked for by the words as they stand"
+        out.print(f"[dim]{how}: {escape(found.why_not)}[/]")
 
 
 @memory_app.command("rebuild")

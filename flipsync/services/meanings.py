@@ -47,6 +47,8 @@ class Meanings:
         self._embedder = embedder
         self._vectors: Vectors | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meanings")
+        #: vectors and what the books say of them are changed together
+        self._changing = asyncio.Lock()
 
     async def nearest(self, tenant_id: UUID, words: str, k: int, among: Collection[UUID] | None = None) -> list[Near]:
         for _ in range(_WAITED_FOR):
@@ -69,24 +71,23 @@ class Meanings:
         for stranger in await self._within(lambda: self._open().tenants()) - set(known):
             await self._within(lambda whose: self._open().forget_all(whose), stranger)
         for tenant_id in known:
-            async with self._database.session(tenant_id) as session:
-                _, indexed = await rows.counts(session)
-            there = await self._within(lambda whose: self._open().count(whose), tenant_id)
-            if there:
+            async with self._changing:
                 done.gone += await self._take_out(tenant_id)
                 there = await self._within(lambda whose: self._open().count(whose), tenant_id)
-            if there < indexed:
-                done.lost += 1
                 async with self._database.session(tenant_id) as session:
-                    await rows.index_anew(session)
+                    _, indexed = await rows.counts(session)
+                    if there < indexed:
+                        done.lost += 1
+                        await rows.index_anew(session)
         return done
 
     async def rebuild(self) -> int:
         """Forget all vectors and make them again; how many."""
-        await self._within(lambda: self._open().clear())
-        for tenant_id in await self._tenants():
-            async with self._database.session(tenant_id) as session:
-                await rows.index_anew(session)
+        async with self._changing:
+            await self._within(lambda: self._open().clear())
+            for tenant_id in await self._tenants():
+                async with self._database.session(tenant_id) as session:
+                    await rows.index_anew(session)
         return await self.keep_up()
 
     async def aclose(self) -> None:
@@ -117,7 +118,7 @@ class Meanings:
 
     async def _put_batch(self, tenant_id: UUID) -> int:
         """They are on disk before the books say that they are: a kill in between has them put in once more."""
-        async with self._database.session(tenant_id) as session:
+        async with self._changing, self._database.session(tenant_id) as session:
             told = await rows.unindexed(session, BATCH)
             if told:
                 await self._within(self._put, tenant_id, told)

@@ -77,7 +77,8 @@ class Memory(View):
 
 
 class Recalled(View):
-    """`by` is what words were looked for with; `why_not` says why it was not the index of meanings."""
+    """`by` is what words were looked for with; `why_not` says why that was not the index of meanings, or not all of
+    it."""
 
     items: list[Memory]
     by: Literal["meaning", "words", "none"]
@@ -152,7 +153,9 @@ async def _alike(
         else:
             # ids of an index are hints: what is read are this business's rows, whatever it answers
             there = await rows.by_ids(session, {each.id for each in found})
-            return [(there[each.id], each.similarity) for each in found if each.id in there], "meaning", ""
+            to_come = await rows.waiting(session)
+            why_not = f"not in the index yet: {to_come:,} of the newest" if to_come else ""
+            return [(there[each.id], each.similarity) for each in found if each.id in there], "meaning", why_not
     said = await rows.saying(session, words, limit=len(near), among=near) if near else []
     return [*said, *await rows.saying(session, words, limit=most)], "words", why_not
 

@@ -81,6 +81,9 @@ async def test_another_business_finds_nothing_of_it(past: Past, index: RedisInde
         async def nearest(self, *_: Any) -> Any:
             return ours
 
+    new = await past.price(2600, 2999)
+    await past.learn(**{new.hex: Grade(0, "it earns less")})
+    assert (await recall(past.shop, OTHER_WORDS, Lying())).why_not == "not in the index yet: 1 of the newest"
     told = await recall(stranger, OTHER_WORDS, Lying(), k=5)
     assert told.items == [], "whatever an index answers, what is read are one's own rows"
 

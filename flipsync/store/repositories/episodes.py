@@ -21,6 +21,8 @@ from flipsync.store.models import AgentDecision, Episode, EventRecord, Proposal
 _WORD = re.compile(r"[^\W_]+")
 #: words of a question that are looked for
 _MOST_WORDS = 32
+#: attempts of a kind among which those in the same place are looked for
+_MOST_ALIKE = 2_000
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,13 @@ async def alike(
     category: str | None = None,
     but: Collection[UUID] = (),
 ) -> list[EpisodeRow]:
-    """Of the same kind: in the same category first, then on the same account; newest first."""
+    """Of the newest of the same kind: in the same category first, then on the same account; newest first."""
+    newest = (
+        select(Episode.id)
+        .where(Episode.kind.in_(list(kinds)), Episode.decision_id.not_in(list(but)))
+        .order_by(Episode.known_at.desc())
+        .limit(_MOST_ALIKE)
+    )
     near: Any = literal(0)
     if category is not None:
         near += case((Episode.category == category, 2), else_=0)
@@ -145,7 +153,7 @@ async def alike(
         near += case((Episode.account_id == account_id, 1), else_=0)
     query = (
         select(*_COLUMNS)
-        .where(Episode.kind.in_(list(kinds)), Episode.decision_id.not_in(list(but)))
+        .where(Episode.id.in_(newest))
         .order_by(near.desc(), Episode.known_at.desc(), Episode.id.desc())
         .limit(limit)
     )
@@ -256,6 +264,12 @@ async def unindexed(session: AsyncSession, limit: int) -> list[tuple[UUID, str]]
     words = Episode.situation + ". " + Episode.tried + ". It came out " + became + ": " + Episode.came
     query = select(Episode.id, words).where(Episode.indexed_at.is_(None)).order_by(Episode.id).limit(limit)
     return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def waiting(session: AsyncSession) -> int:
+    """How many the index does not have yet."""
+    query = select(func.count()).select_from(Episode).where(Episode.indexed_at.is_(None))
+    return (await session.execute(query)).scalar_one()
 
 
 async def set_indexed(session: AsyncSession, episode_ids: Collection[UUID], at: datetime | None) -> None:

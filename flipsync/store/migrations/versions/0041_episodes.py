@@ -60,7 +60,7 @@ def upgrade() -> None:
         _parent("proposal_id", "proposal"),
         _parent("product_id", "product"),
         _parent("account_id", "marketplace_account"),
-        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_episode_tenant_id")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_episode_tenant_id_id")),
         sa.UniqueConstraint("proposal_id", name=op.f("uq_episode_proposal_id")),
         sa.CheckConstraint("outcome IN (0, 1)", name=op.f("ck_episode_outcome")),
         sa.CheckConstraint("(money_minor IS NULL) = (currency IS NULL)", name=op.f("ck_episode_money")),
