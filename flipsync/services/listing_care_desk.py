@@ -21,6 +21,7 @@ from flipsync.domain.listing_care import (
     OfferListingFix,
     OfferProductFacts,
 )
+from flipsync.domain.predictions import MENDED
 from flipsync.services.listing_fixes import Action, Goods, goods_of, needs_of, offer_mark, plan
 from flipsync.services.listing_rules import Family, Quality, Seen, judge
 from flipsync.services.new_stock import words
@@ -149,12 +150,13 @@ async def assess(
         goods = goods_of(await rows.goods(session)) if bare else Goods()
     subjects = {each.listing_id for each in seen} | {each.product_id for each in seen}
     known = await rows.proposed(session, subjects, [*PROPOSED])
+    came = await rows.outcomes(session, MENDED.kind)
     needs = await rows.open_needs(session, {each.listing_id for each in seen})
     told = []
     for each in seen:
         quality = judge(each)
         before = known.get(each.listing_id, set()) | known.get(each.product_id, set())
-        actions = plan(each, quality, goods, before)
+        actions = plan(each, quality, goods, before, came)
         open_ = needs.get(each.listing_id, {})
         now_needed = needs_of(actions)
         idle = _idle(each)

@@ -42,7 +42,6 @@ from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.runtime.scheduler import Scheduler
 from flipsync.services import grading, listing_care, product_edits
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
@@ -52,7 +51,6 @@ from flipsync.services.orders import AccountRef
 from flipsync.services.product_edits import ProductEdit
 from flipsync.services.undo import undo_decision
 from flipsync.services.why import explain
-from flipsync.settings import Cadence
 from flipsync.store.repositories.grades import DueRow
 
 LONG = (
@@ -418,10 +416,6 @@ async def test_the_weeks_look_is_bounded_told_once_and_nobody_elses(shop: Shop, 
     account = await shop.account("ebay")
     drill = await goods(shop, images=[])
     listing = await listed(shop, account, drill)
-    scheduler = Scheduler(shop.store, Cadence())
-    await scheduler.beat()
-    scheduler.stop()
-    assert len(await shop.events(ListingsDue)) == 1
     event = ListingsDue(tenant_id=shop.tenant_id)
     decision = await decide(shop, event)
     assert decision.proposals == (PlanListingWork(tenant_id=shop.tenant_id, listings=(listing,)),)
