@@ -39,6 +39,8 @@ LEAST_ALIKE = 3
 _ALIKE = 0.5
 #: so common a word tells nothing about the kind
 _COMMON = 300
+#: checks that a refusal is about
+_REVIVES = frozenset({"on-sale", "specifics", "title-length"})
 #: outcomes that count as much as the belief before there are any
 _BELIEF = 4
 _MODEL = re.compile(r"(?=.*\d)[\w./+-]+")
@@ -73,9 +75,9 @@ class Action:
         return self.kind in ("fit", "tell", "relist", "content")
 
     @property
-    def worth(self) -> tuple[bool, float]:
-        """What goes first: what needs nobody, then the most for a person's minute."""
-        return (self.alone, self.gain_minor / max(1, self.minutes))
+    def worth(self) -> tuple[bool, float, float]:
+        """What goes first: what needs nobody, then the most for a person's minute, then the better score."""
+        return (self.alone, self.gain_minor / max(1, self.minutes), self.expected)
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,7 @@ def plan(
         for action in [_action(seen, quality, each, goods)]
         if action is not None and (action.kind == "need" or (action.check, action.mark) not in known)
     ]
-    mends = {each.check for each in found if each.kind in ("fit", "relist", "ask") and each.relist}
-    if mends:  # what puts it on sale again is asked or done first: its refusal is no need of its own yet
+    if any(each.relist or each.check == "specifics" for each in found):  # the refusal is seen to by that
         found = [each for each in found if each.check != "on-sale" or each.kind != "need"]
     found = [replace(each, gain_minor=round(each.gain_minor * _odds(outcomes.get(each.check)))) for each in found]
     return sorted(found, key=lambda each: (each.worth, each.check), reverse=True)
@@ -175,10 +176,11 @@ def _gain(seen: Seen, quality: Quality, check: Check) -> int:
 
 def _made(kind: Kind, seen: Seen, quality: Quality, finding: Finding, says: str, *marked: Any, **more: Any) -> Action:
     after = quality.with_mended(finding.check)
-    relist = bool(more.get("relist"))
-    if relist:
+    # what a person mends of a refused listing has it listed again too
+    revives = bool(more.get("relist")) or (kind == "need" and seen.status == "refused" and finding.check in _REVIVES)
+    if revives:
         after = after.with_mended("on-sale")
-    gain = seen.weekly_minor if relist else _gain(seen, quality, finding.check)
+    gain = seen.weekly_minor if revives else _gain(seen, quality, finding.check)
     minutes = MINUTES.get(finding.check, _ANSWER) if kind == "need" else _ANSWER if kind in ("ask", "facts") else 0
     mark = mark_of(finding.check, *marked)
     return Action(kind, finding.check, mark, says, gain, minutes, after.score, **more)

@@ -175,7 +175,7 @@ def judge(seen: Seen) -> Quality:
 def _findings(seen: Seen) -> Iterator[Finding]:
     rules, offer = rules_of(seen.vendor), seen.offer
     off = seen.status == "refused"
-    yield Finding("on-sale", 1.0, 0.0 if off else 1.0, f"the channel refused it: {seen.reason}"[:400], seen.vendor)
+    yield Finding("on-sale", 1.0, 0.0 if off else 1.0, f"the channel refused it: {seen.reason}"[:400], "its channel")
     if seen.vendor in GROUPS and seen.family.variants > 1 and (seen.family.for_sale > 1 or seen.family.incomplete):
         yield _variations(seen)
     if offer is None or not (seen.own_words or off):
