@@ -168,7 +168,7 @@ def _standing(rng: np.random.Generator, vendor: str, age: int, offer: Offer, rig
             read, right["specifics"] = (("Material", "Steel"),), ("ask", "Steel")
             right["on-sale"] = ("with specifics", None)
         else:
-            right["specifics"] = right["on-sale"] = ("need", None)
+            right["specifics"], right["on-sale"] = ("need", None), ("with specifics", None)
     elif kind < 0.18:
         told = offer.model_copy(update={"brand": None, "description_html": "older"})
         right["told"] = ("tell", None)
@@ -279,7 +279,8 @@ def _harm(drawn: Drawn, action: Action) -> float:
 
 
 def _mends(drawn: Drawn, action: Action) -> set[str]:
-    return {action.check, "on-sale"} if action.relist else {action.check}
+    """What the channel refused for want of item specifics is listed again once they are there."""
+    return {action.check, "on-sale"} if action.relist or action.check == "specifics" else {action.check}
 
 
 def regained(

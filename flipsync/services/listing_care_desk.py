@@ -21,6 +21,7 @@ from flipsync.domain.listing_care import (
     OfferListingFix,
     OfferProductFacts,
 )
+from flipsync.domain.predictions import MENDED
 from flipsync.services.listing_fixes import Action, Goods, goods_of, needs_of, offer_mark, plan
 from flipsync.services.listing_rules import Family, Quality, Seen, judge
 from flipsync.services.new_stock import words
@@ -32,8 +33,10 @@ from flipsync.store.repositories.listing_care import Row
 
 #: listings of a look, in pages of so many, and those that something is done about by it
 BATCH, PAGE, MOST = 4_000, 500, 100
-#: how far back sales count, and how long needs that are settled are kept
-_WEEKS, KEPT = 8, timedelta(weeks=26)
+#: how far back sales count
+_WEEKS = 8
+#: weeks of its like's sales that count beside a listing's own
+_LIKE = 2
 _WORDS = ("title", "description_html", "images", "specifics")
 PROPOSED: Final = tuple(each.type_name() for each in (FitListing, OfferListingFix, OfferProductFacts))
 
@@ -105,7 +108,7 @@ class ListingCareDesk:
         week = int(self._now.timestamp() // timedelta(weeks=1).total_seconds())
         after = await rows.nth(self._session, week * BATCH % every) if every > BATCH else None
         known: Goods | None = None
-        found: list[tuple[tuple[bool, float], UUID]] = []
+        found: list[tuple[tuple[bool, float, float], UUID]] = []
         looked, scores = 0, 0.0
         while looked < min(every, BATCH):
             page = await rows.page(self._session, after, min(PAGE, BATCH - looked))
@@ -119,7 +122,7 @@ class ListingCareDesk:
             for _, work, quality in await assess(self._session, page, self._now, known):
                 scores += quality.score
                 if work.lacks:
-                    best = max((each.worth for each in work.actions), default=(False, 0.0))
+                    best = max((each.worth for each in work.actions), default=(False, 0.0, 0.0))
                     found.append((best, work.listing_id))
             looked += len(page)
             self._session.expunge_all()
@@ -149,12 +152,13 @@ async def assess(
         goods = goods_of(await rows.goods(session)) if bare else Goods()
     subjects = {each.listing_id for each in seen} | {each.product_id for each in seen}
     known = await rows.proposed(session, subjects, [*PROPOSED])
+    came = await rows.outcomes(session, MENDED.kind)
     needs = await rows.open_needs(session, {each.listing_id for each in seen})
     told = []
     for each in seen:
         quality = judge(each)
         before = known.get(each.listing_id, set()) | known.get(each.product_id, set())
-        actions = plan(each, quality, goods, before)
+        actions = plan(each, quality, goods, before, came)
         open_ = needs.get(each.listing_id, {})
         now_needed = needs_of(actions)
         idle = _idle(each)
@@ -217,9 +221,8 @@ async def _seen(session: AsyncSession, found: Sequence[Row], now: datetime) -> l
         last = told.get(listing.id, rows.Told())
         off = listing.status == "refused"
         was = None if last.refused is None else Offer.model_validate(last.refused)
-        minor = usual.get((account.id, listing.currency), 0.0)
-        if not off:
-            minor = float(sold.get((account.id, listing.sku, listing.currency), 0))
+        like = usual.get((account.id, listing.currency), 0.0) / _WEEKS
+        own = sold.get((account.id, listing.sku, listing.currency), 0)
         for_sale, alone = families.get((product.id, account.id), (0, 0))
         names = set(product.option_names[:3])
         lacking = tuple(sku for sku, each in variants[product.id] if set(each) != names) if names else ()
@@ -248,7 +251,8 @@ async def _seen(session: AsyncSession, found: Sequence[Row], now: datetime) -> l
                 refused="" if was is None else offer_mark(was),
                 family=Family(len(options), for_sale, alone, lacking if len(options) > 1 else ()),
                 read=tuple((row["name"], row["value"]) for row in read.get(product.id, ())),
-                weekly_minor=round(minor / _WEEKS),
+                # what sold nothing yet is taken for a little like others
+                weekly_minor=round(like if off else (own + like * _LIKE) / (_WEEKS + _LIKE)),
             )
         )
     return seen

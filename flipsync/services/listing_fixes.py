@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from flipsync.domain.channel import Offer
@@ -38,6 +39,10 @@ LEAST_ALIKE = 3
 _ALIKE = 0.5
 #: so common a word tells nothing about the kind
 _COMMON = 300
+#: checks that a refusal is about
+_REVIVES = frozenset({"on-sale", "specifics", "title-length"})
+#: outcomes that count as much as the belief before there are any
+_BELIEF = 4
 _MODEL = re.compile(r"(?=.*\d)[\w./+-]+")
 #: words that tell models of one name apart
 _EDITIONS = frozenset("air lite max mini plus pro ultra xl xxl".split())
@@ -70,9 +75,9 @@ class Action:
         return self.kind in ("fit", "tell", "relist", "content")
 
     @property
-    def worth(self) -> tuple[bool, float]:
-        """What goes first: what needs nobody, then the most for a person's minute."""
-        return (self.alone, self.gain_minor / max(1, self.minutes))
+    def worth(self) -> tuple[bool, float, float]:
+        """What goes first: what needs nobody, then the most for a person's minute, then the better score."""
+        return (self.alone, self.gain_minor / max(1, self.minutes), self.expected)
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,16 @@ def offer_mark(offer: Offer) -> str:
     return mark_of(offer.model_dump(mode="json", exclude={"price", "quantity"}))
 
 
-def plan(seen: Seen, quality: Quality, goods: Goods, known: Collection[tuple[str, str]]) -> list[Action]:
+def plan(
+    seen: Seen,
+    quality: Quality,
+    goods: Goods,
+    known: Collection[tuple[str, str]],
+    outcomes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> list[Action]:
     """What to do about a listing, the most worth first; nothing where a person or a write is at it. `known`: (check,
-    mark) of what was proposed before."""
+    mark) of what was proposed before; `outcomes`: of earlier fixes by check, how many came out right, and of how many.
+    """
     if seen.offer is None or not seen.published or seen.edited or seen.busy:
         return []
     found = [
@@ -127,10 +139,16 @@ def plan(seen: Seen, quality: Quality, goods: Goods, known: Collection[tuple[str
         for action in [_action(seen, quality, each, goods)]
         if action is not None and (action.kind == "need" or (action.check, action.mark) not in known)
     ]
-    mends = {each.check for each in found if each.kind in ("fit", "relist", "ask") and each.relist}
-    if mends:  # what puts it on sale again is asked or done first: its refusal is no need of its own yet
+    if any(each.relist or each.check == "specifics" for each in found):  # the refusal is seen to by that
         found = [each for each in found if each.check != "on-sale" or each.kind != "need"]
+    found = [replace(each, gain_minor=round(each.gain_minor * _odds(outcomes.get(each.check)))) for each in found]
     return sorted(found, key=lambda each: (each.worth, each.check), reverse=True)
+
+
+def _odds(came: tuple[int, int] | None) -> float:
+    """How much of the expected gain is believed: all of it, until this business's own fixes say otherwise."""
+    right, known = came or (0, 0)
+    return (right + _BELIEF) / (known + _BELIEF)
 
 
 def _action(seen: Seen, quality: Quality, finding: Finding, goods: Goods) -> Action | None:
@@ -158,10 +176,11 @@ def _gain(seen: Seen, quality: Quality, check: Check) -> int:
 
 def _made(kind: Kind, seen: Seen, quality: Quality, finding: Finding, says: str, *marked: Any, **more: Any) -> Action:
     after = quality.with_mended(finding.check)
-    relist = bool(more.get("relist"))
-    if relist:
+    # what a person mends of a refused listing has it listed again too
+    revives = bool(more.get("relist")) or (kind == "need" and seen.status == "refused" and finding.check in _REVIVES)
+    if revives:
         after = after.with_mended("on-sale")
-    gain = seen.weekly_minor if relist else _gain(seen, quality, finding.check)
+    gain = seen.weekly_minor if revives else _gain(seen, quality, finding.check)
     minutes = MINUTES.get(finding.check, _ANSWER) if kind == "need" else _ANSWER if kind in ("ask", "facts") else 0
     mark = mark_of(finding.check, *marked)
     return Action(kind, finding.check, mark, says, gain, minutes, after.score, **more)

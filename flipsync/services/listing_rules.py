@@ -175,7 +175,7 @@ def judge(seen: Seen) -> Quality:
 def _findings(seen: Seen) -> Iterator[Finding]:
     rules, offer = rules_of(seen.vendor), seen.offer
     off = seen.status == "refused"
-    yield Finding("on-sale", 1.0, 0.0 if off else 1.0, f"the channel refused it: {seen.reason}"[:400], seen.vendor)
+    yield Finding("on-sale", 1.0, 0.0 if off else 1.0, f"the channel refused it: {seen.reason}"[:400], "its channel")
     if seen.vendor in GROUPS and seen.family.variants > 1 and (seen.family.for_sale > 1 or seen.family.incomplete):
         yield _variations(seen)
     if offer is None or not (seen.own_words or off):
@@ -221,12 +221,14 @@ def _variations(seen: Seen) -> Finding:
 
 
 def untold(seen: Seen) -> tuple[str, ...]:
-    """Fields in which the channel was told something else than the books want by now; price and units go other ways."""
+    """Fields in which the channel was told something else than the books want by now; price and units go other ways,
+    and words that were written on the channel are there already."""
     told, offer = seen.told, seen.offer
     if told is None or offer is None:
         return ()
     names = ("title", "description_html", "brand", "barcode", "category", "images", "weight_grams", "attributes")
-    differ = [name for name in names if getattr(told, name) != getattr(offer, name)]
+    theirs = seen.overridden | ({"attributes"} if "specifics" in seen.overridden else set())
+    differ = [name for name in names if name not in theirs and getattr(told, name) != getattr(offer, name)]
     return tuple(name.removesuffix("_html").replace("_grams", "") for name in differ)
 
 

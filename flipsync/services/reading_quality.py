@@ -100,7 +100,7 @@ async def worst(session: AsyncSession, now: datetime, limit: int, sku: str | Non
         session.expunge_all()
     if sku is None:
         found = [each for each in found if each[1].actions]
-    found.sort(key=lambda each: each[1].actions[0].worth if each[1].actions else (False, -1.0), reverse=True)
+    found.sort(key=lambda each: each[1].actions[0].worth if each[1].actions else (False, -1.0, 0.0), reverse=True)
     return [standing for standing, _, _ in found[:limit]]
 
 

@@ -19,6 +19,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.commands import PublishListing, ReviseListing
 from flipsync.domain.decisions import Decision
+from flipsync.domain.errors import NotFound
 from flipsync.domain.events import (
     ChannelFaultFound,
     Event,
@@ -42,8 +43,7 @@ from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
-from flipsync.runtime.scheduler import Scheduler
-from flipsync.services import grading, listing_care, product_edits
+from flipsync.services import grading, listing_care, product_edits, reading_quality
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.graders import GRADERS
@@ -52,7 +52,6 @@ from flipsync.services.orders import AccountRef
 from flipsync.services.product_edits import ProductEdit
 from flipsync.services.undo import undo_decision
 from flipsync.services.why import explain
-from flipsync.settings import Cadence
 from flipsync.store.repositories.grades import DueRow
 
 LONG = (
@@ -286,6 +285,15 @@ async def test_what_only_a_person_knows_is_told_once_and_settled(shop: Shop) -> 
     assert [need.check for need in note.needs] == ["pictures", "barcode"], "the most for a minute first"
     await carry_out(shop, decision, event)
     assert (await decide(shop, event)).is_hold
+    async with shop.store.reader(shop.tenant_id) as session:
+        (worst,) = await reading_quality.worst(session, shop.store.clock.now(), 10)
+        view = await reading_quality.quality(session, listing, shop.store.clock.now())
+        assert await reading_quality.worst(session, shop.store.clock.now(), 10, "NO-SUCH-SKU") == []
+        with pytest.raises(NotFound):
+            await reading_quality.quality(session, new_id(), shop.store.clock.now())
+    assert worst.sku == drill.sku and worst.step is not None and worst.step.by == "you"
+    assert (view.score, [each.check for each in view.steps]) == (worst.score, ["pictures", "barcode"])
+    assert view.checks[0].check == "pictures" and "Sell Inventory API" in view.checks[0].source
     async with shop.unit() as unit:
         unit.session.add(_owner(shop))
     async with shop.unit() as unit:
@@ -418,10 +426,6 @@ async def test_the_weeks_look_is_bounded_told_once_and_nobody_elses(shop: Shop, 
     account = await shop.account("ebay")
     drill = await goods(shop, images=[])
     listing = await listed(shop, account, drill)
-    scheduler = Scheduler(shop.store, Cadence())
-    await scheduler.beat()
-    scheduler.stop()
-    assert len(await shop.events(ListingsDue)) == 1
     event = ListingsDue(tenant_id=shop.tenant_id)
     decision = await decide(shop, event)
     assert decision.proposals == (PlanListingWork(tenant_id=shop.tenant_id, listings=(listing,)),)

@@ -18,6 +18,7 @@ from flipsync.domain.commands import NoteTrend
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import TrendsDue
 from flipsync.domain.ids import new_id
+from flipsync.domain.listing_care import ListingsDue
 from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
@@ -62,6 +63,7 @@ async def test_the_week_is_told_once(shop: Shop, clock: ManualClock) -> None:
             await scheduler.beside
         scheduler.stop()
         counts.append(len(await shop.events(TrendsDue)))
+        assert len(await shop.events(ListingsDue)) == counts[-1], "what listings lack is looked at as often"
     assert counts == [1, 1, 2]
 
 

@@ -102,6 +102,11 @@ def test_the_owner_says_what_matters_in_plain_words(flipsync: Flipsync) -> None:
     assert "no goal is given" in flipsync("goals", "set").stderr
 
 
+def test_listings_say_how_good_they_are(flipsync: Flipsync) -> None:
+    assert json.loads(flipsync("listings", "quality", "--json").stdout) == {"items": []}
+    assert "nothing is for sale under that SKU" in flipsync("listings", "quality", "NO-SUCH-SKU").stdout
+
+
 def test_a_forecast_says_what_it_rests_on(flipsync: Flipsync) -> None:
     told = json.loads(flipsync("forecast", "--json").stdout)
     assert {"method", "why", "coverage", "items"} <= told.keys()

@@ -8,7 +8,7 @@ from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.services.listing_fixes import fit_title, goods_of, plan
-from flipsync.services.listing_rules import Family, Seen, judge, lacking_of
+from flipsync.services.listing_rules import Family, Seen, judge, lacking_of, untold
 from flipsync.services.offers import with_fitted
 
 DRILL = Offer(
@@ -53,6 +53,15 @@ def test_nothing_lacks_and_then_something_does() -> None:
     assert judge(seen(vendor="custom")).of("title-length") is None, "no limit is documented"
 
 
+def test_what_came_of_earlier_fixes_says_how_much_is_believed() -> None:
+    bare = DRILL.model_copy(update={"images": (), "barcode": None})
+    each = seen(bare, weekly_minor=10_000)
+    before = {row.check: row.gain_minor for row in plan(each, judge(each), goods_of([]), ())}
+    after = plan(each, judge(each), goods_of([]), (), {"pictures": (0, 60), "barcode": (9, 9)})
+    assert [row.check for row in after] == ["barcode", "pictures"]
+    assert after[0].gain_minor == before["barcode"] and after[1].gain_minor == round(before["pictures"] * 4 / 64)
+
+
 def test_a_word_that_may_be_a_name_is_asked_about() -> None:
     filler = " ".join(["and a long talk about nothing at all"] * 2)
     plain = DRILL.model_copy(update={"title": f"{DRILL.title} {filler} more"})
@@ -63,6 +72,13 @@ def test_a_word_that_may_be_a_name_is_asked_about() -> None:
         assert plan(seen(offer), judge(seen(offer)), goods_of([]), {(action.check, action.mark)}) == [], "once"
     overridden = seen(plain, overridden=frozenset({"title"}))
     assert [each.kind for each in plan(overridden, judge(overridden), goods_of([]), ())] == ["need"]
+
+
+def test_words_that_were_written_on_the_channel_are_not_told_to_it() -> None:
+    edited = DRILL.model_copy(update={"title": "Bosch drill, by hand", "brand": "BOSCH"})
+    each = seen(edited, told=DRILL, overridden=frozenset({"title"}))
+    assert untold(each) == ("brand",)
+    assert untold(replace(each, overridden=frozenset())) == ("title", "brand")
 
 
 def test_of_a_listing_that_somebody_is_at_nothing_is_planned() -> None:

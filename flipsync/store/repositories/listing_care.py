@@ -182,6 +182,22 @@ async def read(session: AsyncSession, product_ids: Collection[UUID]) -> dict[UUI
     return {product_id: list(value.get("attributes", ())) for product_id, value in await session.execute(query)}
 
 
+_OUTCOMES = text(
+    """
+    SELECT p.payload ->> 'check' AS what, count(*) FILTER (WHERE o.outcome = 1) AS right, count(*) AS known
+      FROM decision_outcome o JOIN proposal p ON p.id = o.proposal_id
+     WHERE o.tenant_id = current_tenant() AND o.agent = 'listing' AND o.kind = :kind AND o.state = 'known'
+     GROUP BY 1
+    """
+)
+
+
+async def outcomes(session: AsyncSession, kind: str) -> dict[str, tuple[int, int]]:
+    """By check: how many fixes of this kind of prediction came out right, and of how many that is known."""
+    found = await session.execute(_OUTCOMES, {"kind": kind})
+    return {row[0]: (row[1], row[2]) for row in found if row[0] is not None}
+
+
 _PROPOSED = text(
     """
     SELECT p.subject_id, p.payload ->> 'check' AS what, p.payload ->> 'mark' AS mark
