@@ -14,6 +14,7 @@ from flipsync.domain import events as e
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.advertising import AdvertisedStockTurned, SetAdRate
 from flipsync.domain.commands import Command
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import RecordSourcingVerdict
@@ -61,6 +62,9 @@ TARGET = Prediction("plan-target", "the figure reaches its target within the pla
 PURCHASE = Prediction(
     "purchase", "all of it arrives by the time by which nine in ten of their orders do", 30 * _DAY, may_wait=True
 )
+AD = Prediction(
+    "ad-rate", "the listing earns more a day after its ad fees than at the rate before", 14 * _DAY, may_wait=True
+)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -80,6 +84,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.CancelLabel: ORDER,
     c.EnsureWebhooks: WEBHOOKS,
     c.RaiseRivalAlarm: ALARM,
+    SetAdRate: AD,
     c.PromotePolicy: POLICY,
     c.ListOnChannel: PLACEMENT,
     steer.SetTarget: TARGET,
@@ -123,6 +128,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
 _BY_FACT: Final[dict[tuple[type[e.Event], type[Command]], Known]] = {
     (e.PriceUnwanted, c.ChangePrice): WISH,
     (e.ListingUnwanted, c.EndListing): WISH,
+    (AdvertisedStockTurned, SetAdRate): NoPrediction("ad-stock", "units are there or not: the books know at once"),
     (e.ChannelFaultFound, c.EnsureWebhooks): MEND,
     (e.ChannelFaultFound, c.PullOrders): MEND,
     (e.ChannelFaultFound, c.VerifyListings): MEND,

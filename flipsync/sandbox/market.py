@@ -214,7 +214,7 @@ class Market:
             return
         rate = self.promotion.rate(sku) if channel == "ebay" else 0.0
         self._shop(rng, channel, sku, ad_rate=rate if rate and self.promotion.clicked(sku, n, rate) else 0.0)
-        for each in range(self.promotion.extra(sku, n, rate) if rate else 0):
+        for each in range(self.promotion.brought(sku, n, rate) if rate else 0):
             self._shop(stream(self.seed, "ad-buyer", sku, n, each), channel, sku, ad_rate=rate)
 
     def _shop(self, rng: Random, channel: Channel, sku: str, *, ad_rate: float = 0.0) -> None:

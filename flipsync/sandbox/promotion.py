@@ -36,7 +36,7 @@ class Promotion:
             self._text, self._rates = text, dict(json.loads(text))
         return float(self._rates.get(sku, 0))
 
-    def extra(self, sku: str, n: int, rate: float) -> int:
+    def brought(self, sku: str, n: int, rate: float) -> int:
         """Visitors who come because of the ad, beside the `n`th who would have come anyway."""
         lift = stream(self._seed, "ad-lift", sku).lognormvariate(math.log(LIFT), SPREAD)
         expected = lift * rate / (rate + HALF)

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
+from flipsync.services.advertising.desk import AdvertisingDesk
 from flipsync.services.buying_desk import PurchasingDesk
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
 from flipsync.services.competitor_desk import CompetitorDesk
@@ -382,6 +383,10 @@ class Services:
     @cached_property
     def readings(self) -> ReadingDesk:
         return ReadingDesk(self.session)
+
+    @cached_property
+    def advertising(self) -> AdvertisingDesk:
+        return AdvertisingDesk(self.session, self.now, self.profile)
 
     @cached_property
     def weeks(self) -> WeekDesk:

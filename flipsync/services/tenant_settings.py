@@ -180,6 +180,22 @@ class PurchasingChoices(BaseModel):
     )
 
 
+class AdvertisingChoices(BaseModel):
+    """How money may be spent on ads that are paid by the sale. Rates are basis points of the sale."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["off", "ask", "auto"] = Field(
+        default="off", description="off: no ads of FlipSync's; ask: you say yes to each higher rate; auto: it decides"
+    )
+    max_rate_bps: int = Field(default=1_000, ge=200, le=5_000, description="the highest ad rate, in basis points")
+    monthly_budget_minor: int | None = Field(
+        default=None,
+        ge=0,
+        description="the most ads may cost an account in a calendar month, in minor units of its currency; no limit",
+    )
+
+
 class GradeChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -217,6 +233,7 @@ class TenantSettings(BaseModel):
     language: LanguageChoices = LanguageChoices()
     fleet: FleetChoices = FleetChoices()
     purchasing: PurchasingChoices = PurchasingChoices()
+    advertising: AdvertisingChoices = AdvertisingChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(
