@@ -1,9 +1,9 @@
 """Which ad rate each listing should have: the one that is expected to leave most, within the owner's limits. Pure.
 
 Profit a day at rate r: units sold * margin after all fees - units sold by ads * fee of the ad. Sales are limited by the
-units there are for the days ahead: what sells out anyway needs no ad. To learn, one week's choice of each listing is
-the best rate of one draw of what it may be like (Thompson, Biometrika 25, 1933), as long as that is not expected to
-cost more than a small share of what the listing earns.
+units there are for the days ahead: what sells out anyway needs no ad. To learn, a week's choice of a listing that has had
+few days of ads is the best rate of one draw of what it may be like (Thompson, Biometrika 25, 1933), as long as that is
+not expected to cost more than a small share of what the listing earns.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 #: the channel's least rate, and the steps above it
 LEAST_BPS, STEP_BPS = 200, 50
 #: days that the units in hand are looked at for
-AHEAD_DAYS = 14.0
-#: what a draw may be expected to cost, as a share of what the listing earns without ads
-_CURIOSITY = 0.04
+AHEAD_DAYS = 7.0
+#: what a draw may be expected to cost, as a share of what the listing earns without ads; and until it has had so many
+#: days of ads: what differs between listings is soon seen, and to go on trying costs more than it teaches
+_CURIOSITY, _TRIED_DAYS = 0.01, 21.0
 #: what is too little to change a rate for: steps, and share of what it earns
 _WORTH_BPS, _WORTH = 100, 0.01
 
@@ -83,10 +84,8 @@ def curves(candidates: Sequence[Candidate], learned: Learned, most_bps: int) -> 
     rates = (0, *range(LEAST_BPS, most_bps + 1, STEP_BPS))
     on = learned.grid
     share = np.stack([on.seen_share(rate) if rate else np.zeros_like(on.reach) for rate in rates])
-    margin, fee, units, top = (
-        np.array([value(each) for each in candidates], dtype=np.float64)
-        for value in (lambda c: c.margin, lambda c: c.fee, lambda c: c.units, lambda c: c.most_bps)
-    )
+    figures = [(each.margin, each.fee, each.units, each.most_bps) for each in candidates]
+    margin, fee, units, top = np.array(figures, dtype=np.float64).T
     shape = (len(candidates), len(rates), len(on.reach))
     profit, mean, fees = np.zeros(shape), np.zeros(shape[:2]), np.zeros(shape[:2])
     for at, rate in enumerate(rates):
@@ -116,12 +115,13 @@ def choose(candidates: Sequence[Candidate], most_bps: int, week: str) -> list[Ch
         best = int(mean.argmax())
         drawn_at = _drawn(each.key, week, weights)
         drawn = int(np.where(np.isfinite(mean), profit[:, drawn_at], -np.inf).argmax())
-        curious = drawn != best and mean[drawn] >= mean[best] - _CURIOSITY * abs(mean[0])
+        tried = sum(days.days for days in each.seen if days.rate_bps)
+        curious = drawn != best and tried < _TRIED_DAYS and mean[drawn] >= mean[best] - _CURIOSITY * abs(mean[0])
         chosen = drawn if curious else best
         now = int(np.abs(np.array(found.rates) - each.rate_bps).argmin())
         if _stays(found.rates[chosen], each.rate_bps, mean[chosen] - mean[now], mean[0], curious=curious):
             chosen, curious = now, False
-        shown = [at for at in range(0, len(found.rates), 2) if np.isfinite(mean[at])]
+        shown = [at for at in range(len(found.rates)) if np.isfinite(mean[at]) and (at % 2 == 0 or at == chosen)]
         choices.append(
             Choice(
                 rate_bps=each.rate_bps if chosen == now else found.rates[chosen],

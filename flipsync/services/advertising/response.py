@@ -102,20 +102,24 @@ def learn(listings: Sequence[Sequence[Seen]]) -> Learned:
     units = np.array([sum(each.units for each in days) for days in listings], dtype=np.float64)
     time = np.array([sum(each.days for each in days) for days in listings], dtype=np.float64)
     mean = max(float(units.sum()) / max(float(time.sum()), 1.0), 1e-3)
-    exposure = np.zeros((count, len(on.lift)))
-    told = np.zeros_like(exposure)
-    tried = np.zeros(count, dtype=bool)
+    rates = sorted({each.rate_bps for days in listings for each in days if each.rate_bps > 0})
+    place = {rate: at for at, rate in enumerate(rates)}
+    idle = np.zeros(count)
+    with_ad, by_ads, others = (np.zeros((count, len(rates))) for _ in range(3))
     for at, days in enumerate(listings):
         for each in days:
             if each.rate_bps <= 0:
-                exposure[at] += each.days
+                idle[at] += each.days
                 continue
-            share = on.seen_share(each.rate_bps)
-            tried[at] = True
-            exposure[at] += each.days * (1.0 + on.lift * share)
-            by_ads = min(each.ad_units, each.units)
-            told[at] += (each.units - by_ads) * np.log(np.maximum(1.0 - on.own * share, 1e-3))
-            told[at] += by_ads * np.log(np.maximum((on.lift + on.own) * share, 1e-4))
+            column, ads = place[each.rate_bps], min(each.ad_units, each.units)
+            with_ad[at, column] += each.days
+            by_ads[at, column] += ads
+            others[at, column] += each.units - ads
+    share = np.array([on.seen_share(rate) for rate in rates]).reshape(len(rates), len(on.lift))
+    tried = with_ad.sum(axis=1) > 0
+    exposure = idle[:, None] + with_ad @ (1.0 + on.lift * share)
+    told = others @ np.log(np.maximum(1.0 - on.own * share, 1e-3))
+    told += by_ads @ np.log(np.maximum((on.lift + on.own) * share, 1e-4))
     scale = _SHAPE / mean
     shape = _SHAPE + units[:, None]
     likely = told + gammaln(shape) - shape * np.log(scale + exposure)
