@@ -154,7 +154,7 @@ class Agent:
                 key=f"{market.seed}-{at}",
                 seen=days[at],
                 margin=int(market.margin[at]),
-                least=int(market.price[at] * _LEAST_MARGIN),
+                most_bps=int(max(0.0, market.margin[at] - market.price[at] * _LEAST_MARGIN) * 10_000 / market.fee[at]),
                 fee=int(market.fee[at]),
                 units=int(seen.stock[at]),
                 rate_bps=int(now[at]),

@@ -21,7 +21,7 @@ from flipsync.store.repositories.grades import DueRow
 from flipsync.store.repositories.grading_facts import AdFacts
 
 WEEK = "2026-W10"
-LAMP = Candidate("lamp", (Seen(0, 28, 28),), margin=900, least=150, fee=3_000, units=200)
+LAMP = Candidate("lamp", (Seen(0, 28, 28),), margin=900, most_bps=2_500, fee=3_000, units=200)
 
 
 def truly(rate: int, days: float, *, base: float, lift: float, own: float, reach: float) -> Seen:
@@ -71,8 +71,8 @@ def test_the_rate_chosen_is_the_best_there_is() -> None:
     [
         (replace(LAMP, units=0), "there is nothing to ship"),
         (replace(LAMP, units=5), "it sells out anyway"),
-        (replace(LAMP, margin=200), "the least rate would take more than it may"),
-        (replace(LAMP, margin=-100, least=-5_000), "every further sale loses money"),
+        (replace(LAMP, margin=200, most_bps=166), "the least rate would take more than it may"),
+        (replace(LAMP, margin=-100), "every further sale loses money"),
         (replace(LAMP, seen=(Seen(0, 90, 900), Seen(500, 90, 900, 400))), "ads only take buyers who come anyway"),
     ],
 )
@@ -82,7 +82,9 @@ def test_what_does_not_pay_has_no_ad_and_loses_the_one_it_has(candidate: Candida
 
 
 def test_more_margin_never_means_a_lower_rate_and_limits_hold() -> None:
-    lamps = [replace(LAMP, margin=margin) for margin in (300, 600, 900, 1_500, 2_500)]
+    lamps = [
+        replace(LAMP, margin=margin, most_bps=(margin - 150) * 10 // 3) for margin in (300, 600, 900, 1_500, 2_500)
+    ]
     rates = [each.rate_bps for each in choose(lamps, 1_000, WEEK)]
     assert rates == sorted(rates) and rates[-1] > rates[0]
     assert all(each.rate_bps <= 300 for each in choose(lamps, 300, WEEK))
@@ -97,7 +99,7 @@ def test_small_differences_change_nothing() -> None:
 
 
 def test_money_goes_where_it_brings_most() -> None:
-    good, poor, none = choose([LAMP, replace(LAMP, margin=500), replace(LAMP, units=0)], 1_000, WEEK)
+    good, poor, none = choose([LAMP, replace(LAMP, margin=500, most_bps=1_166), replace(LAMP, units=0)], 1_000, WEEK)
     assert within([poor, good, none], 1e9) == [True, True, True]
     assert within([poor, good, none], good.fees) == [False, True, True]
     assert within([poor, good, none], 0.0) == [False, False, True]
@@ -109,9 +111,20 @@ def test_nothing_to_choose_from() -> None:
 
 def row(**more: Any) -> AdRow:
     values: dict[str, Any] = {
-        **{"listing_id": new_id(), "sku": "L", "status": "active", "currency": "USD", "price_minor": 3_000},
-        **{"cost_minor": 1_000, "shown": 9, "available": 9, "rate_bps": 0, "resume_bps": 0, "changed_at": None},
-        **{"days": 28.0, "sold": 3, "busy": False},
+        "listing_id": new_id(),
+        "sku": "L",
+        "status": "active",
+        "currency": "USD",
+        "price_minor": 3_000,
+        "cost_minor": 1_000,
+        "shown": 9,
+        "available": 9,
+        "rate_bps": 0,
+        "resume_bps": 0,
+        "changed_at": None,
+        "days": 28.0,
+        "sold": 3,
+        "busy": False,
     }
     return AdRow(**(values | more))
 
@@ -137,10 +150,12 @@ def test_what_an_ad_costs_is_on_what_the_buyer_pays_and_not_in_the_margin_alread
         ((14, 10), (14, 40), (0, 4_000), None, None),
     ],
 )
-def test_a_rate_is_graded_by_what_it_left(days: Any, units: Any, fees: Any, net: int | None, outcome: int | None) -> None:
+def test_a_rate_is_graded_by_what_it_left(
+    days: Any, units: Any, fees: Any, net: int | None, outcome: int | None
+) -> None:
     now = datetime(2026, 3, 2, tzinfo=UTC)
     facts = AdFacts("ebay", "USD", 1_000, 3_000, days[0], units[0], fees[0], days[1], units[1], fees[1])
-    due = DueRow(**{name: None for name in DueRow.__dataclass_fields__})  # type: ignore[arg-type]
+    due = DueRow(**dict.fromkeys(DueRow.__dataclass_fields__))  # type: ignore[arg-type]
     due = replace(
         due, effect_id=new_id(), effect_state="confirmed", verdict="proceed", decision_state="applied",
         decided_at=now, due_at=now + timedelta(days=14),

@@ -59,7 +59,8 @@ class Ads:
         self.books = shop.books
 
     def _name(self) -> str | None:
-        return json.loads(self.books.meta("ebay.campaign") or '"All listings"')
+        name: str | None = json.loads(self.books.meta("ebay.campaign") or '"All listings"')
+        return name
 
     def forget_campaign(self) -> None:
         """A seller who never made one."""

@@ -1,9 +1,9 @@
 """Which ad rate each listing should have: the one that is expected to leave most, within the owner's limits. Pure.
 
 Profit a day at rate r: units sold * margin after all fees - units sold by ads * fee of the ad. Sales are limited by the
-units there are for the days ahead: what sells out anyway needs no ad. To learn, a week's choice of a listing that has had
-few days of ads is the best rate of one draw of what it may be like (Thompson, Biometrika 25, 1933), as long as that is
-not expected to cost more than a small share of what the listing earns.
+units there are for the days ahead: what sells out anyway needs no ad. To learn, a week's choice of a listing that has
+had few days of ads is the best rate of one draw of what it may be like (Thompson, Biometrika 25, 1933), as long as
+that is not expected to cost more than a small share of what the listing earns.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flipsync.services.advertising.response import Learned, Seen, learn
+from flipsync.store.repositories.advertising import LEAST_BPS
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-#: the channel's least rate, and the steps above it
-LEAST_BPS, STEP_BPS = 200, 50
+#: steps above the channel's least rate
+STEP_BPS = 50
 #: days that the units in hand are looked at for
 AHEAD_DAYS = 7.0
 #: what a draw may be expected to cost, as a share of what the listing earns without ads; and until it has had so many
 #: days of ads: what differs between listings is soon seen, and to go on trying costs more than it teaches
-_CURIOSITY, _TRIED_DAYS = 0.01, 21.0
+_CURIOSITY, _TRIED_DAYS = 0.005, 21.0
 #: what is too little to change a rate for: steps, and share of what it earns
 _WORTH_BPS, _WORTH = 100, 0.01
 
@@ -35,22 +36,17 @@ _WORTH_BPS, _WORTH = 100, 0.01
 class Candidate:
     """A listing to choose a rate for; amounts in minor units for one unit sold.
 
-    `margin` is what a sale leaves without an ad and `least` what it has to leave with one; `fee` is what an ad of 100 %
-    would cost. `units` there are to sell.
+    `margin` is what a sale leaves without an ad, `fee` what an ad of 100 % would cost, `most_bps` the highest rate that
+    leaves what a sale has to leave. `units` there are to sell.
     """
 
     key: str
     seen: tuple[Seen, ...]
     margin: int
-    least: int
+    most_bps: int
     fee: int
     units: int
     rate_bps: int = 0
-
-    @property
-    def most_bps(self) -> int:
-        """The highest rate that leaves what a sale has to leave."""
-        return max(0, (self.margin - self.least) * 10_000 // self.fee) if self.fee > 0 else 0
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -48,6 +48,11 @@ class UnitAd:
     margin: int
     least: int
     fee: int
+
+    @property
+    def most_bps(self) -> int:
+        """The highest rate that leaves what a sale has to leave."""
+        return max(0, (self.margin - self.least) * 10_000 // self.fee) if self.fee > 0 else 0
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,7 @@ class AdvertisingDesk:
         settings = (await self._profile()).settings
         now = self._now
         found = await rows.review(self._session, account_id, now, now - _BEFORE, now - _REFUSED)
-        seen: defaultdict[UUID, list[tuple[int, int, int, int]]] = defaultdict(list)
-        for listing_id, *day in await rows.days_seen(self._session, account_id, (now - _LEARNED).date(), now.date()):
-            seen[listing_id].append((int(day[0]), int(day[1]), int(day[2]), int(day[3])))
+        seen = await rows.days_seen(self._session, account_id, (now - _LEARNED).date(), now.date())
         currency = Counter(row.currency for row in found).most_common(1)[0][0] if found else "USD"
         spent = await rows.spent(self._session, account_id, now.date().replace(day=1), currency)
         return await asyncio.to_thread(
@@ -154,7 +157,7 @@ def unit_ads(choices: PricingChoices, currency: str, now: datetime) -> Callable[
 def reviewed(
     account_id: UUID,
     found: Sequence[AdRow],
-    seen: dict[UUID, list[tuple[int, int, int, int]]],
+    seen: Mapping[UUID, Sequence[tuple[int, int, int, int]]],
     pricing: PricingChoices,
     limits: AdvertisingChoices,
     currency: str,
@@ -162,7 +165,7 @@ def reviewed(
     now: datetime,
 ) -> AdReview:
     """The look, from what the books say. `seen`: by listing, (rate, days, units, units by ads)."""
-    from flipsync.services.advertising.choosing import LEAST_BPS, Candidate, choose, within
+    from flipsync.services.advertising.choosing import Candidate, choose, within
     from flipsync.services.advertising.response import Seen
 
     of = unit_ads(pricing, currency, now)
@@ -185,12 +188,12 @@ def reviewed(
                 key=str(row.listing_id),
                 seen=_history(row, seen.get(row.listing_id, ()), Seen),
                 margin=unit.margin,
-                least=unit.least,
+                most_bps=unit.most_bps,
                 fee=unit.fee,
                 units=min(row.available, row.shown),
                 rate_bps=row.rate_bps,
             )
-            unfit[THIN] += candidate.most_bps < LEAST_BPS
+            unfit[THIN] += unit.most_bps < rows.LEAST_BPS
             candidates.append((row, candidate))
     year, week, _ = now.isocalendar()
     choices = choose([candidate for _, candidate in candidates], limits.max_rate_bps, f"{year}-W{week}")

@@ -9,12 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import AdDay, AdListing, Allocation, Listing, MarketplaceAccount, StockItem
 from flipsync.store.unit_of_work import UnitOfWork
+
+#: the least rate of the channel that has ads
+LEAST_BPS = 200
 
 
 async def named(session: AsyncSession, account_id: UUID, external_ids: Collection[str]) -> dict[str, UUID]:
@@ -224,14 +227,14 @@ async def spent(session: AsyncSession, account_id: UUID, since: date, currency: 
 
 
 async def own_ads(session: AsyncSession) -> list[AdStand]:
-    """Listings that FlipSync advertises now."""
+    """Listings that FlipSync advertises now; what of them is there is not asked."""
     found = await session.execute(
-        select(Listing.id, Listing.account_id, Listing.sku, Listing.status, AdListing.rate_bps, AdListing.resume_bps, 0)
+        select(Listing.id, Listing.account_id, Listing.sku, Listing.status, AdListing.rate_bps, AdListing.resume_bps)
         .join(AdListing, AdListing.listing_id == Listing.id)
         .where(AdListing.rate_bps > 0, AdListing.changed_at.is_not(None))
         .order_by(Listing.id)
     )
-    return [AdStand(*row) for row in found]
+    return [AdStand(*row, available=0) for row in found]
 
 
 @dataclass(frozen=True)
@@ -277,24 +280,32 @@ _REVIEW = text(
              FROM order_line line JOIN customer_order o ON o.id = line.order_id
             WHERE line.listing_id = l.id AND o.holds_stock AND line.quantity > 0
               AND o.placed_at >= s.begins AND o.placed_at < coalesce(a.first_at, :now)) sold ON true
-     WHERE l.account_id = :account_id AND (l.status = 'active' OR a.rate_bps > 0)
+     WHERE l.account_id = :account_id
+       AND CASE WHEN CAST(:listing_id AS uuid) IS NULL THEN l.status = 'active' OR a.rate_bps > 0
+                ELSE l.id = :listing_id END
      ORDER BY l.id
     """
 )
 
 
 async def review(
-    session: AsyncSession, account_id: UUID, now: datetime, since: datetime, refused_since: datetime
+    session: AsyncSession,
+    account_id: UUID,
+    now: datetime,
+    since: datetime,
+    refused_since: datetime,
+    listing_id: UUID | None = None,
 ) -> list[AdRow]:
-    """Every listing of an account that is on sale, or advertised."""
+    """Every listing of an account that is on sale, or advertised; or one, whatever it is."""
     values = {"account_id": account_id, "now": now, "since": since, "refused_since": refused_since}
+    values |= {"listing_id": listing_id}
     return [AdRow(*row) for row in await session.execute(_REVIEW, values)]
 
 
 async def days_seen(
     session: AsyncSession, account_id: UUID, since: date, until: date
-) -> Sequence[Row[UUID, int, int, int, int]]:
-    """Of whole days with one rate and something to sell: (listing, rate, days, units, units by ads)."""
+) -> dict[UUID, list[tuple[int, int, int, int]]]:
+    """By listing, of whole days with one rate and something to sell: (rate, days, units, units by ads)."""
     query = (
         select(AdDay.listing_id, AdDay.rate_bps, func.count(), func.sum(AdDay.units), func.sum(AdDay.ad_units))
         .join(Listing, Listing.id == AdDay.listing_id)
@@ -306,8 +317,11 @@ async def days_seen(
             AdDay.offered,
         )
         .group_by(AdDay.listing_id, AdDay.rate_bps)
+        .order_by(AdDay.listing_id, AdDay.rate_bps)
     )
-    found: Any = (await session.execute(query)).all()
+    found: dict[UUID, list[tuple[int, int, int, int]]] = {}
+    for listing_id, rate, count, units, by_ads in await session.execute(query):
+        found.setdefault(listing_id, []).append((int(rate or 0), int(count), int(units), int(by_ads)))
     return found
 
 
@@ -320,3 +334,55 @@ async def accounts(session: AsyncSession, vendors: Collection[str]) -> Sequence[
     account = MarketplaceAccount
     query = select(account.id).where(account.vendor.in_(list(vendors)), account.status == "connected")
     return (await session.scalars(query.order_by(account.id))).all()
+
+
+async def listed(
+    session: AsyncSession,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    account_id: UUID | None = None,
+    advertised: bool | None = None,
+    listing_id: UUID | None = None,
+) -> Sequence[Any]:
+    """Rows of (AdListing, sku, title, currency), newest first; `after` is the id of the last one seen."""
+    query = (
+        select(AdListing, Listing.sku, Listing.title, Listing.currency)
+        .join(Listing, Listing.id == AdListing.listing_id)
+        .order_by(AdListing.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(AdListing.id < after)
+    if account_id is not None:
+        query = query.where(AdListing.account_id == account_id)
+    if advertised is not None:
+        query = query.where(AdListing.rate_bps > 0 if advertised else AdListing.rate_bps == 0)
+    if listing_id is not None:
+        query = query.where(AdListing.listing_id == listing_id)
+    return (await session.execute(query)).all()
+
+
+async def sums(session: AsyncSession, listing_ids: Sequence[UUID], since: date) -> dict[UUID, tuple[int, ...]]:
+    """By listing: days, units, units by ads, what these brought, what they cost."""
+    figures = (func.count(), *map(func.sum, (AdDay.units, AdDay.ad_units, AdDay.ad_sales_minor, AdDay.ad_fees_minor)))
+    query = select(AdDay.listing_id, *figures).where(AdDay.listing_id.in_(listing_ids), AdDay.day >= since)
+    return {row[0]: tuple(row[1:]) for row in await session.execute(query.group_by(AdDay.listing_id))}
+
+
+async def days(session: AsyncSession, listing_id: UUID, since: date) -> Sequence[AdDay]:
+    """Newest first."""
+    query = select(AdDay).where(AdDay.listing_id == listing_id, AdDay.day >= since).order_by(AdDay.day.desc())
+    return (await session.scalars(query)).all()
+
+
+async def spent_by_account(session: AsyncSession, since: date) -> Sequence[Any]:
+    """(account, currency, fees in minor units) since that day."""
+    query = (
+        select(Listing.account_id, AdDay.currency, func.sum(AdDay.ad_fees_minor))
+        .join(Listing, Listing.id == AdDay.listing_id)
+        .where(AdDay.day >= since)
+        .group_by(Listing.account_id, AdDay.currency)
+        .order_by(Listing.account_id, AdDay.currency)
+    )
+    return (await session.execute(query)).all()
