@@ -29,7 +29,7 @@ from flipsync.services.advertising.response import Seen
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _LISTINGS, _BEFORE, _DAYS, _FILLED = 60, 28, 182, 14
-_FIRST_SEED = 500
+_FIRST_SEED, _QUICK_DAYS = 500, 42
 _MOST_BPS, _LEAST_MARGIN, _TAX = 1_000, 0.05, 1.08
 _REMEMBERED = 90
 FIXED = (200, 400, 600, 800, 1_000)
@@ -40,11 +40,12 @@ class Market:
     """The shop of one seed. Arrays are by day and listing, or by listing."""
 
     seed: int
+    days: int = _DAYS
     rate: Array = field(init=False)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng([11, self.seed])
-        days, count = _BEFORE + _DAYS, _LISTINGS
+        days, count = _BEFORE + self.days, _LISTINGS
         at = np.arange(days)[:, None]
         usual = rng.gamma(0.9, 0.7, count)
         week = 1.0 + 0.25 * np.sin(2 * np.pi * (at + rng.integers(0, 7)) / 7)
@@ -93,7 +94,7 @@ Rule = Callable[[Known], Array]
 
 def play(market: Market, rule: Rule) -> dict[str, float]:
     """Half a year of one rule after four weeks without ads."""
-    days = _BEFORE + _DAYS
+    days = _BEFORE + market.days
     rates, sold, by_ads, offered = (np.zeros((days, _LISTINGS)) for _ in range(4))
     stock = market.shelf.copy()
     profit = fees = 0.0
@@ -187,7 +188,7 @@ def run(report: Report, *, quick: bool) -> None:
     seeds = 2 if quick else 24
     played: list[dict[str, dict[str, float]]] = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + seeds):
-        market = Market(seed)
+        market = Market(seed, _QUICK_DAYS if quick else _DAYS)
         rules: dict[str, Rule] = {"agent": Agent(), "all known": all_known(market), "no ads": fixed(0)}
         rules |= {f"fixed {bps / 100:.0f} %": fixed(bps) for bps in FIXED}
         told = {name: play(market, rule) for name, rule in rules.items()}
