@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from flipsync.domain.advertising import SetAdRate
-from flipsync.domain.errors import OutcomeUnknown, Rejected
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.runtime.channel_writes import Done, Job, read_back
 from flipsync.services.advertising import books
+from flipsync.services.advertising.judging import beyond_limits
+from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import advertising as rows
 from flipsync.store.repositories import effects as effect_rows
 from flipsync.store.unit_of_work import UnitOfWork
+
+#: tries, and seconds between them, until the channel shows units that have come
+_PATIENCE, _LOOK_AGAIN = 3, 20.0
 
 
 async def set_ad_rate(job: Job, command: SetAdRate) -> Done:
@@ -17,15 +22,22 @@ async def set_ad_rate(job: Job, command: SetAdRate) -> Done:
     async with job.store.reader(job.effect.tenant_id) as session:
         if await effect_rows.is_outrun(session, job.effect):
             raise Rejected("a newer rate takes its place")
+        choices = (await profile(session, job.effect.tenant_id)).settings.advertising
+    if beyond := beyond_limits(command, choices):
+        raise Rejected(beyond, vendor_code=rows.LIMITS)
     if command.rate_bps:
         listing, external_id = await job.live_listing(command.listing_id)
         async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
             await rows.mark_goods(unit.session, [listing.id], surely=True)
         async with job.store.reader(job.effect.tenant_id) as session:
-            goods = await rows.available(session, listing.id)
+            goods = await rows.goods(session, listing.id)
         seen = await read_back(job, external_id)
-        if goods is None or goods[1] <= 0 or not seen.quantity or seen.status != "active":
-            raise Rejected("nothing of it can be sold there now: it is not advertised")
+        if goods is None or not goods.available or seen.status != "active":
+            raise Rejected("nothing of it can be sold there now: it is not advertised", vendor_code=rows.NO_UNITS)
+        if not seen.quantity:
+            if job.effect.attempts < _PATIENCE:  # units came, and the channel is about to be told of them
+                raise Retryable("the channel shows no units yet", after=_LOOK_AGAIN)
+            raise Rejected("the channel shows no units of it: it is not advertised", vendor_code=rows.NO_UNITS)
         if seen.group_external_id is not None:
             raise Rejected("it is one choice of a listing, and the channel advertises that as a whole")
     else:

@@ -186,7 +186,9 @@ class AdvertisingChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Literal["off", "ask", "auto"] = Field(
-        default="off", description="off: no ads of FlipSync's; ask: you say yes to each higher rate; auto: it decides"
+        default="off",
+        description="off: no ads of FlipSync's; ask: you say yes to each higher rate; auto: it decides, of ads that"
+        " were set by hand too",
     )
     max_rate_bps: int = Field(default=1_000, ge=200, le=5_000, description="the highest ad rate, in basis points")
     monthly_budget_minor: int | None = Field(

@@ -21,13 +21,14 @@ from flipsync.connectors.vault import Vault
 from flipsync.domain.advertising import AdSale, AdShown, PullAds, SetAdRate
 from flipsync.domain.channel import Offer
 from flipsync.domain.money import Money
-from flipsync.runtime import effects
+from flipsync.runtime import ad_work, effects
 from flipsync.runtime.effects import EffectWorker
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
 from flipsync.services import orders, stock
 from flipsync.services.advertising import books
 from flipsync.services.orders import AccountRef
+from flipsync.services.settings_changes import set_settings
 
 _ADDRESSES = ("base_url", "token_url", "notification_url", "options")
 
@@ -87,6 +88,8 @@ async def trade(
 
     monkeypatch.setattr(effects, "connect", connect)
     worker = hire()
+    async with shop.unit() as unit:
+        await set_settings(unit, {"advertising.mode": "auto"})
     made = EbayTrade(shop, await shop.account("ebay"), sandbox, lambda: drain(worker, shop))
     made.goods = await shop.variant(units=5)
     made.listing = await shop.listing(made.account, made.goods, units=5)
@@ -129,6 +132,28 @@ async def test_what_cannot_be_shipped_is_not_advertised_whatever_was_decided(tra
     assert (effect.state, trade.shown) == ("rejected", 0)
     assert "nothing of it can be sold" in effect.result["detail"]
     assert await trade.shop.rows("SELECT 1 FROM ad_listing") == []
+
+
+async def test_units_that_the_channel_is_yet_to_be_told_of_are_waited_for(
+    trade: EbayTrade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ad_work, "_LOOK_AGAIN", 0.01)
+    listing = trade.sandbox.books.listing_by_sku("ebay", f"x-{trade.goods.sku}")
+    assert listing is not None
+    with trade.sandbox.books.transaction():
+        trade.sandbox.books.set_stock(listing, 0, "set by seller", "test")
+    effect = await trade.set(450)
+    assert (effect.state, effect.attempts, trade.shown) == ("rejected", 3, 0)
+    assert effect.result["detail"] == "the channel shows no units of it: it is not advertised"
+
+
+async def test_limits_that_came_after_the_decision_hold_too(trade: EbayTrade) -> None:
+    for change, why in (({"max_rate_bps": 400}, "above the owner's limit"), ({"mode": "off"}, "wants no ads")):
+        async with trade.shop.unit() as unit:
+            await set_settings(unit, {f"advertising.{name}": value for name, value in change.items()})
+        effect = await trade.set(450)
+        assert (effect.state, trade.shown) == ("rejected", 0) and why in effect.result["detail"]
+    assert (await trade.set(0)).state == "confirmed"
 
 
 async def test_the_last_unit_and_the_first_one_are_told_of_only_where_goods_are_advertised(trade: EbayTrade) -> None:

@@ -60,9 +60,12 @@ async def book_rate(unit: UnitOfWork, account: AccountRef, command: SetAdRate, e
             listing_id=command.listing_id, account_id=account.id, vendor=account.vendor, rate_bps=command.rate_bps
         )
     )
-    goods = await rows.available(unit.session, command.listing_id)
-    if goods is not None and bool(goods[1]) != bool(command.rate_bps) and (command.rate_bps or command.resume_bps):
-        unit.emit(AdvertisedStockTurned(stock_item_id=goods[0], available=goods[1]))
+    goods = await rows.goods(unit.session, command.listing_id)
+    if goods is None:
+        return
+    back = command.resume_bps > 0 and goods.available > 0 and goods.entitled > 0
+    if (command.rate_bps and not goods.available) or back:
+        unit.emit(AdvertisedStockTurned(stock_item_id=goods.stock_item_id, available=goods.available))
 
 
 async def forget_old(unit: UnitOfWork) -> None:

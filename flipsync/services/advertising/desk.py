@@ -183,6 +183,8 @@ def reviewed(
                 moves.append(stop(row, "stock", why))
         elif unit is None:
             unfit[UNKNOWN] += 1
+            if row.rate_bps and row.changed_at is not None:  # what others set without asking is theirs to know
+                moves.append(stop(row, "review", UNKNOWN))
         else:
             candidate = Candidate(
                 key=str(row.listing_id),

@@ -17,22 +17,28 @@ BETWEEN = timedelta(hours=20)
 _RULE = "advertising"
 
 
+def beyond_limits(command: SetAdRate, choices: AdvertisingChoices) -> str:
+    """Why the owner's choices forbid the rate; "" where they do not. Asked again before it is sent."""
+    if command.rate_bps and choices.mode == "off":
+        return "the owner wants no ads (advertising.mode is off)"
+    if command.rate_bps > choices.max_rate_bps:
+        return f"{command.rate_bps / 100:.1f} % is above the owner's limit of {choices.max_rate_bps / 100:.1f} %"
+    return ""
+
+
 async def judge_ad_rate(
     unit: UnitOfWork, command: SetAdRate, choices: AdvertisingChoices, *, approved: bool = False
 ) -> Verdict:
     """To stop is always allowed. `approved`: a person has said yes; the limits hold for a person's word too."""
     if command.rate_bps == 0:
         return Verdict.proceed("open", "to stop an ad is always allowed")
-    if choices.mode == "off":
-        return Verdict.deny(_RULE, "the owner wants no ads (advertising.mode is off)")
-    if command.rate_bps > choices.max_rate_bps:
-        most = f"{choices.max_rate_bps / 100:.1f} %"
-        return Verdict.deny(_RULE, f"{command.rate_bps / 100:.1f} % is above the owner's limit of {most}")
+    if beyond := beyond_limits(command, choices):
+        return Verdict.deny(_RULE, beyond)
     listing = await listing_rows.get(unit.session, command.listing_id)
     if listing is None or listing.status != "active":
         return Verdict.deny(_RULE, "the listing is not on sale")
-    goods = await rows.available(unit.session, command.listing_id)
-    if goods is None or goods[1] <= 0:
+    goods = await rows.goods(unit.session, command.listing_id)
+    if goods is None or goods.available <= 0:
         return Verdict.deny(_RULE, "there is nothing to ship")
     state = await rows.state(unit.session, command.listing_id)
     back = state is not None and command.rate_bps == state.resume_bps

@@ -18,6 +18,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 #: the least rate of the channel that has ads
 LEAST_BPS = 200
+#: how an effect says that it was not carried out for want of units, or by the owner's limits: nothing was refused
+NO_UNITS, LIMITS = "no-units", "limits"
 
 
 async def named(session: AsyncSession, account_id: UUID, external_ids: Collection[str]) -> dict[str, UUID]:
@@ -99,13 +101,20 @@ async def book_rate(
     )
 
 
+# In the order of their ids, as orders lock them.
 _MARK = text(
     """
-    UPDATE stock_item i SET advertised = NOT i.advertised
-     WHERE i.id IN (SELECT g.stock_item_id FROM allocation g WHERE g.listing_id = ANY(:listing_ids))
-       AND i.advertised <> (:surely OR EXISTS (
-           SELECT FROM allocation g JOIN ad_listing a ON a.listing_id = g.listing_id
-            WHERE g.stock_item_id = i.id AND (a.rate_bps > 0 OR a.resume_bps > 0)))
+    WITH due AS MATERIALIZED (
+        SELECT i.id
+          FROM stock_item i
+         WHERE i.id IN (SELECT g.stock_item_id FROM allocation g WHERE g.listing_id = ANY(:listing_ids))
+           AND i.advertised <> (:surely OR EXISTS (
+               SELECT FROM allocation g JOIN ad_listing a ON a.listing_id = g.listing_id
+                WHERE g.stock_item_id = i.id AND (a.rate_bps > 0 OR a.resume_bps > 0)))
+         ORDER BY i.id
+           FOR UPDATE
+    )
+    UPDATE stock_item SET advertised = NOT advertised FROM due WHERE stock_item.id = due.id
     """
 )
 
@@ -151,6 +160,10 @@ _DAYS = text(
        SET units = excluded.units, ad_units = excluded.ad_units, ad_sales_minor = excluded.ad_sales_minor,
            ad_fees_minor = excluded.ad_fees_minor, rate_bps = coalesce(ad_day.rate_bps, excluded.rate_bps),
            offered = ad_day.offered OR excluded.offered
+     WHERE (ad_day.units, ad_day.ad_units, ad_day.ad_sales_minor, ad_day.ad_fees_minor, ad_day.offered)
+           IS DISTINCT FROM (excluded.units, excluded.ad_units, excluded.ad_sales_minor, excluded.ad_fees_minor,
+                             ad_day.offered OR excluded.offered)
+        OR (ad_day.rate_bps IS NULL AND excluded.rate_bps IS NOT NULL)
     """
 )
 
@@ -201,15 +214,24 @@ async def of_item(session: AsyncSession, stock_item_id: UUID) -> list[AdStand]:
     return [AdStand(*row) for row in found]
 
 
-async def available(session: AsyncSession, listing_id: UUID) -> tuple[UUID, int] | None:
-    """The goods of a listing, and how many of their units nobody has bought; None where it has none."""
+@dataclass(frozen=True)
+class AdGoods:
+    """The goods of a listing: units that nobody has bought, and those that the listing may sell of them."""
+
+    stock_item_id: UUID
+    available: int
+    entitled: int
+
+
+async def goods(session: AsyncSession, listing_id: UUID) -> AdGoods | None:
+    """None where it has none."""
     found = await session.execute(
-        select(StockItem.id, func.greatest(0, StockItem.on_hand - StockItem.reserved))
+        select(StockItem.id, func.greatest(0, StockItem.on_hand - StockItem.reserved), Allocation.entitled)
         .join(Allocation, Allocation.stock_item_id == StockItem.id)
         .where(Allocation.listing_id == listing_id)
     )
     row = found.first()
-    return None if row is None else (row[0], int(row[1]))
+    return None if row is None else AdGoods(row[0], int(row[1]), int(row[2]))
 
 
 async def state(session: AsyncSession, listing_id: UUID) -> AdListing | None:
@@ -268,7 +290,8 @@ _REVIEW = text(
            EXISTS (SELECT FROM effect e
                     WHERE e.subject_kind = 'listing' AND e.subject_id = l.id AND e.command = 'SetAdRate'
                       AND (e.state IN ('pending', 'leased', 'unknown')
-                           OR (e.state = 'rejected' AND e.finished_at >= :refused_since)))
+                           OR (e.state = 'rejected' AND e.finished_at >= :refused_since
+                               AND NOT e.result->>'vendor_code' = ANY(:ours))))
       FROM listing l
       JOIN variant v ON v.id = l.variant_id
       LEFT JOIN allocation g ON g.listing_id = l.id
@@ -298,7 +321,7 @@ async def review(
 ) -> list[AdRow]:
     """Every listing of an account that is on sale, or advertised; or one, whatever it is."""
     values = {"account_id": account_id, "now": now, "since": since, "refused_since": refused_since}
-    values |= {"listing_id": listing_id}
+    values |= {"listing_id": listing_id, "ours": [NO_UNITS, LIMITS]}
     return [AdRow(*row) for row in await session.execute(_REVIEW, values)]
 
 
