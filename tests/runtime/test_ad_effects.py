@@ -15,18 +15,26 @@ from shop import Goods, Shop
 from sqlalchemy import text
 from stall import drain
 
+from agents import ROSTER
+from agents.market.advertising import AdvertisingAgent
 from flipsync.connectors.base import AccountConfig, Limiter, Unlimited
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.vault import Vault
-from flipsync.domain.advertising import AdSale, AdShown, PullAds, SetAdRate
+from flipsync.domain.advertising import AdSale, AdShown, AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
 from flipsync.domain.channel import Offer
+from flipsync.domain.events import Event
 from flipsync.domain.money import Money
 from flipsync.runtime import ad_work, effects
+from flipsync.runtime.agent import Context
+from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
 from flipsync.services import orders, stock
 from flipsync.services.advertising import books
+from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef
 from flipsync.services.settings_changes import set_settings
 
@@ -110,6 +118,43 @@ async def trade(
             await ebay.publish(lamp, "k")
         yield made
     sandbox.books.close()
+
+
+async def act(trade: EbayTrade, kind: type[Event]) -> Any:
+    """Have the agent decide on the newest fact of the kind, and what it decides carried out."""
+    path = DecisionPath(Graph(ROSTER), Gate(trade.shop.firewall))
+    (row,) = await trade.shop.rows(
+        "SELECT id, payload FROM event WHERE type = :kind ORDER BY id DESC LIMIT 1", kind=kind.type_name()
+    )
+    decision = await trade.shop.decide(AdvertisingAgent(), Event.from_journal(kind.type_name(), row.payload))
+    async with trade.shop.unit() as unit:
+        services = Services(unit.session, trade.shop.tenant_id, unit.now)
+        ctx = Context(trade.shop.tenant_id, unit.now, services, row.id, row.id)
+        await path.record(unit, ctx, AdvertisingAgent.spec, decision, fact=kind.type_name())
+    await trade.work()
+    return decision
+
+
+async def test_from_a_days_look_to_the_channel_and_back_with_the_units(trade: EbayTrade) -> None:
+    async with trade.shop.unit() as unit:
+        await unit.session.execute(
+            text("UPDATE listing SET published_at = :at"), {"at": unit.now - timedelta(days=200)}
+        )
+    await trade.sell(1)
+    await trade.pull()
+    (wanted,) = (await act(trade, AdsRead)).proposals
+    assert wanted.rate_bps >= 200 and trade.shown == wanted.rate_bps / 100
+    await trade.sell(4)
+    await act(trade, AdvertisedStockTurned)
+    assert trade.shown == 0
+    row = await trade.row()
+    assert (row.rate_bps, row.resume_bps) == (0, wanted.rate_bps)
+    async with trade.shop.unit() as unit:
+        await stock.receive(unit, trade.goods.variant_id, 3, key="more", mode="escrow")
+    await act(trade, AdvertisedStockTurned)
+    assert trade.shown == wanted.rate_bps / 100
+    verdicts = await trade.shop.rows("SELECT verdict FROM proposal WHERE command = 'SetAdRate'")
+    assert [each.verdict for each in verdicts] == ["proceed"] * 3
 
 
 async def test_a_rate_is_shown_booked_and_ended(trade: EbayTrade) -> None:
