@@ -17,6 +17,7 @@ from agents.logistics.auto_inventory import AutoInventoryAgent
 from agents.logistics.auto_listing import AutoListingAgent
 from agents.logistics.auto_pricing import AutoPricingAgent
 from agents.logistics.fulfillment import FulfillmentAgent
+from agents.market.advertising import AdvertisingAgent
 from agents.market.ai_market import AIMarketAgent
 from agents.market.amazon import AmazonAgent
 from agents.market.base_market import BaseMarketAgent
@@ -52,6 +53,7 @@ ROSTER: tuple[type[Agent[Any]], ...] = (
     CompetitorAgent,
     DemandAgent,
     TrendAgent,
+    AdvertisingAgent,
     SourcingAgent,
     AutoListingAgent,
     AutoInventoryAgent,

@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 
 from benchmarks import (
+    agent_advertising,
     agent_auto_inventory,
     agent_auto_listing,
     agent_competitor,
@@ -25,6 +26,7 @@ from benchmarks.measuring import Report, saying
 
 #: each has a `run(report, *, quick)` that adds its lines
 AGENTS: tuple[ModuleType, ...] = (
+    agent_advertising,
     agent_auto_inventory,
     agent_auto_listing,
     agent_competitor,

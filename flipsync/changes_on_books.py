@@ -13,6 +13,8 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound
 from flipsync.services import directives, strategy_desk, undo_changes
 from flipsync.services import undo as undoing
+from flipsync.services.advertising import reading as ad_reading
+from flipsync.services.advertising.reading import AdView, LimitsView
 from flipsync.services.directives import DirectiveFilter, DirectiveForm, DirectiveView
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.settings_changes import set_settings
@@ -92,6 +94,18 @@ def plans(home: Path, most: int, tenant: str | None) -> list[PlanView]:
         async with store.reader(tenant_id) as session:
             page = PageRequest(limit=most)
             return (await strategy_desk.list_plans(session, page, store.clock.now())).items
+
+    return in_books(home, {}, tenant, work)
+
+
+def ads(home: Path, most: int, tenant: str | None) -> tuple[LimitsView, list[AdView]]:
+    """The limits of advertising, and listings that are advertised or were."""
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[LimitsView, list[AdView]]:
+        async with store.reader(tenant_id) as session:
+            now = store.clock.now()
+            found = await ad_reading.list_ads(session, PageRequest(limit=most), ad_reading.AdFilter(), now)
+            return await ad_reading.limits(session, tenant_id, now), found.items
 
     return in_books(home, {}, tenant, work)
 

@@ -42,7 +42,7 @@ from flipsync.cli.report_schedules import reports_app
 from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.cli.sourcing import source_app
-from flipsync.cli.steering import directives_app, plan
+from flipsync.cli.steering import advertising, directives_app, plan
 from flipsync.cli.workflows import workflows_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
@@ -79,6 +79,7 @@ agents_app.command()(authority)
 app.add_typer(audit_app, name="audit")
 app.add_typer(goals_app, name="goals")
 app.command("plan")(plan)
+app.command("advertising")(advertising)
 app.add_typer(directives_app, name="directives")
 app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")

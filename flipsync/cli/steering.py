@@ -1,4 +1,4 @@
-"""`flipsync plan` and `flipsync directives`: what the business means to reach, and what agents are bound to."""
+"""`flipsync plan`, `advertising` and `directives`: what the business means to reach, its ads, and what binds agents."""
 
 from __future__ import annotations
 
@@ -43,6 +43,38 @@ def plan(
             met = {None: "", True: "yes", False: "no"}[target.met]
             table.add_row(escape(target.title), target.owner, f"{target.probability:.0%}", *told, met)
         out.print(table)
+
+
+def advertising(
+    limit: Annotated[int, typer.Option(min=1, max=200, help="so many listings, last found first")] = 50,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ads paid by the sale: your limits, and each listing's rate with what 30 days of it brought and cost."""
+    limits, found = _books().ads(home_folder(home), limit, tenant)
+    if as_json:
+        print_json({"limits": limits.model_dump(mode="json"), "ads": [each.model_dump(mode="json") for each in found]})
+        return
+    chosen = limits.limits
+    spent = ", ".join(str(each.fees) for each in limits.spent) or "nothing"
+    budget = "no budget" if chosen.monthly_budget_minor is None else f"budget {chosen.monthly_budget_minor} minor units"
+    out.print(
+        f"mode [bold]{chosen.mode}[/], rates up to {chosen.max_rate_bps / 100:.1f} %, {budget} a month; {spent} spent"
+        " this month (`flipsync settings set advertising.mode=ask` changes it)"
+    )
+    if not found:
+        out.print("nothing was advertised yet")
+        return
+    table = Table("listing", "rate", "since", "units", "by ads", "brought", "cost")
+    for each in found:
+        rate = f"{each.rate_bps / 100:.1f} %" if each.rate_bps else "none"
+        if each.resume_bps:
+            rate += f" ({each.resume_bps / 100:.1f} % with units)"
+        days = each.last_30_days
+        figures = (str(days.units), str(days.ad_units), str(days.ad_sales), str(days.ad_fees))
+        table.add_row(escape(f"{each.sku} {each.title}"), rate, f"{each.rate_since:%Y-%m-%d}", *figures)
+    out.print(table)
 
 
 @directives_app.command("list")

@@ -19,6 +19,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
+from flipsync.domain.advertising import AdSale, AdShown
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelLabel,
@@ -153,6 +154,7 @@ class Capabilities(BaseModel):
         "nor a list of what was bought, so a call without an answer is for a person. none: it sells none",
     )
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
+    ads: bool = Field(default=False, description="listings can be advertised for a share of the sale: set_ad_rate")
 
 
 #: told the vendor's name for work that it has taken and not done yet
@@ -421,6 +423,18 @@ class MarketplaceConnector(ABC):
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         """What warehouses of the channel's hold of our goods; nothing where it has none. Read, never written."""
         return _nothing()
+
+    async def ads(self) -> list[AdShown]:
+        """The ads that run and are paid by the sale. This and what follows is for vendors with `capabilities.ads`."""
+        return []
+
+    def ad_sales(self, since: datetime, until: datetime) -> AsyncIterator[AdSale]:
+        """Sales by ads that were charged between two times, with all that was charged for them in between."""
+        return _nothing()
+
+    async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
+        """Advertise the listing at that rate, 0: no more, and return the rate the channel shows then."""
+        raise Rejected(f"{self.vendor} has no ads that are paid by the sale")
 
     @property
     def has_queue(self) -> bool:

@@ -15,6 +15,7 @@ from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.advertising import AdvertisedStockTurned, SetAdRate
 from flipsync.domain.commands import Command
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import RecordSourcingVerdict
@@ -65,6 +66,9 @@ PURCHASE = Prediction(
 MENDED = Prediction(
     "listing-fix", "a fortnight later what was wrong is gone, and it sells no worse than its like", 14 * _DAY, True
 )
+AD = Prediction(
+    "ad-rate", "the listing earns more a day after its ad fees than at the rate before", 14 * _DAY, may_wait=True
+)
 OWNER = Prediction("owner-question", "the owner says yes", 3 * _DAY)
 
 Known = Prediction | NoPrediction
@@ -84,6 +88,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.CancelLabel: ORDER,
     c.EnsureWebhooks: WEBHOOKS,
     c.RaiseRivalAlarm: ALARM,
+    SetAdRate: AD,
     c.PromotePolicy: POLICY,
     c.ListOnChannel: PLACEMENT,
     steer.SetTarget: TARGET,
@@ -132,6 +137,7 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
 _BY_FACT: Final[dict[tuple[type[e.Event], type[Command]], Known]] = {
     (e.PriceUnwanted, c.ChangePrice): WISH,
     (e.ListingUnwanted, c.EndListing): WISH,
+    (AdvertisedStockTurned, SetAdRate): NoPrediction("ad-stock", "units are there or not: the books know at once"),
     (e.ChannelFaultFound, c.EnsureWebhooks): MEND,
     (e.ChannelFaultFound, c.PullOrders): MEND,
     (e.ChannelFaultFound, c.VerifyListings): MEND,

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flipsync.domain import commands as c
+from flipsync.domain.advertising import PullAds, SetAdRate
 from flipsync.domain.errors import Rejected, UnreadOrders
 from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
+    ad_work,
     catalogue_reads,
     channel_reads,
     channel_writes,
@@ -32,6 +34,7 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.BuyLabel: label_writes.buy_label,
     c.CancelLabel: label_writes.cancel_label,
     c.EnsureWebhooks: channel_writes.ensure_webhooks,
+    SetAdRate: ad_work.set_ad_rate,
 }
 
 
@@ -96,6 +99,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullWarehouse: _pull_warehouse,
     c.PullRefunds: _pull_refunds,
     c.CheckChannel: _check_channel,
+    PullAds: ad_work.pull_ads,
     LookUpGoods: catalogue_reads.look_up_goods,
     c.ReconcileRestored: reconciling.reconcile,
 }

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from flipsync.domain.advertising import SetAdRate
 from flipsync.domain.commands import (
     AccountCommand,
     BuyLabel,
@@ -28,6 +29,7 @@ from flipsync.domain.money import Money
 from flipsync.domain.steering_events import DecisionOutranked
 from flipsync.runtime.agent import Agent, Context
 from flipsync.services import arbitration
+from flipsync.services.advertising.judging import judge_ad_rate
 from flipsync.services.arbitration import Claim, Held, Part, Rank
 from flipsync.services.labels import judge_label
 from flipsync.services.pricing.firewall import Firewall
@@ -106,6 +108,10 @@ class Gate:
         if isinstance(command, IssueRefund):
             limit = (await ctx.services.profile()).settings.orders.refund_approval_minor
             return await judge_refund(unit, command, limit, approved=approved)
+        if isinstance(command, SetAdRate):
+            return await judge_ad_rate(
+                unit, command, (await ctx.services.profile()).settings.advertising, approved=approved
+            )
         if isinstance(command, BuyLabel):
             return await judge_label(unit, command, (await ctx.services.profile()).directives, ctx.now)
         if isinstance(command, LabelCommand):

@@ -18,6 +18,7 @@ AgentClass = type[Agent[Any]]
 #: facts nobody needs to act on: they are the journal's, for people and for later
 RECORDED_ONLY = frozenset(
     {
+        "AdRateSet",
         "ApprovalEscalated",
         "DecisionOutranked",
         "DeedUndone",

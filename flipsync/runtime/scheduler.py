@@ -32,6 +32,7 @@ from flipsync.services import (
     sales_facts,
     trend_desk,
 )
+from flipsync.services.advertising import books as ad_books
 from flipsync.services.sourcing import scans
 from flipsync.services.sync import pushing
 from flipsync.settings import Cadence
@@ -151,6 +152,7 @@ class Scheduler:
                 await competitor_desk.forget_old(unit)
                 await trend_desk.forget_old(unit)
                 await listing_care.forget_old(unit)
+                await ad_books.forget_old(unit)
                 await scans.forget_old(unit)
                 await pushing.forget_old(unit)
                 await listing_leases.forget_before(unit.session, unit.now - timedelta(days=1))

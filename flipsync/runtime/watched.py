@@ -19,6 +19,7 @@ from flipsync.connectors.base import (
 )
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.witness import witnessed
+from flipsync.domain.advertising import AdSale, AdShown
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelLabel,
@@ -278,6 +279,15 @@ class WatchedConnector(MarketplaceConnector):
 
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         return self._walk(self.inner.warehouse())
+
+    async def ads(self) -> list[AdShown]:
+        return await self._do(self.inner.ads())
+
+    def ad_sales(self, since: datetime, until: datetime) -> AsyncIterator[AdSale]:
+        return self._walk(self.inner.ad_sales(since, until))
+
+    async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
+        return await self._do(self.inner.set_ad_rate(external_id, rate_bps), wrote=True)
 
     @property
     def has_queue(self) -> bool:

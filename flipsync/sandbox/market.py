@@ -16,6 +16,7 @@ from flipsync.sandbox.books import Books
 from flipsync.sandbox.buyers import HOUR_PROFILE, Buyer, choose, draw_buyer, stream, visits_per_day
 from flipsync.sandbox.clock import instant
 from flipsync.sandbox.orderbook import OrderBook, Refused
+from flipsync.sandbox.promotion import Promotion
 from flipsync.sandbox.records import MARKETPLACES, RETURNS_TO_SELLER, Channel, Listing, Order
 from flipsync.sandbox.rivals import Rival, open_rivals, reprice, reprice_delay_ms, stock_delay_ms
 
@@ -52,6 +53,7 @@ class Market:
         self.on_visit: Callable[[Channel], None] = lambda channel: None
         self.on_offers: Callable[[str], None] = lambda sku: None
         self.on_time: Callable[[], None] = lambda: None
+        self.promotion = Promotion(books, seed)
         self.tally: Counter[str] = Counter()
         self.woken = asyncio.Event()
         self._advancing = asyncio.Lock()
@@ -210,6 +212,13 @@ class Market:
         hour = instant(self.books.clock.now_ms()).astimezone(self.zone).hour
         if rng.random() >= HOUR_PROFILE[hour] / max(HOUR_PROFILE):
             return
+        rate = self.promotion.rate(sku) if channel == "ebay" else 0.0
+        self._shop(rng, channel, sku, ad_rate=rate if rate and self.promotion.clicked(sku, n, rate) else 0.0)
+        for each in range(self.promotion.brought(sku, n, rate) if rate else 0):
+            self._shop(stream(self.seed, "ad-buyer", sku, n, each), channel, sku, ad_rate=rate)
+
+    def _shop(self, rng: Random, channel: Channel, sku: str, *, ad_rate: float = 0.0) -> None:
+        """One visitor looks around; `ad_rate` is that of the ad they came by."""
         self.tally["visits"] += 1
         self.on_visit(channel)
         listing = self.books.listing_by_sku(channel, sku)
@@ -220,13 +229,13 @@ class Market:
         prices = [listing.price_minor, *rivals] if ours and listing and listing.price_minor else rivals
         chosen = choose(rng, buyer, reference, prices)
         if chosen == 0 and ours:
-            self._buy(rng, channel, sku, buyer)
+            self._buy(rng, channel, sku, buyer, ad_rate)
         elif chosen is not None:
             self.tally["sold_by_rivals"] += 1
 
-    def _buy(self, rng: Random, channel: Channel, sku: str, buyer: Buyer) -> None:
+    def _buy(self, rng: Random, channel: Channel, sku: str, buyer: Buyer, ad_rate: float = 0.0) -> None:
         late = channel == "woo" and rng.random() < self.settings.late_payment_share
-        order = self.orders.place(channel, sku, buyer.quantity, buyer, paid=not late)
+        order = self.orders.place(channel, sku, buyer.quantity, buyer, paid=not late, ad_rate=ad_rate)
         if isinstance(order, Refused):
             self.tally["orders_refused"] += 1
             return

@@ -29,8 +29,13 @@ class OrderBook:
         self.books = books
         self.currency = currency
 
-    def place(self, channel: Channel, sku: str, quantity: int, buyer: Buyer, *, paid: bool = True) -> Order | Refused:
-        """Accept the order if the shelf has the units, else say why not. Unpaid shop orders take no stock yet."""
+    def place(
+        self, channel: Channel, sku: str, quantity: int, buyer: Buyer, *, paid: bool = True, ad_rate: float = 0.0
+    ) -> Order | Refused:
+        """Accept the order if the shelf has the units, else say why not. Unpaid shop orders take no stock yet.
+
+        `ad_rate` (per cent) is that of the ad the buyer came by: it is charged on all that they pay.
+        """
         listing = self.books.listing_by_sku(channel, sku)
         if listing is None:
             return self._refuse(channel, sku, quantity, "not listed")
@@ -61,6 +66,8 @@ class OrderBook:
             fee_minor=round(line.total_minor * MARKETPLACE_FEE) if channel in MARKETPLACES else 0,
             doc=_shop_details(buyer, now if paid else None) if woo else _ship_to(buyer),
         )
+        if ad_rate:
+            order.doc["ad_fee_minor"] = round(order.total_minor * ad_rate / 100)
         if paid:
             self.take_stock(order)
         self.books.save_order(order, new=True)

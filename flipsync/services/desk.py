@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import Offer
 from flipsync.intelligence.memory.port import Index
+from flipsync.services.advertising.desk import AdvertisingDesk
 from flipsync.services.brain import BrainDesk
 from flipsync.services.buying_desk import PurchasingDesk
 from flipsync.services.channel_pace import Pace, never_told, paces, racing
@@ -395,6 +396,10 @@ class Services:
     @cached_property
     def readings(self) -> ReadingDesk:
         return ReadingDesk(self.session)
+
+    @cached_property
+    def advertising(self) -> AdvertisingDesk:
+        return AdvertisingDesk(self.session, self.now, self.profile)
 
     @cached_property
     def weeks(self) -> WeekDesk:

@@ -60,6 +60,10 @@ NOT_COVERED: Final[Mapping[str, str]] = {
         f"purchasing.{name}": "what goods would cost and how many are needed is read with the choices of then"
         for name in ("cash_minor", "review_days", "holding_bps", "line_cost_minor", "most_cover_days")
     },
+    **{
+        f"advertising.{name}": "what ads sold and cost is read with the limits of then"
+        for name in ("mode", "max_rate_bps", "monthly_budget_minor")
+    },
     "purchasing.alone_minor": "what was put to you and what was not are orders of two kinds in the books",
     **{
         f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"

@@ -18,7 +18,7 @@ from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction
 from flipsync.learning.evaluation.rates import chance_better
 from flipsync.store.repositories.grades import DueRow
-from flipsync.store.repositories.grading_facts import BoughtFacts, PriceFacts, RivalFacts, Sign
+from flipsync.store.repositories.grading_facts import AdFacts, BoughtFacts, PriceFacts, RivalFacts, Sign
 from flipsync.store.repositories.listing_care import SoldAround
 from flipsync.store.repositories.plans import TargetFacts
 
@@ -28,6 +28,7 @@ PATIENCE = 3
 _LEAST_HOURS, _CLEAR = 24.0, 0.9
 #: a step down that counts, and how far below our price a hijacker asks (services.competitors)
 _STEP, _FAR_BELOW = 0.004, 0.75
+_LEAST_AD_DAYS = 3.0
 _PART = {"price-war": "nobody went further down", "hijack": "the offer came near ours"}
 
 
@@ -70,6 +71,14 @@ class Parts:
     right: int
     wrong: int
     waiting: int
+
+
+@dataclass(frozen=True)
+class EarnedByAd:
+    """What a sale leaves before the ad's fee, in minor units; None where costs or fees are not known."""
+
+    facts: AdFacts
+    net_minor: int | None
 
 
 class Grader(ABC):
@@ -183,6 +192,29 @@ class PriceMoved(Grader):
         )
         words = f"it earns {'more' if better >= _CLEAR else 'less'}: {sold}"
         return Grade(int(better >= _CLEAR), words, evidence, Money(amount_minor=round(more), currency=seen.currency))
+
+
+class AdRated(Grader):
+    """Against the rate before, from whole days with something to sell at both, the ads' fees taken off."""
+
+    prediction = told.AD
+
+    def outcome(self, row: DueRow, facts: EarnedByAd | None) -> Grade:
+        if facts is None or facts.net_minor is None:
+            return Grade(None, "costs or fees are not known")
+        seen, evidence = facts.facts, self._effect(row)
+        if min(seen.days_before, seen.days_after) < _LEAST_AD_DAYS:
+            return Grade(None, f"a rate stood for less than {_LEAST_AD_DAYS:.0f} whole days", evidence)
+        before, after = (
+            facts.net_minor - round(fees / max(1, units))
+            for fees, units in ((seen.fees_before, seen.units_before), (seen.fees_after, seen.units_after))
+        )
+        spans = seen.days_before * 24, seen.days_after * 24
+        better = chance_better(seen.units_after, spans[1], after, seen.units_before, spans[0], before)
+        if 1 - _CLEAR < better < _CLEAR:
+            return Grade(None, "too few sales to tell the rates apart", evidence)
+        sold = f"{seen.units_after} in {seen.days_after:.0f} days, {seen.units_before} in {seen.days_before:.0f} before"
+        return Grade(int(better >= _CLEAR), f"it earns {'more' if better >= _CLEAR else 'less'}: {sold}", evidence)
 
 
 class FaultMended(Grader):
@@ -346,6 +378,7 @@ class OwnerAnswered(Grader):
 
 _ALL: Sequence[Grader] = (
     PriceMoved(),
+    AdRated(),
     StockPushed(),
     Published(told.PUBLISH),
     *(Taken(each) for each in (told.REVISE, told.END, told.ORDER, told.WEBHOOKS)),

@@ -23,7 +23,7 @@ from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction, prediction
 from flipsync.services import episodes
-from flipsync.services.graders import GRADERS, Earned, Grade, Mended, Parts, look_again
+from flipsync.services.graders import GRADERS, Earned, EarnedByAd, Grade, Mended, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
 from flipsync.store.repositories import grading_facts as seen
@@ -215,6 +215,8 @@ async def _facts(
             return await seen.retired(session, due)
         case told.PRICE.kind:
             return await _earned(session, tenant_id, due, now)
+        case told.AD.kind:
+            return await _advertised(session, tenant_id, due, now)
         case told.PLACEMENT.kind:
             return await _placed(session, tenant_id, due, now)
         case told.TARGET.kind:
@@ -240,6 +242,16 @@ async def _earned(session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow],
             net(facts.vendor, facts.currency, facts.cost_minor, facts.old_minor),
         )
         for each, facts in found.items()
+    }
+
+
+async def _advertised(
+    session: AsyncSession, tenant_id: UUID, due: Sequence[DueRow], now: datetime
+) -> dict[UUID, EarnedByAd]:
+    net = await _net(session, tenant_id, now)
+    return {
+        each: EarnedByAd(facts, net(facts.vendor, facts.currency, facts.cost_minor, facts.price_minor))
+        for each, facts in (await seen.ads(session, due)).items()
     }
 
 

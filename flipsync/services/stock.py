@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from flipsync.domain.advertising import AdvertisedStockTurned
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.events import StockFreed, StockMoved
 from flipsync.domain.ids import new_id
@@ -25,6 +26,8 @@ from flipsync.store.repositories.new_orders import Goods
 from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
+#: movements that change how many units nobody has bought
+_MOVING = frozenset({"receive", "count", "reserve", "release", "return"})
 _FREEING = frozenset({"receive", "count", "release", "return", "reallocate"})
 
 
@@ -58,6 +61,14 @@ def _tell_moved(unit: UnitOfWork, item_id: UUID, item: StockItem | Goods, kind: 
             reserved=item.reserved,
         )
     )
+    if item.advertised:
+        _tell_turned(unit, item_id, item.on_hand - item.reserved, -quantity if kind == "reserve" else quantity, kind)
+
+
+def _tell_turned(unit: UnitOfWork, item_id: UUID, available: int, change: int, kind: str) -> None:
+    """Whether the last unit nobody had bought went, or the first one came."""
+    if kind in _MOVING and (available > 0) != (available - change > 0):
+        unit.emit(AdvertisedStockTurned(stock_item_id=item_id, available=available))
 
 
 def _tell(unit: UnitOfWork, item: StockItem, kind: str, quantity: int) -> None:

@@ -189,6 +189,24 @@ class PurchasingChoices(BaseModel):
     )
 
 
+class AdvertisingChoices(BaseModel):
+    """How money may be spent on ads that are paid by the sale. Rates are basis points of the sale."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["off", "ask", "auto"] = Field(
+        default="off",
+        description="off: no ads of FlipSync's; ask: you say yes to each higher rate; auto: it decides, of ads that"
+        " were set by hand too",
+    )
+    max_rate_bps: int = Field(default=1_000, ge=200, le=5_000, description="the highest ad rate, in basis points")
+    monthly_budget_minor: int | None = Field(
+        default=None,
+        ge=0,
+        description="the most ads may cost an account in a calendar month, in minor units of its currency; no limit",
+    )
+
+
 class GradeChoices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -230,6 +248,7 @@ class TenantSettings(BaseModel):
     time_zone: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clock.time_zone)] = Field(
         default="UTC", description="whose days, weeks and months figures are counted by, as Europe/Berlin"
     )
+    advertising: AdvertisingChoices = AdvertisingChoices()
     webhook_base_url: str | None = Field(default=None, description="where channels can reach our API")
     approval_hours: int = Field(default=48, ge=1)
     approval_escalates_after: float = Field(

@@ -18,6 +18,7 @@ from flipsync.domain import commands as c
 from flipsync.domain import listing_care as care
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.advertising import SetAdRate
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
@@ -74,6 +75,7 @@ _NEVER: dict[type[Command], str] = {
     c.ResumeAccount: "to pause an account again is for its owner to say",
     c.MeasureChannels: "what was measured changes nothing that was decided",
     c.RaiseRivalAlarm: "an alarm changes nothing",
+    SetAdRate: "an ad is ended, not undone: `flipsync settings set advertising.mode=off` ends all of them",
     c.MoveAuthority: "outcomes move it; `flipsync agents authority --off` lets every agent decide what it declares",
     c.EnsureWebhooks: "without its webhooks the channel would tell of nothing",
     c.ReconcileRestored: "it only took over what the channel shows",

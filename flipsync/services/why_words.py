@@ -17,6 +17,7 @@ from flipsync.domain import purchase_events as p
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import steering_events as told
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.advertising import AdRateSet, AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
@@ -46,6 +47,14 @@ _CAUSES = {
     "stock": "its stock changed",
     "cost": "its cost changed",
     "drift": "the channel shows another price than we set",
+}
+
+
+_AD_CAUSES = {
+    "review": "it earns more without",
+    "stock": "nothing to ship",
+    "budget": "the month's money goes elsewhere",
+    "off": "the owner wants no ads",
 }
 
 
@@ -138,6 +147,13 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.AllocateStock():
             shares = ", ".join(f"{label('listing', listing)}: {share}" for listing, share in command.shares.items())
             return f"share out the {label('stock_item', command.stock_item_id)} ({shares})"
+        case SetAdRate(rate_bps=0):
+            return f"stop advertising {label('listing', command.listing_id)} ({_AD_CAUSES[command.cause]})"
+        case SetAdRate():
+            before = f", {command.was_bps / 100:.1f} % before" if command.was_bps else ""
+            return f"advertise {label('listing', command.listing_id)} at {command.rate_bps / 100:.1f} %{before}"
+        case PullAds():
+            return f"ask what ads sold and cost on {label('account', command.account_id)}"
         case c.RaiseRivalAlarm():
             return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
         case steer.IssueDirective():
@@ -289,6 +305,13 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return "it was time to plan the weeks to come"
         case care.ListingsDue():
             return "it was time to look what listings lack"
+        case AdsRead():
+            return f"{label('account', event.account_id)} told of {event.advertised} advertised listings"
+        case AdvertisedStockTurned(available=0):
+            return f"{label('stock_item', event.stock_item_id)}, which is advertised, ran out"
+        case AdvertisedStockTurned():
+            goods = label("stock_item", event.stock_item_id)
+            return f"{units(event.available)} of {goods}, which is to be advertised, could be shipped again"
         case e.TrendsDue():
             return "it was time to look what sells otherwise than before"
         case told.DirectiveIssued():
@@ -408,6 +431,10 @@ def _listing_words(event: e.ListingEvent, label: Labels) -> str:
             return f"a person wanted {listing} at {event.price} again, not at {event.replaces}"
         case e.PriceWished():
             return f"a person wanted {listing} at {event.price} instead of {event.seen}"
+        case AdRateSet(rate_bps=0):
+            return f"{listing} was advertised no more"
+        case AdRateSet():
+            return f"{listing} was advertised at {event.rate_bps / 100:.1f} %"
         case e.PriceSet():
             return f"{listing} showed {event.price}"
         case _:

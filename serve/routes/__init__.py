@@ -1,6 +1,7 @@
 """The API's routes, one module a resource; a module is served when it is named here."""
 
 from serve.routes import (
+    advertising,
     agents,
     analytics,
     api_keys,
@@ -71,6 +72,7 @@ ROUTERS = (
     labels.router,
     pricing.router,
     competitors.router,
+    advertising.router,
     asin_finder.router,
     forecasts.router,
     decisions.router,

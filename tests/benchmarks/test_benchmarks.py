@@ -216,6 +216,8 @@ def test_agents_beat_what_is_simpler() -> None:
         told = report["demand"][kind]
         assert told["agent"] <= min(told[name] for name in ("zero", "seasonal naive", "IMAPA"))
         assert 0.7 < told["inside"] < 0.95
+    ads = report["advertising"]
+    assert ads["all known"]["profit"] > ads["agent"]["profit"] > ads["no ads"]["profit"] > ads["fixed 10 %"]["profit"]
     trend = report["trend"]
     bought = report["auto_inventory"]
     for name in ("fixed reorder point", "up to the last 28 days"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flipsync.sandbox import audit
 from flipsync.sandbox.app import Sandbox, SandboxConfig
+from flipsync.sandbox.promotion import RATES
 from flipsync.sandbox.records import Channel, Listing
 
 START_MS = 1_772_460_000_000
@@ -17,14 +19,14 @@ def stocked(seed: int, prices: dict[str, int], *, channel: Channel = "custom", q
     with sandbox.books.transaction():
         for sku, price_minor in prices.items():
             sandbox.market.set_reference_price(sku, 2000)
-            doc: dict[str, Any] = {} if channel == "custom" else {"stock_status": "instock"}
+            doc: dict[str, Any] = {"stock_status": "instock"} if channel == "woo" else {}
             sandbox.books.add_listing(
                 Listing(
                     id=sandbox.books.next_id(),
                     channel=channel,
                     sku=sku,
                     title=sku,
-                    status="active" if channel == "custom" else "publish",
+                    status="publish" if channel == "woo" else "active",
                     price_minor=price_minor,
                     quantity=quantity,
                     stock_version=0,
@@ -65,6 +67,23 @@ async def test_demand_falls_with_the_price() -> None:
     assert sold == sorted(sold, reverse=True)
     assert sold[0] > 1.15 * sold[1] > 1.15 * sold[2]
     assert sold[3] < 0.1 * sold[1]
+
+
+async def test_ads_bring_buyers_who_are_charged_for_and_change_nothing_else() -> None:
+    async def fees(ads: dict[str, str]) -> list[tuple[int, int]]:
+        sandbox = stocked(7, {"A": 2000, "B": 2000}, channel="ebay")
+        sandbox.books.set_meta(RATES, json.dumps(ads))
+        await sandbox.market.advance(20 * DAY)
+        found = sandbox.books.orders("1 ORDER BY id", ())
+        assert all(order.lines[0].sku in ads for order in found if "ad_fee_minor" in order.doc)
+        return [(o.lines[0].total_minor, o.doc.get("ad_fee_minor", 0)) for o in found if o.lines[0].sku == "A"]
+
+    without, beside, some, much = [await fees(ads) for ads in ({}, {"B": "9.0"}, {"A": "3.0"}, {"A": "20.0"})]
+    assert [fee for _, fee in without] == [0] * len(without)
+    assert without[:5] == beside[:5] and len(without) == len(beside)
+    assert len(without) < len(some) < len(much)
+    assert {fee for _, fee in some} > {0}
+    assert all(fee in (0, round(total * 0.03)) for total, fee in some)
 
 
 async def test_rivals_answer_prices_and_take_sales() -> None:

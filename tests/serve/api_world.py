@@ -292,6 +292,25 @@ async def _stock_and_list(unit: UnitOfWork, business: Business) -> None:
     unit.session.add_all(
         [
             m.Allocation(tenant_id=tenant_id, stock_item_id=stock_item_id, listing_id=listing.id, entitled=5, target=5),
+            m.AdListing(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                account_id=business.ids["account_id"],
+                campaign_id=f"{marker}-campaign",
+                rate_bps=450,
+                **dict.fromkeys(("rate_since", "first_at", "seen_at"), unit.now),
+            ),
+            m.AdDay(
+                tenant_id=tenant_id,
+                listing_id=listing.id,
+                day=unit.now.date(),
+                offered=True,
+                units=3,
+                ad_units=2,
+                ad_sales_minor=3000,
+                ad_fees_minor=90,
+                currency="USD",
+            ),
             m.RivalMove(
                 tenant_id=tenant_id,
                 listing_id=listing.id,

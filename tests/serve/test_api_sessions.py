@@ -46,6 +46,7 @@ ASKS_FOR_PROOF = {
     "POST /strategy/changes/{change_id}/undo",
     "POST /users",
     "POST /users/{user_id}/invitation",
+    "PUT /advertising/limits",
     "PUT /marketplace/accounts/{account_id}/credentials",
 }
 

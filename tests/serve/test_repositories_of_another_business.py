@@ -176,6 +176,8 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
     """What functions are to be called with that do not say in their types what they take."""
     ids, now = foreign.ids, datetime.now(UTC)
     return {
+        "advertising.record_days": {"sales": {(ids["listing_id"], now.date(), "USD"): (1, 100, 9)}},
+        "advertising.record_shown": {"ads": {ids["listing_id"]: ("stolen", 300)}, "begun": now},
         "catalogue.update_products": {"changes": [{"id": ids["product_id"], "title": "stolen"}]},
         "catalogue.update_variants": {"changes": [{"id": ids["variant_id"], "barcode": "stolen"}]},
         "customer_reading.cohorts": {"group": "channel"},

@@ -359,6 +359,15 @@ async def furnish(shop: Shop) -> None:
                 ),
                 m.SupplierOffer(**tenant, supplier_id=supplier.id, variant_id=goods.variant_id, pack_cost_minor=1),
                 m.PurchaseReceipt(**tenant, line_id=bought_line.id, key=marker, units=1, landed_minor=1, at=now),
+                m.AdListing(
+                    **tenant,
+                    listing_id=listing,
+                    account_id=account.id,
+                    rate_bps=300,
+                    campaign_id=marker,
+                    **dict.fromkeys(("rate_since", "first_at", "seen_at"), now),
+                ),
+                m.AdDay(**tenant, listing_id=listing, day=now.date(), rate_bps=300, offered=True, currency="USD"),
                 m.SignedMove(
                     **tenant,
                     listing_id=listing,

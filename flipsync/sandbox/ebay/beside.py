@@ -18,7 +18,7 @@ from flipsync.sandbox.ebay.shop import LIVE, Shop
 from flipsync.sandbox.exchange import Answer, Call
 from flipsync.sandbox.records import Listing, Order, order_external_id
 
-_DATES = re.compile(r"transactionDate:\[([^\]]*?)\.\.([^\]]*)\]")
+_DATES = re.compile(r"transactionDate:\[([^\]]*?)\.\.([^\]]*)\](?:,transactionType:\{(\w+)\})?")
 
 
 class OfferedItem(Body):
@@ -176,13 +176,13 @@ class Beside:
         found = _DATES.fullmatch(call.first("filter") or "transactionDate:[1970-01-01T00:00:00Z..]")
         if found is None:
             raise refuse(400, 135008, "The value of transaction date filter is invalid.", "API_FINANCES")
-        begin, end = (_moment(text) for text in found.groups())
+        begin, end, kind = _moment(found[1]), _moment(found[2]), found[3]
         limit, offset = _page(call, 1000)
         rows = [
             row
             for order in self.books.orders("channel = 'ebay' ORDER BY placed_ms, id", ())
             for row in self._movements(order)
-            if begin <= row[0] <= (end or self.books.clock.now_ms())
+            if begin <= row[0] <= (end or self.books.clock.now_ms()) and kind in (None, row[1]["transactionType"])
         ]
         rows.sort(key=lambda row: row[0], reverse=call.first("sort") != "transactionDate")
         if not rows:
@@ -221,10 +221,43 @@ class Beside:
         sale = row(order.placed_ms, id, "SALE", "CREDIT", order.total_minor - order.fee_minor, order.fee_minor)
         return [
             sale,
+            *self._ad_fees(order, id),
             *(
                 row(refund.created_ms, str(refund.id), "REFUND", "DEBIT", refund.amount_minor, 0)
                 for refund in order.refunds
             ),
+        ]
+
+    def _ad_fees(self, order: Order, id: str) -> list[tuple[int, dict[str, Any]]]:
+        """What the ad that sold it costs, apart from the sale; given back with the whole price."""
+        minor = int(order.doc.get("ad_fee_minor", 0))
+        if not minor:
+            return []
+        line = order.lines[0]
+        listing = None if line.listing_id is None else self.books.listing(line.listing_id)
+        number = "0" if listing is None else str(listing.doc.get("listing_id") or "0")
+        moments = [("DEBIT", order.placed_ms)]
+        if order.status == "refunded":
+            moments.append(("CREDIT", order.refunds[-1].created_ms))
+        return [
+            (
+                moment,
+                {
+                    "transactionId": f"ad{order.id}{entry[0]}",
+                    "transactionType": "NON_SALE_CHARGE",
+                    "transactionStatus": "FUNDS_AVAILABLE_FOR_PAYOUT",
+                    "bookingEntry": entry,
+                    "amount": self._amount(minor),
+                    "transactionDate": rfc3339(moment),
+                    "salesRecordReference": "0",
+                    "feeType": "AD_FEE",
+                    "references": [
+                        {"referenceId": number, "referenceType": "ITEM_ID"},
+                        {"referenceId": id, "referenceType": "ORDER_ID"},
+                    ],
+                },
+            )
+            for entry, moment in moments
         ]
 
     def _amount(self, minor: int) -> dict[str, str]:

@@ -157,9 +157,12 @@ class EbayServer(ChannelServer):
             ("GET", f"{compliance}/listing_violation", beside.violations, write),
             ("GET", "/sell/finances/v1/transaction", beside.transactions, funds),
             ("GET", campaign, ads.campaigns, look),
+            ("POST", campaign, ads.make_campaign, promote),
+            ("GET", f"{campaign}/{_PART}/ad", ads.all_ads, look),
             ("GET", f"{campaign}/{_PART}/get_ads_{by}", ads.ads, look),
             ("POST", f"{campaign}/{_PART}/bulk_create_ads_{by}", ads.create_ads, promote),
             ("POST", f"{campaign}/{_PART}/bulk_update_ads_bid_{by}", ads.update_ads, promote),
+            ("POST", f"{campaign}/{_PART}/bulk_delete_ads_{by}", ads.delete_ads, promote),
             (
                 "GET",
                 "/sell/analytics/v1/seller_standards_profile",

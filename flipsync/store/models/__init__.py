@@ -1,5 +1,6 @@
 """All tables, one aggregate a file."""
 
+from flipsync.store.models.advertising import AdDay, AdListing
 from flipsync.store.models.base import Base
 from flipsync.store.models.catalogue import ImportRun, Product, Variant
 from flipsync.store.models.channels import (
@@ -70,6 +71,8 @@ from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHo
 from flipsync.store.models.workflows import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
 
 __all__ = [
+    "AdDay",
+    "AdListing",
     "AgentDecision",
     "AgentStanding",
     "AgentStatus",

@@ -43,6 +43,8 @@ class StockItem(TenantParent, Timestamped, Base):
     pending_count: Mapped[int | None]
     #: when the shelf was last looked at: what happened before, and is told later, was there to be counted
     counted_at: Mapped[datetime | None]
+    #: a listing of it is advertised, or waits for units to be: who advertises is told when they run out or come
+    advertised: Mapped[bool] = mapped_column(default=False, server_default="false")
 
 
 class StockMovement(TenantOwned, Base):

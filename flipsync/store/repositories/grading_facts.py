@@ -295,3 +295,58 @@ _BOUGHT = text(
 async def bought(session: AsyncSession, rows: Sequence[DueRow], now: datetime) -> dict[UUID, BoughtFacts]:
     values = {"ids": [row.id for row in rows], "decisions": [row.decision_id for row in rows], "now": now}
     return {row[0]: BoughtFacts(*row[1:]) for row in await session.execute(_BOUGHT, values)}
+
+
+@dataclass(frozen=True)
+class AdFacts:
+    """Days at an ad rate and at the one before, with units sold and fees of ads; what a unit costs and sells for."""
+
+    vendor: str
+    currency: str
+    cost_minor: int | None
+    price_minor: int | None
+    days_before: float
+    units_before: int
+    fees_before: int
+    days_after: float
+    units_after: int
+    fees_after: int
+
+
+# Before the first ad there are no days in the table: what was sold then is in the orders.
+_ADS = _about(
+    """
+    SELECT a.id, m.vendor, l.currency, CASE WHEN v.currency = l.currency THEN v.cost_minor END, l.price_minor,
+           CASE WHEN t.was > 0 THEN before.days ELSE idle.days END::float8,
+           CASE WHEN t.was > 0 THEN before.units ELSE idle.units END::bigint,
+           CASE WHEN t.was > 0 THEN before.fees ELSE 0 END::bigint,
+           after.days::float8, after.units::bigint, after.fees::bigint
+      FROM asked a
+      JOIN effect f ON f.id = a.effect_id
+     CROSS JOIN LATERAL (SELECT (f.payload->>'was_bps')::bigint AS was, (f.payload->>'rate_bps')::bigint AS rate,
+                                (a.begins AT TIME ZONE 'UTC')::date AS day) t
+      JOIN listing l ON l.id = a.subject_id
+      JOIN variant v ON v.id = l.variant_id
+      JOIN marketplace_account m ON m.id = l.account_id
+     CROSS JOIN LATERAL (
+           SELECT count(*) AS days, coalesce(sum(d.units), 0) AS units, coalesce(sum(d.ad_fees_minor), 0) AS fees
+             FROM ad_day d
+            WHERE d.listing_id = l.id AND d.offered AND d.rate_bps = t.was AND d.day < t.day AND d.day >= t.day - 14
+           ) before
+     CROSS JOIN LATERAL (
+           SELECT count(*) AS days, coalesce(sum(d.units), 0) AS units, coalesce(sum(d.ad_fees_minor), 0) AS fees
+             FROM ad_day d
+            WHERE d.listing_id = l.id AND d.offered AND d.rate_bps = t.rate AND d.day > t.day
+              AND d.day < (a.ends AT TIME ZONE 'UTC')::date) after
+     CROSS JOIN LATERAL (
+           SELECT greatest(0, least(14, extract(epoch FROM a.begins - l.published_at) / 86400)) AS days,
+                  (SELECT coalesce(sum(line.quantity), 0)
+                     FROM order_line line JOIN customer_order o ON o.id = line.order_id
+                    WHERE line.listing_id = l.id AND o.holds_stock AND line.quantity > 0
+                      AND o.placed_at < a.begins AND o.placed_at >= a.begins - interval '14 days') AS units) idle
+    """
+)
+
+
+async def ads(session: AsyncSession, rows: Sequence[DueRow]) -> dict[UUID, AdFacts]:
+    return {row[0]: AdFacts(*row[1:]) for row in await session.execute(_ADS, _values(rows))}

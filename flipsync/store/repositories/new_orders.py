@@ -34,6 +34,7 @@ class Goods:
     entitled: int
     pending: int
     target: int
+    advertised: bool
 
 
 @dataclass
@@ -56,7 +57,7 @@ class NewLine:
 _LOCK_GOODS = text(
     """
     SELECT l.id, l.external_id, l.sku, v.cost_minor, i.id, i.variant_id, i.mode, i.on_hand, i.reserved, i.allocated,
-           a.entitled, a.pending, a.target
+           a.entitled, a.pending, a.target, i.advertised
       FROM listing l
       JOIN variant v ON v.id = l.variant_id
       JOIN allocation a ON a.listing_id = l.id

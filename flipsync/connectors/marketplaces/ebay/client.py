@@ -27,7 +27,7 @@ from flipsync.connectors.base import (
     still_shows,
 )
 from flipsync.connectors.knowledge import Facts, Recalled
-from flipsync.connectors.marketplaces.ebay import notifications
+from flipsync.connectors.marketplaces.ebay import ad_sales, notifications
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.catalogue import look_up
 from flipsync.connectors.marketplaces.ebay.compliance import Compliance
@@ -48,6 +48,7 @@ from flipsync.connectors.marketplaces.ebay.standards import Standard, seller_sta
 from flipsync.connectors.marketplaces.ebay.subscriptions import Notifications
 from flipsync.connectors.marketplaces.ebay.writing import Writer, missing
 from flipsync.connectors.vault import Vault
+from flipsync.domain.advertising import AdSale, AdShown
 from flipsync.domain.channel import (
     ChannelInfo,
     ChannelOrder,
@@ -80,6 +81,7 @@ class EbayConnector(MarketplaceConnector):
         refund_restocks=False,
         bulk_quantity=BULK,
         groups=True,
+        ads=True,
     )
     #: eBay's public keys, the same for all accounts of a process
     keys: ClassVar[notifications.Keys] = notifications.Keys()
@@ -231,6 +233,17 @@ class EbayConnector(MarketplaceConnector):
     async def seller_standards(self) -> list[Standard]:
         """How eBay rates the seller."""
         return await seller_standards(self._api)
+
+    # Ads
+
+    async def ads(self) -> list[AdShown]:
+        return await self.marketing.shown()
+
+    def ad_sales(self, since: datetime, until: datetime) -> AsyncIterator[AdSale]:
+        return ad_sales.ad_sales(self.finances, self._orders, require_utc(since), require_utc(until))
+
+    async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
+        return await self.marketing.advertise(external_id, rate_bps)
 
     # Notifications
 

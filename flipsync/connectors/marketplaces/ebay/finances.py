@@ -28,7 +28,8 @@ _PAGE = "200"
 class Movement:
     """One movement of funds. `amount` is what the seller's balance changes by, below zero when it leaves.
 
-    `fees` is what eBay kept of it (already taken off `amount`); `kind` is eBay's own word (SALE, REFUND, …).
+    `fees` is what eBay kept of it (already taken off `amount`); `kind` is eBay's own word (SALE, REFUND, …), and so is
+    `fee_kind` of what was charged apart from a sale. `item_id` is the number of the listing that was charged for.
     """
 
     id: str
@@ -40,6 +41,13 @@ class Movement:
     payout_id: str | None
     booked_at: datetime
     memo: str = ""
+    fee_kind: str = ""
+    item_id: str = ""
+
+
+class _Reference(Shape):
+    reference_id: str = ""
+    reference_type: str = ""
 
 
 class _Transaction(Shape):
@@ -53,6 +61,11 @@ class _Transaction(Shape):
     payout_id: str | None = None
     transaction_date: AwareDatetime
     transaction_memo: str = ""
+    fee_type: str = ""
+    references: tuple[_Reference, ...] = ()
+
+    def about(self, kind: str) -> str:
+        return next((each.reference_id for each in self.references if each.reference_type == kind), "")
 
 
 class _Page(Shape):
@@ -66,8 +79,8 @@ class Finances:
     def __init__(self, api: EbayApi) -> None:
         self._api = api
 
-    async def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
-        """Movements booked between two times (UTC-aware), each once, oldest first."""
+    async def movements(self, since: datetime, until: datetime, kind: str = "") -> AsyncIterator[Movement]:
+        """Movements booked between two times (UTC-aware), each once, oldest first; of one kind, if it is given."""
         headers = {"X-EBAY-C-MARKETPLACE-ID": self._api.site.id}
 
         async def fetch(params: Params) -> _Page:
@@ -82,6 +95,8 @@ class Finances:
             )
 
         between = f"transactionDate:[{_stamp(since)}..{_stamp(until)}]"
+        if kind:
+            between += f",transactionType:{{{kind}}}"
         seen: set[tuple[str, str]] = set()
         async for page in walk(
             fetch, [("filter", between), ("sort", "transactionDate"), ("limit", _PAGE), ("offset", "0")]
@@ -103,10 +118,12 @@ def _movement(row: _Transaction) -> Movement:
         status=row.transaction_status,
         amount=-value if row.booking_entry == "DEBIT" else value,
         fees=Money.zero(value.currency) if fee is None else Money.parse(fee.value, fee.currency),
-        order_id=row.order_id,
+        order_id=row.order_id or row.about("ORDER_ID") or None,
         payout_id=row.payout_id,
         booked_at=row.transaction_date,
         memo=row.transaction_memo,
+        fee_kind=row.fee_type,
+        item_id=row.about("ITEM_ID"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -17,6 +17,8 @@ from flipsync.domain.errors import OutcomeUnknown, Rejected
 
 _ORDER = "/sell/fulfillment/v1/order"
 _PAGE = "200"
+#: orders that one call can name
+_AT_ONCE = 50
 _REASON = "OTHER_ADJUSTMENT"
 _SIGNED_SITES = frozenset(f"EBAY_{code}" for code in ("AT", "BE", "DE", "ES", "FR", "GB", "IE", "IT", "NL", "PL"))
 #: eBay's clock is behind ours: nothing can have changed since
@@ -68,6 +70,16 @@ class Orders:
             return None
         path = f"{_ORDER}/{segment(order_id)}"
         return await self._api.read_known(path, wire_orders.Order.model_validate, limits.FULFILLMENT, [_BREAKDOWN])
+
+    async def find_all(self, order_ids: Sequence[str]) -> list[wire_orders.Order]:
+        """Those of the orders that eBay still tells of and that can be read."""
+        found: list[wire_orders.Order] = []
+        decode = partial(wire_orders.Orders.model_validate, context=Aside().context)
+        for at in range(0, len(order_ids), _AT_ONCE):
+            params = [("orderIds", ",".join(order_ids[at : at + _AT_ONCE]))]
+            page = await self._api.read(_ORDER, decode, limits.FULFILLMENT, params)
+            found += page.orders
+        return found
 
     async def read(self, order_id: str) -> ChannelOrder | None:
         found = await self.find(order_id)

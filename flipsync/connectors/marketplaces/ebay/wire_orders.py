@@ -14,6 +14,10 @@ class Tax(Shape):
     amount: Amount | None = None
 
 
+class LineProperties(Shape):
+    sold_via_ad_campaign: bool = False
+
+
 class LineItem(Shape):
     line_item_id: str
     legacy_item_id: str = ""
@@ -23,6 +27,7 @@ class LineItem(Shape):
     line_item_cost: Amount
     discounted_line_item_cost: Amount | None = None
     line_item_fulfillment_status: str = "NOT_STARTED"
+    properties: LineProperties = LineProperties()
     taxes: tuple[Tax, ...] = ()
     ebay_collect_and_remit_taxes: tuple[Tax, ...] = ()
 

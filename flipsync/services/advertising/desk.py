@@ -1,0 +1,272 @@
+"""What an agent asks about ads: which listings should have another rate, and what became of the goods behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.advertising import AdCause
+from flipsync.domain.money import Money
+from flipsync.services.advertising.judging import BETWEEN
+from flipsync.services.fees.profile import default_profile
+from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, TenantProfile
+from flipsync.store.repositories import advertising as rows
+from flipsync.store.repositories.advertising import AdRow, AdStand
+
+if TYPE_CHECKING:
+    from flipsync.services.advertising.choosing import Candidate, Choice
+    from flipsync.services.advertising.response import Seen
+
+#: whose connectors have `capabilities.ads`
+VENDORS: Final = ("ebay",)
+#: changes of one look, those that bring most
+MOST: Final = 100
+#: days of ads that are learned from, days of sales before the first one, and how long a refused rate is not asked again
+_LEARNED, _BEFORE, _REFUSED = timedelta(days=90), timedelta(days=28), timedelta(days=7)
+_TENTH = 1_000
+#: why a listing is not advertised
+NO_UNITS, OFF_SALE, UNKNOWN, THIN, BUSY = (
+    "nothing to ship",
+    "not on sale",
+    "cost, price or fees unknown",
+    "margin too thin for the least rate",
+    "a change is on its way, or was refused lately",
+)
+
+
+@dataclass(frozen=True)
+class UnitAd:
+    """What one sale leaves without an ad, what it has to leave with one, and what an ad of 100 % would cost."""
+
+    margin: int
+    least: int
+    fee: int
+
+    @property
+    def most_bps(self) -> int:
+        """The highest rate that leaves what a sale has to leave."""
+        return max(0, (self.margin - self.least) * 10_000 // self.fee) if self.fee > 0 else 0
+
+
+@dataclass(frozen=True)
+class AdMove:
+    """Another rate for a listing. Figures are minor units a day; `curve` is the expected profit by rate."""
+
+    listing_id: UUID
+    sku: str
+    was_bps: int
+    rate_bps: int
+    resume_bps: int
+    cause: AdCause
+    gain: float
+    fees: float
+    chance: float
+    drawn: bool
+    why: str
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class AdReview:
+    """One look at an account. `unfit` counts listings by why they cannot be advertised, `left` the changes not told."""
+
+    account_id: UUID
+    currency: str
+    looked: int
+    advertised: int
+    tried: int
+    moves: list[AdMove]
+    left: int
+    unfit: dict[str, int]
+    spent_minor: int
+    budget_minor: int | None
+
+
+class AdvertisingDesk:
+    """Questions about ads, from one read-only transaction."""
+
+    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
+        self._session, self._now, self._profile = session, now, profile
+
+    async def accounts(self) -> list[UUID]:
+        """Connected accounts that have ads paid by the sale."""
+        return list(await rows.accounts(self._session, VENDORS))
+
+    async def own(self) -> list[AdStand]:
+        """Listings that FlipSync advertises now."""
+        return await rows.own_ads(self._session)
+
+    async def goods(self, stock_item_id: UUID) -> list[AdStand]:
+        """Listings of these goods that are advertised, or wait for units to be."""
+        return await rows.of_item(self._session, stock_item_id)
+
+    async def review(self, account_id: UUID) -> AdReview:
+        """Every listing of the account is looked at."""
+        settings = (await self._profile()).settings
+        now = self._now
+        found = await rows.review(self._session, account_id, now, now - _BEFORE, now - _REFUSED)
+        seen = await rows.days_seen(self._session, account_id, (now - _LEARNED).date(), now.date())
+        currency = Counter(row.currency for row in found).most_common(1)[0][0] if found else "USD"
+        spent = await rows.spent(self._session, account_id, now.date().replace(day=1), currency)
+        return await asyncio.to_thread(
+            reviewed, account_id, found, seen, settings.pricing, settings.advertising, currency, spent, now
+        )
+
+
+def unit_ads(choices: PricingChoices, currency: str, now: datetime) -> Callable[[AdRow], UnitAd | None]:
+    """What an ad costs and may cost, by row; None where price, cost or fees are not known."""
+    from flipsync.services.pricing.economics import UnitEconomics
+    from flipsync.services.quotes import fee_schedule
+
+    vendor = VENDORS[0]
+    told = choices.fees.get(vendor) or default_profile(vendor)
+    plain = told.model_copy(update={"flags": told.flags - {"promoted"}, "ad_rate_bps": 0})
+    dear = told.model_copy(update={"flags": told.flags | {"promoted"}, "ad_rate_bps": _TENTH})
+    terms = []
+    for profile in (plain, dear):
+        schedule = fee_schedule(vendor, currency, choices.model_copy(update={"fees": {vendor: profile}}))
+        terms.append(schedule.terms(now) if schedule is not None else ())
+
+    def of(row: AdRow) -> UnitAd | None:
+        if row.price_minor is None or not row.cost_minor or row.currency != currency or not all(terms):
+            return None
+        without, with_ad = (
+            UnitEconomics(
+                terms=each,
+                unit_cost=row.cost_minor,
+                shipping_cost=choices.shipping_cost_minor,
+                shipping_charged=choices.shipping_charged_minor,
+                tax_bps=choices.tax_bps,
+                margin_bps=choices.min_margin_bps,
+            )
+            for each in terms
+        )
+        fee = (with_ad.fees(row.price_minor) - without.fees(row.price_minor)) * (10_000 // _TENTH)
+        return UnitAd(without.net(row.price_minor), without.required(row.price_minor), fee)
+
+    return of
+
+
+def reviewed(
+    account_id: UUID,
+    found: Sequence[AdRow],
+    seen: Mapping[UUID, Sequence[tuple[int, int, int, int]]],
+    pricing: PricingChoices,
+    limits: AdvertisingChoices,
+    currency: str,
+    spent: int,
+    now: datetime,
+) -> AdReview:
+    """The look, from what the books say. `seen`: by listing, (rate, days, units, units by ads)."""
+    from flipsync.services.advertising.choosing import Candidate, choose, within
+    from flipsync.services.advertising.response import Seen
+
+    of = unit_ads(pricing, currency, now)
+    unfit: Counter[str] = Counter()
+    moves: list[AdMove] = []
+    candidates: list[tuple[AdRow, Candidate]] = []
+    for row in found:
+        unit = of(row)
+        if row.busy:
+            unfit[BUSY] += 1
+        elif row.status != "active" or row.available <= 0 or row.shown <= 0:
+            why = OFF_SALE if row.status != "active" else NO_UNITS
+            unfit[why] += 1
+            if row.rate_bps:
+                moves.append(stop(row, "stock", why))
+        elif unit is None:
+            unfit[UNKNOWN] += 1
+            if row.rate_bps and row.changed_at is not None:  # what others set without asking is theirs to know
+                moves.append(stop(row, "review", UNKNOWN))
+        else:
+            candidate = Candidate(
+                key=str(row.listing_id),
+                seen=_history(row, seen.get(row.listing_id, ()), Seen),
+                margin=unit.margin,
+                most_bps=unit.most_bps,
+                fee=unit.fee,
+                units=min(row.available, row.shown),
+                rate_bps=row.rate_bps,
+            )
+            unfit[THIN] += unit.most_bps < rows.LEAST_BPS
+            candidates.append((row, candidate))
+    year, week, _ = now.isocalendar()
+    choices = choose([candidate for _, candidate in candidates], limits.max_rate_bps, f"{year}-W{week}")
+    allowed = [True] * len(choices)
+    if limits.monthly_budget_minor is not None:
+        allowed = within(choices, max(0, limits.monthly_budget_minor - spent) / _days_left(now))
+    for (row, candidate), choice, runs in zip(candidates, choices, allowed, strict=True):
+        if not runs and row.rate_bps:
+            moves.append(stop(row, "budget", "the month's money for ads goes where it brings more"))
+        elif runs and choice.rate_bps != row.rate_bps and (not choice.rate_bps or _rested(row, now)):
+            moves.append(_move(row, candidate, choice, currency))
+    moves.sort(key=lambda move: (move.rate_bps > 0, -move.gain, move.sku))
+    return AdReview(
+        account_id=account_id,
+        currency=currency,
+        looked=len(found),
+        advertised=sum(row.rate_bps > 0 for row in found),
+        tried=len(seen),
+        moves=moves[:MOST],
+        left=len(moves[MOST:]),
+        unfit={why: count for why, count in unfit.items() if count},
+        spent_minor=spent,
+        budget_minor=limits.monthly_budget_minor,
+    )
+
+
+def _history(row: AdRow, days: Sequence[tuple[int, int, int, int]], seen: type[Seen]) -> tuple[Seen, ...]:
+    before = (seen(0, row.days, row.sold),) if row.days > 0 else ()
+    return (*before, *(seen(*each) for each in days))
+
+
+def _rested(row: AdRow, now: datetime) -> bool:
+    return row.changed_at is None or now - row.changed_at >= BETWEEN
+
+
+def _days_left(now: datetime) -> int:
+    following = (now.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return max(1, (following.date() - now.date()).days)
+
+
+def stop(row: AdRow, cause: AdCause, why: str) -> AdMove:
+    """An ad that has to end, whatever it would bring. For want of units it comes back with them."""
+    resume = row.rate_bps if why == NO_UNITS else 0
+    return AdMove(row.listing_id, row.sku, row.rate_bps, 0, resume, cause, 0.0, 0.0, 1.0, False, why)
+
+
+def _move(row: AdRow, candidate: Candidate, choice: Choice, currency: str) -> AdMove:
+    def money(minor: float) -> Money:
+        return Money(amount_minor=round(minor), currency=currency)
+
+    if choice.rate_bps:
+        why = (
+            f"{money(choice.profit)} a day expected at {choice.rate_bps / 100:.1f} %, {money(choice.before)} at"
+            f" {row.rate_bps / 100:.1f} %; a sale leaves {money(candidate.margin)} before an ad of"
+            f" {money(candidate.fee * choice.rate_bps / 10_000)}"
+        )
+        if choice.drawn:
+            why += "; tried to learn"
+    else:
+        why = f"{money(choice.idle)} a day expected without an ad, {money(choice.before)} at {row.rate_bps / 100:.1f} %"
+    return AdMove(
+        row.listing_id,
+        row.sku,
+        row.rate_bps,
+        choice.rate_bps,
+        0,
+        "review",
+        round(choice.profit - choice.before, 2),
+        round(choice.fees, 2),
+        round(choice.chance, 4),
+        choice.drawn,
+        why,
+        choice.curve,
+    )
