@@ -210,13 +210,13 @@ async def test_whoever_wants_to_be_asked_is_asked_before_a_rate_rises(shop: Shop
         ctx = Context(shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id)
         decided = await path.record(unit, ctx, AdvertisingAgent.spec, decision)
     assert [row.state for row in await shop.rows("SELECT state FROM approval")] == ["open"]
-    assert await shop.rows("SELECT 1 FROM effect") == []
+    assert await shop.rows("SELECT 1 FROM effect WHERE tenant_id = :tenant") == []
     async with shop.unit() as unit:
         ctx = Context(shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id)
         (question,) = await shop.rows("SELECT id FROM approval")
         await answer_approval(unit, question.id, approved=True, by=new_id())
         await path.endorse(unit, ctx, decided)
-    (effect,) = await shop.rows("SELECT command, payload FROM effect")
+    (effect,) = await shop.rows("SELECT command, payload FROM effect WHERE tenant_id = :tenant")
     assert (effect.command, effect.payload["rate_bps"]) == ("SetAdRate", 300)
 
 
