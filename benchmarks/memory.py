@@ -1,6 +1,6 @@
 """Whether memory finds the right attempt when it is asked in other words, how soon, and what that costs.
 
-    python -m benchmarks.memory [--quick] [--json] [--goods 1000] [--many 100000] [--seed 1]
+    python -m benchmarks.memory [--quick] [--json] [--goods 500] [--many 100000] [--seed 1]
 
 A business remembers attempts on drawn goods, twenty kinds of situation each, in the very words the product writes
 (services.episodes). Each is asked for by a sentence written by hand that says the same otherwise, with the goods' name
@@ -393,9 +393,9 @@ def work_alone(work: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--goods", type=int, default=1_000)
+    parser.add_argument("--goods", type=int, default=500)
     parser.add_argument("--many", type=int, default=100_000)
-    parser.add_argument("--questions", type=int, default=400)
+    parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="30 goods, 2,000 episodes: only show that it works")
     parser.add_argument("--json", action="store_true")
