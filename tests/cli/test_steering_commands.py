@@ -55,3 +55,11 @@ def test_what_cannot_be_is_refused_in_a_line(flipsync: Flipsync, words: tuple[st
 def test_without_forecasts_there_is_no_plan_yet(flipsync: Flipsync) -> None:
     assert "no plan yet" in flipsync("plan").stdout
     assert json.loads(flipsync("plan", "--json").stdout) == {"plans": []}
+
+
+def test_ads_are_off_until_they_are_allowed(flipsync: Flipsync) -> None:
+    told = flipsync("advertising")
+    assert told.returncode == 0, told.stderr
+    assert "mode off, rates up to 10.0 %, no budget a month; nothing spent" in told.stdout
+    assert "nothing was advertised yet" in told.stdout
+    assert json.loads(flipsync("advertising", "--json").stdout)["ads"] == []

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flipsync.services.advertising.response import Learned, Seen, learn
+from flipsync.services.advertising.response import Learned, Seen, Shop, posterior, shop_of
 from flipsync.store.repositories.advertising import LEAST_BPS
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
+#: listings whose curves are in memory at a time
+_AT_ONCE = 1_000
 #: steps above the channel's least rate
 STEP_BPS = 50
 #: days that the units in hand are looked at for
@@ -98,12 +100,16 @@ def curves(candidates: Sequence[Candidate], learned: Learned, most_bps: int) -> 
 
 
 def choose(candidates: Sequence[Candidate], most_bps: int, week: str) -> list[Choice]:
-    """A choice for each. `week` names the draw: the same for all looks of a week."""
-    if not candidates:
-        return []
+    """A choice for each, of candidates that are a whole shop. `week` names the draw: the same for all looks of it."""
+    shop = shop_of([each.seen for each in candidates])
+    parts = (candidates[at : at + _AT_ONCE] for at in range(0, len(candidates), _AT_ONCE))
+    return [choice for part in parts for choice in _choose(part, shop, most_bps, week)]
+
+
+def _choose(candidates: Sequence[Candidate], shop: Shop, most_bps: int, week: str) -> list[Choice]:
     import numpy as np
 
-    learned = learn([each.seen for each in candidates])
+    learned = posterior([each.seen for each in candidates], shop)
     found = curves(candidates, learned, most_bps)
     choices = []
     for row, each in enumerate(candidates):

@@ -92,16 +92,51 @@ def grid() -> Grid:
 _AXES = (LIFTS, OWNS, REACHES)
 
 
-def learn(listings: Sequence[Sequence[Seen]]) -> Learned:
+@dataclass(frozen=True)
+class Shop:
+    """What all listings of a shop together tell: how likely each point of the grid is, and their sales a day."""
+
+    weights: Array
+    mean: float
+
+
+def shop_of(listings: Sequence[Sequence[Seen]]) -> Shop:
     """From the days of every listing of a shop."""
+    on = grid()
+    units = sum(each.units for days in listings for each in days)
+    time = sum(each.days for days in listings for each in days)
+    mean = max(units / max(time, 1.0), 1e-3)
+    tried = [days for days in listings if any(each.rate_bps > 0 for each in days)]
+    shop = on.belief
+    if tried:
+        likely, _ = _likely(tried, mean)
+        for _ in range(_TURNS):
+            mine = shop * likely
+            mine /= mine.sum(axis=1, keepdims=True)
+            shop = (_BELIEF * on.belief + mine.sum(axis=0)) / (_BELIEF + len(mine))
+    return Shop(shop, mean)
+
+
+def posterior(listings: Sequence[Sequence[Seen]], shop: Shop) -> Learned:
+    """What is believed of each listing, from its own days and its shop."""
+    likely, rates = _likely(listings, shop.mean)
+    weights = shop.weights * likely
+    return Learned(grid(), weights / weights.sum(axis=1, keepdims=True), rates)
+
+
+def learn(listings: Sequence[Sequence[Seen]]) -> Learned:
+    """Of listings that are a whole shop."""
+    return posterior(listings, shop_of(listings))
+
+
+def _likely(listings: Sequence[Sequence[Seen]], mean: float) -> tuple[Array, Array]:
+    """By listing and point of the grid: how likely its days are (1 for the likeliest point, and where nothing was
+    tried), and the sales a day without ads."""
     import numpy as np
     from scipy.special import gammaln
 
-    on = grid()
-    count = len(listings)
+    on, count = grid(), len(listings)
     units = np.array([sum(each.units for each in days) for days in listings], dtype=np.float64)
-    time = np.array([sum(each.days for each in days) for days in listings], dtype=np.float64)
-    mean = max(float(units.sum()) / max(float(time.sum()), 1.0), 1e-3)
     rates = sorted({each.rate_bps for days in listings for each in days if each.rate_bps > 0})
     place = {rate: at for at, rate in enumerate(rates)}
     idle = np.zeros(count)
@@ -116,19 +151,10 @@ def learn(listings: Sequence[Sequence[Seen]]) -> Learned:
             by_ads[at, column] += ads
             others[at, column] += each.units - ads
     share = np.array([on.seen_share(rate) for rate in rates]).reshape(len(rates), len(on.lift))
-    tried = with_ad.sum(axis=1) > 0
     exposure = idle[:, None] + with_ad @ (1.0 + on.lift * share)
     told = others @ np.log(np.maximum(1.0 - on.own * share, 1e-3))
     told += by_ads @ np.log(np.maximum((on.lift + on.own) * share, 1e-4))
-    scale = _SHAPE / mean
-    shape = _SHAPE + units[:, None]
-    likely = told + gammaln(shape) - shape * np.log(scale + exposure)
-    likely = np.where(tried[:, None], _WEIGHT * likely, 0.0)
-    likely = np.exp(likely - likely.max(axis=1, keepdims=True)) if count else likely
-    shop = on.belief
-    for _ in range(_TURNS if tried.any() else 0):
-        mine = shop * likely[tried]
-        mine /= mine.sum(axis=1, keepdims=True)
-        shop = (_BELIEF * on.belief + mine.sum(axis=0)) / (_BELIEF + len(mine))
-    weights = shop * likely
-    return Learned(on, weights / weights.sum(axis=1, keepdims=True), shape / (scale + exposure))
+    scale, shape = _SHAPE / mean, _SHAPE + units[:, None]
+    likely = _WEIGHT * (told + gammaln(shape) - shape * np.log(scale + exposure))
+    likely = np.where((with_ad.sum(axis=1) > 0)[:, None], likely, 0.0)
+    return np.exp(likely - likely.max(axis=1, keepdims=True)), shape / (scale + exposure)

@@ -288,8 +288,8 @@ _REVIEW = text(
            greatest(0, extract(epoch FROM coalesce(a.first_at, :now) - s.begins) / 86400)::float8 AS days,
            coalesce(sold.units, 0)::bigint,
            EXISTS (SELECT FROM effect e
-                    WHERE e.subject_kind = 'listing' AND e.subject_id = l.id AND e.command = 'SetAdRate'
-                      AND (e.state IN ('pending', 'leased', 'unknown')
+                    WHERE e.tenant_id = l.tenant_id AND e.subject_kind = 'listing' AND e.subject_id = l.id
+                      AND e.command = 'SetAdRate' AND (e.state IN ('pending', 'leased', 'unknown')
                            OR (e.state = 'rejected' AND e.finished_at >= :refused_since
                                AND NOT e.result->>'vendor_code' = ANY(:ours))))
       FROM listing l

@@ -20,7 +20,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 
 _ROOT = "/sell/marketing/v1/ad_campaign"
-_PAGE = "100"
+_PAGE, _MOST_ADS = "100", "500"
 _TENTH = Decimal("0.1")
 _CENT = Decimal(100)
 #: the campaign that is made where a seller has none; its own rate is eBay's least, and every ad has one of its own
@@ -119,7 +119,7 @@ class Marketing:
             async def fetch(params: Params, id: str = campaign.id) -> _Ads:
                 return await self._api.read(f"{_ROOT}/{segment(id)}/ad", _ads, limits.MARKETING, params)
 
-            async for page in walk(fetch, [("limit", _PAGE), ("offset", "0")]):
+            async for page in walk(fetch, [("limit", _MOST_ADS), ("offset", "0")]):
                 for ad in page.ads:
                     rate = ad.bid_percentage or campaign.rate
                     if ad.inventory_reference_type == "INVENTORY_ITEM" and rate:
