@@ -24,7 +24,7 @@ MEDIA_TYPES: dict[Format, str] = {
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%")
 #: a longer one is no paper any more
 MOST_PDF_ROWS = 2_000
-_LONGEST_CELL = 32_000
+_LONGEST_CELL, _LONGEST_MEANING = 32_000, 1_500
 _WIDTHS = {"text": 3.0, "date": 1.6, "count": 1.3, "money": 2.0, "share": 1.2}
 
 
@@ -112,7 +112,7 @@ def as_pdf(report: Report) -> bytes:
     pdf.cell(0, 9, _latin(f"{report.title} - {report.business}"), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("helvetica", "", 8)
     for name, meaning in _about(report)[1:]:
-        pdf.cell(0, 4.5, _latin(f"{name}: {meaning}")[:200], new_x="LMARGIN", new_y="NEXT")
+        pdf.multi_cell(0, 4.5, _latin(f"{name}: {meaning}")[:_LONGEST_MEANING], new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
     pdf.set_font("helvetica", "B", 7)
     _line(pdf, [column.title for column in report.columns], widths, report)

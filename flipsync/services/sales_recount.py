@@ -35,8 +35,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 #: how often, and seconds between
 _TRIES, _PATIENCE = 20, 0.5
-#: day, account, currency; and, by SKU, that
-Key = tuple[date, UUID, str] | tuple[date, UUID, str, str]
+#: day, account, currency; and, by SKU, that; and, by month (its first day), its being one
+Key = tuple[date, UUID, str] | tuple[date, UUID, str, str] | tuple[date, UUID, str, str, bool]
 Days = dict[Key, dict[str, int]]
 
 
@@ -93,6 +93,10 @@ async def recount(session: AsyncSession, first: date = date(1, 1, 3), last: date
     since, until = (day_begins(day, settings.time_zone) for day in (first, last + timedelta(days=1)))
     for order_id in await rows.orders_placed(session, since, until):
         await _add(session, order_id, settings, days)
+    begin, end = rows.whole_months(first, last)
+    for key, figures in list(days.items()):
+        if len(key) == 4 and begin <= key[0] < end:
+            days[key[0].replace(day=1), *key[1:], True].update(figures)
     books = {key: dict(figures) for key, figures in days.items() if any(figures.values())}
     return Recount(await kept(session, first, last), books)
 
@@ -101,8 +105,10 @@ async def kept(session: AsyncSession, first: date, last: date) -> Days:
     """Days as they are kept, by account and by SKU."""
     found: Days = {}
     for row in await rows.kept_days(session, first, last):
-        key = (row.day, row.account_id, row.currency)
-        found[key if row.sku is None else (*key, row.sku)] = {name: getattr(row, name) for name in FIGURES}
+        key: Key = (row.day, row.account_id, row.currency)
+        if row.sku is not None:
+            key = (*key, row.sku, True) if row.month else (*key, row.sku)
+        found[key] = {name: getattr(row, name) for name in FIGURES}
     return {key: figures for key, figures in found.items() if any(figures.values())}
 
 

@@ -103,6 +103,33 @@ def at(month: int, day: int) -> datetime:
     return datetime(2026, month, day, 10, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (date(2026, 1, 1), date(2026, 3, 31)),
+        (date(2026, 1, 2), date(2026, 3, 30)),
+        (date(2026, 2, 1), date(2026, 2, 28)),
+        (date(2026, 2, 3), date(2026, 2, 20)),
+        (date(2026, 1, 31), date(2026, 2, 1)),
+    ],
+)
+async def test_months_and_what_is_left_of_a_span_add_up_to_its_days(shop: Shop, first: date, last: date) -> None:
+    account, goods = await listed(shop, units=90)
+    for offset in range(0, 90, 7):
+        await sell(shop, account, goods.sku, at(1, 1) + timedelta(days=offset), price=1_000 + offset)
+    span = {"from": first, "to": last, "group": "sku"}
+    days = (await series(shop, PageRequest(limit=200), **span)).items
+    by_month: dict[date, int] = {}
+    for row in days:
+        month = row.period.replace(day=1)
+        by_month[month] = by_month.get(month, 0) + row.profit.amount_minor
+    months = (await series(shop, by="month", **span)).items
+    assert {row.period: row.profit.amount_minor for row in months} == by_month
+    (whole,) = (await series(shop, by="all", **span)).items or (None,)
+    assert (whole.profit.amount_minor if whole else 0) == sum(by_month.values())
+    assert by_month or last - first < timedelta(days=7)
+
+
 async def test_profit_by_day_week_and_month(shop: Shop) -> None:
     account, goods = await listed(shop)
     for placed in (at(3, 30), at(3, 31), at(3, 1), at(2, 28)):

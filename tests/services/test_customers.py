@@ -22,6 +22,7 @@ from flipsync.services import (
     erasure,
     orders,
     privacy_export,
+    report_files,
     reports,
     retention,
     sales_facts,
@@ -186,6 +187,8 @@ async def test_segments_by_recency_frequency_and_money(shop: Shop) -> None:
         by_month = await reports.build(session, "cohorts", Span.model_validate({"from": on(1, 1, 2025).date()}), TODAY)
     assert len({row.order_id for row in (*first.items, *rest.items)}) == 6 and rest.next_cursor is None
     assert [row[1] for row in told.rows][:2] == ["Champions", "Promising"]
+    for form in ("csv", "xlsx", "pdf"):
+        assert len(report_files.write(told, form)) > 500  # type: ignore[arg-type]
     assert "mail.example" not in str(told) + str(by_month) and len(by_month.rows) == 5
 
 

@@ -63,7 +63,7 @@ from flipsync.store.models.purchasing import (
 )
 from flipsync.store.models.reports import ReportRun, ReportSchedule
 from flipsync.store.models.rivals import RivalAlarm, RivalMove
-from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay
+from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay, SkuMonth
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
 from flipsync.store.models.steering import DirectiveRow, Initiative, ListingLease, Plan
 from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
@@ -154,6 +154,7 @@ __all__ = [
     "Shipment",
     "SignedMove",
     "SkuDay",
+    "SkuMonth",
     "SourcingLine",
     "SourcingScan",
     "SpentNote",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.store.models.base import Base, TenantOwned, TenantParent
 
-#: the figures of all three tables, in the order in which they are written
+#: the figures of all these tables, in the order in which they are written
 FIGURES = (
     "orders",
     "cancelled",
@@ -83,6 +83,15 @@ class SkuDay(_Figures, TenantParent, Base):
     """One SKU on one account on one day. `orders` have it among others: do not add them over SKUs."""
 
     __tablename__ = "sku_day"
+    __table_args__ = (UniqueConstraint("tenant_id", "day", "account_id", "sku", "currency"),)
+
+    sku: Mapped[str]
+
+
+class SkuMonth(_Figures, TenantParent, Base):
+    """One SKU on one account in one month; `day` is the month's first. Long spans are added up from these."""
+
+    __tablename__ = "sku_month"
     __table_args__ = (UniqueConstraint("tenant_id", "day", "account_id", "sku", "currency"),)
 
     sku: Mapped[str]

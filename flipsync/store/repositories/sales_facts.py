@@ -128,44 +128,52 @@ async def books_of(session: AsyncSession, ids: Sequence[UUID]) -> tuple[Sequence
     return orders, lines, {row.order_id: int(row.amount) for row in await session.execute(_REFUNDS, values)}
 
 
-def _sums(source: str, *, by_sku: bool) -> str:
-    """The figures of rows of sale_fact, added up by the key of a table of days."""
-    key = "day, account_id, sku, currency" if by_sku else "day, account_id, currency"
+#: table → its key; `day` of a table of months is the month's first
+_KEYS = {
+    "sku_day": "day, account_id, sku, currency",
+    "sku_month": "day, account_id, sku, currency",
+    "channel_day": "day, account_id, currency",
+}
+
+
+def _sums(source: str, table: str) -> str:
+    """The figures of rows of sale_fact, added up by the key of a table."""
+    key = _KEYS[table]
+    by = key.replace("day", "date_trunc('month', day)::date", 1) if table == "sku_month" else key
     added = ", ".join(
-        f"sum({name}) FILTER (WHERE lead)" if name in _OF_ORDERS and not by_sku else f"sum({name})" for name in FIGURES
+        f"sum({name}) FILTER (WHERE lead)" if name in _OF_ORDERS and table == "channel_day" else f"sum({name})"
+        for name in FIGURES
     )
     typed = ", ".join(f"coalesce({name}, 0)::bigint AS {name}" for name in FIGURES)
-    return f"SELECT {key}, {typed} FROM (SELECT {key}, {added} FROM {source} GROUP BY {key}) AS s ({key}, {_NAMES})"  # noqa: S608
+    return f"SELECT {key}, {typed} FROM (SELECT {by}, {added} FROM {source} GROUP BY {by}) AS s ({key}, {_NAMES})"  # noqa: S608
 
 
-def _less(table: str, *, by_sku: bool) -> str:
-    key = ["day", "account_id", "currency", *(["sku"] if by_sku else [])]
+def _less(table: str) -> str:
     return (
         f"UPDATE {table} d SET {', '.join(f'{name} = d.{name} - g.{name}' for name in FIGURES)}"  # noqa: S608
-        f" FROM ({_sums('gone', by_sku=by_sku)}) g WHERE d.tenant_id = :tenant"
-        f" AND {' AND '.join(f'd.{name} = g.{name}' for name in key)}"
+        f" FROM ({_sums('gone', table)}) g WHERE d.tenant_id = :tenant"
+        f" AND {' AND '.join(f'd.{name} = g.{name}' for name in _KEYS[table].split(', '))}"
     )
 
 
-def _more(table: str, *, by_sku: bool) -> str:
-    key = "day, account_id, sku, currency" if by_sku else "day, account_id, currency"
+def _more(table: str) -> str:
     return (
-        f"INSERT INTO {table} (tenant_id, {key}, {_NAMES})"  # noqa: S608
-        f" SELECT :tenant, s.* FROM ({_sums('come', by_sku=by_sku)}) s"
-        f" ON CONFLICT (tenant_id, {key}) DO UPDATE SET"
+        f"INSERT INTO {table} (tenant_id, {_KEYS[table]}, {_NAMES})"  # noqa: S608
+        f" SELECT :tenant, s.* FROM ({_sums('come', table)}) s"
+        f" ON CONFLICT (tenant_id, {_KEYS[table]}) DO UPDATE SET"
         f" {', '.join(f'{name} = {table}.{name} + excluded.{name}' for name in FIGURES)}"
     )
 
 
 _TAKE_OUT = text(
     "WITH gone AS (DELETE FROM sale_fact WHERE order_id = ANY (:ids) RETURNING *),"  # noqa: S608
-    f" skus AS ({_less('sku_day', by_sku=True)}) {_less('channel_day', by_sku=False)}"
+    f" skus AS ({_less('sku_day')}), months AS ({_less('sku_month')}) {_less('channel_day')}"
 )
 _PUT_IN = text(
     "WITH come AS (INSERT INTO sale_fact (tenant_id, order_id, sku, lead, day, account_id, currency,"  # noqa: S608
     f" {_NAMES}) SELECT :tenant, f.* FROM json_to_recordset(CAST(:facts AS json)) AS f(order_id uuid, sku text,"
     f" lead boolean, day date, account_id uuid, currency text, {', '.join(f'{name} bigint' for name in FIGURES)})"
-    f" RETURNING *), skus AS ({_more('sku_day', by_sku=True)}) {_more('channel_day', by_sku=False)}"
+    f" RETURNING *), skus AS ({_more('sku_day')}), months AS ({_more('sku_month')}) {_more('channel_day')}"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -18,14 +18,25 @@ MOST_CHANNELS = 10_000
 _NAMES = ", ".join(FIGURES)
 _SUMS = ", ".join(f"sum(d.{name})::bigint AS {name}" for name in FIGURES)
 _KEPT = f"""
-    SELECT day, account_id, currency, NULL AS sku, {_NAMES} FROM channel_day WHERE day BETWEEN :first AND :last
-    UNION ALL SELECT day, account_id, currency, sku, {_NAMES} FROM sku_day WHERE day BETWEEN :first AND :last
+    SELECT day, account_id, currency, NULL AS sku, false AS month, {_NAMES} FROM channel_day
+     WHERE day BETWEEN :first AND :last
+    UNION ALL SELECT day, account_id, currency, sku, false, {_NAMES} FROM sku_day WHERE day BETWEEN :first AND :last
+    UNION ALL SELECT day, account_id, currency, sku, true, {_NAMES} FROM sku_month
+     WHERE day >= :month AND day < :month_end
 """  # noqa: S608 - made of constants
 
 
 async def kept_days(session: AsyncSession, first: date, last: date) -> Sequence[Any]:
-    """Days by account (SKU None) and by SKU."""
-    return (await session.execute(text(_KEPT), {"first": first, "last": last})).all()
+    """Days by account (SKU None) and by SKU, and whole months by SKU."""
+    begin, end = whole_months(first, last)
+    values = {"first": first, "last": last, "month": begin, "month_end": end}
+    return (await session.execute(text(_KEPT), values)).all()
+
+
+def whole_months(first: date, last: date) -> tuple[date, date]:
+    """Of a span, where its first whole month begins, and where its last one is over; both the same without any."""
+    begin = first if first.day == 1 else (first.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return begin, max(begin, (last + timedelta(days=1)).replace(day=1))
 
 
 async def orders_placed(
@@ -58,10 +69,20 @@ _CATEGORIES = """
 _KEYS = {"none": "''", "channel": "d.account_id::text", "sku": "d.sku", "category": "d.sku"}
 
 
+#: whole months from their sums, what is left of the span from days
+_LONG = f"""(
+    SELECT day, account_id, currency, sku, {_NAMES} FROM sku_month WHERE day >= :month AND day < :month_end
+    UNION ALL
+    SELECT day, account_id, currency, sku, {_NAMES} FROM sku_day
+     WHERE day BETWEEN :first AND :last AND (day < :month OR day >= :month_end))"""  # noqa: S608
+
+
 @cache
 def _series(period: str, group: str, by_sku: bool) -> TextClause:
     """Figures by period, currency and key; newest period first. Conditions without a value hold for every row."""
-    table = "sku_day" if by_sku else "channel_day"
+    table = "channel_day"
+    if by_sku:
+        table = _LONG if period in ("month", "all") else "sku_day"
     of_sku = "AND (CAST(:sku AS text) IS NULL OR d.sku = :sku)" if by_sku else ""
     inner = f"""
         SELECT {_PERIODS[period]} AS period, d.currency, {_KEYS[group]} AS key, {_SUMS} FROM {table} d
@@ -109,6 +130,8 @@ async def series(
     values |= dict(zip(("after_period", "after_currency", "after_key"), after or (None, None, None), strict=True))
     if by_sku:
         values["sku"] = sku
+        if period in ("month", "all"):
+            values["month"], values["month_end"] = whole_months(first, last)
     return (await session.execute(_series(period, group, by_sku), values)).all()
 
 
