@@ -46,9 +46,8 @@ class EdgeVectors:
 
     def _open(self) -> Any:
         edge = self._edge
-        shape = edge.EdgeConfig(
-            vectors=edge.EdgeVectorParams(size=self._size, distance=edge.Distance.Cosine), max_search_threads=1
-        )
+        kept = edge.EdgeVectorParams(size=self._size, distance=edge.Distance.Cosine, memory=edge.Memory.Cold)
+        shape = edge.EdgeConfig(vectors=kept, max_search_threads=1)
         if any(self._folder.iterdir()):
             try:
                 return edge.EdgeShard.load(str(self._folder), shape)
