@@ -36,13 +36,15 @@ from flipsync.store.database import Database
 from flipsync.store.journal import WORKFLOWS
 from flipsync.store.unit_of_work import Store
 
-#: nothing may take longer than this to become quiet, in seconds
+#: nothing may take longer than this to become quiet, in seconds; what an hour's budget denied waits longer, and is not
+#: waited for: a killed process's slice of it is out for a minute
 PATIENCE = 60.0
 _OPEN = text(
     """
     SELECT coalesce((SELECT array_agg(DISTINCT agent) FROM agent_task
                       WHERE state IN ('pending', 'leased') AND not_before <= now()), '{}'),
-           (SELECT count(*) FROM agent_task WHERE state IN ('pending', 'leased')),
+           (SELECT count(*) FROM agent_task
+             WHERE state IN ('pending', 'leased') AND not_before <= now() + interval '30 s'),
            (SELECT count(*) FROM effect WHERE finished_at IS NULL)
     """
 )

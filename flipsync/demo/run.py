@@ -315,9 +315,13 @@ _AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", 
 
 
 async def _open_work(session: Any) -> int:
-    """Agents' tasks and writes to channels that are not finished; what is looked at again and again does not count."""
+    """Agents' tasks and writes to channels that are not finished; what is looked at again and again does not count, nor
+    what waits for the hour's budget."""
+    soon = func.now() + timedelta(seconds=30)
     tasks = await session.scalar(
-        select(func.count()).select_from(AgentTask).where(AgentTask.state.in_(["pending", "leased"]))
+        select(func.count())
+        .select_from(AgentTask)
+        .where(AgentTask.state.in_(["pending", "leased"]), AgentTask.not_before <= soon)
     )
     effects = await session.scalar(
         select(func.count())

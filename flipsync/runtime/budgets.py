@@ -32,8 +32,9 @@ _GONE_SECONDS = 1.0
 LOW = 0.8
 #: rules that deny what is above a budget
 OF_AGENT, OF_FLEET = "budget", "fleet-budget"
-#: seconds after which it is decided on anew, drawn so that not all come at once, and the age of a fact that is let go
-_AGAIN_SECONDS, _LET_GO_SECONDS = (1200.0, 3900.0), 86400.0
+#: what a dead process held comes back within a minute, what was spent within the hour: it is decided on anew after so
+#: many seconds at least and at most, longer each time, drawn so that not all come at once; and the age to let a fact go
+_LEAST_SECONDS, _MOST_SECONDS, _SPREAD, _LET_GO_SECONDS = 60.0, 3600.0, (1.0, 1.5), 86400.0
 
 
 class Want(NamedTuple):
@@ -131,5 +132,7 @@ def comes_again(commands: Sequence[Command], proposals: Sequence[ProposedCommand
 
 async def put_off(unit: UnitOfWork, task_id: UUID) -> None:
     """Have an agent decide anew, when the hour's budget has room again, on the fact of a task that is done."""
-    seconds = random.uniform(*_AGAIN_SECONDS)  # noqa: S311 - nobody gains from guessing it
-    await task_rows.put_off(unit.session, task_id, seconds=seconds, longest=_LET_GO_SECONDS)
+    spread = random.uniform(*_SPREAD)  # noqa: S311 - nobody gains from guessing it
+    await task_rows.put_off(
+        unit.session, task_id, least=_LEAST_SECONDS, most=_MOST_SECONDS, spread=spread, longest=_LET_GO_SECONDS
+    )

@@ -168,17 +168,22 @@ async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: 
 _PUT_OFF = text(
     """
     UPDATE agent_task SET state = 'pending', attempts = 0, finished_at = NULL,
-           not_before = now() + make_interval(secs => :seconds)
+           not_before = now() + greatest(:least * interval '1 second',
+                                         least(:most * interval '1 second', now() - event.recorded_at)) * :spread
       FROM event
      WHERE agent_task.id = :id AND event.id = agent_task.event_id
-       AND event.recorded_at > now() - make_interval(secs => :longest)
+       AND event.recorded_at > now() - :longest * interval '1 second'
     """
 )
 
 
-async def put_off(session: AsyncSession, task_id: UUID, *, seconds: float, longest: float) -> None:
-    """Have a task that is done come again in so many seconds, unless its fact is `longest` seconds old by now."""
-    await session.execute(_PUT_OFF, {"id": task_id, "seconds": seconds, "longest": longest})
+async def put_off(
+    session: AsyncSession, task_id: UUID, *, least: float, most: float, spread: float, longest: float
+) -> None:
+    """Have a task that is done come again, unless its fact is `longest` seconds old by now: after as long as it has
+    waited already, between `least` and `most` seconds, times `spread`."""
+    values = {"id": task_id, "least": least, "most": most, "spread": spread, "longest": longest}
+    await session.execute(_PUT_OFF, values)
 
 
 async def set_aside(
