@@ -96,6 +96,8 @@ def test_the_grade_is_whether_what_was_asked_was_earned(facts_: tuple[int, int],
         payload = {"verdict": "buy"}  # noqa: RUF012
         subject_id = None
 
-    assert GRADERS["advice"].outcome(Row(), facts_).outcome == outcome  # type: ignore[arg-type]
+    earned, asked = facts_
+    grade = GRADERS["advice"].outcome(Row(), (dollars(earned), asked))  # type: ignore[arg-type]
+    assert (grade.outcome, grade.money) == (outcome, dollars(earned))
     Row.payload = {"verdict": "pass"}
     assert GRADERS["advice"].outcome(Row(), None).outcome is None  # type: ignore[arg-type]
