@@ -14,6 +14,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 ARGS ?=
+# one more than cores, up to four: tests wait for their servers now and then
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -29,7 +31,7 @@ run: install
 	$(BIN)/flipsync demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: install
 	failed=0

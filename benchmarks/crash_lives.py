@@ -44,7 +44,7 @@ _OPEN = text(
     SELECT coalesce((SELECT array_agg(DISTINCT agent) FROM agent_task
                       WHERE state IN ('pending', 'leased') AND not_before <= now()), '{}'),
            (SELECT count(*) FROM agent_task
-             WHERE state IN ('pending', 'leased') AND not_before <= now() + interval '30 s'),
+             WHERE state IN ('pending', 'leased') AND not_before <= now() + interval '5 s'),
            (SELECT count(*) FROM effect WHERE finished_at IS NULL)
     """
 )

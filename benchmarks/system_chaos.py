@@ -78,7 +78,7 @@ QUIET_PATIENCE = 300.0
 _WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 _OPEN = """
     SELECT (SELECT count(*) FROM agent_task WHERE tenant_id = %(t)s AND state IN ('pending', 'leased')
-                    AND not_before <= now() + interval '30 s')
+                    AND not_before <= now() + interval '5 s')
          + (SELECT count(*) FROM effect WHERE tenant_id = %(t)s AND finished_at IS NULL) AS n
 """
 _AWAY = (DBAPIError, psycopg.Error, OSError)

@@ -157,7 +157,7 @@ def open_work(business: Business) -> int:
     """Agents' tasks and effects that are not finished."""
     query = """
         SELECT (SELECT count(*) FROM agent_task WHERE tenant_id = %(t)s AND state IN ('pending', 'leased')
-                        AND not_before <= now() + interval '30 s')
+                        AND not_before <= now() + interval '5 s')
              + (SELECT count(*) FROM effect WHERE tenant_id = %(t)s AND finished_at IS NULL) AS n
     """
     return int(fetch(business.url, query, {"t": business.tenant_id})[0]["n"])

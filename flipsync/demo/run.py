@@ -317,7 +317,7 @@ _AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", 
 async def _open_work(session: Any) -> int:
     """Agents' tasks and writes to channels that are not finished; what is looked at again and again does not count, nor
     what waits for the hour's budget."""
-    soon = func.now() + timedelta(seconds=30)
+    soon = func.now() + timedelta(seconds=5)
     tasks = await session.scalar(
         select(func.count())
         .select_from(AgentTask)

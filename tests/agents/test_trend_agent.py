@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -40,9 +40,15 @@ def clock() -> ManualClock:
     return ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
+@pytest.fixture(scope="module")
+def books(make_database: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Without the businesses of other tests: the clock of the house sees to all there are."""
+    return make_database()
+
+
 @pytest.fixture
-async def shop(database_urls: dict[str, str], clock: ManualClock) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"], clock=clock)
+async def shop(books: dict[str, str], clock: ManualClock) -> AsyncIterator[Shop]:
+    store = open_store(books["worker"], clock=clock)
     yield await Shop(store).found()
     await store.aclose()
 

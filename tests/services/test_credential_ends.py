@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -30,8 +30,14 @@ BOX = SecretBox(os.urandom(32))
 
 
 @pytest.fixture(scope="module")
-async def store(database_urls: dict[str, str]) -> AsyncIterator[Store]:
-    found = Store(Database(database_urls["app"]), {})
+def books(make_database: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Without the businesses of other tests: the clock of the house sees to all there are."""
+    return make_database()
+
+
+@pytest.fixture(scope="module")
+async def store(books: dict[str, str]) -> AsyncIterator[Store]:
+    found = Store(Database(books["app"]), {})
     yield found
     await found.aclose()
 
@@ -126,7 +132,7 @@ async def test_a_new_secret_of_the_application_leaves_the_consent_alone(
 
 
 async def test_the_daily_look_warns_and_clears_up(
-    store: Store, database_urls: dict[str, str], tenant: tuple[UUID, UUID]
+    store: Store, books: dict[str, str], tenant: tuple[UUID, UUID]
 ) -> None:
     tenant_id, owner_id = tenant
     await connected(store, tenant_id, 20)
@@ -143,7 +149,7 @@ async def test_the_daily_look_warns_and_clears_up(
         cut_off = "UPDATE consent_request SET status = 'redeeming', answered_at = expires_at WHERE id = :id"
         await unit.session.execute(text(cut_off), {"id": broken.id})
     clock = ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
-    worker = Store(Database(database_urls["worker"]), {}, clock=clock)
+    worker = Store(Database(books["worker"]), {}, clock=clock)
     scheduler = Scheduler(worker, Cadence())
     await scheduler.beat()
     await scheduler.beat()
