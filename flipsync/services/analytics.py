@@ -8,7 +8,8 @@ are never added.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from flipsync.store.repositories import sales_facts as counting
 from flipsync.store.repositories import sales_reading as rows
 from flipsync.store.repositories import shelf_reading as shelf
 from flipsync.store.repositories import tenants
+from flipsync.store.unit_of_work import Store
 
 #: days of a span that nobody named, and the most one may have
 DEFAULT_DAYS, MOST_DAYS = 28, 3_660
@@ -317,6 +319,19 @@ async def standing(session: AsyncSession, now: datetime) -> Standing:
     day = local_day(now, state.time_zone)
     told = "|".join(map(str, (__version__, day, *state)))
     return Standing(day, hashlib.sha256(told.encode()).hexdigest()[:32])
+
+
+@asynccontextmanager
+async def figures(
+    store: Store, tenant_id: UUID, mark: Callable[[str], None] | None
+) -> AsyncIterator[tuple[AsyncSession, date]]:
+    """The books for an answer made of figures, and the business's day. `mark` is called with the standing's before any
+    figure is read, and may raise."""
+    async with store.reader(tenant_id) as session:
+        now = await standing(session, store.clock.now())
+        if mark is not None:
+            mark(now.mark)
+        yield session, now.today
 
 
 async def today(session: AsyncSession, now: datetime) -> date:

@@ -59,11 +59,10 @@ async def get_sales(
     query: Annotated[SeriesQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> analytics.SalesSeries:
     """By day, week or month (or the span as a whole), and by channel, SKU or category. Newest period first."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        if query.group != "category":  # goods move to other ones, whatever the figures
-            known.unless(standing.mark)
-        return await analytics.sales(session, query, query, standing.today)
+    # of categories nothing tells: goods move to other ones, whatever the figures
+    mark = None if query.group == "category" else known.unless
+    async with analytics.figures(backend.store, user.tenant_id, mark) as (session, today):
+        return await analytics.sales(session, query, query, today)
 
 
 @router.get("/profit", summary="Profit after fees over time", responses=_ANSWERS)
@@ -71,11 +70,10 @@ async def get_profit(
     query: Annotated[SeriesQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> analytics.ProfitSeries:
     """As sales, with fees, landed cost and what is left."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        if query.group != "category":  # goods move to other ones, whatever the figures
-            known.unless(standing.mark)
-        return await analytics.profit(session, query, query, standing.today)
+    # of categories nothing tells: goods move to other ones, whatever the figures
+    mark = None if query.group == "category" else known.unless
+    async with analytics.figures(backend.store, user.tenant_id, mark) as (session, today):
+        return await analytics.profit(session, query, query, today)
 
 
 @router.get("/channels", summary="Channels side by side", responses=_ANSWERS)
@@ -83,10 +81,8 @@ async def compare_channels(
     query: Annotated[SpanQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> analytics.ChannelComparison:
     """What each account sold and left over, its fees and refunds as shares of revenue, and its part of the whole."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        known.unless(standing.mark)
-        return await analytics.channels(session, query, standing.today)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, today):
+        return await analytics.channels(session, query, today)
 
 
 @router.get("/sell-through", summary="How much of the stock sells", responses=_ANSWERS)
@@ -118,10 +114,8 @@ async def list_rows(
     query: Annotated[RowQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> Page[analytics.SaleRow]:
     """One for each SKU of an order, as it is in the sums; newest day first."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        known.unless(standing.mark)
-        return await analytics.sale_rows(session, query, query, standing.today)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, today):
+        return await analytics.sale_rows(session, query, query, today)
 
 
 @router.get("/cohorts", summary="Who buys again, by the month of the first order", responses=_ANSWERS)
@@ -130,8 +124,7 @@ async def get_cohorts(
 ) -> customer_reading.Cohorts:
     """Customers of each month, how many came back in every month after, and their net revenue. Nobody's name is in it;
     `accounts` says whose buyers are left out, and why."""
-    async with backend.store.reader(user.tenant_id) as session:
-        known.unless((await analytics.standing(session, backend.store.clock.now())).mark)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, _):
         return await customer_reading.cohorts(session, query, query)
 
 
@@ -140,10 +133,8 @@ async def get_customers(
     query: Annotated[SegmentQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> customer_reading.Customers:
     """Segments with their definitions, customers, orders and net revenue, as of today."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        known.unless(standing.mark)
-        return await customer_reading.customers(session, query, standing.today)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, today):
+        return await customer_reading.customers(session, query, today)
 
 
 @router.get("/customers/orders", summary="The orders behind segments and cohorts", responses=_ANSWERS)
@@ -151,7 +142,5 @@ async def list_customer_orders(
     query: Annotated[CustomerOrderQuery, Query()], user: User, backend: BackendDep, known: KnownDep
 ) -> Page[customer_reading.CustomerOrder]:
     """Orders whose buyer is followed, of one segment, or of one cohort in one month; newest day first."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        known.unless(standing.mark)
-        return await customer_reading.customer_orders(session, query, query, standing.today)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, today):
+        return await customer_reading.customer_orders(session, query, query, today)

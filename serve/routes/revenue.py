@@ -28,7 +28,5 @@ async def get_revenue(
     known: KnownDep,
 ) -> revenue.RevenueView:
     """By currency, and by channel within it; against as many days before."""
-    async with backend.store.reader(user.tenant_id) as session:
-        standing = await analytics.standing(session, backend.store.clock.now())
-        known.unless(standing.mark)
-        return await revenue.revenue(session, query, standing.today)
+    async with analytics.figures(backend.store, user.tenant_id, known.unless) as (session, today):
+        return await revenue.revenue(session, query, today)

@@ -1,4 +1,5 @@
-"""An hour's budget holds across processes: never exceeded, and what a dead holder had left comes back."""
+"""An hour's budget holds across processes: never exceeded, what a dead holder had left comes back, and what it denied
+is decided on anew."""
 
 from __future__ import annotations
 
@@ -7,15 +8,26 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import Shop
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from test_decision_path import GRAPH, House
 
+from flipsync.domain.commands import AllocateStock, EndListing
+from flipsync.domain.decisions import Decision
+from flipsync.domain.events import Event, OfferChanged
+from flipsync.domain.ids import new_id
 from flipsync.runtime import budgets as module
+from flipsync.runtime.agent import Budget, Context
 from flipsync.runtime.budgets import Budgets
+from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import budgets as rows
 
 MOST = 60
@@ -138,3 +150,77 @@ async def test_a_killed_holders_slice_comes_back(shop: Shop, queue_urls: dict[st
     await expire(shop)
     assert await spend(shop, Budgets(), 40000)
     assert (await told(shop))[1] == spent + 40000 // 20, "what the dead had left is free"
+
+
+@pytest.fixture
+async def house(shop: Shop) -> House:
+    return await House(shop).build()
+
+
+async def test_what_is_above_the_budget_is_denied_with_the_reason(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = GRAPH.agents["pricing"]
+    monkeypatch.setattr(agent, "spec", replace(agent.spec, budget=Budget(effects_per_hour=1)))
+    end = EndListing(account_id=house.account.id, listing_id=house.listing, reason="test")
+    decision_id = await house.record("pricing", Decision.propose(house.price(), end, why="two at once"))
+    rows = await house.shop.rows(
+        "SELECT verdict, rule FROM proposal WHERE decision_id = :id ORDER BY ordinal", id=decision_id
+    )
+    assert [(row.verdict, row.rule) for row in rows] == [("proceed", "price-firewall"), ("deny", "budget")]
+
+
+async def test_what_a_budget_denied_is_decided_on_anew_within_a_day(
+    house: House, monkeypatch: pytest.MonkeyPatch, as_owner: Callable[..., None]
+) -> None:
+    """Once there is room: after a minute, then at growing intervals, unless the fact is old by then."""
+    agent = GRAPH.agents["pricing"]
+    monkeypatch.setattr(agent, "spec", replace(agent.spec, budget=Budget(effects_per_hour=1)))
+    end = EndListing(account_id=house.account.id, listing_id=house.listing, reason="test")
+    decided = [Decision.propose(house.price(), end, why="two at once"), Decision.hold("it is ended")]
+
+    async def decide(self: object, event: Event, ctx: Context) -> Decision[Any]:
+        return decided.pop(0)
+
+    monkeypatch.setattr(agent, "decide", decide)
+    async with house.shop.unit() as unit:
+        unit.emit(OfferChanged(listing_id=house.listing, account_id=house.account.id, vendor="custom", cause="sale"))
+    assert await house.run("pricing") == 1
+    waits = """SELECT state, attempts, not_before - now() AS wait FROM agent_task
+                WHERE agent = 'pricing' AND tenant_id = :tenant ORDER BY id"""
+    task = (await house.shop.rows(waits))[0]
+    assert (task.state, task.attempts) == ("pending", 0)
+    assert timedelta(seconds=58) < task.wait < timedelta(seconds=91)
+    assert await house.run("pricing") == 0, "there is no room yet"
+    async with house.shop.unit() as unit:
+        await unit.session.execute(text("UPDATE agent_task SET not_before = now() WHERE not_before > now()"))
+    assert await house.run("pricing") == 1
+    assert not decided
+    assert [row.state for row in await house.shop.rows(waits)] == ["done"]
+
+    for age, least, most in (("10 minutes", 595, 905), ("9 hours", 3595, 5405), ("25 hours", None, None)):
+        decided.append(Decision.propose(house.price(3000), end, why="still above it"))
+        async with house.shop.unit() as unit:
+            told = OfferChanged(listing_id=house.listing, account_id=house.account.id, vendor="custom", cause="sale")
+            fact = unit.emit(told)
+        as_owner(f"UPDATE event SET recorded_at = now() - interval '{age}' WHERE id = :id", id=fact)
+        assert await house.run("pricing") == 1
+        task = (await house.shop.rows(waits))[-1]
+        if least is None:
+            assert task.state == "done", "the fact is let go"
+        else:
+            assert task.state == "pending" and least < task.wait.total_seconds() < most, age
+
+
+async def test_what_our_own_books_would_have_twice_is_not_decided_anew(house: House) -> None:
+    share = AllocateStock(stock_item_id=new_id(), shares={})
+    made = [
+        ProposedCommand(new_id(), n, each.type_name(), {}, *each.subject())
+        for n, each in enumerate((share, house.price()))
+    ]
+    made[1].verdict, made[1].rule = "deny", module.OF_AGENT
+    assert module.comes_again((share, house.price()), made)
+    made[0].verdict = "proceed"
+    assert not module.comes_again((share, house.price()), made)
+    made[0].verdict, made[1].rule = "deny", "price-firewall"
+    assert not module.comes_again((share, house.price()), made)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from shop import ROUTING, Shop, dollars
-from sqlalchemy import text
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
@@ -31,8 +29,7 @@ from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.errors import Conflict
 from flipsync.domain.events import CycleStarted, DecisionEscalated, EffectFailed, Event, ListingRequested, OfferChanged
 from flipsync.domain.ids import new_id
-from flipsync.runtime import budgets
-from flipsync.runtime.agent import Budget, Context
+from flipsync.runtime.agent import Context
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
@@ -41,7 +38,6 @@ from flipsync.services import accounts, refunds
 from flipsync.services.approvals import answer_approval
 from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, ingest_order
-from flipsync.store.journal import ProposedCommand
 from flipsync.store.models import SignedMove
 from flipsync.store.repositories import listings
 from flipsync.store.unit_of_work import UnitOfWork
@@ -437,69 +433,6 @@ async def test_an_answer_that_comes_twice_changes_nothing_more(house: House) -> 
         with pytest.raises(Exception, match="applied already"):
             await house.path.endorse(unit, context, decision_id)
     assert await house.outbox() == before
-
-
-async def test_what_is_above_the_budget_is_denied_with_the_reason(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = GRAPH.agents["pricing"]
-    monkeypatch.setattr(agent, "spec", replace(agent.spec, budget=Budget(effects_per_hour=1)))
-    end = EndListing(account_id=house.account.id, listing_id=house.listing, reason="test")
-    decision_id = await house.record("pricing", Decision.propose(house.price(), end, why="two at once"))
-    rows = await house.shop.rows(
-        "SELECT verdict, rule FROM proposal WHERE decision_id = :id ORDER BY ordinal", id=decision_id
-    )
-    assert [(row.verdict, row.rule) for row in rows] == [("proceed", "price-firewall"), ("deny", "budget")]
-
-
-async def test_what_a_budget_denied_is_decided_on_anew_within_a_day(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once there is room, unless the fact is old by then."""
-    agent = GRAPH.agents["pricing"]
-    monkeypatch.setattr(agent, "spec", replace(agent.spec, budget=Budget(effects_per_hour=1)))
-    end = EndListing(account_id=house.account.id, listing_id=house.listing, reason="test")
-    decided = [Decision.propose(house.price(), end, why="two at once"), Decision.hold("it is ended")]
-
-    async def decide(self: object, event: Event, ctx: Context) -> Decision[Any]:
-        return decided.pop(0)
-
-    monkeypatch.setattr(agent, "decide", decide)
-    async with house.shop.unit() as unit:
-        unit.emit(OfferChanged(listing_id=house.listing, account_id=house.account.id, vendor="custom", cause="sale"))
-    assert await house.run("pricing") == 1
-    waits = """SELECT state, attempts, not_before - now() AS wait FROM agent_task
-                WHERE agent = 'pricing' AND tenant_id = :tenant ORDER BY id"""
-    task = (await house.shop.rows(waits))[0]
-    assert (task.state, task.attempts) == ("pending", 0)
-    assert timedelta(seconds=58) < task.wait < timedelta(seconds=91)
-    assert await house.run("pricing") == 0, "there is no room yet"
-    async with house.shop.unit() as unit:
-        await unit.session.execute(text("UPDATE agent_task SET not_before = now() WHERE not_before > now()"))
-    assert await house.run("pricing") == 1
-    assert not decided
-    assert [row.state for row in await house.shop.rows(waits)] == ["done"]
-
-    monkeypatch.setattr(budgets, "_LET_GO_SECONDS", 0.0)  # as if the fact were a day old
-    decided.append(Decision.propose(house.price(3000), end, why="a day too late"))
-    async with house.shop.unit() as unit:
-        unit.emit(OfferChanged(listing_id=house.listing, account_id=house.account.id, vendor="custom", cause="sale"))
-    assert await house.run("pricing") == 1
-    assert [row.state for row in await house.shop.rows(waits)] == ["done", "done"]
-
-
-async def test_what_our_own_books_would_have_twice_is_not_decided_anew(house: House) -> None:
-    share = AllocateStock(stock_item_id=new_id(), shares={})
-    made = [
-        ProposedCommand(new_id(), n, each.type_name(), {}, *each.subject())
-        for n, each in enumerate((share, house.price()))
-    ]
-    made[1].verdict, made[1].rule = "deny", budgets.OF_AGENT
-    assert budgets.comes_again((share, house.price()), made)
-    made[0].verdict = "proceed"
-    assert not budgets.comes_again((share, house.price()), made)
-    made[0].verdict, made[1].rule = "deny", "price-firewall"
-    assert not budgets.comes_again((share, house.price()), made)
 
 
 async def _sold(house: House) -> UUID:

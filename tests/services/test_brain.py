@@ -7,98 +7,53 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from shop import Shop, dollars, open_store
+from past import Past, store_of_the_past
+from shop import Shop
 
-from flipsync.domain.clock import utc_now
-from flipsync.domain.commands import ChangePrice
-from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.services.brain import Brief
 from flipsync.services.desk import Services
+from flipsync.services.graders import Grade
 from flipsync.services.recorded_desk import RecordedDesk, RecordingDesk
 from flipsync.services.settings_changes import set_settings
 from flipsync.store import models as m
 
 
 @pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
+async def past(database_urls: dict[str, str]) -> AsyncIterator[Past]:
+    store = store_of_the_past(database_urls["worker"])
+    yield await Past(await Shop(store).found()).build()
     await store.aclose()
 
 
 @pytest.fixture
-async def world(shop: Shop) -> dict[str, Any]:
+def shop(past: Past) -> Shop:
+    return past.shop
+
+
+@pytest.fixture
+async def world(past: Past) -> dict[str, Any]:
     """A listing with three attempts on it, a directive that binds its account, and one that binds another's."""
-    account, goods = await shop.account(), await shop.variant(units=5)
+    shop = past.shop
     elsewhere = await shop.account()
-    listing = await shop.listing(account, goods, units=5)
-    now = shop.store.clock.now()
-    ids: dict[str, Any] = {"listing": listing, "account": account.id, "tried": []}
     async with shop.unit() as unit:
         await set_settings(unit, {"goals.risk": "careful"})
-        for place, days in ((account.id, 7), (elsewhere.id, 9)):
-            bound = {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=days - 1)}
+        for place, days in ((past.account.id, 7), (elsewhere.id, 9)):
+            bound = {
+                "starts_at": unit.now - timedelta(days=1),
+                "ends_at": unit.now + timedelta(days=days - 1, hours=1),
+            }
             unit.session.add(
                 m.DirectiveRow(tenant_id=shop.tenant_id, kind="hold-prices", account_id=place, reason="r", **bound)
             )
-        for outcome in (1, 0, None):
-            fact = OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals")
-            event_id = unit.emit(fact)
-            await unit.flush()
-            decision = m.AgentDecision(
-                tenant_id=shop.tenant_id,
-                agent="pricing",
-                agent_version="1",
-                event_id=event_id,
-                state="applied",
-                source="rules",
-                rationale="r",
-                confidence=0.8,
-                correlation_id=event_id,
-            )
-            unit.session.add(decision)
-            await unit.session.flush()
-            command = ChangePrice(
-                account_id=account.id, listing_id=listing, price=dollars(2500), previous=dollars(2999)
-            )
-            proposal = m.Proposal(
-                tenant_id=shop.tenant_id,
-                decision_id=decision.id,
-                ordinal=0,
-                command="ChangePrice",
-                payload=command.model_dump(mode="json"),
-                subject_kind="listing",
-                subject_id=listing,
-            )
-            unit.session.add(proposal)
-            await unit.session.flush()
-            episode = m.Episode(
-                tenant_id=shop.tenant_id,
-                decision_id=decision.id,
-                proposal_id=proposal.id,
-                agent="pricing",
-                kind="price-move",
-                command="ChangePrice",
-                subject_kind="listing",
-                subject_id=listing,
-                product_id=goods.product_id,
-                account_id=account.id,
-                situation="offer changed",
-                figures={},
-                tried="change the price",
-                confidence=0.8,
-                rule="",
-                outcome=outcome,
-                came="it was seen",
-                decided_at=now,
-                known_at=now + timedelta(minutes=len(ids["tried"])),
-                written_at=utc_now(),
-            )
-            unit.session.add(episode)
-            await unit.session.flush()
-            ids["tried"].append((decision.id, episode.id))
-    return ids
+    tried = []
+    for outcome in (1, 0, None):  # the last was stopped
+        decision = await past.price(2500, 2999, "deny" if outcome is None else "proceed")
+        await past.learn(**{decision.hex: Grade(outcome, "it was seen")})
+        past.clock.advance(timedelta(minutes=1))
+        (row,) = await shop.rows("SELECT id FROM episode WHERE decision_id = :id", id=decision)
+        tried.append((decision, row.id))
+    return {"listing": past.listing, "account": past.account.id, "tried": tried}
 
 
 async def brief(shop: Shop, about: list[tuple[str, Any]], **budget: Any) -> Brief:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from erased_buyer import holding
 from pydantic import ValidationError
 from shop import Shop
 from sqlalchemy import text
-from told_people import House, open_house
+from told_people import House
 
 from flipsync.domain.errors import NotFound, VersionMismatch
 from flipsync.domain.events import OfferChanged
@@ -25,12 +24,6 @@ from flipsync.services.notices.kinds import AUDIENCE, KINDS, heard_by
 from flipsync.services.notices.preferences import Preferences
 from flipsync.services.reading_page import PageRequest
 from flipsync.store import models as m
-
-
-@pytest.fixture
-async def house(database_urls: dict[str, str]) -> AsyncIterator[House]:
-    async with open_house(database_urls["worker"]) as found:
-        yield found
 
 
 async def test_an_oversold_order_is_told_once_to_who_may_ship_and_is_settled_when_the_goods_are_there(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from uuid import UUID
 
 import pytest
-from notice_servers import MailServer, mail_server
+from notice_servers import MailServer
 from pydantic import SecretStr
 from sqlalchemy import text
 from told_people import House, open_house
@@ -26,18 +26,6 @@ from flipsync.services.suppliers import SupplierForm
 from flipsync.store import restored
 
 INSIDE = Reach(["127.0.0.0/8"])
-
-
-@pytest.fixture
-async def house(database_urls: dict[str, str]) -> AsyncIterator[House]:
-    async with open_house(database_urls["worker"]) as found:
-        yield found
-
-
-@pytest.fixture
-async def mails() -> AsyncIterator[MailServer]:
-    async with mail_server() as server:
-        yield server
 
 
 async def has_mail(house: House, server: MailServer, role: str = "owner") -> None:

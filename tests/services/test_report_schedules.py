@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,10 +10,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notice_servers import HookServer, MailServer, hook_server, mail_server
+from notice_servers import HookServer, MailServer
 from pydantic import SecretStr
 from sqlalchemy import text
-from told_people import House, open_house
+from told_people import House
 
 from flipsync.connectors.notices.destination import parse
 from flipsync.connectors.notices.reach import Reach
@@ -28,24 +27,6 @@ from flipsync.services.report_schedules import MOST, RunView, ScheduleForm, Sche
 
 INSIDE = Reach(["127.0.0.0/8"])
 PAGE = PageRequest(limit=200)
-
-
-@pytest.fixture
-async def house(database_urls: dict[str, str]) -> AsyncIterator[House]:
-    async with open_house(database_urls["worker"]) as found:
-        yield found
-
-
-@pytest.fixture
-async def mails() -> AsyncIterator[MailServer]:
-    async with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def hooks() -> AsyncIterator[HookServer]:
-    async with hook_server() as server:
-        yield server
 
 
 async def told_at(house: House, url: str) -> None:

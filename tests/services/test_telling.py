@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from notice_servers import HookServer, MailServer, hook_server, mail_server
+from notice_servers import HookServer, MailServer
 from pydantic import SecretStr
 from sqlalchemy import text
-from told_people import House, open_house
+from told_people import House
 
 from flipsync.connectors.notices.destination import parse
 from flipsync.connectors.notices.reach import Reach
@@ -30,24 +29,6 @@ from flipsync.services.notices.preferences import Preferences
 from flipsync.services.reading_page import PageRequest
 
 INSIDE = Reach(["127.0.0.0/8"])
-
-
-@pytest.fixture
-async def house(database_urls: dict[str, str]) -> AsyncIterator[House]:
-    async with open_house(database_urls["worker"]) as found:
-        yield found
-
-
-@pytest.fixture
-async def mails() -> AsyncIterator[MailServer]:
-    async with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def hooks() -> AsyncIterator[HookServer]:
-    async with hook_server() as server:
-        yield server
 
 
 def mail_url(server: MailServer) -> str:
