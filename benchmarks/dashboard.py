@@ -38,6 +38,7 @@ from flipsync.services.reading_page import MAX_LIMIT, PageRequest, View
 from flipsync.services.sales_recount import recount
 from flipsync.store import bootstrap
 from flipsync.store.database import Database, driver_url
+from flipsync.store.reading import SessionReader
 from flipsync.store.unit_of_work import Store
 
 DAYS, SKUS = 365, 500
@@ -205,7 +206,7 @@ def _series(**query: str) -> Callable[[AsyncSession], Awaitable[View]]:
 
 
 READS: dict[str, Callable[[AsyncSession], Awaitable[View]]] = {
-    "dashboard": lambda session: dashboard(session, NOW, questions=True, faults=True, agents=True),
+    "dashboard": lambda session: dashboard(SessionReader(session), NOW, questions=True, faults=True, agents=True),
     "profit by day": _series(by="day"),
     "profit by month and channel": _series(by="month", group="channel"),
     "profit by SKU, the whole year": _series(by="all", group="sku"),

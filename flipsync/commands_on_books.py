@@ -48,6 +48,7 @@ from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import reading_decisions, tenants
 from flipsync.store.unit_of_work import Routing, Store
 from flipsync.system import keys_of, live_state, open_books, open_worker_books
@@ -231,7 +232,8 @@ def open_approvals(home: Path, tenant: str | None) -> list[ApprovalView]:
 
     async def work(store: Store, tenant_id: UUID) -> list[ApprovalView]:
         async with store.reader(tenant_id) as session:
-            return list((await list_approvals(session, PageRequest(limit=_MOST_QUESTIONS), "open")).items)
+            page = await list_approvals(SessionReader(session), PageRequest(limit=_MOST_QUESTIONS), "open")
+        return list(page.items)
 
     return in_books(home, {}, tenant, work)
 

@@ -27,6 +27,7 @@ from flipsync.services.notices.inbox import NotificationFilter, NotificationView
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.reading_page import PageRequest
 from flipsync.store import models as m
+from flipsync.store.reading import SessionReader
 
 
 @dataclass
@@ -63,8 +64,9 @@ class House:
     async def told(self, role: Role, **where: Any) -> list[NotificationView]:
         where.setdefault("settled", False)
         async with self.shop.store.reader(self.shop.tenant_id) as session:
+            reader, kinds = SessionReader(session), heard_by(role)
             page = await inbox.list_for(
-                session, self.people[role], heard_by(role), PageRequest(limit=200), NotificationFilter(**where)
+                reader, self.people[role], kinds, PageRequest(limit=200), NotificationFilter(**where)
             )
         return page.items
 

@@ -34,10 +34,12 @@ def list_notifications(
     page = importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
     where = inbox.NotificationFilter() if every else inbox.NotificationFilter(settled=False, read=False)
 
+    reader = importlib.import_module("flipsync.store.reading").SessionReader
+
     async def work(store: Any, tenant_id: UUID) -> Any:
         async with store.reader(tenant_id) as session:
             person = await _person(session, user)
-            return await inbox.list_for(session, person.id, kinds.heard_by(person.role), page, where)
+            return await inbox.list_for(reader(session), person.id, kinds.heard_by(person.role), page, where)
 
     found = _in_books(home, tenant, work)
     if as_json:

@@ -10,15 +10,15 @@ from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import local_day, utc_now
 from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
-from flipsync.services.analytics import counted_at, ratio
+from flipsync.services.analytics import ratio
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.repositories import sales_reading, shelf_reading, tenants
+from flipsync.store.reading import Asked, Reader, Rows
+from flipsync.store.repositories import sales_facts, sales_reading, shelf_reading, tenants
 
 _API = "/api/v1"
 Window = Literal["today", "7d", "28d"]
@@ -175,18 +175,30 @@ _KPIS: tuple[tuple[Definition, Callable[[Sums], int | float | None]], ...] = (
 )
 
 
-async def dashboard(session: AsyncSession, now: datetime, *, questions: bool, faults: bool, agents: bool) -> Dashboard:
+async def dashboard(reader: Reader, now: datetime, *, questions: bool, faults: bool, agents: bool) -> Dashboard:
     """`questions`, `faults` and `agents`: whether whoever asks may see them."""
-    zone = await tenants.zone(session)
-    today = local_day(now, zone)
+    zones, counted = await reader.ask(tenants.ZONE(), sales_facts.COUNTED())
+    today = local_day(now, zones[0].zone)
     first = today - timedelta(days=2 * max(WINDOWS.values()) - 1)
-    days = await sales_reading.by_day(session, first, today)
+    # decisions carry the wall clock's time, whatever the business's clock says
+    lately = first_id_at(utc_now() - timedelta(days=1))
+    seen: dict[str, Asked] = {
+        "days": sales_reading.DAYS(first=first, last=today),
+        "worth": shelf_reading.WORTH(),
+    }
+    if questions:
+        seen["questions"] = shelf_reading.OPEN_QUESTIONS()
+    if faults:
+        seen["faults"] = shelf_reading.OPEN_FAULTS(most=_MOST_FAULTS)
+    if agents:
+        seen["agents"] = shelf_reading.DECIDED(after=lately, most=_MOST_DECISIONS)
+    rows = dict(zip(seen, await reader.ask(*seen.values()), strict=True))
     return Dashboard(
         today=today,
-        time_zone=zone,
-        counted_at=await counted_at(session),
+        time_zone=zones[0].zone,
+        counted_at=counted[0].counted_at if counted else None,
         definitions=[definition for definition, _ in _KPIS],
-        kpis=kpis({(row.day, row.currency): row._mapping for row in days}, today),
+        kpis=kpis({(row.day, row.currency): row._asdict() for row in rows["days"]}, today),
         stock=[
             StockWorth(
                 currency=row.currency,
@@ -195,11 +207,16 @@ async def dashboard(session: AsyncSession, now: datetime, *, questions: bool, fa
                 units_without_cost=row.units_without_cost,
                 rows=f"{_API}/analytics/ageing",
             )
-            for row in await shelf_reading.worth(session)
+            for row in rows["worth"]
         ],
-        questions=await _questions(session) if questions else None,
-        faults=await _faults(session) if faults else None,
-        agents=await _deeds(session) if agents else None,
+        questions=Questions(open=rows["questions"][0].open, rows=f"{_API}/approvals?state=open") if questions else None,
+        faults=[
+            FaultView(account_id=row.account_id, account=row.name, cause=row.cause, since=row.since, hint=row.hint)
+            for row in rows["faults"]
+        ]
+        if faults
+        else None,
+        agents=_deeds(rows["agents"]) if agents else None,
     )
 
 
@@ -248,21 +265,9 @@ def _money(minor: int | float | None, currency: str) -> Money | None:
     return None if minor is None else Money(amount_minor=int(minor), currency=currency)
 
 
-async def _questions(session: AsyncSession) -> Questions:
-    return Questions(open=await shelf_reading.open_questions(session), rows=f"{_API}/approvals?state=open")
-
-
-async def _faults(session: AsyncSession) -> list[FaultView]:
-    return [
-        FaultView(account_id=row.account_id, account=row.name, cause=row.cause, since=row.since, hint=row.hint)
-        for row in await shelf_reading.open_faults(session, _MOST_FAULTS)
-    ]
-
-
-async def _deeds(session: AsyncSession) -> list[Deeds]:
-    # decisions carry the wall clock's time, whatever the business's clock says
+def _deeds(decided: Rows) -> list[Deeds]:
     states: dict[str, dict[str, int]] = {}
-    for row in await shelf_reading.decided(session, first_id_at(utc_now() - timedelta(days=1)), _MOST_DECISIONS):
+    for row in decided:
         states.setdefault(row.agent, {})[row.state] = row.decisions
     return [
         Deeds(agent=agent, decisions=sum(each.values()), states=each, rows=f"{_API}/decisions?agent={agent}")

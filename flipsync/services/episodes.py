@@ -21,6 +21,7 @@ from flipsync.domain.text import storable
 from flipsync.services.graders import Grade
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why_words import Labels, command_words, mentioned, spaced
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import episodes as rows
 from flipsync.store.repositories import why as why_rows
 from flipsync.store.repositories.episodes import Place
@@ -42,7 +43,8 @@ async def remember(unit: UnitOfWork, graded: Sequence[tuple[DueRow, Grade]]) -> 
     subjects = [(row.subject_kind, row.subject_id) for row, _ in telling]
     where = await rows.places(unit.session, subjects, [_account(row) for row, _ in telling])
     named = {subject for row, _ in telling if row.subject_kind not in _BUYERS for subject in mentioned(row.payload)}
-    labels = Labels(await why_rows.labels(unit.session, {each for each in named if each[0] not in _BUYERS}))
+    things = {each for each in named if each[0] not in _BUYERS}
+    labels = Labels(await why_rows.labels(SessionReader(unit.session), things))
     nowhere = Place(None, None, None, None, None)
     kept = [as_columns(row, grade, where.get(row.subject_id, nowhere), labels) for row, grade in telling]
     return await rows.add(unit.session, unit.tenant_id, kept)

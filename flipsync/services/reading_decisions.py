@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,7 +16,8 @@ from flipsync.domain.money import Money
 from flipsync.services.approval_outcomes import IF_REFUSED, if_approved
 from flipsync.services.memory import Memory, TrackRecord, lessons
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
-from flipsync.store.models import AgentDecision, Effect, Proposal, Receipt
+from flipsync.store.models import Effect, Proposal, Receipt
+from flipsync.store.reading import Reader, Rows, SessionReader
 from flipsync.store.repositories import reading_decisions as rows
 
 DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]
@@ -159,12 +161,11 @@ async def list_agents(session: AsyncSession) -> list[AgentStatusView]:
     ]
 
 
-async def list_decisions(session: AsyncSession, page: PageRequest, where: DecisionFilter) -> Page[DecisionSummary]:
+async def list_decisions(reader: Reader, page: PageRequest, where: DecisionFilter) -> Page[DecisionSummary]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
     wanted = {name: getattr(where, name) for name in DecisionFilter.model_fields}
-    found = await rows.decisions(session, limit=page.limit + 1, after=page.after_id(), **wanted)
-    commands = await _commands(session, [row.id for row in found[: page.limit]])
-    return cut(found, page.limit, lambda row: _summary(row, commands[row.id]), lambda row: [str(row.id)])
+    (found,) = await reader.ask(rows.DECISIONS(limit=page.limit + 1, after=page.after_id(), **wanted))
+    return cut(found, page.limit, lambda row: _summary(row, row.commands), lambda row: [str(row.id)])
 
 
 async def get_decision(session: AsyncSession, decision_id: UUID) -> DecisionView:
@@ -195,42 +196,51 @@ async def get_decision(session: AsyncSession, decision_id: UUID) -> DecisionView
     )
 
 
-async def list_approvals(
-    session: AsyncSession, page: PageRequest, state: ApprovalState | None = None
-) -> Page[ApprovalView]:
+async def list_approvals(reader: Reader, page: PageRequest, state: ApprovalState | None = None) -> Page[ApprovalView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.approvals(session, limit=page.limit + 1, after=page.after_id(), state=state)
-    commands = await _commands(session, [decision.id for _, decision in found[: page.limit]])
-    outcomes = await if_approved(session, [row.id for asked, row in found[: page.limit] if asked.state == "open"])
-    return cut(
-        found,
-        page.limit,
-        lambda row: _approval(row, commands[row[1].id], outcomes.get(row[1].id, [])),
-        lambda row: [str(row[0].id)],
-    )
+    (found,) = await reader.ask(rows.APPROVALS(limit=page.limit + 1, after=page.after_id(), state=state))
+    views = await _approvals(reader, found[: page.limit])
+    return cut(found, page.limit, lambda row: views[row.id], lambda row: [str(row.id)])
 
 
 async def get_approval(session: AsyncSession, approval_id: UUID) -> OneApproval:
     """With what is remembered of the like. Raises NotFound."""
-    found = await rows.approvals(session, limit=1, approval_id=approval_id)
+    reader = SessionReader(session)
+    (found,) = await reader.ask(rows.APPROVALS(limit=1, approval_id=approval_id))
     if not found:
         raise NotFound(f"no approval {approval_id}")
-    approval, decision = found[0]
-    commands = await _commands(session, [decision.id])
-    outcomes = await if_approved(session, [decision.id] if approval.state == "open" else [])
-    asked = _approval(found[0], commands[decision.id], outcomes.get(decision.id, []))
-    told = await lessons(session, decision.id)
+    asked = (await _approvals(reader, found))[approval_id]
+    told = await lessons(session, found[0].decision_id)
     return OneApproval(**dict(asked), memories=told.items, record=told.record)
 
 
-async def _commands(session: AsyncSession, decision_ids: list[UUID]) -> defaultdict[UUID, list[str]]:
-    commands: defaultdict[UUID, list[str]] = defaultdict(list)
-    for proposal in await rows.proposals_of(session, decision_ids):
-        commands[proposal.decision_id].append(proposal.command)
-    return commands
+async def _approvals(reader: Reader, found: Rows) -> dict[UUID, ApprovalView]:
+    """By the approval's id."""
+    if not found:
+        return {}
+    (about,) = await reader.ask(rows.DECISIONS_OF(ids=[row.decision_id for row in found]))
+    decisions = {row.id: _summary(row, row.commands) for row in about}
+    outcomes = await if_approved(reader, [row.decision_id for row in found if row.state == "open"])
+    return {
+        row.id: ApprovalView(
+            id=row.id,
+            question=row.question,
+            state=row.state,
+            asked_at=row.asked_at,
+            expires_at=row.expires_at,
+            answered_at=row.answered_at,
+            answered_by=row.answered_by,
+            note=row.note,
+            if_approved=outcomes.get(row.decision_id, []),
+            if_refused=IF_REFUSED if row.state == "open" else "",
+            decision=decisions[row.decision_id],
+        )
+        for row in found
+    }
 
 
-def _summary(row: AgentDecision, commands: list[str]) -> DecisionSummary:
+def _summary(row: Any, commands: Sequence[str]) -> DecisionSummary:
+    """`row` has the columns of an AgentDecision."""
     return DecisionSummary(
         id=row.id,
         agent=row.agent,
@@ -240,7 +250,7 @@ def _summary(row: AgentDecision, commands: list[str]) -> DecisionSummary:
         rationale=row.rationale,
         confidence=row.confidence,
         stake=money(row.stake_minor, row.stake_currency),
-        commands=commands,
+        commands=list(commands),
         event_id=row.event_id,
         correlation_id=row.correlation_id,
         decided_at=row.decided_at,
@@ -282,21 +292,4 @@ def _effect(row: Effect, receipts: list[Receipt]) -> EffectView:
             )
             for receipt in receipts
         ],
-    )
-
-
-def _approval(row: rows.ApprovalRow, commands: list[str], outcomes: list[str]) -> ApprovalView:
-    approval, decision = row
-    return ApprovalView(
-        id=approval.id,
-        question=approval.question,
-        state=approval.state,
-        asked_at=approval.asked_at,
-        expires_at=approval.expires_at,
-        answered_at=approval.answered_at,
-        answered_by=approval.answered_by,
-        note=approval.note,
-        if_approved=outcomes,
-        if_refused=IF_REFUSED if approval.state == "open" else "",
-        decision=_summary(decision, commands),
     )

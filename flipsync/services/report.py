@@ -24,6 +24,7 @@ from flipsync.services.quotes import fee_schedule
 from flipsync.services.reading_page import Moment, View
 from flipsync.services.report_text import report_lines
 from flipsync.services.tenant_settings import PricingChoices, profile
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import report as rows
 from flipsync.store.repositories.why import Subject, labels
 
@@ -390,7 +391,7 @@ async def _effects(session: AsyncSession, since: datetime | None) -> Effects:
 async def _blocked(session: AsyncSession, since: datetime | None) -> list[Blocked]:
     found = await rows.blocked(session, since)
     subjects: set[Subject] = {(each.subject_kind, each.subject_id) for each in found}
-    names = await labels(session, subjects)
+    names = await labels(SessionReader(session), subjects)
     return [
         Blocked.model_validate(
             {

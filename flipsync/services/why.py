@@ -20,6 +20,7 @@ from flipsync.services.why_outcomes import last_times
 from flipsync.services.why_purchase import explain_purchase_order, explain_supplier
 from flipsync.services.why_words import Labels, command_words, event_words
 from flipsync.store.models import Effect
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import Subject
 
@@ -114,7 +115,7 @@ async def _find_by_id(session: AsyncSession, row_id: UUID) -> Subject:
 
 
 async def _list(session: AsyncSession, subjects: Collection[Subject]) -> str:
-    label = Labels(await rows.labels(session, subjects))
+    label = Labels(await rows.labels(SessionReader(session), subjects))
     shown = sorted(subjects, key=lambda subject: (subject[0], str(subject[1])))[:_CANDIDATES]
     return "; ".join(f"{row_id} ({kind.replace('_', ' ')}: {label(kind, row_id)})" for kind, row_id in shown)
 

@@ -20,6 +20,7 @@ from flipsync.services.why_explanation import Named, Step, business_time
 from flipsync.services.why_outcomes import outcome_data, outcome_words
 from flipsync.services.why_words import Labels, command_words, event_words, ids_within, mentioned
 from flipsync.store.models import AgentDecision, Approval, DecisionOutcome, Effect, EventRecord, Proposal, Receipt
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import grades, reading_decisions
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import DecisionRow, Subject
@@ -118,7 +119,7 @@ async def read(
         journal.outcomes |= {each.proposal_id: each for each in graded}
     await _read_followed(session, journal, [*ids, *(each.id for each in effects)])
     subjects = {*_subjects(journal, effects), *_origin_subjects(origins), *extra_labels, *journal.focus}
-    journal.label = Labels(await rows.labels(session, subjects))
+    journal.label = Labels(await rows.labels(SessionReader(session), subjects))
     return journal
 
 

@@ -14,6 +14,7 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -219,7 +220,8 @@ class ReadPipeline:
         answers: list[Rows] = []
         for each, result in zip(asked, results[first:], strict=True):
             transformer.set_pgresult(result)
-            answers.append(transformer.load_rows(0, result.ntuples, each.statement.wire.row))
+            make = each.statement.row(partial(_columns, result))
+            answers.append(transformer.load_rows(0, result.ntuples, make))
         return answers
 
     async def _send(self, steps: Sequence[_Step]) -> tuple[_Line, list[PGresult]]:
@@ -284,6 +286,10 @@ class TenantReader:
         return await self._pipeline.read(self._tenant_id, self._presence, asked)
 
 
+def _columns(result: PGresult) -> list[str]:
+    return [(result.fname(number) or b"").decode() for number in range(result.nfields)]
+
+
 def _text(value: Any) -> bytes | None:
     """A parameter in PostgreSQL's text format. Raises InvalidInput for a NUL, which would end it."""
     if value is None:
@@ -296,4 +302,11 @@ def _text(value: Any) -> bytes | None:
         return b"true" if value else b"false"
     if isinstance(value, datetime):
         return value.isoformat().encode()
+    if isinstance(value, list):
+        return b"{%s}" % b",".join(b"NULL" if each is None else _quoted(_text(each)) for each in value)
     return str(value).encode()
+
+
+def _quoted(element: bytes | None) -> bytes:
+    """An element of an array. https://www.postgresql.org/docs/18/arrays.html#ARRAYS-IO"""
+    return b'"%s"' % (element or b"").replace(b"\\", b"\\\\").replace(b'"', b'\\"')

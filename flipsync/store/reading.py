@@ -1,6 +1,7 @@
 """Questions to the books: queries compiled once, asked as one tenant, several of them in one round trip.
 
     ITEMS = Question(build)                        # build(which values are given) -> select(... bindparam("limit") ...)
+    SHARES = Question.of("SELECT … WHERE stock_item_id = :stock_item_id")
     (items, shares) = await reader.ask(ITEMS(limit=51), SHARES(stock_item_id=item_id))
 
 A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an
@@ -15,29 +16,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, TextClause, Uuid, bindparam, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import TypeEngine
 
 Rows = Sequence[Any]
+Query = Select[*tuple[Any, ...]] | TextClause
 
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 class Wire(NamedTuple):
-    """A statement as it is sent: its text, the names of $1, $2, …, values that belong to it, and rows of its answer."""
+    """A statement as it is sent: its text, the names of $1, $2, …, and values that belong to it."""
 
     text: bytes
     names: tuple[str, ...]
     constants: dict[str, Any]
-    row: Callable[[Sequence[Any]], Any]
 
 
 class Statement:
     """One compiled query. Identity is what a connection remembers prepared statements by."""
 
-    def __init__(self, query: Select[*tuple[Any, ...]]) -> None:
+    def __init__(self, query: Query) -> None:
         self.query = query
+        self._row: Callable[[Sequence[Any]], Any] | None = None
 
     @cached_property
     def wire(self) -> Wire:
@@ -45,8 +49,15 @@ class Statement:
         names: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         given = {name for name, value in compiled.params.items() if value is None}
         constants = {name: value for name, value in compiled.params.items() if name not in given}
-        row = namedtuple("Row", self.query.selected_columns.keys(), rename=True)  # type: ignore[misc]
-        return Wire(str(compiled).encode(), names, constants, row._make)
+        return Wire(str(compiled).encode(), names, constants)
+
+    def row(self, columns: Callable[[], Sequence[str]]) -> Callable[[Sequence[Any]], Any]:
+        """What makes a row of values; `columns` are the answer's, which are looked at for words alone."""
+        if self._row is None:
+            names = columns() if isinstance(self.query, TextClause) else self.query.selected_columns.keys()
+            kind: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+            self._row = kind._make
+        return self._row
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +74,14 @@ class Question:
     Values are the names of the query's `bindparam`s. None means not given, so a question never compares with NULL.
     """
 
-    def __init__(self, build: Callable[[frozenset[str]], Select[*tuple[Any, ...]]]) -> None:
+    def __init__(self, build: Callable[[frozenset[str]], Query]) -> None:
         self._build = build
         self._statements: dict[frozenset[str], Statement] = {}
+
+    @classmethod
+    def of(cls, words: str) -> Question:
+        """SQL as it is written, with `:name` for each value. All of them are given, always."""
+        return cls(lambda _: text(words))
 
     def __call__(self, **values: Any) -> Asked:
         given = {name: value for name, value in values.items() if value is not None}
@@ -98,6 +114,15 @@ def where(
 ) -> Select[*tuple[Any, ...]]:
     """`query` with those of the conditions whose value is given."""
     return query.where(*(condition for name, condition in conditions.items() if name in given))
+
+
+def among(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """`column == among("kinds", Text())`: the column is one of the values called so, however many there are."""
+    return func.any(bindparam(name, type_=ARRAY(kind)))
+
+
+def among_ids(name: str) -> ColumnElement[Any]:
+    return among(name, Uuid())
 
 
 def contains(text: str | None) -> str | None:

@@ -16,7 +16,7 @@ from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Moment, Page, PageRequest
 from flipsync.services.standing_desk import StandingView
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
@@ -181,11 +181,11 @@ async def list_agent_decisions(
     query: Annotated[AgentDecisionQuery, Query()],
     user: Annotated[Claims, may("decisions:read")],
     backend: BackendDep,
+    reader: ReaderDep,
 ) -> Page[reading.DecisionSummary]:
     if name not in _graph(backend.graph).agents:
         raise NotFound(f"no agent {name}")
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_decisions(session, query, reading.DecisionFilter(agent=name, state=query.state))
+    return await reading.list_decisions(reader, query, reading.DecisionFilter(agent=name, state=query.state))
 
 
 def _graph(graph: Graph | None) -> Graph:

@@ -13,7 +13,7 @@ from flipsync.services import reading_decisions as reading
 from flipsync.services.approvals import BulkAnswer, answer_approval, answer_approvals
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
@@ -40,11 +40,10 @@ class BulkAnswerRequest(AnswerRequest):
 
 @router.get("", summary="List approvals", responses=problems(401, 403))
 async def list_approvals(
-    query: Annotated[ApprovalQuery, Query()], user: Reader, backend: BackendDep
+    query: Annotated[ApprovalQuery, Query()], user: Reader, reader: ReaderDep
 ) -> Page[reading.ApprovalView]:
     """Newest first; `state=open` are the questions that wait."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_approvals(session, query, query.state)
+    return await reading.list_approvals(reader, query, query.state)
 
 
 @router.get("/{approval_id}", summary="One approval", responses=problems(401, 403, 404))

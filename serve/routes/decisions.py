@@ -13,7 +13,7 @@ from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.services.undo import UndoReport, undo_decision
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
@@ -27,11 +27,10 @@ class DecisionQuery(PageRequest, reading.DecisionFilter):
 
 @router.get("", summary="List decisions", responses=problems(401, 403))
 async def list_decisions(
-    query: Annotated[DecisionQuery, Query()], user: User, backend: BackendDep
+    query: Annotated[DecisionQuery, Query()], user: User, reader: ReaderDep
 ) -> Page[reading.DecisionSummary]:
     """Newest first. Find those about a thing by `subject_kind` and `subject_id` of their proposals."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await reading.list_decisions(session, query, query)
+    return await reading.list_decisions(reader, query, query)
 
 
 @router.get("/{decision_id}", summary="One decision, from fact to receipt", responses=problems(401, 403, 404))

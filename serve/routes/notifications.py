@@ -16,7 +16,7 @@ from flipsync.services.notices.kinds import heard_by
 from flipsync.services.notices.preferences import Preferences, PreferencesView
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may
+from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -31,12 +31,11 @@ class NotificationQuery(PageRequest, inbox.NotificationFilter):
 
 @router.get("", summary="List what you were told", responses=problems(401, 403))
 async def list_notifications(
-    query: Annotated[NotificationQuery, Query()], user: Oneself, backend: BackendDep
+    query: Annotated[NotificationQuery, Query()], user: Oneself, reader: ReaderDep
 ) -> NotificationPage:
     """Newest first, with how much of it you have not read. Of what your role may not see (any more) nothing is
     shown."""
-    async with backend.store.reader(user.tenant_id) as session:
-        return await inbox.list_for(session, user.user_id, heard_by(user.role), query, query)
+    return await inbox.list_for(reader, user.user_id, heard_by(user.role), query, query)
 
 
 @router.post(

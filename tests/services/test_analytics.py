@@ -21,6 +21,7 @@ from flipsync.services.orders import AccountRef
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.revenue import revenue
 from flipsync.store.models.sales import FIGURES
+from flipsync.store.reading import SessionReader
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -269,7 +270,8 @@ async def test_sell_through_is_what_sold_of_what_was_there_and_came(shop: Shop) 
 async def look(shop: Shop, **may: bool) -> Dashboard:
     await sales_facts.run(shop.store, shop.tenant_id)
     async with shop.store.reader(shop.tenant_id) as session:
-        return await dashboard(session, NOW, **({"questions": True, "faults": True, "agents": True} | may))
+        told = {"questions": True, "faults": True, "agents": True} | may
+        return await dashboard(SessionReader(session), NOW, **told)
 
 
 async def test_the_dashboard_compares_with_the_days_before_and_leads_to_the_rows(shop: Shop) -> None:

@@ -13,6 +13,7 @@ from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.services.approval_outcomes import if_approved
 from flipsync.store.models import AgentDecision, Proposal
+from flipsync.store.reading import SessionReader
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ async def test_a_yes_is_told_in_words_through_the_decisions_it_endorses(shop: Sh
     below = await decided(shop, (price, "ask"), (done, "proceed"))
     above = await decided(shop, (EndorseDecision(decision_id=below), None))
     async with shop.store.reader(shop.tenant_id) as session:
-        told = await if_approved(session, [below, above])
-        assert await if_approved(session, []) == {}
+        told = await if_approved(SessionReader(session), [below, above])
+        assert await if_approved(SessionReader(session), []) == {}
     assert told[above] == told[below]
     (words,) = told[below]
     assert "19.99" in words and f"{goods.sku}@Corner" in words
@@ -77,4 +78,4 @@ async def test_nothing_of_another_business_is_told(shop: Shop) -> None:
     below = await decided(shop, (EndorseDecision(decision_id=new_id()), "ask"))
     stranger = await Shop(shop.store).found()
     async with shop.store.reader(stranger.tenant_id) as session:
-        assert await if_approved(session, [below]) == {}
+        assert await if_approved(SessionReader(session), [below]) == {}

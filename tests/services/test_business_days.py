@@ -22,6 +22,7 @@ from flipsync.services.dashboard import dashboard
 from flipsync.services.orders import AccountRef
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.sales_recount import recount
+from flipsync.store.reading import SessionReader
 
 PAGE = PageRequest(limit=200)
 WHOLE = {"from": date(2026, 1, 1), "to": date(2026, 12, 31)}
@@ -139,7 +140,7 @@ async def test_today_shelf_ages_and_what_sold_follow_the_zone(shop: Shop) -> Non
     assert today != now.date()
     async with shop.store.reader(shop.tenant_id) as session:
         assert await analytics.today(session, now) == today
-        told = await dashboard(session, now, questions=False, faults=False, agents=False)
+        told = await dashboard(SessionReader(session), now, questions=False, faults=False, agents=False)
         aged = await analytics.ageing(session, PAGE, None, today)
         where = SellThroughFilter.model_validate({"from": today, "to": today})
         (sold,) = (await analytics.sell_through(session, PAGE, where, today)).items

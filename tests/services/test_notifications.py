@@ -24,6 +24,7 @@ from flipsync.services.notices.kinds import AUDIENCE, KINDS, heard_by
 from flipsync.services.notices.preferences import Preferences
 from flipsync.services.reading_page import PageRequest
 from flipsync.store import models as m
+from flipsync.store.reading import SessionReader
 
 
 async def test_an_oversold_order_is_told_once_to_who_may_ship_and_is_settled_when_the_goods_are_there(
@@ -252,7 +253,7 @@ async def test_one_sees_and_reads_only_what_is_ones_own(house: House) -> None:
         )
     async with house.shop.store.reader(house.shop.tenant_id) as session:
         page = await inbox.list_for(
-            session, house.people["manager"], heard_by("read-only"), PageRequest(), NotificationFilter()
+            SessionReader(session), house.people["manager"], heard_by("read-only"), PageRequest(), NotificationFilter()
         )
     assert (page.items, page.unread) == ([], 0)
 
@@ -265,7 +266,7 @@ async def test_pages_follow_one_another_and_unread_is_counted_over_all(house: Ho
     async with house.shop.store.reader(house.shop.tenant_id) as session:
         while True:
             page = await inbox.list_for(
-                session,
+                SessionReader(session),
                 house.people["owner"],
                 heard_by("owner"),
                 PageRequest(limit=2, cursor=cursor),

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 import pytest
-from sqlalchemy import bindparam, func, literal_column, select, text
+from sqlalchemy import ARRAY, Text, bindparam, func, literal_column, select, text
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
@@ -110,6 +110,36 @@ async def test_a_read_that_fails_or_is_given_up_disturbs_no_other(database: Data
         assert isinstance(failed, ReadFailed)
         assert failed.sqlstate == "22012"
         assert [row.tenant_id for row in fine[0]] == [tenants[1]]
+
+
+async def test_words_are_asked_like_queries_and_lists_are_arrays(database: Database, tenants: list[UUID]) -> None:
+    words = Question.of(
+        "SELECT handle AS called, cardinality(CAST(:names AS text[])) AS many FROM product"
+        " WHERE id IS NOT NULL AND handle = ANY (CAST(:handles AS text[]))"
+    )
+    names = [
+        "",
+        "NULL",
+        "a,b",
+        '"quoted"',
+        "back\\slash",
+        "{braces}",
+        "\u0645\u0631\u062d\u0628\u0627 \U0001f600",
+        " ",
+        "'; DROP TABLE product",
+    ]
+    asked = words(names=names, handles=[str(each) for each in tenants])
+    (mine,) = await database.questions(tenants[0]).ask(asked)
+    async with database.session(tenants[0]) as session:
+        (same,) = await SessionReader(session).ask(asked)
+    assert [(row.called, row.many) for row in mine] == [(str(tenants[0]), len(names))]
+    assert [(row.called, row.many) for row in same] == [(str(tenants[0]), len(names))]
+    unnested = Question(lambda _: select(func.unnest(bindparam("names", type_=ARRAY(Text))).label("name")))
+    (back,) = await database.questions(tenants[0]).ask(unnested(names=[*names, None]))
+    assert [row.name for row in back] == [*names, None]
+    with pytest.raises(InvalidInput, match="NUL"):
+        await database.questions(tenants[0]).ask(unnested(names=["a\0b"]))
+    assert await database.questions(tenants[0]).ask(words(names=[], handles=[])) == [[]]
 
 
 async def test_a_text_does_not_end_early(database: Database, tenants: list[UUID]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound
@@ -15,7 +14,7 @@ from flipsync.domain.ids import new_id
 from flipsync.services.notices import wording
 from flipsync.services.notices.kinds import Kind, Severity, as_kind
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.store.models import Notification
+from flipsync.store.reading import Reader, Rows, SessionReader
 from flipsync.store.repositories import notices as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -62,30 +61,45 @@ class NotificationFilter(View):
 
 
 async def list_for(
-    session: AsyncSession, user_id: UUID, kinds: Collection[Kind], page: PageRequest, where: NotificationFilter
+    reader: Reader, user_id: UUID, kinds: Collection[Kind], page: PageRequest, where: NotificationFilter
 ) -> NotificationPage:
     """Newest first; only `kinds`, which are those the person's role is told of. Raises InvalidInput for a foreign
     cursor."""
-    shown = [kind for kind in kinds if where.kind in (None, kind)]
-    found: Sequence[Notification] = await rows.of_person(
-        session,
+    after_time, after_id = page.after_time_and_id() or (None, None)
+    shown = rows.OF_PERSON(
         user_id=user_id,
-        kinds=shown,
+        kinds=[kind for kind in kinds if where.kind in (None, kind)],
         limit=page.limit + 1,
-        after=page.after_time_and_id(),
-        settled=where.settled,
-        read=where.read,
+        after_time=after_time,
+        after_id=after_id,
         severity=where.severity,
+        **_words(settled=where.settled, read=where.read),
     )
+    found, unread = await reader.ask(shown, rows.UNREAD(user_ids=[user_id]))
     listed = cut(found, page.limit, view, lambda row: [row.raised_at.isoformat(), str(row.id)])
-    return NotificationPage(
-        items=listed.items, next_cursor=listed.next_cursor, unread=await count_unread(session, user_id, kinds)
+    return NotificationPage(items=listed.items, next_cursor=listed.next_cursor, unread=_sum(unread, kinds))
+
+
+async def newest_unread(reader: Reader, user_id: UUID, kinds: Collection[Kind], most: int) -> list[NotificationView]:
+    """What is still the matter and was not read, newest first."""
+    (found,) = await reader.ask(
+        rows.OF_PERSON(user_id=user_id, kinds=list(kinds), limit=most, **_words(settled=False, read=False))
     )
+    return [view(row) for row in found]
 
 
-async def count_unread(session: AsyncSession, user_id: UUID, kinds: Collection[Kind]) -> int:
-    counts = await rows.unread(session, [user_id])
-    return sum(count for (_, kind), count in counts.items() if kind in kinds)
+def _words(**choices: bool | None) -> dict[str, bool]:
+    """settled=False → unsettled."""
+    return {name if wanted else f"un{name}": True for name, wanted in choices.items() if wanted is not None}
+
+
+async def count_unread(reader: Reader, user_id: UUID, kinds: Collection[Kind]) -> int:
+    (counts,) = await reader.ask(rows.UNREAD(user_ids=[user_id]))
+    return _sum(counts, kinds)
+
+
+def _sum(counts: Rows, kinds: Collection[Kind]) -> int:
+    return sum(row.unread for row in counts if row.kind in kinds)
 
 
 async def read_one(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind], notification_id: UUID) -> NotificationView:
@@ -95,18 +109,19 @@ async def read_one(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind], not
         raise NotFound(f"no notification {notification_id}")
     if await rows.mark_read(unit.session, user_id, utc_now(), notification_id=notification_id):
         await unit.session.refresh(row)
-        push(unit, user_id, await count_unread(unit.session, user_id, kinds))
+        push(unit, user_id, await count_unread(SessionReader(unit.session), user_id, kinds))
     return view(row)
 
 
 async def read_all(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind]) -> Unread:
     """Have read all there is until now."""
     if await rows.mark_read(unit.session, user_id, utc_now()):
-        push(unit, user_id, await count_unread(unit.session, user_id, kinds))
-    return Unread(unread=await count_unread(unit.session, user_id, kinds))
+        push(unit, user_id, await count_unread(SessionReader(unit.session), user_id, kinds))
+    return Unread(unread=await count_unread(SessionReader(unit.session), user_id, kinds))
 
 
-def view(row: Notification) -> NotificationView:
+def view(row: Any) -> NotificationView:
+    """`row` has the columns of a Notification."""
     kind = as_kind(row.kind)
     return NotificationView.model_validate(
         {

@@ -20,6 +20,7 @@ from flipsync.services import escalation
 from flipsync.services.notices import inbox, wording
 from flipsync.services.notices.kinds import FIRST_ASKED, Kind, as_kind, heard_by, severity
 from flipsync.services.why_words import Labels, mentioned, spaced
+from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import matters as found_rows
 from flipsync.store.repositories import notices as rows
 from flipsync.store.repositories import reading_decisions
@@ -88,14 +89,16 @@ async def tell(unit: UnitOfWork) -> int:
 
 async def wishes(session: AsyncSession, decision_ids: Collection[UUID]) -> dict[UUID, str]:
     """By the decision asked about: what it wants to do, in a few words. No reason and no text of anybody's is in it."""
-    waiting = await reading_decisions.waiting_below(session, set(decision_ids)) if decision_ids else []
-    about = {decision: list(mentioned(payload)) for decision, _, payload in waiting}
-    label = Labels(await why_rows.labels(session, {subject for each in about.values() for subject in each}))
+    if not decision_ids:
+        return {}
+    reader = SessionReader(session)
+    (waiting,) = await reader.ask(reading_decisions.WAITING_BELOW(ids=sorted(set(decision_ids))))
+    label = Labels(await why_rows.labels(reader, {subject for row in waiting for subject in mentioned(row.payload)}))
     found: defaultdict[UUID, list[str]] = defaultdict(list)
-    for decision, command, payload in waiting:
-        subjects = sorted(set(mentioned(payload)), key=lambda each: _TELLING.get(each[0], len(_TELLING)))
+    for row in waiting:
+        subjects = sorted(set(mentioned(row.payload)), key=lambda each: _TELLING.get(each[0], len(_TELLING)))
         known = f" ({label(*subjects[0])})" if subjects else ""
-        found[decision].append(f"{spaced(command)}{known}")
+        found[row.question].append(f"{spaced(row.command)}{known}")
     return {
         decision: each[0] + (f" and {len(each) - 1} more" if len(each) > 1 else "") for decision, each in found.items()
     }
@@ -191,14 +194,13 @@ async def _push(
 ) -> None:
     """One word to each person who is looking: what is new, and how much they have not read. To nobody else."""
     touched = touched | {each.user_id for each in gone}
-    counts = await rows.unread(unit.session, touched)
+    reader = SessionReader(unit.session)
+    (counts,) = await reader.ask(rows.UNREAD(user_ids=sorted(touched)))
     for person in people:
         if person.id not in touched:
             continue
         kinds = heard_by(as_role(person.role))
-        newest = await rows.of_person(
-            unit.session, user_id=person.id, kinds=kinds, limit=_PUSHED, settled=False, read=False
-        )
-        views = [inbox.view(each).model_dump(mode="json") for each in newest if each.id in fresh]
-        unread = sum(count for (user_id, kind), count in counts.items() if user_id == person.id and kind in kinds)
+        newest = await inbox.newest_unread(reader, person.id, kinds, _PUSHED)
+        views = [each.model_dump(mode="json") for each in newest if each.id in fresh]
+        unread = sum(row.unread for row in counts if row.user_id == person.id and row.kind in kinds)
         inbox.push(unit, person.id, unread, views)

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import Select, Text, Uuid, bindparam, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Notification, NotificationDestination, NotificationPreference, User
+from flipsync.store.reading import Question, among, among_ids, where
 
 #: rows an insert takes at a time: a statement has room for 65,535 values
 _AT_ONCE = 2_000
@@ -103,49 +104,44 @@ async def renew_facts(session: AsyncSession, notification_ids: Collection[UUID],
 # -- one person's -----------------------------------------------------------------------------------------------------
 
 
-async def of_person(
-    session: AsyncSession,
-    *,
-    user_id: UUID,
-    kinds: Collection[str],
-    limit: int,
-    after: tuple[datetime, UUID] | None = None,
-    settled: bool | None = None,
-    read: bool | None = None,
-    severity: str | None = None,
-) -> Sequence[Notification]:
-    """Newest first; only of these kinds."""
-    query = (
-        select(Notification)
-        .where(Notification.user_id == user_id, Notification.kind.in_(kinds))
-        .order_by(Notification.raised_at.desc(), Notification.id.desc())
-        .limit(limit)
+def _of_person(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    mine = select(*Notification.__table__.c).where(
+        Notification.user_id == bindparam("user_id"), Notification.kind == among("kinds", Text())
     )
-    if after is not None:
-        query = query.where(tuple_(Notification.raised_at, Notification.id) < after)
-    if settled is not None:
-        query = query.where(Notification.settled_at.is_not(None) if settled else Notification.settled_at.is_(None))
-    if read is not None:
-        query = query.where(Notification.read_at.is_not(None) if read else Notification.read_at.is_(None))
-    if severity is not None:
-        query = query.where(Notification.severity == severity)
-    return (await session.scalars(query)).all()
+    return where(
+        mine.order_by(Notification.raised_at.desc(), Notification.id.desc()).limit(bindparam("limit")),
+        given,
+        after_id=tuple_(Notification.raised_at, Notification.id)
+        < tuple_(bindparam("after_time", type_=Notification.raised_at.type), bindparam("after_id", type_=Uuid())),
+        settled=Notification.settled_at.is_not(None),
+        unsettled=Notification.settled_at.is_(None),
+        read=Notification.read_at.is_not(None),
+        unread=Notification.read_at.is_(None),
+        severity=Notification.severity == bindparam("severity"),
+    )
+
+
+#: newest first: user_id, kinds, limit, and perhaps after_time with after_id, severity, and any of the words settled,
+#: unsettled, read, unread
+OF_PERSON = Question(_of_person)
+#: user_ids: by person and kind, how many they have not read and are still the matter
+UNREAD = Question(
+    lambda _: (
+        select(Notification.user_id, Notification.kind, func.count().label("unread"))
+        .where(
+            Notification.user_id == among_ids("user_ids"),
+            Notification.settled_at.is_(None),
+            Notification.read_at.is_(None),
+        )
+        .group_by(Notification.user_id, Notification.kind)
+    )
+)
 
 
 async def one_of(session: AsyncSession, user_id: UUID, notification_id: UUID) -> Notification | None:
     """Only if it is that person's."""
     query = select(Notification).where(Notification.id == notification_id, Notification.user_id == user_id)
     return (await session.scalars(query)).one_or_none()
-
-
-async def unread(session: AsyncSession, user_ids: Collection[UUID]) -> dict[tuple[UUID, str], int]:
-    """(person, kind) → how many they have not read and are still the matter."""
-    found = await session.execute(
-        select(Notification.user_id, Notification.kind, func.count())
-        .where(Notification.user_id.in_(user_ids), Notification.settled_at.is_(None), Notification.read_at.is_(None))
-        .group_by(Notification.user_id, Notification.kind)
-    )
-    return {(user_id, kind): count for user_id, kind, count in found}
 
 
 async def mark_read(session: AsyncSession, user_id: UUID, at: datetime, *, notification_id: UUID | None = None) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, exists, func, or_, select
+from sqlalchemy import Select, Text, bindparam, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
@@ -21,8 +21,7 @@ from flipsync.store.models import (
     Proposal,
     Receipt,
 )
-
-ApprovalRow = Row[Approval, AgentDecision]
+from flipsync.store.reading import Question, among_ids, where
 
 
 async def agents(session: AsyncSession) -> Sequence[AgentStatus]:
@@ -40,50 +39,62 @@ async def task_counts(session: AsyncSession) -> Sequence[tuple[str, int, int]]:
     return [(agent, waiting.get(agent, 0), failed.get(agent, 0)) for agent in sorted({*waiting, *failed})]
 
 
-async def decisions(
-    session: AsyncSession,
-    *,
-    limit: int,
-    after: UUID | None = None,
-    agent: str | None = None,
-    state: str | None = None,
-    command: str | None = None,
-    subject_kind: str | None = None,
-    subject_id: UUID | None = None,
-    correlation_id: UUID | None = None,
-    decided_from: datetime | None = None,
-    decided_before: datetime | None = None,
-) -> Sequence[AgentDecision]:
-    """Newest first. Command and subject are those of a proposal of the decision."""
-    query = select(AgentDecision).order_by(AgentDecision.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(AgentDecision.id < after)
-    if agent is not None:
-        query = query.where(AgentDecision.agent == agent)
-    if state is not None:
-        query = query.where(AgentDecision.state == state)
-    if correlation_id is not None:
-        query = query.where(AgentDecision.correlation_id == correlation_id)
-    if decided_from is not None:
-        query = query.where(AgentDecision.decided_at >= decided_from)
-    if decided_before is not None:
-        query = query.where(AgentDecision.decided_at < decided_before)
-    return (await session.execute(_about(query, command, subject_kind, subject_id))).scalars().all()
+_COMMANDS = (
+    select(Proposal.command)
+    .where(Proposal.decision_id == AgentDecision.id)
+    .order_by(Proposal.ordinal)
+    .correlate(AgentDecision)
+    .scalar_subquery()
+)
+_DECISION = select(
+    *(
+        AgentDecision.__table__.c[name]
+        for name in (
+            "id",
+            "agent",
+            "agent_version",
+            "state",
+            "source",
+            "rationale",
+            "confidence",
+            "stake_minor",
+            "stake_currency",
+            "event_id",
+            "correlation_id",
+            "decided_at",
+        )
+    ),
+    func.array(_COMMANDS, type_=ARRAY(Text())).label("commands"),
+)
 
 
-def _about(
-    query: Select[AgentDecision], command: str | None, subject_kind: str | None, subject_id: UUID | None
-) -> Select[AgentDecision]:
-    if command is None and subject_kind is None and subject_id is None:
+def _decisions(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    query = where(
+        _DECISION.order_by(AgentDecision.id.desc()).limit(bindparam("limit")),
+        given,
+        after=AgentDecision.id < bindparam("after"),
+        agent=AgentDecision.agent == bindparam("agent"),
+        state=AgentDecision.state == bindparam("state"),
+        correlation_id=AgentDecision.correlation_id == bindparam("correlation_id"),
+        decided_from=AgentDecision.decided_at >= bindparam("decided_from"),
+        decided_before=AgentDecision.decided_at < bindparam("decided_before"),
+    )
+    about = {
+        "command": Proposal.command == bindparam("command"),
+        "subject_kind": Proposal.subject_kind == bindparam("subject_kind"),
+        "subject_id": Proposal.subject_id == bindparam("subject_id"),
+    }
+    if not given & about.keys():
         return query
-    proposed = exists().where(Proposal.decision_id == AgentDecision.id)
-    if command is not None:
-        proposed = proposed.where(Proposal.command == command)
-    if subject_kind is not None:
-        proposed = proposed.where(Proposal.subject_kind == subject_kind)
-    if subject_id is not None:
-        proposed = proposed.where(Proposal.subject_id == subject_id)
-    return query.where(proposed)
+    wanted = (condition for name, condition in about.items() if name in given)
+    return query.where(exists().where(Proposal.decision_id == AgentDecision.id, *wanted))
+
+
+#: limit, and any of after, agent, state, correlation_id, decided_from, decided_before; newest first, with commands.
+#: command, subject_kind and subject_id are those of a proposal of the decision
+DECISIONS = Question(_decisions)
+#: ids; with commands
+DECISIONS_OF = Question(lambda _: _DECISION.where(AgentDecision.id == among_ids("ids")))
 
 
 async def decision(session: AsyncSession, decision_id: UUID) -> AgentDecision | None:
@@ -111,39 +122,26 @@ async def receipts_of(session: AsyncSession, effect_ids: Sequence[UUID]) -> Sequ
     return (await session.execute(query)).scalars().all()
 
 
-async def approvals(
-    session: AsyncSession,
-    *,
-    limit: int,
-    after: UUID | None = None,
-    state: str | None = None,
-    approval_id: UUID | None = None,
-) -> Sequence[ApprovalRow]:
-    """(approval, the decision it is about), newest first."""
-    query = (
-        select(Approval, AgentDecision)
-        .join(AgentDecision, AgentDecision.id == Approval.decision_id)
-        .order_by(Approval.id.desc())
-        .limit(limit)
+def _approvals(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    return where(
+        select(*Approval.__table__.c).order_by(Approval.id.desc()).limit(bindparam("limit")),
+        given,
+        after=Approval.id < bindparam("after"),
+        state=Approval.state == bindparam("state"),
+        approval_id=Approval.id == bindparam("approval_id"),
     )
-    if after is not None:
-        query = query.where(Approval.id < after)
-    if state is not None:
-        query = query.where(Approval.state == state)
-    if approval_id is not None:
-        query = query.where(Approval.id == approval_id)
-    return (await session.execute(query)).all()
 
 
-async def waiting_below(
-    session: AsyncSession, decision_ids: Collection[UUID]
-) -> Sequence[tuple[UUID, str, dict[str, Any]]]:
-    """(decision asked about, command, payload) of all that waits for its answer, through the decisions it endorses."""
+#: limit, and any of after, state, approval_id; newest first
+APPROVALS = Question(_approvals)
+
+
+def _waiting_below(_: frozenset[str]) -> Select[*tuple[Any, ...]]:
     waiting = or_(Proposal.verdict.is_(None), Proposal.verdict == "ask")
     endorses = Proposal.command == EndorseDecision.type_name()
     asked = (
         select(AgentDecision.id.label("question"), AgentDecision.id.label("decision_id"))
-        .where(AgentDecision.id.in_(decision_ids))
+        .where(AgentDecision.id == among_ids("ids"))
         .cte("asked", recursive=True)
     )
     asked = asked.union(
@@ -151,12 +149,15 @@ async def waiting_below(
             Proposal.decision_id == asked.c.decision_id, waiting, endorses
         )
     )
-    found = await session.execute(
+    return (
         select(asked.c.question, Proposal.command, Proposal.payload)
         .where(Proposal.decision_id == asked.c.decision_id, waiting, ~endorses)
         .order_by(asked.c.question, Proposal.decision_id, Proposal.ordinal)
     )
-    return [(question, command, payload) for question, command, payload in found]
+
+
+#: ids: decision asked about, command and payload of all that waits for its answer, through the decisions it endorses
+WAITING_BELOW = Question(_waiting_below)
 
 
 async def open_approvals(session: AsyncSession, *, limit: int) -> Sequence[UUID]:

@@ -12,6 +12,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models.sales import FIGURES
+from flipsync.store.reading import Question
 
 #: accounts times currencies of one business: more than any has, so that a sum over them is of all
 MOST_CHANNELS = 10_000
@@ -173,12 +174,10 @@ async def sale_rows(
     return (await session.execute(_ROWS, values)).all()
 
 
-_DAYS = text(f"SELECT d.day, d.currency, {_SUMS} FROM channel_day d WHERE d.day BETWEEN :first AND :last GROUP BY 1, 2")  # noqa: S608
-
-
-async def by_day(session: AsyncSession, first: date, last: date) -> Sequence[Any]:
-    """All channels together, by day and currency."""
-    return (await session.execute(_DAYS, {"first": first, "last": last})).all()
+#: all channels together, by day and currency
+DAYS = Question.of(
+    f"SELECT d.day, d.currency, {_SUMS} FROM channel_day d WHERE d.day BETWEEN :first AND :last GROUP BY 1, 2"  # noqa: S608
+)
 
 
 _STATE = text(

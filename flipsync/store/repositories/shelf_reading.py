@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.store.reading import Question
+
 #: days of age at which the buckets end, and the last has no end; two columns of each query are of one bucket
 AGES = (30, 60, 90, 180)
 _BUCKETS = tuple(zip((0, *(age + 1 for age in AGES)), (*AGES, None), strict=True))
@@ -128,7 +130,8 @@ async def sell_through(
     return (await session.execute(_SELL_THROUGH, values)).all()
 
 
-_WORTH = text(
+#: what lies on the shelf at its landed unit cost, by currency
+WORTH = Question.of(
     """
     SELECT v.currency, sum(i.on_hand)::bigint AS units, coalesce(sum(i.on_hand * v.cost_minor), 0)::bigint AS worth,
            coalesce(sum(i.on_hand) FILTER (WHERE v.cost_minor IS NULL), 0)::bigint AS units_without_cost
@@ -137,18 +140,9 @@ _WORTH = text(
     """
 )
 
-
-async def worth(session: AsyncSession) -> Sequence[Any]:
-    """What lies on the shelf at its landed unit cost, by currency."""
-    return (await session.execute(_WORTH)).all()
-
-
-async def open_questions(session: AsyncSession) -> int:
-    found: int = (await session.execute(text("SELECT count(*) FROM approval WHERE state = 'open'"))).scalar_one()
-    return found
-
-
-_FAULTS = text(
+OPEN_QUESTIONS = Question.of("SELECT count(*) AS open FROM approval WHERE state = 'open'")
+#: oldest first
+OPEN_FAULTS = Question.of(
     """
     SELECT f.account_id, a.name, f.cause, f.since, f.hint FROM channel_fault f
       JOIN marketplace_account a ON a.id = f.account_id
@@ -156,21 +150,11 @@ _FAULTS = text(
     """
 )
 
-
-async def open_faults(session: AsyncSession, most: int) -> Sequence[Any]:
-    """Oldest first."""
-    return (await session.execute(_FAULTS, {"most": most})).all()
-
-
-_DECIDED = text(
+#: the newest decisions with an id from this one on, by agent and what became of them
+DECIDED = Question.of(
     """
     SELECT agent, state, count(*) AS decisions FROM (
         SELECT agent, state FROM agent_decision WHERE id >= :after ORDER BY id DESC LIMIT :most) AS newest
      GROUP BY agent, state ORDER BY agent, state
     """
 )
-
-
-async def decided(session: AsyncSession, after: UUID, most: int) -> Sequence[Any]:
-    """The newest decisions with an id from this one on, by agent and what became of them."""
-    return (await session.execute(_DECIDED, {"after": after, "most": most})).all()

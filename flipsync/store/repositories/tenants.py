@@ -9,6 +9,10 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Tenant
+from flipsync.store.reading import Question
+
+_ZONE = "SELECT coalesce(settings ->> 'time_zone', 'UTC') AS zone FROM tenant WHERE id = current_tenant()"
+ZONE = Question.of(_ZONE)
 
 
 async def all_ids(session: AsyncSession) -> Sequence[UUID]:
@@ -33,8 +37,7 @@ async def lock(session: AsyncSession, tenant_id: UUID) -> Tenant | None:
 
 async def zone(session: AsyncSession) -> str:
     """The time zone of the business the session is bound to."""
-    query = text("SELECT settings ->> 'time_zone' FROM tenant WHERE id = current_tenant()")
-    return (await session.execute(query)).scalar_one_or_none() or "UTC"
+    return (await session.execute(text(_ZONE))).scalar_one_or_none() or "UTC"
 
 
 async def knows_zone(session: AsyncSession, zone: str) -> bool:

@@ -51,6 +51,7 @@ from flipsync.store.models import (
     Variant,
     WebhookDelivery,
 )
+from flipsync.store.reading import Question, Reader, among_ids
 
 Subject = tuple[str, UUID]
 
@@ -148,36 +149,41 @@ async def similar(session: AsyncSession, name: str, limit: int) -> list[tuple[st
 # -- labels -----------------------------------------------------------------------------------------------------------
 
 
-async def labels(session: AsyncSession, subjects: Collection[Subject]) -> dict[Subject, str]:
+_CALLED: dict[str, Select[UUID, str]] = {
+    "listing": select(Listing.id, Variant.sku + "@" + MarketplaceAccount.name)
+    .join(Variant, Variant.id == Listing.variant_id)
+    .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id),
+    "order": select(Order.id, literal("order ") + Order.number + " of " + MarketplaceAccount.name).join(
+        MarketplaceAccount, MarketplaceAccount.id == Order.account_id
+    ),
+    "stock_item": select(
+        StockItem.id,
+        case((StockItem.pool == "own", "stock of "), else_=StockItem.pool + " stock of ") + Variant.sku,
+    ).join(Variant, Variant.id == StockItem.variant_id),
+    "variant": select(Variant.id, Variant.sku),
+    "product": select(Product.id, Product.title),
+    "account": select(MarketplaceAccount.id, MarketplaceAccount.name),
+    "directive": select(DirectiveRow.id, literal("directive to ") + DirectiveRow.kind),
+    "supplier": select(Supplier.id, Supplier.name),
+    "purchase_order": select(PurchaseOrder.id, literal("purchase order ") + cast(PurchaseOrder.number, String)),
+}
+#: kind → ids
+_LABELS = {
+    kind: Question(lambda _, kind=kind, query=query: query.where(_ID[kind] == among_ids("ids")))  # type: ignore[misc]
+    for kind, query in _CALLED.items()
+}
+
+
+async def labels(reader: Reader, subjects: Collection[Subject]) -> dict[Subject, str]:
     """What a person calls these things; unknown kinds are left out."""
-    wanted: dict[str, set[UUID]] = {}
-    for kind, row_id in subjects:
-        wanted.setdefault(kind, set()).add(row_id)
-    account = MarketplaceAccount.name
-    queries = {
-        "listing": select(Listing.id, Variant.sku + "@" + account)
-        .join(Variant, Variant.id == Listing.variant_id)
-        .join(MarketplaceAccount, MarketplaceAccount.id == Listing.account_id),
-        "order": select(Order.id, literal("order ") + Order.number + " of " + account).join(
-            MarketplaceAccount, MarketplaceAccount.id == Order.account_id
-        ),
-        "stock_item": select(
-            StockItem.id,
-            case((StockItem.pool == "own", "stock of "), else_=StockItem.pool + " stock of ") + Variant.sku,
-        ).join(Variant, Variant.id == StockItem.variant_id),
-        "variant": select(Variant.id, Variant.sku),
-        "product": select(Product.id, Product.title),
-        "account": select(MarketplaceAccount.id, account),
-        "directive": select(DirectiveRow.id, literal("directive to ") + DirectiveRow.kind),
-        "supplier": select(Supplier.id, Supplier.name),
-        "purchase_order": select(PurchaseOrder.id, literal("purchase order ") + cast(PurchaseOrder.number, String)),
-    }
-    found: dict[Subject, str] = {}
-    for kind, query in queries.items():
-        if kind in wanted:
-            rows = await session.execute(query.where(_ID[kind].in_(wanted[kind])))
-            found.update({(kind, row_id): label for row_id, label in rows})
-    return found
+    wanted: dict[str, list[UUID]] = {}
+    for kind, row_id in sorted(set(subjects)):
+        if kind in _LABELS:
+            wanted.setdefault(kind, []).append(row_id)
+    if not wanted:
+        return {}
+    answers = await reader.ask(*(_LABELS[kind](ids=ids) for kind, ids in wanted.items()))
+    return {(kind, row[0]): row[1] for kind, rows in zip(wanted, answers, strict=True) for row in rows}
 
 
 # -- the chain --------------------------------------------------------------------------------------------------------
