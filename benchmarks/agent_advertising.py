@@ -147,10 +147,15 @@ class Agent:
     """As AdvertisingAgent decides."""
 
     def __call__(self, seen: Known) -> Array:
+        choices = choose(self.candidates(seen), _MOST_BPS, f"w{seen.day // 7}")
+        return np.array([each.rate_bps for each in choices], dtype=np.float64)
+
+    def candidates(self, seen: Known) -> list[Candidate]:
+        """What it knows of each listing."""
         market = seen.market
         now = seen.rates[-1] if seen.day > _BEFORE else np.zeros(_LISTINGS)
         days = self._days(seen)
-        candidates = [
+        return [
             Candidate(
                 key=f"{market.seed}-{at}",
                 seen=days[at],
@@ -162,8 +167,6 @@ class Agent:
             )
             for at in range(_LISTINGS)
         ]
-        choices = choose(candidates, _MOST_BPS, f"w{seen.day // 7}")
-        return np.array([each.rate_bps for each in choices], dtype=np.float64)
 
     @staticmethod
     def _days(seen: Known) -> list[tuple[Seen, ...]]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.measuring import Report
 from flipsync.intelligence.sharing import divide, shares
 from flipsync.learning.protocol import bootstrap
-from flipsync.services.resource_desk import LEAST_BPS, LISTINGS, MARGIN, as_step
+from flipsync.services.money_shares import LEAST_BPS
+from flipsync.services.resource_desk import LISTINGS, MARGIN, as_step
 
 _CHANNELS, _HOURS, _MONTH, _PATIENCE, _OFF = 5, 7 * 24, 28 * 24, 6, 0.5
 _FIRST_SEED, _SCARCE = 400, 0.5

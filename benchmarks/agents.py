@@ -10,13 +10,16 @@ import sys
 from types import ModuleType
 
 from benchmarks import (
+    agent_ad_money,
     agent_advertising,
     agent_auto_inventory,
     agent_auto_listing,
+    agent_cash,
     agent_competitor,
     agent_demand,
     agent_listing,
     agent_matching,
+    agent_recalibration,
     agent_resource,
     agent_sourcing,
     agent_strategy,
@@ -36,7 +39,10 @@ AGENTS: tuple[ModuleType, ...] = (
     agent_listing,
     agent_matching,
     agent_resource,
+    agent_cash,
+    agent_ad_money,
     agent_strategy,
+    agent_recalibration,
 )
 
 

@@ -1,6 +1,9 @@
-"""ResourceAgent: divides among the channels what the fleet may do within an hour, by what more of it would bring."""
+"""ResourceAgent: divides what is scarce by what more of it would bring: what the fleet may do within an hour among the
+channels, cash for goods among suppliers, a month's money for ads among accounts."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import CycleStarted
@@ -9,16 +12,31 @@ from flipsync.domain.steering_commands import ShareBudgets
 from flipsync.domain.steering_events import BudgetRunningLow
 from flipsync.intelligence.sharing import Division, divide, shares
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
-from flipsync.services.resource_desk import CALLS_AN_HOUR, LEAST_BPS, LISTINGS, MARGIN, ChannelMoves, ResourceReview
+from flipsync.services.money_shares import LEAST_BPS, WORTH_BPS, apart, scores, share_out, why, words
+from flipsync.services.resource_desk import CALLS_AN_HOUR, LISTINGS, MARGIN, ChannelMoves, ResourceReview
 
 #: below this part of its total no budget is scarce, and nobody waits for anything
 _SCARCE = 0.5
-#: what is too little to move a share for
-_WORTH_BPS = 300
+#: takers of money that are told one by one
+_TOLD = 50
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of money: what those who spend it are, and how it is told."""
+
+    name: str
+    of: str
+    words: tuple[str, str]
+
+
+CASH = _Kind("cash", "supplier", ("for goods still to come", "within eight weeks"))
+ADS = _Kind("ad money", "account", ("a month for ads", "this month"))
 
 
 class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
-    """Shares out touched listings and margin at risk an hour where a budget is scarce, within the owner's totals."""
+    """Shares out touched listings and margin at risk an hour, and daily the cash for goods still to come and the money
+    for ads, where they are scarce; always within the owner's totals."""
 
     spec = AgentSpec(
         name="resource",
@@ -31,19 +49,76 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
     async def decide(self, event: BudgetRunningLow | CycleStarted, ctx: Context) -> Decision[ShareBudgets]:
         if event.tenant_id != ctx.tenant_id:
             return Decision.hold("another business's budgets")
-        if isinstance(event, CycleStarted) and event.cycle != "hourly":
-            return Decision.hold(f"a {event.cycle} review divides no hourly budget")
+        if isinstance(event, CycleStarted) and event.cycle not in ("hourly", "daily"):
+            return Decision.hold(f"a {event.cycle} review divides no budget")
         fleet = (await ctx.services.profile()).settings.fleet
         if not fleet.share_out:
             return Decision.hold("the owner keeps the shares (fleet.share_out is off)")
+        if isinstance(event, CycleStarted) and event.cycle == "daily":
+            return await self._money(ctx)
         used = await ctx.services.resources.used()
         if isinstance(event, CycleStarted) and max(used.listings, used.margin) < _SCARCE:
-            words = f"{used.listings:.0%} of the listings and {used.margin:.0%} of the margin an hour are used"
-            return Decision.hold(f"{words}: no budget is scarce, one more unit of either would bring nothing")
+            told = f"{used.listings:.0%} of the listings and {used.margin:.0%} of the margin an hour are used"
+            return Decision.hold(f"{told}: no budget is scarce, one more unit of either would bring nothing")
         review = await ctx.services.resources.review()
         if len(review.channels) < 2:
             return Decision.hold("one channel has all of it")
         return self._share(review, ctx)
+
+    async def _money(self, ctx: Context) -> Decision[ShareBudgets]:
+        """Cash and ad money; where there is enough of it for all, nobody is held to a share."""
+        settings = (await ctx.services.profile()).settings
+        cash, ads = settings.purchasing, settings.advertising
+        kinds = (
+            (CASH, cash.cash_minor, await ctx.services.purchasing.returns(), cash.cash_shares_bps),
+            (ADS, ads.total_budget_minor, await ctx.services.advertising.returns(), ads.budget_shares_bps),
+        )
+        wanted: dict[str, dict[str, int]] = {}
+        told: list[str] = []
+        evidence: list[Evidence] = []
+        alternatives: list[Alternative] = []
+        for kind, limit, reviews, present in kinds:
+            if limit is not None and not reviews:
+                told.append(f"nobody knows what {kind.name} would bring now: its shares stay")
+                continue
+            found = {each.currency: (each, share_out(each)) for each in reviews if len(each.takers) > 1}
+            shares: dict[str, int] = {}
+            for review, shared in found.values():
+                told.append(words(review, shared, *kind.words))
+                evidence += [Evidence(kind=kind.of, id=each.taker.id, note=each.taker.name) for each in shared.told]
+                alternatives += [
+                    Alternative(
+                        name=f"{each.taker.name}, {kind.name}",
+                        scores=scores(each),
+                        why=why(each, shared.price)[:500],
+                        chosen=True,
+                    )
+                    for each in shared.told
+                ]
+                if shared.price > 0:
+                    shares |= shared.shares_bps
+            if set(shares) != set(present) or apart(shares, present) >= WORTH_BPS:
+                wanted[kind.name] = shares
+        if not wanted:
+            why_not = "; ".join(told) or "no limit on cash or ad money is set that more than one could spend of"
+            return Decision.hold(
+                f"the shares of money are right as they are: {why_not}"[:900],
+                evidence=evidence[:_TOLD],
+                alternatives=tuple(alternatives[:_TOLD]),
+            )
+        reason = "; ".join(told) or "there is no limit any more to divide"
+        return Decision.propose(
+            ShareBudgets(
+                tenant_id=ctx.tenant_id,
+                cash_shares_bps=wanted.get(CASH.name),
+                ad_shares_bps=wanted.get(ADS.name),
+                reason=reason[:500],
+            ),
+            why=f"{' and '.join(wanted)} go where they bring most; {reason}"[:900],
+            confidence=0.8,
+            evidence=evidence[:_TOLD],
+            alternatives=tuple(alternatives[:_TOLD]),
+        )
 
     def _share(self, review: ResourceReview, ctx: Context) -> Decision[ShareBudgets]:
         totals = {
@@ -68,7 +143,7 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
             for name in scarce
         }
         present = {LISTINGS: review.fleet.listing_shares_bps, MARGIN: review.fleet.margin_shares_bps}
-        moved = {name: each for name, each in wanted.items() if _apart(each, present[name]) >= _WORTH_BPS}
+        moved = {name: each for name, each in wanted.items() if _apart(each, present[name]) >= WORTH_BPS}
         if not moved:
             why = "the shares are right as they are" if scarce else "no budget binds what is worth doing now"
             return Decision.hold(f"{why}; {prices}", evidence=evidence, alternatives=alternatives)

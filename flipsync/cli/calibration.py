@@ -25,7 +25,7 @@ def calibration(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """What agents predicted, how sure they were, and what came of it, by kind of decision."""
+    """What agents predicted, how sure they were, what came of it, and what their confidence counts as, by kind."""
     if picture is not None and picture.suffix not in (".svg", ".png"):
         raise InvalidInput(f"{picture} is neither .svg nor .png")
     services = importlib.import_module("flipsync.services.calibration")
@@ -55,35 +55,45 @@ def calibration(
 
 def _scores(graded: Any) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("agent", "kind", "made", "known", "open", "never", "says", "right", "Brier", "error", "z"):
+    for title in ("agent", "kind", "made", "known", "open", "never", "says", "counts", "right", "Brier", "error", "z"):
         table.add_column(title, justify="left" if title in ("agent", "kind") else "right")
     for each in graded:
         score = each.score
         row = [each.agent, each.kind, f"{each.made:,}", f"{each.known:,}", f"{each.waiting:,}", f"{each.never:,}"]
         if score is None:
-            table.add_row(*row, *["–"] * 5)
+            table.add_row(*row, *["–"] * 6)
             continue
         says = f"always {score.stated:.2f}" if score.constant else f"{score.stated:.2f}"
         z = "–" if score.z is None else f"{score.z:+.1f}"
         error = f"{_range(score.calibration_error)} ({score.calibration_error_by_chance:.2f} by chance)"
-        table.add_row(*row, says, _range(score.came_true), f"{score.brier:.3f}", error, z)
+        table.add_row(*row, says, _counts(each), _range(score.came_true), f"{score.brier:.3f}", error, z)
     return table
+
+
+def _counts(each: Any) -> str:
+    """What the mean confidence counts as, over the decisions that were looked at."""
+    bins = each.score.bins
+    return f"{sum(one.counts_as * one.count for one in bins) / sum(one.count for one in bins):.2f}"
 
 
 def _tell_one(each: Any) -> None:
     out.print(f"\n[bold]{each.kind}[/]: {each.predicts}; known after {each.checked_after_hours:g} h")
     for reason in each.never_because:
         out.print(f"  never known, {reason.count:,} times: {reason.why}")
+    if (fitted := each.recalibration) is not None:
+        told = f"log-odds × {fitted.slope:.2f} {fitted.shift:+.2f}, by {fitted.decisions:,} decisions"
+        held = "what it lowers is held against limits so" if fitted.in_force else "shown only: it holds nothing back"
+        out.print(f"  confidence counts as {told} ({fitted.fitted_at:%Y-%m-%d %H:%M}); {held}")
     if (score := each.score) is None:
         return
     parts = f"reliability {score.reliability:.4f} − resolution {score.resolution:.4f}"
     parts += f" + uncertainty {score.uncertainty:.4f} + within bins {score.within_bins:.4f}"
     out.print(f"  Brier {score.brier:.4f} = {parts}; log score {score.log_score:.3f}")
     table = Table(box=None, pad_edge=False)
-    for title in ("  says", "right", "of"):
+    for title in ("  says", "counts", "right", "of"):
         table.add_column(title, justify="right")
     for step in score.bins:
-        table.add_row(f"{step.stated:.2f}", _range(step.came_true), f"{step.count:,}")
+        table.add_row(f"{step.stated:.2f}", f"{step.counts_as:.2f}", _range(step.came_true), f"{step.count:,}")
     out.print(table)
 
 

@@ -4,7 +4,8 @@ FlipSyncError                    what went wrong, and a hint what to do
 ├── InvalidInput                 the caller's input; nothing was changed
 ├── NotFound                     no such thing, or not yours
 ├── Conflict                     somebody else changed it first, or it exists already
-│   └── VersionMismatch          it was changed since it was read
+│   ├── VersionMismatch          it was changed since it was read
+│   └── OverBudget               more than an agent's share; it decides anew when there may be room again
 ├── Forbidden                    authenticated, but not allowed
 ├── Unauthenticated              who are you?
 ├── Unavailable                  a part we need is not there now; retry later
@@ -52,6 +53,12 @@ class NotFound(FlipSyncError):
 class Conflict(FlipSyncError):
     code = "conflict"
     status = 409
+
+
+class OverBudget(Conflict):
+    """More than the share of money it would come from; the code is the rule that such a denial stands under."""
+
+    code = "fleet-budget"
 
 
 class VersionMismatch(Conflict):

@@ -32,13 +32,17 @@ class RevokeDirective(TenantCommand):
 
 
 class ShareBudgets(TenantCommand):
-    """Divide what the fleet may do within an hour among the channels, within the owner's totals; settings `fleet.*`.
+    """Divide budgets within the owner's totals: what the fleet may do within an hour among the channels (`fleet.*`),
+    cash for goods still to come among suppliers (`purchasing.cash_shares_bps`), a month's money for ads among accounts
+    (`advertising.budget_shares_bps`).
 
-    Shares are basis points by account id. A budget that is left out keeps its shares.
+    Shares are basis points by id. A budget that is left out keeps its shares.
     """
 
     listing_shares_bps: dict[str, int] | None = None
     margin_shares_bps: dict[str, int] | None = None
+    cash_shares_bps: dict[str, int] | None = None
+    ad_shares_bps: dict[str, int] | None = None
     reason: str = Field(min_length=1, max_length=500)
 
 

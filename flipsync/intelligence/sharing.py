@@ -92,6 +92,20 @@ def _taken(
     return taken
 
 
+def best_first(steps: Sequence[Step], resource: str, most: int) -> list[Step]:
+    """Steps that use one resource, those first that are worth most for it; what is alike together, `most` at most."""
+    kept = [each for each in steps if each.count > 0 and each.value > 0 and each.uses.get(resource, 0.0) > 0]
+    kept.sort(key=lambda each: -each.value / each.uses[resource])
+    size, rest = divmod(len(kept), most)
+    found, at = [], 0
+    for place in range(min(most, len(kept))):
+        part = kept[at : at + size + (place < rest)]
+        at += len(part)
+        value = sum(each.value * each.count for each in part)
+        found.append(Step(1.0, value, {resource: sum(each.uses[resource] * each.count for each in part)}))
+    return found
+
+
 def shares(taken: Mapping[str, float], least_bps: int) -> dict[str, int]:
     """What each took as basis points of all, none below `least_bps`; they add up to 10,000. Empty for nobody."""
     if not taken:

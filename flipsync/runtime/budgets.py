@@ -18,6 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from flipsync.domain.commands import Command
+from flipsync.domain.errors import OverBudget
 from flipsync.domain.steering_events import BudgetRunningLow
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import budgets as rows
@@ -31,7 +32,7 @@ _GONE_SECONDS = 1.0
 #: a budget of the fleet runs low when this part of it is spent or promised
 LOW = 0.8
 #: rules that deny what is above a budget
-OF_AGENT, OF_FLEET = "budget", "fleet-budget"
+OF_AGENT, OF_FLEET = "budget", OverBudget.code
 #: what a dead process held comes back within a minute, what was spent within the hour: it is decided on anew after so
 #: many seconds at least and at most, longer each time, drawn so that not all come at once; and the age to let a fact go
 _LEAST_SECONDS, _MOST_SECONDS, _SPREAD, _LET_GO_SECONDS = 60.0, 3600.0, (1.0, 1.5), 86400.0

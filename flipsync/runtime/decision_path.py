@@ -34,7 +34,7 @@ from flipsync.services import (
 from flipsync.services.arbitration import Claim, Rank
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
-from flipsync.services.standing import Standing, above
+from flipsync.services.standing import Bearing
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import policies
@@ -57,10 +57,10 @@ def above_authority(authority: Authority, decision: Decision[Any]) -> str:
     return ""
 
 
-def lost(authority: Authority, decision: Decision[Any], standing: Standing) -> str:
+def lost(authority: Authority, decision: Decision[Any], bearing: Bearing) -> str:
     """Why a decision within its agent's authority still goes up, by how right it was; "" when it does not."""
     stake = None if decision.stake is None else decision.stake.amount_minor
-    return above(standing, decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
+    return bearing.above(decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
 
 
 class DecisionPath:
@@ -89,9 +89,10 @@ class DecisionPath:
         """
         decision_id = new_id()
         why_up = above_authority(spec.authority, decision)
-        standing = await self._standings.of(unit, spec.name, decision, fact)
-        if standing is not None and not why_up:
-            why_up = lost(spec.authority, decision, standing)
+        bearing = await self._standings.of(unit, spec.name, decision, fact)
+        if bearing is not None and not why_up:
+            why_up = lost(spec.authority, decision, bearing)
+        counts = decision.confidence if bearing is None else bearing.counts(decision.confidence)
         superior = self._graph.superior(spec.name)
         if superior and not why_up:
             why_up = next((each.executive_decides for each in decision.proposals if each.executive_decides), "")
@@ -109,7 +110,8 @@ class DecisionPath:
                 "source": decision.source,
                 "rationale": decision.rationale,
                 "confidence": decision.confidence,
-                "trusted": decision.confidence * standing.trusted if standing is not None else None,
+                "trusted": None if bearing is None else counts,
+                "recalibration": None if bearing is None else bearing.kept(),
                 "stake_minor": decision.stake.amount_minor if decision.stake else None,
                 "stake_currency": decision.stake.currency if decision.stake else None,
                 "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
@@ -120,9 +122,8 @@ class DecisionPath:
             notes.row(decision_id) if notes is not None else None,
         )
         cause = Cause(decision_id, ctx.correlation_id, unit.cause.traceparent)
-        trusted = decision.confidence * (standing.trusted if standing is not None else 1.0)
         rank = arbitration.rank_of(fact, coordinates=spec.name in self._graph.coordinators)
-        claim = Claim(spec.name, rank, trusted, decision_id)
+        claim = Claim(spec.name, rank, counts, decision_id)
         if why_up and superior:
             unit.emit(
                 DecisionEscalated(

@@ -35,8 +35,9 @@ from flipsync.services.dry_run import Change, ChangedDesk
 from flipsync.services.dry_run_money import Figure, Ledger, permitted
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import Version, read_version
+from flipsync.services.recalibrating import lowest, read_kept
 from flipsync.services.recorded_desk import RecordedDesk
-from flipsync.services.standing import Standing
+from flipsync.services.standing import Bearing
 from flipsync.services.standing_past import PastStandings, past
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import replay as rows
@@ -193,14 +194,14 @@ class _Trial:
         found.decisions += 1
         try:
             then, now, desk = await self._decide_twice(row)
-            standing_then, standing_now = self._standing(row, then), self._standing(row, now)
+            bearing_then, bearing_now = self._bearing(row, then), self._bearing(row, now)
         except _Cannot as reason:
             self._cannot[str(reason)] += 1
             return
         found.looked_to = desk.now
         spec = self._agents[row.agent].spec
-        was = self._deed(spec, then, standing_then, desk, changed=False)
-        would = self._deed(spec, now, standing_now, desk, changed=True)
+        was = self._deed(spec, then, bearing_then, desk, changed=False)
+        would = self._deed(spec, now, bearing_now, desk, changed=True)
         worth, currency = self._count(was, would, desk)
         by = found.by_agent.setdefault(row.agent, ByAgent())
         by.decisions += 1
@@ -251,21 +252,27 @@ class _Trial:
     def _context(self, row: KeptDecision, desk: RecordedDesk) -> Context:
         return Context(self._tenant_id, desk.now, desk.as_services(), row.event_id, row.correlation_id)
 
-    def _standing(self, row: KeptDecision, decision: Decision[Any]) -> Standing | None:
-        """What outcomes had taken away of the agent's authority over such a decision when it was made."""
+    def _bearing(self, row: KeptDecision, decision: Decision[Any]) -> Bearing:
+        """What outcomes had taken away of the agent's authority over such a decision when it was made; a hold has kept
+        no map."""
         if decision.is_hold or (row.trusted is None and row.proposals):
-            return None  # also while the owner had it switched off
+            return Bearing()  # also while the owner had it switched off
         kinds = {prediction(command.type_name(), row.event_type).kind for command in decision.proposals}
         standing = self._standings.of(row.agent, kinds, row.id)
-        if standing is None and row.trusted is not None:
+        try:
+            used = None if row.recalibration is None else read_kept(row.agent, row.recalibration)[0]
+        except FlipSyncError as error:
+            raise _Cannot(error.message) from None
+        if standing is None and used is None and row.trusted is not None:
             raise _Cannot("what its agent might decide alone then is not on record")
-        return standing
+        maps = [used] if used is not None and used.kind in kinds else []
+        return Bearing(standing, lowest(maps, decision.confidence))
 
     def _deed(
-        self, spec: AgentSpec, decision: Decision[Any], standing: Standing | None, desk: ChangedDesk, *, changed: bool
+        self, spec: AgentSpec, decision: Decision[Any], bearing: Bearing, desk: ChangedDesk, *, changed: bool
     ) -> _Deed:
         authority = self._authority(spec) if changed else spec.authority
-        up = bool(above_authority(authority, decision) or (standing and lost(authority, decision, standing)))
+        up = bool(above_authority(authority, decision) or lost(authority, decision, bearing))
         commands: list[list[Any]] = []
         words, prices = [], {}
         for command in decision.proposals:

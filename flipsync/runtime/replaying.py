@@ -18,6 +18,7 @@ from flipsync.domain.ids import first_id_at
 from flipsync.runtime.agent import Context
 from flipsync.runtime.graph import AgentClass
 from flipsync.services.recorded_desk import RecordedDesk
+from flipsync.services.standing import counted_again
 from flipsync.store.repositories import replay as rows
 from flipsync.store.repositories.replay import KeptDecision
 from flipsync.store.unit_of_work import Store
@@ -138,6 +139,13 @@ async def again(tenant_id: UUID, agent: AgentClass, row: KeptDecision) -> list[D
     differences = [
         differs(part, then[part], now[part]) for part in then if canonical(then[part]) != canonical(now[part])
     ]
+    if row.recalibration is not None:
+        try:
+            counted: Any = counted_again(row.agent, decision.confidence, row.recalibration)
+        except FlipSyncError as error:
+            counted = error.message
+        if counted != row.trusted:
+            differences.append(differs("counted", row.trusted, counted))
     return differences + [differs("reads", name, None) for name in desk.left]
 
 

@@ -12,7 +12,7 @@ cost than anything that is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,8 +90,26 @@ def plan(goods: Goods, terms: Terms, *, least_order: Array, cash: float | None =
             low, high = (middle, high) if _worth(goods, _wanted(goods, terms, middle)[0]) > cash else (low, middle)
         dearness = high
         units, level, up_to, service = _wanted(goods, terms, dearness)
+        units = _filled(goods, units, _wanted(goods, terms, low)[0], cash - _worth(goods, units))
     units, below = _at_least(goods, terms, units, level, up_to, least_order, cash)
     return Plan(units, level, up_to, service, dearness, below)
+
+
+def plan_shares(goods: Goods, terms: Terms, *, least_order: Array, cash: Array) -> tuple[Plan, list[float]]:
+    """The orders of all suppliers where each may spend its own part of the cash; and each one's dearness."""
+    count = len(goods.weekly)
+    units, level, up_to, service = np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count)
+    below, dearness = set(), []
+    for at, own in enumerate(cash):
+        theirs = goods.supplier == at
+        alone = Goods(**{name: values[theirs] for name, values in vars(goods).items()})
+        alone = replace(alone, supplier=np.zeros(int(theirs.sum()), dtype=np.int64))
+        found = plan(alone, terms, least_order=least_order[at : at + 1], cash=float(own))
+        units[theirs], level[theirs], up_to[theirs] = found.units, found.level, found.up_to
+        service[theirs] = found.service
+        below |= {at} if found.below else set()
+        dearness.append(found.dearness)
+    return Plan(units, level, up_to, service, max(dearness, default=0.0), frozenset(below)), dearness
 
 
 def _wanted(goods: Goods, terms: Terms, dearness: float) -> tuple[Ints, Array, Array, Array]:
@@ -141,6 +159,19 @@ def _in_packs(goods: Goods, terms: Terms, up_to: Array, mean: Array) -> Ints:
     return np.asarray(np.where((lacking > 0) & enough, packs * goods.pack_units, 0.0), dtype=np.int64)
 
 
+def _filled(goods: Goods, units: Ints, more: Ints, left: float) -> Ints:
+    """What cash is left buys of goods that are given up all at once, since one multiplier is too dear and the next too
+    cheap for them: whole packs, where a unit earns most for its cost first."""
+    units = units.copy()
+    lacking = np.flatnonzero(more > units)
+    for at in lacking[np.argsort(-(goods.margin / goods.cost)[lacking], kind="stable")]:
+        packs = min((more[at] - units[at]) // goods.pack_units[at], left // goods.pack_cost[at])
+        if packs > 0 and units[at] + packs * goods.pack_units[at] >= goods.least_units[at]:
+            units[at] += int(packs * goods.pack_units[at])
+            left -= float(packs * goods.pack_cost[at])
+    return units
+
+
 def _at_least(
     goods: Goods, terms: Terms, units: Ints, level: Array, up_to: Array, least_order: Array, cash: float | None
 ) -> tuple[Ints, frozenset[int]]:
@@ -164,10 +195,14 @@ def _at_least(
 
 
 def short(goods: Goods, terms: Terms, units: Ints | Array) -> Array:
-    """Units that are asked for and not there until a later order could arrive, expected (normal loss function)."""
+    """Units that are asked for and not there until a later order could arrive, expected."""
     mean, variance = _ahead(goods, terms)
-    spread = np.sqrt(variance)
-    z = (goods.position + units - mean) / spread
+    return expected_short(goods.position + units, mean, np.sqrt(variance))
+
+
+def expected_short(there: Array, mean: Array, spread: Array) -> Array:
+    """Units that are asked for and not there (normal loss function)."""
+    z = (there - mean) / spread
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     above = 0.5 * (1 - erf(z / np.sqrt(2)))
     return np.asarray(np.maximum(spread * (density - z * above), 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.services import lead_times
 from flipsync.services.lead_times import LeadTime
+from flipsync.services.money_shares import MoneyReview, Taker
 from flipsync.services.purchase_orders import MOST_LINES
 from flipsync.services.tenant_settings import TenantSettings, profile
 from flipsync.store.models import Supplier
@@ -22,6 +23,7 @@ from flipsync.store.repositories import purchasing_reading as rows
 from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
 
 if TYPE_CHECKING:
+    from flipsync.intelligence.sharing import Step
     from flipsync.services.buying import Goods, Plan, Terms
 
 #: a forecast older than that says nothing of the weeks to come, and how long a no of the owner's holds
@@ -116,6 +118,27 @@ class PurchasingDesk:
             tuple(waiting[:_NAMED]),
         )
 
+    async def returns(self) -> list[MoneyReview]:
+        """By currency, what cash for goods still to come brings at each supplier; nothing where the owner sets no limit
+        or nobody knows what will be wanted."""
+        settings = (await profile(self._session, self._tenant_id)).settings
+        cash = settings.purchasing.cash_minor
+        run = await forecast_runs.latest(self._session)
+        if not cash or run is None or self._now - run.origin > FRESH:
+            return []
+        found = await rows.goods(self._session, run.id, self._now)
+        theirs = await suppliers.of_ids(self._session, {row.supplier_id for row in found})
+        leads = await lead_times.of_suppliers(self._session, self._now, theirs)
+        reviews = []
+        for currency in sorted({each.currency for each in theirs}):
+            names = sorted((each for each in theirs if each.currency == currency), key=lambda each: each.name)
+            known = {each.id for each in names}
+            part = [row for row in found if row.supplier_id in known]
+            steps = await asyncio.to_thread(_returns, part, names, leads, settings)
+            takers = [Taker(each.id, each.name, 0, steps[at]) for at, each in enumerate(names)]
+            reviews.append(MoneyReview(currency, cash, 1.0, takers))
+        return reviews
+
     async def plan(self, supplier_id: UUID) -> SupplierPlan | None:
         """What to buy there now; None for nothing."""
         _, plans, _, _, _ = await self._work()
@@ -146,10 +169,15 @@ class PurchasingDesk:
             of_currency = [each for each in theirs if each.currency == currency]
             known = {each.id for each in of_currency}
             cash = settings.purchasing.cash_minor
+            own: dict[UUID, int] = {}
             if cash is not None:
                 cash = max(0, cash - await purchase_orders.committed(self._session, currency))
+                for each in of_currency:
+                    if (share := settings.purchasing.cash_of(each.id)) is not None:
+                        spent = await purchase_orders.committed(self._session, currency, each.id)
+                        own[each.id] = max(0, share - spent)
             part = [row for row in found if row.supplier_id in known]
-            made = await asyncio.to_thread(planned, part, of_currency, leads, settings, cash, mails=mails)
+            made = await asyncio.to_thread(planned, part, of_currency, leads, settings, cash, own, mails=mails)
             plans += made[0]
             waiting += made[1]
         return "", plans, await rows.lately(self._session, _COMMANDS, SAID_NO), waiting, len(found)
@@ -176,26 +204,29 @@ def planned(
     leads: dict[UUID, LeadTime],
     settings: TenantSettings,
     cash: int | None,
+    own: Mapping[UUID, int],
     *,
     mails: bool,
 ) -> tuple[list[SupplierPlan], list[str]]:
-    """What to buy of suppliers of one currency, and what has to wait for more. Sorted by name."""
+    """What to buy of suppliers of one currency, and what has to wait for more. Sorted by name.
+
+    `cash` is what is left for all, `own` what is left of the shares of those who have one.
+    """
     import numpy as np  # not in every process
 
     from flipsync.services import buying
 
     choices = settings.purchasing
     names = sorted(theirs, key=lambda each: each.name)
-    place = {each.id: at for at, each in enumerate(names)}
-    terms = buying.Terms(
-        review_days=choices.review_days,
-        holding=choices.holding_bps / 10_000,
-        line_cost=choices.line_cost_minor,
-        most_cover_days=choices.most_cover_days,
-    )
-    goods = _goods(found, place, [leads[each.id] for each in names], settings, terms)
+    terms = _terms(settings)
+    goods = _goods(found, names, leads, settings, terms)
     least = np.array([float(each.least_order_minor) for each in names])
-    plan = buying.plan(goods, terms, least_order=least, cash=None if cash is None else float(cash))
+    if cash is None or not own:
+        plan = buying.plan(goods, terms, least_order=least, cash=None if cash is None else float(cash))
+        dearness = [plan.dearness] * len(names)
+    else:
+        parts = np.array([float(min(cash, own.get(each.id, cash))) for each in names])
+        plan, dearness = buying.plan_shares(goods, terms, least_order=least, cash=parts)
     before, after = (buying.short(goods, terms, units) for units in (np.zeros(len(found)), plan.units))
     lines: dict[int, list[BuyLine]] = {}
     for at in map(int, np.flatnonzero(plan.units > 0)):
@@ -218,7 +249,7 @@ def planned(
                     sum(line.cost_minor for line in kept),
                     leads[each.id],
                     leads[each.id].mean + choices.review_days,
-                    round(plan.dearness, 3),
+                    round(dearness[at], 3),
                 )
             )
     why = "what is needed is less than they take, or more than cash is left for"
@@ -226,17 +257,41 @@ def planned(
     return plans, waiting
 
 
+def _returns(
+    found: Sequence[BuyRow], names: Sequence[Supplier], leads: dict[UUID, LeadTime], settings: TenantSettings
+) -> list[list[Step]]:
+    from flipsync.services.buying_returns import cash_steps  # not in every process
+
+    terms = _terms(settings)
+    return cash_steps(_goods(found, names, leads, settings, terms), terms, len(names))
+
+
+def _terms(settings: TenantSettings) -> Terms:
+    from flipsync.services import buying
+
+    choices = settings.purchasing
+    return buying.Terms(
+        review_days=choices.review_days,
+        holding=choices.holding_bps / 10_000,
+        line_cost=choices.line_cost_minor,
+        most_cover_days=choices.most_cover_days,
+    )
+
+
 def _goods(
     found: Sequence[BuyRow],
-    place: dict[UUID, int],
-    leads: Sequence[LeadTime],
+    names: Sequence[Supplier],
+    leads_of: Mapping[UUID, LeadTime],
     settings: TenantSettings,
     terms: Terms,
 ) -> Goods:
+    """`names` are the suppliers by their place."""
     import numpy as np
 
     from flipsync.services.buying import Goods
 
+    place = {each.id: at for at, each in enumerate(names)}
+    leads = [leads_of[each.id] for each in names]
     supplier = np.array([place[row.supplier_id] for row in found], dtype=np.int64)
     lead, spread = (np.array([getattr(each, name) for each in leads])[supplier] for name in ("mean", "spread"))
     weekly = np.array([row.weekly for row in found])

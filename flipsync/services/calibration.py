@@ -10,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.predictions import PREDICTIONS
 from flipsync.learning.evaluation.calibration import Calibration, calibration
-from flipsync.services.reading_page import View
+from flipsync.learning.evaluation.recalibration import IDENTITY, Recalibration
+from flipsync.services import recalibrating, standing_desk
+from flipsync.services.reading_page import Moment, View
+from flipsync.services.recalibrating import Recalibrated
 from flipsync.store.repositories import grades as rows
 
 #: outcomes of one agent and kind that a look rests on, the newest
@@ -30,6 +33,7 @@ class BinView(View):
     """Decisions with about the same confidence, and the share of them that came true."""
 
     stated: float
+    counts_as: float = Field(description="what that confidence is worth by the map that is in force now")
     count: int
     came_true: Range
 
@@ -54,6 +58,16 @@ class ScoreView(View):
     bins: list[BinView]
 
 
+class MapView(View):
+    """From stated to counted confidence: log-odds counted = slope × log-odds stated + shift."""
+
+    slope: float
+    shift: float
+    decisions: int = Field(description="of this kind whose outcome was known; few leave confidence as stated")
+    fitted_at: Moment
+    in_force: bool = Field(description="decisions that it lowers are held against limits by what it makes of them")
+
+
 class Unknowable(View):
     """Why outcomes can never be known, and how often."""
 
@@ -73,6 +87,7 @@ class KindView(View):
     waiting: int = Field(description="not known yet")
     never: int = Field(description="can never be known")
     never_because: list[Unknowable]
+    recalibration: MapView | None = Field(default=None, description="null: none was fitted yet")
     score: ScoreView | None
 
 
@@ -99,9 +114,12 @@ async def of_agents(session: AsyncSession, tenant_id: UUID, agent: str | None = 
     known: defaultdict[tuple[str, str], list[rows.GradedRow]] = defaultdict(list)
     for row in await rows.known(session, tenant_id, agent, MOST):
         known[row.agent, row.kind].append(row)
+    maps = {(each.agent, each.kind): each for each in await recalibrating.of_tenant(session, tenant_id, agent)}
+    in_force = await standing_desk.maps_in_force(session, tenant_id)
     graded = []
     for who, kind in sorted({key for key in (*made, *states) if key[1] in PREDICTIONS}):
         counts = states.get((who, kind), {})
+        fitted = maps.get((who, kind))
         graded.append(
             KindView(
                 agent=who,
@@ -113,7 +131,8 @@ async def of_agents(session: AsyncSession, tenant_id: UUID, agent: str | None = 
                 waiting=counts.get("waiting", 0),
                 never=counts.get("never", 0),
                 never_because=reasons[who, kind],
-                score=score(known[who, kind]) if known[who, kind] else None,
+                recalibration=None if fitted is None else _map(fitted, in_force=(who, kind) in in_force),
+                score=score(known[who, kind], fitted.map if fitted else IDENTITY) if known[who, kind] else None,
             )
         )
     others = sorted(key for key in made if key[1] not in PREDICTIONS)
@@ -122,14 +141,24 @@ async def of_agents(session: AsyncSession, tenant_id: UUID, agent: str | None = 
     )
 
 
-def score(found: list[rows.GradedRow]) -> ScoreView:
+def score(found: list[rows.GradedRow], fitted: Recalibration = IDENTITY) -> ScoreView:
     told = calibration(
         [row.confidence for row in found], [row.outcome for row in found], [row.decision_id for row in found]
     )
-    return _view(told)
+    return _view(told, fitted)
 
 
-def _view(told: Calibration) -> ScoreView:
+def _map(fitted: Recalibrated, *, in_force: bool) -> MapView:
+    return MapView(
+        slope=fitted.map.slope,
+        shift=fitted.map.shift,
+        decisions=fitted.decisions,
+        fitted_at=fitted.fitted_at,
+        in_force=in_force,
+    )
+
+
+def _view(told: Calibration, fitted: Recalibration) -> ScoreView:
     return ScoreView(
         decisions=told.decisions,
         stated=told.stated,
@@ -147,7 +176,10 @@ def _view(told: Calibration) -> ScoreView:
         p_value=told.p_value,
         bins=[
             BinView(
-                stated=each.stated, count=each.count, came_true=Range(value=each.share, low=each.low, high=each.high)
+                stated=each.stated,
+                counts_as=fitted.of(each.stated),
+                count=each.count,
+                came_true=Range(value=each.share, low=each.low, high=each.high),
             )
             for each in told.bins
         ],

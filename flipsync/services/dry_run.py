@@ -58,11 +58,18 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "approval_escalates_after": "who else is told of a question decides nothing",
     **{
         f"purchasing.{name}": "what goods would cost and how many are needed is read with the choices of then"
-        for name in ("cash_minor", "review_days", "holding_bps", "line_cost_minor", "most_cover_days")
+        for name in (
+            "cash_minor",
+            "cash_shares_bps",
+            "review_days",
+            "holding_bps",
+            "line_cost_minor",
+            "most_cover_days",
+        )
     },
     **{
         f"advertising.{name}": "what ads sold and cost is read with the limits of then"
-        for name in ("mode", "max_rate_bps", "monthly_budget_minor")
+        for name in ("mode", "max_rate_bps", "monthly_budget_minor", "total_budget_minor", "budget_shares_bps")
     },
     "purchasing.alone_minor": "what was put to you and what was not are orders of two kinds in the books",
     **{

@@ -22,7 +22,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.money import Money
 from flipsync.domain.predictions import Prediction, prediction
-from flipsync.services import episodes
+from flipsync.services import episodes, recalibrating
 from flipsync.services.graders import GRADERS, Earned, EarnedByAd, Grade, Mended, Parts, look_again
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import grades as rows
@@ -70,6 +70,8 @@ async def run(store: Store, tenant_id: UUID) -> Done:
             break
     async with store.unit(tenant_id) as unit:
         await rows.forget_before(unit.session, tenant_id, utc_now() - KEPT, BATCH * BATCHES)
+    async with store.unit(tenant_id) as unit:
+        await recalibrating.refit(unit)
     return done
 
 

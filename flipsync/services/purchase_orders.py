@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
+from flipsync.domain.errors import Conflict, InvalidInput, NotFound, OverBudget, VersionMismatch
 from flipsync.domain.money import MAX_MINOR, Money
 from flipsync.domain.purchase_commands import PlacePurchaseOrder
 from flipsync.domain.purchase_events import PurchaseEnded, PurchaseOrdered, PurchasePlaced
@@ -231,7 +231,10 @@ async def cancel(unit: UnitOfWork, purchase_order_id: UUID, reason: str) -> Purc
 
 
 async def carry_out(unit: UnitOfWork, command: PlacePurchaseOrder) -> PurchaseOrder:
-    """An agent's order: written and placed, if the books are still as it was decided on. Raises NotFound, Conflict."""
+    """An agent's order: written and placed, if the books are still as it was decided on.
+
+    Raises NotFound, Conflict, and OverBudget for more than the supplier's share of the cash.
+    """
     await rows.hold(unit.session, unit.tenant_id)
     supplier = await _supplier(unit, command.supplier_id)
     since = await rows.placed_since(unit.session, supplier.id, command.origin)
@@ -252,6 +255,12 @@ async def carry_out(unit: UnitOfWork, command: PlacePurchaseOrder) -> PurchaseOr
         if cost > free:
             left = Money(amount_minor=max(0, free), currency=supplier.currency)
             raise Conflict(f"only {left} of the cash for goods still to come is left")
+    share = choices.cash_of(supplier.id)
+    if share is not None and not command.owner_decides:  # whoever asked the owner goes by the owner's word
+        free = share - await rows.committed(unit.session, supplier.currency, supplier.id)
+        if cost > free:
+            left = Money(amount_minor=max(0, free), currency=supplier.currency)
+            raise OverBudget(f"only {left} of {supplier.name}'s share of the cash is left")
     try:
         lines = wanted((line.variant_id, Wanted(line.units, line.cost_minor)) for line in command.lines)
         order = await draft(unit, supplier.id, lines, decision_id=unit.cause.causation_id)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: a change of a listing takes a write and the look whether it arrived
 CALLS = 2
-#: no channel's share falls below this, so that what changes there can be seen
-LEAST_BPS = 500
 LISTINGS, MARGIN, CALLS_AN_HOUR = "listings", "margin", "calls"
 
 
@@ -129,6 +127,8 @@ async def share(unit: UnitOfWork, command: ShareBudgets) -> None:
     wanted = {
         "fleet.listing_shares_bps": command.listing_shares_bps,
         "fleet.margin_shares_bps": command.margin_shares_bps,
+        "purchasing.cash_shares_bps": command.cash_shares_bps,
+        "advertising.budget_shares_bps": command.ad_shares_bps,
     }
     fact = await set_settings(unit, {name: shares for name, shares in wanted.items() if shares is not None})
     if fact is not None:

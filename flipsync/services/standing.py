@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from flipsync.domain.predictions import PREDICTIONS
 from flipsync.learning.evaluation.overconfidence import Wealth, wealth
+from flipsync.services.recalibrating import Recalibrated, as_kept, read_kept
 from flipsync.store.repositories.grades import GradedRow
 
 Level = Literal["full", "reduced", "none"]
@@ -126,3 +127,40 @@ def above(
     if stake_minor is not None and stake_minor > limit:
         return f"{stake_minor} minor units at stake are above {limit} while authority is reduced ({standing.reason})"
     return ""
+
+
+@dataclass(frozen=True)
+class Bearing:
+    """What outcomes say of a decision's confidence: its agent's standing, and the map from stated to counted."""
+
+    standing: Standing | None = None
+    recalibrated: Recalibrated | None = None
+
+    def counts(self, confidence: float) -> float:
+        """What counts of it: the least of what either leaves, never more than was stated."""
+        counts = confidence * (1.0 if self.standing is None else self.standing.trusted)
+        return counts if self.recalibrated is None else min(counts, self.recalibrated.map.of(confidence))
+
+    def above(self, confidence: float, auto_above: float, stake_minor: int | None, max_stake_minor: int) -> str:
+        """Why a decision within its agent's declared authority still goes up; "" when it may go ahead."""
+        if self.standing is not None:
+            told = above(self.standing, confidence, auto_above, stake_minor, max_stake_minor)
+            if told:
+                return told
+        used = self.recalibrated
+        if used is None or (counts := self.counts(confidence)) >= auto_above:
+            return ""
+        rests = f"by what came of {used.decisions} decisions" if used.decisions else "by what came of other decisions"
+        return f"confidence {confidence:.2f} counts as {counts:.2f}, below {auto_above:.2f} ({rests}, {used.kind})"
+
+    def kept(self) -> dict[str, Any] | None:
+        """The map as it is written beside the decision, with what the standing left; None where there is no map."""
+        if self.recalibrated is None:
+            return None
+        return as_kept(self.recalibrated, 1.0 if self.standing is None else self.standing.trusted)
+
+
+def counted_again(agent: str, confidence: float, kept: dict[str, Any]) -> float:
+    """What a confidence counted as, by the map that is kept with its decision. Raises as `read_kept`."""
+    used, share = read_kept(agent, kept)
+    return min(confidence * share, used.map.of(confidence))

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import MoveAuthority
 from flipsync.domain.errors import Conflict
+from flipsync.learning.evaluation.recalibration import IDENTITY
+from flipsync.services import recalibrating
 from flipsync.services.reading_page import Moment, View
+from flipsync.services.recalibrating import Recalibrated
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.standing import Level, Standing, StandingMove, judge, movable
 from flipsync.services.tenant_settings import TenantProfile, profile
@@ -55,6 +58,14 @@ async def in_force(session: AsyncSession, tenant_id: UUID) -> dict[tuple[str, st
     if not (await profile(session, tenant_id)).settings.grades.move_authority:
         return {}
     return {(each.agent, each.kind): each for each in await of_tenant(session) if each.level != "full"}
+
+
+async def maps_in_force(session: AsyncSession, tenant_id: UUID) -> dict[tuple[str, str], Recalibrated]:
+    """Maps of confidence that bear on authority, of kinds that may wait; none while the owner has it switched off."""
+    maps = [each for each in await recalibrating.of_tenant(session, tenant_id) if movable(each.kind)]
+    if not maps or not (await profile(session, tenant_id)).settings.grades.move_authority:
+        return {}
+    return {(each.agent, each.kind): each for each in maps if each.map != IDENTITY}
 
 
 async def move(unit: UnitOfWork, command: MoveAuthority) -> None:

@@ -127,6 +127,20 @@ class PrivacyChoices(BaseModel):
     buyer_days: int = Field(default=0, ge=0, le=36_500, description="on other channels; 0: until somebody asks")
 
 
+def _shares_of_ids(shares: dict[str, int]) -> dict[str, int]:
+    for each, share in shares.items():
+        UUID(each)
+        if not 0 <= share <= 10_000:
+            raise ValueError("a share is from 0 to 10000 basis points")
+    if len(shares) > 1_000:
+        raise ValueError("at most 1000 have a share")
+    return shares
+
+
+#: basis points by id; those of one currency are of one whole, so they may add up to more
+Shares = Annotated[dict[str, int], AfterValidator(_shares_of_ids)]
+
+
 class FleetChoices(BaseModel):
     """What all agents together may set in motion within an hour. Stock, and what a person wished or approved, passes.
     Shares (basis points by account id) divide the totals among channels; a channel without one has the total."""
@@ -153,11 +167,7 @@ class FleetChoices(BaseModel):
     @field_validator("listing_shares_bps", "margin_shares_bps")
     @classmethod
     def _shares(cls, shares: dict[str, int]) -> dict[str, int]:
-        for account_id, share in shares.items():
-            UUID(account_id)
-            if not 0 <= share <= 10_000:
-                raise ValueError("a share is from 0 to 10000 basis points")
-        if len(shares) > 200 or sum(shares.values()) > 10_000:
+        if len(shares) > 200 or sum(_shares_of_ids(shares).values()) > 10_000:
             raise ValueError("shares add up to 10000 basis points at most")
         return shares
 
@@ -175,6 +185,10 @@ class PurchasingChoices(BaseModel):
         ge=0,
         description="the most that goods still to come may cost together, in each currency; no limit",
     )
+    cash_shares_bps: Shares = Field(
+        default_factory=dict,
+        description="share of cash_minor by supplier id, in basis points; a supplier without one may have all of it",
+    )
     review_days: int = Field(
         default=7, ge=1, le=90, description="days between orders with one supplier, unless something runs out"
     )
@@ -187,6 +201,11 @@ class PurchasingChoices(BaseModel):
     most_cover_days: int = Field(
         default=180, ge=14, le=730, description="never buy more than is expected to sell in so many days"
     )
+
+    def cash_of(self, supplier_id: UUID) -> int | None:
+        """What of the cash a supplier's goods still to come may cost; None where nothing is divided."""
+        share = self.cash_shares_bps.get(str(supplier_id))
+        return None if self.cash_minor is None or share is None else self.cash_minor * share // 10_000
 
 
 class AdvertisingChoices(BaseModel):
@@ -205,6 +224,25 @@ class AdvertisingChoices(BaseModel):
         ge=0,
         description="the most ads may cost an account in a calendar month, in minor units of its currency; no limit",
     )
+    total_budget_minor: int | None = Field(
+        default=None,
+        ge=0,
+        description="the most ads may cost all accounts together in a calendar month, in each currency; no limit",
+    )
+    budget_shares_bps: Shares = Field(
+        default_factory=dict,
+        description="share of total_budget_minor by account id, in basis points; one without may have all of it",
+    )
+
+    def share_of(self, account_id: UUID) -> int | None:
+        """What of a month's money an account may spend by its share; None where nothing is divided."""
+        share = self.budget_shares_bps.get(str(account_id))
+        return None if self.total_budget_minor is None or share is None else self.total_budget_minor * share // 10_000
+
+    def month_of(self, account_id: UUID) -> int | None:
+        """The most that ads may cost an account in a month, by all of the owner's limits; None: no limit."""
+        limits = (self.monthly_budget_minor, self.total_budget_minor, self.share_of(account_id))
+        return min((each for each in limits if each is not None), default=None)
 
 
 class GradeChoices(BaseModel):

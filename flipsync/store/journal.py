@@ -67,14 +67,15 @@ class Page:
 _PARTS = {
     "decisions": """decided AS (
         INSERT INTO agent_decision (id, tenant_id, agent, agent_version, event_id, state, source, rationale, confidence,
-                                    trusted, stake_minor, stake_currency, alternatives, evidence, correlation_id,
-                                    decided_at)
+                                    trusted, recalibration, stake_minor, stake_currency, alternatives, evidence,
+                                    correlation_id, decided_at)
         SELECT d.id, :tenant_id, d.agent, d.agent_version, d.event_id, d.state, d.source, d.rationale, d.confidence,
-               d.trusted, d.stake_minor, d.stake_currency, d.alternatives, d.evidence, d.correlation_id, :recorded_at
+               d.trusted, d.recalibration, d.stake_minor, d.stake_currency, d.alternatives, d.evidence,
+               d.correlation_id, :recorded_at
           FROM json_to_recordset(CAST(:decisions AS json)) AS d(
                id uuid, agent text, agent_version text, event_id uuid, state text, source text, rationale text,
-               confidence float8, trusted float8, stake_minor bigint, stake_currency text, alternatives jsonb,
-               evidence jsonb, correlation_id uuid))""",
+               confidence float8, trusted float8, recalibration jsonb, stake_minor bigint, stake_currency text,
+               alternatives jsonb, evidence jsonb, correlation_id uuid))""",
     "notes": """noted AS (
         INSERT INTO decision_notes (id, tenant_id, packed, size)
         SELECT n.id, :tenant_id, decode(n.packed, 'base64'), n.size

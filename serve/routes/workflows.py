@@ -186,7 +186,7 @@ async def resume(workflow_id: UUID, user: Writer, once: OnlyOnceDep) -> Response
     responses=problems(401, 403, 404, 409),
 )
 async def remove(workflow_id: UUID, user: Writer, once: OnlyOnceDep) -> Response:
-    """For good; its runs stay to be seen, and those under way end by themselves."""
+    """For good; its runs stay to be seen until 100 days after their end, and those under way end by themselves."""
 
     async def work(unit: UnitOfWork) -> WorkflowView:
         return await workflows.remove(unit, workflow_id)

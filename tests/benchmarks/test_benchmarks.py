@@ -232,6 +232,13 @@ def test_agents_beat_what_is_simpler() -> None:
     assert listed["gain priced"]["mean"] > 0 and listed["hours_to_live"]["p90"] < 48
     for name in ("equal split", "last month's", "no split"):
         assert report["resource"][f"over {name}"]["mean"] > 0
+    for name in ("equal shares", "shares by revenue"):
+        assert report["resource cash"][f"over {name}"]["mean"] > 0
+    assert report["resource ads"]["accounts unlike"]["over equal shares"]["mean"] > 0
+    told = report["recalibration"]
+    for agent in ("too sure", "too high by a fifth", "always 80 %, right 60 %"):
+        assert told[agent]["Brier over stated"]["high"] < 0 and told[agent]["error over stated"]["high"] < 0
+    assert told["calibrated"]["Brier over stated"]["mean"] < 0.002
     strategy = report["strategy"]
     assert strategy["brier"]["agent"] < strategy["brier"]["base rate"] and strategy["off"] < 0.2
 

@@ -38,6 +38,7 @@ from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
 from flipsync.services.pricing.demand import DemandPrior, learn
 from flipsync.services.tenant_settings import SETTINGS, TenantSettings
+from flipsync.store import models as m
 from flipsync.store.models import Listing, Variant
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
@@ -294,6 +295,24 @@ async def test_authority_that_outcomes_took_away_stays_away(shop: Shop, to: str,
     now = then if to == "none" else 0  # who may not decide alone gets nothing from a lower bar
     assert figure(found, "sent up") == (then, now), "of two decisions, the second with less authority"
     assert found.changed == then - now
+
+
+async def test_a_confidence_counts_in_a_dry_run_as_it_did_then(shop: Shop) -> None:
+    async with shop.unit() as unit:
+        fitted = {"slope": 0.1, "shift": -4.0, "decisions": 50, "fitted_at": unit.now}
+        row = m.RecalibrationRow(tenant_id=shop.tenant_id, agent="pricing", kind="price-move", **fitted)
+        unit.session.add(row)
+    await priced(shop, cost=2000)
+    await work(shop, "pricing")
+    async with shop.unit() as unit:  # the map of today is not the one it was judged by
+        await unit.session.execute(text("DELETE FROM recalibration"))
+    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
+    assert found.cannot == {} and figure(found, "sent up") == (1, 0)
+    spoilt = text("UPDATE agent_decision SET recalibration = '{}' WHERE recalibration IS NOT NULL")
+    async with shop.unit() as unit:
+        await unit.session.execute(spoilt)
+    (why,) = (await tried(shop, {"agents.pricing.auto_above": 0.0})).cannot
+    assert "cannot be read" in why
 
 
 async def test_a_standing_that_nobody_wrote_down_is_not_guessed(shop: Shop) -> None:

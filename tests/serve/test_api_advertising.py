@@ -30,14 +30,15 @@ async def test_ads_and_their_days_are_shown_to_whom_margins_are(
 async def test_limits_are_set_as_they_were_read(client: httpx2.AsyncClient, alpha: Business) -> None:
     url, headers = f"{API}/advertising/limits", alpha.headers()
     read = await client.get(url, headers=headers)
-    assert read.json()["limits"] == {"mode": "off", "max_rate_bps": 1000, "monthly_budget_minor": None}
+    none = {"monthly_budget_minor": None, "total_budget_minor": None, "budget_shares_bps": {}}
+    assert read.json()["limits"] == {"mode": "off", "max_rate_bps": 1000, **none}
     assert [each["fees"]["amount_minor"] for each in read.json()["spent"]] == [90]
-    form = {"mode": "auto", "max_rate_bps": 600, "monthly_budget_minor": 5000}
+    form = {"mode": "auto", "max_rate_bps": 600, "monthly_budget_minor": 5000, "total_budget_minor": 9000}
     for wrong in ({**form, "mode": "on"}, {**form, "max_rate_bps": 100}, {**form, "more": 1}):
         refused = await client.put(url, json=wrong, headers=headers | {"If-Match": read.headers["ETag"]})
         assert refused.status_code == 422
     done = await client.put(url, json=form, headers=headers | {"If-Match": read.headers["ETag"]})
-    assert done.status_code == 200 and done.json()["limits"] == form
+    assert done.status_code == 200 and done.json()["limits"] == form | {"budget_shares_bps": {}}
     late = await client.put(url, json={"mode": "off"}, headers=headers | {"If-Match": read.headers["ETag"]})
     assert late.status_code == 412
     back = await client.put(url, json={"mode": "off"}, headers=headers | {"If-Match": done.headers["ETag"]})

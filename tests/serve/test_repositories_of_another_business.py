@@ -65,9 +65,9 @@ MADE_OF_WHAT_IS_GIVEN = frozenset(
     grades.move_standing identity.claim_request identity.insert_refresh_token identity.insert_session
     identity.insert_user language.lease listing_care.add_need listings.record_rivals notices.raise_all
     passkeys.insert_passkey plans.add_initiative policies.put provider_identities.insert_identity
-    purchase_orders.add purchase_orders.add_receipt report_schedules.add second_factors.insert_factor
-    sourcing.add_scan suppliers.add suppliers.put_offers trends.add workflows.add workflows.add_step
-    workflows.begin_run
+    purchase_orders.add purchase_orders.add_receipt recalibration.replace report_schedules.add
+    second_factors.insert_factor sourcing.add_scan suppliers.add suppliers.put_offers trends.add
+    workflows.add workflows.add_step workflows.begin_run
     """.split()
 )
 #: names of parameters that are ids, and whose

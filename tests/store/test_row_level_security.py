@@ -25,7 +25,7 @@ SHARED = {"agent_status"}
 QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads
 WORKERS_ONLY = {"agent_standing", "budget_slice", "decision_outcome", "decision_tally", "graded_through"}
-WORKERS_ONLY |= {"workflow_run", "workflow_step"}
+WORKERS_ONLY |= {"workflow_run", "workflow_step", "recalibration"}
 WORKERS_ONLY |= {"episode", "listing_lease"}
 OWNED: dict[str, Table] = {
     name: table for name, table in m.Base.metadata.tables.items() if "tenant_id" in table.columns
@@ -443,6 +443,9 @@ async def furnish(shop: Shop) -> None:
                 m.BudgetSlice(**tenant, agent="pricing", granted=2, taken_at=now, expires_at=later),
                 m.AgentStanding(
                     **tenant, agent="pricing", kind="price-move", level="full", trusted=1.0, reason=marker, since=now
+                ),
+                m.RecalibrationRow(
+                    **tenant, agent="pricing", kind="price-move", slope=0.8, shift=-0.1, decisions=30, fitted_at=now
                 ),
                 m.DecisionTally(**tenant, agent="pricing", kind="price-move", made=1),
                 m.GradedThrough(**tenant, decision_id=decision.id),

@@ -16,11 +16,14 @@ from flipsync.domain.advertising import AdCause
 from flipsync.domain.money import Money
 from flipsync.services.advertising.judging import BETWEEN
 from flipsync.services.fees.profile import default_profile
+from flipsync.services.money_shares import MoneyReview, Taker
 from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, TenantProfile
 from flipsync.store.repositories import advertising as rows
+from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories.advertising import AdRow, AdStand
 
 if TYPE_CHECKING:
+    from flipsync.intelligence.sharing import Step
     from flipsync.services.advertising.choosing import Candidate, Choice
     from flipsync.services.advertising.response import Seen
 
@@ -111,13 +114,40 @@ class AdvertisingDesk:
         """Every listing of the account is looked at."""
         settings = (await self._profile()).settings
         now = self._now
-        found = await rows.review(self._session, account_id, now, now - _BEFORE, now - _REFUSED)
-        seen = await rows.days_seen(self._session, account_id, (now - _LEARNED).date(), now.date())
-        currency = Counter(row.currency for row in found).most_common(1)[0][0] if found else "USD"
+        found, seen, currency = await self._look(account_id)
         spent = await rows.spent(self._session, account_id, now.date().replace(day=1), currency)
         return await asyncio.to_thread(
             reviewed, account_id, found, seen, settings.pricing, settings.advertising, currency, spent, now
         )
+
+    async def returns(self) -> list[MoneyReview]:
+        """By currency, what a month's money for ads brings on each account; nothing where the owner sets no total."""
+        settings, now = (await self._profile()).settings, self._now
+        limits = settings.advertising
+        if limits.total_budget_minor is None or limits.mode == "off":
+            return []
+        names = {account.id: account.name for account, _ in await listing_rows.paced_accounts(self._session)}
+        spent = {
+            (account, money): int(fees)
+            for account, money, fees in await rows.spent_by_account(self._session, now.date().replace(day=1))
+        }
+        found: dict[str, MoneyReview] = {}
+        for account_id in await self.accounts():
+            listings, seen, currency = await self._look(account_id)
+            steps = await asyncio.to_thread(returns, listings, seen, settings.pricing, limits, currency, now)
+            gone = spent.get((account_id, currency), 0)
+            place = found.setdefault(currency, MoneyReview(currency, limits.total_budget_minor, days_left(now), []))
+            place.takers.append(Taker(account_id, names.get(account_id, str(account_id)), gone, steps))
+        return [found[each] for each in sorted(found)]
+
+    async def _look(
+        self, account_id: UUID
+    ) -> tuple[Sequence[AdRow], Mapping[UUID, Sequence[tuple[int, int, int, int]]], str]:
+        """Listings, what came of their days by rate, and the currency of most."""
+        now = self._now
+        found = await rows.review(self._session, account_id, now, now - _BEFORE, now - _REFUSED)
+        seen = await rows.days_seen(self._session, account_id, (now - _LEARNED).date(), now.date())
+        return found, seen, Counter(row.currency for row in found).most_common(1)[0][0] if found else "USD"
 
 
 def unit_ads(choices: PricingChoices, currency: str, now: datetime) -> Callable[[AdRow], UnitAd | None]:
@@ -165,8 +195,7 @@ def reviewed(
     now: datetime,
 ) -> AdReview:
     """The look, from what the books say. `seen`: by listing, (rate, days, units, units by ads)."""
-    from flipsync.services.advertising.choosing import Candidate, choose, within
-    from flipsync.services.advertising.response import Seen
+    from flipsync.services.advertising.choosing import choose, within
 
     of = unit_ads(pricing, currency, now)
     unfit: Counter[str] = Counter()
@@ -186,22 +215,13 @@ def reviewed(
             if row.rate_bps and row.changed_at is not None:  # what others set without asking is theirs to know
                 moves.append(stop(row, "review", UNKNOWN))
         else:
-            candidate = Candidate(
-                key=str(row.listing_id),
-                seen=_history(row, seen.get(row.listing_id, ()), Seen),
-                margin=unit.margin,
-                most_bps=unit.most_bps,
-                fee=unit.fee,
-                units=min(row.available, row.shown),
-                rate_bps=row.rate_bps,
-            )
             unfit[THIN] += unit.most_bps < rows.LEAST_BPS
-            candidates.append((row, candidate))
-    year, week, _ = now.isocalendar()
-    choices = choose([candidate for _, candidate in candidates], limits.max_rate_bps, f"{year}-W{week}")
+            candidates.append((row, _candidate(row, unit, seen.get(row.listing_id, ()))))
+    choices = choose([candidate for _, candidate in candidates], limits.max_rate_bps, _week(now))
     allowed = [True] * len(choices)
-    if limits.monthly_budget_minor is not None:
-        allowed = within(choices, max(0, limits.monthly_budget_minor - spent) / _days_left(now))
+    month = limits.month_of(account_id)
+    if month is not None:
+        allowed = within(choices, max(0, month - spent) / days_left(now))
     for (row, candidate), choice, runs in zip(candidates, choices, allowed, strict=True):
         if not runs and row.rate_bps:
             moves.append(stop(row, "budget", "the month's money for ads goes where it brings more"))
@@ -218,8 +238,49 @@ def reviewed(
         left=len(moves[MOST:]),
         unfit={why: count for why, count in unfit.items() if count},
         spent_minor=spent,
-        budget_minor=limits.monthly_budget_minor,
+        budget_minor=month,
     )
+
+
+def returns(
+    found: Sequence[AdRow],
+    seen: Mapping[UUID, Sequence[tuple[int, int, int, int]]],
+    pricing: PricingChoices,
+    limits: AdvertisingChoices,
+    currency: str,
+    now: datetime,
+) -> list[Step]:
+    """What each ad that an account could have brings a day after all fees, for what it costs, without a limit."""
+    from flipsync.services.advertising.choosing import choose
+    from flipsync.services.advertising.money import ad_steps
+
+    of = unit_ads(pricing, currency, now)
+    candidates = [
+        _candidate(row, unit, seen.get(row.listing_id, ()))
+        for row in found
+        if row.status == "active" and row.available > 0 and row.shown > 0 and (unit := of(row)) is not None
+    ]
+    return ad_steps(choose(candidates, limits.max_rate_bps, _week(now))) if candidates else []
+
+
+def _candidate(row: AdRow, unit: UnitAd, days: Sequence[tuple[int, int, int, int]]) -> Candidate:
+    from flipsync.services.advertising.choosing import Candidate
+    from flipsync.services.advertising.response import Seen
+
+    return Candidate(
+        key=str(row.listing_id),
+        seen=_history(row, days, Seen),
+        margin=unit.margin,
+        most_bps=unit.most_bps,
+        fee=unit.fee,
+        units=min(row.available, row.shown),
+        rate_bps=row.rate_bps,
+    )
+
+
+def _week(now: datetime) -> str:
+    year, week, _ = now.isocalendar()
+    return f"{year}-W{week}"
 
 
 def _history(row: AdRow, days: Sequence[tuple[int, int, int, int]], seen: type[Seen]) -> tuple[Seen, ...]:
@@ -231,7 +292,7 @@ def _rested(row: AdRow, now: datetime) -> bool:
     return row.changed_at is None or now - row.changed_at >= BETWEEN
 
 
-def _days_left(now: datetime) -> int:
+def days_left(now: datetime) -> int:
     following = (now.replace(day=1) + timedelta(days=32)).replace(day=1)
     return max(1, (following.date() - now.date()).days)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from flipsync.domain.advertising import SetAdRate
 from flipsync.domain.decisions import Verdict
+from flipsync.domain.errors import OverBudget
 from flipsync.domain.money import Money
 from flipsync.services.tenant_settings import AdvertisingChoices
 from flipsync.store.repositories import advertising as rows
@@ -46,11 +47,31 @@ async def judge_ad_rate(
         return Verdict.deny(
             _RULE, f"its rate was changed at {state.changed_at:%Y-%m-%d %H:%M} UTC: once a day is enough"
         )
-    if choices.monthly_budget_minor is not None:
-        spent = await rows.spent(unit.session, command.account_id, unit.now.date().replace(day=1), listing.currency)
-        if spent >= choices.monthly_budget_minor:
-            told = Money(amount_minor=spent, currency=listing.currency)
-            return Verdict.deny(_RULE, f"ads have cost {told} this month, which is all they may")
+    if spent := await _beyond_money(unit, command, choices, listing.currency):
+        return spent
     if choices.mode == "ask" and not approved and not back and command.rate_bps > command.was_bps:
         return Verdict(answer="ask", rule=_RULE, reason="you want to be asked before money is spent on ads")
     return Verdict.proceed("open", "within the owner's limits")
+
+
+async def _beyond_money(
+    unit: UnitOfWork, command: SetAdRate, choices: AdvertisingChoices, currency: str
+) -> Verdict | None:
+    """Why the month's money forbids it: the owner's limits, and the account's share of what all may spend."""
+    if choices.month_of(command.account_id) is None:
+        return None
+    costs = await rows.spent_by_account(unit.session, unit.now.date().replace(day=1))
+    spent = {account_id: int(fees) for account_id, money, fees in costs if money == currency}
+    own, all_together = spent.get(command.account_id, 0), sum(spent.values())
+
+    def told(minor: int) -> str:
+        return str(Money(amount_minor=minor, currency=currency))
+
+    if choices.monthly_budget_minor is not None and own >= choices.monthly_budget_minor:
+        return Verdict.deny(_RULE, f"ads have cost {told(own)} this month, which is all they may")
+    if choices.total_budget_minor is not None and all_together >= choices.total_budget_minor:
+        return Verdict.deny(_RULE, f"ads have cost {told(all_together)} on all accounts this month: all they may")
+    share = choices.share_of(command.account_id)
+    if share is not None and own >= share:  # shares move: it is decided on anew
+        return Verdict.deny(OverBudget.code, f"ads have cost {told(own)} here this month, all of the account's share")
+    return None

@@ -101,6 +101,7 @@ class LimitsForm(BaseModel):
     mode: str = Field(pattern="^(off|ask|auto)$", examples=["ask"])
     max_rate_bps: int = Field(default=AdvertisingChoices().max_rate_bps, ge=200, le=5_000)
     monthly_budget_minor: int | None = Field(default=None, ge=0, le=10**12)
+    total_budget_minor: int | None = Field(default=None, ge=0, le=10**12)
 
 
 class AdSpent(View):

@@ -30,7 +30,14 @@ from flipsync.store.models.door import (
 )
 from flipsync.store.models.episodes import Episode
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
-from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
+from flipsync.store.models.grades import (
+    AgentStanding,
+    BudgetSlice,
+    DecisionOutcome,
+    DecisionTally,
+    GradedThrough,
+    RecalibrationRow,
+)
 from flipsync.store.models.held_orders import HeldOrder
 from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
@@ -137,6 +144,7 @@ __all__ = [
     "PurchaseOrder",
     "PurchaseOrderLine",
     "PurchaseReceipt",
+    "RecalibrationRow",
     "Receipt",
     "RecoveryCode",
     "RefreshToken",

@@ -89,6 +89,24 @@ class AgentStanding(TenantOwned, Base):
     since: Mapped[datetime]
 
 
+class RecalibrationRow(TenantOwned, Base):
+    """What an agent's confidence in decisions of a kind counts as (learning.evaluation.recalibration), by so many of
+    them whose outcome was known then (business time)."""
+
+    __tablename__ = "recalibration"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "agent", "kind"),
+        CheckConstraint("slope >= 0", name="slope"),
+    )
+
+    agent: Mapped[str]
+    kind: Mapped[str]
+    slope: Mapped[float]
+    shift: Mapped[float]
+    decisions: Mapped[int]
+    fitted_at: Mapped[datetime]
+
+
 class BudgetSlice(TenantOwned, Base):
     """Part of an agent's hourly budget, leased to one process until it expires; then it is worth what was spent of it.
 

@@ -91,6 +91,8 @@ class AgentDecision(TenantParent, Base):
     confidence: Mapped[float]
     #: the confidence that counted, where outcomes had shown the agent too sure
     trusted: Mapped[float | None]
+    #: the map from stated to counted confidence that was in force, where one bore on it (services.recalibrating)
+    recalibration: Mapped[dict[str, Any] | None]
     stake_minor: Mapped[int | None]
     stake_currency: Mapped[str | None] = mapped_column(String(3))
     alternatives: Mapped[list[Any]] = mapped_column(default=list)

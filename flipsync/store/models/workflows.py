@@ -60,6 +60,8 @@ class WorkflowRun(TenantParent, Base):
         Index("ix_workflow_run_workflow", "workflow_id", "started_at"),
         Index("ix_workflow_run_subject", "tenant_id", "subject_id"),
         Index("ix_workflow_run_open", "workflow_id", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_workflow_run_ended", "tenant_id", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+        Index("ix_workflow_run_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         CheckConstraint("state IN ('running','undoing','done','failed','cancelled','quarantined')", name="state"),
     )
 

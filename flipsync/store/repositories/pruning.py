@@ -1,4 +1,4 @@
-"""Statements that drop what has had its time: sessions, tokens, codes, answers, notifications; so many at most."""
+"""Statements that drop what has had its time, so many at most: sessions, tokens, answers, runs, notifications."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-#: table → what is over; `:day`, `:week` and `:month` are so long ago
+#: table → what is over; `:day`, `:week` and `:month` are so long ago, `:run_ends` is the business's own time
 _OVER = {
     "idempotency_record": "created_at < :week",
     "refresh_token": "expires_at < :month OR revoked_at < :month",
@@ -22,12 +22,15 @@ _OVER = {
     "report_run": "finished_at < :month",
     "notification_delivery": "finished_at < :month",
     "notification_destination": "state = 'removed' AND created_at < :month",
+    # its steps go with it; one that set others going goes after them: their line is how a circle is found
+    "workflow_run": "ended_at < :run_ends AND NOT EXISTS"
+    " (SELECT FROM workflow_run AS later WHERE later.parent_id = workflow_run.id)",
 }
 TABLES = tuple(_OVER)
 
 
 async def prune(session: AsyncSession, moments: dict[str, datetime], most: int) -> dict[str, int]:
-    """Delete at most so many rows of each table; how many of which. `moments`: day, week and month ago."""
+    """Delete at most so many rows of each table; how many of which. `moments`: by name, those above."""
     gone = {}
     for table, over in _OVER.items():
         asked = {name: moment for name, moment in moments.items() if f":{name}" in over}

@@ -125,14 +125,15 @@ _COMMITTED = text(
            SELECT sum(ceil(l.cost_minor::numeric * greatest(l.units - l.received, 0) / l.units)) AS minor
              FROM purchase_order_line l WHERE l.order_id = o.id) rest
      WHERE o.tenant_id = current_tenant() AND o.state IN ('placing', 'ordered', 'partly_received')
-       AND o.currency = :currency
+       AND o.currency = :currency AND (CAST(:supplier_id AS uuid) IS NULL OR o.supplier_id = :supplier_id)
     """
 )
 
 
-async def committed(session: AsyncSession, currency: str) -> int:
-    """What goods that are still to come cost, in minor units of that currency."""
-    return int(await session.scalar(_COMMITTED, {"currency": currency}) or 0)
+async def committed(session: AsyncSession, currency: str, supplier_id: UUID | None = None) -> int:
+    """What goods that are still to come cost, in minor units of that currency; of one supplier's where it is said."""
+    values = {"currency": currency, "supplier_id": supplier_id}
+    return int(await session.scalar(_COMMITTED, values) or 0)
 
 
 # -- what arrives -----------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ class KeptDecision:
     confidence: float
     #: what of the confidence counted; None while nothing was taken away
     trusted: float | None
+    #: the map by which it was counted, with the share of a standing; None where none bore on it
+    recalibration: dict[str, Any] | None
     stake_minor: int | None
     stake_currency: str | None
     alternatives: list[Any]
@@ -44,8 +46,8 @@ class KeptDecision:
 _KEPT = text(
     """
     SELECT d.id, d.agent, d.agent_version, d.event_id, e.type AS event_type, e.payload AS event_payload,
-           d.correlation_id, d.source, d.rationale, d.confidence, d.trusted, d.stake_minor, d.stake_currency,
-           d.alternatives, d.evidence,
+           d.correlation_id, d.source, d.rationale, d.confidence, d.trusted, d.recalibration, d.stake_minor,
+           d.stake_currency, d.alternatives, d.evidence,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(p.command, p.payload) ORDER BY p.ordinal), '[]')
               FROM proposal p WHERE p.decision_id = d.id) AS proposals,
            n.packed, n.size
