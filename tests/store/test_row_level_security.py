@@ -130,9 +130,10 @@ async def furnish(shop: Shop) -> None:
             **tenant, kind="hold-prices", account_id=account.id, reason=marker, starts_at=now, ends_at=later
         )
         plan = m.Plan(**tenant, starts_at=now, ends_at=later, goals=marker, why=marker, forecast_origin=now)
+        own_role = m.CustomRole(**tenant, name=marker, permissions=["orders:read"])
         supplier = m.Supplier(**tenant, name=marker, currency="USD", lead_mean_days=9.0, lead_spread_days=2.0)
         unit.session.add_all(
-            [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier]
+            [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier, own_role]
         )
         await unit.session.flush()
         report = m.ReportSchedule(

@@ -32,7 +32,7 @@ from flipsync.store.models.episodes import Episode
 from flipsync.store.models.forecasts import Forecast, ForecastRun, Trend
 from flipsync.store.models.grades import AgentStanding, BudgetSlice, DecisionOutcome, DecisionTally, GradedThrough
 from flipsync.store.models.held_orders import HeldOrder
-from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
+from flipsync.store.models.identity import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
     AgentStatus,
@@ -94,6 +94,7 @@ __all__ = [
     "CohortMonth",
     "ConsentRequest",
     "CredentialEnd",
+    "CustomRole",
     "DecisionNotes",
     "DecisionOutcome",
     "DecisionTally",
