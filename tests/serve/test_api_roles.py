@@ -20,11 +20,12 @@ from test_short_way import LongWay
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Forbidden
 from flipsync.domain.ids import new_id
-from flipsync.security.roles import GRANTS, OWNERS_ONLY, PERMISSIONS, OwnRole, Permission
+from flipsync.security.roles import GRANTS, OWNERS_ONLY, PERMISSIONS, OwnRole, Permission, RoleKind
 from flipsync.services import own_roles, users
 from flipsync.services.own_roles import RoleEdit, RoleForm, RoleWish
 from flipsync.services.users import UserEdit
 from flipsync.store import models as m
+from flipsync.store.pipeline import ReadPipeline
 from serve.backend import Backend
 
 ROLES = f"{API}/users/roles"
@@ -173,6 +174,23 @@ async def test_a_change_holds_with_the_next_request(
         (["pricing:read"], ["orders:read"]),
         (["orders:read"], ["keys:write", "pricing:read"]),
     ]
+
+
+async def test_it_costs_a_read_no_further_question(
+    client: httpx2.AsyncClient, alpha: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = ReadPipeline.read
+
+    async def counted(self: ReadPipeline, tenant_id: UUID, presence: Any, questions: Any) -> Any:
+        asked.append(len(questions))
+        return await read(self, tenant_id, presence, questions)
+
+    monkeypatch.setattr(ReadPipeline, "read", counted)
+    roles: tuple[RoleKind, ...] = ("owner", "custom")
+    for role in roles:
+        assert (await client.get(f"{API}/orders", headers=alpha.headers(role))).status_code == 200
+    assert len(asked) == 2 and asked[0] == asked[1], "whether the role is as it was is asked in the same round trip"
 
 
 async def test_another_name_holds_at_once_too(client: httpx2.AsyncClient, alpha: Business, backend: Backend) -> None:

@@ -64,7 +64,10 @@ async def furnish(shop: Shop) -> None:
         unit.audit("key.made", "key", marker)
         now = unit.now
         later = now + timedelta(days=1)
-        user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x")
+        own_role = m.CustomRole(**tenant, name=marker, permissions=["orders:read"])
+        unit.session.add(own_role)
+        await unit.session.flush()
+        user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x", role="custom", role_id=own_role.id)
         decision = m.AgentDecision(
             **tenant,
             agent="pricing",
@@ -130,10 +133,9 @@ async def furnish(shop: Shop) -> None:
             **tenant, kind="hold-prices", account_id=account.id, reason=marker, starts_at=now, ends_at=later
         )
         plan = m.Plan(**tenant, starts_at=now, ends_at=later, goals=marker, why=marker, forecast_origin=now)
-        own_role = m.CustomRole(**tenant, name=marker, permissions=["orders:read"])
         supplier = m.Supplier(**tenant, name=marker, currency="USD", lead_mean_days=9.0, lead_spread_days=2.0)
         unit.session.add_all(
-            [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier, own_role]
+            [proposal, effect, experiment, policy, run, way, scan, automation, directive, plan, supplier]
         )
         await unit.session.flush()
         report = m.ReportSchedule(
