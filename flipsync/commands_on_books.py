@@ -26,10 +26,8 @@ from flipsync.domain.money import Money
 from flipsync.runtime import replaying
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import Replay
-from flipsync.security.passwords import Passwords
-from flipsync.security.roles import ROLES, as_role
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, audit, channel_probe, identity, labels, refunds
+from flipsync.services import accounts, audit, channel_probe, labels, refunds
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.approvals import BulkAnswer
@@ -252,23 +250,6 @@ def answer_approvals(
             return await answer_all(unit, wanted, approved=approved, by=by, note=note)
 
     return in_books(home, routing, tenant, work)
-
-
-def add_user(home: Path, email: str, password: str, role: str, tenant: str | None) -> UUID:
-    """Let somebody sign in to a business."""
-
-    if role not in ROLES:
-        raise InvalidInput(f"{role!r} is not a role", hint=f"one of: {', '.join(ROLES)}")
-
-    async def work(store: Store, tenant_id: UUID) -> UUID:
-        passwords = Passwords()
-        try:
-            async with store.unit(tenant_id) as unit:
-                return await identity.add_user(unit, passwords, email=email, password=password, role=as_role(role))
-        finally:
-            passwords.close()
-
-    return in_books(home, {}, tenant, work)
 
 
 def verify_audit(home: Path, tenant: str | None, anchor: str | None) -> dict[UUID, audit.Verdict]:

@@ -97,6 +97,10 @@ class Backend:
         """The same without asking anybody; None for an API key that has to be looked up. Raises Unauthenticated."""
         return self.keys.known(text) if text.startswith(MARK) else self.tokens.read(text)
 
+    async def claims_anew(self, text: str) -> Claims | None:
+        """What an API key may now; None for an access token, which says what it said. Raises Unauthenticated."""
+        return await self.keys.anew(text) if text.startswith(MARK) else None
+
     def reader(self, user: Claims) -> TenantReader:
         """Questions as this user's tenant, answered only while the session or key is on and the user as they were."""
         kind: Literal["session", "key"] = "session" if user.permissions is None else "key"

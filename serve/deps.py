@@ -54,7 +54,15 @@ async def signed_in(
     require(claims, scopes.scopes)
     if claims.is_key:
         backend.keys.take(claims)
-    await backend.require_present(claims)
+    try:
+        await backend.require_present(claims)
+    except Unauthenticated:
+        anew = await backend.claims_anew(credentials.credentials)
+        if anew is None:
+            raise
+        claims = anew
+        require(claims, scopes.scopes)
+        await backend.require_present(claims)
     connection.state.claims = claims
     return claims
 

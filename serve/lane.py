@@ -106,7 +106,7 @@ class Lane:
             if query is None:
                 return None
             arguments[name] = query
-        return _Call(self._app, self._backend, operation, arguments)
+        return _Call(self._app, self._backend, operation, arguments, authorization)
 
     def _shape(self, path: str) -> tuple[str, ...]:
         return tuple([word if word in self._words else "{}" for word in path.split("/")])
@@ -126,18 +126,31 @@ class Lane:
 class _Call:
     """One request, as an ASGI application."""
 
-    __slots__ = ("_app", "_arguments", "_backend", "_operation")
+    __slots__ = ("_app", "_arguments", "_authorization", "_backend", "_operation")
 
-    def __init__(self, app: FastAPI, backend: Backend, operation: _Operation, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        backend: Backend,
+        operation: _Operation,
+        arguments: dict[str, Any],
+        authorization: bytes,
+    ) -> None:
         self._app = app
         self._backend = backend
         self._operation = operation
         self._arguments = arguments
+        self._authorization = authorization
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._operation.route
         try:
-            status, headers, body = await self._answer(scope, receive)
+            try:
+                status, headers, body = await self._answer(scope, receive)
+            except Unauthenticated:
+                if not await self._known_anew():
+                    raise
+                status, headers, body = await self._answer(scope, receive)
         except Exception as error:
             handler = self._handler(type(error))
             if handler is None:
@@ -181,6 +194,18 @@ class _Call:
             status = sent.status_code or status
             headers += [each for each in sent.raw_headers if each[0] != b"content-length"]
         return status, headers, body
+
+    async def _known_anew(self) -> bool:
+        """Whether it is an API key's, which is now taken for what it may since its person's rights changed. Raises
+        Unauthenticated, Forbidden."""
+        if self._operation.user is None:
+            return False
+        claims = await self._backend.claims_anew(self._authorization[7:].decode("ascii"))
+        if claims is None:
+            return False
+        require(claims, self._operation.permissions)
+        self._arguments[self._operation.user] = claims
+        return True
 
     def _handler(self, error: type[Exception]) -> Callable[[Request, Exception], Awaitable[Response]] | None:
         """The application's own handler of such an error."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import secrets
 import signal
 import sys
 import time
@@ -13,7 +12,6 @@ from collections.abc import Coroutine
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -36,6 +34,7 @@ from flipsync.cli.listings import listings_app
 from flipsync.cli.memory import memory_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
+from flipsync.cli.people import user_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.purchasing import purchasing, suppliers
 from flipsync.cli.report_schedules import reports_app
@@ -50,7 +49,6 @@ from flipsync.embedded.instance import home_folder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 agents_app = typer.Typer(no_args_is_help=True, help="The agents and their graph.")
-user_app = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 app.add_typer(agents_app, name="agents")
 app.add_typer(user_app, name="user")
 app.add_typer(channels_app, name="channels")
@@ -370,30 +368,6 @@ def why(
         print_json(explanation.to_json())
     else:
         sys.stdout.write(explanation.to_text(width=min(out.width, 110)) + "\n")
-
-
-@user_app.command("add")
-def user_add(
-    email: str,
-    role: Annotated[str, typer.Option(help="owner, manager, clerk, analyst or read-only")] = "manager",
-    password: Annotated[
-        str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let somebody sign in."""
-    books = importlib.import_module("flipsync.commands_on_books")
-    chosen = password or secrets.token_urlsafe(15)
-    user_id: UUID = books.add_user(home_folder(home), email, chosen, role, tenant)
-    if as_json:
-        print_json(
-            {"user_id": str(user_id), "email": email, "role": role, **({} if password else {"password": chosen})}
-        )
-    else:
-        shown = "" if password else f" with password [bold]{escape(chosen)}[/] (shown once)"
-        out.print(f"{email} may sign in as {role}{shown}")
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------

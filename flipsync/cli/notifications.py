@@ -31,6 +31,7 @@ def list_notifications(
     """What a person has not read and still is the matter, newest first (200 at most)."""
     inbox = importlib.import_module("flipsync.services.notices.inbox")
     kinds = importlib.import_module("flipsync.services.notices.kinds")
+    roles = importlib.import_module("flipsync.services.own_roles")
     page = importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
     where = inbox.NotificationFilter() if every else inbox.NotificationFilter(settled=False, read=False)
 
@@ -39,7 +40,7 @@ def list_notifications(
     async def work(store: Any, tenant_id: UUID) -> Any:
         async with store.reader(tenant_id) as session:
             person = await _person(session, user)
-            return await inbox.list_for(reader(session), person.id, kinds.heard_by(person.role), page, where)
+            return await inbox.list_for(reader(session), person.id, kinds.heard_by(roles.role_of(person)), page, where)
 
     found = _in_books(home, tenant, work)
     if as_json:

@@ -1,10 +1,16 @@
-"""Roles and what each may do: the one place that says so."""
+"""Roles and what each may do: the one place that says so. Those every business has, and those it defines itself."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
+from uuid import UUID
 
 Role = Literal["owner", "manager", "clerk", "analyst", "read-only"]
+#: as books and API name it: `custom` is one of the business's own
+RoleKind = Literal["owner", "manager", "clerk", "analyst", "read-only", "custom"]
+CUSTOM: Final = "custom"
 Permission = Literal[
     "accounts:read",
     "accounts:write",
@@ -74,17 +80,53 @@ GRANTS: Final[dict[Role, frozenset[Permission]]] = {
 
 #: what nobody who is let in needs to be granted: to see who they are and what they may
 EVERYBODYS: Final[frozenset[Permission]] = frozenset({"self:read"})
+#: what every person may, whatever a role says: look after their own sign-in
+FOR_ONESELF: Final[frozenset[Permission]] = frozenset({"self:manage", "self:read"})
 
 #: what no program may: a key that makes keys or users would outlive its own end
 PERSONS_ONLY: Final[frozenset[Permission]] = frozenset({"keys:write", "self:manage", "users:write"})
+#: what stays the owner's: no role that a business defines may have it
+OWNERS_ONLY: Final[frozenset[Permission]] = PERMISSIONS.difference(
+    *(granted for role, granted in GRANTS.items() if role != "owner")
+)
 
 
-def allows(role: Role, permission: Permission) -> bool:
-    return permission in GRANTS[role]
+@dataclass(frozen=True)
+class OwnRole:
+    """A role that a business defined itself, as it was at `version`; with every change it gets the next."""
+
+    id: UUID
+    version: int
+    name: str
+    permissions: frozenset[Permission]
+
+    @classmethod
+    def of(cls, role_id: UUID, version: int, name: str, permissions: Iterable[str]) -> OwnRole:
+        """As it was written down, by us or by an older version of us: what is no permission (any more), or is the
+        owner's alone, gives nothing."""
+        return cls(role_id, version, name, (PERMISSIONS - OWNERS_ONLY).intersection(permissions) | FOR_ONESELF)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+AnyRole = Role | OwnRole
+
+
+def granted(role: AnyRole) -> frozenset[Permission]:
+    return role.permissions if isinstance(role, OwnRole) else GRANTS[role]
+
+
+def allows(role: AnyRole, permission: Permission) -> bool:
+    return permission in granted(role)
+
+
+def kind_of(role: AnyRole) -> RoleKind:
+    return CUSTOM if isinstance(role, OwnRole) else role
 
 
 def as_role(name: str) -> Role:
-    """Raises ValueError for a role that does not exist."""
+    """One that every business has. Raises ValueError for a role that does not exist."""
     for role in ROLES:
         if role == name:
             return role

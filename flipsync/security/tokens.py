@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import jwt
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated
-from flipsync.security.roles import PERMISSIONS, Permission, Role, allows, as_role
+from flipsync.security.roles import CUSTOM, PERMISSIONS, AnyRole, OwnRole, Permission, allows, as_role, kind_of
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=30)
@@ -34,12 +34,13 @@ Note = Literal["challenge", "invitation", "passkey", "provider"]
 class Claims:
     """Whom an access token or an API key speaks for. `session_id` is the sign-in it came from, or the key.
 
-    `permissions` is what an API key was made for; None for a person's session, which may whatever the role may.
+    `permissions` is what an API key was made for; None for a person's session, which may whatever the role may. What
+    a business's own role may is in the token; whether it is still that version of it is asked with every request.
     """
 
     user_id: UUID
     tenant_id: UUID
-    role: Role
+    role: AnyRole
     session_id: UUID
     expires_at: datetime
     permissions: frozenset[Permission] | None = None
@@ -49,9 +50,12 @@ class Claims:
         return self.permissions is not None
 
     @cached_property
-    def who(self) -> tuple[bytes, bytes, bytes]:
-        """Session or key, user and role as the database is asked about them: with every request, so made once."""
-        return str(self.session_id).encode(), str(self.user_id).encode(), self.role.encode()
+    def who(self) -> tuple[bytes, ...]:
+        """Session or key, user and role as the database is asked about them: with every request, so made once. Of a
+        business's own role its id and version."""
+        own = self.role if isinstance(self.role, OwnRole) else None
+        role = (str(self.role),) if own is None else (str(own.id), str(own.version))
+        return tuple(each.encode() for each in (str(self.session_id), str(self.user_id), *role))
 
     @property
     def granted(self) -> list[Permission]:
@@ -75,7 +79,7 @@ class AccessTokens:
         self.lifetime = lifetime
         self._known: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
 
-    def issue(self, *, user_id: UUID, tenant_id: UUID, role: Role, session_id: UUID) -> str:
+    def issue(self, *, user_id: UUID, tenant_id: UUID, role: AnyRole, session_id: UUID) -> str:
         now = utc_now()
         return jwt.encode(
             {
@@ -83,7 +87,8 @@ class AccessTokens:
                 "aud": _AUDIENCE,
                 "sub": str(user_id),
                 "tid": str(tenant_id),
-                "role": role,
+                "role": kind_of(role),
+                **_own_claims(role),
                 "sid": str(session_id),
                 "iat": now,
                 "exp": now + self.lifetime,
@@ -138,7 +143,7 @@ class AccessTokens:
             return Claims(
                 user_id=UUID(content["sub"]),
                 tenant_id=UUID(content["tid"]),
-                role=as_role(content["role"]),
+                role=_role_in(content),
                 session_id=UUID(content["sid"]),
                 expires_at=datetime.fromtimestamp(content["exp"], UTC),
             )
@@ -146,6 +151,19 @@ class AccessTokens:
             raise Unauthenticated("the access token has expired", hint="refresh it") from None
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):
             raise Unauthenticated("the access token is not valid", hint="sign in again") from None
+
+
+def _own_claims(role: AnyRole) -> dict[str, Any]:
+    if not isinstance(role, OwnRole):
+        return {}
+    return {"own": {"id": str(role.id), "v": role.version, "name": role.name, "may": sorted(role.permissions)}}
+
+
+def _role_in(content: Mapping[str, Any]) -> AnyRole:
+    if content["role"] != CUSTOM:
+        return as_role(content["role"])
+    own = content["own"]
+    return OwnRole.of(UUID(own["id"]), int(own["v"]), str(own["name"]), own["may"])
 
 
 def new_refresh_token() -> str:

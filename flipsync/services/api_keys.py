@@ -13,7 +13,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.ids import new_id
 from flipsync.security.api_keys import NewKey, Pace, hash_key, new_key
-from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, Permission, as_role
+from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, OwnRole, Permission, as_role
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.database import Database
@@ -107,7 +107,8 @@ async def revoke(unit: UnitOfWork, key_id: UUID, of_user: UUID | None) -> None:
 class KeyRing:
     """Keys this process has seen lately, by their hash, so that a request need not ask the database whose it is.
 
-    A read asks anyway, in its own round trip, whether the key is still good: revoking one ends it at once.
+    A read asks anyway, in its own round trip, whether the key and its person's role are as they were known: to revoke
+    a key ends it at once, and so does what is taken from its person. What they are given it may a few seconds later.
     """
 
     def __init__(self, database: Database) -> None:
@@ -125,6 +126,10 @@ class KeyRing:
         claims = self.known(text)
         return claims if claims is not None else await self._look_up(text)
 
+    async def anew(self, text: str) -> Claims:
+        """The same, whatever was known of it: its person's rights may have changed. Raises Unauthenticated."""
+        return await self._look_up(text)
+
     def take(self, claims: Claims) -> None:
         """Count a request of the key. Raises TooManyRequests."""
         self._paces[claims.session_id][1].take()
@@ -139,7 +144,7 @@ class KeyRing:
         claims = Claims(
             user_id=holder.user_id,
             tenant_id=holder.tenant_id,
-            role=as_role(holder.role),
+            role=as_role(holder.role) if holder.own is None else OwnRole.of(*holder.own),
             session_id=holder.id,
             expires_at=holder.expires_at,
             permissions=EVERYBODYS | cast("frozenset[Permission]", frozenset(holder.permissions)),

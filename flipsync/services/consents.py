@@ -33,9 +33,9 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, FlipSyncError, InvalidInput, NotFound, OutcomeUnknown, Rejected
 from flipsync.domain.ids import new_id
-from flipsync.security.roles import allows, as_role
+from flipsync.security.roles import allows
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts
+from flipsync.services import accounts, own_roles
 from flipsync.services.accounts import AnotherSeller, StockMode
 from flipsync.services.consent_wish import Applications, Wish, check_return, known, with_application, without_tokens
 from flipsync.store.audit import Actor
@@ -265,7 +265,10 @@ class Consents:
 
     async def _check_user(self, session: AsyncSession, user_id: UUID) -> None:
         user = await user_rows.get_user(session, user_id)
-        if user is None or user.disabled_at is not None or not allows(as_role(user.role), "accounts:write"):
+        role = None
+        if user is not None and user.disabled_at is None:
+            role = await own_roles.held_by(session, user_id, user.role)
+        if role is None or not allows(role, "accounts:write"):
             raise ConsentDenied(
                 "whoever started this may not connect accounts any more", hint="ask an owner to start it"
             )

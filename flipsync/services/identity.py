@@ -16,10 +16,10 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthentic
 from flipsync.domain.ids import new_id
 from flipsync.security.passkeys import RelyingParty
 from flipsync.security.passwords import Passwords
-from flipsync.security.roles import Role, as_role
+from flipsync.security.roles import AnyRole
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import REFRESH_LIFETIME, AccessTokens, hash_refresh_token, new_refresh_token
-from flipsync.services import passkeys, second_factors
+from flipsync.services import own_roles, passkeys, second_factors
 from flipsync.store.audit import Actor, ActorKind
 from flipsync.store.models import RefreshToken
 from flipsync.store.repositories import identity as rows
@@ -38,7 +38,7 @@ class SignedIn:
 
     user_id: UUID
     tenant_id: UUID
-    role: Role
+    role: AnyRole
     access_token: str = field(repr=False)
     expires_in: int
     refresh_token: str = field(repr=False)
@@ -76,7 +76,7 @@ async def create_tenant_with_owner(
     return tenant_id, user_id
 
 
-async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, password: str, role: Role) -> UUID:
+async def add_user(unit: UnitOfWork, passwords: Passwords, *, email: str, password: str, role: AnyRole) -> UUID:
     """A user of the unit's tenant. Raises Conflict when the address is taken, InvalidInput."""
     return await insert_user(unit, clean_email(email), await passwords.hash(password), role)
 
@@ -122,7 +122,7 @@ async def sign_in(
             await rows.update_user(unit.session, candidate.id, {"password_hash": renewed})
         if await second_factors.needed(unit, candidate.id):
             return challenge(tokens, candidate.tenant_id, candidate.id, email.strip(), device)
-        return await open_session(unit, tokens, candidate.id, as_role(candidate.role), device)
+        return await open_session(unit, tokens, candidate.id, candidate.role, device)
 
 
 def challenge(tokens: AccessTokens, tenant_id: UUID, user_id: UUID, email: str, device: str) -> Challenged:
@@ -168,7 +168,7 @@ async def answer_challenge(
         else:
             right = await answers(unit, party, passkey, asked, user_id=user_id, verified=False)
         if right:
-            signed_in = await open_session(unit, tokens, user_id, as_role(user.role), note["device"])
+            signed_in = await open_session(unit, tokens, user_id, user.role, note["device"])
     if signed_in is None and passkey is not None:
         raise passkey_refused()
     if signed_in is None:  # raised only now: that it failed must be committed
@@ -204,7 +204,7 @@ async def sign_in_by_passkey(
             user = await rows.get_user(unit.session, row.user_id) if row is not None else None
             if user is not None and user.disabled_at is None:
                 unit.cause = by("user", user.id, cause)
-                signed_in = await open_session(unit, tokens, user.id, as_role(user.role), device)
+                signed_in = await open_session(unit, tokens, user.id, user.role, device)
             elif user is not None:
                 unit.audit("sign-in.refused", "user", user.id, why="disabled")
     if signed_in is None:  # raised only now: that it failed must be committed
@@ -278,14 +278,14 @@ async def _rotate(unit: UnitOfWork, tokens: AccessTokens, row: RefreshToken | No
             unit.audit("session.copied-token", "session", row.family_id, user=str(row.user_id))
         return None
     await rows.mark_refresh_token_used(unit.session, row.id, now)
-    signed_in = await _new_tokens(unit, tokens, user.id, as_role(user.role), row.family_id, row.device)
+    signed_in = await _new_tokens(unit, tokens, user.id, user.role, row.family_id, row.device)
     used = {"last_used_at": now, "expires_at": signed_in.refresh_expires_at}
     await rows.update_session(unit.session, row.family_id, used)
     return signed_in
 
 
-async def open_session(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, device: str) -> SignedIn:
-    """A new session of somebody who has proven who they are, by all the factors they have."""
+async def open_session(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: str, device: str) -> SignedIn:
+    """A new session of somebody who has proven who they are, by all the factors they have; `role` as in the books."""
     session_id, now, actor = new_id(), utc_now(), unit.cause.actor
     await rows.insert_session(
         unit.session,
@@ -306,8 +306,9 @@ async def open_session(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, ro
 
 
 async def _new_tokens(
-    unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: Role, family_id: UUID, device: str
+    unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: str, family_id: UUID, device: str
 ) -> SignedIn:
+    known = await own_roles.held_by(unit.session, user_id, role)
     refresh_token = new_refresh_token()
     now = utc_now()
     expires_at = now + REFRESH_LIFETIME
@@ -327,15 +328,15 @@ async def _new_tokens(
     return SignedIn(
         user_id=user_id,
         tenant_id=unit.tenant_id,
-        role=role,
-        access_token=tokens.issue(user_id=user_id, tenant_id=unit.tenant_id, role=role, session_id=family_id),
+        role=known,
+        access_token=tokens.issue(user_id=user_id, tenant_id=unit.tenant_id, role=known, session_id=family_id),
         expires_in=int(tokens.lifetime / timedelta(seconds=1)),
         refresh_token=refresh_token,
         refresh_expires_at=expires_at,
     )
 
 
-async def insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Role) -> UUID:
+async def insert_user(unit: UnitOfWork, email: str, password_hash: str, role: AnyRole) -> UUID:
     """With an empty hash: invited. Raises Conflict when the address is taken."""
     user_id = new_id()
     values = {
@@ -343,11 +344,11 @@ async def insert_user(unit: UnitOfWork, email: str, password_hash: str, role: Ro
         "tenant_id": unit.tenant_id,
         "email": email,
         "password_hash": password_hash,
-        "role": role,
+        **own_roles.columns(role),
     }
     if not await rows.insert_user(unit.session, values):
         raise Conflict("this e-mail address is in use already", hint="use another one")
-    unit.audit("user.added", "user", user_id, email=email, role=role)
+    unit.audit("user.added", "user", user_id, email=email, role=str(role))
     return user_id
 
 

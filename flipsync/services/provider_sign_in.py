@@ -20,7 +20,6 @@ from flipsync.connectors.providers import Providers, Told
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.ids import new_id
-from flipsync.security.roles import as_role
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity, passkeys, second_factors
 from flipsync.services.identity import Challenged, SignedIn
@@ -99,7 +98,7 @@ async def sign_in(
                 if await second_factors.needed(unit, user.id):
                     opened = identity.challenge(tokens, unit.tenant_id, user.id, user.email, device)
                 else:
-                    opened = await identity.open_session(unit, tokens, user.id, as_role(user.role), device)
+                    opened = await identity.open_session(unit, tokens, user.id, user.role, device)
             elif user is not None:
                 unit.audit("sign-in.refused", "user", user.id, why="disabled")
     if opened is None:  # raised only now: that it failed must be committed

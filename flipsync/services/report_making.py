@@ -13,8 +13,8 @@ from uuid import UUID
 
 from flipsync.domain.clock import local_day, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput
-from flipsync.security.roles import allows, as_role
-from flipsync.services import analytics, report_files, reports, sales_facts
+from flipsync.security.roles import allows
+from flipsync.services import analytics, own_roles, report_files, reports, sales_facts
 from flipsync.services.report_schedules import newest_due, next_due, span
 from flipsync.store.database import BROKEN_OFF
 from flipsync.store.repositories import report_schedules as rows
@@ -42,7 +42,8 @@ async def claim(unit: UnitOfWork, most: int) -> list[Due]:
     """Plan what has become due, and take reports whose turn it is."""
     zone = await tenants.zone(unit.session)
     for row, role in await rows.due(unit.session, unit.now, _MOST_PLANNED):
-        if role is None or not allows(as_role(role), "analytics:read"):
+        person = None if role is None else await own_roles.held_by(unit.session, row.user_id, role)
+        if person is None or not allows(person, "analytics:read"):
             row.ended_at, row.why_ended = unit.now, "the person may not see these figures any more"
             continue
         due = newest_due(row, zone, unit.now)

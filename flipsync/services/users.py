@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated, VersionMismatch
 from flipsync.security.passwords import Passwords
-from flipsync.security.roles import Role
+from flipsync.security.roles import Permission, RoleKind, granted
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import identity
+from flipsync.services import identity, own_roles
+from flipsync.services.own_roles import RoleWish
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.models import User
 from flipsync.store.reading import Reader, SessionReader
@@ -27,7 +29,9 @@ Status = Literal["active", "invited", "disabled"]
 class UserView(View):
     id: UUID
     email: str
-    role: Role
+    role: RoleKind = Field(examples=["clerk"])
+    role_id: UUID | None = Field(description="which of your own roles, where `role` is custom")
+    role_name: str = Field(description="what the role is called", examples=["clerk"])
     status: Status = Field(description="invited: has not chosen a password yet")
     version: int
     created_at: Moment
@@ -35,21 +39,21 @@ class UserView(View):
 
 
 class UserFilter(View):
-    role: Role | None = None
+    role: RoleKind | None = None
+    role_id: UUID | None = Field(default=None, description="who has this role of your own")
 
 
-class UserEdit(BaseModel):
+class UserEdit(RoleWish):
     """What is given is changed."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    role: Role | None = None
     disabled: bool | None = None
 
 
 async def list_users(reader: Reader, page: PageRequest, where: UserFilter) -> Page[UserView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    (found,) = await reader.ask(rows.USERS(limit=page.limit + 1, after=page.after_id(), role=where.role))
+    (found,) = await reader.ask(
+        rows.USERS(limit=page.limit + 1, after=page.after_id(), role=where.role, role_id=where.role_id)
+    )
     return cut(found, page.limit, _view, lambda row: [str(row.id)])
 
 
@@ -61,8 +65,12 @@ async def get_user(reader: Reader, user_id: UUID) -> UserView:
     return _view(found[0])
 
 
-async def invite(unit: UnitOfWork, *, email: str, role: Role) -> UserView:
-    """A user who chooses a password by an invitation (see `invitation`). Raises Conflict when the address is taken."""
+async def invite(unit: UnitOfWork, holds: Collection[Permission], *, email: str, wish: RoleWish) -> UserView:
+    """A user who chooses a password by an invitation (see `invitation`), invited by somebody who may `holds`.
+
+    Raises Conflict when the address is taken, NotFound for a role that does not exist, InvalidInput, Forbidden.
+    """
+    role = await own_roles.to_give(unit, holds, wish)
     user_id = await identity.insert_user(unit, identity.clean_email(email), "", role)
     return await get_user(SessionReader(unit.session), user_id)
 
@@ -93,10 +101,13 @@ async def accept_invitation(
         unit.audit("user.accepted-invitation", "user", user_id, email=row.email)
 
 
-async def edit_user(unit: UnitOfWork, user_id: UUID, edit: UserEdit, expected_version: int) -> UserView:
-    """Change role, disable or enable a user still at `expected_version`; their tokens end at once.
+async def edit_user(
+    unit: UnitOfWork, holds: Collection[Permission], user_id: UUID, edit: UserEdit, expected_version: int
+) -> UserView:
+    """Change role, disable or enable a user still at `expected_version`; their tokens end at once. Only who may all
+    that they may, and are to may, can (`holds`).
 
-    Raises NotFound, VersionMismatch, and Conflict when no owner who can sign in would be left.
+    Raises NotFound, VersionMismatch, Forbidden, and Conflict when no owner who can sign in would be left.
     """
     owners = await rows.lock_owners(unit.session)
     row = await rows.lock_user(unit.session, user_id)
@@ -106,13 +117,16 @@ async def edit_user(unit: UnitOfWork, user_id: UUID, edit: UserEdit, expected_ve
         raise VersionMismatch(
             f"the user is at version {row.version}, not {expected_version}", hint="read them again, then change them"
         )
-    role = edit.role or row.role
+    before = await own_roles.held_by(unit.session, user_id, row.role)
+    own_roles.require_holds(holds, granted(before))
+    named = edit.role is not None or edit.role_id is not None
+    role = await own_roles.to_give(unit, holds, edit) if named else before
     disabled = (row.disabled_at is not None) if edit.disabled is None else edit.disabled
     if owners == [user_id] and (role != "owner" or disabled):
         raise Conflict("this is the last owner", hint="make another user an owner first")
-    if role != row.role:
-        unit.audit("user.role-changed", "user", user_id, email=row.email, before=row.role, after=role)
-        await rows.update_user(unit.session, user_id, {"role": role, "version": row.version + 1})
+    if role != before:
+        unit.audit("user.role-changed", "user", user_id, email=row.email, before=str(before), after=str(role))
+        await rows.update_user(unit.session, user_id, own_roles.columns(role) | {"version": row.version + 1})
     if disabled and row.disabled_at is None:
         await identity.disable_user(unit, user_id)
     elif not disabled and row.disabled_at is not None:
@@ -166,7 +180,7 @@ async def require_invited(unit: UnitOfWork, user_id: UUID) -> User:
 def _view(row: Any) -> UserView:
     """Of a row of USERS."""
     status: Status = "disabled" if row.disabled_at is not None else "invited" if row.invited else "active"
-    names = ("id", "email", "role", "version", "created_at", "updated_at")
+    names = ("id", "email", "role", "role_id", "role_name", "version", "created_at", "updated_at")
     return UserView.model_validate({name: getattr(row, name) for name in names} | {"status": status})
 
 

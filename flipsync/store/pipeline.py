@@ -34,12 +34,24 @@ _CONNECT_SECONDS = 10
 #: so many reads wait on every connection before another one is opened
 _CROWDED = 8
 _BIND = b"SELECT set_config('app.tenant_id', $1, true)"
-_USER = b" AND u.id = $2::uuid AND u.role = $3 AND u.disabled_at IS NULL"
+_SESSION = (
+    b"SELECT 1 FROM user_session s JOIN app_user u ON u.id = s.user_id WHERE s.id = $1::uuid AND s.revoked_at IS NULL"
+)
+_KEY = (
+    b"SELECT 1 FROM api_key k JOIN app_user u ON u.id = k.user_id"
+    b" WHERE k.id = $1::uuid AND k.revoked_at IS NULL AND k.expires_at > now()"
+)
+_USER = b" AND u.id = $2::uuid AND u.disabled_at IS NULL AND u.role = $3"
+_OWN_ROLE = (
+    b" AND u.id = $2::uuid AND u.disabled_at IS NULL AND u.role_id = $3::uuid"
+    b" AND EXISTS (SELECT FROM custom_role r WHERE r.id = u.role_id AND r.version = $4::bigint)"
+)
+#: by kind, and by how many values say who it is
 _PRESENT = {
-    "session": b"SELECT 1 FROM user_session s JOIN app_user u ON u.id = s.user_id"
-    b" WHERE s.id = $1::uuid AND s.revoked_at IS NULL" + _USER,
-    "key": b"SELECT 1 FROM api_key k JOIN app_user u ON u.id = k.user_id"
-    b" WHERE k.id = $1::uuid AND k.revoked_at IS NULL AND k.expires_at > now()" + _USER,
+    ("session", 3): _SESSION + _USER,
+    ("session", 4): _SESSION + _OWN_ROLE,
+    ("key", 3): _KEY + _USER,
+    ("key", 4): _KEY + _OWN_ROLE,
 }
 #: feature_not_supported: "cached plan must not change result type", after a migration
 _STALE_PLAN = "0A000"
@@ -48,10 +60,11 @@ _Step = tuple[bytes, Sequence[bytes | None]]
 
 
 class Presence(NamedTuple):
-    """Whoever asks: a session or API key by its id, its user's id, and the role it was told they have; as text."""
+    """Whoever asks: a session or API key by its id, its user's id, and the role it was told they have (of a business's
+    own role its id and version); as text."""
 
     kind: Literal["session", "key"]
-    who: tuple[bytes, bytes, bytes]
+    who: tuple[bytes, ...]
 
 
 class ReadFailed(Exception):
@@ -205,7 +218,7 @@ class ReadPipeline:
         """
         steps: list[_Step] = [(_BIND, (str(tenant_id).encode(),))]
         if presence is not None:
-            steps.append((_PRESENT[presence.kind], presence.who))
+            steps.append((_PRESENT[presence.kind, len(presence.who)], presence.who))
         for each in asked:
             wire = each.statement.wire
             values = each.values

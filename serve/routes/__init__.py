@@ -35,6 +35,7 @@ from serve.routes import (
     refunds,
     reports,
     revenue,
+    roles,
     second_factor,
     sessions,
     strategy,
@@ -52,6 +53,7 @@ ROUTERS = (
     second_factor.router,
     passkeys.router,
     providers.router,
+    roles.router,  # before users: /users/roles is nobody's id
     users.router,
     api_keys.router,
     audit.router,

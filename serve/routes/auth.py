@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flipsync.security.passwords import MAX_LENGTH
-from flipsync.security.roles import Role
+from flipsync.security.roles import RoleKind, kind_of
 from flipsync.security.tokens import Claims
 from flipsync.services import identity, sessions, users
 from flipsync.services.reading_page import Moment
@@ -48,7 +48,8 @@ class Session(BaseModel):
     refresh_expires_at: Moment
     user_id: UUID
     tenant_id: UUID
-    role: Role
+    role: RoleKind = Field(examples=["clerk"])
+    role_name: str = Field(description="what the role is called", examples=["clerk"])
 
 
 class Challenge(BaseModel):
@@ -237,5 +238,6 @@ def session_view(signed_in: identity.SignedIn) -> Session:
         refresh_expires_at=signed_in.refresh_expires_at,
         user_id=signed_in.user_id,
         tenant_id=signed_in.tenant_id,
-        role=signed_in.role,
+        role=kind_of(signed_in.role),
+        role_name=str(signed_in.role),
     )

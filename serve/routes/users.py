@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from flipsync.security.roles import Permission, Role
+from flipsync.security.roles import OwnRole, Permission, RoleKind, kind_of
 from flipsync.security.tokens import Claims
 from flipsync.services import users
+from flipsync.services.own_roles import RoleWish
 from flipsync.services.reading_page import Moment, Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may, may_after_proof
@@ -26,11 +27,8 @@ class UserQuery(PageRequest, users.UserFilter):
     model_config = ConfigDict(extra="forbid")
 
 
-class InviteRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class InviteRequest(RoleWish):
     email: str = Field(max_length=254, examples=["ben@example.com"])
-    role: Role = Field(examples=["clerk"])
 
 
 class InvitedView(users.UserView):
@@ -48,7 +46,9 @@ class WhoView(BaseModel):
 
     user_id: UUID
     tenant_id: UUID
-    role: Role
+    role: RoleKind = Field(examples=["clerk"])
+    role_id: UUID | None = Field(description="which of the business's own roles, where `role` is custom")
+    role_name: str = Field(examples=["clerk"])
     permissions: list[Permission] = Field(examples=[["orders:read", "self:read"]])
     is_key: bool = Field(description="an API key, not a person's sign-in")
     email: str | None = Field(description="null for a key: whoever holds it need not know its maker")
@@ -62,13 +62,14 @@ async def list_users(query: Annotated[UserQuery, Query()], user: Reader, reader:
 
 
 @router.post(
-    "", summary="Invite a user", status_code=201, response_model=InvitedView, responses=problems(401, 403, 409)
+    "", summary="Invite a user", status_code=201, response_model=InvitedView, responses=problems(401, 403, 404, 409)
 )
 async def invite(form: InviteRequest, user: Writer, backend: BackendDep, once: OnlyOnceDep) -> Response:
-    """They choose their own password. 409 when the address has an account here already."""
+    """With `role`, or `role_id` of one of your own; nobody gives a role that may more than they may themselves. They
+    choose their own password. 409 when the address has an account here already."""
 
     async def work(unit: UnitOfWork) -> users.UserView:
-        return await users.invite(unit, email=form.email, role=form.role)
+        return await users.invite(unit, user.granted, email=form.email, wish=form)
 
     async def reveal(body: dict[str, Any]) -> dict[str, Any]:
         return {"invitation": users.invitation(backend.tokens, user.tenant_id, UUID(body["id"]))}
@@ -82,7 +83,9 @@ async def get_me(user: Annotated[Claims, may("self:read")], reader: ReaderDep) -
     return WhoView(
         user_id=user.user_id,
         tenant_id=user.tenant_id,
-        role=user.role,
+        role=kind_of(user.role),
+        role_id=user.role.id if isinstance(user.role, OwnRole) else None,
+        role_name=str(user.role),
         permissions=user.granted,
         is_key=user.is_key,
         email=None if user.is_key else (await users.get_user(reader, user.user_id)).email,
@@ -107,9 +110,10 @@ async def patch_user(
     cause: CauseDep,
     response: Response,
 ) -> users.UserView:
-    """Holds at once: tokens that say otherwise are refused. 409 when no owner would be left."""
+    """With `role`, or `role_id` of one of your own. Holds at once: tokens that say otherwise are refused. 409 when no
+    owner would be left."""
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        found = await users.edit_user(unit, user_id, edit, expected)
+        found = await users.edit_user(unit, user.granted, user_id, edit, expected)
     response.headers["ETag"] = etag(found.version)
     return found
 

@@ -15,7 +15,16 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, Unauthenticated
 from flipsync.domain.ids import new_id
 from flipsync.security.passwords import Passwords
-from flipsync.security.roles import GRANTS, PERMISSIONS, ROLES, allows, as_role
+from flipsync.security.roles import (
+    FOR_ONESELF,
+    GRANTS,
+    OWNERS_ONLY,
+    PERMISSIONS,
+    ROLES,
+    OwnRole,
+    allows,
+    as_role,
+)
 from flipsync.security.tokens import AccessTokens, hash_refresh_token, new_refresh_token
 
 KEY = os.urandom(32)
@@ -76,6 +85,28 @@ def test_an_access_token_says_who() -> None:
     claims = AccessTokens(KEY).read(AccessTokens(KEY).issue(**WHO))  # type: ignore[arg-type]
     assert (claims.user_id, claims.tenant_id, claims.role, claims.session_id) == tuple(WHO.values())
     assert timedelta(minutes=14) < claims.expires_at - utc_now() <= timedelta(minutes=15)
+
+
+def test_an_access_token_says_what_a_role_of_ones_own_may_and_of_which_version() -> None:
+    role = OwnRole.of(new_id(), 7, "pässer \U0001f4e6", PERMISSIONS - OWNERS_ONLY)
+    claims = AccessTokens(KEY).read(AccessTokens(KEY).issue(**WHO | {"role": role}))  # type: ignore[arg-type]
+    assert claims.role == role and claims.may("orders:refund") and not claims.may("users:write")
+    ids = (claims.session_id, claims.user_id, role.id)
+    assert claims.who == (*(str(each).encode() for each in ids), b"7"), "as the database is asked"
+
+
+@pytest.mark.parametrize("may", [list(PERMISSIONS), ["users:write", "strategy:write", "no:such", "orders:read"], []])
+def test_no_token_gives_a_role_of_ones_own_what_is_the_owners(may: list[str]) -> None:
+    own = {"id": str(new_id()), "v": 1, "name": "x", "may": may}
+    claims = AccessTokens(KEY).read(jwt.encode(_forged(role="custom", own=own), KEY, algorithm="HS256"))
+    assert set(claims.granted) == (set(may) & PERMISSIONS - OWNERS_ONLY) | FOR_ONESELF
+    assert set(claims.granted) <= GRANTS["manager"]
+
+
+@pytest.mark.parametrize("own", [None, "x", {}, {"id": "x", "v": 1, "name": "x", "may": []}, {"id": str(new_id())}])
+def test_a_token_of_a_role_that_is_none_is_no_token(own: object) -> None:
+    with pytest.raises(Unauthenticated):
+        AccessTokens(KEY).read(jwt.encode(_forged(role="custom", own=own), KEY, algorithm="HS256"))
 
 
 def _forged(**changes: object) -> dict[str, object]:
@@ -155,6 +186,10 @@ def test_refresh_tokens_are_random_and_kept_as_hashes() -> None:
     assert len(tokens) == 100 and all(len(token) == 43 for token in tokens)
     token = tokens.pop()
     assert hash_refresh_token(token) == hash_refresh_token(token) != token
+
+
+def test_what_is_the_owners_alone_is_written_down_here_too() -> None:
+    assert {"accounts:write", "audit:read", "privacy:erase", "strategy:write", "users:write"} == OWNERS_ONLY
 
 
 def test_roles_only_narrow_from_the_owner_down() -> None:

@@ -75,6 +75,8 @@ class Route:
             "POST /auth/providers/{provider}/link": {},
             "POST /users": {"email": f"{new_id().hex}@{business.marker}.example", "role": "clerk"},
             "PATCH /users/{user_id}": {"role": "clerk"},
+            "POST /users/roles": {"name": f"role {new_id().hex}", "permissions": ["orders:read"]},
+            "PATCH /users/roles/{role_id}": {"permissions": ["orders:read"]},
             "POST /api-keys": {
                 "name": "stolen",
                 "permissions": ["orders:read"],

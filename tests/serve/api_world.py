@@ -19,7 +19,7 @@ from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CatalogueEntry
 from flipsync.learning.policy import Origin
 from flipsync.security.passwords import Passwords
-from flipsync.security.roles import ROLES, Role
+from flipsync.security.roles import GRANTS, ROLES, OwnRole, Permission, RoleKind, kind_of
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
 from flipsync.services import (
@@ -29,6 +29,7 @@ from flipsync.services import (
     goods_in,
     identity,
     model_registry,
+    own_roles,
     purchase_orders,
     sales_facts,
     stock,
@@ -50,6 +51,18 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 
 PASSWORD = "correct horse battery staple"
 API = "/api/v1"
+#: what the role that each business defined itself may
+PACKER: tuple[Permission, ...] = (
+    "customers:read",
+    "events:read",
+    "keys:read",
+    "keys:write",
+    "orders:read",
+    "orders:ship",
+    "pricing:read",
+    "purchasing:write",
+    "users:read",
+)
 
 
 @dataclass
@@ -61,11 +74,15 @@ class Business:
     users: dict[str, UUID] = field(default_factory=dict)
     ids: dict[str, UUID] = field(default_factory=dict)
     tokens: AccessTokens | None = None
+    own_role: OwnRole | None = None
 
-    def headers(self, role: Role = "owner", **more: str) -> dict[str, str]:
-        assert self.tokens is not None
+    def headers(self, role: RoleKind = "owner", **more: str) -> dict[str, str]:
+        assert self.tokens is not None and self.own_role is not None
         token = self.tokens.issue(
-            user_id=self.users[role], tenant_id=self.tenant_id, role=role, session_id=self.users[role]
+            user_id=self.users[role],
+            tenant_id=self.tenant_id,
+            role=self.own_role if role == "custom" else role,
+            session_id=self.users[role],
         )
         return {"Authorization": f"Bearer {token}", **more}
 
@@ -85,7 +102,7 @@ class Business:
         await unit.session.flush()
         return opened
 
-    def email(self, role: Role = "owner") -> str:
+    def email(self, role: RoleKind = "owner") -> str:
         return f"{role}@{self.marker}.example"
 
 
@@ -99,11 +116,17 @@ async def found_business(
     business = Business(marker, tenant_id, {"owner": owner_id}, tokens=tokens)
     encoded = await passwords.hash(PASSWORD)
     async with store.unit(tenant_id) as unit:
-        for role in ROLES[1:]:
-            user = m.User(tenant_id=tenant_id, email=business.email(role), password_hash=encoded, role=role)
+        form = own_roles.RoleForm(name=f"{marker} packer", permissions=list(PACKER))
+        made = await own_roles.create(unit, GRANTS["owner"], form)
+        business.own_role = OwnRole.of(made.id, made.version, made.name, made.permissions)
+        for role in (*ROLES[1:], business.own_role):
+            kind = kind_of(role)
+            user = m.User(
+                tenant_id=tenant_id, email=business.email(kind), password_hash=encoded, **own_roles.columns(role)
+            )
             unit.session.add(user)
             await unit.session.flush()
-            business.users[role] = user.id
+            business.users[kind] = user.id
         for user_id in business.users.values():
             await business.session(unit, user_id, user_id)  # of which `headers` speak
         business.ids["account_id"] = await accounts.connect_account(
@@ -136,6 +159,7 @@ async def found_business(
     async with store.unit(tenant_id) as unit:
         await _decide(unit, business)
         business.ids["user_id"] = business.users["clerk"]
+        business.ids["role_id"] = business.own_role.id
         business.ids["session_id"] = await business.session(unit, owner_id)
         business.ids["key_id"] = await _make_key(unit, business)
         business.ids["passkey_id"] = await _passkey(unit, business)

@@ -64,10 +64,10 @@ MADE_OF_WHAT_IS_GIVEN = frozenset(
     experiments.insert forecast_runs.add_all forecast_runs.add_run forecast_runs.judge grades.count grades.enrol
     grades.move_standing identity.claim_request identity.insert_refresh_token identity.insert_session
     identity.insert_user language.lease listing_care.add_need listings.record_rivals notices.raise_all
-    passkeys.insert_passkey plans.add_initiative policies.put provider_identities.insert_identity
-    purchase_orders.add purchase_orders.add_receipt recalibration.replace report_schedules.add
-    second_factors.insert_factor sourcing.add_scan suppliers.add suppliers.put_offers trends.add
-    workflows.add workflows.add_step workflows.begin_run
+    own_roles.add_role passkeys.insert_passkey plans.add_initiative policies.put
+    provider_identities.insert_identity purchase_orders.add purchase_orders.add_receipt recalibration.replace
+    report_schedules.add second_factors.insert_factor sourcing.add_scan suppliers.add suppliers.put_offers
+    trends.add workflows.add workflows.add_step workflows.begin_run
     """.split()
 )
 #: names of parameters that are ids, and whose
@@ -186,6 +186,7 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         "identity.update_user": {"values": {"password_hash": "stolen"}},
         "identity.update_session": {"values": {"device": "stolen"}},
         "labels.change": {"before": ("bought", "asked", "sent", "unknown"), "service": "stolen"},
+        "own_roles.update_role": {"values": {"name": "stolen"}},
         "passkeys.update_passkey": {"values": {"name": "stolen"}},
         "plans.replace": {"ends_at": now + timedelta(days=1)}
         | dict.fromkeys(("starts_at", "forecast_origin"), now)

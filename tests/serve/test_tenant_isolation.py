@@ -5,10 +5,11 @@ from __future__ import annotations
 import httpx2
 import pytest
 from api_routes import GUARDED, Route
-from api_world import Business
+from api_world import PACKER, Business
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from flipsync.security.roles import RoleKind
 from flipsync.store.database import Database
 from flipsync.store.models import Base
 from serve.backend import Backend
@@ -22,12 +23,18 @@ TENANT_TABLES = sorted(table.name for table in Base.metadata.tables.values() if 
 async def test_ids_of_another_business_do_not_exist(
     route: Route, client: httpx2.AsyncClient, alpha: Business, beta: Business
 ) -> None:
-    request = route.request(alpha)
-    headers = request.pop("headers") | beta.headers()
-    answer = await client.request(route.method, route.url(alpha), headers=headers, **request)
-    assert answer.status_code == 404, answer.text
-    assert answer.json()["type"] == "urn:flipsync:error:not-found"
-    assert alpha.marker not in answer.text
+    own = set(PACKER) | {"self:manage", "self:read"}
+    roles: tuple[tuple[RoleKind, int], ...] = (
+        ("owner", 404),
+        ("custom", 404 if own >= set(route.permissions) else 403),
+    )
+    for role, status in roles:
+        request = route.request(alpha)
+        headers = request.pop("headers") | beta.headers(role)
+        answer = await client.request(route.method, route.url(alpha), headers=headers, **request)
+        assert answer.status_code == status, (role, answer.text)
+        assert answer.json()["type"] == f"urn:flipsync:error:{'not-found' if status == 404 else 'forbidden'}"
+        assert alpha.marker not in answer.text
 
 
 @pytest.mark.parametrize("route", [r for r in BY_ID if r.method == "GET"], ids=str)

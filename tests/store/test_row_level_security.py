@@ -64,7 +64,10 @@ async def furnish(shop: Shop) -> None:
         unit.audit("key.made", "key", marker)
         now = unit.now
         later = now + timedelta(days=1)
-        user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x")
+        own_role = m.CustomRole(**tenant, name=marker, permissions=["orders:read"])
+        unit.session.add(own_role)
+        await unit.session.flush()
+        user = m.User(**tenant, email=f"{marker}@example.com", password_hash="x", role="custom", role_id=own_role.id)
         decision = m.AgentDecision(
             **tenant,
             agent="pricing",

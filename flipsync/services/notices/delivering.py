@@ -15,11 +15,11 @@ from flipsync.connectors.notices.destination import Destination, parse
 from flipsync.connectors.notices.sending import Attached, Message, Sender
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError, OutcomeUnknown, Rejected, Retryable
-from flipsync.security.roles import as_role
 from flipsync.security.secrets import SecretBox
 from flipsync.services import report_files
 from flipsync.services.notices import destinations, messages
 from flipsync.services.notices.kinds import heard_by
+from flipsync.services.own_roles import role_of
 from flipsync.store.models import Notification
 from flipsync.store.repositories import deliveries as rows
 from flipsync.store.repositories import notices as notice_rows
@@ -66,9 +66,10 @@ async def _ready(unit: UnitOfWork, box: SecretBox, each: ClaimedDelivery, base: 
         return "pointless", "nothing is sent there"
     if each.cut_off and (row.channel == "sms" or each.attempts > MOST_ATTEMPTS):
         return "unknown", "it was cut off while it was sent"
-    role = next((person.role for person in await notice_rows.people(unit.session) if person.id == each.user_id), None)
+    people = await notice_rows.people(unit.session)
+    role = next((role_of(person) for person in people if person.id == each.user_id), None)
     told = await rows.of_message(unit.session, each.user_id, each.about) if each.about else []
-    told = [row for row in told if role is not None and row.kind in heard_by(as_role(role))]
+    told = [row for row in told if role is not None and row.kind in heard_by(role)]
     if role is None or (each.purpose != "test" and not told):
         return "pointless", "it was settled before it went"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, get_args
 
-from flipsync.security.roles import Permission, Role, allows
+from flipsync.security.roles import AnyRole, Permission, RoleKind, allows
 
 Severity = Literal["info", "warning", "urgent"]
 Kind = Literal[
@@ -84,8 +84,8 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "report-failed": "warning",
     "listings-need-you": "info",
 }
-#: who is asked before anybody else; where a business has none of them, all who may answer are
-FIRST_ASKED: Final[Role] = "manager"
+#: who is asked before the owner; where a business has none of them who may answer, all who may are
+FIRST_ASKED: Final[frozenset[RoleKind]] = frozenset({"manager", "custom"})
 
 
 def as_kind(name: str) -> Kind:
@@ -103,6 +103,6 @@ def severity(kind: Kind, facts: dict[str, Any]) -> Severity:
     return _SEVERITY[kind]
 
 
-def heard_by(role: Role) -> frozenset[Kind]:
+def heard_by(role: AnyRole) -> frozenset[Kind]:
     """What this role is told of."""
     return frozenset(kind for kind in KINDS if allows(role, AUDIENCE[kind]))

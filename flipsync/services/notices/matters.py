@@ -15,10 +15,10 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
-from flipsync.security.roles import as_role
 from flipsync.services import escalation
 from flipsync.services.notices import inbox, wording
 from flipsync.services.notices.kinds import FIRST_ASKED, Kind, as_kind, heard_by, severity
+from flipsync.services.own_roles import role_of
 from flipsync.services.why_words import Labels, mentioned, spaced
 from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import matters as found_rows
@@ -131,13 +131,13 @@ def _key(matter: FoundMatter) -> str:
 def _concerned(people: Sequence[Person], matter: FoundMatter) -> Iterable[Person]:
     """Who may hear of it; a question that was just asked goes to who is asked first."""
     kind = as_kind(matter.kind)
-    may = [person for person in people if kind in heard_by(as_role(person.role))]
+    may = [person for person in people if kind in heard_by(role_of(person))]
     if kind == "passkey-copied":
         return [person for person in may if str(person.id) == matter.facts.get("user_id") or person.role == "owner"]
     if kind in ("report-ready", "report-failed"):
         return [person for person in may if str(person.id) == matter.facts.get("user_id")]
     if kind == "approval-waiting":
-        return [person for person in may if person.role == FIRST_ASKED] or may
+        return [person for person in may if person.role in FIRST_ASKED] or may
     return may
 
 
@@ -199,7 +199,7 @@ async def _push(
     for person in people:
         if person.id not in touched:
             continue
-        kinds = heard_by(as_role(person.role))
+        kinds = heard_by(role_of(person))
         newest = await inbox.newest_unread(reader, person.id, kinds, _PUSHED)
         views = [each.model_dump(mode="json") for each in newest if each.id in fresh]
         unread = sum(row.unread for row in counts if row.user_id == person.id and row.kind in kinds)

@@ -39,7 +39,7 @@ from flipsync.store.models.grades import (
     RecalibrationRow,
 )
 from flipsync.store.models.held_orders import HeldOrder
-from flipsync.store.models.identity import IdempotencyRecord, RefreshToken, Tenant, User
+from flipsync.store.models.identity import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User
 from flipsync.store.models.journal import (
     AgentDecision,
     AgentStatus,
@@ -101,6 +101,7 @@ __all__ = [
     "CohortMonth",
     "ConsentRequest",
     "CredentialEnd",
+    "CustomRole",
     "DecisionNotes",
     "DecisionOutcome",
     "DecisionTally",

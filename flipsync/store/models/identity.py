@@ -25,19 +25,36 @@ class Tenant(Timestamped, Base):
     settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class CustomRole(TenantParent, Timestamped, Base):
+    """A role that a business defined itself; `version` goes up with every change, and ends what was issued before."""
+
+    __tablename__ = "custom_role"
+    __table_args__ = (owned_key(), Index("uq_custom_role_name", "tenant_id", text("lower(name)"), unique=True))
+
+    name: Mapped[str]
+    permissions: Mapped[list[str]]
+    version: Mapped[int] = mapped_column(default=1)
+
+
 class User(TenantParent, Timestamped, Base):
-    """Somebody who may sign in. Without a password yet, they were invited and have not answered."""
+    """Somebody who may sign in. Without a password yet, they were invited and have not answered.
+
+    `role_id` names the business's own role of who is `custom`.
+    """
 
     __tablename__ = "app_user"
     __table_args__ = (
         owned_key(),
         Index("uq_app_user_email_lower", text("lower(email)"), unique=True),
-        CheckConstraint("role IN ('owner','manager','clerk','analyst','read-only')", name="role"),
+        same_tenant("role_id", "custom_role", ondelete="NO ACTION"),
+        CheckConstraint("role IN ('owner','manager','clerk','analyst','read-only','custom')", name="role"),
+        CheckConstraint("(role = 'custom') = (role_id IS NOT NULL)", name="own_role"),
     )
 
     email: Mapped[str]
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(default="owner")
+    role_id: Mapped[UUID | None] = mapped_column(index=True)
     disabled_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)
 

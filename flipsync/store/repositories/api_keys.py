@@ -16,7 +16,7 @@ from flipsync.store.reading import Question, where
 
 @dataclass(frozen=True)
 class KeyHolder:
-    """Whom a key speaks for, and for what."""
+    """Whom a key speaks for, and for what. `own`: id, version, name and permissions of the business's own role."""
 
     id: UUID
     tenant_id: UUID
@@ -25,6 +25,7 @@ class KeyHolder:
     permissions: tuple[str, ...]
     per_minute: int
     expires_at: datetime
+    own: tuple[UUID, int, str, list[str]] | None
 
 
 async def key_holder(session: AsyncSession, key_hash: str) -> KeyHolder | None:
@@ -32,8 +33,9 @@ async def key_holder(session: AsyncSession, key_hash: str) -> KeyHolder | None:
     row = (await session.execute(text("SELECT * FROM api_key_holder(:hash)"), {"hash": key_hash})).one_or_none()
     if row is None:
         return None
+    own = (row.role_id, row.role_version, row.role_name, row.role_permissions) if row.role_id is not None else None
     return KeyHolder(
-        row.id, row.tenant_id, row.user_id, row.role, tuple(row.permissions), row.per_minute, row.expires_at
+        row.id, row.tenant_id, row.user_id, row.role, tuple(row.permissions), row.per_minute, row.expires_at, own
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.store.models import IdempotencyRecord, RefreshToken, Tenant, User, UserSession
+from flipsync.store.models import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User, UserSession
 from flipsync.store.reading import Question, where
 
 
@@ -150,17 +150,22 @@ async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) ->
 
 def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     columns = [column for column in User.__table__.c if column.name != "password_hash"]
-    query = select(*columns, (User.password_hash == "").label("invited"))
+    query = select(
+        *columns,
+        (User.password_hash == "").label("invited"),
+        func.coalesce(CustomRole.name, User.role).label("role_name"),
+    ).outerjoin(CustomRole, CustomRole.id == User.role_id)
     return where(
         query.order_by(User.id.desc()).limit(bindparam("limit")),
         given,
         after=User.id < bindparam("after"),
         user_id=User.id == bindparam("user_id"),
         role=User.role == bindparam("role"),
+        role_id=User.role_id == bindparam("role_id"),
     )
 
 
-#: limit, and any of after, user_id, role; newest first
+#: limit, and any of after, user_id, role, role_id; newest first
 USERS = Question(_users)
 #: user_id; those that are on, last used first
 SESSIONS = Question(

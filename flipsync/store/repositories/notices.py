@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Notification, NotificationDestination, NotificationPreference, User
+from flipsync.store.models import CustomRole, Notification, NotificationDestination, NotificationPreference, User
 from flipsync.store.reading import Question, among, among_ids, where
 
 #: rows an insert takes at a time: a statement has room for 65,535 values
@@ -23,11 +23,12 @@ _AT_ONCE = 2_000
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who may be told."""
+    """Somebody who may be told. `own`: id, version, name and permissions of the business's own role."""
 
     id: UUID
     email: str
     role: str
+    own: tuple[UUID, int, str, list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,16 @@ class Told:
 
 async def people(session: AsyncSession) -> list[Person]:
     """Who can sign in."""
-    query = select(User.id, User.email, User.role).where(User.disabled_at.is_(None), User.password_hash != "")
-    return [Person(row.id, row.email, row.role) for row in await session.execute(query.order_by(User.id))]
+    query = (
+        select(User.id, User.email, User.role, CustomRole)
+        .outerjoin(CustomRole, CustomRole.id == User.role_id)
+        .where(User.disabled_at.is_(None), User.password_hash != "")
+        .order_by(User.id)
+    )
+    return [
+        Person(each, email, role, (own.id, own.version, own.name, own.permissions) if own is not None else None)
+        for each, email, role, own in await session.execute(query)
+    ]
 
 
 async def unsettled(session: AsyncSession) -> list[Told]:
