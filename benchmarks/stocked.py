@@ -202,16 +202,19 @@ _ONE_LEFT = """
 
 
 class CountingLimits(Limits):
-    """The shared buckets, and what was taken from each: account → bucket → tokens."""
+    """The shared buckets, what was taken from each: account → bucket → tokens, and when first and last."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.taken: dict[str, Counter[str]] = defaultdict(Counter)
+        self.moments: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
 
     async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
         await super().acquire(bucket, rate_per_second, burst, cost)
         account, _, name = bucket.partition(":")
         self.taken[account][name] += cost  # type: ignore[assignment] # a cost may be a fraction
+        now, moments = time.monotonic(), self.moments[account]
+        moments[name] = (moments.get(name, (now, now))[0], now)
 
 
 @dataclass(frozen=True)

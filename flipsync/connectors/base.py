@@ -157,8 +157,13 @@ class Capabilities(BaseModel):
     ads: bool = Field(default=False, description="listings can be advertised for a share of the sale: set_ad_rate")
 
 
-#: told the vendor's name for work that it has taken and not done yet
-Taken = Callable[[str], Awaitable[None]]
+@dataclass(frozen=True, slots=True)
+class LearnsAll:
+    """That a connector can learn of all listings at once, which is worth it for `fewest` of which nothing is known;
+    what it learns is good for `lasts` seconds."""
+
+    fewest: int
+    lasts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,12 @@ class QuantityOutcome:
     error: ChannelError | None
 
 
+#: told the vendor's name for changes that it has taken and not carried out yet
+Taken = Callable[[str, Sequence[QuantityChange]], Awaitable[None]]
+#: told outcomes that are certain while others are waited for
+Told = Callable[[Sequence[QuantityOutcome]], None]
+
+
 def still_shows(state: ListingState | None, price: Money, expected: Money | None) -> None:
     """Asked of what was read immediately before a price is written. Raises EditedElsewhere."""
     if state is None or state.price is None or expected is None or state.price in (expected, price):
@@ -191,6 +202,8 @@ class MarketplaceConnector(ABC):
 
     vendor: ClassVar[Vendor]
     capabilities: ClassVar[Capabilities]
+    #: where there is a way to learn of all listings that is cheaper than reading them
+    learns_all: ClassVar[LearnsAll | None] = None
     #: credentials that every account has; others are renewed, optional, or one of several ways in
     needs: ClassVar[tuple[str, ...]] = ()
     #: the credential deliveries are signed with, where it is not the account's own `webhook_secret`
@@ -308,9 +321,12 @@ class MarketplaceConnector(ABC):
                 outcomes.append(QuantityOutcome(change, state, None))
         return outcomes
 
-    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
+    async def push_quantities(
+        self, changes: Sequence[QuantityChange], taken: Taken, told: Told | None = None
+    ) -> list[QuantityOutcome]:
         """`set_quantities` for a caller that remembers: `taken` is called when the vendor has taken changes to work
-        them off in its own time, which may outlive this process (see `finished`)."""
+        them off in its own time, which may outlive this process (see `finished`). Where all of it takes long, `told`
+        hears of changes that were read back before the others; they are returned with these all the same."""
         return await self.set_quantities(changes)
 
     def lacks(self, external_ids: Sequence[str]) -> list[str]:
@@ -324,6 +340,12 @@ class MarketplaceConnector(ABC):
     def learnt(self) -> dict[str, Facts | None]:
         """What is worth keeping of listings, as far as it was not told yet; None of what is not known any more."""
         return {}
+
+    def learn_all(self) -> AsyncIterator[int]:
+        """What `lacks` asks for, of every listing of the account in few calls (see `learns_all`): yields how many were
+        learnt, part after part, so that `learnt` can be kept in between. What it leaves out is read as ever. Raises
+        Rejected and Retryable."""
+        return _nothing()
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         """Writes that rested on what was recalled were refused: forget it. Returns of which listings that was so."""

@@ -3,7 +3,8 @@
 What is claimed of an account is topped up with what else waits there, up to what one call takes. Escrow goes one by
 one: its fence and its compare-and-set are a conversation about one listing. What is urgent goes alone as well, and
 passes a call under way even when that is about the same listing. When a call is over the ledger is asked again: what
-has moved past what was written comes back at once, urgent itself.
+has moved past what was written comes back at once, urgent itself. Where a vendor lets a call be read back for minutes,
+what it has shown by then is concluded meanwhile.
 
 An outcome nobody knows is read back, many listings a call, before anything is written again. Work that the vendor took
 under a name (a feed) is noted with its effects: whoever takes over waits for it instead of sending it once more.
@@ -31,6 +32,7 @@ from flipsync.domain.errors import ChannelError, FlipSyncError, OutcomeUnknown, 
 from flipsync.runtime import knowing
 from flipsync.runtime.channel_reads import SharedPull
 from flipsync.runtime.channel_writes import Done, PooledGrants
+from flipsync.runtime.early import Early
 from flipsync.runtime.leases import Leases
 from flipsync.runtime.quantity_writes import may_read_first, overwrites, tell_overwritten
 from flipsync.services.accounts import ConnectedAccount
@@ -105,6 +107,7 @@ class BulkWrites(Generic[L]):
 
     def __init__(self, store: Store, leases: Leases, desk: Desk[L]) -> None:
         self._store, self._leases, self._desk = store, leases, desk
+        self._all_at_once = knowing.AllAtOnce(store)
 
     async def carry_out(self, lot: Lot, group: Sequence[ClaimedEffect], grants: PooledGrants) -> None:
         """Effects of one account, leased: hands back to the worker what has to go alone, and writes the rest."""
@@ -122,6 +125,8 @@ class BulkWrites(Generic[L]):
         self, lot: Lot, ours: _Responsible, group: Sequence[ClaimedEffect], grants: PooledGrants
     ) -> None:
         link = await self._open(group[0])
+        if link is not None and await self._learnt_all(lot, link, group, grants):
+            grants = PooledGrants(self._store, group[0].tenant_id, [effect.subject_id for effect in group])
         fit: list[ClaimedEffect] = []
         for effect in group:
             if link is not None and await grants.of(effect.subject_id) is not None:
@@ -158,6 +163,15 @@ class BulkWrites(Generic[L]):
             return None
         return link
 
+    async def _learnt_all(self, lot: Lot, link: L, group: Sequence[ClaimedEffect], grants: PooledGrants) -> bool:
+        """Whether time has passed since the grants, because much was unknown of many listings."""
+        granted = [grant for effect in group if (grant := await grants.of(effect.subject_id)) is not None]
+        known = [grant.external_id for grant in granted]
+        whole, lot.weight = lot.weight, 1  # others' work goes on meanwhile
+        learnt = await self._all_at_once.learn(link.account, link.connector, known)
+        lot.weight = whole
+        return learnt
+
     def _alone(self, ours: _Responsible, effect: ClaimedEffect, grants: PooledGrants) -> None:
         ours.drop([effect])
         self._desk.alone(effect, grants)
@@ -190,6 +204,9 @@ class _Responsible:
     @property
     def effects(self) -> list[ClaimedEffect]:
         return list(self._effects.values())
+
+    def has(self, effect: ClaimedEffect) -> bool:
+        return effect.id in self._effects
 
     def take(self, effects: Sequence[ClaimedEffect]) -> None:
         self._effects |= {effect.id: effect for effect in effects}
@@ -251,7 +268,7 @@ class _Call(Generic[L]):
         else:
             await self._desk.note_failure(self._link, worst or next(iter(failed.values())))
         await self._fail(failed)
-        await self._conclude([effect for effect in effects if effect not in failed])
+        await self._conclude([effect for effect in effects if effect not in failed and self._ours.has(effect)])
         await knowing.keep(self._store, self._link.account, connector)
         if told := {effect: units for effect, units in self._replaced.items() if effect not in failed}:
             await self._tell_overwritten(told)
@@ -303,24 +320,32 @@ class _Call(Generic[L]):
             QuantityChange(self._external_id(effect), self._units(effect), key) for key, effect in by_key.items()
         ]
         before = await self._before(effects)
-        try:
-            outcomes = await self._link.connector.push_quantities(changes, self._taken)
-        except OutcomeUnknown as error:
-            outcomes = [QuantityOutcome(change, None, error) for change in changes]
+
+        def shown(outcomes: Sequence[QuantityOutcome]) -> list[ClaimedEffect]:
+            """Those of them that are as they should be."""
+            for outcome in outcomes:
+                self._note_replaced(by_key[outcome.change.key], outcome, before)
+            return [by_key[each.change.key] for each in outcomes if self._shows(by_key[each.change.key], each)]
+
+        async def taken(name: str, part: Sequence[QuantityChange]) -> None:
+            async with self._store.database.unbound() as session:
+                await bulk_effects.note_taken(session, [by_key[change.key] for change in part], name)
+
+        async with Early(self._conclude, shown) as early:
+            try:
+                outcomes = await self._link.connector.push_quantities(changes, taken, early.tell)
+            except OutcomeUnknown as error:
+                outcomes = [QuantityOutcome(change, None, error) for change in changes]
         silent = OutcomeUnknown("the answer leaves this listing out", hint="read back before trying again")
         failed: dict[ClaimedEffect, ChannelError] = dict.fromkeys(effects, silent)
         lower: set[ClaimedEffect] = set()
         for outcome in outcomes:
             effect = by_key[outcome.change.key]
-            replaced = before.get(outcome.change.external_id)
-            if replaced is None and outcome.state is not None:
-                replaced = outcome.state.shown_before
-            if replaced is not None and self._would_know(effect) and overwrites(self._granted[effect.id], replaced):
-                self._replaced[effect] = replaced
-            if outcome.error is not None:
-                failed[effect] = outcome.error
-            elif outcome.state is not None and outcome.state.quantity == self._units(effect):
+            self._note_replaced(effect, outcome, before)
+            if self._shows(effect, outcome):
                 del failed[effect]
+            elif outcome.error is not None:
+                failed[effect] = outcome.error
             else:
                 told = outcome.state.quantity if outcome.state is not None else None
                 failed[effect] = OutcomeUnknown(f"the channel shows {told} units instead of {self._units(effect)}")
@@ -332,6 +357,17 @@ class _Call(Generic[L]):
                     del failed[effect]
         return failed
 
+    def _shows(self, effect: ClaimedEffect, outcome: QuantityOutcome) -> bool:
+        shown = None if outcome.error is not None or outcome.state is None else outcome.state.quantity
+        return shown == self._units(effect)
+
+    def _note_replaced(self, effect: ClaimedEffect, outcome: QuantityOutcome, before: Mapping[str, int | None]) -> None:
+        replaced = before.get(outcome.change.external_id)
+        if replaced is None and outcome.state is not None:
+            replaced = outcome.state.shown_before
+        if replaced is not None and self._would_know(effect) and overwrites(self._granted[effect.id], replaced):
+            self._replaced[effect] = replaced
+
     async def _read_back(self, effects: Sequence[ClaimedEffect]) -> dict[ClaimedEffect, int]:
         try:
             seen = await self._link.connector.read_listings([self._external_id(effect) for effect in effects])
@@ -339,10 +375,6 @@ class _Call(Generic[L]):
             return {}  # still unknown: the next attempt reads before it writes
         quantities = {effect: _quantity(seen, self._external_id(effect)) for effect in effects}
         return {effect: units for effect, units in quantities.items() if units is not None}
-
-    async def _taken(self, name: str) -> None:
-        async with self._store.database.unbound() as session:
-            await bulk_effects.note_taken(session, self._ours.effects, name)
 
     async def _conclude(self, effects: Sequence[ClaimedEffect]) -> None:
         """Confirm what the ledger still grants; the rest is written again, at once where there is less than shown."""

@@ -16,6 +16,7 @@ from flipsync.connectors.base import (
     QuantityChange,
     QuantityOutcome,
     Taken,
+    Told,
 )
 from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.witness import witnessed
@@ -93,6 +94,7 @@ class WatchedConnector(MarketplaceConnector):
         self.memory = memory
         self.vendor = inner.vendor  # type: ignore[misc]
         self.capabilities = inner.capabilities  # type: ignore[misc]
+        self.learns_all = inner.learns_all  # type: ignore[misc]
 
     async def _do(self, work: Awaitable[T], *, wrote: bool = False) -> T:
         try:
@@ -193,8 +195,10 @@ class WatchedConnector(MarketplaceConnector):
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         return self._wrote_all(await self._do(self.inner.set_quantities(changes), wrote=True))
 
-    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
-        return self._wrote_all(await self._do(self.inner.push_quantities(changes, taken), wrote=True))
+    async def push_quantities(
+        self, changes: Sequence[QuantityChange], taken: Taken, told: Told | None = None
+    ) -> list[QuantityOutcome]:
+        return self._wrote_all(await self._do(self.inner.push_quantities(changes, taken, told), wrote=True))
 
     def lacks(self, external_ids: Sequence[str]) -> list[str]:
         return self.inner.lacks(external_ids)
@@ -204,6 +208,9 @@ class WatchedConnector(MarketplaceConnector):
 
     def learnt(self) -> dict[str, Facts | None]:
         return self.inner.learnt()
+
+    def learn_all(self) -> AsyncIterator[int]:
+        return self._walk(self.inner.learn_all())
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         return self.inner.doubt(external_ids)

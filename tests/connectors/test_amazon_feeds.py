@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_a_report_that_is_none_is_told(content: bytes) -> None:
 async def test_a_feed_that_was_taken_can_be_waited_for_by_whoever_knows_its_id(channel: Any) -> None:
     names: list[str] = []
 
-    async def taken(name: str) -> None:
+    async def taken(name: str, part: Sequence[QuantityChange]) -> None:
         names.append(name)
         raise asyncio.CancelledError  # its sender dies here
 
@@ -179,7 +180,7 @@ async def test_a_feed_that_does_not_end_is_unknown(channel: Any, monkeypatch: py
     monkeypatch.setattr(feeds, "_PATIENCE", 1.0)
     names: list[str] = []
 
-    async def taken(name: str) -> None:
+    async def taken(name: str, part: Sequence[QuantityChange]) -> None:
         names.append(name)
 
     monkeypatch.setattr(channel.sandbox.server("/amazon").feeds, "_process", lambda number: None)
@@ -187,3 +188,53 @@ async def test_a_feed_that_does_not_end_is_unknown(channel: Any, monkeypatch: py
     assert all(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes[:3])
     with pytest.raises(OutcomeUnknown, match="still being processed"):
         await channel.connector.finished(names[0])
+
+
+async def test_many_go_as_two_feeds_and_the_first_is_read_back_while_the_second_is_worked_off(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "_FIRST_MESSAGES", 1)
+    server = channel.sandbox.server("/amazon").feeds
+    real, numbers = server._process, list[str]()
+
+    def only_the_first(number: str) -> None:
+        numbers.append(number)
+        if len(numbers) == 1:
+            real(number)
+
+    monkeypatch.setattr(server, "_process", only_the_first)
+    named: dict[str, list[str]] = {}
+    told: list[str] = []
+
+    async def taken(name: str, part: Sequence[QuantityChange]) -> None:
+        named[name] = [change.external_id for change in part]
+
+    def shown(outcomes: Sequence[Any]) -> None:
+        told.extend(outcome.change.external_id for outcome in outcomes)
+        if len(numbers) == 2 and told == ["S0"]:
+            real(numbers[1])
+
+    outcomes = await channel.connector.push_quantities(changes(), taken, shown)
+    assert list(named.values()) == [["S0"], ["S1", "S2"]]
+    assert told[0] == "S0" and sorted(told) == ["S0", "S1", "S2"]
+    assert [outcome.state.quantity for outcome in outcomes[:3]] == [10, 11, 12]
+
+
+async def test_a_second_feed_that_is_refused_spoils_nothing_of_the_first(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "_FIRST_MESSAGES", 1)
+    passed, asked = channel.tap.inner.handle_async_request, list[str]()
+
+    async def refuse(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST" and request.url.path.endswith("/2021-06-30/feeds"):
+            asked.append(request.url.path)
+            if len(asked) == 2:
+                body = {"errors": [{"code": "QuotaExceeded", "message": "Too many feeds."}]}
+                return httpx2.Response(429, json=body)
+        return await passed(request)
+
+    channel.tap.inner.handle_async_request = refuse
+    first, *others = (await channel.connector.set_quantities(changes()))[:3]
+    assert first.state.quantity == 10
+    assert all(isinstance(each.error, Retryable) for each in others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ def changes(rows: list[ListingState], *quantities: int) -> list[QuantityChange]:
 
 
 async def push(channel: Any, asked: list[QuantityChange]) -> list[QuantityOutcome]:
-    async def taken(name: str) -> None:
+    async def taken(name: str, part: Sequence[QuantityChange]) -> None:
         assert name
 
     outcomes: list[QuantityOutcome] = await channel.connector.push_quantities(asked, taken)

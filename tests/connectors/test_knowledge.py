@@ -70,7 +70,7 @@ def test_no_more_is_remembered_than_there_is_room_for(monkeypatch: pytest.Monkey
 
 
 async def push(connector: MarketplaceConnector, ids: Sequence[str], units: int) -> list[Any]:
-    async def taken(name: str) -> None:
+    async def taken(name: str, part: Sequence[QuantityChange]) -> None:
         return None
 
     changes = [QuantityChange(one, units + place, f"k{units}{place}") for place, one in enumerate(ids)]

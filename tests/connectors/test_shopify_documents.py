@@ -108,6 +108,7 @@ async def a_day(channel: Any) -> None:
     await connector.revise(made.external_id, lamp.model_copy(update={"title": "Lamp 2"}), "k2")
     await connector.revise(made.external_id, lamp.model_copy(update={"images": ("https://img.example/2.jpg",)}), "k3")
     assert await connector.read_whole(made.external_id)
+    assert sum([count async for count in connector.learn_all()]) == 3
     await connector.set_price(made.external_id, usd("21"), "k4")
     await connector.set_quantity(made.external_id, 4, "k5", "5")
     await connector.set_quantities([QuantityChange(state.external_id, 7, "k6") for state in sizes])

@@ -14,7 +14,7 @@ from shop import Goods, Shop
 from sqlalchemy import text
 from stall import Stall, drain
 
-from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
+from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Told
 from flipsync.connectors.knowledge import Facts, Recalled, Remembered
 from flipsync.domain import commands as c
 from flipsync.domain.channel import ListingState
@@ -53,9 +53,12 @@ class BulkChannel(ScriptedChannel):
         self.true: dict[str, str] = {}
         self.asked: list[str] = []
 
-    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
+    async def push_quantities(
+        self, changes: Sequence[QuantityChange], taken: Taken, told: Told | None = None
+    ) -> list[QuantityOutcome]:
         if self.name:
-            await taken(self.name)
+            await taken(self.name, changes)
+        self.tells = told
         return await self.set_quantities(changes)
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:

@@ -287,9 +287,11 @@ def _patch(attributes: dict[str, Any], op: str, name: str, value: Any) -> None:
     if op not in ("add", "replace", "merge") or not isinstance(value, list):
         raise invalid(f"The operation '{op}' is not one of add, replace, merge, delete, or has no value.")
     if op == "merge" and name == "fulfillment_availability":
-        codes = {row.get("fulfillment_channel_code") for row in value if isinstance(row, dict)}
-        kept = [row for row in rows(attributes, name) if row.get("fulfillment_channel_code") not in codes]
-        attributes[name] = [*kept, *value]
+        told = {row.get("fulfillment_channel_code"): row for row in value if isinstance(row, dict)}
+        if not all(told):
+            raise invalid("A merge names the fulfillment_channel_code of each row.")
+        known = {row.get("fulfillment_channel_code"): row for row in rows(attributes, name)}
+        attributes[name] = [{**known.get(code, {}), **told.get(code, {})} for code in {**known, **told}]
         return
     attributes[name] = value
 

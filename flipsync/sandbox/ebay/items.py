@@ -24,7 +24,9 @@ class Items:
         shop, body = self.shop, dict(listing.doc["item"])
         total = shop.total(listing)
         if total is not None:
-            body["availability"] = {"shipToLocationAvailability": {"quantity": total}}
+            allocated = {"auction": 0, "fixedPrice": listing.quantity if listing.doc["offer"] is not None else 0}
+            ship = {"quantity": total, "allocationByFormat": allocated}
+            body["availability"] = {"shipToLocationAvailability": ship}
         group = shop.group_of(listing.sku)
         if group is not None:
             body["inventoryItemGroupKeys"] = body["groupIds"] = [group]

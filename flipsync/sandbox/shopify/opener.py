@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from flipsync.sandbox.served import Served
 from flipsync.sandbox.shopify.access import READER_SCOPES, App, Tokens
+from flipsync.sandbox.shopify.bulk import Bulk
 from flipsync.sandbox.shopify.hooks import Hooks
 from flipsync.sandbox.shopify.install import Install
 from flipsync.sandbox.shopify.inventory import Inventory
 from flipsync.sandbox.shopify.orders import Orders
 from flipsync.sandbox.shopify.products import Products
 from flipsync.sandbox.shopify.root import mutation_root, query_root
-from flipsync.sandbox.shopify.server import ShopifyShop
+from flipsync.sandbox.shopify.server import ShopifyShop, resolve
 from flipsync.sandbox.shopify.shop import Shop
 from flipsync.sandbox.shopify.variants import Variants
 
@@ -43,9 +44,10 @@ def open_shopify(sandbox: Sandbox) -> Served:
     variants = Variants(shop)
     products, orders = Products(shop, variants), Orders(shop)
     hooks = Hooks(shop, orders, app.client_secret)
-    queries = query_root(shop, products, orders, hooks)
-    mutations = mutation_root(products, variants, Inventory(shop), orders, hooks)
-    server = ShopifyShop(shop, tokens, queries, mutations, Install(shop, tokens, sandbox.redirects("shopify")))
+    bulk = Bulk(shop, resolve)
+    bulk.queries = query_root(shop, products, orders, hooks, bulk)
+    mutations = mutation_root(products, variants, Inventory(shop), orders, hooks, bulk)
+    server = ShopifyShop(shop, tokens, bulk, mutations, Install(shop, tokens, sandbox.redirects("shopify")))
 
     def credentials(base_url: str) -> dict[str, dict[str, Any]]:
         where = {"base_url": f"{base_url}{PREFIX}", "options": {"shop_domain": shop.domain}}

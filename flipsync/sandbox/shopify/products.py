@@ -77,16 +77,22 @@ class Products:
             if (found := _condition(term)) is not None:
                 where.append(found[0])
                 params.append(found[1])
-        first = require_size(page.get("first"))
-        if page.get("after") is not None:
+        bulk = info.context.get("bulk")
+        first = require_size(page.get("first")) if bulk is None else bulk[1]
+        if bulk is not None or page.get("after") is not None:
             where.append("id < ?" if reverse else "id > ?")
-            params.append(read_key(page["after"])[0])
+            params.append(read_key(page["after"])[0] if bulk is None else bulk[0])
         order = "DESC" if reverse else "ASC"
         rows = self.books.listings(f"{' AND '.join(where)} ORDER BY id {order} LIMIT ?", (*params, first + 1))
         part = rows[:first]
         shown = [older for row in part if (older := self.shop.shown(row)) is not None]
+        if bulk is not None and len(rows) > first:
+            info.context["more"](part[-1].id)
         return {
-            "nodes": [variant_view(self.shop, row) for row in shown],
+            "nodes": lambda info: [variant_view(self.shop, row) for row in shown],
+            "edges": lambda info: [
+                {"cursor": write_key([row.id]), "node": variant_view(self.shop, row)} for row in shown
+            ],
             "pageInfo": {
                 "hasNextPage": len(rows) > first,
                 "hasPreviousPage": page.get("after") is not None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from flipsync.sandbox.shopify.bulk import Bulk
 from flipsync.sandbox.shopify.hooks import Hooks
 from flipsync.sandbox.shopify.inventory import Inventory
 from flipsync.sandbox.shopify.orders import Orders
@@ -16,13 +17,14 @@ from flipsync.sandbox.shopify.variants import Variants
 from flipsync.sandbox.shopify.views import location_view
 
 
-def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks) -> Row:
+def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks, bulk: Bulk) -> Row:
     finders = {
         "Product": products.product_by_id,
         "ProductVariant": products.variant_by_id,
         "InventoryItem": products.inventory_item,
         "Order": orders.order_by_id,
         "Refund": orders.refund_by_id,
+        "BulkOperation": bulk.find,
     }
 
     def node(info: Any, id: str) -> Row | None:
@@ -66,6 +68,7 @@ def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks) -> 
         "inventoryItem": products.inventory_item,
         "node": node,
         "nodes": nodes,
+        "bulkOperation": bulk.find,
         "orders": orders.orders,
         "order": orders.order_by_id,
         "refund": orders.refund_by_id,
@@ -73,7 +76,9 @@ def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks) -> 
     }
 
 
-def mutation_root(products: Products, variants: Variants, inventory: Inventory, orders: Orders, hooks: Hooks) -> Row:
+def mutation_root(
+    products: Products, variants: Variants, inventory: Inventory, orders: Orders, hooks: Hooks, bulk: Bulk
+) -> Row:
     return {
         "productSet": products.set_product,
         "productUpdate": products.update_product,
@@ -82,6 +87,7 @@ def mutation_root(products: Products, variants: Variants, inventory: Inventory, 
         "publishablePublish": products.publish,
         "publishableUnpublish": products.unpublish,
         "inventorySetQuantities": inventory.set_quantities,
+        "bulkOperationRunQuery": bulk.run,
         "inventoryActivate": inventory.activate,
         "refundCreate": orders.give_back,
         "fulfillmentCreate": orders.fulfill,

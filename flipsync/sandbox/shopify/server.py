@@ -28,7 +28,9 @@ from starlette.types import Receive, Scope
 
 from flipsync.sandbox.exchange import Answer, Call, ChannelServer, Refusal, parse_object
 from flipsync.sandbox.records import Channel
+from flipsync.sandbox.shopify import bulk
 from flipsync.sandbox.shopify.access import Tokens, check_access
+from flipsync.sandbox.shopify.bulk import Bulk
 from flipsync.sandbox.shopify.install import INSTALL_PATH, Install
 from flipsync.sandbox.shopify.schema import QueryCost, actual_cost, served_schema
 from flipsync.sandbox.shopify.shop import InputRefused, Row, Shop
@@ -94,13 +96,13 @@ class ShopifyShop(ChannelServer):
 
     channel: ClassVar[Channel] = "shopify"
 
-    def __init__(self, shop: Shop, tokens: Tokens, queries: Row, mutations: Row, install: Install) -> None:
+    def __init__(self, shop: Shop, tokens: Tokens, exports: Bulk, mutations: Row, install: Install) -> None:
         super().__init__(shop.books, shop.faults)
         self.shop = shop
         self.tokens = tokens
         self.install = install
         self.bucket = Bucket()
-        self._queries = queries
+        self.bulk = exports
         self._mutations = mutations
 
     # What the exchange asks for
@@ -161,6 +163,8 @@ class ShopifyShop(ChannelServer):
         assert isinstance(call, GraphCall)
         if call.path == INSTALL_PATH:
             return self.install.answer(call)
+        if call.method == "GET" and call.path.startswith(bulk.PATH):
+            return self.bulk.download(call.path, call.first("signature"))
         if call.method != "POST" or call.path not in (TOKEN_PATH, GRAPHQL_PATH):
             raise Refusal(_json(404, {"errors": "Not Found"}))
         if call.path == TOKEN_PATH:
@@ -189,14 +193,15 @@ class ShopifyShop(ChannelServer):
         self.bucket.fill()
         if asked > self.bucket.left:
             return self._throttled(asked, self.bucket.status())
+        home = f"{call.origin}{call.full_path.removesuffix(call.path)}"
         result = execute_sync(
             served_schema(),
             call.document,
-            root_value=self._mutations if call.changes else self._queries,
-            context_value={"scopes": scopes, "dry": dry, "books": self.books},
+            root_value=self._mutations if call.changes else self.bulk.queries,
+            context_value={"scopes": scopes, "dry": dry, "books": self.books, "home": home},
             variable_values=variables,
             operation_name=call.request.get("operationName"),
-            field_resolver=_resolve,
+            field_resolver=resolve,
         )
         assert isinstance(result, ExecutionResult)
         spent = actual_cost(result.data, len(call.roots) if call.changes else 0)
@@ -209,7 +214,7 @@ class _PretendedError(Exception):
     """Undoes a mutation whose answer is wanted, but not its effect."""
 
 
-def _resolve(source: Any, info: GraphQLResolveInfo[Any], **given: Any) -> Any:
+def resolve(source: Any, info: GraphQLResolveInfo[Any], **given: Any) -> Any:
     """Scopes first; and a mutation that is refused, or only pretended, leaves nothing behind."""
     check_access(info, info.context["scopes"])
     if info.parent_type.name != "Mutation":

@@ -10,6 +10,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.store.repositories.effects import SET_QUANTITY
+
 _LOAD = text(
     """
     SELECT k.external_id, k.facts, extract(epoch FROM now() - k.learnt_at)::float8 AS age
@@ -38,6 +40,25 @@ _FORGET = text(
           ORDER BY o.listing_id FOR UPDATE OF o)
     """
 )
+# quantities that wait to be written, of whose listings nothing is known that is new enough
+_UNKNOWN = text(
+    """
+    SELECT count(*)
+      FROM (SELECT 1
+              FROM effect e JOIN listing l ON l.id = e.subject_id
+              LEFT JOIN listing_knowledge k ON k.tenant_id = l.tenant_id AND k.listing_id = l.id
+                    AND k.external_id = l.external_id AND k.learnt_at > now() - make_interval(secs => :lasts)
+             WHERE e.account_id = :account_id AND e.command = :set_quantity AND e.finished_at IS NULL AND k.id IS NULL
+             LIMIT :most) AS unknown
+    """
+)
+
+
+async def unknown_waiting(session: AsyncSession, account_id: UUID, *, lasts: float, most: int) -> int:
+    """Of how many listings whose units wait to be written nothing is known that was learnt in the last `lasts` seconds;
+    counted up to `most`."""
+    values = {"account_id": account_id, "set_quantity": SET_QUANTITY, "lasts": lasts, "most": most}
+    return (await session.scalar(_UNKNOWN, values)) or 0
 
 
 async def load(

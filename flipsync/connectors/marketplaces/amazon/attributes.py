@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, Literal
 
 from flipsync.connectors.marketplaces.amazon.mapping import OWN_STOCK
 from flipsync.domain.channel import Offer
@@ -196,9 +196,11 @@ def lacking(schema: Mapping[str, Any], described: Mapping[str, Any]) -> list[str
     return [f"{titles[name]} ({name})" if titles.get(name) else name for name in missing]
 
 
-def patch(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Patches that put these attributes in place of what a listing has under their names."""
-    return [{"op": "replace", "path": f"/attributes/{name}", "value": value} for name, value in attributes.items()]
+def patch(attributes: Mapping[str, Any], op: Literal["replace", "merge"] = "replace") -> list[dict[str, Any]]:
+    """Patches that put these attributes in place of what a listing has under their names; or merge them into it, so
+    that other fulfilment channels, and what else is said of this one, stay
+    (https://developer-docs.amazon.com/sp-api/docs/merge-a-listing)."""
+    return [{"op": op, "path": f"/attributes/{name}", "value": value} for name, value in attributes.items()]
 
 
 def _image_names() -> list[str]:

@@ -21,11 +21,13 @@ from pydantic import SecretStr
 from flipsync.connectors.base import (
     AccountConfig,
     Capabilities,
+    LearnsAll,
     Limiter,
     MarketplaceConnector,
     QuantityChange,
     QuantityOutcome,
     Taken,
+    Told,
     still_shows,
 )
 from flipsync.connectors.knowledge import Facts, Recalled, Remembered
@@ -45,7 +47,7 @@ from flipsync.connectors.marketplaces.amazon import (
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
 from flipsync.connectors.marketplaces.amazon.inventory import warehouse_stock
-from flipsync.connectors.marketplaces.amazon.listings import every_listing
+from flipsync.connectors.marketplaces.amazon.listings import every_listing, own_skus
 from flipsync.connectors.marketplaces.amazon.probe import probe
 from flipsync.connectors.marketplaces.amazon.publishing import Publisher
 from flipsync.connectors.marketplaces.amazon.queue import NotificationQueue
@@ -74,6 +76,8 @@ from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 #: From how many changes on a feed is quicker than single calls: a feed takes Amazon minutes, single calls 0.2 s each.
 FEED_FROM = 40
 _AT_ONCE = 4
+#: listings that are learnt before what is known of them is written down
+_PART = 2_000
 #: How long what supplies a listing is relied on: of what this process read, and of what is in the books. Not longer:
 #: a seller may send the goods to Amazon's warehouses any day, and our units must not take them out again.
 _SUPPLY_SECONDS, _SUPPLY_LASTS = 3600.0, 6 * 3600.0
@@ -94,6 +98,8 @@ class AmazonConnector(MarketplaceConnector):
         bulk_at_once=1,
         groups=True,
     )
+    #: from fewer on, searches are done before a report is
+    learns_all: ClassVar[LearnsAll | None] = LearnsAll(fewest=1_000, lasts=_SUPPLY_LASTS)
     needs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "refresh_token")
 
     def __init__(
@@ -185,19 +191,23 @@ class AmazonConnector(MarketplaceConnector):
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A few go one by one, since that is quickest; many go as a feed."""
-        return await self._set_many(changes, None)
+        return await self._set_many(changes, None, None)
 
-    async def push_quantities(self, changes: Sequence[QuantityChange], taken: Taken) -> list[QuantityOutcome]:
-        return await self._set_many(changes, taken)
+    async def push_quantities(
+        self, changes: Sequence[QuantityChange], taken: Taken, told: Told | None = None
+    ) -> list[QuantityOutcome]:
+        return await self._set_many(changes, taken, told)
 
     async def finished(self, taken: str) -> None:
         await QuantityFeed(self._api, self._state).finished(taken)
 
-    async def _set_many(self, changes: Sequence[QuantityChange], taken: Taken | None) -> list[QuantityOutcome]:
+    async def _set_many(
+        self, changes: Sequence[QuantityChange], taken: Taken | None, told: Told | None
+    ) -> list[QuantityOutcome]:
         if len(changes) < FEED_FROM:
             return await self._one_by_one(changes)
         supplies = await self._supplies_of([change.external_id for change in changes])
-        return await QuantityFeed(self._api, self._state).set(changes, supplies, taken)
+        return await QuantityFeed(self._api, self._state).set(changes, supplies, taken, told)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
         found = await find_items(self._api, external_ids)
@@ -234,6 +244,18 @@ class AmazonConnector(MarketplaceConnector):
 
     def learnt(self) -> dict[str, Facts | None]:
         return self._supplies.learnt()
+
+    async def learn_all(self) -> AsyncIterator[int]:
+        """From the report of all listings, as far as we fulfil them ourselves."""
+        part = 0
+        async for sku in own_skus(self._api):
+            if self._supplies.get(sku) is None:
+                self._supplies.keep(sku, Supply.reported())
+                part += 1
+            if part == _PART:
+                yield part
+                part = 0
+        yield part
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         return self._supplies.doubt(external_ids)

@@ -9,9 +9,10 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken
+from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Told
 from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
@@ -21,10 +22,14 @@ from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retry
 
 #: Messages of one feed. Amazon advises files below 10 MiB; this many patches are about 3.
 MESSAGES = 10_000
+#: Of the first of several feeds.
+_FIRST_MESSAGES = 1_000
 #: SKUs one search may name.
 _SEARCH = 20
 #: searches under way at once: what Amazon's bucket holds
 _AT_ONCE = 5
+#: The product type of what every offer has, whatever the goods (price, units, condition): good for patches of these.
+ANY_OFFER = "PRODUCT"
 _MEDIA_TYPE = "application/json; charset=UTF-8"
 _FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 30.0, 600.0
 _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailability,issues,relationships,productTypes")]
@@ -32,11 +37,13 @@ _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailabili
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What must be known of a listing before its units are written."""
+    """What must be known of a listing before its units are written. One that a report of all listings told names the
+    type that every offer has, and is written to without knowing what else supplies it (`merges`)."""
 
     product_type: str
     own_stock: bool
     warehouses: tuple[str, ...]
+    merges: bool = False
 
     @classmethod
     def of(cls, item: wire.Item, marketplace_id: str) -> Supply:
@@ -46,12 +53,19 @@ class Supply:
             warehouses=mapping.warehouse_channels(item),
         )
 
+    @classmethod
+    def reported(cls) -> Supply:
+        """Of a listing that the report says we fulfil ourselves."""
+        return cls(ANY_OFFER, own_stock=True, warehouses=(), merges=True)
+
     def pack(self) -> Facts:
-        return {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
+        facts = {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
+        return {**facts, "merges": True} if self.merges else facts
 
     @classmethod
     def unpack(cls, facts: Facts) -> Supply:
-        return cls(str(facts["type"]), facts["own"] is True, tuple(map(str, facts["warehouses"])))
+        warehouses = tuple(map(str, facts["warehouses"]))
+        return cls(str(facts["type"]), facts["own"] is True, warehouses, facts.get("merges") is True)
 
 
 def warehouse_only() -> Rejected:
@@ -74,7 +88,8 @@ def feed_document(
             "operationType": "PATCH",
             "productType": supply.product_type,
             "patches": attributes.patch(
-                {"fulfillment_availability": attributes.quantity_rows(change.quantity, supply.warehouses)}
+                {"fulfillment_availability": attributes.quantity_rows(change.quantity, supply.warehouses)},
+                "merge" if supply.merges else "replace",
             ),
         }
         for number, (change, supply) in enumerate(zip(changes, supplies, strict=True), start=1)
@@ -83,8 +98,12 @@ def feed_document(
     return json.dumps({"header": header, "messages": messages}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item]:
-    """These listings by SKU, twenty a call; what Amazon does not know is left out."""
+Found = Callable[[Sequence[wire.Item]], None]
+
+
+async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | None = None) -> dict[str, wire.Item]:
+    """These listings by SKU, twenty a call; what Amazon does not know is left out. `found_some` hears of those of each
+    call as they come."""
     found: dict[str, wire.Item] = {}
     # The list is written with commas, so a SKU with one is asked for alone.
     plain = [sku for sku in dict.fromkeys(skus) if "," not in sku]
@@ -102,6 +121,8 @@ async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item
             path = {"sellerId": api.seller_id}
             answer = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
             found.update((item.sku, item) for item in answer.items)
+            if found_some is not None:
+                found_some(answer.items)
 
     # one after the other an answer's way, not Amazon's limit, would set the pace
     searches = [asyncio.create_task(search()) for _ in range(min(_AT_ONCE, math.ceil(len(plain) / _SEARCH)))]
@@ -117,7 +138,20 @@ async def find_items(api: SellerApi, skus: Sequence[str]) -> dict[str, wire.Item
             item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
             if item is not None:
                 found[sku] = item
+                if found_some is not None:
+                    found_some([item])
     return found
+
+
+def _parts(indices: Sequence[int]) -> list[list[int]]:
+    """What goes into each feed. Of many the first is small: it is read back while Amazon works the next one off."""
+    sizes = [_FIRST_MESSAGES] if len(indices) > 2 * _FIRST_MESSAGES else []
+    parts, start = [], 0
+    while start < len(indices):
+        size = sizes.pop() if sizes else MESSAGES
+        parts.append(list(indices[start : start + size]))
+        start += size
+    return parts
 
 
 class QuantityFeed:
@@ -129,10 +163,14 @@ class QuantityFeed:
         self._seen = seen
 
     async def set(
-        self, changes: Sequence[QuantityChange], supplies: Mapping[str, Supply], taken: Taken | None = None
+        self,
+        changes: Sequence[QuantityChange],
+        supplies: Mapping[str, Supply],
+        taken: Taken | None = None,
+        told: Told | None = None,
     ) -> list[QuantityOutcome]:
         """One outcome for each change, in their order. `supplies` lacks what Amazon does not list; `taken` is told the
-        id of each feed.
+        id of each feed, and `told` what each reading-back shows.
 
         Raises Rejected or Retryable only before a feed was taken.
         """
@@ -150,43 +188,75 @@ class QuantityFeed:
                 sent.append(index)
         # Messages of one feed are not carried out in order: of several changes to one SKU only the last is sent.
         unique = [index for index in sent if last[changes[index].external_id] == index]
-        for start in range(0, len(unique), MESSAGES):
-            part = unique[start : start + MESSAGES]
-            try:
-                asked = [changes[i] for i in part]
-                errors = await self._send(asked, [supplies[change.external_id] for change in asked], taken)
-            except (Rejected, Retryable) as error:
-                if start == 0:
-                    raise
-                errors = [error] * len(part)
-            outcomes |= dict(zip(part, errors, strict=True))
+        shown: dict[str, ListingState] = {}
+        feeds: list[asyncio.Task[dict[int, ChannelError | None]]] = []
+        try:
+            for part in _parts(unique):
+                asked = [changes[index] for index in part]
+                try:
+                    feed = await self._send(asked, [supplies[each.external_id] for each in asked], taken)
+                except (Rejected, Retryable) as error:
+                    if not feeds:
+                        raise
+                    outcomes |= dict.fromkeys(part, error)
+                    continue
+                feeds.append(asyncio.create_task(self._through(part, feed, changes, shown, told)))
+            for found in await asyncio.gather(*feeds):
+                outcomes |= found
+        finally:
+            for each in feeds:
+                each.cancel()
         for index in sent:
             outcomes.setdefault(index, outcomes[last[changes[index].external_id]])
-        shown = await self._shown([changes[index].external_id for index in sent if outcomes[index] is None])
         return [self._outcome(change, outcomes[index], shown) for index, change in enumerate(changes)]
 
+    async def _through(
+        self,
+        part: Sequence[int],
+        feed: str | OutcomeUnknown,
+        changes: Sequence[QuantityChange],
+        shown: dict[str, ListingState],
+        told: Told | None,
+    ) -> dict[int, ChannelError | None]:
+        """What Amazon has against each change of a feed; the others are read back into `shown`."""
+        if isinstance(feed, OutcomeUnknown):
+            return dict.fromkeys(part, feed)
+        try:
+            verdict = verdicts(await self._report(feed), len(part))
+        except OutcomeUnknown as unknown:
+            return dict.fromkeys(part, unknown)
+        accepted = {
+            changes[index].external_id: changes[index]
+            for index, error in zip(part, verdict, strict=True)
+            if error is None
+        }
+
+        def see(items: Sequence[wire.Item]) -> None:
+            states = {item.sku: self._seen(item) for item in items}
+            shown.update(states)
+            if told is not None:
+                told([QuantityOutcome(accepted[sku], state, None) for sku, state in states.items() if sku in accepted])
+
+        with suppress(ChannelError):  # what is not read back is not known
+            await find_items(self._api, list(accepted), see)
+        return dict(zip(part, verdict, strict=True))
+
     def _outcome(
-        self, change: QuantityChange, error: ChannelError | None, shown: Mapping[str, ListingState] | ChannelError
+        self, change: QuantityChange, error: ChannelError | None, shown: Mapping[str, ListingState]
     ) -> QuantityOutcome:
         if error is not None:
             return QuantityOutcome(change, None, error)
-        state = shown.get(change.external_id) if not isinstance(shown, ChannelError) else None
+        state = shown.get(change.external_id)
         if state is None:
             return QuantityOutcome(
                 change, None, OutcomeUnknown("the feed was processed, the listing was not read back")
             )
         return QuantityOutcome(change, state, None)
 
-    async def _shown(self, skus: Sequence[str]) -> dict[str, ListingState] | ChannelError:
-        try:
-            items = await find_items(self._api, skus)
-        except ChannelError as error:
-            return error
-        return {sku: self._seen(item) for sku, item in items.items()}
-
     async def _send(
         self, changes: Sequence[QuantityChange], supplies: Sequence[Supply], taken: Taken | None
-    ) -> list[ChannelError | None]:
+    ) -> str | OutcomeUnknown:
+        """The feed's id, or why it is not known whether there is a feed. Raises Rejected, Retryable: there is none."""
         content = feed_document(self._api.seller_id, self._api.language, changes, supplies)
         document = await self._api.call(
             "createFeedDocument", wire_work.CreatedDocument.model_validate, body={"contentType": _MEDIA_TYPE}
@@ -199,12 +269,11 @@ class QuantityFeed:
         }
         try:
             feed = await self._api.call("createFeed", wire_work.CreatedFeed.model_validate, body=body)
-            if taken is not None:
-                await taken(feed.feed_id)
-            report = await self._report(feed.feed_id)
         except OutcomeUnknown as unknown:
-            return [unknown] * len(changes)
-        return verdicts(report, len(changes))
+            return unknown
+        if taken is not None:
+            await taken(feed.feed_id, changes)
+        return feed.feed_id
 
     async def finished(self, feed_id: str) -> None:
         """Returns once the feed is processed, or was given up by Amazon. Raises OutcomeUnknown while it is not."""
@@ -235,7 +304,7 @@ class QuantityFeed:
         while waited < _PATIENCE:
             await asyncio.sleep(pause)
             waited += pause
-            pause = min(pause * 1.6, _LONGEST_PAUSE)
+            pause = min(pause * 1.3, _LONGEST_PAUSE)
             try:
                 feed = await self._api.call("getFeed", wire_work.Feed.model_validate, path={"feedId": feed_id})
                 if feed.processing_status in ("DONE", "CANCELLED", "FATAL"):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
 from flipsync.connectors.marketplaces.amazon.feeds import find_items
+from flipsync.connectors.marketplaces.amazon.mapping import OWN_STOCK
 from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
 from flipsync.connectors.marketplaces.amazon.reports import report
 from flipsync.domain.errors import Retryable
@@ -16,6 +17,8 @@ from flipsync.domain.errors import Retryable
 _PAGE = 20
 #: Amazon pages through no more results of one search than this.
 _WINDOW = 1000
+#: Seconds that a report may take where listings could be read instead.
+_PATIENCE = 300.0
 
 
 async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
@@ -37,7 +40,7 @@ async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
             return
         if not yielded or newest is None:
             # More were created at one moment than a search shows: the rest is found by name.
-            left = [sku for sku in await _every_sku(api) if sku not in seen]
+            left = [row["seller-sku"] async for row in _reported(api) if row["seller-sku"] not in seen]
             for start in range(0, len(left), _PAGE):
                 for item in (await find_items(api, left[start : start + _PAGE])).values():
                     yield item
@@ -45,9 +48,16 @@ async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
         since = newest
 
 
-async def _every_sku(api: SellerApi) -> list[str]:
-    """The SKUs of the report of all listings. Raises Retryable when it has no such column."""
-    content = await report(api, "GET_MERCHANT_LISTINGS_ALL_DATA")
+async def own_skus(api: SellerApi) -> AsyncIterator[str]:
+    """SKUs that the seller fulfils, and no warehouse of Amazon's. Raises Retryable without a report before long."""
+    async for row in _reported(api, patience=_PATIENCE):
+        if row.get("fulfillment-channel") == OWN_STOCK:
+            yield row["seller-sku"]
+
+
+async def _reported(api: SellerApi, patience: float = 900.0) -> AsyncIterator[dict[str, str]]:
+    """The rows of the report of all listings. Raises Retryable when it has no SKUs."""
+    content = await report(api, "GET_MERCHANT_LISTINGS_ALL_DATA", patience=patience)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -55,7 +65,9 @@ async def _every_sku(api: SellerApi) -> list[str]:
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     if "seller-sku" not in (rows.fieldnames or ()):
         raise Retryable("the report of all listings has no SKUs in it")
-    return [row["seller-sku"] for row in rows if row["seller-sku"]]
+    for row in rows:
+        if row["seller-sku"]:
+            yield row
 
 
 async def _search(api: SellerApi, since: str | None) -> AsyncIterator[wire.Item]:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import (
     AccountConfig,
     Capabilities,
+    LearnsAll,
     Limiter,
     MarketplaceConnector,
     QuantityChange,
@@ -32,7 +33,7 @@ from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.catalogue import look_up
 from flipsync.connectors.marketplaces.ebay.compliance import Compliance
 from flipsync.connectors.marketplaces.ebay.finances import Finances
-from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
+from flipsync.connectors.marketplaces.ebay.listings import BULK, LASTS, Listings
 from flipsync.connectors.marketplaces.ebay.mapping import amount, is_live, listing_state
 from flipsync.connectors.marketplaces.ebay.marketing import Marketing
 from flipsync.connectors.marketplaces.ebay.migration import Migration
@@ -83,6 +84,8 @@ class EbayConnector(MarketplaceConnector):
         groups=True,
         ads=True,
     )
+    #: asking for each offer is quicker for fewer
+    learns_all: ClassVar[LearnsAll | None] = LearnsAll(fewest=400, lasts=LASTS)
     #: eBay's public keys, the same for all accounts of a process
     keys: ClassVar[notifications.Keys] = notifications.Keys()
     needs: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "refresh_token")
@@ -199,6 +202,10 @@ class EbayConnector(MarketplaceConnector):
 
     def learnt(self) -> dict[str, Facts | None]:
         return self._listings.learnt()
+
+    def learn_all(self) -> AsyncIterator[int]:
+        """From the report of active listings: most offers need not be asked for then."""
+        return self._migration.learn_live()
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         return self._listings.doubt(external_ids)

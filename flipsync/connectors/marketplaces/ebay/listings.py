@@ -19,7 +19,7 @@ _PAGE = "100"
 _AT_ONCE = 10
 _REMEMBERED_SECONDS = 3600.0
 #: seconds for which what an earlier process has left is relied on: each comparison of all listings reads it anew
-_LASTS = 86_400.0
+LASTS = 86_400.0
 
 
 class Listings:
@@ -27,8 +27,8 @@ class Listings:
 
     def __init__(self, api: EbayApi) -> None:
         self._api = api
-        self._items = Remembered(_pack_item, _unpack_item, lasts=_LASTS, seconds=_REMEMBERED_SECONDS)
-        self._live = Remembered(_pack_offer, _unpack_offer, lasts=_LASTS, seconds=_REMEMBERED_SECONDS)
+        self._items = Remembered(_pack_item, _unpack_item, lasts=LASTS, seconds=_REMEMBERED_SECONDS)
+        self._live = Remembered(_pack_offer, _unpack_offer, lasts=LASTS, seconds=_REMEMBERED_SECONDS)
 
     async def item(self, sku: str) -> wire.Item | None:
         if not sku:
@@ -82,6 +82,10 @@ class Listings:
         of it, without a quantity."""
         return self._items.get(sku)
 
+    def remembered_offer(self, sku: str) -> wire.Offer | None:
+        """Its live offer without a quantity of its own, as it was within the last hour or as a report told it."""
+        return self._live.get(sku)
+
     def forget(self, sku: str | None = None) -> None:
         """It is about to change, or what was seen of it proved wrong; all of them when none is named."""
         if sku is None:
@@ -117,6 +121,22 @@ class Listings:
 
     def doubt(self, skus: Collection[str]) -> set[str]:
         return self._items.doubt(skus) | self._live.doubt(skus)
+
+    def reported(self, sku: str, price: wire.Amount | None) -> bool:
+        """It is live, and nothing else is known of it; whether that is news."""
+        if self._items.get(sku) is not None and self._live.get(sku) is not None:
+            return False
+        summary = wire.PriceSummary(price=price)
+        offer = wire.Offer(offer_id="", marketplace_id=self._api.site.id, status="PUBLISHED", pricing_summary=summary)
+        self._live.keep(sku, offer)
+        if self._items.get(sku) is None:
+            self._items.keep(sku, wire.Item())
+        return True
+
+    def unreported(self, skus: Sequence[str]) -> None:
+        """What the report tells of their offers is not enough: they are asked for."""
+        for sku in skus:
+            self._live.forget(sku)
 
     async def known_offers(self, skus: Sequence[str]) -> dict[str, wire.Offer | ChannelError | None]:
         """The offers of many SKUs. Those that were live within the last hour and have no quantity of their own are not

@@ -10,7 +10,7 @@ import asyncio
 import io
 import time
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from xml.etree import ElementTree
@@ -22,22 +22,26 @@ from flipsync.connectors.marketplaces.ebay.listings import Listings
 from flipsync.domain.channel import TakenIn
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.money import Money
 
 _FEED = "/sell/feed/v1"
 _REPORT = "LMS_ACTIVE_INVENTORY_REPORT"
 _AT_ONCE = 5
+#: listings that are learnt before what is known of them is written down
+_PART = 2_000
 #: A report ordered this lately is still true enough: an interrupted look goes on with it.
 _FRESH = timedelta(minutes=15)
-_LOOKS, _PATIENCE = 2.0, 20.0
+_LOOKS, _PATIENCE, _LONG_PATIENCE = 2.0, 20.0, 300.0
 _DONE = frozenset({"COMPLETED", "COMPLETED_WITH_ERROR", "PARTIALLY_PROCESSED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A listing as the report of all active ones has it; a SKU for each variation that has one."""
+    """A listing as the report of all active ones has it; a SKU for each variation that has one, and their prices."""
 
     listing_id: str
     skus: tuple[str, ...]
+    prices: tuple[wire.Amount | None, ...] = ()
 
 
 class Migration:
@@ -82,9 +86,9 @@ class Migration:
             return [row for each in listing_ids for row in await self._migrate([each])]  # one spoiled it for all
         return done.responses
 
-    async def active(self) -> list[Active]:
-        """Every active fixed-price listing, however it was made."""
-        task = await self._report()
+    async def active(self, patience: float = _PATIENCE) -> list[Active]:
+        """Every active fixed-price listing, however it was made. Raises Retryable without a report after so long."""
+        task = await self._report(patience)
         content = await self._api.call(
             "GET", f"{_FEED}/task/{segment(task)}/download_result_file", bytes, limits.FEED, raw=True
         )
@@ -93,7 +97,19 @@ class Migration:
         except (ElementTree.ParseError, zipfile.BadZipFile) as error:
             raise Retryable(f"eBay's report of active listings cannot be read: {error}") from error
 
-    async def _report(self) -> str:
+    async def learn_live(self) -> AsyncIterator[int]:
+        """What is on sale on this marketplace, by its currency, is remembered; yields how many, part after part."""
+        part = 0
+        for listing in await self.active(_LONG_PATIENCE):
+            for sku, price in zip(listing.skus, listing.prices, strict=True):
+                if price is not None and price.currency == self._api.site.currency:
+                    part += self._listings.reported(sku, price)
+            if part >= _PART:
+                yield part
+                part = 0
+        yield part
+
+    async def _report(self, patience: float) -> str:
         """The id of a finished report, ordered now or a short while ago."""
         task = await self._newest()
         if task is None or utc_now() - task.creation_date > _FRESH or task.status in ("FAILED", "ABORTED"):
@@ -101,7 +117,7 @@ class Migration:
             order = {"feedType": _REPORT, "schemaVersion": "1.0", "filterCriteria": criteria}
             await self._api.call("POST", f"{_FEED}/inventory_task", nothing, limits.FEED, body=order, reads=True)
             task = await self._newest()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + patience
         while task is not None and task.status not in _DONE:
             if task.status in ("FAILED", "ABORTED"):
                 raise Rejected("eBay could not make its report of active listings", vendor_code="feed")
@@ -141,7 +157,18 @@ def _listings(content: bytes) -> Iterator[Active]:
                 skus = [(sku.text or "").strip() for each in where for sku in each if _name(sku) == "SKU"]
                 if ids:
                     whole = len(skus) == len(where) and all(skus)
-                    yield Active(ids[0], tuple(skus) if whole else ())
+                    yield Active(ids[0], tuple(skus) if whole else (), tuple(map(_price, where)) if whole else ())
+
+
+def _price(row: ElementTree.Element) -> wire.Amount | None:
+    for each in row:
+        if _name(each) == "Price" and each.text and (currency := each.get("currencyID")):
+            try:
+                Money.parse(each.text.strip(), currency)
+            except ValueError:
+                return None
+            return wire.Amount(value=each.text.strip(), currency=currency)
+    return None
 
 
 def _name(element: ElementTree.Element) -> str:

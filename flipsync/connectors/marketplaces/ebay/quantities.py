@@ -63,7 +63,29 @@ class Quantities:
         for sku, outcome in outcomes.items():
             if isinstance(outcome, ChannelError):
                 self._listings.refuted(sku)
+        # what a report told of an offer is enough where all units are there for it, or none
+        asked = [sku for sku, told in outcomes.items() if isinstance(told, ListingState) and self._unsure(sku, told)]
+        if asked:
+            outcomes |= await self._ask(asked, changes)
         return [_outcome(change, outcomes[change.external_id]) for change in changes]
+
+    async def _ask(
+        self, skus: Sequence[str], changes: Sequence[QuantityChange]
+    ) -> dict[str, ListingState | ChannelError]:
+        """Once more, by what their offers say. The items were written: what fails from here on is unknown."""
+        self._listings.unreported(skus)
+        try:
+            found = await self._set_part([change for change in changes if change.external_id in skus])
+        except ChannelError as error:
+            return dict.fromkeys(skus, _half_done(error))
+        return {row.change.external_id: row.state or _half_done(row.error) for row in found}
+
+    def _unsure(self, sku: str, told: ListingState) -> bool:
+        offer = self._listings.remembered_offer(sku)
+        if offer is None or not offer.reported or not told.quantity:
+            return False
+        item = self._listings.remembered(sku)
+        return item is None or item.allocated != told.quantity
 
     async def _items(self, wanted: Mapping[str, int]) -> dict[str, wire.Item | ChannelError]:
         """Each item, or why there is none. One that showed another quantity lately, or of which an earlier process has
@@ -195,6 +217,14 @@ def _refusal(row: wire.BulkItem | None) -> ChannelError:
 def listing_of(sku: str, item: wire.Item) -> str:
     """What is revised: the group's listing, or the SKU's own."""
     return next(iter(item.groups), sku)
+
+
+def _half_done(error: ChannelError | None) -> OutcomeUnknown:
+    if isinstance(error, OutcomeUnknown):
+        return error
+    why = error.message if error is not None else "eBay does not say what it shows"
+    status = error.vendor_status if error is not None else None
+    return OutcomeUnknown(f"the item was written, its offer was not looked at: {why}", vendor_status=status)
 
 
 def _outcome(change: QuantityChange, found: ListingState | ChannelError) -> QuantityOutcome:

@@ -67,8 +67,15 @@ class Token(Shape):
 # Inventory
 
 
+class Allocation(Whole):
+    """What of an item's units is there for offers of each format."""
+
+    fixed_price: int | None = None
+
+
 class ShipToLocation(Whole):
     quantity: int | None = None
+    allocation_by_format: Allocation = Allocation()
 
 
 class Availability(Whole):
@@ -102,6 +109,11 @@ class Item(Whole):
     @property
     def quantity(self) -> int | None:
         return self.availability.ship_to_location_availability.quantity
+
+    @property
+    def allocated(self) -> int | None:
+        """The units that fixed-price offers have; None where eBay does not say."""
+        return self.availability.ship_to_location_availability.allocation_by_format.fixed_price
 
     @property
     def barcode(self) -> str | None:
@@ -143,6 +155,11 @@ class Offer(Whole):
     listing_description: str | None = None
     pricing_summary: PriceSummary = PriceSummary()
     listing: ListingDetails | None = None
+
+    @property
+    def reported(self) -> bool:
+        """Known from the report of active listings alone, which tells nothing of a quantity of its own."""
+        return not self.offer_id
 
 
 class Offers(Shape):

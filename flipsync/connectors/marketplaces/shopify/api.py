@@ -136,6 +136,11 @@ class AdminApi:
                 unused=max(0.0, taken - (taken if cost.actual_query_cost is None else cost.actual_query_cost)),
             )
 
+    async def fetch(self, url: str) -> bytes:
+        """A file at an address that carries its own permission."""
+        answer = await self._http.request("GET", url, decode=bytes, signed=False, raw=True)
+        return answer.value
+
     async def read(self, document: Document, decode: Callable[[Any], T], variables: Mapping[str, Any]) -> T:
         """A query's root field, decoded; null is decoded too."""
         data = await self.send(document, variables)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import (
     AccountConfig,
     Capabilities,
+    LearnsAll,
     Limiter,
     MarketplaceConnector,
     QuantityChange,
@@ -23,13 +24,13 @@ from flipsync.connectors.base import (
     still_shows,
 )
 from flipsync.connectors.knowledge import Facts, Recalled
-from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, orders, webhooks, wire
+from flipsync.connectors.marketplaces.shopify import export, mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.listings import Shelf
 from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
-from flipsync.connectors.marketplaces.shopify.stock import MOST_AT_ONCE, Stock
+from flipsync.connectors.marketplaces.shopify.stock import LASTS, MOST_AT_ONCE, Stock
 from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.oauth import access_ends
 from flipsync.connectors.unread import each_order, usable
@@ -64,6 +65,8 @@ class ShopifyConnector(MarketplaceConnector):
         tells_replaced=True,
         groups=True,
     )
+    #: more than these cannot be read for the points that a bucket holds
+    learns_all: ClassVar[LearnsAll | None] = LearnsAll(fewest=400, lasts=LASTS)
     signs_with: ClassVar[str] = "client_secret"
 
     def __init__(
@@ -158,6 +161,12 @@ class ShopifyConnector(MarketplaceConnector):
 
     def learnt(self) -> dict[str, Facts | None]:
         return self._stock.counted.learnt()
+
+    async def learn_all(self) -> AsyncIterator[int]:
+        async for rows in export.counted_variants(self._api, await self._places.location()):
+            for row in rows:
+                self._stock.remember(row)
+            yield len(rows)
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         return self._stock.counted.doubt(external_ids)

@@ -240,6 +240,39 @@ UNPUBLISH = Document(
     writes=True,
 )
 
+# Everything at once
+
+EXPORT = Document(
+    "Export",
+    "bulkOperationRunQuery",
+    """mutation Export($query: String!) {
+  bulkOperationRunQuery(query: $query) { bulkOperation { id status url } userErrors { field message code } }
+}""",
+    cost=12,
+    writes=True,
+)
+EXPORTED = Document(
+    "Exported",
+    "bulkOperation",
+    """query Exported($id: ID!) { bulkOperation(id: $id) { id status errorCode url } }""",
+    cost=1,
+)
+
+
+def counted_variants(location: str) -> str:
+    """What is exported to know every variant whose stock is counted at the location. Whether it is published is left
+    out: that costs more to ask for than all of the rest."""
+    return f"""{{
+  productVariants {{ edges {{ node {{
+    id sku title price barcode updatedAt
+    inventoryItem {{
+      id tracked inventoryLevel(locationId: "{location}") {{ quantities(names: ["available"]) {{ name quantity }} }}
+    }}
+    product {{ id title status hasOnlyDefaultVariant updatedAt }}
+  }} }} }}
+}}"""
+
+
 # Stock
 
 SET_QUANTITIES = Document(

@@ -20,7 +20,7 @@ from flipsync.domain.money import Money
 #: Shopify takes arrays of at most 250.
 MOST_AT_ONCE = 250
 #: Seconds for which what an earlier process has left is relied on: an item keeps its id, and wrong ones are refused.
-_LASTS = 7 * 86_400.0
+LASTS = 7 * 86_400.0
 _REASON = "correction"
 
 
@@ -80,7 +80,7 @@ class Stock:
         self._shelf = shelf
         self._currency = currency
         #: counted variants as last read
-        self.counted = Remembered(Counted.pack, Counted.unpack, lasts=_LASTS)
+        self.counted = Remembered(Counted.pack, Counted.unpack, lasts=LASTS)
 
     def remember(self, row: wire.Variant) -> None:
         if row.inventory_item.tracked and row.inventory_item.inventory_level is not None:

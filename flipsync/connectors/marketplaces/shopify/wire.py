@@ -300,6 +300,19 @@ class QuantitiesPayload(Payload):
     inventory_adjustment_group: AdjustmentGroup | None = None
 
 
+class Export(Wire):
+    """A bulk operation: what is asked for is worked through by Shopify in its own time."""
+
+    id: str
+    status: str
+    url: str | None = None
+    error_code: str | None = None
+
+
+class ExportPayload(Payload):
+    bulk_operation: Export | None = None
+
+
 # Webhooks
 
 
