@@ -36,6 +36,9 @@ def run_bench(name: str, quick: bool, pictures: Path | None, strict: bool, as_js
         out.print(
             f"{told['targets'] - told['missed']} of {told['targets']} targets met, {report.cpu_seconds:.0f} CPU-s"
         )
+        if report.left_out:
+            told_of = ", ".join(report.left_out)
+            out.print(f"Rows left out, not installed: {told_of} (pip install 'flipsync\\[peers]')", soft_wrap=True)
     if strict and report.missed():
         sys.exit(1)
 

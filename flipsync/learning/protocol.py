@@ -118,6 +118,8 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     cpu_seconds: float = 0.0
+    #: packages that are not installed, so that their rows are not there
+    left_out: list[str] = field(default_factory=list)
 
     def add(self, rows: Sequence[Row] | Row, curves: Sequence[Curve] = ()) -> None:
         self.rows.extend([rows] if isinstance(rows, Row) else rows)
@@ -134,6 +136,7 @@ class Report:
             "cpu_seconds": round(self.cpu_seconds, 2),
             "targets": sum(row.met is not None for row in self.rows),
             "missed": len(self.missed()),
+            "left_out": self.left_out,
             "rows": rows,
             "curves": [asdict(curve) for curve in self.curves],
         }

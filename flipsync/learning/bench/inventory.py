@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from flipsync.learning.inventory import chain, dual_sourcing, lost_sales, reorder_point
+from flipsync.learning.peers import deep, installed, missing
 from flipsync.learning.protocol import JUDGE_SEED, SEEDS, Cpu, Report, Row, bootstrap
+from flipsync.learning.simulator import Ints
 
 
 def run(quick: bool, say: Callable[[str], None] = lambda part: None) -> Report:
     """All inventory problems. `quick` takes fewer cells and seeds."""
-    report = Report("inventory", quick)
+    report = Report("inventory", quick, left_out=missing("stable_baselines3", "stockpyl"))
     with Cpu() as clock:
-        for part in (lost, reorder, sources, stages):
+        for part in (lost, challengers, reorder, sources, stages):
             say(part.__doc__ or part.__name__)
             report.add(part(quick))
     report.cpu_seconds = clock.seconds
@@ -69,6 +70,39 @@ def lost(quick: bool) -> list[Row]:
     return rows
 
 
+def challengers(quick: bool) -> list[Row]:
+    """P7 against deep learners, equal processor time"""
+    problem, case = lost_sales.LostSales(4, 4), "p=4, L=4"
+    budgets = [1.0, 10.0] if quick else [1.0, 10.0, 100.0]
+    seeds = SEEDS[: 1 if quick else None]
+    optimum = problem.simulated_cost(problem.solve()[1], seed=JUDGE_SEED)
+    found: dict[str, list[list[Ints]]] = {"CMA-ES, smooth rule": []}
+    for seed in seeds:
+        learned = [lost_sales.learn(problem, seed=seed, cpu_seconds=budget, periods=800) for budget in budgets]
+        states = problem.states()
+        found["CMA-ES, smooth rule"].append([lost_sales.orders_of(each, states, problem.order_cap) for each in learned])
+    if installed("stable_baselines3"):
+        for algorithm in deep.ALGORITHMS:
+            found[algorithm] = [deep.learn_orders(problem, algorithm, seed=each, cpu_seconds=budgets) for each in seeds]
+    rows = []
+    for method, by_seed in found.items():
+        for at, budget in enumerate(budgets):
+            costs = [problem.simulated_cost(each[at], seed=JUDGE_SEED) for each in by_seed]
+            gaps = [float(cost.mean() / optimum.mean() - 1) * 100 for cost in costs]
+            told = bootstrap(gaps)
+            rows.append(
+                Row(
+                    *("P7", f"{case}, {budget:g} CPU-s", method, told.mean, "% above the optimum"),
+                    low=told.low,
+                    high=told.high,
+                    cpu_seconds=budget,
+                    seeds=tuple(np.round(gaps, 3).tolist()),
+                    note="on the same simulated demands as the optimum",
+                )
+            )
+    return rows
+
+
 def reorder(quick: bool) -> list[Row]:
     """P8 (s, S)"""
     rows = []
@@ -89,7 +123,7 @@ def reorder(quick: bool) -> list[Row]:
                 note=f"(s, S) = ({found[0]}, {found[1]}), {found[2]:.4f}",
             )
         )
-        if importlib.util.find_spec("stockpyl") is not None:
+        if installed("stockpyl"):
             peer: Any = importlib.import_module("stockpyl.ss")
             with Cpu() as clock:
                 theirs = peer.s_s_discrete_exact(1, 9, 64, True, demand_mean=mean)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from flipsync.learning.peers import bandits, installed, missing
 from flipsync.learning.pricing import (
     arena,
     arena_rivals,
@@ -22,7 +24,7 @@ from flipsync.learning.simulator import Array
 
 def run(quick: bool, say: Callable[[str], None] = lambda part: None) -> Report:
     """All pricing problems. `quick` takes fewer runs, not other problems."""
-    report = Report("pricing", quick)
+    report = Report("pricing", quick, left_out=missing("mabwiser", "vowpalwabbit"))
     with Cpu() as clock:
         for part in (known, stock, shared, line, differing, two_sellers, repricing):
             say(part.__doc__ or part.__name__)
@@ -95,6 +97,13 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
             aim = target if learner == "ours" else None
             case = f"{name}, T={periods}"
             rows.append(_share("P2", case, learner, earned / limit * 100, aim, clock, float(limit.mean())))
+        if installed("mabwiser") and chances.ndim == 1:
+            few = 20 if quick else 50
+            with Cpu() as clock:
+                sim = stock_and_demand.StockAndDemand(chances, periods)
+                earned = bandits.stock_while_it_lasts(sim, runs=few, customers=runs, seed=JUDGE_SEED)
+            told = _share("P2", case, "UCB1, MABWiser", earned / limit * 100, None, clock, float(limit.mean()))
+            rows.append(replace(told, note=f"the first {few} runs; knows no stock"))
     return rows, []
 
 
@@ -122,6 +131,13 @@ def line(quick: bool) -> tuple[list[Row], list[Curve]]:
         ours = learner == "ours"
         rows += _regrets("P3", "T=10⁴", learner, regret, clock, 11.0 if ours else None, 22.0 if ours else None)
         curves.append(regret_curve("P3 regret, demand line unknown", learner, np.cumsum(regret[:200], axis=1)))
+    if installed("mabwiser"):
+        few = 2 if quick else 8
+        with Cpu() as clock:
+            sim = unknown_line.UnknownLine(horizon)
+            regret = bandits.unknown_demand(sim, runs=few, customers=runs, seed=JUDGE_SEED)
+        told = _regrets("P3", "T=10⁴", "UCB1, MABWiser", regret, clock, None, None)
+        rows += [replace(row, note=f"the first {few} runs") for row in told]
     jump = (5000, (1.5, 0.45))
     watched: tuple[tuple[unknown_line.Learner, bool], ...] = (("ours", True), ("ours", False), ("ts", False))
     for learner, watch in watched:
@@ -159,7 +175,7 @@ def differing(quick: bool) -> tuple[list[Row], list[Curve]]:
     rows, curves = [], []
     for horizon, runs in ((10_000, 10),) if quick else ((10_000, 20), (100_000, 5)):
         learners: list[buyers_differ.Learner] = ["ours", "greedy", "lin-ts"]
-        if buyers_differ.vowpal_installed():
+        if installed("vowpalwabbit"):
             learners.append("vw-cats")
         totals = {}
         case = f"T={horizon:,}"
@@ -172,6 +188,13 @@ def differing(quick: bool) -> tuple[list[Row], list[Curve]]:
             rows += _regrets("P4", case, learner, regret, clock, None, None)
             if horizon == 10_000:
                 curves.append(regret_curve("P4 regret, buyers differ", learner, np.cumsum(regret, axis=1)))
+        if installed("mabwiser") and horizon == 10_000:
+            few = 1 if quick else 3
+            with Cpu() as clock:
+                sim = buyers_differ.BuyersDiffer(horizon)
+                regret = bandits.buyers(sim, runs=few, customers=min(runs, 10), seed=JUDGE_SEED)
+            told = _regrets("P4", case, "LinUCB, MABWiser", regret, clock, None, None)
+            rows += [replace(row, note=f"the first {few} runs") for row in told]
         best_peer = min(totals[peer] for peer in totals if peer in ("lin-ts", "vw-cats"))
         peers = "LinTS and VW" if "vw-cats" in totals else "LinTS (VW is not installed)"
         share = totals["ours"] / best_peer * 100
@@ -257,18 +280,22 @@ def repricing(quick: bool) -> tuple[list[Row], list[Curve]]:
             note="a cycle: down by a third or more, then up again by half or more",
         )
     )
+    small = price_cycles(outcome.prices[200:, :, 0], rise=1.25)
+    told = replace(rows[-1], value=float(small.mean()), unit="small price cycles a 100 periods", target=None)
+    rows.append(replace(told, note="down by a fifth or more, then up again by a quarter or more"))
     return rows, []
 
 
-def price_cycles(prices: Array) -> Array:
-    """Cycles a 100 periods in every run, prices (periods, runs): a fall to ⅔ of the last high, then a rise by half."""
+def price_cycles(prices: Array, rise: float = 1.5) -> Array:
+    """Cycles a 100 periods in every run, prices (periods, runs): a fall to 1/`rise` of the last high, then a rise by
+    that factor: to ⅔ and up by half."""
     high, low = prices[0].copy(), prices[0].copy()
     falling, cycles = np.zeros(prices.shape[1], dtype=bool), np.zeros(prices.shape[1])
     for now in prices:
         high = np.where(falling, high, np.maximum(high, now))
-        turned = ~falling & (now <= high * 2 / 3)
+        turned = ~falling & (now * rise <= high)
         low = np.where(turned, now, np.minimum(low, now))
-        back = falling & (now >= low * 1.5)
+        back = falling & (now >= low * rise)
         cycles += back
         high, falling = np.where(back, now, high), (falling | turned) & ~back
     return np.asarray(cycles / len(prices) * 100, dtype=np.float64)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flipsync.learning.simulator import Array
+from flipsync.learning.simulator import Array, Ints
 
 FLOOR, CEILING = 0.5, 60.0
 
@@ -90,16 +90,28 @@ class BayesFirm(Firm):
 
     A period's likelihood is exact, for the prices are seen afterwards: Poisson with mean L·e^{-p/β_loy} + (p cheapest)
     S·e^{-p/β_sho}. The cheapest rival's next price is forecast from its own last moves, the latest counting most. The
-    price asked has the greatest expected revenue: a price war is left when what loyals pay alone is worth more. A
-    price is kept while no other is worth more by the share `calm`.
+    price asked has the greatest expected revenue: a price war is left when what loyals pay alone is worth more.
+
+    Prices stay in a corridor whose top is at most `corridor` times its bottom, so that rivals that go in cycles do not
+    take ours along. It moves when the best price of another one would have earned more by the share `shift`, over the
+    last periods (each counting `fade` of the next).
     """
 
     name = "ours"
 
     def __init__(
-        self, *, particles: int = 600, memory: int = 40, step: float = 0.03, floor: float = FLOOR, calm: float = 0.0
+        self,
+        *,
+        particles: int = 600,
+        memory: int = 40,
+        step: float = 0.03,
+        floor: float = FLOOR,
+        corridor: float = 1.49,
+        shift: float = 0.1,
+        fade: float = 0.8,
     ) -> None:
-        self.particles, self.memory, self.step, self.floor, self.calm = particles, memory, step, floor, calm
+        self.particles, self.memory, self.step, self.floor = particles, memory, step, floor
+        self.corridor, self.shift, self.fade = corridor, shift, fade
 
     def begin(self, runs: int, firms: int, me: int, rng: np.random.Generator) -> None:
         super().begin(runs, firms, me, rng)
@@ -113,24 +125,35 @@ class BayesFirm(Firm):
         self.shop_worth = self.grid * self.shop[:, None] * np.exp(-self.grid / self.pays[1][:, None])
         self.moves: list[Array] = []
         self.cheapest = np.zeros(runs)
+        self.width = min(int(np.log(self.corridor) / self.step + 1e-9), len(self.grid) - 1) + 1
+        self.bottom: Ints | None = None
+        self.record = np.zeros((runs, len(self.grid) - self.width + 1))  # faded worth of every corridor
 
     def price(self, last: Array | None) -> Array:
         weights = np.exp(self.logs - self.logs.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         loyal, shop = weights @ self.loyal_worth, weights @ self.shop_worth
         if last is None or len(self.moves) < 3:
-            self.asked = (loyal + shop / self.firms).argmax(axis=1)
-            return np.asarray(self.grid[self.asked])
+            return np.asarray(self.grid[(loyal + shop / self.firms).argmax(axis=1)])
         moves = np.stack(self.moves[-self.memory :], axis=1)
         weight = 0.95 ** np.arange(moves.shape[1])[::-1]
         foretold = np.log(self.cheapest)[:, None] + moves
         above = foretold[:, :, None] > np.log(self.grid)[None, None, :] + 1e-9
         wins = np.einsum("m,rmg->rg", weight / weight.sum(), above)
         worth = loyal + shop * wins
-        best, each = worth.argmax(axis=1), np.arange(self.runs)
-        stays = worth[each, self.asked] >= (1 - self.calm) * worth[each, best]
-        self.asked = np.where(stays, self.asked, best)
-        return np.asarray(self.grid[self.asked])
+        within = np.lib.stride_tricks.sliding_window_view(worth, self.width, axis=1)
+        return np.asarray(self.grid[self._in_corridor(within)])
+
+    def _in_corridor(self, within: Array) -> Ints:
+        """The best price's index, (runs,), of the corridor kept to; `within` is worth, (runs, corridors, prices)."""
+        each, worth = np.arange(self.runs), within.max(axis=2)
+        self.record = worth if self.bottom is None else self.fade * self.record + (1 - self.fade) * worth
+        best = self.record.argmax(axis=1)
+        if self.bottom is None:
+            self.bottom = best
+        moves = self.record[each, best] > (1 + self.shift) * self.record[each, self.bottom]
+        self.bottom = np.where(moves, best, self.bottom)
+        return np.asarray(self.bottom + within[each, self.bottom].argmax(axis=1))
 
     def learn(self, prices: Array, sales: Array) -> None:
         mine, cheapest = prices[:, self.me], prices[:, self.others].min(axis=1)

@@ -6,7 +6,6 @@ The best price for x is p* = s(1 + W(e^{xᵀθ/s − 1})), W Lambert's function:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any, Literal
 
 import numpy as np
@@ -163,10 +162,6 @@ def play(learner: Learner, sim: BuyersDiffer, *, runs: int, seed: int, shrink: f
         else:
             belief.learn(here, price, sim.bought)
     return regret
-
-
-def vowpal_installed() -> bool:
-    return importlib.util.find_spec("vowpalwabbit") is not None
 
 
 def _vowpal(sim: BuyersDiffer, runs: int, seed: int) -> Array:
