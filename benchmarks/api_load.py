@@ -49,6 +49,7 @@ _RENEWED_EVERY = 120.0
 _PEOPLE: tuple[Role, ...] = ("owner", "manager", "manager", "manager", "manager")
 _PASSWORD = "a password for benchmarks only"
 _PATIENCE = 60.0
+_AT_ONCE = 4
 _API = "/api/v1"
 
 
@@ -207,7 +208,15 @@ async def _people(system: System, worlds: list[World], devices: int) -> list[tup
     values: dict[str, Any] = {}
     tokens = AccessTokens(ServeSettings(**values).jwt_key_bytes())  # of the running system: it is in our environment
     store, passwords = system.store(graph().routing()), Passwords()
-    sessions = []
+
+    async def sign_in(number: int) -> tuple[World, identity.SignedIn]:
+        world = worlds[number % len(worlds)]
+        email = world.people[number // len(worlds) % len(world.people)]
+        device = f"phone {number}"
+        signed = await identity.sign_in(store, passwords, tokens, email=email, password=_PASSWORD, device=device)
+        assert isinstance(signed, identity.SignedIn)
+        return world, signed
+
     try:
         for world in worlds:
             async with store.unit(world.tenant_id) as unit:
@@ -215,18 +224,14 @@ async def _people(system: System, worlds: list[World], devices: int) -> list[tup
                     email = f"p{number}-{world.tenant_id}@benchmark.invalid"
                     await identity.add_user(unit, passwords, email=email, password=_PASSWORD, role=role)
                     world.people.append(email)
-        for number in range(devices):
-            world = worlds[number % len(worlds)]
-            email = world.people[number // len(worlds) % len(world.people)]
-            signed = await identity.sign_in(
-                store, passwords, tokens, email=email, password=_PASSWORD, device=f"phone {number}"
-            )
-            assert isinstance(signed, identity.SignedIn)
-            sessions.append((world, signed))
+        sessions: list[tuple[World, identity.SignedIn]] = []
+        for first in range(0, devices, _AT_ONCE):
+            numbers = range(first, min(devices, first + _AT_ONCE))
+            sessions += await asyncio.gather(*(sign_in(number) for number in numbers))
+        return sessions
     finally:
         passwords.close()
         await store.aclose()
-    return sessions
 
 
 async def _sign_ins(url: str, worlds: list[World], until: float, tally: Tally) -> None:

@@ -56,10 +56,14 @@ class Api:
         return application
 
 
-def bind(settings: ServeSettings | None = None, *, replicas: int = 1, num_cpus: float = 0.0) -> Any:
-    """The application for `ray.serve.run`. Sealed in the deployment, settings travel only inside the cluster."""
+def bind(settings: ServeSettings | None = None, *, replicas: int | None = None, num_cpus: float = 0.0) -> Any:
+    """The application for `ray.serve.run`. Sealed in the deployment, settings travel only inside the cluster.
+
+    `replicas` left out: as many as the settings, or the environment here, say.
+    """
     deployment: Any = Api
-    return deployment.options(num_replicas=replicas, ray_actor_options={"num_cpus": num_cpus}).bind(settings)
+    number = replicas or (settings or ServeSettings()).api_replicas
+    return deployment.options(num_replicas=number, ray_actor_options={"num_cpus": num_cpus}).bind(settings)
 
 
 def application(_: dict[str, str]) -> Any:
