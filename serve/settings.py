@@ -41,7 +41,7 @@ class ServeSettings(BaseSettings):
         default=16, ge=1, le=50, description="connections of a replica: requests that hold one wait for each other"
     )
     api_replicas: int = Field(
-        default=1, ge=1, le=64, description="processes that answer, each on a core of its own at most"
+        default=1, ge=1, le=64, description="processes that answer, each on one core at most"
     )
     log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
     trusted_proxies: int = Field(
