@@ -337,11 +337,14 @@ class _Call(Generic[L]):
             except OutcomeUnknown as error:
                 outcomes = [QuantityOutcome(change, None, error) for change in changes]
         silent = OutcomeUnknown("the answer leaves this listing out", hint="read back before trying again")
-        failed: dict[ClaimedEffect, ChannelError] = dict.fromkeys(effects, silent)
+        left = [effect for effect in effects if self._ours.has(effect)]  # the others are concluded
+        failed: dict[ClaimedEffect, ChannelError] = dict.fromkeys(left, silent)
         lower: set[ClaimedEffect] = set()
         for outcome in outcomes:
             effect = by_key[outcome.change.key]
             self._note_replaced(effect, outcome, before)
+            if effect not in failed:
+                continue
             if self._shows(effect, outcome):
                 del failed[effect]
             elif outcome.error is not None:

@@ -259,7 +259,7 @@ async def test_shopify_makes_one_export_at_a_time(open_channel: Any) -> None:
     ("answer", "raised"),
     [
         ({"id": "gid://shopify/BulkOperation/1", "status": "FAILED", "errorCode": "TIMEOUT"}, Rejected),
-        ({"id": "gid://shopify/BulkOperation/1", "status": "COMPLETED", "url": "file:///etc/passwd"}, Unreadable),
+        ({"id": "gid://shopify/BulkOperation/1", "status": "COMPLETED", "url": "ftp://shop.test/export"}, Unreadable),
         (None, Retryable),
     ],
 )

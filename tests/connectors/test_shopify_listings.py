@@ -156,7 +156,7 @@ async def test_images_are_sent_again_only_when_they_changed(channel: Any) -> Non
     (product,) = products(channel)
     assert product["files"] == ["https://img.example/2.jpg"] and product["title"] == "Lamp"
     assert json.loads(product["metafields"]["flipsync.images"]["value"]) == ["https://img.example/2.jpg"]
-    assert json.loads(product["metafields"]["flipsync.attributes"]["value"]) == {"Material": "Brass"}
+    assert product["metafields"]["specifics.material"]["value"] == "Brass"
 
 
 async def test_a_publishing_that_broke_off_is_finished_by_its_repeat(channel: Any) -> None:

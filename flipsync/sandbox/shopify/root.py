@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLError
 
+from flipsync.sandbox.shopify import metafields
 from flipsync.sandbox.shopify.bulk import Bulk
 from flipsync.sandbox.shopify.hooks import Hooks
 from flipsync.sandbox.shopify.inventory import Inventory
@@ -69,6 +71,7 @@ def query_root(shop: Shop, products: Products, orders: Orders, hooks: Hooks, bul
         "node": node,
         "nodes": nodes,
         "bulkOperation": bulk.find,
+        "metafieldDefinitions": partial(metafields.definitions, shop),
         "orders": orders.orders,
         "order": orders.order_by_id,
         "refund": orders.refund_by_id,
@@ -80,6 +83,7 @@ def mutation_root(
     products: Products, variants: Variants, inventory: Inventory, orders: Orders, hooks: Hooks, bulk: Bulk
 ) -> Row:
     return {
+        "metafieldDefinitionCreate": partial(metafields.define, products.shop),
         "productSet": products.set_product,
         "productUpdate": products.update_product,
         "productVariantsBulkCreate": variants.create_variants,

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from flipsync.sandbox.records import Listing
+from flipsync.sandbox.shopify import metafields
 from flipsync.sandbox.shopify.shop import (
     ONLINE_STORE,
     Once,
@@ -74,7 +75,10 @@ def product_view(shop: Shop, product_id: int) -> Row:
         "options": options,
         "variants": variants,
         "media": media,
-        "metafield": lambda info, key, namespace=None: _metafield(once().doc, "Product", product_id, key, namespace),
+        "metafield": lambda info, key, namespace=None: metafields.metafield(
+            shop, once().doc, "PRODUCT", product_id, f"{namespace}.{key}"
+        ),
+        "metafields": lambda info, **given: metafields.metafields(shop, once().doc, "PRODUCT", product_id, **given),
         "publishedOnPublication": lambda info, publicationId: (  # noqa: N803 - the argument's own name
             publicationId == ONLINE_STORE and bool(once().doc["published"])
         ),
@@ -121,8 +125,8 @@ def variant_view(shop: Shop, listing: Listing) -> Row:
         "inventoryItem": lambda info: item_view(shop, once()),
         "selectedOptions": selected,
         "product": lambda info: product_view(shop, product_id),
-        "metafield": lambda info, key, namespace=None: _metafield(
-            once().doc, "ProductVariant", listing.id, key, namespace
+        "metafield": lambda info, key, namespace=None: metafields.metafield(
+            shop, once().doc, "PRODUCTVARIANT", listing.id, f"{namespace}.{key}"
         ),
         "publishedOnPublication": lambda info, publicationId: (  # noqa: N803 - the argument's own name
             publicationId == ONLINE_STORE and bool(once().doc["published"])
@@ -196,16 +200,4 @@ def location_view(row: Row) -> Row:
         "name": row["name"],
         "isActive": row["isActive"],
         "fulfillsOnlineOrders": row["isActive"],
-    }
-
-
-def _metafield(doc: Row, owner: str, owner_id: int, key: str, namespace: str | None) -> Row | None:
-    known = doc["metafields"].get(f"{namespace}.{key}")
-    if known is None:
-        return None
-    return {
-        "id": gid("Metafield", owner_id * 100 + list(doc["metafields"]).index(f"{namespace}.{key}")),
-        "key": key,
-        "namespace": namespace,
-        **known,
     }

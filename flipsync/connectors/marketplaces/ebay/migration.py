@@ -93,7 +93,7 @@ class Migration:
             "GET", f"{_FEED}/task/{segment(task)}/download_result_file", bytes, limits.FEED, raw=True
         )
         try:
-            return list(_listings(content))
+            return await asyncio.to_thread(lambda: list(_listings(content)))  # a million rows take a while
         except (ElementTree.ParseError, zipfile.BadZipFile) as error:
             raise Retryable(f"eBay's report of active listings cannot be read: {error}") from error
 

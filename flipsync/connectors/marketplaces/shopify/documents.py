@@ -12,7 +12,9 @@ API_VERSION = "2026-10"
 
 #: Our own notes on products and variants are metafields of this namespace.
 NAMESPACE = "flipsync"
-PUBLISH_KEY, ENDED_KEY, IMAGES_KEY, ATTRIBUTES_KEY = "publish_key", "ended_key", "images", "attributes"
+PUBLISH_KEY, ENDED_KEY, IMAGES_KEY = "publish_key", "ended_key", "images"
+#: Item specifics are metafields of products in this one, which merchants see and change as "Material" or "Colour".
+SPECIFICS = "specifics"
 
 LISTINGS_PAGE = 100
 SKU_PAGE = 3
@@ -126,17 +128,20 @@ READ_LISTING = Document(
     f"query ReadListing($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing }} }}" + _LISTING,
     cost=7,
 )
-#: With the pictures, which cost more than all the rest: only to see whether somebody changed them. Ten of them do.
+#: With pictures and item specifics, which cost more than all the rest: only to see whether somebody changed them.
 READ_WHOLE = Document(
     "ReadWhole",
     "productVariant",
-    f"query ReadWhole($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing product {{ ...Pictures }} }} }}"
+    f"query ReadWhole($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing product {{ ...Whole }} }} }}"
     """
-fragment Pictures on Product {
+fragment Whole on Product {
   media(first: 10) { nodes { id ... on MediaImage { image { url } } } pageInfo { hasNextPage endCursor } }
+  specifics: metafields(namespace: "specifics", first: 30) {
+    nodes { key value definition { name } } pageInfo { hasNextPage endCursor }
+  }
 }
 """ + _LISTING,
-    cost=28,
+    cost=88,
 )
 READ_LISTINGS = Document(
     "ReadListings",
@@ -272,6 +277,30 @@ def counted_variants(location: str) -> str:
   }} }} }}
 }}"""
 
+
+# Item specifics
+
+DEFINITIONS = Document(
+    "Definitions",
+    "metafieldDefinitions",
+    """query Definitions($after: String) {
+  metafieldDefinitions(ownerType: PRODUCT, namespace: "specifics", first: 100, after: $after) {
+    nodes { key name } pageInfo { hasNextPage endCursor }
+  }
+}""",
+    cost=100,
+)
+DEFINE = Document(
+    "Define",
+    "metafieldDefinitionCreate",
+    """mutation Define($definition: MetafieldDefinitionInput!) {
+  metafieldDefinitionCreate(definition: $definition) {
+    createdDefinition { key name } userErrors { field message code }
+  }
+}""",
+    cost=12,
+    writes=True,
+)
 
 # Stock
 

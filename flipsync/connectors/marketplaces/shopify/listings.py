@@ -7,7 +7,7 @@ options, to which variations are added one by one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from flipsync.connectors.marketplaces.shopify import documents, errors, mapping,
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
+from flipsync.connectors.marketplaces.shopify.specifics import Specifics
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
@@ -55,6 +56,7 @@ class Shelf:
 
     def __init__(self, api: AdminApi, places: ShopPlaces, categories: Categories) -> None:
         self._api = api
+        self._specifics = Specifics(api)
         self._places = places
         self._categories = categories
 
@@ -137,7 +139,7 @@ class Shelf:
     async def _create(self, offer: Offer, key: str) -> wire.Variant:
         location, category = await self._places.location(), await self._categories.of(offer.category)
         try:
-            body = mapping.creation_input(offer, key, location, category)
+            body = mapping.creation_input(offer, key, location, category, await self._specifics.of(offer))
         except ValueError as error:
             raise Rejected(f"the offer does not fit its group: {error}", vendor_code="choices") from error
         if offer.group is not None and (product := await self._by_handle(body["handle"])) is not None:
@@ -215,11 +217,14 @@ class Shelf:
             await set_quantity(row, offer.quantity, key)
             if mapping.taken_out(row):
                 await self._show(row.id)
-            text = mapping.product_text(offer, await self._categories.of(offer.category))
+            text = await self._text(offer)
             product = {"id": row.product.id, **text, "status": "ACTIVE"}
             await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, {"product": product})
             await self._show(row.product.id)
             return await self.known(row.id)
+
+    async def _text(self, offer: Offer) -> dict[str, Any]:
+        return mapping.product_text(offer, await self._categories.of(offer.category), await self._specifics.of(offer))
 
     async def _show(self, thing_id: str) -> None:
         """Show a product, or a variation of one, where it is sold."""
@@ -246,16 +251,19 @@ class Shelf:
         product = await self._api.read(documents.PRODUCT_IMAGES, _images_or_none, {"id": row.product.id})
         if product is None:
             raise Rejected("the shop has no such product", vendor_code="not_found", missing=True)
-        body = mapping.product_text(offer, await self._categories.of(offer.category))
+        body = await self._text(offer)
         if not body["descriptionHtml"]:
             del body["descriptionHtml"]  # what the offer leaves open stays as the shop has it
         images = mapping.images_of(offer)
         remembered = mapping.images_note(images)
-        if images and product.images != remembered["value"]:
-            body |= {"files": mapping.files(images), "metafields": [*body.get("metafields", ()), remembered]}
-            given = {"identifier": {"id": product.id}, "input": body, **await self._places.variables()}
+        new_images = bool(images) and product.images != remembered["value"]
+        if new_images:
+            # by themselves: `productSet` would take away every metafield that it is not given, the merchant's too
+            files = {"files": mapping.files(images)}
+            given = {"identifier": {"id": product.id}, "input": files, **await self._places.variables()}
             await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, given)
-        else:
+            body |= {"metafields": [*body.get("metafields", ()), remembered]}
+        with after_a_write("the pictures") if new_images else nullcontext():
             given = {"product": {"id": product.id, **body}}
             await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, given)
         with after_a_write("the text"):

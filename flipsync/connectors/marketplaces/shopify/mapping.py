@@ -13,12 +13,12 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import wire
 from flipsync.connectors.marketplaces.shopify.documents import (
-    ATTRIBUTES_KEY,
     ENDED_KEY,
     IMAGES_KEY,
     NAMESPACE,
     PUBLISH_KEY,
 )
+from flipsync.connectors.marketplaces.shopify.specifics import specifics_of
 from flipsync.domain.channel import (
     ListingState,
     ListingStatus,
@@ -130,6 +130,7 @@ def listing(row: wire.Variant, currency: str) -> ListingState:
             title=row.product.title,
             description_html=row.product.description_html,
             images=pictures(row.product),
+            specifics=specifics_of(row.product),
             of_group=not row.product.has_only_default_variant,
         ),
     )
@@ -161,8 +162,9 @@ def files(images: Sequence[str]) -> list[dict[str, str]]:
     return [{"originalSource": source, "contentType": "IMAGE"} for source in images]
 
 
-def product_text(offer: Offer, category: str | None = None) -> dict[str, Any]:
-    """Title, text, brand, type and category: the group's own for a variation. `category` is one of Shopify's."""
+def product_text(offer: Offer, category: str | None = None, specifics: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
+    """Title, text, brand, type, category and specifics: the group's own for a variation. `category` is one of
+    Shopify's, `specifics` are metafields."""
     described = offer.group or offer
     body: dict[str, Any] = {"title": described.title, "descriptionHtml": described.description_html}
     if offer.brand:
@@ -171,8 +173,8 @@ def product_text(offer: Offer, category: str | None = None) -> dict[str, Any]:
         body["productType"] = offer.category
     if category is not None:
         body["category"] = category
-    if offer.attributes and offer.group is None:
-        body["metafields"] = [note(ATTRIBUTES_KEY, json.dumps(offer.attributes, ensure_ascii=False), "json")]
+    if specifics:
+        body["metafields"] = list(specifics)
     return body
 
 
@@ -209,10 +211,12 @@ def _options(offer: Offer) -> list[dict[str, Any]]:
     return rows
 
 
-def creation_input(offer: Offer, key: str, location: str, category: str | None = None) -> dict[str, Any]:
+def creation_input(
+    offer: Offer, key: str, location: str, category: str | None = None, specifics: Sequence[dict[str, str]] = ()
+) -> dict[str, Any]:
     """A new product for `productSet`, with one variant: itself, or the first variation of its group."""
     single = offer.group is None
-    text = product_text(offer, category)
+    text = product_text(offer, category, specifics)
     images = images_of(offer)
     variant = {
         **_stocked(variant_details(offer)),

@@ -197,11 +197,29 @@ class Medium(Wire):
     image: Picture | None = None
 
 
+class Definition(Wire):
+    """Of metafields with one key."""
+
+    key: str = ""
+    name: str
+
+
+class DefinitionPayload(Payload):
+    created_definition: Definition | None = None
+
+
+class Specific(Wire):
+    key: str
+    value: str
+    definition: Definition | None = None
+
+
 class Product(Wire):
     id: str
     title: str
     description_html: str | None = None
     media: Connection[Medium] | None = None
+    specifics: Connection[Specific] | None = None
     status: str
     has_only_default_variant: bool
     updated_at: AwareDatetime

@@ -1,0 +1,102 @@
+"""Item specifics of a product: a metafield each, defined once, so that merchants find them by their names.
+
+A definition gives a metafield its place on the product's page in the admin. Without the right to define, or where a
+shop has as many definitions as it may, the metafields are written all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+
+from flipsync.connectors.marketplaces.shopify import documents, wire
+from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.domain.channel import Offer
+from flipsync.domain.errors import OutcomeUnknown, Rejected
+
+#: The type of a metafield that holds one line of text.
+KIND = "single_line_text_field"
+#: Shopify takes keys of 3 to 64 letters, digits, hyphens and underscores, and such values.
+_KEY, _LONGEST_NAME, _LONGEST_VALUE = re.compile(r"[a-z0-9_-]{3,64}"), 255, 1_000
+
+
+def key_of(name: str) -> str:
+    """The key of a specific: its own words where they fit, else with a mark that tells it from others alike."""
+    plain = re.sub(r"[ _-]+", "_", name.casefold().strip())
+    if _KEY.fullmatch(plain):
+        return plain
+    bare = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:50]
+    return f"{bare}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}".lstrip("_")
+
+
+def fields(offer: Offer) -> list[dict[str, str]]:
+    """The metafields of an offer's attributes; of variations none, since they share the product."""
+    if offer.group is not None:
+        return []
+    return [
+        {"namespace": documents.SPECIFICS, "key": key, "type": KIND, "value": value}
+        for key, (_, value) in _told(offer).items()
+    ]
+
+
+def _told(offer: Offer) -> Mapping[str, tuple[str, str]]:
+    """Name and value by key."""
+    rows = ((name, " ".join(value.split())[:_LONGEST_VALUE]) for name, value in offer.attributes.items())
+    return {key_of(name): (name, value) for name, value in rows if name.strip() and value}
+
+
+def specifics_of(product: wire.Product) -> dict[str, str] | None:
+    """By the names they are defined with, or their keys; None where they were not asked for, or are too many."""
+    found = product.specifics
+    if found is None or found.page_info.has_next_page or not product.has_only_default_variant:
+        return None
+    return {(row.definition.name if row.definition is not None else row.key): row.value for row in found.nodes}
+
+
+class Specifics:
+    """Defines what is not defined yet. Asks a shop once for what is."""
+
+    def __init__(self, api: AdminApi) -> None:
+        self._api = api
+        self._defined: set[str] | None = None
+        self._may = True
+
+    async def of(self, offer: Offer) -> list[dict[str, str]]:
+        """The offer's metafields, defined as far as the shop lets us. Raises Retryable."""
+        rows = fields(offer)
+        for row in rows:
+            await self._define(row["key"], _told(offer)[row["key"]][0])
+        return rows
+
+    async def _define(self, key: str, name: str) -> None:
+        if not self._may:
+            return
+        try:
+            if self._defined is None:
+                self._defined = {row.key async for row in self._all()}
+            if key in self._defined:
+                return
+            definition = {
+                "name": name.strip()[:_LONGEST_NAME],
+                "namespace": documents.SPECIFICS,
+                "key": key,
+                "type": KIND,
+                "ownerType": "PRODUCT",
+            }
+            payload = await self._api.payload(documents.DEFINE, wire.DefinitionPayload, {"definition": definition})
+        except Rejected:
+            self._may = False  # the app may not, and need not be told again with each listing
+            return
+        except OutcomeUnknown:
+            return  # the next listing finds out
+        if not payload.user_errors or any(error.code == "TAKEN" for error in payload.user_errors):
+            self._defined.add(key)
+        else:
+            self._may = False
+
+    async def _all(self) -> AsyncIterator[wire.Definition]:
+        decode = wire.Connection[wire.Definition].model_validate
+        async for rows in self._api.pages(documents.DEFINITIONS, decode, {}):
+            for row in rows:
+                yield row
