@@ -40,7 +40,7 @@ def orders_of(problem: LostSales, weights: Array) -> Ints:
     return _rounded(problem, weights[None] @ views(problem)).astype(np.int64).reshape(problem.shape)
 
 
-def _rounded(problem: LostSales, wanted: Array) -> Ints:
+def _rounded(problem: LostSales, wanted: np.ndarray) -> Ints:
     return np.asarray(np.clip(np.rint(wanted), 0, problem.order_cap).astype(np.int16))
 
 
