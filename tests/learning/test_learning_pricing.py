@@ -172,6 +172,23 @@ def test_line_belief_is_ridge_regression() -> None:
     assert [a[0], b[0]] == pytest.approx(exact)
 
 
+def test_the_information_wanted_is_the_cheapest_and_caps_what_mean_and_tail_can_both_be() -> None:
+    a, b, periods = 1.1, 0.5, 10_000.0
+
+    def mean(information: float) -> float:
+        """Expected regret of exploring first: b·J, then T·b·e² with e normal of sd p*σ/(2bJ^½)."""
+        return b * information + periods * b * (1.1 * unknown_line.NOISE / (2 * b)) ** 2 / information
+
+    wanted = float(unknown_line.wanted_information(np.array(a), np.array(b), periods, 1.0))
+    found = minimize_scalar(mean, bounds=(0.1, 200.0), method="bounded", options={"xatol": 1e-8})
+    assert wanted == pytest.approx(found.x, rel=1e-4) and found.fun == pytest.approx(11.0, abs=0.01)
+    error = np.random.default_rng(3).standard_normal(400_000) ** 2
+    shares = np.linspace(1.0, 3.0, 81)
+    explored = [b * wanted * k + (found.fun - b * wanted) / k * error for k in shares]
+    within = [float(each.mean()) for each in explored if np.quantile(each, 0.95) <= 22.0]
+    assert within and min(within) == pytest.approx(12.2, abs=0.15), "a tail of 22 costs more mean than 11"
+
+
 def test_controlled_variance_regrets_less_than_greedy_on_a_spread_of_seeds() -> None:
     ours, greedy = (
         unknown_line.play(learner, unknown_line.UnknownLine(2000), runs=200, seed=6).sum(axis=1)

@@ -51,6 +51,18 @@ def test_our_classics_equal_statsforecasts(method: str) -> None:
     assert intermittent.PEERS[method](history) == pytest.approx(forecasts.forecast(method, history), abs=1e-9)
 
 
+@needs("statsforecast")
+def test_our_imapa_equals_statsforecasts_over_its_range_of_paces() -> None:
+    market = intermittent.Market.draw(150, 52, 5)
+    past, actual = market.sold[:, :-12], market.sold[:, -12:]
+    theirs = forecasts.forecast("IMAPA", past)
+    ours = intermittent.imapa(past, np.linspace(0.1, 0.3, 201), to_last_sale=True)
+    # the rest are series whose error has two valleys: a search for one minimum may end in the other
+    assert (np.abs(ours - theirs) < 2e-3).mean() >= 0.93
+    errors = [intermittent.rmsse(each, actual, past).mean() for each in (ours, theirs)]
+    assert errors[0] == pytest.approx(errors[1], abs=1e-3)
+
+
 @needs("mabwiser")
 def test_mabwiser_meets_the_customers_the_others_meet() -> None:
     limit = float(stock_and_demand.optimum(stock_and_demand.PAPER, 60, 15))

@@ -36,7 +36,7 @@ def compare(name: str, weeks: Array, expected: Array | None = None) -> list[Row]
     """RMSSE of all methods on the last `HORIZON` weeks, and newsvendor cost beside IMAPA with a Poisson around it.
 
     The target, 0.65, was set on Carparts, which does not come with any package; what is asked here is the same advance
-    on IMAPA, 2.7 %.
+    on IMAPA, 2.7 %: on the better of ours and statsforecast's, where that is installed.
     """
     past, actual = weeks[:, : -intermittent.HORIZON], weeks[:, -intermittent.HORIZON :]
     case = f"{name}, {len(weeks)} series, h={intermittent.HORIZON}"
@@ -49,12 +49,14 @@ def compare(name: str, weeks: Array, expected: Array | None = None) -> list[Row]
     for peer in forecasts.MODELS if installed("statsforecast") else ():
         with Cpu() as clock:
             forecast = forecasts.forecast(peer, past)
-        rows.append(_row(case, f"{peer}, statsforecast", intermittent.rmsse(forecast, actual, past), clock.seconds))
+        peers[f"{peer}, statsforecast"] = intermittent.rmsse(forecast, actual, past)
+        rows.append(_row(case, f"{peer}, statsforecast", peers[f"{peer}, statsforecast"], clock.seconds))
     with Cpu() as clock:
         ours = PooledForecast.fit(past)
         forecast = ours.forecast(past)
     error = intermittent.rmsse(forecast, actual, past)
-    rows.append(_row(case, "ours, pooled", error, clock.seconds, 0.65 / 0.668 * float(peers["IMAPA"].mean())))
+    best = min(float(peers[name].mean()) for name in peers if name.startswith("IMAPA"))
+    rows.append(_row(case, "ours, pooled", error, clock.seconds, 0.65 / 0.668 * best))
     if expected is not None:
         truth = intermittent.rmsse(expected[:, -intermittent.HORIZON :], actual, past)
         note = "knows what happens to each good after the forecast is made"

@@ -107,11 +107,10 @@ def tsb(history: Array, alpha_d: float = 0.2, alpha_p: float = 0.2) -> Array:
     return np.asarray(chance * size)
 
 
-def _best_fading_mean(history: Array) -> Array:
-    """Exponential smoothing with the α of least one-step error, series by series."""
-    grid = np.linspace(0.05, 0.95, 10)
+def _best_fading_mean(history: Array, paces: Array) -> Array:
+    """Exponential smoothing with the α of least one-step error among `paces`, series by series."""
     errors, finals = [], []
-    for alpha in grid:
+    for alpha in paces:
         level, error = history[:, 0].copy(), np.zeros(len(history))
         for week in range(1, history.shape[1]):
             step = history[:, week] - level
@@ -122,16 +121,25 @@ def _best_fading_mean(history: Array) -> Array:
     return np.asarray(np.take_along_axis(np.stack(finals), np.argmin(errors, axis=0)[None], axis=0)[0])
 
 
-def imapa(history: Array) -> Array:
-    """Petropoulos and Kourentzes (2015): smoothing of sums over 1, 2, … weeks up to the mean interval, averaged."""
+#: the paces of smoothing IMAPA chooses from
+PACES = np.linspace(0.05, 0.95, 10)
+
+
+def imapa(history: Array, paces: Array = PACES, *, to_last_sale: bool = False) -> Array:
+    """Petropoulos and Kourentzes (2015): smoothing of sums over 1, 2, … weeks up to the mean interval, averaged.
+
+    With α from 0.1 to 0.3 and intervals counted `to_last_sale` it is what statsforecast computes.
+    """
     weeks = history.shape[1]
-    interval = np.clip(np.rint(weeks / np.maximum((history > 0).sum(axis=1), 1)), 1, weeks // 2).astype(int)
+    sold = history > 0
+    seen = weeks - sold[:, ::-1].argmax(axis=1) if to_last_sale else np.full(len(history), weeks)
+    interval = np.clip(np.rint(seen / np.maximum(sold.sum(axis=1), 1)), 1, weeks // 2).astype(int)
     total = np.zeros(len(history))
     for bucket in range(1, int(interval.max()) + 1):
         rows = np.flatnonzero(interval >= bucket)
         kept = history[rows, weeks % bucket :]
         sums = kept.reshape(len(rows), -1, bucket).sum(axis=2)
-        total[rows] += _best_fading_mean(sums) / bucket
+        total[rows] += _best_fading_mean(sums, paces) / bucket
     return np.asarray(total / interval)
 
 
