@@ -59,6 +59,8 @@ def advertising(
     chosen = limits.limits
     spent = ", ".join(str(each.fees) for each in limits.spent) or "nothing"
     budget = "no budget" if chosen.monthly_budget_minor is None else f"budget {chosen.monthly_budget_minor} minor units"
+    if chosen.total_budget_minor is not None:
+        budget += f", {chosen.total_budget_minor} for all accounts together"
     out.print(
         f"mode [bold]{chosen.mode}[/], rates up to {chosen.max_rate_bps / 100:.1f} %, {budget} a month; {spent} spent"
         " this month (`flipsync settings set advertising.mode=ask` changes it)"

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.services import lead_times
 from flipsync.services.lead_times import LeadTime
-from flipsync.services.money_shares import MoneyReview, Taker
+from flipsync.services.money_shares import MoneyReview, taker
 from flipsync.services.purchase_orders import MOST_LINES
 from flipsync.services.tenant_settings import TenantSettings, profile
 from flipsync.store.models import Supplier
@@ -135,7 +135,7 @@ class PurchasingDesk:
             known = {each.id for each in names}
             part = [row for row in found if row.supplier_id in known]
             steps = await asyncio.to_thread(_returns, part, names, leads, settings)
-            takers = [Taker(each.id, each.name, 0, steps[at]) for at, each in enumerate(names)]
+            takers = [taker(each.id, each.name, 0, steps[at]) for at, each in enumerate(names)]
             reviews.append(MoneyReview(currency, cash, 1.0, takers))
         return reviews
 

@@ -3,15 +3,16 @@ money for ads among accounts. Pure; the owner's totals stay as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from flipsync.domain.money import Money
 from flipsync.intelligence.sharing import Step, divide, shares
 
-#: nobody's share falls below this, so that what changes there can be seen; what is too little to move a share for
-LEAST_BPS, WORTH_BPS = 500, 300
+#: nobody's share falls below this, so that what changes there can be seen, as long as all of that is no more than a
+#: fifth; what is too little to move a share for
+LEAST_BPS, ALL_LEAST_BPS, WORTH_BPS = 500, 2_000, 300
 #: so many of a currency may have a share: whoever has none may have all
 MOST = 200
 _MONEY = "money"
@@ -25,6 +26,15 @@ class Taker:
     name: str
     spent_minor: int
     steps: list[Step]
+
+
+def taker(id_: UUID, name: str, spent_minor: int, steps: Sequence[Step]) -> Taker:
+    """With steps as they are kept beside a decision: to the hundredth of a minor unit."""
+    kept = [
+        Step(each.count, round(each.value, 2), {of: max(0.01, round(use, 2)) for of, use in each.uses.items()})
+        for each in steps
+    ]
+    return Taker(id_, name, spent_minor, [each for each in kept if each.value > 0])
 
 
 @dataclass(frozen=True)
@@ -70,8 +80,13 @@ def share_out(review: MoneyReview) -> Shared:
     left = review.limit_minor - sum(each.spent_minor for each in review.takers)
     found = divide(steps, {_MONEY: float(max(0, left))})
     taken = {name: found.taken[name].get(_MONEY, 0.0) for name in takers}
-    parts = shares({name: each.spent_minor + taken[name] for name, each in takers.items()}, LEAST_BPS)
+    parts = shares({name: each.spent_minor + taken[name] for name, each in takers.items()}, least_bps(len(takers)))
     return Shared(found.prices[_MONEY], [_told(takers[name], parts[name], steps[name], taken[name]) for name in takers])
+
+
+def least_bps(takers: int) -> int:
+    """The least share of one of so many."""
+    return min(LEAST_BPS, ALL_LEAST_BPS // max(1, takers))
 
 
 def _of_money(step: Step, times: float) -> Step:

@@ -29,6 +29,7 @@ from flipsync.services import money_shares, purchase_orders, undo_changes
 from flipsync.services.advertising.judging import judge_ad_rate
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import TenantSettings, profile
+from flipsync.services.why_words import command_words
 from flipsync.store import models as m
 
 
@@ -97,6 +98,8 @@ async def test_cash_goes_where_it_brings_most_and_says_why_and_what_would_change
     assert "of what it takes" in first.why and (
         "more goes there when it earns" in last.why or "little more" in last.why
     )
+    said = command_words("ShareBudgets", command.model_dump(mode="json"), lambda kind, each: str(each))
+    assert said.startswith("divide cash among suppliers: 90.00 USD for goods still to come")
     assert await apply(shop, decision) == ["proceed"]
     assert (await settings(shop)).purchasing.cash_shares_bps == shares
     assert (await settings(shop)).purchasing.cash_minor == 9_000, "the owner's limit is the owner's"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from flipsync.domain.ids import new_id
 from flipsync.intelligence.sharing import Step, best_first
 from flipsync.services.buying import Goods, Terms, plan, plan_shares
 from flipsync.services.buying_returns import CASH, MOST_STEPS, cash_steps
-from flipsync.services.money_shares import LEAST_BPS, MoneyReview, Taker, apart, share_out, why
+from flipsync.services.money_shares import LEAST_BPS, MoneyReview, Taker, apart, least_bps, share_out, taker, why
+from flipsync.services.recorded_desk import MOST_BYTES
 
 amounts = st.floats(1, 10_000)
 takers = st.lists(st.lists(st.tuples(amounts, amounts), max_size=6), min_size=2, max_size=6)
@@ -37,7 +40,7 @@ def test_no_more_is_given_than_there_is_and_nothing_better_is_given_up_than_kept
         assert shared.told == [] and shared.shares_bps == {}
         return
     assert sum(each.takes for each in shared.told) <= limit + 1e-3
-    assert sum(shared.shares_bps.values()) == 10_000 and min(shared.shares_bps.values()) >= LEAST_BPS
+    assert sum(shared.shares_bps.values()) == 10_000 and min(shared.shares_bps.values()) >= least_bps(len(steps))
     if shared.price > 0:
         for each in shared.told:
             assert each.following <= shared.price + 1e-6 and (each.last == 0 or each.last >= shared.price - 1e-6)
@@ -62,6 +65,27 @@ def test_it_says_why_and_what_would_change_it() -> None:
     assert "nothing there brings as much as elsewhere" in why(second, shared.price)
     plenty = share_out(review(10_000, [[(9.0, 10.0)], [(6.0, 10.0)]]))
     assert plenty.price == 0 and "more would bring nothing there" in why(plenty.told[0], plenty.price)
+
+
+def test_what_is_kept_of_a_review_is_short_and_divides_alike() -> None:
+    rng = np.random.default_rng(3)
+    steps = [[Step(1.0, value, {"m": use}) for value, use in rng.uniform(1, 9e5, (16, 2)).tolist()] for _ in range(200)]
+    full = [Taker(new_id(), f"supplier {at}", 0, each) for at, each in enumerate(steps)]
+    short = [taker(each.id, each.name, 0, each.steps) for each in full]
+    kept = MoneyReview("USD", 50_000_000, 1.0, short)
+    written = TypeAdapter(list[MoneyReview]).dump_json([kept])
+    assert len(zlib.compress(written, 1)) < MOST_BYTES, "two hundred suppliers' decision can be replayed"
+    whole = MoneyReview("USD", 50_000_000, 1.0, full)
+    again = TypeAdapter(list[MoneyReview]).validate_json(written)[0]
+    assert share_out(again) == share_out(kept)
+    assert apart(share_out(whole).shares_bps, share_out(kept).shares_bps) <= 1
+    assert taker(new_id(), "dust", 0, [Step(1.0, 0.001, {"m": 0.001})]).steps == []
+
+
+def test_of_many_the_best_still_has_most() -> None:
+    shared = share_out(review(1_000, [[(9_000.0, 1_000.0)]] + [[(10.0, 10.0)]] * 149))
+    assert shared.told[0].share_bps > 8_000 and sum(shared.shares_bps.values()) == 10_000
+    assert {each.share_bps for each in shared.told[1:]} <= {13, 14}
 
 
 def test_how_far_shares_are_apart() -> None:

@@ -16,7 +16,7 @@ from flipsync.domain.advertising import AdCause
 from flipsync.domain.money import Money
 from flipsync.services.advertising.judging import BETWEEN
 from flipsync.services.fees.profile import default_profile
-from flipsync.services.money_shares import MoneyReview, Taker
+from flipsync.services.money_shares import MoneyReview, taker
 from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, TenantProfile
 from flipsync.store.repositories import advertising as rows
 from flipsync.store.repositories import listings as listing_rows
@@ -137,7 +137,7 @@ class AdvertisingDesk:
             steps = await asyncio.to_thread(returns, listings, seen, settings.pricing, limits, currency, now)
             gone = spent.get((account_id, currency), 0)
             place = found.setdefault(currency, MoneyReview(currency, limits.total_budget_minor, days_left(now), []))
-            place.takers.append(Taker(account_id, names.get(account_id, str(account_id)), gone, steps))
+            place.takers.append(taker(account_id, names.get(account_id, str(account_id)), gone, steps))
         return [found[each] for each in sorted(found)]
 
     async def _look(
