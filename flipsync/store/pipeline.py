@@ -208,7 +208,7 @@ class ReadPipeline:
         for each in asked:
             wire = each.statement.wire
             values = each.values
-            steps.append((wire.text, [_text(values.get(name, wire.constants.get(name))) for name in wire.names]))
+            steps.append((wire.text, [written_text(values.get(name, wire.constants.get(name))) for name in wire.names]))
         line, results = await self._send(steps)
         if presence is not None and not results[1].ntuples:
             raise Unauthenticated(
@@ -284,7 +284,7 @@ class TenantReader:
         return await self._pipeline.read(self._tenant_id, self._presence, asked)
 
 
-def _text(value: Any) -> bytes | None:
+def written_text(value: Any) -> bytes | None:
     """A parameter in PostgreSQL's text format. Raises InvalidInput for a NUL, which would end it."""
     if value is None:
         return None

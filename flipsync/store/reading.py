@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 Rows = Sequence[Any]
 
-_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 class Wire(NamedTuple):
@@ -41,7 +41,7 @@ class Statement:
 
     @cached_property
     def wire(self) -> Wire:
-        compiled = self.query.compile(dialect=_DIALECT)
+        compiled = self.query.compile(dialect=DIALECT)
         names: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         given = {name for name, value in compiled.params.items() if value is None}
         constants = {name: value for name, value in compiled.params.items() if name not in given}
