@@ -37,6 +37,8 @@ _OIDS: dict[type, int] = {UUID: 2950, bool: 16, int: 20, float: 701, datetime: 1
 _ABOUT = "flipsync round trips"
 #: invalid_sql_statement_name and feature_not_supported: what was prepared is gone, or stands for tables of yesterday
 _STALE = ("26000", "0A000")
+#: an older libpq cannot close what was prepared: it stays, unused, as long as the connection
+_CLOSES = psycopg.pq.version() >= 170_000
 
 
 class Sentence(Statement):
@@ -90,7 +92,7 @@ async def exchange(connection: Connection, steps: Sequence[Asked]) -> list[Rows]
         async with driver.lock:
             pgconn.enter_pipeline_mode()
             try:
-                while about.doubtful:
+                while about.doubtful and _CLOSES:
                     pgconn.send_close_prepared(about.doubtful.pop())
                     sent.append(False)
                 for step in steps:
