@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 
+from flipsync.store import round_trip
 from flipsync.store.database import Database
+from flipsync.store.reading import Asked, Rows
 
 _WRITE = re.compile(r"(?<!FOR )(?<!KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 _NAMES = re.compile(r"[0-9a-f-]{8,}|\d+|[A-Z]+-[\w-]+")
@@ -91,6 +93,28 @@ class Steps:
         @event.listens_for(engine, "checkin")
         def checkin(_c: Any, _r: Any) -> None:
             self.reach("after a transaction")
+
+        self._watch_round_trips(engine)
+
+    def _watch_round_trips(self, engine: Engine) -> None:
+        """What goes to the database together: its edges are those of the first and the last that is written."""
+        exchange = round_trip.exchange
+
+        async def watched(connection: Connection, steps: Sequence[Asked]) -> list[Rows]:
+            if connection.engine is not engine:
+                return await exchange(connection, steps)
+            texts = [step.statement.wire.text.decode() for step in steps]
+            written = [found[2] for text in texts if (found := _WRITE.search(text))]
+            for table in written[:1]:
+                self.reach(f"before {table} is written")
+            if "COMMIT" in texts or (written and "BEGIN" not in texts):
+                self.reach("before a commit")
+            answers = await exchange(connection, steps)
+            for table in written[-1:]:
+                self.reach(f"after {table} is written")
+            return answers
+
+        round_trip.exchange = watched
 
     def watch_requests(self) -> None:
         """Every request this process sends from here on."""

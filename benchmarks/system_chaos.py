@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import psycopg
@@ -252,10 +252,14 @@ class Striker:
 class SystemTrade:
     """One business that trades without a pause, whatever is away for the moment."""
 
+    #: its name, how many kinds of goods it has, and how many parcels leave together
+    name, goods, parcels_at_once = "Chaos", SKUS, 5
+    account_settings: ClassVar[dict[str, float]] = {"timeout_seconds": 5, "settle_seconds": 0.2, "landing_seconds": 5}
+
     def __init__(self, system: System, store: Store, market: SandboxClient, dice: Random, tally: SystemTally) -> None:
         self._system, self._store, self._market, self._dice, self._tally = system, store, market, dice, tally
         self._url = owner_url(system.home)
-        self._skus = [f"B{number:05d}" for number in range(SKUS)]
+        self._skus = [f"B{number:05d}" for number in range(self.goods)]
         self._accounts: list[AccountRef] = []
         self.tenant_id = UUID(int=0)
 
@@ -266,7 +270,7 @@ class SystemTrade:
         self.tenant_id, _ = await identity.create_tenant_with_owner(
             self._store,
             passwords,
-            tenant_name="Chaos",
+            tenant_name=self.name,
             email=f"chaos-{new_id()}@benchmark.invalid",
             password=f"only for this run {new_id()}",
             currency="USD",
@@ -276,15 +280,13 @@ class SystemTrade:
         async with self._store.unit(self.tenant_id) as unit:
             await unit.session.execute(update(Tenant).where(Tenant.id == self.tenant_id).values(settings=settings))
         path = self._system.home / "chaos.csv"
-        write_catalogue(path, SKUS)
+        write_catalogue(path, self.goods)
         await self._market.open_for_business(open=False, webhook_interval_seconds=0.0, traffic=0.001)
         goods = read_catalogue(path, currency="USD")
         await import_catalogue(self._store, self.tenant_id, goods, file_name=path.name, stock_mode="escrow")
         box = SecretBox(parse_keys(self._system.keys.secret))
         for vendor in VENDORS:
-            config, credentials = self._system.sandbox.account(
-                vendor, currency="USD", timeout_seconds=5.0, settle_seconds=0.2, landing_seconds=5.0
-            )
+            config, credentials = self._system.sandbox.account(vendor, currency="USD", **self.account_settings)
             async with self._store.unit(self.tenant_id) as unit:
                 account_id = await accounts.connect_account(
                     unit, box, vendor=vendor, name=vendor, config=config, credentials=credentials
@@ -295,14 +297,14 @@ class SystemTrade:
     async def _on_sale(self) -> bool:
         query = "SELECT count(*) AS n FROM listing WHERE tenant_id = %(t)s AND status = 'active' AND quantity_shown > 0"
         rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
-        return int(rows[0]["n"]) == len(VENDORS) * SKUS
+        return int(rows[0]["n"]) == len(VENDORS) * self.goods
 
     async def trade(self) -> None:
         """Work until cancelled. What cannot be done now, since a part is away, is left to the next turn."""
         pieces = (self._sell, self._sell, self._sell, self._ship, self._give_back, self._restock, self._rename)
         while True:
             with contextlib.suppress(*_AWAY, FlipSyncError):
-                if await self._open_work() < MOST_OPEN:
+                if await self.open_work() < MOST_OPEN:
                     await self._dice.choice(pieces)()
             await asyncio.sleep(0.2)
 
@@ -312,7 +314,11 @@ class SystemTrade:
     async def _ship(self) -> None:
         async with self._store.reader(self.tenant_id) as session:
             query = select(Order.id, Order.account_id).outerjoin(Shipment, Shipment.order_id == Order.id)
-            ready = (await session.execute(query.where(Order.state == "ready", Shipment.id.is_(None)).limit(5))).all()
+            ready = (
+                await session.execute(
+                    query.where(Order.state == "ready", Shipment.id.is_(None)).limit(self.parcels_at_once)
+                )
+            ).all()
         by_id = {account.id: account for account in self._accounts}
         for order_id, account_id in ready:
             async with self._store.unit(self.tenant_id) as unit:
@@ -356,7 +362,7 @@ class SystemTrade:
                     unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
             for _ in range(40):
                 await asyncio.sleep(0.25)
-                if not (open_now := await self._open_work()):
+                if not (open_now := await self.open_work()):
                     break
             taken, sent = await self._count(Order), await self._count(Shipment)
             placed = (await self._market.status())["orders_total"]
@@ -374,18 +380,16 @@ class SystemTrade:
         """What is not finished, in words."""
         query = """
             SELECT command || ' ' || state || ', attempt ' || attempts AS what, count(*) AS n FROM effect
-             WHERE tenant_id = %(t)s AND finished_at IS NULL GROUP BY 1
-            UNION ALL
+             WHERE tenant_id = %(t)s AND finished_at IS NULL GROUP BY 1 UNION ALL
             SELECT 'task of ' || agent || ' ' || state, count(*) FROM agent_task
-             WHERE tenant_id = %(t)s AND state IN ('pending', 'leased') GROUP BY 1
-            UNION ALL
+             WHERE tenant_id = %(t)s AND state IN ('pending', 'leased') GROUP BY 1 UNION ALL
             SELECT 'order ' || o.state || ' that was not sent', count(*) FROM customer_order o
              WHERE o.tenant_id = %(t)s AND NOT EXISTS (SELECT FROM shipment s WHERE s.order_id = o.id) GROUP BY 1
         """
         rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
         return [f"still open: {row['n']} {row['what']}" for row in rows]
 
-    async def _open_work(self) -> int:
+    async def open_work(self) -> int:
         return int((await asyncio.to_thread(fetch, self._url, _OPEN, {"t": self.tenant_id}))[0]["n"])
 
     async def _count(self, table: Any) -> int:
@@ -418,19 +422,11 @@ class SystemTrade:
         tally.parcels = await self._count(Shipment)
         set_aside = [f"set aside: {task}" for task in report.failed_tasks]
         tally.problems += [each for each in (*found.problems, *told.wrong, *set_aside) if each not in tally.problems]
-        rows = await asyncio.to_thread(
-            fetch,
-            self._url,
-            "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY 1",
-            {"t": self.tenant_id},
-        )
+        query = "SELECT state, count(*) AS n FROM effect WHERE tenant_id = %(t)s AND finished_at IS NOT NULL GROUP BY 1"
+        rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
         tally.effects = {str(row["state"]): int(row["n"]) for row in rows}
-        rows = await asyncio.to_thread(
-            fetch,
-            self._url,
-            "SELECT command, result->>'detail' AS detail FROM effect WHERE tenant_id = %(t)s AND state = 'rejected'",
-            {"t": self.tenant_id},
-        )
+        query = "SELECT command, result->>'detail' AS detail FROM effect WHERE tenant_id = %(t)s AND state = 'rejected'"
+        rows = await asyncio.to_thread(fetch, self._url, query, {"t": self.tenant_id})
         tally.refused = [f"{row['command']} refused: {row['detail']}" for row in rows]
 
 

@@ -40,9 +40,7 @@ class ServeSettings(BaseSettings):
     database_pool: int = Field(
         default=16, ge=1, le=50, description="connections of a replica: requests that hold one wait for each other"
     )
-    api_replicas: int = Field(
-        default=1, ge=1, le=64, description="processes that answer, each on one core at most"
-    )
+    api_replicas: int = Field(default=1, ge=1, le=64, description="processes that answer, each on one core at most")
     log_folder: Path | None = Field(default=None, description="where the log is kept; none: standard output")
     trusted_proxies: int = Field(
         default=1, ge=0, le=10, description="proxies before a replica that write X-Forwarded-For; ours, HAProxy, is one"

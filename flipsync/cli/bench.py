@@ -90,6 +90,19 @@ def load(
 
 
 @bench_app.command()
+def endurance(
+    quick: Quick = False,
+    as_json: Json = False,
+    minutes: Annotated[float, typer.Option(help="of trading")] = 10.0,
+    per_day: Annotated[float, typer.Option(help="facts a day the journal is to get")] = 1_000_000,
+    seed: int = 1,
+) -> None:
+    """A million facts a day through the whole system: open work, latency, memory and books stay as they are."""
+    chosen = ["--minutes", str(minutes), "--per-day", str(per_day), "--seed", str(seed)]
+    run_benchmark("endurance", *["--quick"] * quick, *["--json"] * as_json, *chosen)
+
+
+@bench_app.command()
 def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
     """Backed up while it sells, sold on, lost, restored: the books against the channels' own."""
     run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))

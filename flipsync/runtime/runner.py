@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import Event
@@ -25,6 +26,8 @@ from flipsync.runtime.mailbox import Mailbox
 from flipsync.services.desk import Services
 from flipsync.services.language_desk import NO_MODEL, Answer, Asked, Unasked
 from flipsync.services.recorded_desk import Notes, RecordingDesk
+from flipsync.services.tenant_settings import PROFILE
+from flipsync.store.database import ask
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.repositories.tasks import ClaimedTask, TaskEvent
 from flipsync.store.unit_of_work import Cause, Store
@@ -159,6 +162,8 @@ class AgentRunner(TaskRunner):
         self._path = path
         self._model = model
         self._index = index
+        #: whether the last batch did: then it is read in one go with the next one's facts
+        self._looks_at_profile = False
 
     async def _handle(self, tenant_id: UUID, tasks: Sequence[ClaimedTask]) -> None:
         decided = await self._decide(tenant_id, tasks)
@@ -192,8 +197,14 @@ class AgentRunner(TaskRunner):
         spoiled: Sequence[ClaimedTask] = ()
         try:
             async with self._store.reader(tenant_id) as session:
-                records = await task_rows.events(session, [task.event_id for task in tasks])
+                first = [task_rows.events_asked([task.event_id for task in tasks])]
+                if self._looks_at_profile:
+                    first.append(PROFILE(tenant_id=tenant_id))
+                found, *profile = await ask(session, first)
+                records = task_rows.events_from(found)
                 services = Services(session, tenant_id, self._store.clock.now())
+                for row in (row for rows in profile for row in rows):
+                    services.expect_profile(row)
                 services.asked, services.index = self._asked(answers), self._index
                 services.expect(record.subject_id for record in records.values())
                 desk = RecordingDesk(services)
@@ -213,6 +224,9 @@ class AgentRunner(TaskRunner):
                         asking.append((task, unasked.question))
                     except Exception as error:
                         failed.append((task, error))
+                self._looks_at_profile = services.knows_profile
+                if len(decided) == len(tasks) and await self._written_at_once(tenant_id, decided, session):
+                    decided = []
         except (OperationalError, OSError):
             raise
         except SQLAlchemyError as error:
@@ -251,12 +265,34 @@ class AgentRunner(TaskRunner):
             return []
         return await self._decide(tenant_id, [task for task, _ in asking], answers)
 
-    async def _write(self, tenant_id: UUID, decided: Sequence[Decided]) -> None:
+    async def _written_at_once(self, tenant_id: UUID, decided: Sequence[Decided], session: AsyncSession) -> bool:
+        """Where nothing is to be done, what was decided is written down in the round trip that ends the reading.
+
+        False where that has to be looked at closely: a later life has one of the tasks, or something spoils the batch.
+        """
+        if not all(one.decision.is_hold and not one.decision.choices for one in decided):
+            return False
+        try:
+            await self._write(tenant_id, decided, after=session)
+        except (OperationalError, OSError):
+            raise
+        except Exception as error:
+            log.info("not written at once", agent=self.name, error=str(error).splitlines()[0])
+            return False
+        return True
+
+    async def _write(self, tenant_id: UUID, decided: Sequence[Decided], *, after: AsyncSession | None = None) -> None:
+        """Write down what was decided on tasks that are still ours; `after` a reading, on all of them or on none."""
         if not decided:
             return
         cause = Cause(decided[0].record.id, decided[0].record.correlation_id, decided[0].record.traceparent)
         async with self._store.unit(tenant_id, cause) as unit:
-            ours = await task_rows.complete(unit.session, [one.task.id for one in decided], self._epoch)
+            ours = {one.task.id for one in decided}
+            if after is not None:
+                unit.after = after
+                unit.conditions.append(task_rows.complete_all(list(ours), self._epoch))
+            else:
+                ours = await task_rows.complete(unit.session, list(ours), self._epoch)
             services = Services(unit.session, tenant_id, unit.now)
             # books are locked in the order of their ids, so a batch and an order never wait for each other crosswise
             for one in sorted(decided, key=lambda each: each.record.subject_id):

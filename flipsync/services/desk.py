@@ -33,7 +33,7 @@ from flipsync.services.resource_desk import ResourceDesk
 from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.strategy_desk import StrategyDesk
-from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile
+from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile, profile_of
 from flipsync.services.trend_desk import TrendDesk
 from flipsync.services.week_desk import WeekDesk
 from flipsync.services.workflows import WorkflowDesk
@@ -314,6 +314,7 @@ class Services:
         self.now = now
         self.expected: frozenset[UUID] = frozenset()
         self._profile: TenantProfile | None = None
+        self._read: Any = None
         #: what is known of a language model; None: there is none
         self.asked: Asked | None = None
         #: the index of meanings; None: memories are looked for by their words
@@ -328,14 +329,25 @@ class Services:
         """What will be asked about: the first question about one of these is answered for all of them, in one read."""
         self.expected = frozenset(subject_ids)
 
+    @property
+    def knows_profile(self) -> bool:
+        """Whether anybody asked for it."""
+        return self._profile is not None
+
+    def expect_profile(self, row: Any) -> None:
+        """It was read already: a row that answers `tenant_settings.PROFILE`."""
+        self._read = row
+
     async def profile(self) -> TenantProfile:
+        if self._profile is None and self._read is not None:
+            self._profile, self._read = profile_of(self._read), None
         if self._profile is None:
             self._profile = await profile(self.session, self.tenant_id)
         return self._profile
 
     def forget_profile(self) -> None:
         """It was changed in this transaction: the next question looks again."""
-        self._profile = None
+        self._profile = self._read = None
 
     @cached_property
     def stock(self) -> StockDesk:

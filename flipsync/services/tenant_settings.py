@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain import clock
@@ -17,6 +17,7 @@ from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.goals import Goals
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
+from flipsync.store.reading import Question
 from flipsync.store.repositories.directives import IN_FORCE
 
 
@@ -354,13 +355,23 @@ class TenantProfile(BaseModel):
     directives: tuple[Directive, ...] = ()
 
 
-_PROFILE = select(Tenant.id, Tenant.name, Tenant.currency, Tenant.settings, IN_FORCE.label("directives"))
+PROFILE = Question(
+    lambda given: select(Tenant.id, Tenant.name, Tenant.currency, Tenant.settings, IN_FORCE.label("directives")).where(
+        Tenant.id == bindparam("tenant_id")
+    )
+)
 
 
 async def profile(session: AsyncSession, tenant_id: UUID) -> TenantProfile:
-    tenant = (await session.execute(_PROFILE.where(Tenant.id == tenant_id))).one_or_none()
+    asked = PROFILE(tenant_id=tenant_id)
+    tenant = (await session.execute(asked.statement.query, asked.values)).one_or_none()
     if tenant is None:
         raise NotFound(f"tenant {tenant_id} does not exist")
+    return profile_of(tenant)
+
+
+def profile_of(tenant: Any) -> TenantProfile:
+    """From a row that answers `PROFILE`."""
     return TenantProfile(
         id=tenant.id,
         name=tenant.name,

@@ -217,8 +217,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             fact = f"brand {command.brand}" if command.brand else f"category {command.category}"
             return f"write the {fact} into “{label('product', command.product_id)}”"
         case care.NoteListingNeeds():
-            told = "; ".join(need.says for need in command.needs) or "nothing any more"
-            return f"tell what {label('listing', command.listing_id)} needs of a person: {told}"
+            lacks = "; ".join(need.says for need in command.needs) or "nothing any more"
+            return f"tell what {label('listing', command.listing_id)} needs of a person: {lacks}"
         case c.NoteTrend():
             return f"tell a trend ({command.kind}): {command.why}"
         case RecordSourcingVerdict():

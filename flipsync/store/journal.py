@@ -14,11 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
+from flipsync.store.reading import Asked, Sentence
 
 #: whose mailbox is the workflow engine's, and the priority of what is told to it
 WORKFLOWS, WORKFLOW_PRIORITY = "workflows", 60
@@ -152,30 +151,23 @@ _WATCHED = f"""told AS (
 
 
 @cache
-def _statement(parts: tuple[str, ...]) -> TextClause:
+def _statement(parts: tuple[str, ...]) -> Sentence:
     """One statement of these parts. Its foreign keys are checked when all of it is done."""
     written = [_PARTS[part] for part in parts]
     asked = "NULL LIMIT 0"
     if "events" in parts:
         written.append(_WATCHED)
         asked = "id FROM fresh UNION ALL (SELECT NULL FROM told LIMIT 1)"
-    return text("WITH " + ",\n".join(written) + f"\nSELECT {asked}")
+    return Sentence("WITH " + ",\n".join(written) + f"\nSELECT {asked}", "id")
 
 
-async def write(session: AsyncSession, tenant_id: UUID, occurred_at: datetime, page: Page) -> set[UUID | None]:
-    """Write the page down; returns the ids of those events that were not known already, and None beside them when an
-    automation is told of some."""
+def asked(tenant_id: UUID, occurred_at: datetime, page: Page) -> Asked:
+    """What writes the page down, which is not empty. Its answer are the ids of those events that were not known
+    already, and None beside them when an automation is told of some."""
     parts = tuple(name for name in _PARTS if getattr(page, name))
-    if not parts:
-        return set()
     values: dict[str, Any] = {name: _json(getattr(page, name)) for name in parts}
-    values["tenant_id"] = tenant_id
-    if parts not in (("verdicts",), ("superseded",)):
-        values["recorded_at"] = utc_now()
-    if "events" in parts:
-        values["occurred_at"] = occurred_at
-    found = await session.execute(_statement(parts), values)
-    return set(found.scalars())
+    values |= {"tenant_id": tenant_id, "recorded_at": utc_now(), "occurred_at": occurred_at}
+    return Asked(_statement(parts), values)
 
 
 def _json(rows: Sequence[Mapping[str, Any] | ProposedCommand]) -> str:

@@ -222,7 +222,7 @@ class ReadPipeline:
         for each in asked:
             wire = each.statement.wire
             values = each.values
-            steps.append((wire.text, [_text(values.get(name, wire.constants.get(name))) for name in wire.names]))
+            steps.append((wire.text, [written_text(values.get(name, wire.constants.get(name))) for name in wire.names]))
         line, results = await self._send(steps)
         if presence is not None and not results[1].ntuples:
             raise Unauthenticated(
@@ -233,7 +233,7 @@ class ReadPipeline:
         answers: list[Rows] = []
         for each, result in zip(asked, results[first:], strict=True):
             transformer.set_pgresult(result)
-            make = each.statement.row(partial(_columns, result))
+            make = each.statement.row(partial(columns_of, result))
             answers.append(transformer.load_rows(0, result.ntuples, make))
         return answers
 
@@ -299,11 +299,11 @@ class TenantReader:
         return await self._pipeline.read(self._tenant_id, self._presence, asked)
 
 
-def _columns(result: PGresult) -> list[str]:
+def columns_of(result: PGresult) -> list[str]:
     return [(result.fname(number) or b"").decode() for number in range(result.nfields)]
 
 
-def _text(value: Any) -> bytes | None:
+def written_text(value: Any) -> bytes | None:
     """A parameter in PostgreSQL's text format. Raises InvalidInput for a NUL, which would end it."""
     if value is None:
         return None
@@ -316,7 +316,7 @@ def _text(value: Any) -> bytes | None:
     if isinstance(value, datetime):
         return value.isoformat().encode()
     if isinstance(value, list):
-        return b"{%s}" % b",".join(b"NULL" if each is None else _quoted(_text(each)) for each in value)
+        return b"{%s}" % b",".join(b"NULL" if each is None else _quoted(written_text(each)) for each in value)
     return str(value).encode()
 
 

@@ -1,7 +1,7 @@
 """Questions to the books: queries compiled once, asked as one tenant, several of them in one round trip.
 
     ITEMS = Question(build)                        # build(which values are given) -> select(... bindparam("limit") ...)
-    SHARES = Question.of("SELECT … WHERE stock_item_id = :stock_item_id")
+    SHARES = Sentence("SELECT … WHERE stock_item_id = :stock_item_id")
     (items, shares) = await reader.ask(ITEMS(limit=51), SHARES(stock_item_id=item_id))
 
 A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an
@@ -39,8 +39,9 @@ class Wire(NamedTuple):
 class Statement:
     """One compiled query. Identity is what a connection remembers prepared statements by."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, *columns: str) -> None:
         self.query = query
+        self._columns = columns
         self._row: Callable[[Sequence[Any]], Any] | None = None
 
     @cached_property
@@ -52,12 +53,23 @@ class Statement:
         return Wire(str(compiled).encode(), names, constants)
 
     def row(self, columns: Callable[[], Sequence[str]]) -> Callable[[Sequence[Any]], Any]:
-        """What makes a row of values; `columns` are the answer's, which are looked at for words alone."""
+        """What makes a row of values; `columns` are the answer's, which are looked at where none were named."""
         if self._row is None:
-            names = columns() if isinstance(self.query, TextClause) else self.query.selected_columns.keys()
-            kind: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+            named = () if isinstance(self.query, TextClause) else self.query.selected_columns.keys()
+            kind: Any = namedtuple("Row", self._columns or named or columns(), rename=True)  # type: ignore[misc]
             self._row = kind._make
         return self._row
+
+
+class Sentence(Statement):
+    """A statement in SQL's own words, with `:name` for each value, all of which are given; its answer's columns are
+    called as they are there, or as they are named here."""
+
+    def __init__(self, words: str, *columns: str) -> None:
+        super().__init__(text(words), *columns)
+
+    def __call__(self, **values: Any) -> Asked:
+        return Asked(self, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,6 @@ class Question:
     def __init__(self, build: Callable[[frozenset[str]], Query]) -> None:
         self._build = build
         self._statements: dict[frozenset[str], Statement] = {}
-
-    @classmethod
-    def of(cls, words: str) -> Question:
-        """SQL as it is written, with `:name` for each value. All of them are given, always."""
-        return cls(lambda _: text(words))
 
     def __call__(self, **values: Any) -> Asked:
         given = {name: value for name, value in values.items() if value is not None}

@@ -25,8 +25,10 @@ from flipsync.domain.events import Event
 from flipsync.domain.ids import new_id
 from flipsync.store import audit, journal
 from flipsync.store.audit import SYSTEM, Actor
-from flipsync.store.database import Database
+from flipsync.store.database import Database, ask, has_begun
 from flipsync.store.journal import ProposedCommand
+from flipsync.store.reading import Asked, Rows
+from flipsync.store.round_trip import COMMIT
 
 EVENT_PRIORITY = {"urgent": 10, "normal": 50, "bulk": 80}
 EFFECTS = "effects"
@@ -98,6 +100,10 @@ class UnitOfWork:
     database: Database
     wake: set[str] = field(default_factory=set)
     news: list[dict[str, Any]] = field(default_factory=list)
+    #: what has to go well for anything of this to be written, sent in the last round trip
+    conditions: list[Asked] = field(default_factory=list)
+    #: a session that has read what this writes of: its transaction is ended on the way, if nothing else is asked
+    after: AsyncSession | None = None
     _page: journal.Page = field(default_factory=journal.Page)
     _unjudged: list[ProposedCommand] = field(default_factory=list)
     _audited: list[audit.Line] = field(default_factory=list)
@@ -246,13 +252,41 @@ class UnitOfWork:
     async def flush(self) -> None:
         """Write down what there is so far; called on leaving the unit."""
         await self.session.flush()
+        if page := self._turn_page():
+            (rows,) = await ask(self.session, [journal.asked(self.tenant_id, self.now, page)])
+            self._told(page, rows)
+
+    async def close(self, opened_for: UUID) -> None:
+        """Write everything down, in the round trip that commits it; called on leaving the unit.
+
+        Where nothing was asked before, that is the whole transaction. It is bound to whom the unit was opened for,
+        whatever anybody has made of it since.
+        """
+        session = self.session
+        if self._audited or session.new or session.dirty or session.deleted:
+            await self.flush()
+            await self.write_audit()
+        page = self._turn_page()
+        steps = [*self.conditions, *([journal.asked(self.tenant_id, self.now, page)] if page else ())]
+        if not has_begun(session):
+            answers = await self.database.at_once(opened_for, steps, after=self.after) if steps else []
+        elif steps:
+            answers = (await ask(session, [*steps, COMMIT()]))[:-1]
+        if page:
+            self._told(page, answers[-1])
+
+    def _turn_page(self) -> journal.Page:
+        """What there is to write down by now, perhaps nothing."""
         page = self._page
         page.verdicts = [proposal for proposal in self._unjudged if proposal.verdict is not None]
-        if not page:
-            return
-        self._page = journal.Page()
-        self._unjudged = [proposal for proposal in (*self._unjudged, *page.proposals) if proposal.verdict is None]
-        fresh = await journal.write(self.session, self.tenant_id, self.now, page)
+        if page:
+            self._page = journal.Page()
+            self._unjudged = [proposal for proposal in (*self._unjudged, *page.proposals) if proposal.verdict is None]
+        return page
+
+    def _told(self, page: journal.Page, answer: Rows) -> None:
+        """Whom to wake once a page is committed, and what to show to those who watch."""
+        fresh = {row.id for row in answer}
         if page.effects:
             self.wake.add(EFFECTS)
         if fresh:
@@ -291,8 +325,7 @@ class Store:
         async with self.database.session(tenant_id) as session:
             unit = UnitOfWork(session, tenant_id, cause or Cause(), self.clock.now(), self.routing, self.database)
             yield unit
-            await unit.flush()
-            await unit.write_audit()
+            await unit.close(tenant_id)
         if unit.wake or unit.news:
             await self.waker.wake(frozenset(unit.wake), tenant_id, unit.news)
 

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from whole_system import WholeSystem
 
+from benchmarks.endurance import failures
+from benchmarks.intervals import slope
 from benchmarks.listener import noop_listener
 from benchmarks.load import hammer, http_request, pace
 from benchmarks.measuring import Report, percentile, quantiles, spread
@@ -76,6 +79,57 @@ def test_every_order_placed_is_shown_by_the_other_channel(whole_system: WholeSys
         assert 0 < result[phase]["seconds"]["p50"] <= result[phase]["seconds"]["p99"]
         assert result[phase]["processor_ms_per_order"]["agent inventory"] > 0
     assert result["limit"]["orders_placed_and_told_per_second"] > result["burst"]["through_per_second"]
+
+
+@pytest.mark.slow
+@pytest.mark.whole_system(2)
+def test_a_steady_trade_is_kept_up_with_and_the_books_agree(whole_system: WholeSystem) -> None:
+    result = run("endurance", whole_system)
+    assert result["failures"] == [] and result["books_agree"] and result["undecided"] == []
+    assert result["facts"] >= 0.99 * 30 * result["asked_per_second"]
+    assert result["orders"] > 0 and {"OrderReceived", "StockMoved"} <= set(result["facts_per_second_by_kind"])
+    assert 0 < result["decided_seconds"]["p50"] <= result["decided_seconds"]["p95"]
+    assert result["memory_mb"]["postgres"]["end"] > 0
+    assert 0 <= result["processor_idle_share"] <= 1
+
+
+def _endured(**changes: Any) -> dict[str, Any]:
+    steady = {"mean": 0.0, "low": -0.1, "high": 0.1}
+    result = {"problems": [], "undecided": [], "asked_per_second": 12.0, "facts_per_second": 12.0, "seconds": 600.0}
+    return result | {"open": {"a_second": steady}, "books_agree": True} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ""),
+        ({"facts_per_second": 11.0}, "were to come"),
+        ({"open": {"a_second": {"mean": 0.5, "low": 0.3, "high": 0.7}}}, "open work grows"),
+        ({"open": {"a_second": {"mean": 0.5, "low": -0.3, "high": 1.3}}}, ""),
+        ({"undecided": ["3 times pricing on CostChanged, failed"]}, "never decided: 3 times pricing"),
+        ({"books_agree": False}, "books differ"),
+        ({"books_agree": False, "problems": ["order 7 of woo was never taken in"]}, "order 7 of woo"),
+    ],
+)
+def test_endurance_names_what_was_not_kept(changes: dict[str, Any], named: str) -> None:
+    found = failures(_endured(**changes))
+    assert bool(found) == bool(named) and all(named in each for each in found)
+
+
+def test_a_slope_is_told_with_an_honest_interval() -> None:
+    """Of 300 straight lines with drawn errors that hang together, the true slope lies in nine of ten intervals."""
+    rng, inside = Random(5), 0
+    for _ in range(300):
+        error, points = 0.0, []
+        for x in range(40):
+            error = 0.5 * error + rng.gauss(0, 1)
+            points.append((float(x), 0.3 * x + error))
+        found = slope(points)
+        inside += found["low"] <= 0.3 <= found["high"]
+    assert inside > 0.85 * 300
+    assert slope([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)])["mean"] == pytest.approx(2.0)
+    with pytest.raises(ValueError, match="three points"):
+        slope([(0.0, 1.0), (1.0, 3.0)])
 
 
 @pytest.mark.slow

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 import pytest
 from shop import Shop
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import AskOwner, PauseAccount, PullOrders
@@ -32,7 +32,9 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services.desk import Services
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.set_aside import SetAsideFilter, list_set_aside, release
+from flipsync.store import round_trip
 from flipsync.store.models import StockItem
+from flipsync.store.reading import Asked, Rows
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Store, Subscription
 
@@ -359,6 +361,32 @@ async def test_a_batch_is_read_at_once_however_many_it_holds(listening: Store, s
         assert await statements(2) == await statements(6) == 3, "settings, all expected items, and the other one"
     finally:
         event.remove(engine, "before_cursor_execute", count)
+
+
+async def test_a_fact_that_needs_nothing_done_takes_three_round_trips(
+    listening: Store, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim; its fact read; and what was decided written, which ends the reading. More come with more questions."""
+    exchange, trips = round_trip.exchange, 0
+
+    async def counted(connection: Connection, steps: Sequence[Asked]) -> list[Rows]:
+        nonlocal trips
+        trips += 1
+        return await exchange(connection, steps)
+
+    await tell(shop, 2)
+    agent = runner(shop)
+    await agent.begin()
+    monkeypatch.setattr(round_trip, "exchange", counted)
+    others: list[str] = []
+    event.listen(
+        shop.store.database.engine.sync_engine, "before_cursor_execute", lambda _c, _k, said, *_: others.append(said)
+    )
+    assert await agent.step() == 2
+    assert (trips, others) == (3, [])
+    assert await states(shop) == ["done"] * 2
+    rows = await shop.rows("SELECT count(*) AS n FROM agent_decision WHERE tenant_id = :tenant")
+    assert rows[0].n == 2
 
 
 @pytest.mark.parametrize("how", ["raw sql", "unit of work"])

@@ -16,7 +16,7 @@ from flipsync.domain.ids import new_id
 from flipsync.store.database import Database
 from flipsync.store.models import Product, Tenant, User, UserSession
 from flipsync.store.pipeline import Presence, ReadFailed, ReadPipeline
-from flipsync.store.reading import Question, SessionReader, contains
+from flipsync.store.reading import Question, Sentence, SessionReader, contains
 
 TENANT = new_id()
 PRODUCTS = Question(
@@ -113,7 +113,7 @@ async def test_a_read_that_fails_or_is_given_up_disturbs_no_other(database: Data
 
 
 async def test_words_are_asked_like_queries_and_lists_are_arrays(database: Database, tenants: list[UUID]) -> None:
-    words = Question.of(
+    words = Sentence(
         "SELECT handle AS called, cardinality(CAST(:names AS text[])) AS many FROM product"
         " WHERE id IS NOT NULL AND handle = ANY (CAST(:handles AS text[]))"
     )

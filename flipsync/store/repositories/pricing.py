@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.store.database import ask
 from flipsync.store.models import (
     Allocation,
     Listing,
@@ -22,6 +23,7 @@ from flipsync.store.models import (
     RivalOfferSeen,
     Variant,
 )
+from flipsync.store.reading import Question
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,12 @@ async def variants_of_product(session: AsyncSession, product_id: UUID) -> Sequen
     return (await session.scalars(select(Variant).where(Variant.product_id == product_id).order_by(Variant.sku))).all()
 
 
+_OF_VARIANT = Question(lambda given: select(Listing.id).where(Listing.variant_id == bindparam("variant_id")))
+
+
 async def listings_of_variant(session: AsyncSession, variant_id: UUID) -> Sequence[UUID]:
-    return (await session.scalars(select(Listing.id).where(Listing.variant_id == variant_id))).all()
+    (rows,) = await ask(session, [_OF_VARIANT(variant_id=variant_id)])
+    return [row.id for row in rows]
 
 
 async def category_of(session: AsyncSession, listing_id: UUID) -> str | None:

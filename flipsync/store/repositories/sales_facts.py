@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.reading import Question
+from flipsync.store.reading import Sentence
 from flipsync.store.unit_of_work import UnitOfWork
 
 #: figures that count orders: by day and account an order counts once, by SKU with each that it has
@@ -41,7 +41,7 @@ _BEGIN = text(
 )
 _POSITION = "SELECT looked_at, walk_after, walk_all, walked_at, fees_mark, counted_at, revision FROM sales_count"
 #: until when changes were counted
-COUNTED = Question.of("SELECT counted_at FROM sales_count")
+COUNTED = Sentence("SELECT counted_at FROM sales_count")
 _LOCK = text(f"{_POSITION} WHERE tenant_id = :tenant FOR UPDATE SKIP LOCKED")
 
 

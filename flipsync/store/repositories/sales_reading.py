@@ -12,7 +12,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.reading import Question
+from flipsync.store.reading import Sentence
 
 #: accounts times currencies of one business: more than any has, so that a sum over them is of all
 MOST_CHANNELS = 10_000
@@ -175,7 +175,7 @@ async def sale_rows(
 
 
 #: all channels together, by day and currency
-DAYS = Question.of(
+DAYS = Sentence(
     f"SELECT d.day, d.currency, {_SUMS} FROM channel_day d WHERE d.day BETWEEN :first AND :last GROUP BY 1, 2"  # noqa: S608
 )
 

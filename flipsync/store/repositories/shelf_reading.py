@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.store.reading import Question
+from flipsync.store.reading import Sentence
 
 #: days of age at which the buckets end, and the last has no end; two columns of each query are of one bucket
 AGES = (30, 60, 90, 180)
@@ -131,7 +131,7 @@ async def sell_through(
 
 
 #: what lies on the shelf at its landed unit cost, by currency
-WORTH = Question.of(
+WORTH = Sentence(
     """
     SELECT v.currency, sum(i.on_hand)::bigint AS units, coalesce(sum(i.on_hand * v.cost_minor), 0)::bigint AS worth,
            coalesce(sum(i.on_hand) FILTER (WHERE v.cost_minor IS NULL), 0)::bigint AS units_without_cost
@@ -140,9 +140,9 @@ WORTH = Question.of(
     """
 )
 
-OPEN_QUESTIONS = Question.of("SELECT count(*) AS open FROM approval WHERE state = 'open'")
+OPEN_QUESTIONS = Sentence("SELECT count(*) AS open FROM approval WHERE state = 'open'")
 #: oldest first
-OPEN_FAULTS = Question.of(
+OPEN_FAULTS = Sentence(
     """
     SELECT f.account_id, a.name, f.cause, f.since, f.hint FROM channel_fault f
       JOIN marketplace_account a ON a.id = f.account_id
@@ -151,7 +151,7 @@ OPEN_FAULTS = Question.of(
 )
 
 #: the newest decisions with an id from this one on, by agent and what became of them
-DECIDED = Question.of(
+DECIDED = Sentence(
     """
     SELECT agent, state, count(*) AS decisions FROM (
         SELECT agent, state FROM agent_decision WHERE id >= :after ORDER BY id DESC LIMIT :most) AS newest

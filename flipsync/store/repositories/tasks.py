@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from flipsync.domain.clock import utc_now
+from flipsync.store.database import ask
 from flipsync.store.models import AgentStatus, AgentTask, EventRecord
+from flipsync.store.reading import Asked, Rows, Sentence
 
 MAX_ATTEMPTS = 5
 #: before every tenant in the ring of turns
@@ -64,7 +66,7 @@ _DUE = f"agent = :agent AND {_FREE}"
 _NEXT_TENANT = f"""coalesce(
         (SELECT tenant_id FROM agent_task WHERE {_DUE} AND tenant_id > {{here}} ORDER BY tenant_id LIMIT 1),
         (SELECT tenant_id FROM agent_task WHERE {_DUE} ORDER BY tenant_id LIMIT 1))"""  # noqa: S608
-_CLAIM = text(
+_CLAIM = Sentence(
     f"""
     WITH RECURSIVE ring (tenant_id, first, seat) AS (
         SELECT tenant_id, tenant_id, 1 FROM (SELECT {_NEXT_TENANT.format(here=":after")}) AS f (tenant_id)
@@ -99,7 +101,8 @@ _CLAIM = text(
       FROM agent_task
      WHERE (SELECT count(*) FROM taken) < :limit
        AND agent = :agent AND state = 'pending' AND not_before > now()
-    """  # noqa: S608
+    """,  # noqa: S608
+    *("id", "tenant_id", "event_id", "attempts", "priority", "round", "seat", "due"),
 )
 
 
@@ -117,35 +120,49 @@ async def claim(
     Tasks of earlier lives are taken over at once.
     """
     values = {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds, "after": after}
-    rows = await session.execute(_CLAIM, values)
-    *found, last = rows.all()
+    ((*found, last),) = await ask(session, [_CLAIM(**values)])
     turn = max(((row.round, row.seat, row.tenant_id) for row in found), default=(0, 0, after))[2]
     found.sort(key=lambda row: (row.priority, row.id))
     tasks = [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
     return Claim(tasks, None if last.due is None else max(0.0, last.due), turn)
 
 
-_EVENTS = text("SELECT id, type, subject_id, payload, correlation_id, traceparent FROM event WHERE id = ANY(:ids)")
+_OF_EVENT = ("id", "type", "subject_id", "payload", "correlation_id", "traceparent")
+_EVENTS = Sentence(f"SELECT {', '.join(_OF_EVENT)} FROM event WHERE id = ANY(:ids)", *_OF_EVENT)  # noqa: S608
 
 
 async def events(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, TaskEvent]:
-    rows = await session.execute(_EVENTS, {"ids": list(ids)})
+    (rows,) = await ask(session, [events_asked(ids)])
+    return events_from(rows)
+
+
+def events_asked(ids: Sequence[UUID]) -> Asked:
+    return _EVENTS(ids=list(ids))
+
+
+def events_from(rows: Rows) -> Mapping[UUID, TaskEvent]:
+    """The journal's rows, as `events_asked` has them answered, by their ids."""
     return {row[0]: TaskEvent(*row) for row in rows}
 
 
-_COMPLETE = text(
-    """
+_DONE = """
     UPDATE agent_task SET state = 'done', finished_at = now(), error = ''
      WHERE id = ANY(:ids) AND state = 'leased' AND epoch = :epoch
-    RETURNING id
-    """
-)
+    RETURNING id"""
+_COMPLETE = Sentence(_DONE, "id")
+# Divides by zero unless all were ours: what is sent in the same round trip is taken back with it.
+_COMPLETE_ALL = Sentence(f"WITH done AS ({_DONE}) SELECT 1 / (count(*) = :count)::int FROM done", "all")  # noqa: S608
 
 
 async def complete(session: AsyncSession, ids: Sequence[UUID], epoch: int) -> set[UUID]:
     """Mark tasks done; returns those that were still ours. The rest belongs to a later life: drop their results."""
-    rows = await session.execute(_COMPLETE, {"ids": list(ids), "epoch": epoch})
-    return set(rows.scalars())
+    (rows,) = await ask(session, [_COMPLETE(ids=list(ids), epoch=epoch)])
+    return {row.id for row in rows}
+
+
+def complete_all(ids: Sequence[UUID], epoch: int) -> Asked:
+    """Marks tasks done, or fails with a DataError where a later life has one of them."""
+    return _COMPLETE_ALL(ids=list(ids), epoch=epoch, count=len(ids))
 
 
 async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: str) -> bool:

@@ -9,10 +9,10 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Tenant
-from flipsync.store.reading import Question
+from flipsync.store.reading import Sentence
 
 _ZONE = "SELECT coalesce(settings ->> 'time_zone', 'UTC') AS zone FROM tenant WHERE id = current_tenant()"
-ZONE = Question.of(_ZONE)
+ZONE = Sentence(_ZONE)
 
 
 async def all_ids(session: AsyncSession) -> Sequence[UUID]:
