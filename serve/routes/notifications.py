@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
-from flipsync.services.notices import destinations, inbox, preferences
+from flipsync.services.notices import destinations, inbox, preferences, subscriptions
 from flipsync.services.notices.destinations import DeliveryView, DestinationForm, Destinations, DestinationView
 from flipsync.services.notices.inbox import NotificationPage, NotificationView, Unread
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.notices.preferences import Preferences, PreferencesView
+from flipsync.services.notices.subscriptions import PushKeyView, SubscriptionForm
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may
@@ -114,6 +115,32 @@ async def remove_destination(destination_id: UUID, user: Oneself, backend: Backe
     async with backend.store.unit(user.tenant_id, cause) as unit:
         await destinations.remove(unit, user.user_id, destination_id)
     return Response(status_code=204)
+
+
+@router.get("/push-key", summary="What a browser subscribes under", responses=problems(401, 403))
+async def get_push_key(user: Oneself, backend: BackendDep) -> PushKeyView:
+    """Give it to `pushManager.subscribe` as `applicationServerKey` (RFC 8292)."""
+    async with backend.store.unit(user.tenant_id) as unit:
+        return await subscriptions.public_key(unit, backend.box)
+
+
+@router.post(
+    "/subscriptions",
+    status_code=201,
+    summary="Be told on this device too",
+    response_model=DestinationView,
+    responses=problems(401, 403, 409),
+)
+async def subscribe(form: SubscriptionForm, user: Oneself, once: OnlyOnceDep, backend: BackendDep) -> Response:
+    """By web push: bring what the browser's `PushSubscription` says, again whenever the app starts. It becomes one of
+    your destinations (listed, tested and removed there) for as long as you are signed in on this device; whoever
+    subscribes with the same browser next is told there in your place. A device that is new gets a test."""
+    found = await subscriptions.checked(form, backend.reach)
+
+    async def work(unit: UnitOfWork) -> DestinationView:
+        return await subscriptions.subscribe(unit, backend.box, user.user_id, user.session_id, form, found)
+
+    return await once.run(user, work, status=201)
 
 
 @router.get("/deliveries", summary="What was sent to you, and what came of it", responses=problems(401, 403))

@@ -155,6 +155,14 @@ class Route:
             "POST /asin-finder/lists": {"name": "a list", "csv": "barcode,cost\n4006381333931,9.00\n"},
             "POST /models/{model_id}/promote": {"to": "shadow"},
             "POST /notifications/destinations": {"url": "https://93.184.216.34/hook"},
+            "POST /notifications/subscriptions": {
+                "endpoint": "https://93.184.216.34/push/x",
+                "keys": {
+                    # of RFC 8291, 5
+                    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+                    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+                },
+            },
             "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},
             "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
             "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},

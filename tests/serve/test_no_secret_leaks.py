@@ -16,6 +16,7 @@ import structlog
 from api_world import API, PASSWORD, Business
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from push_browser import Browser
 from sqlalchemy import create_engine, text
 from test_api_sessions import bearer, newcomer, sign_in
 from test_audit_and_headers import running
@@ -86,6 +87,13 @@ async def _plant(client: httpx2.AsyncClient, backend: Backend, alpha: Business) 
     planted["invitation"] = (await client.post(f"{API}/users", json=invited, headers=headers | once)).json()[
         "invitation"
     ]
+    browser = Browser().subscription(f"https://93.184.216.34/push/{canary}-push")
+    planted |= {"push endpoint": f"{canary}-push", "push secret": browser["keys"]["auth"]}
+    once = {"Idempotency-Key": new_id().hex}
+    pushed = await client.post(f"{API}/notifications/subscriptions", json=browser, headers=headers | once)
+    assert pushed.status_code == 201, pushed.text
+    wrong = browser | {"keys": {"p256dh": planted["push secret"], "auth": planted["push secret"]}}
+    await client.post(f"{API}/notifications/subscriptions", json=wrong, headers=headers | once)
     account = f"{API}/marketplace/accounts/{alpha.ids['account_id']}"
     given: dict[str, Any] = {"credentials": {"token": planted["credential"]}, "keep_others": True}
     based = headers | {"If-Match": (await client.get(account, headers=headers)).headers["etag"]}

@@ -180,6 +180,7 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         "advertising.record_shown": {"ads": {ids["listing_id"]: ("stolen", 300)}, "begun": now},
         "catalogue.update_products": {"changes": [{"id": ids["product_id"], "title": "stolen"}]},
         "catalogue.update_variants": {"changes": [{"id": ids["variant_id"], "barcode": "stolen"}]},
+        "deliveries.renew_destination": {"values": {"detail": "stolen"}},
         "customer_reading.cohorts": {"group": "channel"},
         "customer_reading.segments": {"group": "channel", "cuts": CUTS},
         "customer_reading.orders": {"cuts": CUTS, "cells": list(range(11, 56))},

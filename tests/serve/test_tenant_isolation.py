@@ -55,7 +55,7 @@ async def test_lists_hold_nothing_of_another_business(
     # the installation's agents are everybody's; one's second factor, one's goals, limits and sums are no lists
     no_list = ("/api/v1/auth/second-factor", "/api/v1/strategy/goals", "/api/v1/privacy/retention")
     no_list += ("/api/v1/notifications/preferences", "/api/v1/asin-finder/reliability", "/api/v1/events/stream")
-    no_list += ("/api/v1/advertising/limits",)
+    no_list += ("/api/v1/advertising/limits", "/api/v1/notifications/push-key")
     no_list += ("/api/v1/dashboard", "/api/v1/analytics/sales", "/api/v1/analytics/profit")
     no_list += ("/api/v1/analytics/customers/orders",)  # nothing but ids and figures
     shared = route.path.startswith(("/api/v1/agents", *no_list))

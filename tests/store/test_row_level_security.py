@@ -20,7 +20,7 @@ from flipsync.store import models as m
 from flipsync.store.database import Database
 
 #: tables that belong to no tenant
-SHARED = {"agent_status"}
+SHARED = {"agent_status", "installation_secret"}
 #: tables of which a worker sees every tenant's rows: it claims from them
 QUEUES = {"agent_task", "effect", "tenant"}
 #: tables that the API's role only reads

@@ -6,6 +6,8 @@ sendgrid://API-KEY:shop@example.com/ada@example.com
 mailgun://shop@mg.example.com/API-KEY/ada@example.com
 twilio://ACCOUNT:TOKEN@+15550001111/+15552223333
 https://hooks.slack.com/services/…      https://discord.com/api/webhooks/…      https://anything.example.com/hook
+
+What a browser subscribed to (connectors.notices.webpush) is no URL alone and is not written by people.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.headerregistry import Address
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from flipsync.domain.errors import InvalidInput
 
-Channel = Literal["email", "sms", "chat"]
-Service = Literal["smtp", "sendgrid", "mailgun", "twilio", "slack", "discord", "hook"]
+if TYPE_CHECKING:
+    from flipsync.connectors.notices.webpush import Subscription
+
+Channel = Literal["email", "sms", "chat", "push"]
+Service = Literal["smtp", "sendgrid", "mailgun", "twilio", "slack", "discord", "hook", "webpush"]
 LONGEST = 2_000
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
@@ -44,6 +49,8 @@ class Destination:
     url: str = ""
     #: the connection is TLS from its first byte
     tls: bool = True
+    #: how a browser is pushed to
+    push: Subscription | None = None
 
     def __repr__(self) -> str:
         return f"Destination({self.shown})"

@@ -21,8 +21,10 @@ from typing import Any
 
 import httpx2
 
-from flipsync.connectors.notices.destination import Destination
+from flipsync.connectors.notices import webpush
+from flipsync.connectors.notices.destination import Channel, Destination
 from flipsync.connectors.notices.reach import Reach
+from flipsync.connectors.request import retry_after
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
@@ -47,7 +49,8 @@ class Attached:
 class Message:
     """`id` is the same at every try, so that a doubled one can be told. `title` is one line; `html` is escaped.
 
-    `mark` stands before the title: people know by it who tells them.
+    `mark` stands before the title: people know by it who tells them. `detail` and `link` (below the app's address) are
+    of the one matter it tells of.
     """
 
     id: str
@@ -56,6 +59,9 @@ class Message:
     html: str
     short: str
     mark: str = "[FlipSync] "
+    detail: str = ""
+    link: str = ""
+    urgent: bool = False
     #: by mail only: what else there is has no room for them
     files: tuple[Attached, ...] = ()
 
@@ -152,7 +158,8 @@ class Sender:
         limits = httpx2.Timeout(self._seconds, connect=self._seconds / 2)
         async with httpx2.AsyncClient(verify=self._tls, trust_env=False, timeout=limits) as client:
             for left, address in enumerate(addresses, 1 - len(addresses)):
-                url = base.copy_with(host=address).join(path) if path.startswith("/") else base
+                # never joined: a path that begins with // would name another host
+                url = base.copy_with(host=address, raw_path=path.encode())
                 prepared = client.build_request("POST", url, headers=headers, **request)
                 prepared.extensions["sni_hostname"] = base.host  # the certificate is the name's, not the address's
                 began.sending = True
@@ -167,9 +174,9 @@ class Sender:
                     raise Retryable("nobody answers there") from None
                 except httpx2.HTTPError as error:
                     raise OutcomeUnknown(f"the answer broke off ({type(error).__name__})") from None
-                status = answer.status_code
+                status, after = answer.status_code, answer.headers.get("Retry-After")
                 await answer.aclose()  # what it says is of no use to us, and may be without an end
-                raise_for(status)
+                raise_for(status, to.channel, retry_after(after, utc_now()))
                 return
 
 
@@ -229,6 +236,8 @@ def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
         case "discord":
             escaped = chat.replace("[", "\\[").replace("]", "\\]")  # no words that are links to elsewhere
             return to.url, {"json": {"content": escaped, "allowed_mentions": {"parse": []}}}
+        case "webpush":
+            return webpush.call(to, message)
         case _:
             return to.url, {"json": {"id": message.id, "title": message.title, "text": message.text}}
 
@@ -237,12 +246,17 @@ def _basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def raise_for(status: int) -> None:
-    """Raises what a status that is not 2xx means for a message that was sent."""
+def raise_for(status: int, channel: Channel = "chat", after: float | None = None) -> None:
+    """Raises what a status that is not 2xx means for a message that was sent; `after` seconds they want to be asked
+    again. A push service that fails is asked again, as a message that comes twice replaces itself (`Topic`); one that
+    does not know the subscription never will again (RFC 8030, 7.3)."""
     if 200 <= status < 300:
         return
-    if status in (408, 425, 429, 503):
-        raise Retryable(f"they answered {status}")
+    push = channel == "push"
+    if push and status in (404, 410):
+        raise Rejected("the browser is subscribed no more", missing=True)
+    if status in (408, 425, 429, 503) or (push and status >= 500):
+        raise Retryable(f"they answered {status}", after=after)
     if status >= 500:
         raise OutcomeUnknown(f"they answered {status}")
     if 300 <= status < 400:

@@ -17,7 +17,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError, OutcomeUnknown, Rejected, Retryable
 from flipsync.security.secrets import SecretBox
 from flipsync.services import report_files
-from flipsync.services.notices import destinations, messages
+from flipsync.services.notices import destinations, messages, subscriptions
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.own_roles import role_of
 from flipsync.store.models import Notification
@@ -32,6 +32,8 @@ MOST_ATTEMPTS, MOST_TRIES_OF_A_TEST = 8, 3
 #: longer than any try takes (connectors.notices.sending)
 LEASE = timedelta(seconds=90)
 _FIRST_PAUSE, _LONGEST_PAUSE = 30, 3600
+#: who asks for more patience than that gets no more
+_LONGEST_ASKED = 24 * 3600
 #: bytes of files a mail takes along: more is refused by many servers once it is written out
 _MOST_ATTACHED = 7_000_000
 
@@ -72,9 +74,15 @@ async def _ready(unit: UnitOfWork, box: SecretBox, each: ClaimedDelivery, base: 
     told = [row for row in told if role is not None and row.kind in heard_by(role)]
     if role is None or (each.purpose != "test" and not told):
         return "pointless", "it was settled before it went"
+    if row.session_id is not None and not await rows.signed_in(unit.session, row.session_id):
+        await subscriptions.end(unit, row, "signed out")
+        return "pointless", "the browser is signed out"
     try:
         opened = box.open(row.sealed, tenant_id=unit.tenant_id, purpose=destinations.purpose(row.id))
-        to = parse(opened["url"])
+        if row.channel == "push":
+            to = subscriptions.read(opened, await subscriptions.vapid(unit.session, box, base))
+        else:
+            to = parse(opened["url"])
     except FlipSyncError as error:
         return "rejected", error.message
     files = await _files(unit, each.user_id, told) if row.channel == "email" else ()
@@ -120,12 +128,17 @@ async def record(unit: UnitOfWork, ready: Ready, error: FlipSyncError | None) ->
     again = isinstance(error, Retryable) or (isinstance(error, OutcomeUnknown) and ready.to.channel != "sms")
     if again and claimed.attempts < (MOST_TRIES_OF_A_TEST if claimed.purpose == "test" else MOST_ATTEMPTS):
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (claimed.attempts - 1))
-        at = now + timedelta(seconds=pause)
+        asked = error.after if isinstance(error, Retryable) else None
+        at = now + timedelta(seconds=max(pause, min(asked or 0, _LONGEST_ASKED)))
         await rows.put_off(unit.session, claimed.id, claimed.attempts, error.message, at)
         return "waiting"
     state = "unknown" if isinstance(error, OutcomeUnknown) else "rejected"
     ended = await rows.finish(unit.session, claimed.id, claimed.attempts, state, error.message, now)
-    if ended and (isinstance(error, Rejected) or claimed.purpose == "test"):
+    if ended and isinstance(error, Rejected) and error.missing and ready.to.channel == "push":
+        gone = await rows.destination(unit.session, claimed.destination_id)
+        if gone is not None:
+            await subscriptions.end(unit, gone, "subscribed no more")
+    elif ended and (isinstance(error, Rejected) or claimed.purpose == "test"):
         await rows.set_destination(unit.session, claimed.destination_id, "refused", error.message)
         unit.audit(
             "notifications.destination-refused",

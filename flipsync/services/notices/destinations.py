@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.connectors.notices.destination import LONGEST, Destination, parse
+from flipsync.connectors.notices.destination import LONGEST, Channel, Destination, parse
 from flipsync.connectors.notices.reach import Reach
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Rejected, Retryable
@@ -38,7 +39,7 @@ class DestinationForm(BaseModel):
 
 class DestinationView(View):
     id: UUID
-    channel: Literal["email", "sms", "chat"]
+    channel: Channel
     service: str
     shown: str = Field(description="as much of it as may be seen", examples=["a…@example.com by smtp.example.com"])
     state: Literal["untried", "working", "refused"] = Field(
@@ -70,17 +71,29 @@ class Destinations(View):
 async def checked(form: DestinationForm, reach: Reach) -> Destination:
     """What the URL says. Raises InvalidInput for one that is none, or leads inside the installation's own network."""
     found = parse(form.url.get_secret_value())
-    if not found.tls and found.channel == "chat" and not reach.is_inside(found.host):
+    await require_outside(found, reach)
+    return found
+
+
+async def require_outside(found: Destination, reach: Reach) -> None:
+    """Raises InvalidInput for what is called without TLS outside, or leads inside the installation's own network."""
+    if not found.tls and found.channel in ("chat", "push") and not reach.is_inside(found.host):
         raise InvalidInput("a hook on the open internet is called by https")
     try:
         await reach.addresses(found.host, found.port)
     except (Rejected, Retryable) as refused:
         raise InvalidInput(refused.message, hint=refused.hint) from None
-    return found
 
 
 async def add(unit: UnitOfWork, box: SecretBox, user_id: UUID, url: SecretStr, found: Destination) -> DestinationView:
     """A destination, and a test to it. Raises Conflict when the person has enough of them, or of tests."""
+    return await put(unit, box, user_id, {"url": url.get_secret_value()}, found)
+
+
+async def put(
+    unit: UnitOfWork, box: SecretBox, user_id: UUID, secrets: Mapping[str, str], found: Destination, **more: Any
+) -> DestinationView:
+    """`secrets` are what is needed to get there; `more` is written beside. Raises as `add`."""
     if not await rows.lock_person(unit.session, user_id):
         raise NotFound(f"no user {user_id}")
     if len(await rows.destinations_of(unit.session, user_id)) >= MOST:
@@ -95,13 +108,12 @@ async def add(unit: UnitOfWork, box: SecretBox, user_id: UUID, url: SecretStr, f
             "channel": found.channel,
             "service": found.service,
             "shown": found.shown,
-            "sealed": box.seal(
-                {"url": url.get_secret_value()}, tenant_id=unit.tenant_id, purpose=purpose(destination_id)
-            ),
+            "sealed": box.seal(secrets, tenant_id=unit.tenant_id, purpose=purpose(destination_id)),
+            **more,
         },
     )
     unit.audit("notifications.destination-added", "user", user_id, service=found.service, shown=found.shown)
-    await _send_test(unit, user_id, destination_id)
+    await send_test(unit, user_id, destination_id)
     return view(await _of(unit.session, user_id, destination_id))
 
 
@@ -109,7 +121,7 @@ async def test(unit: UnitOfWork, user_id: UUID, destination_id: UUID) -> Destina
     """A test to it; when it arrives, everything goes there (again). Raises NotFound, Conflict."""
     await rows.lock_person(unit.session, user_id)
     row = await _of(unit.session, user_id, destination_id)
-    await _send_test(unit, user_id, destination_id)
+    await send_test(unit, user_id, destination_id)
     return view(row)
 
 
@@ -141,7 +153,8 @@ def view(row: NotificationDestination) -> DestinationView:
     return DestinationView.model_validate({name: getattr(row, name) for name in DestinationView.model_fields})
 
 
-async def _send_test(unit: UnitOfWork, user_id: UUID, destination_id: UUID) -> None:
+async def send_test(unit: UnitOfWork, user_id: UUID, destination_id: UUID) -> None:
+    """Raises Conflict when the person had enough of them."""
     if await rows.tests_since(unit.session, user_id, utc_now() - timedelta(hours=1)) >= MOST_TESTS:
         raise Conflict(f"{MOST_TESTS} tests an hour are enough", hint="wait an hour")
     message = {"user_id": user_id, "destination_id": destination_id, "purpose": "test", "about": []}

@@ -34,6 +34,9 @@ def message(
         text="\n\n".join([*(_plain(each, base) for each in named), *([rest] if rest else []), _FOOT]) + "\n",
         html=_page([*(_marked_up(each, base) for each in named), *([f"<p>{rest}</p>"] if rest else [])]),
         short=f"FlipSync: {wording.clean(title, 150)} {_address(items[0][2], base)}".strip(),
+        detail=items[0][1] if len(items) == 1 else "",
+        link=items[0][2] if len(items) == 1 else "/notifications",
+        urgent=any(row.severity == "urgent" for row in told),
         files=files,
     )
 

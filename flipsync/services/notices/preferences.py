@@ -16,10 +16,13 @@ from flipsync.services.notices.kinds import Kind, Severity
 from flipsync.store.repositories import notices as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-Channel = Literal["email", "sms", "chat"]
-_EVERY: tuple[Channel, ...] = ("email", "sms", "chat")
+Channel = Literal["email", "sms", "chat", "push"]
+_EVERY: tuple[Channel, ...] = ("email", "sms", "chat", "push")
 #: what a person asked for by name goes out, however little it matters to others
-_ASKED_FOR: dict[Kind, tuple[Channel, ...]] = {"report-ready": ("email", "chat"), "report-failed": ("email", "chat")}
+_ASKED_FOR: dict[Kind, tuple[Channel, ...]] = {
+    "report-ready": ("email", "chat", "push"),
+    "report-failed": ("email", "chat", "push"),
+}
 
 
 def _to_the_minute(value: time) -> time:
@@ -48,7 +51,7 @@ class Preferences(BaseModel):
     digest_at: TimeOfDay = time(8, 0)
     most_per_hour: int = Field(default=12, ge=1, le=60, description="messages an hour; what is more comes as one")
     by_severity: dict[Severity, tuple[Channel, ...]] = Field(
-        default={"urgent": _EVERY, "warning": ("email", "chat"), "info": ()},
+        default={"urgent": _EVERY, "warning": ("email", "chat", "push"), "info": ()},
         description="over what, by how urgent it is; what is not named goes nowhere",
     )
     by_kind: dict[Kind, tuple[Channel, ...]] = Field(

@@ -54,6 +54,7 @@ from flipsync.store.models.journal import (
 from flipsync.store.models.language import LanguageCall, ProductReading
 from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
 from flipsync.store.models.notices import (
+    InstallationSecret,
     Notification,
     NotificationDelivery,
     NotificationDestination,
@@ -119,6 +120,7 @@ __all__ = [
     "IdempotencyRecord",
     "ImportRun",
     "Initiative",
+    "InstallationSecret",
     "LabelPurchase",
     "LanguageCall",
     "Listing",

@@ -59,7 +59,8 @@ class NotificationDestination(TenantParent, Base):
     """A way to one person outside the app. The URL is `sealed`; `shown` is what may be seen of it.
 
     Nothing but a test goes there before a test has arrived (`working`), nor after it was refused. One that was removed
-    has lost its secret, and is kept for as long as what was sent there is known.
+    has lost its secret, and is kept for as long as what was sent there is known. Of a browser (`push`) `mark` is the
+    SHA-256 of its endpoint, which tells one person only, and `session_id` the sign-in without which nothing goes there.
     """
 
     __tablename__ = "notification_destination"
@@ -67,7 +68,9 @@ class NotificationDestination(TenantParent, Base):
         owned_key(),
         same_tenant("user_id", "app_user"),
         CheckConstraint("state IN ('untried','working','refused','removed')", name="state"),
-        CheckConstraint("channel IN ('email','sms','chat')", name="channel"),
+        CheckConstraint("channel IN ('email','sms','chat','push')", name="channel"),
+        CheckConstraint("(channel = 'push') = (session_id IS NOT NULL)", name="push"),
+        Index("ix_notification_destination_mark", "tenant_id", "mark", postgresql_where=text("mark IS NOT NULL")),
     )
 
     user_id: Mapped[UUID] = mapped_column(index=True)
@@ -77,6 +80,8 @@ class NotificationDestination(TenantParent, Base):
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(default="untried")
     detail: Mapped[str] = mapped_column(default="")
+    mark: Mapped[str | None]
+    session_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -107,3 +112,13 @@ class NotificationDelivery(TenantOwned, Base):
     not_before: Mapped[datetime] = mapped_column(default=utc_now)
     lease_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class InstallationSecret(Base):
+    """What the whole installation has once, and no business: sealed, made by whoever needs it first, never changed."""
+
+    __tablename__ = "installation_secret"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

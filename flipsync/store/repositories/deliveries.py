@@ -9,10 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Notification, NotificationDelivery, NotificationDestination, User
+from flipsync.store.models import (
+    InstallationSecret,
+    Notification,
+    NotificationDelivery,
+    NotificationDestination,
+    User,
+    UserSession,
+)
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,36 @@ async def destination(session: AsyncSession, destination_id: UUID) -> Notificati
     return (await session.scalars(query)).one_or_none()
 
 
+async def lock_marked(session: AsyncSession, mark: str) -> Sequence[NotificationDestination]:
+    """Of the browser with this mark, whoever in the business it tells; held until the transaction ends."""
+    mine = NotificationDestination
+    query = select(mine).where(mine.mark == mark, mine.state != "removed").order_by(mine.id).with_for_update()
+    return (await session.scalars(query.execution_options(populate_existing=True))).all()
+
+
+async def renew_destination(session: AsyncSession, destination_id: UUID, values: dict[str, Any]) -> None:
+    await session.execute(
+        update(NotificationDestination)
+        .where(NotificationDestination.id == destination_id, NotificationDestination.state != "removed")
+        .values(**values)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+async def signed_in(session: AsyncSession, session_id: UUID) -> bool:
+    """Whether that sign-in still lasts."""
+    mine = UserSession
+    query = select(mine.id).where(mine.id == session_id, mine.revoked_at.is_(None), mine.expires_at > func.now())
+    return (await session.execute(query)).scalar_one_or_none() is not None
+
+
 async def remove_destination(session: AsyncSession, user_id: UUID, destination_id: UUID) -> bool:
     """Its secret is gone at once, what was sent there is known for a while; False where it is not that person's."""
     mine = NotificationDestination
     gone = await session.execute(
         update(mine)
         .where(mine.id == destination_id, mine.user_id == user_id, mine.state != "removed")
-        .values(state="removed", sealed=b"", detail="")
+        .values(state="removed", sealed=b"", detail="", mark=None)
         .execution_options(synchronize_session=False)
     )
     return bool(gone.rowcount)  # type: ignore[attr-defined]
@@ -90,6 +121,18 @@ async def working(session: AsyncSession) -> list[Target]:
     mine = NotificationDestination
     query = select(mine.id, mine.user_id, mine.channel).where(mine.state == "working").order_by(mine.id)
     return [Target(*row) for row in await session.execute(query)]
+
+
+async def installation_secret(session: AsyncSession, name: str) -> bytes | None:
+    """Sealed. It is no business's: every one finds the same."""
+    query = select(InstallationSecret.sealed).where(InstallationSecret.name == name)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def keep_installation_secret(session: AsyncSession, name: str, sealed: bytes) -> None:
+    """Unless there is one: the first of two stays."""
+    values = {"name": name, "sealed": sealed, "created_at": func.now()}
+    await session.execute(pg_insert(InstallationSecret).values(**values).on_conflict_do_nothing())
 
 
 # -- planning ---------------------------------------------------------------------------------------------------------
