@@ -104,3 +104,6 @@ def test_a_carton_too_large_for_the_container_stays_out() -> None:
     )
     placed = loading.load(cargo, seed=1, rounds=2)
     assert placed[:, 0].tolist() == [1, 1, 1] and cartons.faults(cargo, placed) == []
+    alone = cartons.Cargo(cargo.sizes[:1], cargo.upright[:1], cargo.counts[:1], container=(8, 4, 4))
+    assert len(loading.load(alone, seed=1, rounds=2)) == len(cartons.one_by_one(alone)) == 0
+    assert cartons.faults(alone, loading.load(alone, seed=1)) == []

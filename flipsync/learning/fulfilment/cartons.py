@@ -51,7 +51,7 @@ class Cargo:
             for order in permutations(range(3))
             if self.upright[kind, order[2]]
         }
-        ways = np.array(sorted(found), dtype=np.int64)
+        ways = np.array(sorted(found), dtype=np.int64).reshape(-1, 4)
         ways = ways[(ways[:, 1:] <= np.array(self.container)).all(axis=1)]
         return ways[:, 0], ways[:, 1:]
 

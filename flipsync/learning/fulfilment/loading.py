@@ -157,5 +157,8 @@ class Loader:
 
 
 def load(cargo: Cargo, *, seed: int, rounds: int = 10_000, cpu_seconds: float = 1e9) -> Ints:
-    """A load of `cargo`, rows (kind, x, y, z, length, width, height), every base wholly supported."""
+    """A load of `cargo`, rows (kind, x, y, z, length, width, height), every base wholly supported; none when no
+    carton fits the container."""
+    if not len(cargo.standing()[0]):
+        return np.zeros((0, 7), dtype=np.int64)
     return Loader(cargo, seed).load(rounds=rounds, cpu_seconds=cpu_seconds)
