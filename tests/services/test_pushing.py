@@ -194,9 +194,9 @@ async def test_what_nobody_knows_is_sent_again_and_replaces_itself(house: House,
     browser = Browser()
     await subscribe(house, browser, f"{service(hooks)}/push/1")
     await beat(house)
-    hooks.hang = 5.0
+    hooks.hang = 9.0
     await house.oversell()
-    await beat(house, seconds=0.4)
+    await beat(house, seconds=2.0)
     assert (await states(house))[-1] == ("one", "waiting", 1)
     hooks.hang = 0.0
     await later(house)

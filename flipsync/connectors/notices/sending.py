@@ -85,6 +85,7 @@ class Sender:
     async def send(self, to: Destination, message: Message) -> None:
         """Returns when the other side has taken it. Raises Rejected, Retryable, OutcomeUnknown."""
         began = _Began()
+        _ = self._tls  # before the clock runs: to read the system's roots takes long on a busy machine
         try:
             async with asyncio.timeout(self._seconds):
                 if to.service == "smtp":
