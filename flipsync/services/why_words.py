@@ -160,13 +160,13 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             place = "" if command.terms.account_id is None else f" on {label('account', command.terms.account_id)}"
             return f"bind agents for {command.days} days: {command.terms.in_words()}{place}; {command.reason}"
         case steer.ShareBudgets():
-            told = {
+            shares_of = {
                 "the fleet's listings among the channels": command.listing_shares_bps,
                 "its margin among the channels": command.margin_shares_bps,
                 "cash among suppliers": command.cash_shares_bps,
                 "ad money among accounts": command.ad_shares_bps,
             }
-            divided = ", ".join(what for what, shares in told.items() if shares is not None)
+            divided = ", ".join(what for what, shares in shares_of.items() if shares is not None)
             return f"divide {divided or 'budgets'}: {command.reason}"
         case steer.AdoptPlan():
             return f"plan from {command.starts_at:%Y-%m-%d} to {command.ends_at:%Y-%m-%d}: {command.why}"
