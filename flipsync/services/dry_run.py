@@ -58,8 +58,17 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "approval_escalates_after": "who else is told of a question decides nothing",
     **{
         f"purchasing.{name}": "what goods would cost and how many are needed is read with the choices of then"
-        for name in ("cash_minor", "review_days", "holding_bps", "line_cost_minor", "most_cover_days")
+        for name in (
+            "cash_minor",
+            "review_days",
+            "holding_bps",
+            "line_cost_minor",
+            "most_cover_days",
+            "policy_step_bps",
+        )
     },
+    "purchasing.retrain_days": "when a policy is searched for changes no decision that was made",
+    "purchasing.canary_bps": "whom a larger share would have reached is a draw",
     **{
         f"advertising.{name}": "what ads sold and cost is read with the limits of then"
         for name in ("mode", "max_rate_bps", "monthly_budget_minor")

@@ -230,8 +230,8 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
     expected, actual = residuals
     errors = (actual - expected) / np.sqrt(expected + 0.1)
     low, high = weekly, weekly
-    for edge in np.linspace(0.4, 0.0, 81):  # edges are rounded to units, which alone takes many weeks in
-        offsets = np.quantile(errors, [edge, 1 - edge])
+    edges = np.linspace(0.4, 0.0, 81)  # edges are rounded to units, which alone takes many weeks in
+    for offsets in np.quantile(errors, np.stack([edges, 1 - edges], axis=1)):
         below, above = _edges(expected, offsets)
         low, high = _edges(weekly, offsets)
         if ((actual >= below) & (actual <= above)).mean() >= INSIDE:

@@ -1,4 +1,5 @@
-"""What has had its time is dropped, so much a run: buyers of orders long over, sessions, tokens, codes, answers.
+"""What has had its time is dropped, so much a run: buyers of orders long over, sessions, tokens, codes, answers, what
+policies chose.
 
 Each batch is a transaction of its own and says in the audit log what it did; one that is cut off is done by the next
 run. Nothing of it is done twice: what is gone is not found again.
@@ -22,6 +23,8 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 
 #: orders of a batch, batches of a run, and rows of each table a run prunes
 BATCH, BATCHES, MOST_PRUNED = 50, 20, 5_000
+#: what policies chose is kept for longer than they are judged by (`policy_outcomes.WINDOW`), in the business's time
+CHOICES_KEPT = timedelta(days=90)
 _COUNTED = 10_000
 
 
@@ -93,6 +96,7 @@ def _before(now: datetime, choices: PrivacyChoices) -> tuple[datetime, datetime 
 async def _prune(unit: UnitOfWork) -> dict[str, int]:
     now = utc_now()  # sign-ins and requests are of real time, whatever the business's clock says
     moments = {name: now - timedelta(days=days) for name, days in (("day", 1), ("week", 7), ("month", 30))}
+    moments["judged"] = unit.now - CHOICES_KEPT
     gone = await pruning.prune(unit.session, moments, MOST_PRUNED)
     if gone:
         unit.audit("retention.pruned", "tenant", unit.tenant_id, rows=gone)

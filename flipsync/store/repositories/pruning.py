@@ -1,4 +1,5 @@
-"""Statements that drop what has had its time: sessions, tokens, codes, answers, notifications; so many at most."""
+"""Statements that drop what has had its time: sessions, tokens, codes, answers, notifications, what policies chose; so
+many at most."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-#: table → what is over; `:day`, `:week` and `:month` are so long ago
+#: table → what is over; `:day`, `:week` and `:month` are so long ago, choices before `:judged` judge no policy any more
 _OVER = {
     "idempotency_record": "created_at < :week",
     "refresh_token": "expires_at < :month OR revoked_at < :month",
@@ -22,12 +23,14 @@ _OVER = {
     "report_run": "finished_at < :month",
     "notification_delivery": "finished_at < :month",
     "notification_destination": "state = 'removed' AND created_at < :month",
+    "policy_choice": "at < :judged",
+    "order_choice": "at < :judged",
 }
 TABLES = tuple(_OVER)
 
 
 async def prune(session: AsyncSession, moments: dict[str, datetime], most: int) -> dict[str, int]:
-    """Delete at most so many rows of each table; how many of which. `moments`: day, week and month ago."""
+    """Delete at most so many rows of each table; how many of which. `moments`: of the names in `_OVER`."""
     gone = {}
     for table, over in _OVER.items():
         asked = {name: moment for name, moment in moments.items() if f":{name}" in over}
