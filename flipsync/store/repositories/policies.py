@@ -263,7 +263,9 @@ _EARNED = text(
 async def goods_days(session: AsyncSession, since: datetime, until: datetime) -> list[GoodsDays]:
     """All goods that suppliers offer, by id."""
     moments = {"since": since, "until": until}
-    goods = {row[0]: GoodsDays(*row, {}, {}) for row in await session.execute(_EARNED_GOODS, moments)}
+    goods = {}
+    for item, supplier, cost, first, began in await session.execute(_EARNED_GOODS, moments):
+        goods[item] = GoodsDays(item, supplier, cost, first, began, {}, {})
     for item, day, units in await session.execute(_MOVED, moments):
         if item in goods:
             goods[item].moved[day] = units
