@@ -85,6 +85,7 @@ class AutoInventoryAgent(Agent[CycleStarted | PurchaseDue]):
                     Evidence(kind="stock_item", id=line.stock_item_id, note=_line(line, plan))
                     for line in plan.lines[:20]
                 ),
+                *policies(plan),
             ],
             stake=cost,
             alternatives=(
@@ -99,8 +100,35 @@ class AutoInventoryAgent(Agent[CycleStarted | PurchaseDue]):
                     scores={"missed_margin_minor": -round(missed, 1), "cash_minor": 0.0},
                     why=f"{lacking:.1f} units are expected to be asked for and not there",
                 ),
+                *_otherwise(plan),
             ),
+            choices=plan.choices,
+            source="policy" if plan.choices else "rules",
         )
+
+
+def policies(plan: SupplierPlan) -> list[Evidence]:
+    """The policies of the registry that were asked, each once, with their part in it."""
+    asked = {(each.policy_id, each.role): each.version for each in plan.choices if each.policy_id is not None}
+    return [
+        Evidence(kind="policy", id=policy_id, note=f"{version}, {role}")
+        for (policy_id, role), version in asked.items()
+        if policy_id is not None
+    ]
+
+
+def _otherwise(plan: SupplierPlan) -> tuple[Alternative, ...]:
+    """What the rule as shipped would have bought, where another acts, and what one that looks on would have."""
+    acting = [each for each in plan.choices if each.role != "shadow"]
+    shadow = [each for each in plan.choices if each.role == "shadow"]
+    told = []
+    if any(each.policy_id is not None for each in acting):
+        units = sum(each.shipped_units for each in acting)
+        told.append(Alternative(name="as the rule ships", scores={"units": units}, why="without a learned policy"))
+    if shadow:
+        units, name = sum(each.units for each in shadow), f"as policy {shadow[0].version} says"
+        told.append(Alternative(name=name, scores={"units": units}, why="looks on, does not act"))
+    return tuple(told)
 
 
 def _to_look_at(review: PurchaseReview, waits: str) -> str:

@@ -30,7 +30,12 @@ def _routing() -> Any:
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="shop-price, season-price, moving-demand, smooth-order or fading-demand")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="shop-price, shop-order, shop-market, season-price, moving-demand, smooth-order or fading-demand"
+        ),
+    ],
     samples: Annotated[int, typer.Option(min=2, help="trials; the first has the baseline's parameters")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="of the search; the judge has its own")] = 11,
     address: Annotated[

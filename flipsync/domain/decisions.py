@@ -53,6 +53,24 @@ class PolicyChoice(BaseModel):
     current: Money
 
 
+class OrderChoice(BaseModel):
+    """How many units of a good a policy in the registry would buy, whether it acts or only looks on (`shadow`).
+
+    `shipped_units` is what the rule as shipped would have bought; `level` and `up_to` are the policy's s and S.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    policy_id: UUID | None
+    version: str
+    stock_item_id: UUID
+    role: Literal["acting", "canary", "shadow"]
+    units: int = Field(ge=0)
+    shipped_units: int = Field(ge=0)
+    level: float
+    up_to: float
+
+
 class Decision(BaseModel, Generic[C_co]):
     """The outcome of one `decide`. No proposals means: hold, on purpose, for the reason given."""
 
@@ -65,7 +83,7 @@ class Decision(BaseModel, Generic[C_co]):
     evidence: tuple[Evidence, ...] = ()
     stake: Money | None = Field(default=None, description="what could be lost if this is wrong")
     source: Literal["rules", "model", "policy"] = "rules"
-    choices: tuple[PolicyChoice, ...] = ()
+    choices: tuple[PolicyChoice | OrderChoice, ...] = ()
 
     @classmethod
     def hold(

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from flipsync.domain import commands as c
-from flipsync.domain.decisions import Decision, PolicyChoice
+from flipsync.domain.decisions import Decision, OrderChoice, PolicyChoice
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import DecisionEscalated
 from flipsync.domain.ids import new_id
@@ -145,7 +145,11 @@ class DecisionPath:
                 await budgets.put_off(unit, task_id)
         if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
             await unit.flush()
-            await policies.add_choices(unit.session, [_chosen(unit, decision_id, each) for each in decision.choices])
+            await policies.add_choices(
+                unit.session,
+                [_chosen(unit, decision_id, each) for each in decision.choices if isinstance(each, PolicyChoice)],
+                [_ordered(unit, decision_id, each) for each in decision.choices if isinstance(each, OrderChoice)],
+            )
         return decision_id
 
     async def _carry_out(
@@ -355,6 +359,11 @@ def _chosen(unit: UnitOfWork, decision_id: UUID, choice: PolicyChoice) -> dict[s
         "currency": choice.price.currency,
         "at": unit.now,
     }
+
+
+def _ordered(unit: UnitOfWork, decision_id: UUID, choice: OrderChoice) -> dict[str, Any]:
+    kept = choice.model_dump(exclude={"version"})
+    return {"tenant_id": unit.tenant_id, "decision_id": decision_id, **kept, "at": unit.now}
 
 
 def _open_proposals(row: DecisionRow) -> list[ProposalRow]:

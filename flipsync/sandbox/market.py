@@ -158,6 +158,16 @@ class Market:
             self.remember_time()
             return dict(self.tally - before)
 
+    def pass_time(self, seconds: float) -> dict[str, int]:
+        """The same for whoever has the market to themselves: at once, giving way to nobody."""
+        before = Counter(self.tally)
+        target = self.books.clock.now_ms() + round(seconds * 1000)
+        while self.run_due(target, _EVENTS_PER_TURN):
+            pass
+        self.books.clock.move_to(target)
+        self.remember_time()
+        return dict(self.tally - before)
+
     async def run_with_clock(self) -> None:
         """Follow a running clock until cancelled; sleeps until something is due or a listing appears."""
         while True:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.decisions import OrderChoice
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
-from flipsync.services import lead_times
+from flipsync.services import lead_times, order_choice
+from flipsync.services.buying_rule import SHIPPED, Rule
 from flipsync.services.lead_times import LeadTime
 from flipsync.services.money_shares import MoneyReview, taker
+from flipsync.services.order_choice import Staged, Version
+from flipsync.services.pricing.fees import BPS
 from flipsync.services.purchase_orders import MOST_LINES
 from flipsync.services.tenant_settings import TenantSettings, profile
 from flipsync.store.models import Supplier
@@ -31,8 +35,6 @@ FRESH, REFUSED = timedelta(days=8), timedelta(days=7)
 #: how a refusal of the owner's reads where it is on record
 SAID_NO = "the owner said no"
 _COMMANDS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
-#: so many weeks of sales a forecast's level is believed to rest on, beside its own (services.forecasts)
-_ALIKE = 4.0
 #: with fewer units sold lately, what was asked for them says more than what they brought
 _ENOUGH_SOLD = 5
 #: of suppliers that wait, so many are named
@@ -74,6 +76,8 @@ class SupplierPlan:
     lead: LeadTime
     days: float
     dearness: float
+    #: what was said by the policies of the registry, and by the rule as shipped beside them
+    choices: tuple[OrderChoice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ class PurchasingDesk:
         theirs = await suppliers.of_ids(self._session, {row.supplier_id for row in found})
         leads = await lead_times.of_suppliers(self._session, self._now, theirs)
         mails = await purchase_orders.owners_mail(self._session) is not None
+        staged = await order_choice.staged(self._session)
         plans: list[SupplierPlan] = []
         waiting: list[str] = []
         for currency in sorted({each.currency for each in theirs}):
@@ -177,7 +182,9 @@ class PurchasingDesk:
                         spent = await purchase_orders.committed(self._session, currency, each.id)
                         own[each.id] = max(0, share - spent)
             part = [row for row in found if row.supplier_id in known]
-            made = await asyncio.to_thread(planned, part, of_currency, leads, settings, cash, own, mails=mails)
+            made = await asyncio.to_thread(
+                planned, part, of_currency, leads, settings, cash, own, mails=mails, staged=staged, now=self._now
+            )
             plans += made[0]
             waiting += made[1]
         return "", plans, await rows.lately(self._session, _COMMANDS, SAID_NO), waiting, len(found)
@@ -207,10 +214,13 @@ def planned(
     own: Mapping[UUID, int],
     *,
     mails: bool,
+    staged: Staged,
+    now: datetime,
 ) -> tuple[list[SupplierPlan], list[str]]:
     """What to buy of suppliers of one currency, and what has to wait for more. Sorted by name.
 
-    `cash` is what is left for all, `own` what is left of the shares of those who have one.
+    `cash` is what is left for all, `own` what is left of the shares of those who have one. Each good is bought by the
+    rule that `staged` has for it now, within the owner's step of the rule as shipped.
     """
     import numpy as np  # not in every process
 
@@ -219,25 +229,36 @@ def planned(
     choices = settings.purchasing
     names = sorted(theirs, key=lambda each: each.name)
     terms = _terms(settings)
-    goods = _goods(found, names, leads, settings, terms)
+    goods = goods_for(found, [each.id for each in names], leads, settings, terms)
     least = np.array([float(each.least_order_minor) for each in names])
-    if cash is None or not own:
-        plan = buying.plan(goods, terms, least_order=least, cash=None if cash is None else float(cash))
-        dearness = [plan.dearness] * len(names)
-    else:
+    if not choices.policy_step_bps:
+        staged = Staged()
+    versions = order_choice.arms(staged, [row.supplier_id for row in found], choices.canary_bps, now)
+
+    def told(rule: Rule) -> tuple[Plan, list[float]]:
+        step = choices.policy_step_bps / BPS
+        if cash is None or not own:
+            most = None if cash is None else float(cash)
+            plan = buying.plan(goods, terms, least_order=least, cash=most, rule=rule, step=step)
+            return plan, [plan.dearness] * len(names)
         parts = np.array([float(min(cash, own.get(each.id, cash))) for each in names])
-        plan, dearness = buying.plan_shares(goods, terms, least_order=least, cash=parts)
+        return buying.plan_shares(goods, terms, least_order=least, cash=parts, rule=rule, step=step)
+
+    plan, dearness = told(order_choice.rule_of(versions))
+    said = {} if staged.plain else _said(found, versions, plan, staged, lambda rule: told(rule)[0])
     before, after = (buying.short(goods, terms, units) for units in (np.zeros(len(found)), plan.units))
+    low = buying.runs_low(goods)
     lines: dict[int, list[BuyLine]] = {}
     for at in map(int, np.flatnonzero(plan.units > 0)):
         lines.setdefault(int(goods.supplier[at]), []).append(
-            _line(found[at], goods, plan, at, float(before[at]), float(after[at]))
+            _line(found[at], goods, plan, at, float(before[at]), float(after[at]), low=bool(low[at]))
         )
     plans = []
     for at, each in enumerate(names):
         worth = sorted(lines.get(at, ()), key=lambda line: -(line.short_without - line.short_with) * line.margin_minor)
         if worth:
             kept = worth[:MOST_LINES]
+            cut = {line.stock_item_id for line in worth[MOST_LINES:]}
             plans.append(
                 SupplierPlan(
                     each.id,
@@ -250,6 +271,7 @@ def planned(
                     leads[each.id],
                     leads[each.id].mean + choices.review_days,
                     round(dearness[at], 3),
+                    tuple(each for each in said.get(each.id, ()) if each.stock_item_id not in cut),
                 )
             )
     why = "what is needed is less than they take, or more than cash is left for"
@@ -258,12 +280,12 @@ def planned(
 
 
 def _returns(
-    found: Sequence[BuyRow], names: Sequence[Supplier], leads: dict[UUID, LeadTime], settings: TenantSettings
+    found: Sequence[BuyRow], names: Sequence[Supplier], leads: Mapping[UUID, LeadTime], settings: TenantSettings
 ) -> list[list[Step]]:
     from flipsync.services.buying_returns import cash_steps  # not in every process
 
     terms = _terms(settings)
-    return cash_steps(_goods(found, names, leads, settings, terms), terms, len(names))
+    return cash_steps(goods_for(found, [each.id for each in names], leads, settings, terms), terms, len(names))
 
 
 def _terms(settings: TenantSettings) -> Terms:
@@ -272,28 +294,27 @@ def _terms(settings: TenantSettings) -> Terms:
     choices = settings.purchasing
     return buying.Terms(
         review_days=choices.review_days,
-        holding=choices.holding_bps / 10_000,
+        holding=choices.holding_bps / BPS,
         line_cost=choices.line_cost_minor,
         most_cover_days=choices.most_cover_days,
     )
 
 
-def _goods(
+def goods_for(
     found: Sequence[BuyRow],
-    names: Sequence[Supplier],
-    leads_of: Mapping[UUID, LeadTime],
+    order: Sequence[UUID],
+    leads: Mapping[UUID, LeadTime],
     settings: TenantSettings,
     terms: Terms,
 ) -> Goods:
-    """`names` are the suppliers by their place."""
+    """The rows as a rule looks at them; `order` are the suppliers by their place."""
     import numpy as np
 
-    from flipsync.services.buying import Goods
+    from flipsync.services.buying import goods_of
 
-    place = {each.id: at for at, each in enumerate(names)}
-    leads = [leads_of[each.id] for each in names]
+    place = {each: at for at, each in enumerate(order)}
     supplier = np.array([place[row.supplier_id] for row in found], dtype=np.int64)
-    lead, spread = (np.array([getattr(each, name) for each in leads])[supplier] for name in ("mean", "spread"))
+    lead, spread = (np.array([getattr(leads[each], name) for each in order])[supplier] for name in ("mean", "spread"))
     weekly = np.array([row.weekly for row in found])
     for at, row in enumerate(found):
         if row.paths:  # weeks that differ: those it looks at
@@ -301,14 +322,13 @@ def _goods(
             told = sum(sum(path[:weeks]) / len(path[:weeks]) for path in row.paths)
             level = sum(sum(path) / len(path) for path in row.paths)
             weekly[at] += told - level
-    cost = np.array([row.pack_cost_minor / row.pack_units for row in found])
     pricing = settings.pricing
     net = np.array([_net(row, pricing.marketplace_fee_bps, pricing.marketplace_fee_fixed_minor) for row in found])
-    shelf = np.array([row.weeks_on_shelf for row in found])
-    return Goods(
-        weekly=np.maximum(weekly, 0.0),
-        spread=np.sqrt(np.maximum([row.variance for row in found], np.maximum(weekly, 0.0))),
-        doubt=np.sqrt(np.maximum(weekly, 0.0) / (shelf + _ALIKE)),
+    cost = np.array([row.pack_cost_minor / row.pack_units for row in found])
+    return goods_of(
+        weekly=weekly,
+        variance=np.array([row.variance for row in found]),
+        weeks_on_shelf=np.array([row.weeks_on_shelf for row in found]),
         position=np.array([float(row.free + row.on_order) for row in found]),
         margin=net - pricing.shipping_cost_minor - cost,
         pack_units=np.array([float(row.pack_units) for row in found]),
@@ -320,16 +340,49 @@ def _goods(
     )
 
 
+def _said(
+    found: Sequence[BuyRow],
+    versions: Sequence[Version],
+    plan: Plan,
+    staged: Staged,
+    told: Callable[[Rule], Plan],
+) -> dict[UUID, list[OrderChoice]]:
+    """By supplier, what each rule said of the goods that any of them buys; `told` plans by one, with the same cash."""
+    shipped = told(SHIPPED)
+    shadow = None if staged.shadow is None else (staged.shadow, told(staged.shadow.rule))
+    said: dict[UUID, list[OrderChoice]] = {}
+    for at, (row, version) in enumerate(zip(found, versions, strict=True)):
+        role: Literal["acting", "canary"] = "canary" if version is staged.canary else "acting"
+        asked: list[tuple[Version, Plan, Literal["acting", "canary", "shadow"]]] = [(version, plan, role)]
+        if shadow is not None:
+            asked.append((*shadow, "shadow"))
+        if not shipped.units[at] and not any(made.units[at] for _, made, _ in asked):
+            continue
+        said.setdefault(row.supplier_id, []).extend(
+            OrderChoice(
+                policy_id=each.id,
+                version=each.version,
+                stock_item_id=row.stock_item_id,
+                role=part,
+                units=int(made.units[at]),
+                shipped_units=int(shipped.units[at]),
+                level=float(made.level[at]),
+                up_to=float(made.up_to[at]),
+            )
+            for each, made, part in asked
+        )
+    return said
+
+
 def _net(row: BuyRow, fee_bps: int, fee_fixed: int) -> float:
     """What a unit brings in after fees: as it did lately, else what is asked for it less the fee of settings."""
     if row.net_minor is not None and row.net_units >= _ENOUGH_SOLD:
         return row.net_minor
-    return 0.0 if row.asked_minor is None else row.asked_minor * (1 - fee_bps / 10_000) - fee_fixed
+    return 0.0 if row.asked_minor is None else row.asked_minor * (1 - fee_bps / BPS) - fee_fixed
 
 
-def _line(row: BuyRow, goods: Goods, plan: Plan, at: int, before: float, after: float) -> BuyLine:
+def _line(row: BuyRow, goods: Goods, plan: Plan, at: int, before: float, after: float, *, low: bool) -> BuyLine:
     units = int(plan.units[at])
-    lead_weeks = float(goods.lead_days[at]) / 7
     return BuyLine(
         variant_id=row.variant_id,
         stock_item_id=row.stock_item_id,
@@ -344,5 +397,5 @@ def _line(row: BuyRow, goods: Goods, plan: Plan, at: int, before: float, after: 
         short_without=round(before, 3),
         short_with=round(after, 3),
         margin_minor=round(float(goods.margin[at]), 1),
-        urgent=row.free + row.on_order < float(goods.weekly[at]) * lead_weeks,
+        urgent=low,
     )

@@ -10,10 +10,12 @@ binds cost * lead / T on average (J. D. C. Little, "A proof for the queuing form
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from flipsync.intelligence.sharing import Step
-from flipsync.services.buying import Array, Goods, Terms, expected_short
+from flipsync.services.buying import Array, Goods, Terms, ahead, expected_short
 
 #: weeks that a division looks ahead; up to so much of what is asked for in them, in such steps
 WEEKS = 8.0
@@ -26,13 +28,8 @@ CASH = "cash"
 def cash_steps(goods: Goods, terms: Terms, suppliers: int) -> list[list[Step]]:
     """By supplier: what more cash brings, in minor units over WEEKS, and how much of it is bound on average."""
     lead = np.maximum(goods.lead_days / 7, 1 / 7)
-    weeks = lead + WEEKS
-    mean = np.maximum(goods.weekly, 0.0) * weeks
-    spread = np.sqrt(
-        np.maximum(
-            weeks * goods.spread**2 + (weeks * goods.doubt) ** 2 + (goods.weekly * goods.lead_spread / 7) ** 2, 1e-9
-        )
-    )
+    mean, variance = ahead(goods, replace(terms, review_days=7 * WEEKS))
+    mean, spread = np.where(goods.weekly > 0, mean, 0.0), np.sqrt(variance)
     keeping = goods.cost * terms.holding * WEEKS / (365 / 7)
     bought, worth = np.zeros(len(mean)), _worth(goods, mean, spread, keeping, np.zeros(len(mean)))
     values: list[Array] = []

@@ -65,8 +65,11 @@ NOT_COVERED: Final[Mapping[str, str]] = {
             "holding_bps",
             "line_cost_minor",
             "most_cover_days",
+            "policy_step_bps",
         )
     },
+    "purchasing.retrain_days": "when a policy is searched for changes no decision that was made",
+    "purchasing.canary_bps": "whom a larger share would have reached is a draw",
     **{
         f"advertising.{name}": "what ads sold and cost is read with the limits of then"
         for name in ("mode", "max_rate_bps", "monthly_budget_minor", "total_budget_minor", "budget_shares_bps")

@@ -229,14 +229,15 @@ def _interval(weekly: Array, residuals: tuple[Array, Array] | None, weeks: Weeks
         return low, high
     expected, actual = residuals
     errors = (actual - expected) / np.sqrt(expected + 0.1)
-    low, high = weekly, weekly
-    for edge in np.linspace(0.4, 0.0, 81):  # edges are rounded to units, which alone takes many weeks in
-        offsets = np.quantile(errors, [edge, 1 - edge])
-        below, above = _edges(expected, offsets)
-        low, high = _edges(weekly, offsets)
-        if ((actual >= below) & (actual <= above)).mean() >= INSIDE:
-            break
-    return low, high
+    edges = np.linspace(0.4, 0.0, 81)  # edges are rounded to units, which alone takes many weeks in
+    offsets = np.quantile(errors, np.stack([edges, 1 - edges], axis=1))
+    narrow, wide = 0, len(edges) - 1  # each interval lies in the next, so what it holds only grows
+    while narrow < wide:
+        middle = (narrow + wide) // 2
+        below, above = _edges(expected, offsets[middle])
+        enough = ((actual >= below) & (actual <= above)).mean() >= INSIDE
+        narrow, wide = (narrow, middle) if enough else (middle + 1, wide)
+    return _edges(weekly, offsets[narrow])
 
 
 def negative_binomial(share: float | Array, shape: Array, chance: Array) -> Array:

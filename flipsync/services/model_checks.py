@@ -1,8 +1,13 @@
-"""One check on a policy before it moves on."""
+"""One check on a policy before it moves on, and what came of what policies chose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flipsync.learning.evaluation.sequential import PeekableTest
+    from flipsync.services.policy_outcomes import OffPolicy
 
 
 @dataclass(frozen=True)
@@ -13,3 +18,35 @@ class Check:
     passed: bool
     words: str
     still_open: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the books say of a name's canary and shadow. `unit` is of the canary's difference; `moved`: what is earned
+    is not what it was when the last policy was trained."""
+
+    unit: str
+    canary: PeekableTest | None = None
+    shadow_better: bool = False
+    shadow_words: str = ""
+    moved: bool = False
+    off_policy: OffPolicy | None = None
+
+    @property
+    def canary_words(self) -> str:
+        if self.canary is None:
+            return ""
+        told = self.canary.interval()
+        return f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] {self.unit}, {self.canary.n} blocks"
+
+
+def canary_check(test: PeekableTest, unit: str, whose: str) -> Check:
+    """Whether the canary has proved better; `whose` earn."""
+    told = Judged(unit, test).canary_words
+    words = {
+        "challenger": f"its {whose} earn more: {told}",
+        "incumbent": f"its {whose} earn less: {told}",
+        "open": f"whether its {whose} earn more is still open: {told}",
+    }
+    verdict = test.verdict()
+    return Check("canary", verdict == "challenger", words[verdict], still_open=verdict == "open")

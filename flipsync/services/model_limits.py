@@ -1,4 +1,4 @@
-"""Whether a learned price rule keeps, by itself, the limits that no learned price may cross."""
+"""Whether a learned rule keeps, by itself, the limits that no learned price and no learned order may cross."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from flipsync.domain.money import Money
 from flipsync.learning.safety import PriceGuard
+from flipsync.services.buying import Terms, ahead, goods_of, levels_within, plan
+from flipsync.services.learned_buying import STEP, ShopOrder
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.model_checks import Check
 from flipsync.services.pricing.fees import percentage_plus_fixed
@@ -62,6 +64,47 @@ def lawful(policy: ShopPrice, *, probes: int = PROBES, seed: int = 5) -> Check:
             guard = PriceGuard(floor, ceiling, 0.1 if wanted > current else 0.08)
             crossed += guard.hold(wanted, current).price != wanted
     words = f"floor, ceiling and step kept in {probes - crossed} of {probes} drawn listings"
+    return Check("limits", crossed == 0, words)
+
+
+def orders_lawful(policy: ShopOrder, *, probes: int = PROBES, seed: int = 5) -> Check:
+    """Whether orders by this rule keep cash, packs, least quantities, the time goods may lie and the step from the rule
+    as shipped, over drawn goods of one supplier each."""
+    rng = np.random.default_rng(seed)
+    n, crossed = 6, 0
+    for _ in range(probes):
+        weekly = rng.lognormal(1.0, 1.0, n)
+        pack = rng.choice([1.0, 6.0, 12.0], n)
+        goods = goods_of(
+            weekly=weekly,
+            variance=weekly * rng.uniform(1, 4, n),
+            weeks_on_shelf=rng.uniform(1, 104, n),
+            position=np.rint(weekly * rng.uniform(0, 6, n)),
+            margin=rng.uniform(50, 3_000, n),
+            pack_units=pack,
+            pack_cost=np.rint(rng.uniform(200, 4_000, n)) * pack,
+            least_units=rng.choice([0.0, 10.0], n),
+            lead_days=np.full(n, rng.uniform(2, 40)),
+            lead_spread=np.full(n, rng.uniform(0, 15)),
+            supplier=np.zeros(n, dtype=np.int64),
+        )
+        least, terms = rng.choice([0.0, 20_000.0], 1), Terms()
+        free = plan(goods, terms, least_order=least)
+        cash = float((free.units * goods.cost).sum()) * rng.uniform(0.2, 1.2)
+        told = plan(goods, terms, least_order=least, cash=cash, rule=policy.rule, step=STEP)
+        spent, bought = float((told.units * goods.cost).sum()), told.units > 0
+        beside = levels_within(goods, terms, told.dearness, STEP)
+        lies = told.units + goods.position <= ahead(goods, terms)[0] + weekly * terms.most_cover_days / 7 + 1e-6
+        kept = (
+            spent <= cash + 1e-6
+            and (told.units % pack == 0).all()
+            and (told.units[bought] >= goods.least_units[bought]).all()
+            and (not bought.any() or spent >= least[0])
+            and lies[bought].all()
+            and ((told.level >= beside[0]) & (told.level <= beside[1])).all()
+        )
+        crossed += not kept
+    words = f"cash, packs, least quantities and step kept in {probes - crossed} of {probes} drawn orders"
     return Check("limits", crossed == 0, words)
 
 

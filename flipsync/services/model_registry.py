@@ -7,12 +7,14 @@ name is in each of shadow, canary and live. What ships without a policy is the r
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.learning.policy import Policy
+from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.model_checks import Check
 from flipsync.store.models import PolicyVersion
@@ -21,7 +23,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 Stage = Literal["candidate", "shadow", "canary", "live", "retired"]
 #: names whose live policy the running system asks
-SERVED = frozenset({ShopPrice.kind})
+SERVED = (ShopPrice.kind, ShopOrder.kind)
 _NEXT: dict[str, str] = {"candidate": "shadow", "retired": "shadow", "shadow": "canary", "canary": "live"}
 
 
@@ -52,6 +54,13 @@ def policy_of(row: PolicyVersion) -> Policy:
         return Policy.from_json(row.artefact)
     except (KeyError, TypeError, ValueError) as error:
         raise Conflict(f"policy {row.version} cannot be read: {error}", hint="train it again") from error
+
+
+def outcomes_of(name: str) -> Any:
+    """The module that says what came of what policies of that name chose: `judged` and `checks`. It loads numpy and
+    scipy, which a house without policies need not."""
+    module = "order_outcomes" if name == ShopOrder.kind else "policy_outcomes"
+    return importlib.import_module(f"flipsync.services.{module}")
 
 
 async def keep(
@@ -155,8 +164,7 @@ async def _move(unit: UnitOfWork, row: PolicyVersion, stage: str, reason: str, c
 
 async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What has to hold before a policy moves on; each with what was seen."""
-    from flipsync.services import policy_outcomes  # numpy and scipy: only for whoever promotes
-    from flipsync.services.model_limits import lawful
+    from flipsync.services.model_limits import lawful, orders_lawful  # numpy and scipy: only for whoever promotes
 
     policy = policy_of(row)
     checks = [Check("content", True, f"its SHA-256 is {row.digest[:12]}…, as when it was kept")]
@@ -172,6 +180,8 @@ async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Che
         checks.append(Check("simulation", True, told))
     if isinstance(policy, ShopPrice):
         checks.append(lawful(policy))
+    if isinstance(policy, ShopOrder):
+        checks.append(orders_lawful(policy))
     if target in ("canary", "live"):
-        checks += await policy_outcomes.checks(unit, row, target)
+        checks += await outcomes_of(row.name).checks(unit, row, target)
     return checks

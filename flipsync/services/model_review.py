@@ -9,12 +9,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from flipsync.services.pricing.fees import BPS
+from flipsync.services.learned_buying import ShopOrder
+from flipsync.services.model_checks import Judged
+from flipsync.services.model_registry import outcomes_of
 from flipsync.services.tenant_settings import TenantProfile
 from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
 from flipsync.store.repositories import policies as rows
-from flipsync.store.repositories.policies import ChoiceRow
 
 
 @dataclass(frozen=True)
@@ -60,38 +61,27 @@ class ModelDesk:
     async def review(self, name: str) -> Review:
         """Numbers are looked at only where a policy is in play."""
         tenant = await self._profile()
-        choices = tenant.settings.pricing
         acting = await rows.active(self._session, name)
         last, count = await experiment_rows.history(self._session, name)
         training = await experiment_rows.running(self._session, name)
         candidate = await rows.newest_learned(self._session, name)
-        verdict, canary_words, better, shadow_words, moved = "open", "", False, "", False
+        told = Judged("")
         if acting:
-            from flipsync.services import policy_outcomes  # numpy and scipy: not for a house without policies
-
-            found = await policy_outcomes.stretches(self._session, tenant.id, self._now)
-            if "canary" in acting:
-                test = policy_outcomes.canary_test(found, acting["canary"].id, choices.canary_bps / BPS)
-                told = test.interval()
-                verdict = test.verdict()
-                canary_words = f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] an hour, {test.n} blocks"
-            if "shadow" in acting and (judged := policy_outcomes.off_policy(found, acting["shadow"].id)) is not None:
-                value = judged.doubly_robust.value
-                better = judged.better
-                shadow_words = f"{value.mean:.4g} [{value.low:.4g}, {value.high:.4g}] against {judged.acted.mean:.4g}"
-            moved = policy_outcomes.drifted(_since(found, last))
+            told = await outcomes_of(name).judged(self._session, tenant.id, self._now, acting, last)
+        buying, pricing = tenant.settings.purchasing, tenant.settings.pricing
+        days = buying.retrain_days if name == ShopOrder.kind else pricing.retrain_days
         return Review(
             live=_named(acting.get("live")),
             canary=_named(acting.get("canary")),
-            canary_verdict=verdict,
-            canary_words=canary_words,
+            canary_verdict=told.canary.verdict() if told.canary is not None else "open",
+            canary_words=told.canary_words,
             shadow=_named(acting.get("shadow")),
-            shadow_better=better,
-            shadow_words=shadow_words,
+            shadow_better=told.shadow_better,
+            shadow_words=told.shadow_words,
             candidate=_named(candidate),
             training=training,
             trained=count,
-            train_because=_because(moved, last, choices.retrain_days, self._now),
+            train_because=_because(told.moved, last, days, self._now),
         )
 
 
@@ -101,10 +91,6 @@ def _because(moved: bool, last: datetime | None, days: int, now: datetime) -> st
     if days and (last is None or now - last >= timedelta(days=days)):
         return f"the last one was on {last:%Y-%m-%d}" if last else "there was none yet"
     return ""
-
-
-def _since(found: list[ChoiceRow], last: datetime | None) -> list[ChoiceRow]:
-    return [row for row in found if last is None or row.at >= last]
 
 
 def _named(row: PolicyVersion | None) -> Named | None:

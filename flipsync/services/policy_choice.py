@@ -7,7 +7,6 @@ rung than the best, once a block, and the chance it had is kept beside the choic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,8 +16,9 @@ from uuid import UUID
 
 from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.money import Money
-from flipsync.learning.policy import Policy
+from flipsync.services import policy_staging
 from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.policy_staging import as_kept, share_of
 from flipsync.services.pricing.fees import BPS
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.quote import Quote, QuoteRequest
@@ -31,53 +31,27 @@ _SHARES = (-0.75, -0.25, 0.0, 0.25, 0.75)
 BLOCK = timedelta(days=3)
 
 
-@dataclass(frozen=True)
-class Version:
-    """A policy in the registry that acts or looks on. `id` is None for the rule as shipped."""
-
-    id: UUID | None
-    version: str
-    rule: PricingPolicy
-
-
+Version = policy_staging.Version[PricingPolicy]
 SHIPPED = Version(None, "as shipped", PricingPolicy())
 
 
 @dataclass(frozen=True)
-class Staged:
-    """What the registry holds for a name, as read in one transaction."""
+class Staged(policy_staging.Staged[PricingPolicy]):
+    """What the registry holds of price rules; without a live one the rule as shipped is."""
 
     live: Version = SHIPPED
-    canary: Version | None = None
-    shadow: Version | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether the rule as shipped decides alone."""
-        return self.live.id is None and self.canary is None and self.shadow is None
 
 
 @lru_cache(maxsize=64)
 def read_version(policy_id: UUID, digest: str, artefact: str) -> Version | None:
     """A version from its artefact; None when that is not what was kept, or no price rule: then it does not act."""
-    if hashlib.sha256(artefact.encode()).hexdigest() != digest:
-        return None
-    try:
-        policy = Policy.from_json(artefact)
-    except (KeyError, TypeError, ValueError):
-        return None
+    policy = as_kept(digest, artefact)
     return Version(policy_id, policy.version, PricingPolicy(policy.settings)) if isinstance(policy, ShopPrice) else None
 
 
 def block_start(now: datetime) -> datetime:
     whole = int(now.timestamp() // BLOCK.total_seconds())
     return datetime.fromtimestamp(whole * BLOCK.total_seconds(), UTC)
-
-
-def share_of(*words: object) -> float:
-    """A number from [0, 1) that is always the same for these words."""
-    digest = hashlib.sha256("|".join(map(str, words)).encode()).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
 
 
 def rung_of(price: int, current: int, request: QuoteRequest) -> int:

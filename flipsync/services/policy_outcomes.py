@@ -8,7 +8,7 @@ on, what a shadow would have earned follows from the log by inverse propensity.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Estimate, Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.learning.protocol import Interval
-from flipsync.services.model_checks import Check
+from flipsync.services.model_checks import Check, Judged, canary_check
 from flipsync.services.policy_choice import RUNGS, block_start
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import BPS, FeeTerm
@@ -34,6 +34,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 WINDOW = timedelta(days=60)
 #: rows of evidence below which a log says nothing
 LEAST_ROWS = 50
+UNIT = "minor units a listing and hour"
 
 
 @dataclass(frozen=True)
@@ -151,22 +152,32 @@ def _net(row: ChoiceRow, terms: Sequence[FeeTerm], choices: PricingChoices) -> f
     return float(economics.net(round(row.revenue_minor / row.units)) * row.units)
 
 
+async def judged(
+    session: AsyncSession, tenant_id: UUID, now: datetime, acting: Mapping[str, PolicyVersion], since: datetime | None
+) -> Judged:
+    """Of the versions on stage; drift is looked for from `since` on."""
+    found = await stretches(session, tenant_id, now)
+    test, told = None, None
+    if "canary" in acting:
+        choices = (await profile(session, tenant_id)).settings.pricing
+        test = canary_test(found, acting["canary"].id, choices.canary_bps / BPS)
+    if "shadow" in acting:
+        told = off_policy(found, acting["shadow"].id)
+    words = ""
+    if told is not None:
+        value = told.doubly_robust.value
+        words = f"{value.mean:.4g} [{value.low:.4g}, {value.high:.4g}] against {told.acted.mean:.4g}"
+    moved = drifted([row for row in found if since is None or row.at >= since])
+    return Judged(UNIT, test, told is not None and told.better, words, moved, told)
+
+
 async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What outcomes say before a policy acts on a share of the listings, or on all."""
     found = await stretches(unit.session, unit.tenant_id, unit.now)
     if target == "canary":
         return [_looked_on(off_policy(found, row.id))]
     choices = (await profile(unit.session, unit.tenant_id)).settings.pricing
-    test = canary_test(found, row.id, choices.canary_bps / BPS)
-    told = test.interval()
-    range_ = f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] minor units a listing and hour, {test.n} blocks"
-    words = {
-        "challenger": f"its listings earn more: {range_}",
-        "incumbent": f"its listings earn less: {range_}",
-        "open": f"whether its listings earn more is still open: {range_}",
-    }
-    verdict = test.verdict()
-    return [Check("canary", verdict == "challenger", words[verdict], still_open=verdict == "open")]
+    return [canary_check(canary_test(found, row.id, choices.canary_bps / BPS), UNIT, "listings")]
 
 
 def _looked_on(told: OffPolicy | None) -> Check:

@@ -10,7 +10,6 @@ from functools import lru_cache, partial
 from typing import cast
 from uuid import UUID
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.channel import RivalOffer, Vendor
@@ -21,6 +20,7 @@ from flipsync.services.fees.schedules import published_schedule
 from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import SHIPPED, Staged, choose, read_version
+from flipsync.services.policy_staging import acting
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import (
     FeeSchedule,
@@ -31,12 +31,10 @@ from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PolicySettings, PricePeriod, Quote, QuoteRequest
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
-from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
-log = structlog.get_logger()
 WINDOW = timedelta(days=14)
 _RETURN_WINDOW = timedelta(days=2)
 _DAY = timedelta(hours=24)
@@ -379,9 +377,6 @@ class PricingDesk:
     async def _policies(self) -> Staged:
         """What the registry says at the first question: part of what the decision read."""
         if self._staged is None:
-            found = await policy_rows.active(self._session, ShopPrice.kind)
-            read = {stage: read_version(row.id, row.digest, row.artefact) for stage, row in found.items()}
-            for stage in (stage for stage, version in read.items() if version is None):
-                log.warning("a policy is not what was kept: it does not act", version=found[stage].version, stage=stage)
+            read, _ = await acting(self._session, ShopPrice.kind, read_version)
             self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
         return self._staged

@@ -10,9 +10,9 @@ from pydantic import AwareDatetime, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
-from flipsync.services.pricing.fees import BPS
+from flipsync.services.model_checks import Judged
+from flipsync.services.model_registry import outcomes_of
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.services.tenant_settings import profile
 from flipsync.store.models import Experiment, PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
 from flipsync.store.repositories import policies as rows
@@ -51,7 +51,7 @@ class StageView(View):
 
 
 class EstimateView(View):
-    """Mean with its 95 % interval, minor units a listing and hour."""
+    """Mean with its 95 % interval: minor units a listing and hour, of buying policies a good and day."""
 
     mean: float
     low: float
@@ -151,14 +151,10 @@ async def _outcomes(
 ) -> tuple[OffPolicyView | None, CanaryView | None]:
     if row.stage not in ("shadow", "canary"):
         return None, None
-    from flipsync.services import policy_outcomes  # numpy and scipy: only for whoever asks for outcomes
-
-    found = await policy_outcomes.stretches(session, row.tenant_id, now)
-    if row.stage == "shadow":
-        told = policy_outcomes.off_policy(found, row.id)
-        return (_off_policy(told) if told else None), None
-    share = (await profile(session, row.tenant_id)).settings.pricing.canary_bps / BPS
-    test = policy_outcomes.canary_test(found, row.id, share)
+    told: Judged = await outcomes_of(row.name).judged(session, row.tenant_id, now, {row.stage: row}, None)
+    if told.canary is None:
+        return (_off_policy(told.off_policy) if told.off_policy else None), None
+    test = told.canary
     between = _estimate(test.interval()) if test.n >= test.least else None
     return None, CanaryView(blocks=test.n, difference=between, verdict=test.verdict())
 

@@ -1,5 +1,5 @@
-"""What has had its time is dropped, so much a run: buyers of orders long over, sessions, tokens, codes, answers, and
-runs of automations that have ended.
+"""What has had its time is dropped, so much a run: buyers of orders long over, sessions, tokens, codes, answers,
+runs of automations that have ended, what policies chose.
 
 Each batch is a transaction of its own and says in the audit log what it did; one that is cut off is done by the next
 run. Nothing of it is done twice: what is gone is not found again.
@@ -25,6 +25,8 @@ from flipsync.store.unit_of_work import Store, UnitOfWork
 BATCH, BATCHES, MOST_PRUNED = 50, 20, 5_000
 #: runs of automations are kept so long after their end; more than an automation may be quiet about a thing
 RUNS_KEPT = timedelta(days=100)
+#: what policies chose is kept for longer than they are judged by (`policy_outcomes.WINDOW`), in the business's time
+CHOICES_KEPT = timedelta(days=90)
 _COUNTED = 10_000
 
 
@@ -97,6 +99,7 @@ async def _prune(unit: UnitOfWork) -> dict[str, int]:
     now = utc_now()  # sign-ins and requests are of real time, whatever the business's clock says
     moments = {name: now - timedelta(days=days) for name, days in (("day", 1), ("week", 7), ("month", 30))}
     moments["run_ends"] = unit.now - RUNS_KEPT
+    moments["judged"] = unit.now - CHOICES_KEPT
     gone = await pruning.prune(unit.session, moments, MOST_PRUNED)
     if gone:
         unit.audit("retention.pruned", "tenant", unit.tenant_id, rows=gone)

@@ -202,6 +202,18 @@ class PurchasingChoices(BaseModel):
     most_cover_days: int = Field(
         default=180, ge=14, le=730, description="never buy more than is expected to sell in so many days"
     )
+    policy_step_bps: int = Field(
+        default=5_000,
+        ge=0,
+        le=10_000,
+        description="how far a learned rule's levels may be from those of the rule as shipped; 0: it decides nothing",
+    )
+    canary_bps: int = Field(
+        default=2_000, ge=500, le=5_000, description="share of the suppliers that a canary policy buys of"
+    )
+    retrain_days: int = Field(
+        default=0, ge=0, le=365, description="search for a new buying policy after so many days; 0: never by itself"
+    )
 
     def cash_of(self, supplier_id: UUID) -> int | None:
         """What of the cash a supplier's goods still to come may cost; None where nothing is divided."""

@@ -23,7 +23,7 @@ from flipsync.learning.simulator import Array, Ints
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.pricing.batch import BLANK, QuoteArrays, quote_batch
 from flipsync.services.pricing.batch_economics import BatchEconomics
-from flipsync.services.pricing.fees import percentage_plus_fixed
+from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed
 from flipsync.services.pricing.quote import PolicySettings
 from flipsync.training.problem import Memory, Params, Problem, Range, Step, running_mean
 
@@ -96,42 +96,64 @@ class Shops:
 
     def play(self, settings: PolicySettings) -> Array:
         """Profit of every shop when the rule with these knobs prices it each day."""
-        n = len(self.start)
-        price, total = self.start.copy(), np.zeros(n)
-        # the last prices with what they sold, newest last: (listing, bucket)
-        seen, sold = np.full((n, BUCKETS), BLANK, dtype=np.int64), np.zeros((n, BUCKETS), dtype=np.int64)
-        hours, zero, blank = np.zeros((n, BUCKETS)), np.zeros(n, dtype=np.int64), np.full(n, BLANK, dtype=np.int64)
+        pricer = Pricer(settings, FEES, cost=self.cost, start=self.start, ceiling=self.floor * 3, shipping=300)
+        total = np.zeros(len(self.start))
         for day in range(len(self.luck)):
-            requests = QuoteArrays(
-                current=price,
-                unit_cost=self.cost,
-                shipping_cost=np.full(n, 300, dtype=np.int64),
-                shipping_charged=blank,
-                tax_bps=zero,
-                floor=blank,
-                ceiling=self.floor * 3,
-                min_margin=np.full(n, 25, dtype=np.int64),
-                margin_bps=zero,
-                step_up_bps=np.full(n, 1_000, dtype=np.int64),
-                step_down_bps=np.full(n, 800, dtype=np.int64),
-                stock=np.full(n, 500, dtype=np.int64),
-                days_since_last_sale=np.zeros(n),
-                rivals=self.rivals[day],
-                recent=seen[:, -4:-1],
-                history_price=seen,
-                history_units=sold,
-                history_hours=hours,
-            )
-            price = quote_batch(requests, FEES, settings, NOW).best
+            price = pricer.price(self.rivals[day])
             bought = self.sales(day, price)
             total += bought * self.units.net(price)
-            fresh = np.flatnonzero(seen[:, -1] != price)
-            for column in (seen, sold, hours):
-                column[fresh] = np.roll(column[fresh], -1, axis=1)
-            seen[fresh, -1], sold[fresh, -1], hours[fresh, -1] = price[fresh], 0, 0.0
-            sold[:, -1] += bought
-            hours[:, -1] += 24.0
+            pricer.sold(bought)
         return self.by_shop(total)
+
+
+class Pricer:
+    """The shop's price rule day by day for listings side by side, with what it remembers of each; minor units."""
+
+    def __init__(
+        self, settings: PolicySettings, fees: FeeSchedule, *, cost: Ints, start: Ints, ceiling: Ints, shipping: int
+    ) -> None:
+        self.settings, self.fees, self.cost, self.ceiling, self.shipping = settings, fees, cost, ceiling, shipping
+        n = len(start)
+        self.asked = start.copy()
+        # the last prices with what they sold, newest last: (listing, bucket)
+        self.seen, self.units = np.full((n, BUCKETS), BLANK, dtype=np.int64), np.zeros((n, BUCKETS), dtype=np.int64)
+        self.hours = np.zeros((n, BUCKETS))
+
+    def price(self, rivals: Ints) -> Ints:
+        """The day's prices, (listings,); `rivals` (listings, rivals), BLANK where there is none in stock."""
+        n = len(self.asked)
+        zero, blank = np.zeros(n, dtype=np.int64), np.full(n, BLANK, dtype=np.int64)
+        requests = QuoteArrays(
+            current=self.asked,
+            unit_cost=self.cost,
+            shipping_cost=np.full(n, self.shipping, dtype=np.int64),
+            shipping_charged=blank,
+            tax_bps=zero,
+            floor=blank,
+            ceiling=self.ceiling,
+            min_margin=np.full(n, 25, dtype=np.int64),
+            margin_bps=zero,
+            step_up_bps=np.full(n, 1_000, dtype=np.int64),
+            step_down_bps=np.full(n, 800, dtype=np.int64),
+            stock=np.full(n, 500, dtype=np.int64),
+            days_since_last_sale=np.zeros(n),
+            rivals=rivals,
+            recent=self.seen[:, -4:-1],
+            history_price=self.seen,
+            history_units=self.units,
+            history_hours=self.hours,
+        )
+        self.asked = quote_batch(requests, self.fees, self.settings, NOW).best
+        return self.asked
+
+    def sold(self, units: Ints) -> None:
+        """What the day's prices sold, (listings,)."""
+        fresh = np.flatnonzero(self.seen[:, -1] != self.asked)
+        for column in (self.seen, self.units, self.hours):
+            column[fresh] = np.roll(column[fresh], -1, axis=1)
+        self.seen[fresh, -1], self.units[fresh, -1], self.hours[fresh, -1] = self.asked[fresh], 0, 0.0
+        self.units[:, -1] += units
+        self.hours[:, -1] += 24.0
 
 
 class ShopPriceProblem(Problem):

@@ -42,7 +42,7 @@ class Promotion(BaseModel):
 class Rollback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: Literal["shop-price"]
+    name: Literal["shop-price", "shop-order"]
     reason: str = Field(min_length=1, max_length=500)
 
 

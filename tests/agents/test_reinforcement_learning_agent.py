@@ -27,6 +27,7 @@ from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.services import model_registry as registry
 from flipsync.services.desk import Services
+from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
 from flipsync.services.policy_outcomes import drifted
@@ -66,11 +67,9 @@ async def carry_out(shop: Shop, decision: Decision[Any]) -> str:
     return f"{row.verdict}: {row.reason}"
 
 
-async def settings(shop: Shop, **pricing: Any) -> None:
+async def settings(shop: Shop, part: str = "pricing", **choices: Any) -> None:
     async with shop.unit() as unit:
-        await unit.session.execute(
-            update(Tenant).where(Tenant.id == shop.tenant_id).values(settings={"pricing": pricing})
-        )
+        await unit.session.execute(update(Tenant).where(Tenant.id == shop.tenant_id).values(settings={part: choices}))
 
 
 async def test_without_policies_and_unless_the_owner_says_so_nothing_is_trained(shop: Shop) -> None:
@@ -130,8 +129,29 @@ async def test_a_training_is_asked_for_when_the_owner_wants_one_in_so_many_days(
     assert (await carry_out(shop, decision)).startswith("proceed")
     (wanted,) = await open_requests(shop.store, shop.tenant_id)
     assert (wanted.name, wanted.seed, wanted.samples) == ("shop-price", 0, 40)
-    assert (await decide(shop)).rationale == "a training is under way"
+    assert (await decide(shop)).rationale.startswith("shop-price: a training is under way; shop-order: nothing")
     assert (await carry_out(shop, decision)).startswith("deny"), "one at a time"
+
+
+async def test_buying_policies_are_moved_and_trained_like_those_of_prices(shop: Shop) -> None:
+    await settings(shop, "purchasing", retrain_days=30)
+    decision = await decide(shop)
+    (command,) = decision.proposals
+    assert isinstance(command, TrainPolicy) and command.name == "shop-order"
+    assert (await carry_out(shop, decision)).startswith("proceed")
+    (wanted,) = await open_requests(shop.store, shop.tenant_id)
+    assert wanted.name == "shop-order"
+    policy = ShopOrder.as_shipped(Origin("shop-order", "test", 1))
+    async with shop.unit() as unit:
+        kept = await registry.keep(
+            unit, "shop-order", policy, experiment_id=None, code_version="c", data={}, seeds={}, scores=GOOD
+        )
+    decision = await decide(shop, "hourly")
+    (command,) = decision.proposals
+    assert command == PromotePolicy(policy_id=kept, to="shadow", reason="it beat the baseline in simulation")
+    assert (await carry_out(shop, decision)).startswith("proceed")
+    told = await decide(shop, "hourly")
+    assert told.is_hold and "looked on at 0 lines" in told.rationale
 
 
 async def test_a_training_asked_of_other_code_is_given_up(shop: Shop) -> None:

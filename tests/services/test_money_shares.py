@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from flipsync.domain.ids import new_id
 from flipsync.intelligence.sharing import Step, best_first
-from flipsync.services.buying import Goods, Terms, plan, plan_shares
+from flipsync.services.buying import Goods, Terms, levels_within, plan, plan_shares
 from flipsync.services.buying_returns import CASH, MOST_STEPS, cash_steps
+from flipsync.services.buying_rule import SHIPPED, Rule
 from flipsync.services.money_shares import LEAST_BPS, MoneyReview, Taker, apart, least_bps, share_out, taker, why
 from flipsync.services.recorded_desk import MOST_BYTES
 
@@ -146,6 +147,55 @@ def test_each_supplier_spends_its_own_share_and_no_more() -> None:
     assert plan_of.units[1] >= 3, "the share is spent, though no multiplier would give up but some of the goods"
     none, _ = plan_shares(found, Terms(), least_order=np.array([0.0, 9_000.0]), cash=np.array([0.0, 4_000.0]))
     assert list(none.units) == [0, 0] and none.below == frozenset({1})
+
+
+def drawn(rng: np.random.Generator, suppliers: int, each: int) -> Goods:
+    count = suppliers * each
+    weekly = rng.lognormal(1.5, 0.8, count)
+    return Goods(
+        weekly=weekly,
+        spread=np.sqrt(weekly * rng.uniform(1, 3, count)),
+        doubt=np.sqrt(weekly / 30),
+        position=np.rint(weekly * rng.uniform(0, 2, count)),
+        margin=rng.uniform(100, 2_000, count),
+        pack_units=np.ones(count),
+        pack_cost=np.rint(rng.uniform(200, 2_000, count)),
+        least_units=np.zeros(count),
+        lead_days=np.full(count, 14.0),
+        lead_spread=np.full(count, 4.0),
+        supplier=np.arange(count) % suppliers,
+    )
+
+
+def test_by_a_learned_rule_too_each_supplier_spends_its_own_share_within_the_step() -> None:
+    """Three suppliers: the first's goods are bought by a rule that keeps more, the last's by one that keeps less."""
+    rng, terms, step = np.random.default_rng(8), Terms(), 0.5
+    for _ in range(20):
+        found = drawn(rng, 3, 6)
+        weight = np.array([3.0, 1.0, 0.2])[found.supplier]
+        rule = Rule(spread=weight, lead=weight)
+
+        def spent(units: np.ndarray, found: Goods = found) -> np.ndarray:
+            return np.bincount(found.supplier, weights=units * found.cost, minlength=3)
+
+        def shares(cash: np.ndarray, by: Rule, found: Goods = found) -> tuple[np.ndarray, np.ndarray, list[float]]:
+            made, dear = plan_shares(found, terms, least_order=np.zeros(3), cash=cash, rule=by, step=step)
+            return made.units, made.level, dear
+
+        whole = plan(found, terms, least_order=np.zeros(3), rule=rule, step=step)
+        free, level, dear = shares(np.full(3, np.inf), rule)
+        assert free.tolist() == whole.units.tolist() and level.tolist() == whole.level.tolist() and dear == [0.0] * 3
+        wanted, usual = spent(free), spent(shares(np.full(3, np.inf), SHIPPED)[0])
+        assert wanted[0] > usual[0] and wanted[1] == usual[1] and wanted[2] < usual[2]
+        cash = wanted * np.array([rng.uniform(0.2, 0.7), 1.0, rng.uniform(0.2, 0.7)])
+        units, level, dear = shares(cash, rule)
+        assert (spent(units) <= cash + 1e-6).all() and dear[0] > 0 < dear[2] and dear[1] == 0
+        assert (spent(units) >= 0.8 * cash).all(), "a share is there to be spent"
+        assert (units[found.supplier == 1] == free[found.supplier == 1]).all(), "nobody else's share changes it"
+        for at, dearness in enumerate(dear):
+            low, high = (each[found.supplier == at] for each in levels_within(found, terms, dearness, step))
+            theirs = level[found.supplier == at]
+            assert ((theirs >= low) & (theirs <= high)).all()
 
 
 @given(st.lists(st.tuples(amounts, amounts), max_size=60), st.integers(1, 8))

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from shop import Shop, open_store
 
 from flipsync.domain.clock import utc_now
+from flipsync.domain.events import CycleStarted
 from flipsync.domain.ids import new_id
-from flipsync.services import erasure, orders, retention
+from flipsync.services import erasure, orders, policy_outcomes, retention
 from flipsync.services.tenant_settings import PrivacyChoices
 from flipsync.store import models as m
 from flipsync.store.unit_of_work import Store
@@ -177,4 +178,42 @@ async def test_what_has_had_its_time_is_pruned_and_what_has_not_stays(shop: Shop
     assert done.pruned == dict.fromkeys(tables, 1)
     for table in tables:
         assert len(await shop.rows(f"SELECT id FROM {table} WHERE tenant_id = :tenant")) == 1
+    assert (await retention.run(worker, shop.tenant_id)).pruned == {}
+
+
+async def test_what_policies_chose_is_dropped_once_no_policy_is_judged_by_it(shop: Shop, worker: Store) -> None:
+    assert retention.CHOICES_KEPT > policy_outcomes.WINDOW
+    tenant = {"tenant_id": shop.tenant_id}
+    account, goods = await shop.account(), await shop.variant(units=1)
+    listing = await shop.listing(account, goods, units=1)
+    elsewhere = await Shop(shop.store).found()
+    async with shop.unit() as unit:
+        event_id = unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+        await unit.flush()
+        for age in (91, 89, 0):
+            made = m.AgentDecision(
+                **tenant, agent="pricing", agent_version="1", event_id=event_id, state="held", source="policy",
+                rationale="r", confidence=1.0, correlation_id=new_id(),
+            )  # fmt: skip
+            unit.session.add(made)
+            await unit.session.flush()
+            each = {**tenant, "decision_id": made.id, "role": "acting", "at": unit.now - timedelta(days=age)}
+            price = {"rung": 2, "chance": 1.0, "price_minor": 1, "current_minor": 1, "currency": "USD"}
+            order = {"units": 3, "shipped_units": 2, "level": 3.0, "up_to": 3.0}
+            unit.session.add_all(
+                [
+                    m.PolicyChoice(**each, **price, listing_id=listing),
+                    m.OrderChoice(**each, **order, stock_item_id=goods.stock_item_id),
+                ]
+            )
+    tables = ("policy_choice", "order_choice")
+
+    async def ages(table: str) -> list[int]:
+        found = await shop.rows(f"SELECT now() - at AS age FROM {table} WHERE tenant_id = :tenant")
+        return sorted(row.age.days for row in found)
+
+    assert (await retention.run(worker, elsewhere.tenant_id)).pruned == {}
+    assert [await ages(table) for table in tables] == [[0, 89, 91]] * 2, "another business's run touches nothing here"
+    assert (await retention.run(worker, shop.tenant_id)).pruned == dict.fromkeys(tables, 1)
+    assert [await ages(table) for table in tables] == [[0, 89]] * 2
     assert (await retention.run(worker, shop.tenant_id)).pruned == {}

@@ -397,6 +397,17 @@ async def furnish(shop: Shop) -> None:
                     current_minor=2,
                     currency="USD",
                 ),
+                m.OrderChoice(
+                    **tenant,
+                    policy_id=policy.id,
+                    stock_item_id=goods.stock_item_id,
+                    decision_id=decision.id,
+                    role="shadow",
+                    units=3,
+                    shipped_units=2,
+                    level=3.0,
+                    up_to=3.0,
+                ),
                 m.DecisionOutcome(
                     **tenant,
                     decision_id=decision.id,

@@ -52,7 +52,14 @@ from flipsync.store.models.journal import (
     Receipt,
 )
 from flipsync.store.models.language import LanguageCall, ProductReading
-from flipsync.store.models.learning import Experiment, ExperimentTrial, PolicyChoice, PolicyStage, PolicyVersion
+from flipsync.store.models.learning import (
+    Experiment,
+    ExperimentTrial,
+    OrderChoice,
+    PolicyChoice,
+    PolicyStage,
+    PolicyVersion,
+)
 from flipsync.store.models.notices import (
     InstallationSecret,
     Notification,
@@ -133,6 +140,7 @@ __all__ = [
     "NotificationDestination",
     "NotificationPreference",
     "Order",
+    "OrderChoice",
     "OrderLine",
     "Passkey",
     "Plan",

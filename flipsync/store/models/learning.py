@@ -136,3 +136,32 @@ class PolicyChoice(TenantOwned, Base):
     current_minor: Mapped[int]
     currency: Mapped[str]
     at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class OrderChoice(TenantOwned, Base):
+    """How many units of a good a buying policy would buy in a decision, beside what the rule as shipped would.
+
+    `level` and `up_to` are its s and S (`services.buying`). `policy_id` is null for the rule as shipped.
+    """
+
+    __tablename__ = "order_choice"
+    __table_args__ = (
+        same_tenant("policy_id", "policy_version"),
+        same_tenant("stock_item_id", "stock_item"),
+        same_tenant("decision_id", "agent_decision"),
+        UniqueConstraint("decision_id", "stock_item_id", "role"),
+        CheckConstraint("role IN ('acting','canary','shadow')", name="role"),
+        CheckConstraint("units >= 0 AND shipped_units >= 0", name="units"),
+        Index("ix_order_choice_at", "tenant_id", "at"),
+        Index("ix_order_choice_policy_id", "policy_id"),
+    )
+
+    policy_id: Mapped[UUID | None]
+    stock_item_id: Mapped[UUID]
+    decision_id: Mapped[UUID]
+    role: Mapped[str]
+    units: Mapped[int]
+    shipped_units: Mapped[int]
+    level: Mapped[float]
+    up_to: Mapped[float]
+    at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import PolicyChoice, PolicyStage, PolicyVersion
+from flipsync.store.models import OrderChoice, PolicyChoice, PolicyStage, PolicyVersion
 
 ACTIVE = ("live", "canary", "shadow")
 
@@ -112,8 +112,13 @@ async def lived_before(session: AsyncSession, name: str, than: UUID) -> PolicyVe
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def add_choices(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
-    await session.execute(pg_insert(PolicyChoice), [{"id": new_id(), **row} for row in rows])
+async def add_choices(
+    session: AsyncSession, prices: Sequence[dict[str, Any]], orders: Sequence[dict[str, Any]] = ()
+) -> None:
+    """What policies chose: prices of listings, units of goods."""
+    for table, rows in ((PolicyChoice, prices), (OrderChoice, orders)):
+        if rows:
+            await session.execute(pg_insert(table), [{"id": new_id(), **row} for row in rows])
 
 
 @dataclass(frozen=True)
@@ -183,3 +188,88 @@ async def outcomes(session: AsyncSession, *, since: datetime, now: datetime) -> 
 async def choices_since(session: AsyncSession, since: datetime) -> int:
     query = select(func.count()).select_from(PolicyChoice).where(PolicyChoice.at >= since)
     return int((await session.execute(query)).scalar_one())
+
+
+@dataclass(frozen=True)
+class LookedOn:
+    """What a shadow said of goods that were bought or that it would have bought."""
+
+    lines: int
+    units: int
+    shipped_units: int
+
+
+async def looked_on(session: AsyncSession, policy_id: UUID) -> LookedOn:
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(OrderChoice.units), 0),
+        func.coalesce(func.sum(OrderChoice.shipped_units), 0),
+    ).where(OrderChoice.policy_id == policy_id, OrderChoice.role == "shadow")
+    lines, units, shipped = (await session.execute(query)).one()
+    return LookedOn(int(lines), int(units), int(shipped))
+
+
+@dataclass(frozen=True)
+class GoodsDays:
+    """A good with the supplier it is cheapest at: what it earned by day (margin after fees), and what lay on the shelf.
+
+    `began` is on the shelf at the beginning, `moved` what changed by day. Days count from the beginning.
+    """
+
+    stock_item_id: UUID
+    supplier_id: UUID
+    unit_cost_minor: int
+    first_moved: datetime
+    began: int
+    moved: dict[int, int]
+    earned: dict[int, float]
+
+
+_EARNED_GOODS = text(
+    """
+    WITH picked AS (
+        SELECT DISTINCT ON (o.variant_id) o.variant_id, o.supplier_id
+          FROM supplier_offer o JOIN supplier s ON s.id = o.supplier_id
+         WHERE o.tenant_id = current_tenant() AND s.active
+         ORDER BY o.variant_id, o.pack_cost_minor::float8 / o.pack_units, s.lead_mean_days, o.id)
+    SELECT i.id, p.supplier_id, coalesce(v.cost_minor, 0), min(m.at),
+           coalesce(sum(m.on_hand_delta) FILTER (WHERE m.at < :since), 0)::bigint
+      FROM picked p
+      JOIN variant v ON v.id = p.variant_id
+      JOIN stock_item i ON i.variant_id = v.id AND i.pool = 'own'
+      JOIN stock_movement m ON m.stock_item_id = i.id
+     WHERE i.tenant_id = current_tenant() AND m.at < :until
+     GROUP BY i.id, p.supplier_id, v.cost_minor
+    """
+)
+_MOVED = text(
+    """
+    SELECT stock_item_id, floor(extract(epoch FROM at - :since) / 86400)::int, sum(on_hand_delta)::bigint
+      FROM stock_movement
+     WHERE tenant_id = current_tenant() AND at >= :since AND at < :until AND on_hand_delta <> 0 GROUP BY 1, 2
+    """
+)
+_EARNED = text(
+    """
+    SELECT i.id, d.day - CAST(:day AS date), sum(d.goods + d.shipping - d.refunds_before_tax - d.fees - d.cost)::float8
+      FROM sku_day d
+      JOIN variant v ON v.tenant_id = d.tenant_id AND v.sku = d.sku AND v.currency = d.currency
+      JOIN stock_item i ON i.variant_id = v.id AND i.pool = 'own'
+     WHERE d.tenant_id = current_tenant() AND d.day >= CAST(:day AS date) AND d.day < CAST(:last AS date) GROUP BY 1, 2
+    """
+)
+
+
+async def goods_days(session: AsyncSession, since: datetime, until: datetime) -> list[GoodsDays]:
+    """All goods that suppliers offer, by id."""
+    moments = {"since": since, "until": until}
+    goods = {}
+    for item, supplier, cost, first, began in await session.execute(_EARNED_GOODS, moments):
+        goods[item] = GoodsDays(item, supplier, cost, first, began, {}, {})
+    for item, day, units in await session.execute(_MOVED, moments):
+        if item in goods:
+            goods[item].moved[day] = units
+    for item, day, minor in await session.execute(_EARNED, {"day": since.date(), "last": until.date()}):
+        if item in goods:
+            goods[item].earned[day] = minor
+    return [goods[each] for each in sorted(goods)]

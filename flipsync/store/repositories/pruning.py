@@ -1,4 +1,5 @@
-"""Statements that drop what has had its time, so many at most: sessions, tokens, answers, runs, notifications."""
+"""Statements that drop what has had its time: sessions, tokens, codes, answers, runs, notifications, what policies
+chose; so many at most."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-#: table → what is over; `:day`, `:week` and `:month` are so long ago, `:run_ends` is the business's own time
+#: table → what is over; `:day`, `:week` and `:month` are so long ago; in the business's own time, runs that ended
+#: before `:run_ends`, and choices before `:judged`, which judge no policy any more
 _OVER = {
     "idempotency_record": "created_at < :week",
     "refresh_token": "expires_at < :month OR revoked_at < :month",
@@ -25,12 +27,14 @@ _OVER = {
     # its steps go with it; one that set others going goes after them: their line is how a circle is found
     "workflow_run": "ended_at < :run_ends AND NOT EXISTS"
     " (SELECT FROM workflow_run AS later WHERE later.parent_id = workflow_run.id)",
+    "policy_choice": "at < :judged",
+    "order_choice": "at < :judged",
 }
 TABLES = tuple(_OVER)
 
 
 async def prune(session: AsyncSession, moments: dict[str, datetime], most: int) -> dict[str, int]:
-    """Delete at most so many rows of each table; how many of which. `moments`: by name, those above."""
+    """Delete at most so many rows of each table; how many of which. `moments`: of the names in `_OVER`."""
     gone = {}
     for table, over in _OVER.items():
         asked = {name: moment for name, moment in moments.items() if f":{name}" in over}
