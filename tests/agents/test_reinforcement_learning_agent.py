@@ -133,7 +133,7 @@ async def test_a_training_is_asked_for_when_the_owner_wants_one_in_so_many_days(
     assert (await carry_out(shop, decision)).startswith("deny"), "one at a time"
 
 
-async def test_buying_policies_are_moved_and_trained_like_those_of_prices(shop: Shop) -> None:
+async def test_buying_policies_are_trained_like_those_of_prices(shop: Shop) -> None:
     await settings(shop, "purchasing", retrain_days=30)
     decision = await decide(shop)
     (command,) = decision.proposals
@@ -141,6 +141,9 @@ async def test_buying_policies_are_moved_and_trained_like_those_of_prices(shop: 
     assert (await carry_out(shop, decision)).startswith("proceed")
     (wanted,) = await open_requests(shop.store, shop.tenant_id)
     assert wanted.name == "shop-order"
+
+
+async def test_buying_policies_look_on_before_they_act(shop: Shop) -> None:
     policy = ShopOrder.as_shipped(Origin("shop-order", "test", 1))
     async with shop.unit() as unit:
         kept = await registry.keep(
