@@ -35,8 +35,10 @@ ADS = _Kind("ad money", "account", ("a month for ads", "this month"))
 
 
 class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
-    """Shares out touched listings and margin at risk an hour, and daily the cash for goods still to come and the money
-    for ads, where they are scarce; always within the owner's totals."""
+    """Shares out what is scarce among who needs it, always within the owner's totals.
+
+    Touched listings and margin at risk an hour, and daily the cash for goods still to come and the money for ads.
+    """
 
     spec = AgentSpec(
         name="resource",

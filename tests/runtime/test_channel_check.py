@@ -129,5 +129,5 @@ async def test_the_clock_of_the_house_asks_for_looks_and_for_nothing_else(queues
 def test_a_watched_connector_passes_on_everything_a_connector_does() -> None:
     """A method it forgot would be answered by the base class, as if the vendor had nothing of its own."""
     names = {name for name in vars(MarketplaceConnector) if not name.startswith("_")}
-    data = {"price_guard", "needs", "signs_with", "answer_challenge"}
+    data = {"price_guard", "needs", "signs_with", "answer_challenge", "learns_all"}  # the last is taken over when made
     assert names - data - set(vars(WatchedConnector)) == set()
