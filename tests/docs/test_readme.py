@@ -156,14 +156,14 @@ async def wait_until_agents_decided(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(660)
 @pytest.mark.whole_system(1)  # while the only business in it is the owner's
 async def test_commands_against_the_running_system(whole_system: WholeSystem) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     await wait_until_agents_decided(whole_system.home)
     approval_id = await ask_the_owner(whole_system.home)
-    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 420)
+    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 600)
     assert str(approval_id) in done.stdout
     assert '"state": "approved"' in done.stdout and '"note": "go ahead"' in done.stdout
     assert "Variant SEL-JEA-01" in done.stdout

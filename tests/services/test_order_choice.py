@@ -126,7 +126,9 @@ async def shop(database_urls: dict[str, str], clock: ManualClock) -> AsyncIterat
     await store.aclose()
 
 
-async def stocked(shop: Shop, weekly: float = 8.0, count: int = 1, name: str = "Teapots") -> tuple[UUID, list[UUID]]:
+async def stocked(
+    shop: Shop, weekly: float = 8.0, count: int = 1, name: str = "Teapots", cost: int = 300
+) -> tuple[UUID, list[UUID]]:
     """A supplier and the stock items of goods that are forecast to sell so many a week; nearly none are there."""
     tenant = {"tenant_id": shop.tenant_id}
     account = await shop.account()
@@ -148,7 +150,7 @@ async def stocked(shop: Shop, weekly: float = 8.0, count: int = 1, name: str = "
             unit.session.add(m.Forecast(**tenant, **item, weekly=weekly, low=weekly - 4, high=weekly + 5, **rest))
         made = await suppliers.create(unit, SupplierForm(name=name))
         for each in goods:
-            await suppliers.put_offer(unit, made.id, each.variant_id, OfferForm(pack_cost_minor=300, pack_units=1))
+            await suppliers.put_offer(unit, made.id, each.variant_id, OfferForm(pack_cost_minor=cost, pack_units=1))
     return made.id, [each.stock_item_id for each in goods]
 
 
@@ -274,8 +276,9 @@ async def test_another_business_policy_buys_nothing_here(shop: Shop, clock: Manu
 
 
 async def test_a_shadow_looks_on_often_before_it_acts(shop: Shop) -> None:
-    _, items = await stocked(shop, count=LEAST_LINES)
+    _, items = await stocked(shop, count=LEAST_LINES, cost=10)  # so little that nobody is asked
     supplier = (await shop.rows("SELECT id FROM supplier WHERE tenant_id = :tenant"))[0].id
+    await settle(shop, alone_minor=100_000)
     policy = await stage(shop, "shadow", **MORE)
     async with shop.unit() as unit:
         with pytest.raises(Conflict, match="looked on at 0 lines"):

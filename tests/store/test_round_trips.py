@@ -176,7 +176,7 @@ async def test_a_question_given_up_disturbs_nobody(database: Database, two: tupl
 async def test_values_come_back_as_they_were_sent(database: Database, two: tuple[UUID, UUID]) -> None:
     at = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
     values: dict[str, Any] = {"a": two[0], "b": True, "c": 2**40, "d": 0.1, "e": at, "f": list(two), "g": "é '\\ {}"}
-    asked = Sentence("SELECT :a, :b, :c, :d, :e, :f, CAST(:g AS text), CAST(:h AS bigint)", *"abcdefgh")
+    asked = Sentence("SELECT :a, :b, :c, :d, :e, CAST(:f AS uuid[]), CAST(:g AS text), CAST(:h AS bigint)", *"abcdefgh")
     ((row,),) = await database.at_once(two[0], [asked(**values, h=None)])
     assert row._asdict() == values | {"h": None}
     with pytest.raises(InvalidInput):
