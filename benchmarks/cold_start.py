@@ -72,26 +72,26 @@ def _look(process: subprocess.Popen[bytes], began: float, *, settle: float, idle
     return stages
 
 
-def measure(*, repeats: int, settle: float, idle: float, again: bool = True) -> dict[str, Any]:
+def measure(*, repeats: int, settle: float, idle: float, quick: bool = False) -> dict[str, Any]:
     """The result object. Ours and the peer take turns, so that a busy neighbour meets both.
 
-    Ours starts on an empty folder and, unless `again` is false, once more; the last start is looked at.
+    Ours starts on an empty folder and once more; the last start is looked at. `quick`: once, and three bare actors.
     """
-    actors = len(graph().agents) + _OTHER_ACTORS
+    actors = 3 if quick else len(graph().agents) + _OTHER_ACTORS
     runs: dict[str, list[dict[str, Any]]] = {"first": [], "again": [], "bare": []}
     for turn in range(repeats):
         look = idle if turn == 0 else 0.0
         with temporary_home() as home:
             with saying("ours, on an empty folder"):
-                first_look = 0.0 if again else look
+                first_look = look if quick else 0.0
                 runs["first"].append(run_once("benchmarks.whole_system", home, [], settle=settle, idle=first_look))
-            if again:
+            if not quick:
                 with saying("ours, again"):
                     runs["again"].append(run_once("benchmarks.whole_system", home, [], settle=settle, idle=look))
         with temporary_home() as home, saying("bare Ray"):
             arguments = ["--actors", str(actors)]
             runs["bare"].append(run_once("benchmarks.bare_ray", home, arguments, settle=settle, idle=look))
-    ours, bare = runs["again" if again else "first"][0], runs["bare"][0]
+    ours, bare = runs["first" if quick else "again"][0], runs["bare"][0]
     return {
         "actors": actors,
         "start_seconds": {
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         options.repeats, options.settle_seconds, options.idle_seconds = 1, 1.0, 3.0
     report = Report("cold_start")
     report.result = result = measure(
-        repeats=options.repeats, settle=options.settle_seconds, idle=options.idle_seconds, again=not options.quick
+        repeats=options.repeats, settle=options.settle_seconds, idle=options.idle_seconds, quick=options.quick
     )
     starts, bare = result["start_seconds"], result["start_seconds"]["bare"]
     for name, words in (("first", "ours, empty folder"), ("again", "ours, again"), ("bare", "bare Ray")):

@@ -37,8 +37,7 @@ from flipsync.services.dashboard import dashboard
 from flipsync.services.reading_page import MAX_LIMIT, PageRequest, View
 from flipsync.services.sales_recount import recount
 from flipsync.store import bootstrap
-from flipsync.store.database import Database, driver_url
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import Database, SessionReader, driver_url
 from flipsync.store.unit_of_work import Store
 
 DAYS, SKUS = 365, 500

@@ -46,7 +46,7 @@ from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
 from flipsync.settings import installed_applications
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import reading_decisions, tenants
 from flipsync.store.unit_of_work import Routing, Store
 from flipsync.system import keys_of, live_state, open_books, open_worker_books

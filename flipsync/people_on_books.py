@@ -16,7 +16,7 @@ from flipsync.security.roles import GRANTS, ROLES, as_role
 from flipsync.services import identity, own_roles, users
 from flipsync.services.own_roles import RoleEdit, RoleForm, RoleList, RoleView, RoleWish
 from flipsync.services.users import UserEdit, UserView
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import identity as user_rows
 from flipsync.store.repositories import own_roles as rows
 from flipsync.store.unit_of_work import Store, UnitOfWork

@@ -27,7 +27,7 @@ from flipsync.services.notices.inbox import NotificationFilter, NotificationView
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.reading_page import PageRequest
 from flipsync.store import models as m
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 
 
 @dataclass

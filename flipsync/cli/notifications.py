@@ -35,7 +35,7 @@ def list_notifications(
     page = importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
     where = inbox.NotificationFilter() if every else inbox.NotificationFilter(settled=False, read=False)
 
-    reader = importlib.import_module("flipsync.store.reading").SessionReader
+    reader = importlib.import_module("flipsync.store.database").SessionReader
 
     async def work(store: Any, tenant_id: UUID) -> Any:
         async with store.reader(tenant_id) as session:

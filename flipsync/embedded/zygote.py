@@ -30,8 +30,10 @@ def listen(path: Path) -> socket.socket:
     """A socket at `path`, open to this user. Who asks before there is an answer waits."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
+    making = path.with_suffix(".new")
+    listener.bind(str(making))
     listener.listen(128)
+    making.rename(path)  # whoever sees it is heard
     return listener
 
 

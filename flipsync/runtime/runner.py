@@ -290,7 +290,7 @@ class AgentRunner(TaskRunner):
             ours = {one.task.id for one in decided}
             if after is not None:
                 unit.after = after
-                unit.conditions.append(task_rows.complete_all(list(ours), self._epoch))
+                unit.closing.append(task_rows.complete_all(list(ours), self._epoch))
             else:
                 ours = await task_rows.complete(unit.session, list(ours), self._epoch)
             services = Services(unit.session, tenant_id, unit.now)

@@ -16,8 +16,8 @@ from flipsync.security.api_keys import NewKey, Pace, hash_key, new_key
 from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, OwnRole, Permission, as_role
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.store.database import Database
-from flipsync.store.reading import Reader, SessionReader
+from flipsync.store.database import Database, SessionReader
+from flipsync.store.reading import Reader
 from flipsync.store.repositories import api_keys as rows
 from flipsync.store.unit_of_work import UnitOfWork
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.services.customer_reading import FREQUENCY, RECENCY, segment_of
 from flipsync.services.sales_facts import EARNING, believable
 from flipsync.services.sales_recount import counted_look
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import customer_reading, privacy, reading_selling, sales_reading, tenants
 from flipsync.store.unit_of_work import Store
 

@@ -21,7 +21,7 @@ from flipsync.domain.text import storable
 from flipsync.services.graders import Grade
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why_words import Labels, command_words, mentioned, spaced
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import episodes as rows
 from flipsync.store.repositories import why as why_rows
 from flipsync.store.repositories.episodes import Place

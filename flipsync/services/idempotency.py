@@ -64,7 +64,7 @@ async def run_once(
         values = {"id": request_id, "tenant_id": tenant_id, "key": key, "fingerprint": request}
         if await rows.claim_request(unit.session, values):
             body = await work(unit)
-            await rows.record_answer(unit.session, request_id, status, body)
+            unit.closing.append(rows.answered(request_id, status, body))
             return Answer(status=status, body=body, replayed=False)
         earlier = await _earlier(unit.session, key, request)
     if earlier is None:

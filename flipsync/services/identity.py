@@ -21,7 +21,6 @@ from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import REFRESH_LIFETIME, AccessTokens, hash_refresh_token, new_refresh_token
 from flipsync.services import own_roles, passkeys, second_factors
 from flipsync.store.audit import Actor, ActorKind
-from flipsync.store.models import RefreshToken
 from flipsync.store.repositories import identity as rows
 from flipsync.store.repositories import notices
 from flipsync.store.repositories import passkeys as passkey_rows
@@ -251,8 +250,9 @@ async def sign_out(store: Store, refresh_token: str, *, cause: Cause | None = No
     if tenant_id is None:
         return
     async with store.unit(tenant_id, cause) as unit:
-        row = await rows.lock_refresh_token(unit.session, token_hash)
-        if row is not None:
+        presented = await rows.lock_refresh_token(unit.session, token_hash)
+        if presented is not None:
+            row = presented.token
             await rows.revoke_family(unit.session, row.family_id, utc_now())
             unit.audit(
                 "signed-out", "session", row.family_id, actor=Actor("user", row.user_id, unit.cause.actor.address)
@@ -267,20 +267,20 @@ def clean_email(email: str) -> str:
     return address
 
 
-async def _rotate(unit: UnitOfWork, tokens: AccessTokens, row: RefreshToken | None) -> SignedIn | None:
+async def _rotate(unit: UnitOfWork, tokens: AccessTokens, presented: rows.Presented | None) -> SignedIn | None:
     now = utc_now()
-    if row is None or row.revoked_at is not None or row.expires_at <= now:
+    if presented is None:
         return None
-    user = await rows.get_user(unit.session, row.user_id)
-    if row.used_at is not None or user is None or user.disabled_at is not None:
+    row, user = presented
+    if row.revoked_at is not None or row.expires_at <= now:
+        return None
+    if row.used_at is not None or user.disabled_at is not None:
         await rows.revoke_family(unit.session, row.family_id, now)
         if row.used_at is not None:
             unit.audit("session.copied-token", "session", row.family_id, user=str(row.user_id))
         return None
-    await rows.mark_refresh_token_used(unit.session, row.id, now)
-    signed_in = await _new_tokens(unit, tokens, user.id, user.role, row.family_id, row.device)
-    used = {"last_used_at": now, "expires_at": signed_in.refresh_expires_at}
-    await rows.update_session(unit.session, row.family_id, used)
+    signed_in = await _new_tokens(unit, tokens, row.user_id, user.role, row.family_id, row.device)
+    unit.closing.append(rows.renewed(row, now, signed_in.refresh_expires_at))
     return signed_in
 
 
@@ -312,18 +312,16 @@ async def _new_tokens(
     refresh_token = new_refresh_token()
     now = utc_now()
     expires_at = now + REFRESH_LIFETIME
-    await rows.insert_refresh_token(
-        unit.session,
-        {
-            "id": new_id(),
-            "tenant_id": unit.tenant_id,
-            "user_id": user_id,
-            "family_id": family_id,
-            "token_hash": hash_refresh_token(refresh_token),
-            "issued_at": now,
-            "expires_at": expires_at,
-            "device": device[:200],
-        },
+    unit.closing.append(
+        rows.new_refresh_token(
+            tenant_id=unit.tenant_id,
+            user_id=user_id,
+            family_id=family_id,
+            token_hash=hash_refresh_token(refresh_token),
+            issued_at=now,
+            expires_at=expires_at,
+            device=device[:200],
+        )
     )
     return SignedIn(
         user_id=user_id,

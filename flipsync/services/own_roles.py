@@ -32,8 +32,9 @@ from flipsync.security.roles import (
     kind_of,
 )
 from flipsync.services.reading_page import Moment, View
+from flipsync.store.database import SessionReader
 from flipsync.store.models import CustomRole
-from flipsync.store.reading import Reader, SessionReader
+from flipsync.store.reading import Reader
 from flipsync.store.repositories import own_roles as rows
 from flipsync.store.repositories.notices import Person
 from flipsync.store.unit_of_work import UnitOfWork

@@ -16,8 +16,9 @@ from flipsync.domain.money import Money
 from flipsync.services.approval_outcomes import IF_REFUSED, if_approved
 from flipsync.services.memory import Memory, TrackRecord, lessons
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.store.database import SessionReader
 from flipsync.store.models import Effect, Proposal, Receipt
-from flipsync.store.reading import Reader, Rows, SessionReader
+from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_decisions as rows
 
 DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]

@@ -24,7 +24,7 @@ from flipsync.services.quotes import fee_schedule
 from flipsync.services.reading_page import Moment, View
 from flipsync.services.report_text import report_lines
 from flipsync.services.tenant_settings import PricingChoices, profile
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import report as rows
 from flipsync.store.repositories.why import Subject, labels
 

@@ -23,9 +23,8 @@ from flipsync.services.fees.engine import predict
 from flipsync.services.order_profit import order_profit, refund_fees, sale_of
 from flipsync.services.sales_facts import CALLED_OFF, EARNING, believable, count, spread
 from flipsync.services.tenant_settings import TenantSettings, profile
-from flipsync.store.database import BROKEN_OFF
+from flipsync.store.database import BROKEN_OFF, SessionReader
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import sales_reading as rows
 from flipsync.store.repositories.report import tenant_id as whose

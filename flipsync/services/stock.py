@@ -132,9 +132,7 @@ async def count(
     # a count that moves nothing is in the ledger too: told again later, it is still the old one
     if not await ledger.move(unit, item, "count", on_hand=booked, key=key, note=note, happened_at=seen_at):
         return 0
-    if seen_at is not None:
-        await ledger.set_counted_at(unit.session, item, seen_at)
-    await ledger.set_pending_count(unit.session, item.id, counted if item.on_hand > counted else None)
+    await ledger.note_count(unit.session, item, pending=counted if item.on_hand > counted else None, seen_at=seen_at)
     if booked or item.on_hand > counted:
         _tell(unit, item, "count", booked)
     return booked
@@ -391,7 +389,7 @@ async def _book_pending_count(unit: UnitOfWork, item: StockItem) -> None:
         key, note = f"count:{item.id}:{new_id()}", "counted earlier"
         await ledger.move(unit, item, "count", on_hand=-gone, key=key, note=note, happened_at=item.counted_at)
     if item.on_hand <= item.pending_count:
-        await ledger.set_pending_count(unit.session, item.id, None)
+        await ledger.note_count(unit.session, item, pending=None)
 
 
 async def _locked(unit: UnitOfWork, stock_item_id: UUID) -> StockItem:

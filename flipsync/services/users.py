@@ -17,8 +17,9 @@ from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity, own_roles
 from flipsync.services.own_roles import RoleWish
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.store.database import SessionReader
 from flipsync.store.models import User
-from flipsync.store.reading import Reader, SessionReader
+from flipsync.store.reading import Reader
 from flipsync.store.repositories import identity as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 

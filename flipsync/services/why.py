@@ -19,8 +19,8 @@ from flipsync.services.why_order import explain_order
 from flipsync.services.why_outcomes import last_times
 from flipsync.services.why_purchase import explain_purchase_order, explain_supplier
 from flipsync.services.why_words import Labels, command_words, event_words
+from flipsync.store.database import SessionReader
 from flipsync.store.models import Effect
-from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import Subject
 

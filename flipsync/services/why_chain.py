@@ -19,8 +19,8 @@ from flipsync.services.reading_page import money
 from flipsync.services.why_explanation import Named, Step, business_time
 from flipsync.services.why_outcomes import outcome_data, outcome_words
 from flipsync.services.why_words import Labels, command_words, event_words, ids_within, mentioned
+from flipsync.store.database import SessionReader
 from flipsync.store.models import AgentDecision, Approval, DecisionOutcome, Effect, EventRecord, Proposal, Receipt
-from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import grades, reading_decisions
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import DecisionRow, Subject

@@ -13,8 +13,9 @@ from flipsync.services.why_chain import Journal, Teller, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, clock
 from flipsync.services.why_order import movement_step
 from flipsync.services.why_words import units
+from flipsync.store.database import SessionReader
 from flipsync.store.models import AgentDecision, Allocation, Product, StockItem, Variant
-from flipsync.store.reading import Rows, SessionReader
+from flipsync.store.reading import Rows
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import ListingRow, PriceRow, Subject

@@ -11,8 +11,8 @@ from flipsync.services.reading_page import money
 from flipsync.services.why_chain import Origin, Teller, origins_of, read
 from flipsync.services.why_explanation import Chain, Explanation, Line, Named, Step, business_time, clock, made_at
 from flipsync.services.why_words import units
+from flipsync.store.database import SessionReader
 from flipsync.store.models import Effect, StockMovement
-from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import reading_selling
 from flipsync.store.repositories import why as rows
 from flipsync.store.repositories.why import Subject

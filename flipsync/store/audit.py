@@ -5,17 +5,18 @@ The database numbers, dates and chains them (migrations/guards_0016.sql).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, Text, bindparam, cast, insert, select
+import orjson
+from sqlalchemy import Select, Text, bindparam, cast, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import AuditEntry
-from flipsync.store.reading import Question, where
+from flipsync.store.reading import Asked, Question, Sentence, where
 
 ActorKind = Literal["user", "key", "system", "nobody"]
 
@@ -44,23 +45,30 @@ class Line:
     traceparent: str
 
 
-async def append(session: AsyncSession, tenant_id: UUID, lines: Sequence[Line]) -> None:
-    """Write lines. From here to the end of the transaction the tenant's other writers wait: call it last."""
-    for line in lines:
-        await session.execute(
-            insert(AuditEntry).values(
-                id=new_id(),
-                tenant_id=tenant_id,
-                actor_kind=line.actor.kind,
-                actor_id=line.actor.id,
-                action=line.action,
-                subject_kind=line.subject_kind,
-                subject_id=line.subject_id,
-                details=line.details,
-                address=line.actor.address,
-                traceparent=line.traceparent,
-            )
-        )
+_APPEND = Sentence(
+    """
+    INSERT INTO audit_entry (id, tenant_id, actor_kind, actor_id, action, subject_kind, subject_id, details, address,
+                             traceparent)
+    VALUES (:id, :tenant_id, :actor_kind, :actor_id, :action, :subject_kind, :subject_id, CAST(:details AS jsonb),
+            :address, :traceparent)
+    """
+)
+
+
+def appended(tenant_id: UUID, line: Line) -> Asked:
+    """What writes it. From there to the end of the transaction the tenant's other writers wait: asked last."""
+    return _APPEND(
+        id=new_id(),
+        tenant_id=tenant_id,
+        actor_kind=line.actor.kind,
+        actor_id=line.actor.id,
+        action=line.action,
+        subject_kind=line.subject_kind,
+        subject_id=line.subject_id,
+        details=orjson.dumps(line.details).decode(),
+        address=line.actor.address,
+        traceparent=line.traceparent,
+    )
 
 
 def _entries(given: frozenset[str]) -> Select[*tuple[Any, ...]]:

@@ -163,3 +163,14 @@ async def ask(where: AsyncSession | AsyncConnection, steps: Sequence[Asked]) -> 
         if error.connection_invalidated:
             await (where if isinstance(where, AsyncConnection) else await where.connection()).invalidate()
         raise
+
+
+class SessionReader:
+    """Asks within an open transaction, after what that has changed so far."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def ask(self, *asked: Asked) -> list[Rows]:
+        await self._session.flush()
+        return await ask(self._session, asked)

@@ -304,13 +304,16 @@ def columns_of(result: PGresult) -> list[str]:
 
 
 def written_text(value: Any) -> bytes | None:
-    """A parameter in PostgreSQL's text format. Raises InvalidInput for a NUL, which would end it."""
+    """A parameter in PostgreSQL's text format. Raises InvalidInput for a text that cannot be kept."""
     if value is None:
         return None
     if isinstance(value, str):
         if "\0" in value:
-            raise InvalidInput("a text cannot hold a NUL character")
-        return value.encode()
+            raise InvalidInput("a text cannot hold a NUL character", hint="leave it out")
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("a text cannot hold half of a character (a lone surrogate)", hint="leave it out") from None
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if isinstance(value, datetime):

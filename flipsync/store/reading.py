@@ -4,7 +4,7 @@
     SHARES = Sentence("SELECT … WHERE stock_item_id = :stock_item_id")
     (items, shares) = await reader.ask(ITEMS(limit=51), SHARES(stock_item_id=item_id))
 
-A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`SessionReader`). Rows have an
+A `Reader` is a transaction of its own (`pipeline.TenantReader`) or an open one (`database.SessionReader`). Rows have an
 attribute for each selected column.
 """
 
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import ColumnElement, Select, TextClause, Uuid, bindparam, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import TypeEngine
 
 Rows = Sequence[Any]
@@ -103,17 +102,6 @@ class Reader(Protocol):
     """Whoever can be asked. The answers come in the order of the questions."""
 
     async def ask(self, *asked: Asked) -> list[Rows]: ...
-
-
-class SessionReader:
-    """Asks within an open transaction, after what that has changed so far."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
-
-    async def ask(self, *asked: Asked) -> list[Rows]:
-        await self._session.flush()
-        return [(await self._session.execute(each.statement.query, each.values)).all() for each in asked]
 
 
 def where(

@@ -67,6 +67,12 @@ async def exchange(connection: Connection, steps: Sequence[Asked]) -> list[Rows]
     if about is None:
         about = pooled.info[_ABOUT] = _About(adapt.Transformer(driver))
     pgconn, fresh = driver.pgconn, []
+    wanted = []
+    for step in steps:  # before anything is sent: a value that cannot be written leaves the connection as it was
+        wire = step.statement.wire
+        values = [step.values.get(name, wire.constants.get(name)) for name in wire.names]
+        key = (wire.text, tuple([_OIDS.get(type(value), 0) for value in values]))
+        wanted.append((key, [written_text(value) for value in values]))
     #: of all that is sent: whether it is a step
     sent: list[bool] = []
     try:
@@ -76,17 +82,14 @@ async def exchange(connection: Connection, steps: Sequence[Asked]) -> list[Rows]
                 while about.doubtful and _CLOSES:
                     pgconn.send_close_prepared(about.doubtful.pop())
                     sent.append(False)
-                for step in steps:
-                    wire = step.statement.wire
-                    values = [step.values.get(name, wire.constants.get(name)) for name in wire.names]
-                    key = (wire.text, tuple([_OIDS.get(type(value), 0) for value in values]))
+                for key, written in wanted:
                     if (name := about.prepared.get(key)) is None:
                         about.ever += 1
                         name = about.prepared[key] = b"fs%d" % about.ever
                         fresh.append(key)
-                        pgconn.send_prepare(name, wire.text, key[1])
+                        pgconn.send_prepare(name, *key)
                         sent.append(False)
-                    pgconn.send_query_prepared(name, [written_text(value) for value in values], None, Format.BINARY)
+                    pgconn.send_query_prepared(name, written, None, Format.BINARY)
                     sent.append(True)
                 pgconn.pipeline_sync()
                 results = await driver.wait(_answers(pgconn))

@@ -100,8 +100,8 @@ class UnitOfWork:
     database: Database
     wake: set[str] = field(default_factory=set)
     news: list[dict[str, Any]] = field(default_factory=list)
-    #: what has to go well for anything of this to be written, sent in the last round trip
-    conditions: list[Asked] = field(default_factory=list)
+    #: what is written in the last round trip; nothing of the rest is if it fails
+    closing: list[Asked] = field(default_factory=list)
     #: a session that has read what this writes of: its transaction is ended on the way, if nothing else is asked
     after: AsyncSession | None = None
     _page: journal.Page = field(default_factory=journal.Page)
@@ -153,11 +153,6 @@ class UnitOfWork:
                 traceparent=self.cause.traceparent,
             )
         )
-
-    async def write_audit(self) -> None:
-        """Write down what was audited; called on leaving the unit, after everything else."""
-        lines, self._audited = self._audited, []
-        await audit.append(self.session, self.tenant_id, lines)
 
     def decide(
         self, decision: dict[str, Any], proposals: Sequence[ProposedCommand], notes: dict[str, Any] | None = None
@@ -239,7 +234,7 @@ class UnitOfWork:
     async def part(self) -> AsyncIterator[None]:
         """A part that is taken back alone when it raises: its rows, its facts and what it had audited. It enqueues no
         effect that supersedes, for that reaches into what was there before."""
-        lists: list[list[Any]] = [*vars(self._page).values(), self._unjudged, self._audited]
+        lists: list[list[Any]] = [*vars(self._page).values(), self.closing, self._unjudged, self._audited]
         before = [len(each) for each in lists]
         try:
             async with self.session.begin_nested():
@@ -263,17 +258,18 @@ class UnitOfWork:
         whatever anybody has made of it since.
         """
         session = self.session
-        if self._audited or session.new or session.dirty or session.deleted:
-            await self.flush()
-            await self.write_audit()
+        if session.new or session.dirty or session.deleted:
+            await self.session.flush()
         page = self._turn_page()
-        steps = [*self.conditions, *([journal.asked(self.tenant_id, self.now, page)] if page else ())]
+        steps = [*self.closing, *([journal.asked(self.tenant_id, self.now, page)] if page else ())]
+        written = len(steps)
+        steps += [audit.appended(self.tenant_id, line) for line in self._audited]
         if not has_begun(session):
             answers = await self.database.at_once(opened_for, steps, after=self.after) if steps else []
         elif steps:
             answers = (await ask(session, [*steps, COMMIT()]))[:-1]
         if page:
-            self._told(page, answers[-1])
+            self._told(page, answers[written - 1])
 
     def _turn_page(self) -> journal.Page:
         """What there is to write down by now, perhaps nothing."""

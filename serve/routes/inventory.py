@@ -15,7 +15,7 @@ from flipsync.services import landed, stock
 from flipsync.services import reading_stock as reading
 from flipsync.services.reading_catalogue import get_variant
 from flipsync.services.reading_page import Page, PageRequest
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
 from serve.errors import problems

@@ -12,7 +12,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import hand_edits, listings, reading_quality
 from flipsync.services import reading_listings as reading
 from flipsync.services.reading_page import Page, PageRequest
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
 from serve.errors import problems

@@ -16,7 +16,7 @@ from flipsync.services.desk import Services
 from flipsync.services.pricing.quote import Quote
 from flipsync.services.product_edits import PriceTerms, set_price_terms, version_of
 from flipsync.services.reading_page import Page, PageRequest
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may, may_after_proof
 from serve.errors import problems
 

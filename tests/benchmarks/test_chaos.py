@@ -54,6 +54,17 @@ def test_killed_at_any_step_nothing_is_done_twice_and_nothing_is_lost(torment: T
     assert tally.labels > 5
 
 
+def only_where(monkeypatch: pytest.MonkeyPatch, asks: str, pieces: tuple[str, ...]) -> None:
+    """Killed nowhere but at steps of such a name: few runs are enough."""
+
+    def there(business: crash_business.Business, passed: list[Step]) -> Step:
+        found = [step for step in passed if re.match(asks, step.name)]
+        return business.dice.choice(found or [Step("nowhere", 0)])
+
+    monkeypatch.setattr(crash_business, "PIECES", {name: PIECES[name] for name in pieces})
+    monkeypatch.setattr(crash_business.Business, "_step", there)
+
+
 @pytest.mark.slow
 def test_a_worker_that_takes_what_was_under_way_for_done_is_found_out(
     torment: Torment, monkeypatch: pytest.MonkeyPatch
@@ -63,21 +74,10 @@ def test_a_worker_that_takes_what_was_under_way_for_done_is_found_out(
         return len((await session.execute(text(f"{statement} RETURNING id"))).all())
 
     monkeypatch.setattr(effect_rows, "release_earlier_lives", hopeful)
-    tally = torment(40)
-    assert tally.lost + tally.wrong > 0
-    assert sum(tally.lost_at.values()) + sum(tally.doubled_at.values()) > 0
-
-
-def only_refunds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed nowhere but while it asks for a refund: few runs are enough."""
-
-    def while_it_asks(business: crash_business.Business, passed: list[Step]) -> Step:
-        asks = [step for step in passed if re.match("(during|after) POST .*/refunds", step.name)]
-        return business.dice.choice(asks or [Step("nowhere", 0)])
-
-    pieces = {name: PIECES[name] for name in ("offer", "sell", "give_back")}
-    monkeypatch.setattr(crash_business, "PIECES", pieces)
-    monkeypatch.setattr(crash_business.Business, "_step", while_it_asks)
+    only_where(monkeypatch, "before POST .*/refunds", ("offer", "sell", "give_back"))
+    tally = torment(12)
+    assert tally.refunds_wrong > 0
+    assert sum(tally.doubled_at.values()) > 0
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_a_worker_that_does_not_look_whether_it_paid_is_found_out(
     async def with_a_new_key(self: CustomConnector, refund: Any, key: str) -> str:
         return await issue(self, refund, f"{key}:{secrets.token_hex(4)}")
 
-    only_refunds(monkeypatch)
+    only_where(monkeypatch, "(during|after) POST .*/refunds", ("offer", "sell", "give_back"))
     monkeypatch.setattr(money_writes, "_given_before", forgetful)
     if new_key:
         monkeypatch.setattr(CustomConnector, "issue_refund", with_a_new_key)

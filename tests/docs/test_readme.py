@@ -9,6 +9,9 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -33,6 +36,18 @@ def without_network() -> list[str]:
         return []
     tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=20)
     return prefix if tried.returncode == 0 else []
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bash that spares each `flipsync` of a script its imports; what a new user's first ones import is tested once."""
+    program, address = Path(__file__).with_name("warm_command.py"), tmp_path_factory.mktemp("warm") / "socket"
+    with subprocess.Popen([sys.executable, str(program), str(address)], cwd=ROOT) as server:
+        while not address.exists():
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield f'flipsync() {{ {sys.executable} -SE {program} {address} "$@"; }}\n'
+        server.kill()
 
 
 def run(text: str, home: Path, seconds: float, *, within: list[str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -145,9 +160,9 @@ async def ask_the_owner(home: Path) -> UUID:
     return approval_id
 
 
-async def wait_until_agents_decided(home: Path) -> None:
+async def wait_until_agents_decided(home: Path, warm: str) -> None:
     """What the README asks about is there a little after the start: a decision that can be made again."""
-    look = "flipsync replay --since 1h --limit 1 --json || true"
+    look = warm + "flipsync replay --since 1h --limit 1 --json || true"
     for _ in range(30):
         if json.loads((await asyncio.to_thread(run, look, home, 60)).stdout)["identical"]:
             return
@@ -158,12 +173,12 @@ async def wait_until_agents_decided(home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(660)
 @pytest.mark.whole_system(1)  # while the only business in it is the owner's
-async def test_commands_against_the_running_system(whole_system: WholeSystem) -> None:
+async def test_commands_against_the_running_system(whole_system: WholeSystem, warm: str) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    await wait_until_agents_decided(whole_system.home)
+    await wait_until_agents_decided(whole_system.home, warm)
     approval_id = await ask_the_owner(whole_system.home)
-    done = await asyncio.to_thread(run, whole_system.address(script("system")), whole_system.home, 600)
+    done = await asyncio.to_thread(run, warm + whole_system.address(script("system")), whole_system.home, 600)
     assert str(approval_id) in done.stdout
     assert '"state": "approved"' in done.stdout and '"note": "go ahead"' in done.stdout
     assert "Variant SEL-JEA-01" in done.stdout

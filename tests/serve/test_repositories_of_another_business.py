@@ -41,8 +41,9 @@ from flipsync.domain.money import Money
 from flipsync.services.customer_reading import CUTS
 from flipsync.store import models as m
 from flipsync.store import repositories
+from flipsync.store.database import SessionReader
 from flipsync.store.models import Base
-from flipsync.store.reading import Question, SessionReader
+from flipsync.store.reading import Question
 from flipsync.store.repositories.bulk_effects import ClaimedEffect
 from flipsync.store.repositories.effects import Outcome
 from flipsync.store.repositories.price_brakes import CatalogueSize
@@ -62,7 +63,7 @@ MADE_OF_WHAT_IS_GIVEN = frozenset(
     api_keys.insert_key catalogue.insert_movements catalogue.insert_products catalogue.insert_stock_items
     catalogue.insert_variants deliveries.add_destination deliveries.put episodes.add experiments.add_step
     experiments.insert forecast_runs.add_all forecast_runs.add_run forecast_runs.judge grades.count grades.enrol
-    grades.move_standing identity.claim_request identity.insert_refresh_token identity.insert_session
+    grades.move_standing identity.insert_session
     identity.insert_user language.lease listing_care.add_need listings.record_rivals notices.raise_all
     own_roles.add_role passkeys.insert_passkey plans.add_initiative policies.put
     provider_identities.insert_identity purchase_orders.add purchase_orders.add_receipt recalibration.replace

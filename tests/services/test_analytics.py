@@ -20,8 +20,8 @@ from flipsync.services.dashboard import Dashboard, dashboard, kpis
 from flipsync.services.orders import AccountRef
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.revenue import revenue
+from flipsync.store.database import SessionReader
 from flipsync.store.models.sales import FIGURES
-from flipsync.store.reading import SessionReader
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 TODAY = NOW.date()

@@ -12,8 +12,8 @@ from flipsync.domain.commands import ChangePrice, Command, EndorseDecision
 from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.services.approval_outcomes import if_approved
+from flipsync.store.database import SessionReader
 from flipsync.store.models import AgentDecision, Proposal
-from flipsync.store.reading import SessionReader
 
 
 @pytest.fixture

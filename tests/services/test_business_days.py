@@ -22,7 +22,7 @@ from flipsync.services.dashboard import dashboard
 from flipsync.services.orders import AccountRef
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.sales_recount import recount
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 
 PAGE = PageRequest(limit=200)
 WHOLE = {"from": date(2026, 1, 1), "to": date(2026, 12, 31)}

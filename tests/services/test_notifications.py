@@ -24,7 +24,7 @@ from flipsync.services.notices.kinds import AUDIENCE, KINDS, heard_by
 from flipsync.services.notices.preferences import Preferences
 from flipsync.services.reading_page import PageRequest
 from flipsync.store import models as m
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 
 
 async def test_an_oversold_order_is_told_once_to_who_may_ship_and_is_settled_when_the_goods_are_there(

@@ -15,7 +15,7 @@ from flipsync.domain.errors import NotFound
 from flipsync.domain.ids import new_id
 from flipsync.services import orders
 from flipsync.services.order_profit import OrderProfit, order_profit
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 
 
 @pytest.fixture

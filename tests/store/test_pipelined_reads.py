@@ -13,10 +13,10 @@ from sqlalchemy import ARRAY, Text, bindparam, func, literal_column, select, tex
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
 from flipsync.domain.ids import new_id
-from flipsync.store.database import Database
+from flipsync.store.database import Database, SessionReader
 from flipsync.store.models import Product, Tenant, User, UserSession
 from flipsync.store.pipeline import Presence, ReadFailed, ReadPipeline
-from flipsync.store.reading import Question, Sentence, SessionReader, contains
+from flipsync.store.reading import Question, Sentence, contains
 
 TENANT = new_id()
 PRODUCTS = Question(

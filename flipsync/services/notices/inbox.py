@@ -14,7 +14,8 @@ from flipsync.domain.ids import new_id
 from flipsync.services.notices import wording
 from flipsync.services.notices.kinds import Kind, Severity, as_kind
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
-from flipsync.store.reading import Reader, Rows, SessionReader
+from flipsync.store.database import SessionReader
+from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import notices as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -115,9 +116,11 @@ async def read_one(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind], not
 
 async def read_all(unit: UnitOfWork, user_id: UUID, kinds: Collection[Kind]) -> Unread:
     """Have read all there is until now."""
-    if await rows.mark_read(unit.session, user_id, utc_now()):
-        push(unit, user_id, await count_unread(SessionReader(unit.session), user_id, kinds))
-    return Unread(unread=await count_unread(SessionReader(unit.session), user_id, kinds))
+    marked = await rows.mark_read(unit.session, user_id, utc_now())
+    unread = await count_unread(SessionReader(unit.session), user_id, kinds)
+    if marked:
+        push(unit, user_id, unread)
+    return Unread(unread=unread)
 
 
 def view(row: Any) -> NotificationView:

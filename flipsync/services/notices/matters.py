@@ -20,7 +20,7 @@ from flipsync.services.notices import inbox, wording
 from flipsync.services.notices.kinds import FIRST_ASKED, Kind, as_kind, heard_by, severity
 from flipsync.services.own_roles import role_of
 from flipsync.services.why_words import Labels, mentioned, spaced
-from flipsync.store.reading import SessionReader
+from flipsync.store.database import SessionReader
 from flipsync.store.repositories import matters as found_rows
 from flipsync.store.repositories import notices as rows
 from flipsync.store.repositories import reading_decisions

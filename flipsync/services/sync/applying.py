@@ -17,8 +17,8 @@ from flipsync.services.product_edits import EditMark, ProductEdit, edit_product,
 from flipsync.services.reading_catalogue import get_variant
 from flipsync.services.sync.merging import Span, judge_words, stamp_words
 from flipsync.services.sync.mutations import Answer, Count, Edit, Lost, Receive, Unreadable, WishPrice, why_unreadable
+from flipsync.store.database import SessionReader
 from flipsync.store.models import Product, StockItem
-from flipsync.store.reading import SessionReader
 from flipsync.store.repositories import stock as ledger
 from flipsync.store.repositories import sync as rows
 from flipsync.store.unit_of_work import UnitOfWork

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Select, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import utc_now
+from flipsync.domain.ids import new_id
+from flipsync.store.database import ask
 from flipsync.store.models import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User, UserSession
-from flipsync.store.reading import Question, where
+from flipsync.store.reading import Asked, Question, Sentence, where
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,12 @@ async def sign_in_candidate(session: AsyncSession, email: str) -> SignInCandidat
 
 async def tenant_of_refresh_token(session: AsyncSession, token_hash: str) -> UUID | None:
     """Works in a session of no tenant."""
-    found = await session.execute(text("SELECT refresh_token_tenant(:hash)"), {"hash": token_hash})
-    tenant_id: UUID | None = found.scalar()
+    [[found]] = await ask(session, [_TENANT_OF_TOKEN(hash=token_hash)])
+    tenant_id: UUID | None = found.tenant_id
     return tenant_id
+
+
+_TENANT_OF_TOKEN = Sentence("SELECT refresh_token_tenant(:hash) AS tenant_id")
 
 
 async def insert_tenant(session: AsyncSession, tenant_id: UUID, name: str, currency: str) -> None:
@@ -89,19 +96,53 @@ async def update_user(session: AsyncSession, user_id: UUID, values: dict[str, An
     return changed.scalar() is not None
 
 
-async def insert_refresh_token(session: AsyncSession, values: dict[str, Any]) -> None:
-    session.add(RefreshToken(**values))
-    await session.flush()
+class Presented(NamedTuple):
+    """A refresh token that came: the columns of a RefreshToken, and its user's role and whether it is disabled."""
+
+    token: Any
+    user: Any
 
 
-async def lock_refresh_token(session: AsyncSession, token_hash: str) -> RefreshToken | None:
+_LOCK_TOKEN = Question(
+    lambda _: select(*RefreshToken.__table__.c).where(RefreshToken.token_hash == bindparam("hash")).with_for_update()
+)
+_USER_OF_TOKEN = Question(
+    lambda _: (
+        select(User.role, User.disabled_at)
+        .join(RefreshToken, RefreshToken.user_id == User.id)
+        .where(RefreshToken.token_hash == bindparam("hash"))
+    )
+)
+
+
+async def lock_refresh_token(session: AsyncSession, token_hash: str) -> Presented | None:
     """The token; of two that present it at once, the second waits for the first."""
-    query = select(RefreshToken).where(RefreshToken.token_hash == token_hash).with_for_update()
-    return (await session.execute(query)).scalar_one_or_none()
+    token, user = await ask(session, [_LOCK_TOKEN(hash=token_hash), _USER_OF_TOKEN(hash=token_hash)])
+    return Presented(token[0], user[0]) if token else None
 
 
-async def mark_refresh_token_used(session: AsyncSession, token_id: UUID, at: datetime) -> None:
-    await session.execute(update(RefreshToken).where(RefreshToken.id == token_id).values(used_at=at))
+_NEW_TOKEN = Sentence(
+    """
+    INSERT INTO refresh_token (id, tenant_id, user_id, family_id, token_hash, issued_at, expires_at, device)
+    VALUES (:id, :tenant_id, :user_id, :family_id, :token_hash, :issued_at, :expires_at, :device)
+    """
+)
+_RENEWED = Sentence(
+    """
+    WITH spent AS (UPDATE refresh_token SET used_at = :now WHERE id = :token_id)
+    UPDATE user_session SET last_used_at = :now, expires_at = :expires_at WHERE id = :session_id
+    """
+)
+
+
+def new_refresh_token(**values: Any) -> Asked:
+    """What keeps a token, by the columns of a RefreshToken."""
+    return _NEW_TOKEN(id=new_id(), **values)
+
+
+def renewed(token: Any, now: datetime, expires_at: datetime) -> Asked:
+    """What spends a token for another one: its session goes on."""
+    return _RENEWED(token_id=token.id, session_id=token.family_id, now=now, expires_at=expires_at)
 
 
 async def insert_session(session: AsyncSession, values: dict[str, Any]) -> None:
@@ -183,22 +224,27 @@ SESSIONS = Question(
 PROVEN = Question(lambda _: select(UserSession.proven_at).where(UserSession.id == bindparam("session_id")))
 
 
+_CLAIM = Sentence(
+    """
+    INSERT INTO idempotency_record (id, tenant_id, key, fingerprint, created_at)
+    VALUES (:id, :tenant_id, :key, :fingerprint, :created_at)
+    ON CONFLICT (tenant_id, key) DO NOTHING
+    RETURNING id
+    """
+)
+_ANSWERED = Sentence("UPDATE idempotency_record SET status = :status, body = CAST(:body AS jsonb) WHERE id = :id")
+
+
 async def claim_request(session: AsyncSession, values: dict[str, Any]) -> bool:
     """False when the key was used before. A key in use by an open transaction makes this one wait for its end."""
-    inserted = await session.execute(
-        pg_insert(IdempotencyRecord)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
-        .returning(IdempotencyRecord.id)
-    )
-    return inserted.scalar() is not None
+    (claimed,) = await ask(session, [_CLAIM(**values, created_at=utc_now())])
+    return bool(claimed)
 
 
 async def get_answered_request(session: AsyncSession, key: str) -> IdempotencyRecord | None:
     return (await session.execute(select(IdempotencyRecord).where(IdempotencyRecord.key == key))).scalar_one_or_none()
 
 
-async def record_answer(session: AsyncSession, request_id: UUID, status: int, body: dict[str, Any]) -> None:
-    await session.execute(
-        update(IdempotencyRecord).where(IdempotencyRecord.id == request_id).values(status=status, body=body)
-    )
+def answered(request_id: UUID, status: int, body: dict[str, Any]) -> Asked:
+    """What keeps the answer with the request."""
+    return _ANSWERED(id=request_id, status=status, body=orjson.dumps(body).decode())

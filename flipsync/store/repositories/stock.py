@@ -12,10 +12,13 @@ import orjson
 from sqlalchemy import exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
+from flipsync.store.database import ask
 from flipsync.store.models import Allocation, Effect, Listing, OrderLine, StockItem, StockMovement
+from flipsync.store.reading import Rows, Sentence
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -33,15 +36,23 @@ async def lock_item(session: AsyncSession, stock_item_id: UUID) -> StockItem | N
 
 async def ensure_item(unit: UnitOfWork, variant_id: UUID, *, mode: str, pool: str = "own") -> StockItem:
     """The variant's stock item, made when it is not there; locked."""
-    await unit.session.execute(
-        insert(StockItem)
-        .values(id=new_id(), tenant_id=unit.tenant_id, variant_id=variant_id, pool=pool, mode=mode)
-        .on_conflict_do_nothing(index_elements=["tenant_id", "variant_id", "pool"])
-    )
-    item_id = await item_of_variant(unit.session, variant_id, pool)
-    item = await lock_item(unit.session, item_id) if item_id else None
+    await unit.session.flush()
+    about = {"variant_id": variant_id, "pool": pool}
+    made = _MAKE_ITEM(id=new_id(), tenant_id=unit.tenant_id, mode=mode, now=utc_now(), **about)
+    _, [found] = await ask(unit.session, [made, _ITEM_OF_VARIANT(**about)])
+    item = await lock_item(unit.session, found.id)
     assert item is not None, "just made or found"
     return item
+
+
+_MAKE_ITEM = Sentence(
+    """
+    INSERT INTO stock_item (id, tenant_id, variant_id, pool, mode, on_hand, reserved, allocated, created_at, updated_at)
+    VALUES (:id, :tenant_id, :variant_id, :pool, :mode, 0, 0, 0, :now, :now)
+    ON CONFLICT (tenant_id, variant_id, pool) DO NOTHING
+    """
+)
+_ITEM_OF_VARIANT = Sentence("SELECT id FROM stock_item WHERE variant_id = :variant_id AND pool = :pool")
 
 
 async def item_of_variant(session: AsyncSession, variant_id: UUID, pool: str = "own") -> UUID | None:
@@ -59,7 +70,16 @@ async def item_of_listing(session: AsyncSession, listing_id: UUID) -> UUID | Non
 async def refresh(session: AsyncSession, item: StockItem) -> None:
     """Read the figures again after triggers changed them."""
     await session.flush()
-    await session.refresh(item, ["on_hand", "reserved", "allocated", "mode", "pending_count"])
+    _see(item, (await ask(session, [_FIGURES(id=item.id)]))[0])
+
+
+_FIGURES = Sentence("SELECT on_hand, reserved, allocated, mode, pending_count FROM stock_item WHERE id = :id")
+
+
+def _see(item: StockItem, figures: Rows) -> None:
+    assert figures, "it is locked"
+    for name, value in figures[0]._asdict().items():
+        set_committed_value(item, name, value)
 
 
 @dataclass(frozen=True)
@@ -223,41 +243,55 @@ async def move(
     happened_from: datetime | None = None,
 ) -> bool:
     """Append a movement; False when `key` is in the ledger already (nothing changes then)."""
-    inserted = await unit.session.execute(
-        insert(StockMovement)
-        .values(
-            id=new_id(),
-            tenant_id=unit.tenant_id,
-            stock_item_id=item.id,
-            kind=kind,
-            on_hand_delta=on_hand,
-            reserved_delta=reserved,
-            order_line_id=order_line_id,
-            key=key,
-            note=note,
-            at=unit.now,
-            happened_at=happened_at,
-            happened_from=happened_from,
-        )
-        .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
-        .returning(StockMovement.id)
+    await unit.session.flush()
+    movement = _MOVE(
+        id=new_id(),
+        tenant_id=unit.tenant_id,
+        stock_item_id=item.id,
+        kind=kind,
+        on_hand=on_hand,
+        reserved=reserved,
+        order_line_id=order_line_id,
+        key=key,
+        note=note,
+        at=unit.now,
+        happened_at=happened_at,
+        happened_from=happened_from,
     )
-    moved = inserted.scalar() is not None
+    moved, figures = await ask(unit.session, [movement, _FIGURES(id=item.id)])
+    _see(item, figures)
     if moved and on_hand and kind != "count" and item.pending_count is not None:
-        await set_pending_count(unit.session, item.id, max(0, item.pending_count + on_hand))  # the shelf moved since
-    await refresh(unit.session, item)
-    return moved
+        await note_count(unit.session, item, pending=max(0, item.pending_count + on_hand))  # the shelf moved since
+    return bool(moved)
 
 
-async def set_pending_count(session: AsyncSession, stock_item_id: UUID, counted: int | None) -> None:
-    await session.execute(update(StockItem).where(StockItem.id == stock_item_id).values(pending_count=counted))
+_MOVE = Sentence(
+    """
+    INSERT INTO stock_movement (id, tenant_id, stock_item_id, kind, on_hand_delta, reserved_delta, order_line_id, key,
+                                note, at, happened_at, happened_from)
+    VALUES (:id, :tenant_id, :stock_item_id, :kind, :on_hand, :reserved, :order_line_id, :key, :note, :at, :happened_at,
+            :happened_from)
+    ON CONFLICT (tenant_id, key) DO NOTHING
+    RETURNING id
+    """
+)
+_NOTE_COUNT = Sentence(
+    """
+    UPDATE stock_item SET pending_count = :pending, counted_at = greatest(counted_at, :seen_at), updated_at = :now
+     WHERE id = :id
+    """
+)
 
 
-async def set_counted_at(session: AsyncSession, item: StockItem, seen_at: datetime) -> None:
-    """The shelf was looked at then; an earlier look changes nothing."""
-    if item.counted_at is None or item.counted_at < seen_at:
-        item.counted_at = seen_at
-        await session.execute(update(StockItem).where(StockItem.id == item.id).values(counted_at=seen_at))
+async def note_count(
+    session: AsyncSession, item: StockItem, *, pending: int | None, seen_at: datetime | None = None
+) -> None:
+    """`pending`: what was counted and cannot be booked yet. `seen_at`: the shelf was looked at then; an earlier look
+    changes nothing."""
+    await ask(session, [_NOTE_COUNT(id=item.id, pending=pending, seen_at=seen_at, now=utc_now())])
+    set_committed_value(item, "pending_count", pending)
+    if seen_at is not None and (item.counted_at is None or item.counted_at < seen_at):
+        set_committed_value(item, "counted_at", seen_at)
 
 
 async def moved_since(session: AsyncSession, stock_item_id: UUID, first: datetime, last: datetime) -> tuple[int, int]:

@@ -1,0 +1,32 @@
+"""A benchmark at its smallest size, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from whole_system import WholeSystem
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, system: WholeSystem | None = None) -> dict[str, Any]:
+    """`python -m benchmarks.NAME --quick --json`, as a person would, or on a system that runs; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json"],
+        cwd=ROOT,
+        env=os.environ | ({"FLIPSYNC_BENCHMARK_HOME": str(system.home)} if system else {}),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    printed: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    kept = json.loads((ROOT / "benchmarks" / "out" / f"{name}.json").read_text(encoding="utf-8"))
+    assert kept == printed
+    assert printed["machine"]["cores"] >= 1
+    return printed
