@@ -313,7 +313,9 @@ def written_text(value: Any) -> bytes | None:
         try:
             return value.encode()
         except UnicodeEncodeError:
-            raise InvalidInput("a text cannot hold half of a character (a lone surrogate)", hint="leave it out") from None
+            raise InvalidInput(
+                "a text cannot hold half of a character (a lone surrogate)", hint="leave it out"
+            ) from None
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if isinstance(value, datetime):

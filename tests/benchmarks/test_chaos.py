@@ -40,7 +40,6 @@ def torment(make_database: Callable[[], dict[str, str]], tmp_path: Path) -> Torm
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_killed_at_any_step_nothing_is_done_twice_and_nothing_is_lost(torment: Torment) -> None:
     tally = torment(200)
     assert tally.problems == []

@@ -93,12 +93,12 @@ def test_no_map_ever_adds_to_a_confidence() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", [each for each in AGENTS if each != "calibrated"])
 def test_an_agent_that_is_wrong_about_itself_is_counted_righter_on_decisions_not_seen(agent: str) -> None:
-    told = compare(agent, range(20))
+    told = compare(agent, range(12))
     assert told["Brier over stated"].high < 0 and told["error over stated"].high < 0
 
 
 @pytest.mark.slow
 def test_a_calibrated_agent_is_not_harmed() -> None:
-    told = compare("calibrated", range(20))
+    told = compare("calibrated", range(12))
     assert told["Brier over stated"].high < 0.001 and told["error over stated"].high < 0.006
     assert told["Brier over isotonic"].high < 0, "which believes every chance of the draw"
