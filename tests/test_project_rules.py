@@ -273,6 +273,12 @@ def test_ray_serve_is_imported_under_its_own_name() -> None:
     assert wrong == []
 
 
+def test_nobody_waits_in_a_way_that_forgets_who_was_cancelled() -> None:
+    """`asyncio.wait_for` returns what came in the moment it was cancelled, until 3.12: a worker told to stop goes on.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.timeout is the way that does not."""
+    assert hits(re.compile(r"asyncio\.wait_for\("), list(modules(*PACKAGES))) == []
+
+
 def test_every_skipped_test_says_why() -> None:
     silent = re.compile(
         r"pytest\.skip\(\s*\)|mark\.skip(?:\(\s*\))?\s*$|mark\.skipif\((?!.*reason)[^)]*\)\s*$|mark\.xfail"

@@ -73,7 +73,8 @@ class Mailbox:
             limit = min(limit, seconds)
         rung = False
         with contextlib.suppress(TimeoutError):
-            rung = await asyncio.wait_for(self._event.wait(), max(limit, 0.001))
+            async with asyncio.timeout(max(limit, 0.001)):  # wait_for (3.11) forgets who is cancelled as it is rung
+                rung = await self._event.wait()
         self._event.clear()
         return rung
 

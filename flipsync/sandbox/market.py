@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -176,10 +177,9 @@ class Market:
             self.remember_time()
             due = self.next_due_ms()
             pause = 5.0 if due is None else min(5.0, self.books.clock.real_seconds_until(due))
-            try:
-                await asyncio.wait_for(self.woken.wait(), pause + 0.001)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause + 0.001):
+                    await self.woken.wait()
 
     async def _run_all_due(self, target_ms: int) -> None:
         more = True

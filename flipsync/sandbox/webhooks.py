@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -248,10 +249,9 @@ class Webhooks:
                 "SELECT min(due_s) FROM delivery WHERE channel <> 'woo' AND due_s > ?", (time.time(),)
             ).fetchone()
             pause = None if row[0] is None else max(0.01, row[0] - time.time())
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     async def _deliver_marketplace(self, pending: Pending, gate: asyncio.Semaphore) -> None:
         try:
