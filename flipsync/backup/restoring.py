@@ -28,7 +28,7 @@ from flipsync.embedded.instance import UNFINISHED_RESTORE, Instance
 from flipsync.embedded.postgres import EmbeddedPostgres, installed_version
 from flipsync.embedded.secret_file import write_private
 from flipsync.embedded.wal_stream import SETTING
-from flipsync.security.secrets import KEY_VARIABLE, key_names, parse_keys
+from flipsync.security.secrets import given_from_outside, key_names, parse_keys
 from flipsync.store import bootstrap, restored
 from flipsync.store import server as database_server
 from flipsync.system import DATABASE, Keys, keys_of
@@ -151,7 +151,7 @@ def _keys(
         return sealed_keys.unseal(folder, passphrase, manifest.digest())
     places = [keys_folder] if keys_folder is not None else [home / "keys"]
     for place in places:
-        secret = os.environ.get(KEY_VARIABLE, "").strip() or _read(place / "secret_key")
+        secret = given_from_outside() or _read(place / "secret_key")
         firewall = _read(place / "firewall_key")
         try:
             known = set(key_names(parse_keys(secret)))
@@ -193,7 +193,7 @@ def _write_keys(folder: Path, keys: BackedKeys | None) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if keys is None:
         return
-    if not os.environ.get(KEY_VARIABLE, "").strip():
+    if given_from_outside() is None:
         write_private(folder / "secret_key", "\n".join(keys.secret_key.replace(",", " ").split()) + "\n")
     if keys.firewall_key:
         write_private(folder / "firewall_key", keys.firewall_key)

@@ -29,6 +29,7 @@ from flipsync.cli.console import AsJson, Home, err, out, print_json
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.interfaces import mcp, openapi
+from flipsync.cli.keys import keys_app
 from flipsync.cli.language import language_app
 from flipsync.cli.listings import listings_app
 from flipsync.cli.memory import memory_app
@@ -75,6 +76,7 @@ agents_app.command()(pages)
 agents_app.command()(calibration)
 agents_app.command()(authority)
 app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 app.add_typer(goals_app, name="goals")
 app.command("plan")(plan)
 app.command("advertising")(advertising)

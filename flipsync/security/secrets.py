@@ -10,7 +10,9 @@ import binascii
 import hashlib
 import os
 import secrets
+import shlex
 import stat
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -19,10 +21,13 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from flipsync.domain.errors import FlipSyncError
+from flipsync.domain.errors import FlipSyncError, Unavailable
 
 KEY_BYTES = 32
 KEY_VARIABLE = "FLIPSYNC_SECRET_KEY"
+#: prints what KEY_VARIABLE would hold: how a key management service comes in
+COMMAND_VARIABLE = "FLIPSYNC_SECRET_KEY_COMMAND"
+_COMMAND_SECONDS = 30
 _VERSION = b"\x01"
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
@@ -74,9 +79,10 @@ class SecretBox:
         opened: dict[str, str] = orjson.loads(plain)
         return opened
 
-    def is_current(self, blob: bytes) -> bool:
-        """Whether `blob` was sealed with the newest key; others should be resealed."""
-        return blob[1 : 1 + _KEY_ID_BYTES] == self._current
+    @property
+    def current(self) -> str:
+        """The name of the newest key (see `key_names`); what is under others should be resealed."""
+        return self._current.hex()
 
     def reseal(self, blob: bytes, *, tenant_id: UUID, purpose: str) -> bytes:
         """The same secret under the newest key. Raises SecretUnreadable."""
@@ -84,13 +90,13 @@ class SecretBox:
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
-    """Keys written as URL-safe base64, newest first, separated by commas or white space. Raises ValueError."""
+    """Keys as base64 in either alphabet, newest first, separated by commas or white space. Raises ValueError."""
     keys = []
-    for word in text.replace(",", " ").split():
+    for word in text.translate(str.maketrans(",+/", " -_")).split():
         try:
             key = base64.urlsafe_b64decode(word + "=" * (-len(word) % 4))
         except (binascii.Error, ValueError):
-            raise ValueError("a secret key is not URL-safe base64") from None
+            raise ValueError("a secret key is not base64") from None
         if len(key) != KEY_BYTES:
             raise ValueError(f"a secret key is {KEY_BYTES} bytes, this one is {len(key)}")
         keys.append(key)
@@ -100,15 +106,16 @@ def parse_keys(text: str) -> tuple[bytes, ...]:
 
 
 def load_or_create_key(path: Path) -> tuple[bytes, ...]:
-    """The instance's keys, newest first: from FLIPSYNC_SECRET_KEY, else from `path` (mode 0600), made when absent.
+    """The instance's keys, newest first: from FLIPSYNC_SECRET_KEY, or as FLIPSYNC_SECRET_KEY_COMMAND prints them, or
+    from `path` (mode 0600), made when absent.
 
-    Raises PermissionError when others can read the file, ValueError when it holds no key.
+    Raises PermissionError when others can read the file, ValueError when it holds no key, Unavailable when the command
+    does not give any.
     """
-    given = os.environ.get(KEY_VARIABLE, "")
-    if given.strip():
+    if (given := given_from_outside()) is not None:
         return parse_keys(given)
     path = Path(path)
-    fresh = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES))
+    fresh = _new_key()
     staged = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +133,47 @@ def load_or_create_key(path: Path) -> tuple[bytes, ...]:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise PermissionError(f"{path} can be read by others: chmod 600 it")
     return parse_keys(path.read_text())
+
+
+def given_from_outside() -> str | None:
+    """The keys as the environment, or the command it names, gives them; None where they are in the file.
+
+    Raises Unavailable when the command fails: what it printed is never shown.
+    """
+    if (given := os.environ.get(KEY_VARIABLE, "")).strip():
+        return given
+    command = os.environ.get(COMMAND_VARIABLE, "")
+    if not command.strip():
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command, and no shell reads it
+            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_COMMAND_SECONDS
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{COMMAND_VARIABLE} does not run: {type(error).__name__}", hint="try it by hand") from None
+    if done.returncode or not done.stdout.strip():
+        raise Unavailable(f"{COMMAND_VARIABLE} ended with {done.returncode} and no key", hint="try it by hand")
+    return done.stdout
+
+
+def _new_key() -> bytes:
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES))
+
+
+def write_keys(path: Path, keys: Sequence[bytes]) -> None:
+    """The file with these keys, newest first, in place of the one there is: whole or not at all."""
+    staged = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(b"\n".join(base64.urlsafe_b64encode(key) for key in keys) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+
+
+def with_new_key(keys: Sequence[bytes]) -> tuple[bytes, ...]:
+    """A fresh key in front of these."""
+    return (*parse_keys(_new_key().decode()), *keys)
 
 
 def key_names(keys: Sequence[bytes]) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ class Consents:
             "sealed": self._box.seal(
                 {"state": state, "verifier": new_verifier()} | {f"key {k}": v for k, v in credentials.items()},
                 tenant_id=unit.tenant_id,
-                purpose=_purpose(request_id),
+                purpose=purpose(request_id),
             ),
             "redirect_uri": f"{base}/api/v1/oauth/callback/{vendor}",
             "delivery_uri": f"{base}/api/v1/oauth/keys/{vendor}",
@@ -189,7 +189,7 @@ class Consents:
         return known(cast(Vendor, row.vendor)).url(self._asked(row, config))
 
     def _asked(self, row: ConsentRequest, config: AccountConfig) -> Asked:
-        opened = self._box.open(row.sealed, tenant_id=row.tenant_id, purpose=_purpose(row.id))
+        opened = self._box.open(row.sealed, tenant_id=row.tenant_id, purpose=purpose(row.id))
         return Asked(
             config=config,
             app={k.removeprefix("key "): SecretStr(v) for k, v in opened.items() if k.startswith("key ")},
@@ -434,5 +434,5 @@ def _hash(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _purpose(request_id: UUID) -> str:
+def purpose(request_id: UUID) -> str:
     return f"consent-request:{request_id}"

@@ -180,11 +180,11 @@ async def document(session: AsyncSession, box: SecretBox, tenant_id: UUID, label
     row = await rows.get(session, label_id)
     if row is None or row.document is None:
         raise NotFound(f"no file of a label {label_id}")
-    opened = box.open(row.document, tenant_id=tenant_id, purpose=_purpose(label_id))
+    opened = box.open(row.document, tenant_id=tenant_id, purpose=purpose(label_id))
     return row.media_type, base64.b64decode(opened["file"])
 
 
-def _purpose(label_id: UUID) -> str:
+def purpose(label_id: UUID) -> str:
     return f"label:{label_id}"
 
 
@@ -222,7 +222,7 @@ async def bought(
         tracking_number=label.tracking_number,
         cost_minor=label.price.amount_minor,
         media_type=label.media_type,
-        document=box.seal(file, tenant_id=unit.tenant_id, purpose=_purpose(row.id)),
+        document=box.seal(file, tenant_id=unit.tenant_id, purpose=purpose(row.id)),
     )
     if not done:
         return

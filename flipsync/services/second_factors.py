@@ -58,7 +58,7 @@ async def begin(unit: UnitOfWork, box: SecretBox, user_id: UUID) -> str:
         raise Conflict("a second factor is set up already", hint="remove it first")
     await rows.delete_factor(unit.session, user_id)
     secret = codes.new_secret()
-    sealed = box.seal({"totp": base64.b64encode(secret).decode()}, tenant_id=unit.tenant_id, purpose=_purpose(user_id))
+    sealed = box.seal({"totp": base64.b64encode(secret).decode()}, tenant_id=unit.tenant_id, purpose=purpose(user_id))
     values = {"id": new_id(), "tenant_id": unit.tenant_id, "user_id": user_id, "sealed": sealed}
     await rows.insert_factor(unit.session, values | {"created_at": utc_now()})
     return codes.otpauth_uri(secret, account=user.email)
@@ -123,7 +123,7 @@ async def _code_fits(unit: UnitOfWork, box: SecretBox, row: SecondFactor, code: 
     now = utc_now()
     if row.wait_until is not None and row.wait_until > now:
         raise TooManyAttempts(max(1, round((row.wait_until - now).total_seconds())))
-    opened = box.open(row.sealed, tenant_id=row.tenant_id, purpose=_purpose(row.user_id))
+    opened = box.open(row.sealed, tenant_id=row.tenant_id, purpose=purpose(row.user_id))
     typed = "".join(code.split())
     step = codes.matching_step(base64.b64decode(opened["totp"]), typed, at=now.timestamp(), after=row.last_step)
     if step is not None:
@@ -158,7 +158,7 @@ async def new_codes(unit: UnitOfWork, user_id: UUID) -> list[str]:
     return fresh
 
 
-def _purpose(user_id: UUID) -> str:
+def purpose(user_id: UUID) -> str:
     return f"second factor of {user_id}"
 
 

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flipsync.domain.errors import Unavailable
 from flipsync.domain.ids import new_id
-from flipsync.security.secrets import KEY_BYTES, SecretBox, SecretUnreadable, load_box, load_or_create_key, parse_keys
+from flipsync.security.secrets import (
+    COMMAND_VARIABLE,
+    KEY_BYTES,
+    KEY_VARIABLE,
+    SecretBox,
+    SecretUnreadable,
+    key_names,
+    load_box,
+    load_or_create_key,
+    parse_keys,
+    with_new_key,
+    write_keys,
+)
 
 OLD, NEW = os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
 TENANT = new_id()
@@ -57,9 +70,9 @@ def test_keys_are_rotated_without_losing_what_is_sealed() -> None:
     with pytest.raises(SecretUnreadable, match="not here"):
         SecretBox(NEW).open(blob, tenant_id=TENANT, purpose="p")
     both = SecretBox([NEW, OLD])
-    assert not both.is_current(blob)
+    assert blob[1:5].hex() == SecretBox(OLD).current != both.current
     resealed = both.reseal(blob, tenant_id=TENANT, purpose="p")
-    assert both.is_current(resealed)
+    assert resealed[1:5].hex() == both.current == key_names([NEW, OLD])[0]
     assert SecretBox(NEW).open(resealed, tenant_id=TENANT, purpose="p") == {"key": "value"}
 
 
@@ -89,9 +102,42 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
     assert not path.exists()
     blob = SecretBox(OLD).seal({"a": "b"}, tenant_id=TENANT, purpose="p")
     assert load_box(path).open(blob, tenant_id=TENANT, purpose="p") == {"a": "b"}
+    plain = "\n".join(base64.b64encode(key).decode() for key in (NEW, OLD))
+    assert parse_keys(plain) == (NEW, OLD), "the common alphabet, as programs print it"
 
 
 @pytest.mark.parametrize("text", ["", " , ", "AAAA", "ü" * 44, "*" * 43])
 def test_texts_that_are_no_keys_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="key"):
         parse_keys(text)
+
+
+def test_a_command_gives_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a key management service does, whose client prints what it has decrypted."""
+    kept = tmp_path / "kept by the service"
+    write_keys(kept, [NEW, OLD])
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    monkeypatch.setenv(COMMAND_VARIABLE, f"cat '{kept}'")
+    assert load_or_create_key(tmp_path / "none") == (NEW, OLD)
+    assert not (tmp_path / "none").exists(), "no key is made beside it"
+    monkeypatch.setenv(KEY_VARIABLE, base64.urlsafe_b64encode(OLD).decode())
+    assert load_or_create_key(tmp_path / "none") == (OLD,), "what is given outright goes first"
+
+
+@pytest.mark.parametrize(
+    "command", ["false", "true", "/no/such/program", "echo 'unbalanced", "sh -c 'echo secret; exit 3'"]
+)
+def test_a_command_that_gives_none_is_told_without_what_it_said(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(COMMAND_VARIABLE, command)
+    with pytest.raises(Unavailable, match=COMMAND_VARIABLE) as told:
+        load_or_create_key(tmp_path / "key")
+    assert "secret;" not in str(told.value) and told.value.hint and not (tmp_path / "key").exists()
+
+
+def test_a_new_key_goes_in_front(tmp_path: Path) -> None:
+    fresh, *others = with_new_key([OLD])
+    assert others == [OLD] and len(fresh) == KEY_BYTES and fresh != OLD
+    write_keys(tmp_path / "key", [fresh, OLD])
+    assert load_or_create_key(tmp_path / "key") == (fresh, OLD) and len(list(tmp_path.iterdir())) == 1

@@ -25,7 +25,7 @@ from flipsync.store.models import NotificationDestination
 from flipsync.store.repositories import deliveries as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-_KEY, _NOBODYS = "vapid key", UUID(int=0)
+_KEY, NOBODYS = "vapid key", UUID(int=0)
 
 
 class SubscriptionKeys(BaseModel):
@@ -62,11 +62,11 @@ async def vapid(session: AsyncSession, box: SecretBox, contact: str = "") -> Vap
     """The installation's key pair, made by whoever needs it first. Raises SecretUnreadable."""
     sealed = await rows.installation_secret(session, _KEY)
     if sealed is None:
-        fresh = box.seal({"private": VapidKey.new().text}, tenant_id=_NOBODYS, purpose=_KEY)
+        fresh = box.seal({"private": VapidKey.new().text}, tenant_id=NOBODYS, purpose=_KEY)
         await rows.keep_installation_secret(session, _KEY, fresh)
         sealed = await rows.installation_secret(session, _KEY)
         assert sealed is not None
-    return VapidKey.read(box.open(sealed, tenant_id=_NOBODYS, purpose=_KEY)["private"], contact)
+    return VapidKey.read(box.open(sealed, tenant_id=NOBODYS, purpose=_KEY)["private"], contact)
 
 
 async def public_key(unit: UnitOfWork, box: SecretBox) -> PushKeyView:
