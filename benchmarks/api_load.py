@@ -49,7 +49,6 @@ _RENEWED_EVERY = 120.0
 _PEOPLE: tuple[Role, ...] = ("owner", "manager", "manager", "manager", "manager")
 _PASSWORD = "a password for benchmarks only"
 _PATIENCE = 60.0
-_AT_ONCE = 4
 _API = "/api/v1"
 
 
@@ -209,25 +208,20 @@ async def _people(system: System, worlds: list[World], devices: int) -> list[tup
     tokens = AccessTokens(ServeSettings(**values).jwt_key_bytes())  # of the running system: it is in our environment
     store, passwords = system.store(graph().routing()), Passwords()
 
-    async def sign_in(number: int) -> tuple[World, identity.SignedIn]:
-        world = worlds[number % len(worlds)]
-        email = world.people[number // len(worlds) % len(world.people)]
-        device = f"phone {number}"
-        signed = await identity.sign_in(store, passwords, tokens, email=email, password=_PASSWORD, device=device)
-        assert isinstance(signed, identity.SignedIn)
-        return world, signed
-
     try:
-        for world in worlds:
+        sessions: list[tuple[World, identity.SignedIn]] = []
+        for place, world in enumerate(worlds):
             async with store.unit(world.tenant_id) as unit:
+                users = []
                 for number, role in enumerate(_PEOPLE):
                     email = f"p{number}-{world.tenant_id}@benchmark.invalid"
-                    await identity.add_user(unit, passwords, email=email, password=_PASSWORD, role=role)
+                    user_id = await identity.add_user(unit, passwords, email=email, password=_PASSWORD, role=role)
                     world.people.append(email)
-        sessions: list[tuple[World, identity.SignedIn]] = []
-        for first in range(0, devices, _AT_ONCE):
-            numbers = range(first, min(devices, first + _AT_ONCE))
-            sessions += await asyncio.gather(*(sign_in(number) for number in numbers))
+                    users.append((user_id, role))
+                for number in range(place, devices, len(worlds)):  # as after a password, which takes a core's tenth
+                    who = users[number // len(worlds) % len(users)]
+                    device = f"phone {number}"
+                    sessions.append((world, await identity.open_session(unit, tokens, *who, device)))
         return sessions
     finally:
         passwords.close()
