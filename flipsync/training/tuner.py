@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
@@ -26,12 +27,16 @@ from flipsync.training.study import Report, Study
 #: ASHA keeps this share of the trials at each rung, one in two
 _REDUCTION = 2
 _MEMORY = "memory.json"
+#: how far a trial steps back for the system that it may run beside (nice(2))
+_NICE = 15
 
 
 class Member(tune.Trainable):
     """A trial. What an earlier driver computed of it is told again, not computed."""
 
     def setup(self, config: dict[str, Any]) -> None:
+        if ray.is_initialized():
+            os.nice(max(0, _NICE - os.nice(0)))
         point = config["point"]
         self.problem, self.seed = problem_named(point["problem"]), int(point["seed"])
         self.known: list[float] = list(point["known"])
