@@ -28,8 +28,8 @@ _COLLECT_AFTER = 10_000
 class Host:
     """Base of the actors: runs one coroutine for ever, however often it is asked to.
 
-    `NICE`: how far it steps back for whoever else wants the processor (nice(2)): people wait for the API. Linux keeps it
-    by thread, and this is the one that works.
+    `NICE`: how far it steps back for whoever else wants the processor (nice(2)): people wait for the API. Linux keeps
+    it by thread, and this is the one that works.
     """
 
     NICE = 5
