@@ -28,6 +28,7 @@ from flipsync.store.models import (
     Proposal,
     Tenant,
 )
+from flipsync.store.reading import Sentence
 from flipsync.store.unit_of_work import Cause, Store, Subscription
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
@@ -310,3 +311,18 @@ async def test_awkward_text_survives(world: World) -> None:
     await world.tell(DecisionEscalated(decision_id=new_id(), from_agent="a", to_agent="market", reason=reason))
     (row,) = await world.rows(EventRecord)
     assert row.payload["reason"] == reason
+
+
+async def test_a_part_that_failed_writes_nothing_in_the_last_round_trip_either(world: World) -> None:
+    renamed = Sentence("UPDATE tenant SET name = name || :more WHERE id = :id")
+    async with world.store.unit(world.tenant_id) as unit:
+        before = (await unit.session.execute(select(Tenant.name))).scalar_one()
+        unit.closing.append(renamed(more=" kept", id=world.tenant_id))
+        with pytest.raises(ZeroDivisionError):
+            async with unit.part():
+                unit.closing.append(renamed(more=" taken back", id=world.tenant_id))
+                raise ZeroDivisionError
+        async with unit.part():
+            unit.closing.append(renamed(more=" too", id=world.tenant_id))
+    async with world.store.reader(world.tenant_id) as session:
+        assert (await session.execute(select(Tenant.name))).scalar_one() == f"{before} kept too"
