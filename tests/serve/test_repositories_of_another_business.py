@@ -44,6 +44,7 @@ from flipsync.store import repositories
 from flipsync.store.database import SessionReader
 from flipsync.store.models import Base
 from flipsync.store.reading import Question
+from flipsync.store.repositories import sealed
 from flipsync.store.repositories.bulk_effects import ClaimedEffect
 from flipsync.store.repositories.effects import Outcome
 from flipsync.store.repositories.price_brakes import CatalogueSize
@@ -99,7 +100,7 @@ FOUND = _found()
 class Foreign:
     """Values of alpha's for parameters of any kind."""
 
-    def __init__(self, business: Business, rows: dict[type, Any], ids: dict[str, UUID]) -> None:
+    def __init__(self, business: Business, rows: dict[type | str, Any], ids: dict[str, UUID]) -> None:
         self.business, self.rows, self.ids = business, rows, ids
 
     def of(self, name: str, kind: Any) -> Any:
@@ -196,6 +197,9 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         "pruning.prune": {"moments": dict.fromkeys(("day", "week", "month"), now)},
         "purchase_orders.write_mail": {"mail": "sent"},
         "report_schedules.end_run": {"values": {"detail": "stolen"}},
+        "sealed.count": {"place": sealed.CREDENTIALS},
+        "sealed.under_other_keys": {"place": sealed.CREDENTIALS, "after": None},
+        "sealed.put": {"place": sealed.CREDENTIALS, "row_id": ids["account_id"], "was": foreign.rows["credentials"]},
         "second_factors.update_factor": {"values": {"failures": 9}},
         "sourcing.settle": {"why": "stolen"},
         "why.owner_of": {"kind": "proposal", "row_id": ids["proposal_id"]},
@@ -205,11 +209,13 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 async def foreign(store: Store, alpha: Business) -> Foreign:
     """Alpha's rows, read as alpha."""
-    rows: dict[type, Any] = {}
+    rows: dict[type | str, Any] = {}
     async with store.reader(alpha.tenant_id) as session:
         kinds = (m.Listing, m.Variant, m.Order, m.OrderLine, m.StockItem, m.EventRecord, m.Effect, m.Proposal)
         for kind in (*kinds, m.PolicyVersion, m.ForecastRun):
             rows[kind] = (await session.scalars(select(kind).limit(1))).one()
+        account = await session.get_one(m.MarketplaceAccount, alpha.ids["account_id"])
+        rows["credentials"] = account.credentials_encrypted
         session.expunge_all()
     effect = rows[m.Effect]
     kept = {each.name: getattr(effect, each.name, None) for each in fields(ClaimedEffect)}
