@@ -77,7 +77,8 @@ def measure(*, repeats: int, settle: float, idle: float, quick: bool = False) ->
 
     Ours starts on an empty folder and once more; the last start is looked at. `quick`: once, and three bare actors.
     """
-    actors = 3 if quick else len(graph().agents) + _OTHER_ACTORS
+    ours_actors = len(graph().agents) + _OTHER_ACTORS
+    actors = 3 if quick else ours_actors
     runs: dict[str, list[dict[str, Any]]] = {"first": [], "again": [], "bare": []}
     for turn in range(repeats):
         look = idle if turn == 0 else 0.0
@@ -93,7 +94,7 @@ def measure(*, repeats: int, settle: float, idle: float, quick: bool = False) ->
             runs["bare"].append(run_once("benchmarks.bare_ray", home, arguments, settle=settle, idle=look))
     ours, bare = runs["first" if quick else "again"][0], runs["bare"][0]
     return {
-        "actors": actors,
+        "actors": {"ours": ours_actors, "bare": actors},
         "start_seconds": {
             name: {stage: spread([run[stage] for run in several]) for stage in ("api", "agents")}
             for name, several in runs.items()
@@ -126,7 +127,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, words in (("first", "ours, empty folder"), ("again", "ours, again"), ("bare", "bare Ray")):
         if name not in starts:
             continue
-        for stage, what in (("api", "API answers"), ("agents", f"all {result['actors']} actors ready")):
+        for stage, what in (
+            ("api", "API answers"),
+            ("agents", f"all {result['actors']['bare' if name == 'bare' else 'ours']} actors ready"),
+        ):
             each = starts[name][stage]
             ratio = each["median"] / bare[stage]["median"]
             against = f"{each['min']:.1f}–{each['max']:.1f}" + (f", {ratio:.2f}× bare" if name != "bare" else "")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
 
 from flipsync.domain.errors import Conflict, InvalidInput
 from flipsync.embedded.instance import live_state, read_state
@@ -24,7 +27,10 @@ from flipsync.services import resealing
 from flipsync.services.resealing import Resealed
 from flipsync.store.database import Database
 from flipsync.store.repositories import tenants
+from flipsync.store.unit_of_work import Store
 from flipsync.system import open_books, open_worker_books
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,80 +46,98 @@ class KeysView:
         return sum(counted[name] for counted in self.held.values())
 
 
+@dataclass
+class _Books:
+    """Everybody's books, open; `owner` may change what nobody else may."""
+
+    store: Store
+    owner: Database
+    businesses: list[UUID]
+
+    async def held(self) -> dict[str, Counter[str]]:
+        return await resealing.held(self.store, self.owner, self.businesses)
+
+
 def look(home: Path) -> KeysView:
-    keys = load_or_create_key(_file(home))
-    return _in_books(home, keys, None)
+    async def work(books: _Books) -> KeysView:
+        return KeysView(list(key_names(load_or_create_key(_file(home)))), await books.held())
+
+    return _in_books(home, work)
 
 
 def rotate(home: Path, tell: Callable[[int], None]) -> KeysView:
     """Seal everything with the newest key; with a new one, unless an earlier call was cut off before it was through.
 
-    Raises Conflict while FlipSync runs on the data folder: what runs does not know the new key.
+    Raises Conflict while FlipSync, or another rotation, is at the data folder: it does not know the new key.
     """
-    _at_rest(home)
-    path = _file(home)
-    keys = load_or_create_key(path)
-    before = _in_books(home, keys, None)
-    made = all(before.under(name) == 0 for name in before.names[1:])
-    if made:
-        if given_from_outside() is not None:
-            raise InvalidInput(
-                "the newest key seals everything already",
-                hint=f"put a new one in front of those of {KEY_VARIABLE} (or of {COMMAND_VARIABLE}), then again",
-            )
-        keys = with_new_key(keys)
-        write_keys(path, keys)
-    after = _in_books(home, keys, tell)
-    after.made = made
-    return after
+
+    async def work(books: _Books) -> KeysView:
+        keys = load_or_create_key(_file(home))
+        view = KeysView(list(key_names(keys)), await books.held())
+        if all(view.under(name) == 0 for name in view.names[1:]):
+            if given_from_outside() is not None:
+                raise InvalidInput(
+                    "the newest key seals everything already",
+                    hint=f"put a new one in front of those of {KEY_VARIABLE} (or of {COMMAND_VARIABLE}), then again",
+                )
+            keys = with_new_key(keys)
+            write_keys(_file(home), keys)
+            view.made = True
+        view.resealed = await resealing.reseal(books.store, books.owner, SecretBox(keys), books.businesses, tell)
+        view.names, view.held = list(key_names(keys)), await books.held()
+        return view
+
+    return _in_books(home, work, alone=True)
 
 
 def drop(home: Path) -> tuple[list[str], KeysView]:
     """Let the keys go that seal nothing: their names, and what is left. Raises Conflict, InvalidInput."""
-    _at_rest(home)
     if given_from_outside() is not None:
         raise InvalidInput(f"the keys are not in a file of ours: take them out of {KEY_VARIABLE}, or of your store")
-    path = _file(home)
-    keys = load_or_create_key(path)
-    view = _in_books(home, keys, None)
-    kept = [key for key, name in zip(keys, view.names, strict=True) if name == view.names[0] or view.under(name)]
-    gone = [name for name in view.names if name not in key_names(kept)]
-    if gone:
-        write_keys(path, kept)
-        view.names = list(key_names(kept))
-    return gone, view
+
+    async def work(books: _Books) -> tuple[list[str], KeysView]:
+        keys = load_or_create_key(_file(home))
+        view = KeysView(list(key_names(keys)), await books.held())
+        kept = [key for key, name in zip(keys, view.names, strict=True) if name == view.names[0] or view.under(name)]
+        gone = [name for name in view.names if name not in key_names(kept)]
+        if gone:
+            write_keys(_file(home), kept)
+            view.names = list(key_names(kept))
+        return gone, view
+
+    return _in_books(home, work, alone=True)
 
 
 def _file(home: Path) -> Path:
     return home / "keys" / "secret_key"
 
 
-def _at_rest(home: Path) -> None:
+def _in_books(home: Path, work: Callable[[_Books], Awaitable[T]], *, alone: bool = False) -> T:
+    """`alone`: as the owner of the data folder, which nobody else is before it is done. Raises Conflict."""
     state = read_state(home)
-    if state is not None and state.is_live():
-        raise Conflict(
-            f"FlipSync runs on {home}, and would not open what is sealed with a new key",
-            hint="stop it, rotate, start it again; on several machines, stop all of them",
-        )
-
-
-def _in_books(home: Path, keys: tuple[bytes, ...], tell: Callable[[int], None] | None) -> KeysView:
-    """Looks; with `tell`, seals anew before."""
+    if alone and state is not None and state.is_live():
+        raise _in_use(home)
     with open_books(home, {}) as store, open_worker_books(home) as lister:
-        owner = Database(live_state(home).url("books"), pool_size=1)
+        state = live_state(home)
+        if alone and state.process.pid != os.getpid():  # somebody came between
+            raise _in_use(home)
+        owner = Database(state.url("books"), pool_size=1)
 
-        async def work() -> KeysView:
+        async def whole() -> T:
             try:
                 async with lister.unbound() as session:
                     businesses = list(await tenants.all_ids(session))
-                resealed = Resealed()
-                if tell is not None:
-                    resealed = await resealing.reseal(store, owner, SecretBox(keys), businesses, tell)
-                held = await resealing.held(store, owner, businesses)
-                return KeysView(list(key_names(keys)), held, resealed=resealed)
+                return await work(_Books(store, owner, businesses))
             finally:
                 await store.aclose()
                 await lister.aclose()
                 await owner.aclose()
 
-        return asyncio.run(work())
+        return asyncio.run(whole())
+
+
+def _in_use(home: Path) -> Conflict:
+    return Conflict(
+        f"FlipSync runs on {home}, and would not open what is sealed with a new key",
+        hint="stop it, rotate, start it again; on several machines, stop all of them",
+    )

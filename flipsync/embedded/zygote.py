@@ -28,9 +28,10 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 def listen(path: Path) -> socket.socket:
     """A socket at `path`, open to this user. Who asks before there is an answer waits."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     making = path.with_suffix(".new")
+    for left in (path, making):
+        left.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(making))
     listener.listen(128)
     making.rename(path)  # whoever sees it is heard

@@ -169,6 +169,11 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     staged.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # before anything is sealed with them
+    finally:
+        os.close(folder)
 
 
 def with_new_key(keys: Sequence[bytes]) -> tuple[bytes, ...]:

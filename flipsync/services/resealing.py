@@ -59,52 +59,51 @@ async def reseal(
 ) -> Resealed:
     """Put all of it under the newest key of `box`. `owner` may change what nobody else may; `tell` hears each value.
 
-    A line of each business's audit log says how many of its values it was.
+    A line of the business's audit log, in the same transaction, says how many of its values it was.
     """
     result = Resealed()
     for tenant_id in tenant_ids:
-        own: Counter[str] = Counter()
         for kind, (place, purpose) in KINDS.items():
             after: Any = None
             more = True
             while more:
                 async with store.unit(tenant_id) as unit:
-                    after, more = await _batch(
-                        unit.session, box, place, after, tenant_id, kind, purpose, own, result.unreadable, tell
-                    )
-        if own:
-            async with store.unit(tenant_id) as unit:
-                unit.audit("secrets.resealed", "tenant", tenant_id, values=dict(own))
-        result.done += own
+                    batch = await _batch(unit.session, box, place, after, tenant_id, purpose)
+                    if batch.done:
+                        unit.audit("secrets.resealed", "tenant", tenant_id, kind=kind, values=batch.done)
+                batch.told(kind, result, tell)
+                after, more = batch.last, batch.looked_at == BATCH
     async with owner.unbound() as session:
-        await _batch(
-            session, box, rows.INSTALLATION, None, subscriptions.NOBODYS, INSTALLATION, str, result.done,
-            result.unreadable, tell,
-        )  # fmt: skip
+        batch = await _batch(session, box, rows.INSTALLATION, None, subscriptions.NOBODYS, str)
+    batch.told(INSTALLATION, result, tell)
     return result
 
 
+@dataclass
+class _Batch:
+    last: Any
+    looked_at: int = 0
+    done: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    def told(self, kind: str, result: Resealed, tell: Callable[[int], None]) -> None:
+        """Once it is committed."""
+        if self.done:
+            result.done[kind] += self.done
+            tell(self.done)
+        result.unreadable += [f"{kind}, {each}" for each in self.unreadable]
+
+
 async def _batch(
-    session: AsyncSession,
-    box: SecretBox,
-    place: rows.Place,
-    after: Any,
-    tenant_id: UUID,
-    kind: str,
-    purpose: _Purpose,
-    done: Counter[str],
-    unreadable: list[str],
-    tell: Callable[[int], None],
-) -> tuple[Any, bool]:
-    """The last id looked at, and whether there may be more."""
-    found = await rows.under_other_keys(session, place, box.current, after, BATCH)
-    for row_id, whose, was in found:
+    session: AsyncSession, box: SecretBox, place: rows.Place, after: Any, tenant_id: UUID, purpose: _Purpose
+) -> _Batch:
+    batch = _Batch(after)
+    for row_id, whose, was in await rows.under_other_keys(session, place, box.current, after, BATCH):
+        batch.last, batch.looked_at = row_id, batch.looked_at + 1
         try:
             fresh = box.reseal(was, tenant_id=tenant_id, purpose=purpose(whose))
         except SecretUnreadable as problem:
-            unreadable.append(f"{kind}, {row_id}: {problem.message}")
+            batch.unreadable.append(f"{row_id}: {problem.message}")
             continue
-        if await rows.put(session, place, row_id, was, fresh):
-            done[kind] += 1
-            tell(1)
-    return (found[-1][0] if found else after), len(found) == BATCH
+        batch.done += await rows.put(session, place, row_id, was, fresh)
+    return batch

@@ -173,4 +173,4 @@ class SessionReader:
 
     async def ask(self, *asked: Asked) -> list[Rows]:
         await self._session.flush()
-        return await ask(self._session, asked)
+        return await ask(self._session, asked) if asked else []

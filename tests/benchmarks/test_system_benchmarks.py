@@ -18,7 +18,7 @@ def test_cold_start_compares_start_memory_and_idleness_with_bare_ray() -> None:
     ours, bare = result["memory_mb"]["ours"], result["memory_mb"]["bare"]
     assert {"postgres", "redis-server", "ray::AgentActor"} <= set(ours)
     assert not {"postgres", "redis-server"} & set(bare)
-    assert result["processes"]["bare"]["ray::Bare"] == result["actors"]
+    assert result["processes"]["bare"]["ray::Bare"] == result["actors"]["bare"]
     assert result["idle_ratio"] > 0
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from flipsync import cli
+from forked_command import become
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,34 +38,11 @@ class Flipsync:
             stdin.seek(0)
             child = os.fork()
             if child == 0:
-                _be_the_command(command[2:], whole, [stdin.fileno(), out.fileno(), err.fileno()])
+                become(words, str(ROOT), whole, [stdin.fileno(), out.fileno(), err.fileno()])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             out.seek(0)
             err.seek(0)
             return subprocess.CompletedProcess(command, code, out.read(), err.read())
-
-
-def _be_the_command(words: list[str], environment: dict[str, str], streams: list[int]) -> NoReturn:
-    code = 99
-    try:
-        for standard, file in enumerate(streams):
-            os.dup2(file, standard)
-        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(ROOT)
-        sys.argv = words
-        signal.alarm(120)
-        cli.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def found_business(folder: Path, environment: dict[str, str]) -> str:

@@ -6,13 +6,18 @@ import base64
 import json
 import os
 import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from command import Flipsync
+from command import ROOT, Flipsync
 
+from flipsync import keys_on_books
 from flipsync.commands_on_books import in_books
 from flipsync.connectors.base import AccountConfig
 from flipsync.security.secrets import (
@@ -114,3 +119,41 @@ def test_keys_from_outside_are_changed_outside(flipsync: Flipsync, home: Path, s
     back = {KEY_VARIABLE: ",".join([*ours, fresh])}
     assert told(flipsync("keys", "rotate", "--json", **back))["unreadable"] == []
     assert (home / "keys" / "secret_key").read_bytes() == before and opens(home, shop) == CREDENTIALS
+
+
+def test_who_comes_in_the_middle_is_turned_away(
+    flipsync: Flipsync, home: Path, shop: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once, the second in the very moment in which it would make the first one's key forgotten."""
+    make, second = keys_on_books.with_new_key, []
+
+    def slow(keys: Any) -> Any:
+        second.append(replace(flipsync, warm=False)("keys", "rotate", "--json"))
+        return make(keys)
+
+    monkeypatch.setattr(keys_on_books, "with_new_key", slow)
+    keys_on_books.rotate(home, lambda _: None)
+    assert second[0].returncode == 1 and "runs on" in second[0].stderr
+    view = told(flipsync("keys", "list", "--json"))
+    names = {each["name"] for each in view["keys"]}
+    assert all(set(held) <= names for held in view["secrets"].values()), "a key that seals is gone"
+    assert opens(home, shop) == CREDENTIALS
+
+
+def test_killed_at_any_moment_every_secret_still_opens(flipsync: Flipsync, home: Path, books: dict[str, str]) -> None:
+    environment = os.environ | books | {"FLIPSYNC_HOME": str(home)}
+    command = [sys.executable, "-m", "flipsync.cli", "keys", "rotate", "--json"]
+    for wait in (0.0, 0.1, 0.4):  # from the moment the file of keys changes
+        before = (home / "keys" / "secret_key").read_bytes()
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and (home / "keys" / "secret_key").read_bytes() == before:
+            time.sleep(0.001)
+        time.sleep(wait)
+        process.kill()
+        process.wait()
+        view = told(flipsync("keys", "list", "--json"))
+        names = {each["name"] for each in view["keys"]}
+        assert all(set(held) <= names for held in view["secrets"].values()), "a key that seals is gone"
+    assert told(flipsync("keys", "rotate", "--json"))["unreadable"] == []

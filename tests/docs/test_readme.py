@@ -41,7 +41,7 @@ def without_network() -> list[str]:
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bash that spares each `flipsync` of a script its imports; what a new user's first ones import is tested once."""
-    program, address = Path(__file__).with_name("warm_command.py"), tmp_path_factory.mktemp("warm") / "socket"
+    program, address = ROOT / "tests" / "warm_command.py", tmp_path_factory.mktemp("warm") / "socket"
     with subprocess.Popen([sys.executable, str(program), str(address)], cwd=ROOT) as server:
         while not address.exists():
             assert server.poll() is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from api_world import API, Business
+from api_world import API, PASSWORD, Business
 from sqlalchemy import event
 
 from flipsync.domain.ids import new_id
@@ -49,3 +49,13 @@ async def test_a_write_takes_few_trips(
     assert answer.is_success, answer.text
     assert 0 < len(trips) <= most, trips
     assert "COMMIT" in trips[-1], "the answer that is kept goes with the commit"
+
+
+async def test_a_token_is_renewed_in_few_trips(client: httpx2.AsyncClient, alpha: Business, trips: list[str]) -> None:
+    form = {"email": alpha.email(), "password": PASSWORD}
+    signed = await client.post(f"{API}/auth/login", json=form)
+    assert signed.is_success, signed.text
+    trips.clear()
+    renewed = await client.post(f"{API}/auth/refresh", json={"refresh_token": signed.json()["refresh_token"]})
+    assert renewed.is_success, renewed.text
+    assert 0 < len(trips) <= 4, trips

@@ -6,7 +6,6 @@ python -SE warm_command.py SOCKET WORDS  is the command WORDS, here and now
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -44,30 +43,10 @@ def _answer(asked: socket.socket) -> None:
         words, folder, environment = json.loads(stream.read(length))
     child = os.fork()
     if child == 0:
-        _be(words, folder, environment, files)
+        importlib.import_module("forked_command").become(words, folder, environment, files)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     asked.sendall(bytes([code % 256]))
     os._exit(0)
-
-
-def _be(words: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
-    for standard, file in enumerate(files):
-        os.dup2(file, standard)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.argv = ["flipsync", *words]
-    code = 1
-    try:
-        importlib.import_module("flipsync.cli").main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
 
 
 def ask(address: str, words: list[str]) -> int:
