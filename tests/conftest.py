@@ -89,6 +89,14 @@ def make_database(postgres: EmbeddedPostgres) -> Callable[[], dict[str, str]]:
     return make
 
 
+@pytest.fixture(scope="module", autouse=True)
+async def kept_databases() -> AsyncIterator[None]:
+    """What `shop.open_store` kept open is closed with the module."""
+    yield
+    if (shop := sys.modules.get("shop")) is not None:
+        await shop.KeptDatabase.close_all()
+
+
 @pytest.fixture(scope="session")
 def roles() -> tuple[str, str]:
     """Passwords of the app's and the worker's role, which belong to the server: no test may change them."""

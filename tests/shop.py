@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -45,8 +46,28 @@ def dollars(minor: int) -> Money:
     return Money(amount_minor=minor, currency="USD")
 
 
+class KeptDatabase(Database):
+    """Stays open for the tests that follow: a new one compiles every statement and opens every connection anew."""
+
+    #: by event loop, address and size
+    kept: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], KeptDatabase]] = {}
+
+    async def aclose(self) -> None:
+        """Not yet."""
+
+    @classmethod
+    async def close_all(cls) -> None:
+        kept, cls.kept = list(cls.kept.values()), {}
+        for each in kept:
+            await super(KeptDatabase, each).aclose()
+
+
 def open_store(url: str, *, routing: Routing = ROUTING, clock: Clock | None = None, pool_size: int = 8) -> Store:
-    return Store(Database(url, pool_size=pool_size, max_overflow=8, name="tests"), routing, clock=clock)
+    """A store of this loop's; its connections are closed when the module's tests are done."""
+    key = (asyncio.get_running_loop(), url, pool_size)
+    if key not in KeptDatabase.kept:
+        KeptDatabase.kept[key] = KeptDatabase(url, pool_size=pool_size, max_overflow=8, name="tests")
+    return Store(KeptDatabase.kept[key], routing, clock=clock)
 
 
 @dataclass

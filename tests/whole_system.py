@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[WholeSystem]:
             text=True,
         )
     try:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 400
         while "/api/v1" not in log.read_text():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)

@@ -19,64 +19,58 @@ class AutoPricingAgent(Agent[RepricingDue]):
         name="auto_pricing",
         ecosystem="logistics",
         reports_to="executive",
+        version="2",
         authority=Authority(auto_above=_SURE, max_stake=usd("5000.00")),
         batch=4,
     )
 
     async def decide(self, event: RepricingDue, ctx: Context) -> Decision[ChangePrice]:
-        quotes = await ctx.services.pricing.quote_all()
-        moves = [each for each in quotes if each.quote.best != each.quote.current]
-        sure = [each for each in moves if each.quote.confidence >= _SURE]
+        found = await ctx.services.pricing.repricing()
+        sure = [move for move in found.moves if move.confidence >= _SURE]
         asked = {
             (choice.policy_id, f"{choice.version}, {choice.role}")
-            for each in quotes
-            for choice in each.choices
+            for choice in found.choices
             if choice.policy_id is not None
         }
         policies = [Evidence(kind="policy", id=policy_id, note=note) for policy_id, note in sorted(asked)]
-        bound = {each.directive.id: each.directive for each in quotes if each.directive is not None}
-        policies += [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound.values()]
+        policies += [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in found.directives]
         # what a policy wanted but is left to the specialist is his to act on: only acts and holds are kept here
-        left = {each.listing_id for each in moves} - {each.listing_id for each in sure}
-        choices = tuple(choice for each in quotes if each.listing_id not in left for choice in each.choices)
+        left = {move.listing_id for move in found.moves} - {move.listing_id for move in sure}
+        choices = tuple(choice for choice in found.choices if choice.listing_id not in left)
         if not sure:
             return Decision.hold(
-                f"{len(quotes)} prices looked at, {len(moves)} could move, none for sure",
+                f"{found.looked_at} prices looked at, {len(found.moves)} could move, none for sure",
                 evidence=policies,
                 choices=choices,
             )
-        currency = sure[0].quote.best.currency
+        currency = sure[0].best.currency
         stake = sum(
-            abs(each.quote.best.amount_minor - each.quote.current.amount_minor) * max(1, each.units_on_offer)
-            for each in sure
-            if each.quote.best.currency == currency
+            abs(move.best.amount_minor - move.current.amount_minor) * max(1, move.units_on_offer)
+            for move in sure
+            if move.best.currency == currency
         )
+        surest = max(sure, key=lambda move: move.confidence)
         return Decision.propose(
             *(
                 ChangePrice(
-                    account_id=each.account_id,
-                    listing_id=each.listing_id,
-                    price=each.quote.best,
-                    previous=each.quote.current,
+                    account_id=move.account_id, listing_id=move.listing_id, price=move.best, previous=move.current
                 )
-                for each in sure
+                for move in sure
             ),
-            why=f"{len(sure)} of {len(quotes)} prices earn more elsewhere; first: {sure[0].quote.reason}",
-            confidence=min(each.quote.confidence for each in sure),
-            evidence=[
-                *(Evidence(kind="listing", id=each.listing_id, note=each.sku) for each in sure[:50]),
-                *policies,
-            ],
+            why=f"{len(sure)} of {found.looked_at} prices earn more elsewhere; the surest: {surest.why}",
+            confidence=min(move.confidence for move in sure),
+            evidence=[*(Evidence(kind="listing", id=move.listing_id, note=move.sku) for move in sure[:50]), *policies],
             choices=choices,
             alternatives=tuple(
                 Alternative(
-                    name=f"{each.sku}: {each.quote.current} → {each.quote.best}",
-                    scores={"confidence": each.quote.confidence},
-                    why=each.quote.reason,
-                    chosen=each in sure,
+                    name=f"{move.sku}: {move.current} → {move.best}",
+                    scores={"confidence": move.confidence},
+                    why=move.why,
+                    chosen=move.confidence >= _SURE,
                 )
-                for each in moves[:50]
-            ),
+                for move in found.moves
+                if move.why
+            )[:50],
             stake=Money(amount_minor=stake, currency=currency),
             source="policy",
         )

@@ -38,6 +38,13 @@ def firewall(quick: Quick = False, as_json: Json = False) -> None:
 
 
 @bench_app.command()
+def repricing(quick: Quick = False, as_json: Json = False, listings: int = 1_000_000, seed: int = 1) -> None:
+    """A whole catalogue repriced and judged by the firewall: arrays, listing by listing, and with pandas."""
+    chosen = ["--listings", str(listings), "--seed", str(seed)]
+    run_benchmark("repricing", *["--quick"] * quick, *["--json"] * as_json, *chosen)
+
+
+@bench_app.command()
 def fees(quick: Quick = False, as_json: Json = False) -> None:
     """Predicted payouts against settlements written by somebody else; faults found by name."""
     run_benchmark("fees", *["--quick"] * quick, *["--json"] * as_json)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flipsync.demo.run import Demo, DemoPlan, DemoResult
+from flipsync.demo.run import CADENCE, Demo, DemoPlan, DemoResult
 from flipsync.domain.clock import ScaledClock
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
@@ -75,7 +75,7 @@ def _run_whole(
             port=port,
             clock=clock,
             say=lambda part, detail: tell("start", steps.get(part, 0.05), f"{part} {detail}"),
-            extra_environment={"FLIPSYNC_EVERY_ORDERS": "3600"},
+            extra_environment=CADENCE,
         ) as system:
             system.start_books()
             system.start_sandbox(

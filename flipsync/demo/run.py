@@ -55,6 +55,9 @@ FAULTS = {
     "webhook_delay_seconds": 2.0,
     "webhook_reorder": 0.1,
 }
+#: how often a house at a demo's speed looks around: an hour of the market lasts two seconds there, and a house that
+#: looked at its whole catalogue that often would do little else
+CADENCE = {"FLIPSYNC_EVERY_ORDERS": "3600", "FLIPSYNC_EVERY_FLOOR": "5"}
 #: what the channels' owners would have to wait for before a listing is stuck, in seconds
 _LISTING_LIMIT, _QUIET_LIMIT = 300.0, 300.0
 #: goods that are not on sale this long after the last that were will not be, in seconds

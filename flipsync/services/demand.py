@@ -56,7 +56,7 @@ def fit_demand(
     found = (shape, shape / mean)
     for _ in range(6):
         exposure = np.bincount(of, times * weights[at]).astype(np.float64)
-        found = _gamma(totals, exposure, shape, mean)
+        found = _gamma(totals, exposure, shape, mean, found)
         wanted = (found[0] + totals) / (found[1] + exposure)
         expected = np.bincount(at, wanted[of] * times, count)
         weights = (by_account + _BELIEVED_SALES) / (expected + _BELIEVED_SALES)
@@ -81,22 +81,31 @@ def _bent(totals: Array, exposure: Array, shape: float, seconds: float) -> Goods
     return Goods(tuple((float(s / whole), _KERNEL, float(b)) for s, b in zip(shares[kept], spans[kept], strict=True)))
 
 
-def _gamma(totals: Array, exposure: Array, shape: float, mean: float) -> tuple[float, float]:
+def _gamma(
+    totals: Array, exposure: Array, shape: float, mean: float, begin: tuple[float, float]
+) -> tuple[float, float]:
+    """Shape and rate, looked for from `begin`: the marginal likelihood (negative binomial) and its gradient."""
     from scipy.optimize import minimize  # heavy, and wanted once an hour
+    from scipy.special import digamma, gammaln
 
     groups, members = np.unique(totals, return_inverse=True)
     many = np.bincount(members)
-    begin = np.array([np.log(shape), np.log(mean)])
+    believed = np.array([np.log(shape), np.log(mean)])
 
-    def unlikely(at: Array) -> float:
+    def unlikely(at: Array) -> tuple[float, Array]:
         a = float(np.exp(at[0]))
         b = a / float(np.exp(at[1]))
-        rising = sum(float(np.log(a + np.arange(int(g))).sum()) * m for g, m in zip(groups, many, strict=True))
+        rising = ((gammaln(a + groups) - gammaln(a)) * many).sum()
         told = rising + len(totals) * a * np.log(b) - ((a + totals) * np.log(b + exposure)).sum()
-        off = at - begin
-        return float(off[0] ** 2 / 2 + (off[1] / 3.0) ** 2 / 2 - told)
+        by_a = ((digamma(a + groups) - digamma(a)) * many).sum() + (np.log(b) - np.log(b + exposure)).sum()
+        by_b = len(totals) * a / b - ((a + totals) / (b + exposure)).sum()
+        off = at - believed
+        belief = off[0] ** 2 / 2 + (off[1] / 3.0) ** 2 / 2
+        slope = np.array([off[0] - a * by_a - b * by_b, off[1] / 9.0 + b * by_b])
+        return float(belief - told), slope
 
-    bounds = [(begin[0] - 5.0, begin[0] + 5.0), (begin[1] - 15.0, begin[1] + 15.0)]
-    found = minimize(unlikely, begin, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3, "fatol": 1e-3}).x
+    bounds = [(believed[0] - 5.0, believed[0] + 5.0), (believed[1] - 15.0, believed[1] + 15.0)]
+    start = np.array([np.log(begin[0]), np.log(begin[0] / begin[1])])
+    found = minimize(unlikely, start, method="L-BFGS-B", jac=True, bounds=bounds).x
     a = float(np.exp(found[0]))
     return a, a / float(np.exp(found[1]))

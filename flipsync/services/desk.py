@@ -27,7 +27,7 @@ from flipsync.services.new_stock import NewStockDesk
 from flipsync.services.offers import offer_of, with_fitted, with_overrides
 from flipsync.services.oversold import Oversold, remedies
 from flipsync.services.partition import Claim, escrow_shares
-from flipsync.services.quotes import PricingDesk
+from flipsync.services.pricing_desk import PricingDesk
 from flipsync.services.readings import ReadingDesk
 from flipsync.services.resource_desk import ResourceDesk
 from flipsync.services.sourcing.desk import SourcingDesk

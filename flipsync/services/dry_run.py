@@ -23,6 +23,7 @@ from flipsync.services.policy_choice import SHIPPED, Staged, Version
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
+from flipsync.services.repricing import repricing_from
 from flipsync.services.tenant_settings import PricingChoices, TenantSettings, changed, value_of
 from flipsync.store.repositories.pricing import PriceRow
 
@@ -249,6 +250,9 @@ class ChangedDesk(RecordedDesk):
         rule = staged.live.rule
         self.priced |= {row.listing_id: Priced(row, ground.choices, pricing, rule) for row in ground.rows}
         bound = ground.directives
+        if name == "pricing.repricing":
+            was = repricing_from(ground.rows, ground.choices, self.now, staged, bound)
+            return was, repricing_from(ground.rows, pricing, self.now, after, bound)
         before = quotes_from(ground.rows, ground.choices, self.now, staged, bound)
         quotes = quotes_from(ground.rows, pricing, self.now, after, bound)
         if name == "pricing.quote":

@@ -54,6 +54,7 @@ GROUNDS: dict[str, type[Ground]] = {
     "pricing.quote": PriceGround,
     "pricing.quote_variant": PriceGround,
     "pricing.quote_all": PriceGround,
+    "pricing.repricing": PriceGround,
     "pricing.list_margins": MarginGround,
     "stock.picture": PaceGround,
 }

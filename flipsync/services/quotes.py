@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,17 +10,13 @@ from functools import lru_cache, partial
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from flipsync.domain.channel import RivalOffer, Vendor
 from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.directives import Directive, bearing
 from flipsync.domain.money import Money
 from flipsync.services.fees.schedules import published_schedule
-from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
-from flipsync.services.learned_pricing import ShopPrice
-from flipsync.services.policy_choice import SHIPPED, Staged, choose, read_version
-from flipsync.services.policy_staging import acting
+from flipsync.services.grounds import GoodsRow
+from flipsync.services.policy_choice import SHIPPED, Staged, choose
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import (
     FeeSchedule,
@@ -30,8 +26,7 @@ from flipsync.services.pricing.marketplace_limits import market_limits
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.quote import PolicySettings, PricePeriod, Quote, QuoteRequest
-from flipsync.services.tenant_settings import PricingChoices, TenantProfile
-from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
@@ -142,12 +137,13 @@ def proposal_for(
     )
 
 
-def _stays(row: PriceRow, choices: PricingChoices, now: datetime) -> bool:
-    """Whether the price was set by hand on the channel and may stand: not once it is below the firewall's floor."""
-    price = row.by_hand_minor
-    if price is None or price != row.current_minor:
+def is_priced(row: PriceRow, choices: PricingChoices, now: datetime) -> bool:
+    """Whether prices are chosen for it: on sale, and not at a price that was set by hand on the channel, which stands
+    unless it is below the firewall's floor."""
+    if row.status != "active":
         return False
-    return price >= lowest_price(row, choices, now)
+    price = row.by_hand_minor
+    return price is None or price != row.current_minor or price < lowest_price(row, choices, now)
 
 
 def lowest_price(row: PriceRow, choices: PricingChoices, now: datetime) -> int:
@@ -165,8 +161,6 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
     def money(minor: int | None) -> Money | None:
         return None if minor is None else Money(amount_minor=minor, currency=row.variant_currency)
 
-    last_sale = row.sales[-1].at if row.sales else row.published_at
-    recent = [old for at, old, _ in row.changes if at >= now - _RETURN_WINDOW and old is not None]
     return QuoteRequest(
         current=Money(amount_minor=row.current_minor, currency=here),
         at=now,
@@ -191,15 +185,19 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
             )
             for rival in row.rivals
         ),
-        history=_periods(row, now),
+        history=tuple(
+            PricePeriod(price=Money(amount_minor=price, currency=here), units=units, exposure_hours=hours)
+            for price, units, hours in spans(row, now)
+        ),
         stock=row.entitled,
-        days_since_last_sale=max(0.0, (now - last_sale) / timedelta(days=1)),
-        recent_prices=tuple(Money(amount_minor=minor, currency=here) for minor in recent),
+        days_since_last_sale=days_without_sale(row, now),
+        recent_prices=tuple(Money(amount_minor=minor, currency=here) for minor in left_lately(row, now)),
     )
 
 
-def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
-    """Prices of the window with what they sold while they held. Hours without stock are unknown, count as exposed."""
+def spans(row: PriceRow, now: datetime) -> list[tuple[int, int, float]]:
+    """Prices of the window with what they sold while they held: minor units, units, hours. Hours without stock are
+    unknown, count as exposed."""
     assert row.current_minor is not None and row.published_at is not None
     start = max(row.published_at, now - WINDOW)
     starts: list[tuple[datetime, int]] = []
@@ -209,16 +207,26 @@ def _periods(row: PriceRow, now: datetime) -> tuple[PricePeriod, ...]:
         starts.append((max(at, start), new))
     if not starts:
         starts = [(start, row.current_minor)]
-    periods = []
+    held = []
     for index, (begin, price) in enumerate(starts):
         end = starts[index + 1][0] if index + 1 < len(starts) else now
         hours = (end - begin) / timedelta(hours=1)
         last = index + 1 == len(starts)
         units = sum(sale.units for sale in row.sales if begin <= sale.at and (last or sale.at < end))
         if hours > 0:
-            money = Money(amount_minor=price, currency=row.currency)
-            periods.append(PricePeriod(price=money, units=units, exposure_hours=hours))
-    return tuple(periods)
+            held.append((price, units, hours))
+    return held
+
+
+def left_lately(row: PriceRow, now: datetime) -> list[int]:
+    return [old for at, old, _ in row.changes if at >= now - _RETURN_WINDOW and old is not None]
+
+
+def days_without_sale(row: PriceRow, now: datetime) -> float:
+    """Since the last sale, else since it was listed."""
+    assert row.published_at is not None
+    last = row.sales[-1].at if row.sales else row.published_at
+    return max(0.0, (now - last) / timedelta(days=1))
 
 
 def _bound(row: PriceRow, request: QuoteRequest, now: datetime, directives: Sequence[Directive]) -> ListingQuote | None:
@@ -258,7 +266,7 @@ def quotes_from(
     """The next prices of those of the listings that are on sale, have a price, and are not priced by hand."""
     quotes = []
     for row in rows:
-        if row.status != "active" or _stays(row, choices, now):
+        if not is_priced(row, choices, now):
             continue
         request = request_for(row, choices, now)
         if request is not None and directives and (bound := _bound(row, request, now, directives)) is not None:
@@ -297,86 +305,3 @@ def margins_from(
             net = Money(amount_minor=economics.net(variant.price_minor), currency=currency)
             found.append(ListMargin(account_id, variant.sku, net))
     return found
-
-
-class PricingDesk:
-    """Quotes for listings, from one read-only transaction."""
-
-    def __init__(
-        self,
-        session: AsyncSession,
-        now: datetime,
-        profile: Callable[[], Awaitable[TenantProfile]],
-        expected: Collection[UUID] = (),
-        note: Callable[[Ground], None] = lambda _: None,
-    ) -> None:
-        """`expected`: listings that will be asked about, read together at the first question about one of them.
-
-        `note` is told what each answer is worked out from.
-        """
-        self._session = session
-        self._now = now
-        self._profile = profile
-        self._staged: Staged | None = None
-        self._expected = expected
-        self._rows: dict[UUID, PriceRow] | None = None
-        self._note = note
-
-    async def quote(self, listing_id: UUID) -> ListingQuote | None:
-        """The next price of one listing; None when it has no price on its channel yet."""
-        if listing_id in self._expected:
-            if self._rows is None:
-                self._rows = {row.listing_id: row for row in await self._read(list(self._expected))}
-            row = self._rows.get(listing_id)
-            quotes = await self._quotes([row] if row else [])
-        else:
-            quotes = await self._quotes(await self._read([listing_id]))
-        return quotes[0] if quotes else None
-
-    async def price_shown(self, listing_id: UUID) -> Money | None:
-        """What the channel shows of a listing that is on sale."""
-        found = await self._read([listing_id])
-        if not found or found[0].status != "active" or found[0].current_minor is None:
-            return None
-        return Money(amount_minor=found[0].current_minor, currency=found[0].currency)
-
-    async def quote_variant(self, variant_id: UUID) -> list[ListingQuote]:
-        """The next prices of all listings of a variant."""
-        listings = await pricing_rows.listings_of_variant(self._session, variant_id)
-        return await self._quotes(await self._read(listings) if listings else [])
-
-    async def quote_all(self) -> list[ListingQuote]:
-        """The next price of every active listing."""
-        return await self._quotes(await self._read(None))
-
-    async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
-        """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
-        choices = (await self._profile()).settings.pricing
-        variants = [
-            GoodsRow(variant.sku, variant.price_minor, variant.cost_minor)
-            for variant in await pricing_rows.variants_of_product(self._session, product_id)
-        ]
-        self._note(MarginGround(choices, variants))
-        return margins_from(variants, vendors, choices, self._now)
-
-    async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
-        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
-
-    async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
-        profile = await self._profile()
-        choices = profile.settings.pricing
-        if not rows:
-            self._note(PriceGround(choices, []))
-            return []
-        staged = await self._policies()
-        canary, shadow = (each.id if each else None for each in (staged.canary, staged.shadow))
-        bound = profile.directives
-        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, bound))
-        return quotes_from(rows, choices, self._now, staged, bound)
-
-    async def _policies(self) -> Staged:
-        """What the registry says at the first question: part of what the decision read."""
-        if self._staged is None:
-            read, _ = await acting(self._session, ShopPrice.kind, read_version)
-            self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
-        return self._staged

@@ -169,6 +169,15 @@ def test_decisions_are_replayed_after_the_world_has_changed() -> None:
     assert set(result["ms_per_decision"]) == {"pricing", "amazon", "inventory"}
 
 
+@pytest.mark.slow
+def test_a_catalogue_is_repriced_alike_over_arrays_one_by_one_and_with_pandas() -> None:
+    result = run("repricing")
+    assert set(result["differ"].values()) == {0} and len(result["differ"]) == 4
+    assert 0 < result["denied"] + result["moves"] < result["listings"] == 20_000
+    assert result["one_by_one"]["seconds_for_all"] > result["pandas"]["seconds_for_all"] > result["seconds"]["one core"]
+    assert result["agent"]["moves"] > 0 and result["peak_gb"] > 0
+
+
 def test_agents_beat_what_is_simpler() -> None:
     report = run("agents")
     result = report["competitor"]

@@ -27,7 +27,7 @@ class Flipsync:
         command = [sys.executable, "-m", "flipsync.cli", *words]
         if not self.warm:
             return subprocess.run(
-                command, cwd=ROOT, env=whole, input=given, capture_output=True, text=True, timeout=120
+                command, cwd=ROOT, env=whole, input=given, capture_output=True, text=True, timeout=300
             )
         with (
             tempfile.TemporaryFile("w+") as stdin,

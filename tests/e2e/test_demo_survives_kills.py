@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flipsync.demo.run import Demo, DemoPlan, DemoResult
+from flipsync.demo.run import CADENCE, Demo, DemoPlan, DemoResult
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
@@ -27,12 +27,7 @@ CATALOGUE = Path(__file__).parents[2] / "flipsync" / "catalogues" / "default.csv
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     clock = ScaledClock(utc_now(), utc_now(), SPEED)
     before = dict(os.environ)
-    with System(
-        tmp_path_factory.mktemp("system"),
-        port=0,
-        clock=clock,
-        extra_environment={"FLIPSYNC_EVERY_ORDERS": "3600"},
-    ) as running:
+    with System(tmp_path_factory.mktemp("system"), port=0, clock=clock, extra_environment=CADENCE) as running:
         running.start_books()
         running.start_sandbox(
             "--mode", "real", "--speed", str(SPEED), "--seed", "11", "--start", clock.now().isoformat()

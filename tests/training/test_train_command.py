@@ -33,7 +33,7 @@ def command(home: Path, *words: str) -> Any:
         env=new_users_environment(home),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -52,7 +52,7 @@ def test_a_killed_training_goes_on_and_counts_no_trial_twice(tmp_path: Path) -> 
         start_new_session=True,
     )
     assert driver.stderr is not None
-    begun, deadline = "", time.monotonic() + 120
+    begun, deadline = "", time.monotonic() + 300
     while "1/6 trials" not in begun and time.monotonic() < deadline:
         begun += driver.stderr.readline()
         assert driver.poll() is None, begun
@@ -87,7 +87,7 @@ async def test_what_an_agent_asks_for_is_trained_beside_the_running_system(whole
         async with store.unit(tenant_id) as unit:
             await tenants.found(unit.session, tenant_id, "asks for a training")
             asked = await request(unit, "fading-demand", seed=2, samples=6, cause="a test wants one")
-        deadline, told = time.monotonic() + 120, None
+        deadline, told = time.monotonic() + 300, None
         while (told is None or told.state == "running") and time.monotonic() < deadline:
             await asyncio.sleep(1.0)
             async with store.reader(tenant_id) as session:

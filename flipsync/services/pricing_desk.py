@@ -1,0 +1,114 @@
+"""What agents ask about prices, answered from one read-only transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flipsync.domain.directives import Directive
+from flipsync.domain.money import Money
+from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
+from flipsync.services.learned_pricing import ShopPrice
+from flipsync.services.policy_choice import SHIPPED, Staged, read_version
+from flipsync.services.policy_staging import acting
+from flipsync.services.quotes import WINDOW, ListingQuote, ListMargin, margins_from, quotes_from
+from flipsync.services.repricing import Repricing, repricing_from
+from flipsync.services.tenant_settings import PricingChoices, TenantProfile
+from flipsync.store.repositories import pricing as pricing_rows
+from flipsync.store.repositories.pricing import PriceRow
+
+
+class PricingDesk:
+    """Quotes for listings, from one read-only transaction."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        expected: Collection[UUID] = (),
+        note: Callable[[Ground], None] = lambda _: None,
+    ) -> None:
+        """`expected`: listings that will be asked about, read together at the first question about one of them.
+
+        `note` is told what each answer is worked out from.
+        """
+        self._session = session
+        self._now = now
+        self._profile = profile
+        self._staged: Staged | None = None
+        self._expected = expected
+        self._rows: dict[UUID, PriceRow] | None = None
+        self._note = note
+
+    async def quote(self, listing_id: UUID) -> ListingQuote | None:
+        """The next price of one listing; None when it has no price on its channel yet."""
+        if listing_id in self._expected:
+            if self._rows is None:
+                self._rows = {row.listing_id: row for row in await self._read(list(self._expected))}
+            row = self._rows.get(listing_id)
+            quotes = await self._quotes([row] if row else [])
+        else:
+            quotes = await self._quotes(await self._read([listing_id]))
+        return quotes[0] if quotes else None
+
+    async def price_shown(self, listing_id: UUID) -> Money | None:
+        """What the channel shows of a listing that is on sale."""
+        found = await self._read([listing_id])
+        if not found or found[0].status != "active" or found[0].current_minor is None:
+            return None
+        return Money(amount_minor=found[0].current_minor, currency=found[0].currency)
+
+    async def quote_variant(self, variant_id: UUID) -> list[ListingQuote]:
+        """The next prices of all listings of a variant."""
+        listings = await pricing_rows.listings_of_variant(self._session, variant_id)
+        return await self._quotes(await self._read(listings) if listings else [])
+
+    async def quote_all(self) -> list[ListingQuote]:
+        """The next price of every active listing."""
+        return await self._quotes(await self._read(None))
+
+    async def repricing(self) -> Repricing:
+        """What of the whole catalogue should move."""
+        rows = await self._read(None)
+        choices, staged, bound = await self._grounds(rows)
+        return repricing_from(rows, choices, self._now, staged, bound)
+
+    async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
+        """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""
+        choices = (await self._profile()).settings.pricing
+        variants = [
+            GoodsRow(variant.sku, variant.price_minor, variant.cost_minor)
+            for variant in await pricing_rows.variants_of_product(self._session, product_id)
+        ]
+        self._note(MarginGround(choices, variants))
+        return margins_from(variants, vendors, choices, self._now)
+
+    async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
+        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
+
+    async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
+        choices, staged, bound = await self._grounds(rows)
+        return quotes_from(rows, choices, self._now, staged, bound)
+
+    async def _grounds(self, rows: Sequence[PriceRow]) -> tuple[PricingChoices, Staged, tuple[Directive, ...]]:
+        """What quotes for these rows are worked out from beside them; noted."""
+        profile = await self._profile()
+        choices = profile.settings.pricing
+        if not rows:
+            self._note(PriceGround(choices, []))
+            return choices, Staged(), ()
+        staged = await self._policies()
+        canary, shadow = (each.id if each else None for each in (staged.canary, staged.shadow))
+        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, profile.directives))
+        return choices, staged, profile.directives
+
+    async def _policies(self) -> Staged:
+        """What the registry says at the first question: part of what the decision read."""
+        if self._staged is None:
+            read, _ = await acting(self._session, ShopPrice.kind, read_version)
+            self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
+        return self._staged
