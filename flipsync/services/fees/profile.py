@@ -17,7 +17,8 @@ _USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
 
 class FeeProfile(BaseModel):
     """Plan, category and habits of one account. `flags` are the conditions of the tables' column `when`
-    (international, promoted, fba, store, stripe, paypal, conversion, vat_on_fees, …)."""
+    (international, promoted, fba, store, stripe, paypal, conversion, vat_on_fees, premium_card, manual_entry,
+    other_provider, below_standard, four_months, …)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

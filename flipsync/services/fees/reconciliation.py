@@ -38,7 +38,7 @@ VENDOR_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "VariableClosingFee": ("closing",),
         "FixedClosingFee": ("per_item",),
         "RefundCommission": ("refund_administration",),
-        "FBAPerUnitFulfillmentFee": ("fba_fulfilment",),
+        "FBAPerUnitFulfillmentFee": ("fba_fulfilment", "fba_fuel_surcharge"),
         "DigitalServicesFee": ("digital_services",),
         "RentalBookServiceFee": ("rental_book_service",),
         "TaxOnFees": ("tax_on_fees",),

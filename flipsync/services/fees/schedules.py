@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import cast
 
 from flipsync.domain.channel import Vendor
@@ -85,6 +85,8 @@ def _rule(row: Tariff, start: datetime, profile: FeeProfile, dearer: Decimal) ->
     fixed = [value for _, value in row.fixed.steps]
     if len(fixed) > 1:
         assert len(rates) == 1, "a row has brackets of the rate or of the fixed amount"
+        # an amount that falls as the base grows (eBay's order fee of dear sneakers) is taken as if it did not
+        fixed = list(accumulate(fixed, max))
         limits, rates = [upto for upto, _ in row.fixed.steps], rates * len(fixed)
     else:
         fixed = fixed * len(rates)

@@ -6,7 +6,7 @@ units. Brackets: "8<=10;15" is 8 % of all of it up to 10, 15 % of all of it abov
 up to 200 and 10 % of the rest. `per` is unit, line, order or refund for what an order costs by itself, and month,
 event, payout or parcel for the rest; the limits of a refund_line are for a line, not for each unit of it.
 `confidence`: confirmed (read on the vendor's page), secondary (read on another's page that quotes it), recalled (as
-published, but no page was at hand to check it against).
+published, but no page was at hand to check it against). A row begins at the latest on the day its source was read.
 """
 
 from __future__ import annotations
