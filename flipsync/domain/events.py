@@ -110,7 +110,8 @@ class CostChanged(Event):
 class StockMoved(Event):
     """The ledger of a stock item changed; figures are after the movement, in units.
 
-    `kind` is the movement's, or "short" (sold, and not there) and "forgo" (a buyer no longer waits for them).
+    `kind` is the movement's, or "short" (sold, and not there), "forgo" (a buyer no longer waits for them), "transfer"
+    (to be sent to a channel's warehouse) and "keep" (not any more).
     """
 
     urgency: ClassVar[Urgency] = "urgent"
