@@ -150,7 +150,6 @@ class StockTransfer(TenantParent, Timestamped, Base):
             "planned > 0 AND sent >= 0 AND sent <= planned AND received >= 0 AND came_back >= 0", name="units"
         ),
         CheckConstraint("received + came_back <= sent", name="nothing_made"),
-        CheckConstraint("from_item_id <> to_item_id", name="two_pools"),
     )
 
     number: Mapped[int]

@@ -65,7 +65,6 @@ def upgrade() -> None:
         _check("state", "state IN ('planned','sent','received','cancelled')"),
         _check("units", "planned > 0 AND sent >= 0 AND sent <= planned AND received >= 0 AND came_back >= 0"),
         _check("nothing_made", "received + came_back <= sent"),
-        _check("two_pools", "from_item_id <> to_item_id"),
     )
     op.create_index(
         "ix_stock_transfer_planned",
