@@ -43,6 +43,7 @@ from flipsync.cli.set_aside import release, set_aside
 from flipsync.cli.settings import settings_app
 from flipsync.cli.sourcing import source_app
 from flipsync.cli.steering import advertising, directives_app, plan
+from flipsync.cli.transfers import transfers_app
 from flipsync.cli.workflows import workflows_app
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import FlipSyncError, InvalidInput, NotFound
@@ -87,6 +88,7 @@ app.add_typer(notifications_app, name="notifications")
 app.add_typer(privacy_app, name="privacy")
 app.add_typer(reports_app, name="reports")
 app.add_typer(source_app, name="source")
+app.add_typer(transfers_app, name="transfers")
 app.add_typer(workflows_app, name="workflows")
 
 T = TypeVar("T")

@@ -110,7 +110,7 @@ class CostChanged(Event):
 class StockMoved(Event):
     """The ledger of a stock item changed; figures are after the movement, in units.
 
-    `kind` is the movement's, or "short" (sold, and not there) and "forgo" (a buyer no longer waits for them).
+    `kind` is the movement's, or "short" (sold, not there), "forgo" (no buyer waits any more), or of stock.tell_meant.
     """
 
     urgency: ClassVar[Urgency] = "urgent"

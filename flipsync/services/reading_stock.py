@@ -12,7 +12,7 @@ from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_stock as rows
 
-MovementKind = Literal["receive", "count", "reserve", "release", "ship", "return"]
+MovementKind = Literal["receive", "count", "reserve", "release", "ship", "return", "send"]
 
 
 class StockItemView(View):

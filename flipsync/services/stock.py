@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from flipsync.domain.advertising import AdvertisedStockTurned
@@ -27,7 +28,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
 #: movements that change how many units nobody has bought
-_MOVING = frozenset({"receive", "count", "reserve", "release", "return"})
+_MOVING = frozenset({"receive", "count", "reserve", "release", "return", "send"})
 _FREEING = frozenset({"receive", "count", "release", "return", "reallocate"})
 
 
@@ -268,6 +269,45 @@ async def take_back(
     await _entitle_back(unit, item, given_back_to, quantity)
     _tell(unit, item, "return", quantity)
     return quantity
+
+
+async def spare(unit: UnitOfWork, stock_item_id: UUID) -> int:
+    """Units that no buyer has or waits for and that are not to go elsewhere, on offer or not; the item is locked."""
+    item = await _locked(unit, stock_item_id)
+    on_shelf = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
+    return on_shelf - item.reserved - await ledger.owed(unit.session, item.id)
+
+
+async def tell_meant(unit: UnitOfWork, stock_item_id: UUID, kind: Literal["transfer", "keep"], quantity: int) -> None:
+    """Units are meant for another pool, or not any more: channels are to be given fewer, or more."""
+    await unit.session.flush()
+    _tell(unit, await _locked(unit, stock_item_id), kind, quantity)
+
+
+async def send(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str, note: str) -> None:
+    """Units leave the shelf for another pool. Raises Conflict where they are not there, or a channel still offers them.
+
+    What buyers wait for stays. The caller has taken `quantity` out of what is owed (see `ledger.OWED`) before.
+    """
+    item = await _locked(unit, stock_item_id)
+    left = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
+    left -= item.reserved + await ledger.waited_for(unit.session, item.id)
+    if left < quantity:
+        raise Conflict(f"only {max(0, left)} units are there to send", hint="send fewer, or call it off")
+    if left - item.allocated < quantity:
+        raise Conflict(
+            f"channels still offer {quantity - max(0, left - item.allocated)} of these units",
+            hint="they are being taken off sale: try again in a minute",
+        )
+    if await ledger.move(unit, item, "send", on_hand=-quantity, key=key, note=note):
+        _tell(unit, item, "send", -quantity)
+
+
+async def come_home(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str, note: str) -> None:
+    """Units that were sent to another pool are on the shelf again."""
+    item = await _locked(unit, stock_item_id)
+    if await ledger.move(unit, item, "return", on_hand=quantity, key=key, note=note):
+        _tell(unit, item, "return", quantity)
 
 
 async def set_targets(unit: UnitOfWork, stock_item_id: UUID, shares: Mapping[UUID, int]) -> None:

@@ -1,7 +1,8 @@
 """Goods in a channel's own warehouses (Amazon FBA): a pool apart from our shelf, counted by the channel and not by us.
 
 Nobody is given a share of such a pool and no quantity of it is ever written. Orders that the channel fulfils take
-from it; what the channel reports is right, and where our books differ they follow and say so.
+from it; what the channel reports is right, and where our books differ they follow and say so. What comes to be on sale
+there beyond what the books had is what we sent (services.transfers), as far as anything is under way.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.store.models import Listing, OrderLine
 from flipsync.store.repositories import stock as ledger
+from flipsync.store.repositories import transfers as transfer_rows
 from flipsync.store.repositories import warehouses as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -52,6 +54,8 @@ async def reconcile(unit: UnitOfWork, account_id: UUID, vendor: Vendor, reported
         changed += 1
         note = f"{vendor} reports {seen} units to sell, our books had {expected}"
         await stock.count(unit, item.id, item.reserved + seen, key=f"reported:{new_id()}", note=note)
+        if seen > expected:
+            await _arrived(unit, item.id, seen - expected, inbound=inbound[variant_id])
         unit.emit(
             WarehouseReconciled(
                 account_id=account_id,
@@ -79,6 +83,30 @@ async def cover(unit: UnitOfWork, pool: str, lines: Sequence[OrderLine]) -> None
         if (lacking := wanted[variant_id] - (item.on_hand - item.reserved)) > 0:
             note = f"{lacking} sold before the channel reported them"
             await stock.count(unit, item.id, item.on_hand + lacking, key=f"sold:{new_id()}", note=note)
+            await _arrived(unit, item.id, lacking, inbound=0)
+
+
+async def _arrived(unit: UnitOfWork, stock_item_id: UUID, units: int, *, inbound: int) -> None:
+    """So many more are on sale there: of what we sent, they came, the oldest first.
+
+    `inbound` is what the channel itself says is still on its way. These have not come, so that what a buyer sent back
+    to the warehouse closes nothing of ours. Where it says more than we sent (a shipment that our books do not know of),
+    ours closes with the last units instead of the first: late, never early.
+    """
+    waiting = await transfer_rows.under_way_to(unit.session, stock_item_id)
+    out = sum(each.sent - each.received for each in waiting)
+    left = min(units, max(0, out - inbound))
+    for each in waiting:
+        if not left:
+            return
+        came = min(left, each.sent - each.received)
+        each.received += came
+        each.version += 1
+        left -= came
+        if each.received == each.sent:
+            each.state, each.received_at = "received", unit.now
+            unit.audit("transfer.received", "stock_transfer", each.id, number=each.number, units=each.received)
+        await unit.session.flush()
 
 
 async def follow_supply(

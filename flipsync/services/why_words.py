@@ -262,6 +262,13 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
             return (
                 f"no buyer waits for {units(event.quantity)} of the {label('stock_item', event.stock_item_id)} any more"
             )
+        case e.StockMoved(kind="transfer"):
+            return (
+                f"{units(event.quantity)} of the {label('stock_item', event.stock_item_id)} were set aside"
+                " for a channel's warehouse"
+            )
+        case e.StockMoved(kind="keep"):
+            return f"{units(event.quantity)} of the {label('stock_item', event.stock_item_id)} were to be sent no more"
         case e.StockMoved():
             counted = f"{event.kind} {units(abs(event.quantity))}"
             return (

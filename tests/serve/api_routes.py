@@ -88,6 +88,13 @@ class Route:
             "POST /suppliers": {"name": f"supplier {new_id().hex}"},
             "PATCH /suppliers/{supplier_id}": {"note": "stolen"},
             "PUT /suppliers/{supplier_id}/offers/{variant_id}": {"pack_cost_minor": 900},
+            "POST /inventory/transfers": {
+                "variant_id": str(business.ids["variant_id"]),
+                "account_id": str(business.ids["account_id"]),
+                "units": 1,
+            },
+            "POST /inventory/transfers/{transfer_id}/send": {},
+            "POST /inventory/transfers/{transfer_id}/cancel": {"reason": "the season is over"},
             "POST /inventory/purchase-orders": {
                 "supplier_id": str(business.ids["supplier_id"]),
                 "lines": [{"variant_id": str(business.ids["variant_id"]), "units": 3, "cost_minor": 2700}],

@@ -152,6 +152,7 @@ async def found_business(
         await _stock_and_list(unit, business)
     async with store.unit(tenant_id) as unit:
         await _buy(unit, business)
+        await _transfer(unit, business)
     async with store.unit(tenant_id) as unit:
         await _sell(unit, business)
         await _report(unit, business)
@@ -231,6 +232,31 @@ async def _buy(unit: UnitOfWork, business: Business) -> None:
     await goods_in.receive(unit, order.id, {variant_id: 2}, key=marker, note=marker)
     line = (await unit.session.scalars(select(m.PurchaseOrderLine.id))).one()
     business.ids |= {"supplier_id": supplier.id, "purchase_order_id": order.id, "purchase_order_line_id": line}
+
+
+async def _transfer(unit: UnitOfWork, business: Business) -> None:
+    """A unit on its way to a warehouse of the channel's."""
+    there = m.StockItem(
+        tenant_id=business.tenant_id, variant_id=business.ids["variant_id"], pool=f"fba:{business.ids['account_id']}"
+    )
+    unit.session.add(there)
+    await unit.session.flush()
+    sent = m.StockTransfer(
+        tenant_id=business.tenant_id,
+        number=1,
+        account_id=business.ids["account_id"],
+        from_item_id=business.ids["stock_item_id"],
+        to_item_id=there.id,
+        state="sent",
+        planned=1,
+        sent=1,
+        sent_at=unit.now,
+        due_at=unit.now + timedelta(days=30),
+        note=business.marker,
+    )
+    unit.session.add(sent)
+    await unit.session.flush()
+    business.ids |= {"transfer_id": sent.id, "to_item_id": there.id}
 
 
 async def _told(unit: UnitOfWork, user_id: UUID) -> UUID:

@@ -111,8 +111,8 @@ async def test_stock_that_runs_low_is_found(client: httpx2.AsyncClient, alpha: B
     available = item["on_hand"] - item["reserved"]
     assert item["free"] == available - item["allocated"]
     assert item["shares"][0]["listing_id"] == str(alpha.ids["listing_id"])
-    enough = await _all(client, alpha, "/inventory/items", 50, available_at_most=str(available - 1))
-    low = await _all(client, alpha, "/inventory/items", 50, available_at_most=str(available))
+    enough = await _all(client, alpha, "/inventory/items", 50, pool="own", available_at_most=str(available - 1))
+    low = await _all(client, alpha, "/inventory/items", 50, pool="own", available_at_most=str(available))
     assert (len(enough), len(low)) == (0, 1)
 
 

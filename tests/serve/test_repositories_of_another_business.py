@@ -69,7 +69,7 @@ MADE_OF_WHAT_IS_GIVEN = frozenset(
     own_roles.add_role passkeys.insert_passkey plans.add_initiative policies.put
     provider_identities.insert_identity purchase_orders.add purchase_orders.add_receipt recalibration.replace
     report_schedules.add second_factors.insert_factor sourcing.add_scan suppliers.add suppliers.put_offers
-    trends.add workflows.add workflows.add_step workflows.begin_run
+    transfers.add trends.add workflows.add workflows.add_step workflows.begin_run
     """.split()
 )
 #: names of parameters that are ids, and whose

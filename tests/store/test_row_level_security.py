@@ -143,6 +143,9 @@ async def furnish(shop: Shop) -> None:
         )
         unit.session.add(report)
         await unit.session.flush()
+        there = m.StockItem(**tenant, variant_id=goods.variant_id, pool="fba")
+        unit.session.add(there)
+        await unit.session.flush()
         bought = m.PurchaseOrder(**tenant, supplier_id=supplier.id, number=1, currency="USD")
         unit.session.add(bought)
         await unit.session.flush()
@@ -361,6 +364,15 @@ async def furnish(shop: Shop) -> None:
                     at=now,
                 ),
                 m.SupplierOffer(**tenant, supplier_id=supplier.id, variant_id=goods.variant_id, pack_cost_minor=1),
+                m.StockTransfer(
+                    **tenant,
+                    number=1,
+                    account_id=account.id,
+                    from_item_id=goods.stock_item_id,
+                    to_item_id=there.id,
+                    planned=1,
+                    note=marker,
+                ),
                 m.PurchaseReceipt(**tenant, line_id=bought_line.id, key=marker, units=1, landed_minor=1, at=now),
                 m.AdListing(
                     **tenant,

@@ -28,6 +28,7 @@ Kind = Literal[
     "purchase-to-place",
     "purchase-unknown",
     "purchase-late",
+    "transfer-short",
     "report-ready",
     "report-failed",
     "listings-need-you",
@@ -56,6 +57,7 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "purchase-to-place": "purchasing:write",
     "purchase-unknown": "purchasing:write",
     "purchase-late": "purchasing:write",
+    "transfer-short": "inventory:write",
     "report-ready": "analytics:read",  # the person who wants it
     "report-failed": "analytics:read",
     "listings-need-you": "catalogue:write",
@@ -80,6 +82,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "purchase-to-place": "warning",
     "purchase-unknown": "urgent",
     "purchase-late": "warning",
+    "transfer-short": "warning",
     "report-ready": "info",
     "report-failed": "warning",
     "listings-need-you": "info",

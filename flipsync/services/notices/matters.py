@@ -49,6 +49,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "passkey": "passkey-copied",
     "automation": "automation-says",
     "purchase": "purchase-to-place",
+    "transfer": "transfer-short",
     "report": "report-ready",
     "need": "listings-need-you",
 }

@@ -34,6 +34,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
     "purchase-unknown": "nobody knows whether {supplier} got the mail about the {about} {order}",
     "purchase-late": "order {order} from {supplier} is late",
+    "transfer-short": "{missing} of {sent} units of {sku} sent to {account} (TR-{transfer}) have not arrived",
     "report-ready": "{report} report, {days}",
     "report-failed": "the {report} report, {days}, could not be made",
     "listings-need-you": "{listings} on {account} need you; first {first}",
@@ -56,6 +57,7 @@ _DETAILS: Final[dict[Kind, str]] = {
     "purchase-to-place": "No mail goes there, or it was refused. Tell them, then say that they have it.",
     "purchase-unknown": "Ask them: it is not sent again. Then say whether they have the order, or cancel it.",
     "purchase-late": "Nine in ten of their orders are there by now.",
+    "transfer-short": "Ask the channel to look for them, then call the rest off: say how many came back to you.",
     "report-ready": "You asked for it {rhythm}. The file ({file}) is kept for 30 days.",
     "report-failed": "Why is with the report.",
     "listings-need-you": "What each lacks is known nowhere in your books: see `flipsync listings`.",
@@ -72,6 +74,7 @@ _PATHS: Final[dict[str, str]] = {
     "agent": "/agents",
     "workflow": "/workflows/{id}",
     "purchase_order": "/inventory/purchase-orders/{id}",
+    "stock_transfer": "/inventory/transfers/{id}",
     "report": "/reports/runs/{id}",
 }
 #: a summary in place of what is too much to be told one by one
@@ -91,6 +94,7 @@ _MANY: Final[dict[str, str]] = {
     "passkey": "passkeys were copied",
     "automation": "matters of automations",
     "purchase": "purchase orders want you",
+    "transfer": "transfers to channels' warehouses have not arrived",
     "report": "reports are ready",
     "need": "accounts have listings that need you",
 }

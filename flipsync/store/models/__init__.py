@@ -81,7 +81,7 @@ from flipsync.store.models.rivals import RivalAlarm, RivalMove
 from flipsync.store.models.sales import ChannelDay, SaleDue, SaleFact, SalesCount, SkuDay, SkuMonth
 from flipsync.store.models.sourcing import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
 from flipsync.store.models.steering import DirectiveRow, Initiative, ListingLease, Plan
-from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt
+from flipsync.store.models.stock import Allocation, StockItem, StockMovement, StockReceipt, StockTransfer
 from flipsync.store.models.sync import SyncBegun, SyncChange, SyncDevice, SyncHorizon, SyncMutation, SyncNotice
 from flipsync.store.models.workflows import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
 
@@ -180,6 +180,7 @@ __all__ = [
     "StockItem",
     "StockMovement",
     "StockReceipt",
+    "StockTransfer",
     "Supplier",
     "SupplierOffer",
     "SyncBegun",

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from flipsync.domain.clock import utc_now
 from flipsync.store.models.base import Base, TenantOwned, TenantParent, Timestamped, owned_key, same_tenant
 
-MOVEMENT_KINDS = ("receive", "count", "reserve", "release", "ship", "return")
+MOVEMENT_KINDS = ("receive", "count", "reserve", "release", "ship", "return", "send")
+TRANSFER_STATES = ("planned", "sent", "received", "cancelled")
 
 
 class StockItem(TenantParent, Timestamped, Base):
@@ -125,3 +126,46 @@ class Allocation(TenantOwned, Timestamped, Base):
     sold: Mapped[int] = mapped_column(default=0, server_default="0")
     shown_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     shown_since: Mapped[datetime | None]
+
+
+class StockTransfer(TenantParent, Timestamped, Base):
+    """Units of one article that go from our shelf to a channel's warehouse.
+
+    planned (set aside, on the shelf) → sent (off the shelf, under way) → received, or cancelled. `received` units came
+    to be on sale there, `came_back` are on our shelf again; what of `sent` is neither is under way, or missing once it
+    is over. `due_at`: by then all of it should be there.
+    """
+
+    __tablename__ = "stock_transfer"
+    __table_args__ = (
+        owned_key(),
+        same_tenant("account_id", "marketplace_account"),
+        same_tenant("from_item_id", "stock_item"),
+        same_tenant("to_item_id", "stock_item"),
+        UniqueConstraint("tenant_id", "number"),
+        Index("ix_stock_transfer_planned", "from_item_id", postgresql_where=text("state = 'planned'")),
+        Index("ix_stock_transfer_sent", "to_item_id", postgresql_where=text("state = 'sent'")),
+        CheckConstraint("state IN (" + ",".join(f"'{each}'" for each in TRANSFER_STATES) + ")", name="state"),
+        CheckConstraint(
+            "planned > 0 AND sent >= 0 AND sent <= planned AND received >= 0 AND came_back >= 0", name="units"
+        ),
+        CheckConstraint("received + came_back <= sent", name="nothing_made"),
+    )
+
+    number: Mapped[int]
+    account_id: Mapped[UUID]
+    from_item_id: Mapped[UUID]
+    to_item_id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(default="planned")
+    planned: Mapped[int]
+    sent: Mapped[int] = mapped_column(default=0)
+    received: Mapped[int] = mapped_column(default=0)
+    came_back: Mapped[int] = mapped_column(default=0)
+    note: Mapped[str] = mapped_column(default="")
+    reason: Mapped[str] = mapped_column(default="")
+    sent_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    received_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None]
+    version: Mapped[int] = mapped_column(default=1)

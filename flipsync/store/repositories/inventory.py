@@ -42,7 +42,7 @@ class ItemRow:
     reserved: int
     allocated: int
     pending_count: int | None
-    #: units that buyers wait for and nothing is set aside for
+    #: units that buyers wait for and nothing is set aside for, and those to be sent to a channel's warehouse
     owed: int = 0
 
 

@@ -117,6 +117,13 @@ _SOURCES = {
             OR (o.state = 'placing' AND o.mail IN ('none', 'rejected'))
             OR (o.state = 'cancelled' AND o.mail = 'rejected')
             OR (o.state IN ('ordered', 'partly_received') AND o.latest_at < CAST(:now AS timestamptz))""",
+    "transfer": """
+        SELECT 'transfer-short', t.id::text, 'stock_transfer', t.id,
+               jsonb_build_object('transfer', t.number, 'sku', v.sku, 'account', a.name, 'sent', t.sent,
+                                  'missing', t.sent - t.received), t.id
+          FROM stock_transfer t JOIN stock_item i ON i.id = t.from_item_id JOIN variant v ON v.id = i.variant_id
+          JOIN marketplace_account a ON a.id = t.account_id
+         WHERE t.state = 'sent' AND t.due_at < CAST(:now AS timestamptz)""",
     "report": """
         SELECT CASE r.state WHEN 'made' THEN 'report-ready' ELSE 'report-failed' END, r.id::text, 'report', r.id,
                jsonb_build_object('user_id', s.user_id, 'report', s.kind, 'rhythm', s.rhythm, 'file', r.file_name,

@@ -122,10 +122,15 @@ async def set_targets(session: AsyncSession, targets: Mapping[UUID, int]) -> Non
 
 
 #: units of stock item `i` that buyers wait for and nothing is set aside for yet: whatever gets free is theirs first
-OWED = """
+_WAITING = """
     (SELECT coalesce(sum(w.short), 0)::bigint FROM allocation x JOIN order_line w ON w.listing_id = x.listing_id
       WHERE x.stock_item_id = i.id AND w.short > 0)"""
+#: units of `i` that no channel is given: those, and what is to be sent to a channel's warehouse
+OWED = f"""
+    ({_WAITING} + (SELECT coalesce(sum(t.planned), 0)::bigint FROM stock_transfer t
+                    WHERE t.from_item_id = i.id AND t.state = 'planned'))"""  # noqa: S608 - made of two constants
 _OWED = text(f"SELECT {OWED} FROM stock_item i WHERE i.id = :id")  # noqa: S608 - made of two constants
+_WAITED_FOR = text(f"SELECT {_WAITING} FROM stock_item i WHERE i.id = :id")  # noqa: S608 - made of two constants
 # Items first, in the order of their ids, and with the figures they have once they are locked (what is owed is as it was
 # when the statement began: an order that falls short meanwhile tells every channel again).
 _GRANT_POOLED = text(
@@ -167,8 +172,13 @@ async def grant_pooled(session: AsyncSession, listing_ids: Collection[UUID]) -> 
 
 
 async def owed(session: AsyncSession, stock_item_id: UUID) -> int:
-    """Units that buyers wait for (see `OWED`)."""
+    """Units that buyers wait for, and those to be sent to a channel's warehouse (see `OWED`)."""
     return (await session.scalar(_OWED, {"id": stock_item_id})) or 0
+
+
+async def waited_for(session: AsyncSession, stock_item_id: UUID) -> int:
+    """Units that buyers wait for."""
+    return (await session.scalar(_WAITED_FOR, {"id": stock_item_id})) or 0
 
 
 async def owed_by(session: AsyncSession, listing_id: UUID) -> int:
