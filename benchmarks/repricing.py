@@ -313,10 +313,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     report = Report("repricing")
-    sizes = (20_000, 500, 5_000) if options.quick else (options.listings, 10_000, 100_000)
-    found = measure(*sizes, options.seed)
+    listings, few, some = (20_000, 500, 5_000) if options.quick else (options.listings, 10_000, 100_000)
+    found = measure(listings, few, some, options.seed)
     report.result = found
-    seconds, listings = found["seconds"], found["listings"]
+    seconds = found["seconds"]
     report.row(
         f"{listings:,} listings, one core / two threads",
         f"{seconds['one core']:.1f} / {seconds['two threads']:.1f} s",

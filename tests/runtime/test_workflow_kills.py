@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from automations import House
-from shop import open_store
+from shop import ROUTING
 from stall import Stall
 
 from benchmarks.crash_steps import Step, Steps, steps_of
@@ -15,6 +15,7 @@ from flipsync.domain.events import OfferChanged
 from flipsync.domain.workflow_messages import WorkflowBegan, WorkflowEnded
 from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.workflow import WorkflowEngine
+from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,7 @@ async def lives(queue_urls: dict[str, str]) -> AsyncIterator[Callable[[Step | No
     opened: list[Store] = []
 
     def live(kill_at: Step | None) -> tuple[WorkflowEngine, Steps]:
-        opened.append(open_store(queue_urls["worker"], pool_size=1))
+        opened.append(Store(Database(queue_urls["worker"], pool_size=1), ROUTING))
         steps = Falls(kill_at, lambda _: None)
         steps.watch_database(opened[-1].database)
         return WorkflowEngine(opened[-1], batch=4), steps
