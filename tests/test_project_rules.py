@@ -279,6 +279,29 @@ def test_nobody_waits_in_a_way_that_forgets_who_was_cancelled() -> None:
     assert hits(re.compile(r"asyncio\.wait_for\("), list(modules(*PACKAGES))) == []
 
 
+def _within_parentheses(text: str, opened: int) -> str:
+    """From the parenthesis at `opened` to the one that closes it."""
+    depth = 0
+    for place in range(opened, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[opened : place + 1]
+    return text[opened:]
+
+
+def test_no_subquery_of_a_condition_locks_rows() -> None:
+    """A plan may ask it again for each row, and it locks and answers with others each time: more than its LIMIT. Rows
+    are locked in a CTE, which is asked once: https://www.postgresql.org/docs/18/queries-with.html"""
+    asks = re.compile(r"\b(?:IN|ANY|EXISTS) (\()SELECT\b")
+    assert asks.search("WHERE id IN (SELECT id FROM t LIMIT 1 FOR UPDATE SKIP LOCKED)")
+    found = []
+    for path in modules(*PACKAGES):
+        text = re.sub(r'"\s*f?"', "", path.read_text(encoding="utf-8"))
+        asked = [_within_parentheses(text, match.start(1)) for match in asks.finditer(text)]
+        found += [f"{path}: {each}" for each in asked if "FOR UPDATE" in each]
+    assert found == []
+
+
 def test_every_skipped_test_says_why() -> None:
     silent = re.compile(
         r"pytest\.skip\(\s*\)|mark\.skip(?:\(\s*\))?\s*$|mark\.skipif\((?!.*reason)[^)]*\)\s*$|mark\.xfail"

@@ -185,11 +185,12 @@ async def still_open(
 
 _ESCALATE = text(
     """
-    UPDATE approval p SET escalated_at = :now
-     WHERE p.id IN (SELECT q.id FROM approval q
-                     WHERE q.state = 'open' AND q.escalated_at IS NULL AND q.expires_at > :now
-                       AND q.asked_at + (q.expires_at - q.asked_at) * CAST(:share AS float8) <= :now
-                     ORDER BY q.id LIMIT :most FOR UPDATE SKIP LOCKED)
+    WITH unanswered AS (
+        SELECT id FROM approval
+         WHERE state = 'open' AND escalated_at IS NULL AND expires_at > :now
+           AND asked_at + (expires_at - asked_at) * CAST(:share AS float8) <= :now
+         ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
+    UPDATE approval p SET escalated_at = :now FROM unanswered WHERE unanswered.id = p.id
     RETURNING p.id, p.decision_id
     """
 )

@@ -39,9 +39,9 @@ async def prune(session: AsyncSession, moments: dict[str, datetime], most: int) 
     for table, over in _OVER.items():
         asked = {name: moment for name, moment in moments.items() if f":{name}" in over}
         found = await session.execute(
-            text(
-                f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {over} ORDER BY id LIMIT :most"  # noqa: S608
-                " FOR UPDATE SKIP LOCKED)"
+            text(  # the rows by themselves first: a subquery that locks may be asked again for each row, by plan
+                f"WITH old AS (SELECT id FROM {table} WHERE {over} ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)"  # noqa: S608
+                f" DELETE FROM {table} USING old WHERE {table}.id = old.id"
             ),
             {**asked, "most": most},
         )
