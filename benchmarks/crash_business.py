@@ -65,6 +65,8 @@ class Business:
         until_quiet(runtime, lambda: None, dice)
 
     def close(self) -> None:
+        """Its market ends: nobody has to wait for what it does not answer any more."""
+        self._do(self._leave)
         self._sandbox.stop()
         self._folder.cleanup()
 
@@ -223,6 +225,13 @@ class Business:
             async with trade.store.unit(trade.amazon.tenant_id) as unit:
                 await labels.settle(unit, label_id, external_id=sold.get(order))
         self.tally.asked_of_a_person += len(doubted)
+
+    async def _leave(self, trade: Trade) -> None:
+        assert trade.amazon is not None
+        left = [(trade.tenant_id, account) for account in trade.accounts]
+        for tenant_id, account in [*left, (trade.amazon.tenant_id, trade.amazon.account)]:
+            async with trade.store.unit(tenant_id) as unit:
+                await accounts.disconnect_account(unit, account.id, "the market has ended")
 
     async def _compare(self, trade: Trade) -> None:
         everything = await trade.market.books()
