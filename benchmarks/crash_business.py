@@ -66,9 +66,11 @@ class Business:
 
     def close(self) -> None:
         """Its market ends: nobody has to wait for what it does not answer any more."""
-        self._do(self._leave)
-        self._sandbox.stop()
-        self._folder.cleanup()
+        try:
+            self._do(self._leave)
+        finally:
+            self._sandbox.stop()
+            self._folder.cleanup()
 
     def trace(self) -> None:
         """Two articles' lives with nobody killed: one in this process, so that what follows begins with everything

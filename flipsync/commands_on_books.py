@@ -367,7 +367,7 @@ def ask_consent(
         async with store.unit(tenant_id) as unit:
             wanted = wish
             if channel is not None:
-                account = _channel(await accounts.list_accounts(unit.session), channel)
+                account = channel_named(await accounts.list_accounts(unit.session), channel)
                 wanted = replace(wish, account_id=account.id)
             owner_id = await owner(unit.session)
             view = await consents.start(unit, wanted, user_id=owner_id, public_url=public_url)
@@ -388,7 +388,7 @@ def probe_channel(home: Path, channel: str, tenant: str | None) -> tuple[ProbeRe
     async def work(store: Store, tenant_id: UUID) -> tuple[ProbeReport, tuple[OpenFault, ...]]:
         box = _box(home)
         async with store.reader(tenant_id) as session:
-            summary = _channel(await accounts.list_accounts(session), channel)
+            summary = channel_named(await accounts.list_accounts(session), channel)
             account = await accounts.load_account(session, box, summary.id)
         vault = AccountVault(store, box, tenant_id, account.id)
         async with connect(account.config, account.credentials, Unlimited(), str(account.id), vault) as connector:
@@ -402,13 +402,14 @@ def disconnect_channel(home: Path, channel: str, reason: str, tenant: str | None
 
     async def work(store: Store, tenant_id: UUID) -> tuple[AccountSummary, bool]:
         async with store.unit(tenant_id) as unit:
-            summary = _channel(await accounts.list_accounts(unit.session), channel)
+            summary = channel_named(await accounts.list_accounts(unit.session), channel)
             return summary, await accounts.disconnect_account(unit, summary.id, reason)
 
     return in_books(home, {}, tenant, work)
 
 
-def _channel(known: Sequence[AccountSummary], wanted: str) -> AccountSummary:
+def channel_named(known: Sequence[AccountSummary], wanted: str) -> AccountSummary:
+    """By its name or id. Raises NotFound, with the names there are."""
     for account in known:
         if wanted in (account.name, str(account.id)):
             return account

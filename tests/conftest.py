@@ -92,9 +92,12 @@ def make_database(postgres: EmbeddedPostgres) -> Callable[[], dict[str, str]]:
 @pytest.fixture(scope="module", autouse=True)
 async def kept_databases() -> AsyncIterator[None]:
     """What `shop.open_store` kept open is closed with the module."""
+    if (shop := sys.modules.get("shop")) is None:
+        yield
+        return
+    shop.KeptDatabase.loop = asyncio.get_running_loop()
     yield
-    if (shop := sys.modules.get("shop")) is not None:
-        await shop.KeptDatabase.close_all()
+    await shop.KeptDatabase.close_all()
 
 
 @pytest.fixture(scope="session")

@@ -49,22 +49,30 @@ def dollars(minor: int) -> Money:
 class KeptDatabase(Database):
     """Stays open for the tests that follow: a new one compiles every statement and opens every connection anew."""
 
-    #: by event loop, address and size
-    kept: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str, int], KeptDatabase]] = {}
+    #: the loop that tests run on, while a module's are run
+    loop: ClassVar[asyncio.AbstractEventLoop | None] = None
+    #: by address and size
+    kept: ClassVar[dict[tuple[str, int], KeptDatabase]] = {}
 
     async def aclose(self) -> None:
         """Not yet."""
 
     @classmethod
     async def close_all(cls) -> None:
-        kept, cls.kept = list(cls.kept.values()), {}
+        kept, cls.kept, cls.loop = list(cls.kept.values()), {}, None
         for each in kept:
             await super(KeptDatabase, each).aclose()
 
 
 def open_store(url: str, *, routing: Routing = ROUTING, clock: Clock | None = None, pool_size: int = 8) -> Store:
-    """A store of this loop's; its connections are closed when the module's tests are done."""
-    key = (asyncio.get_running_loop(), url, pool_size)
+    """A store; on the tests' own loop its connections are closed when the module's tests are done."""
+    try:
+        shared = KeptDatabase.loop is asyncio.get_running_loop()
+    except RuntimeError:
+        shared = False
+    if not shared:
+        return Store(Database(url, pool_size=pool_size, max_overflow=8, name="tests"), routing, clock=clock)
+    key = (url, pool_size)
     if key not in KeptDatabase.kept:
         KeptDatabase.kept[key] = KeptDatabase(url, pool_size=pool_size, max_overflow=8, name="tests")
     return Store(KeptDatabase.kept[key], routing, clock=clock)

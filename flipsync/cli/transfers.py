@@ -28,24 +28,23 @@ def list_(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is planned or on its way, newest first (of the newest 200)."""
+    """What is planned or on its way, newest first, 200 at most."""
     reading = _service("reading_transfers")
 
     async def work(store: Any, tenant_id: UUID) -> Any:
         page = _service("reading_page").PageRequest(limit=_MOST)
         async with store.reader(tenant_id) as session:
-            return await reading.list_transfers(session, page, reading.TransferFilter())
+            return await reading.list_transfers(session, page, reading.TransferFilter(open=None if every else True))
 
     found = _in_books(home, {}, tenant, work)
-    shown = [each for each in found.items if every or each.state in ("planned", "sent")]
     if as_json:
-        print_json({"items": [each.model_dump(mode="json") for each in shown]})
+        print_json({"items": [each.model_dump(mode="json") for each in found.items]})
         return
-    if not shown:
+    if not found.items:
         out.print("nothing is on its way")
         return
     table = Table("transfer", "goods", "to", "state", "planned", "sent", "received", "missing", "due")
-    for each in shown:
+    for each in found.items:
         due = "" if each.due_at is None else f"{each.due_at:%Y-%m-%d}"
         figures = [str(number) for number in (each.planned, each.sent, each.received, each.missing)]
         table.add_row(f"TR-{each.number}", escape(each.sku), each.to_pool, each.state, *figures, due)
@@ -76,15 +75,13 @@ def plan(
 ) -> None:
     """Set units aside: channels are given fewer of them. `send` says that they left."""
     accounts, suppliers = _service("accounts"), importlib.import_module("flipsync.store.repositories.suppliers")
+    books = importlib.import_module("flipsync.commands_on_books")
 
     async def change(unit: Any) -> UUID:
         goods = (await suppliers.by_sku(unit.session, [sku])).get(sku)
         if goods is None:
             raise NotFound(f"no goods have the SKU {sku!r}")
-        known = await accounts.list_accounts(unit.session)
-        account = next((each for each in known if channel in (each.name, str(each.id))), None)
-        if account is None:
-            raise NotFound(f"no channel is called {channel!r}", hint="`flipsync channels list` tells their names")
+        account = books.channel_named(await accounts.list_accounts(unit.session), channel)
         made = await _service("transfers").plan(unit, goods[0], units, account.id, note=note)
         return UUID(str(made.id))
 

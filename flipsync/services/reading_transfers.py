@@ -48,13 +48,12 @@ class TransferView(View):
 class TransferFilter(View):
     variant_id: UUID | None = None
     state: TransferState | None = None
+    open: bool | None = Field(default=None, description="planned or sent; false: over")
 
 
 async def list_transfers(session: AsyncSession, page: PageRequest, where: TransferFilter) -> Page[TransferView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.page(
-        session, limit=page.limit + 1, after=page.after_id(), variant_id=where.variant_id, state=where.state
-    )
+    found = await rows.page(session, limit=page.limit + 1, after=page.after_id(), **where.model_dump())
     return cut(found, page.limit, _view, lambda row: [str(row[0].id)])
 
 

@@ -58,6 +58,7 @@ def test_units_are_set_aside_sent_and_called_off(
     assert ended.returncode == 0 and "came back 3, missing 1" in ended.stdout and "[bold]" in ended.stdout, ended.stderr
     assert "nothing is on its way" in flipsync("transfers", "list").stdout
     assert "TR-1" in flipsync("transfers", "list", "--every").stdout
+    assert "Amazon [bold]US" in flipsync("transfers", "plan", sku, "1", "nobody").stderr, "the names there are"
     for wrong in (["show", "TR-7"], ["plan", "NOTHING", "1", "Amazon [bold]US"], ["plan", sku, "1", "nobody"]):
         refused = flipsync("transfers", *wrong)
         assert refused.returncode == 1 and "error:" in refused.stderr and "Traceback" not in refused.stderr

@@ -21,15 +21,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from scripted_channel import Channels, Step
-from shop import Shop
+from shop import Shop, open_store
 from stall import Stall, drain
 
 from flipsync.connectors.base import Unlimited
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
-from flipsync.store.database import Database
-from flipsync.store.unit_of_work import Store
 
 T = TypeVar("T")
 #: how a call to the channel may go, and whether it took effect
@@ -47,7 +45,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.loop = asyncio.new_event_loop()
         self.channels = Channels()
-        self.shop = Shop(Store(Database(url, pool_size=2), {}))
+        self.shop = Shop(open_store(url, routing={}, pool_size=2))
         self.do(self.shop.found())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:

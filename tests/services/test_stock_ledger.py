@@ -27,10 +27,8 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.ids import new_id
 from flipsync.services import stock
 from flipsync.services.orders import AccountRef, ingest_order
-from flipsync.store.database import Database
 from flipsync.store.models import Allocation, OrderLine, StockItem
 from flipsync.store.repositories import stock as ledger
-from flipsync.store.unit_of_work import Store
 
 T = TypeVar("T")
 LISTINGS = 3
@@ -84,7 +82,7 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.loop = asyncio.new_event_loop()
-        self.shop = Shop(Store(Database(url, pool_size=1), {}))
+        self.shop = Shop(open_store(url, routing={}, pool_size=1))
         self.do(self.shop.found())
         self.accounts = [self.do(self.shop.account()) for _ in range(LISTINGS)]
 

@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from shop import ROUTING, Shop
+from shop import Shop, open_store
 
 from flipsync.domain.errors import Unavailable
-from flipsync.domain.ids import new_id
 from flipsync.learning.policy import Origin, Policy
-from flipsync.store.database import Database
-from flipsync.store.unit_of_work import Store
 from flipsync.training.drawn import FadingDemandProblem
 from flipsync.training.study import Books, Study
 
@@ -30,12 +27,12 @@ class Worse(FadingDemandProblem):
 def open_study(database_urls: dict[str, str]) -> Iterator[Callable[..., Study]]:
     """Opens studies of one business, each as a driver of its own would."""
     opened: list[Books] = []
-    tenant_id = new_id()
+    shop = Shop(open_store(database_urls["app"], pool_size=1))
 
     def make(problem: Any = None, *, seed: int = 4, samples: int = 4) -> Study:
-        books = Books(Store(Database(database_urls["app"], pool_size=1), ROUTING), tenant_id)
+        books = Books(open_store(database_urls["app"], pool_size=1), shop.tenant_id)
         if not opened:
-            books.do(Shop(books.store, tenant_id).found())
+            books.do(Shop(books.store, shop.tenant_id).found())
         opened.append(books)
         return Study(books, problem or FadingDemandProblem(), seed=seed, samples=samples)
 

@@ -58,6 +58,7 @@ async def page(
     after: UUID | None,
     variant_id: UUID | None = None,
     state: str | None = None,
+    open: bool | None = None,
 ) -> Sequence[Row[Any]]:
     """(transfer, variant id, SKU, pool it goes to), newest first."""
     query = _told().order_by(StockTransfer.id.desc()).limit(limit)
@@ -67,6 +68,8 @@ async def page(
         query = query.where(StockItem.variant_id == variant_id)
     if state is not None:
         query = query.where(StockTransfer.state == state)
+    if open is not None:
+        query = query.where(StockTransfer.state.in_(("planned", "sent")) == open)
     return (await session.execute(query)).all()
 
 
