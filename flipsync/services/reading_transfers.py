@@ -53,7 +53,8 @@ class TransferFilter(View):
 
 async def list_transfers(session: AsyncSession, page: PageRequest, where: TransferFilter) -> Page[TransferView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.page(session, limit=page.limit + 1, after=page.after_id(), **where.model_dump())
+    which = where.model_dump(include=set(TransferFilter.model_fields))
+    found = await rows.page(session, limit=page.limit + 1, after=page.after_id(), **which)
     return cut(found, page.limit, _view, lambda row: [str(row[0].id)])
 
 

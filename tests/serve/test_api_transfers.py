@@ -88,6 +88,9 @@ async def test_listed_in_pages_and_by_state(client: httpx2.AsyncClient, alpha: B
         await client.post(f"{TRANSFERS}/{each['id']}/cancel", json={}, headers=once(alpha))
     left = (await client.get(f"{TRANSFERS}?state=planned", headers=alpha.headers())).json()["items"]
     assert not {each["id"] for each in made} & {each["id"] for each in left}
+    for open_, there in (("true", set()), ("false", {each["id"] for each in made})):
+        found = (await client.get(f"{TRANSFERS}?open={open_}&limit=100", headers=alpha.headers())).json()["items"]
+        assert {each["id"] for each in found} & {each["id"] for each in made} == there
     assert (await client.get(f"{TRANSFERS}?state=lost", headers=alpha.headers())).status_code == 422
 
 
