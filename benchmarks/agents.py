@@ -23,6 +23,7 @@ from benchmarks import (
     agent_resource,
     agent_sourcing,
     agent_strategy,
+    agent_transfers,
     agent_trend,
 )
 from benchmarks.measuring import Report, saying
@@ -31,6 +32,7 @@ from benchmarks.measuring import Report, saying
 AGENTS: tuple[ModuleType, ...] = (
     agent_advertising,
     agent_auto_inventory,
+    agent_transfers,
     agent_auto_listing,
     agent_competitor,
     agent_demand,

@@ -202,7 +202,10 @@ class Striker:
         wait = self._dice.random() < 0.5
         deadline = time.monotonic() + (3.0 if wait else 0.0)
         while True:
-            found = self._in_hand(part, agent)
+            try:
+                found = self._in_hand(part, agent)
+            except psycopg.Error:  # the database was killed before, and takes its time to come back
+                found = ""
             if found or time.monotonic() > deadline:
                 break
             time.sleep(0.003)

@@ -21,6 +21,16 @@ class PurchaseDue(Event):
         return ("supplier", self.supplier_id)
 
 
+class TransfersDue(Event):
+    """Something is to be sent to the account's own warehouse. `urgent`: it may run out there before it arrives."""
+
+    account_id: UUID
+    urgent: bool
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("account", self.account_id)
+
+
 class PurchaseEvent(Event):
     """A fact about one order with a supplier."""
 

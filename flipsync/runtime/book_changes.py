@@ -16,7 +16,7 @@ from flipsync.domain.errors import Conflict, FlipSyncError
 from flipsync.domain.events import ListingRequested
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.ids import new_id
-from flipsync.domain.purchase_events import PurchaseDue
+from flipsync.domain.purchase_events import PurchaseDue, TransfersDue
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import Context
 from flipsync.services import (
@@ -38,6 +38,7 @@ from flipsync.services import (
     resource_desk,
     stock,
     strategy_desk,
+    transfers,
     trend_desk,
     workflows,
 )
@@ -99,8 +100,12 @@ async def carry_out(unit: UnitOfWork, ctx: Context, command: c.Command) -> None:
         case b.PlanPurchases():
             for supplier_id in command.suppliers:
                 unit.emit(PurchaseDue(supplier_id=supplier_id, urgent=command.urgent))
+            for account_id in command.warehouses:
+                unit.emit(TransfersDue(account_id=account_id, urgent=command.urgent))
         case b.PlacePurchaseOrder():
             await purchase_orders.carry_out(unit, command)
+        case b.OfferTransfers():
+            await transfers.carry_out(unit, command)
         case care.PlanListingWork():
             await listing_care.plan_work(unit, command)
         case care.FitListing():

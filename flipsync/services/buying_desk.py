@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.decisions import OrderChoice
+from flipsync.domain.money import Money
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.services import lead_times, order_choice
 from flipsync.services.buying_rule import SHIPPED, Rule
@@ -25,6 +26,7 @@ from flipsync.store.models import Supplier
 from flipsync.store.repositories import forecast_runs, purchase_orders, suppliers
 from flipsync.store.repositories import purchasing_reading as rows
 from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
+from flipsync.store.repositories.sending_reading import SendRow
 
 if TYPE_CHECKING:
     from flipsync.intelligence.sharing import Step
@@ -37,8 +39,8 @@ SAID_NO = "the owner said no"
 _COMMANDS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
 #: with fewer units sold lately, what was asked for them says more than what they brought
 _ENOUGH_SOLD = 5
-#: of suppliers that wait, so many are named
-_NAMED = 5
+#: of suppliers that wait, so many are named; of an order's lines so many are told one by one
+_NAMED = _SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,27 @@ class SupplierPlan:
     dearness: float
     #: what was said by the policies of the registry, and by the rule as shipped beside them
     choices: tuple[OrderChoice, ...] = ()
+
+    @property
+    def cost(self) -> Money:
+        return Money(amount_minor=self.cost_minor, currency=self.currency)
+
+    def words(self) -> str:
+        told = "; ".join(self.line(line) for line in self.lines[:_SHOWN])
+        rest = len(self.lines) - _SHOWN + self.more
+        more = f"; {rest} more" if rest > 0 else ""
+        way = "by mail" if self.mailed else "for you to place"
+        known = f"seen in {self.lead.orders} orders" if self.lead.orders else "as you stated it"
+        tight = "; cash does not reach for everything, so the best of it is bought" if self.dearness > 0 else ""
+        arrives = f"there in about {self.lead.mean:.0f} days ({known}), nine in ten within {self.lead.latest:.0f}"
+        return f"order from {self.name} for {self.cost}, {way}, {arrives}: {told}{more}{tight}"[:1500]
+
+    def line(self, line: BuyLine) -> str:
+        """One of its lines in words."""
+        coming = f", {line.on_order} of it on order" if line.on_order else ""
+        enough = f"{line.level:.0f} cover {self.days:.0f} days with a chance of {line.service:.0%}"
+        there = f"{line.position} there{coming}; {line.weekly:.1f} sell a week"
+        return f"{line.units} × {line.sku} ({there}, {enough})"[:300]
 
 
 @dataclass(frozen=True)
@@ -228,7 +251,7 @@ def planned(
 
     choices = settings.purchasing
     names = sorted(theirs, key=lambda each: each.name)
-    terms = _terms(settings)
+    terms = terms_of(settings)
     goods = goods_for(found, [each.id for each in names], leads, settings, terms)
     least = np.array([float(each.least_order_minor) for each in names])
     if not choices.policy_step_bps:
@@ -284,11 +307,12 @@ def _returns(
 ) -> list[list[Step]]:
     from flipsync.services.buying_returns import cash_steps  # not in every process
 
-    terms = _terms(settings)
+    terms = terms_of(settings)
     return cash_steps(goods_for(found, [each.id for each in names], leads, settings, terms), terms, len(names))
 
 
-def _terms(settings: TenantSettings) -> Terms:
+def terms_of(settings: TenantSettings) -> Terms:
+    """The owner's choices as a rule looks at them."""
     from flipsync.services import buying
 
     choices = settings.purchasing
@@ -323,7 +347,7 @@ def goods_for(
             level = sum(sum(path) / len(path) for path in row.paths)
             weekly[at] += told - level
     pricing = settings.pricing
-    net = np.array([_net(row, pricing.marketplace_fee_bps, pricing.marketplace_fee_fixed_minor) for row in found])
+    net = np.array([net_of(row, pricing.marketplace_fee_bps, pricing.marketplace_fee_fixed_minor) for row in found])
     cost = np.array([row.pack_cost_minor / row.pack_units for row in found])
     return goods_of(
         weekly=weekly,
@@ -374,7 +398,7 @@ def _said(
     return said
 
 
-def _net(row: BuyRow, fee_bps: int, fee_fixed: int) -> float:
+def net_of(row: BuyRow | SendRow, fee_bps: int, fee_fixed: int) -> float:
     """What a unit brings in after fees: as it did lately, else what is asked for it less the fee of settings."""
     if row.net_minor is not None and row.net_units >= _ENOUGH_SOLD:
         return row.net_minor

@@ -34,6 +34,7 @@ from flipsync.services.sourcing.desk import SourcingDesk
 from flipsync.services.standing_desk import GradeDesk
 from flipsync.services.strategy_desk import StrategyDesk
 from flipsync.services.tenant_settings import StockChoices, TenantProfile, profile, profile_of
+from flipsync.services.transfer_desk import TransferDesk
 from flipsync.services.trend_desk import TrendDesk
 from flipsync.services.week_desk import WeekDesk
 from flipsync.services.workflows import WorkflowDesk
@@ -428,6 +429,10 @@ class Services:
     @cached_property
     def purchasing(self) -> PurchasingDesk:
         return PurchasingDesk(self.session, self.tenant_id, self.now)
+
+    @cached_property
+    def transfers(self) -> TransferDesk:
+        return TransferDesk(self.session, self.tenant_id, self.now)
 
     @cached_property
     def pricing(self) -> PricingDesk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -75,7 +76,8 @@ class PricingDesk:
         """What of the whole catalogue should move."""
         rows = await self._read(None)
         choices, staged, bound = await self._grounds(rows)
-        return repricing_from(rows, choices, self._now, staged, bound)
+        # seconds for a hundred thousand listings, in which the agent has to say that it is alive
+        return await asyncio.to_thread(repricing_from, rows, choices, self._now, staged, bound)
 
     async def list_margins(self, product_id: UUID, vendors: Sequence[tuple[UUID, str, str]]) -> list[ListMargin]:
         """Net profit of one sale at list price, per variant and account given as (id, vendor, currency)."""

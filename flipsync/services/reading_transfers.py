@@ -42,6 +42,7 @@ class TransferView(View):
     due_at: Moment | None = Field(description="what is not there by then is told as missing")
     received_at: Moment | None
     cancelled_at: Moment | None
+    decision_id: UUID | None = Field(description="the agent's; without one a person wrote it")
     version: int
 
 

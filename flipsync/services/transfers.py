@@ -13,6 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
+from flipsync.domain.purchase_commands import OfferTransfers
 from flipsync.services import stock
 from flipsync.services.warehouses import pool_of
 from flipsync.store.models import StockTransfer
@@ -26,7 +27,14 @@ DUE_AFTER = timedelta(days=30)
 
 
 async def plan(
-    unit: UnitOfWork, variant_id: UUID, units: int, account_id: UUID, *, note: str = "", by: UUID | None = None
+    unit: UnitOfWork,
+    variant_id: UUID,
+    units: int,
+    account_id: UUID,
+    *,
+    note: str = "",
+    by: UUID | None = None,
+    decision_id: UUID | None = None,
 ) -> StockTransfer:
     """Set units aside for the account's warehouse.
 
@@ -61,10 +69,38 @@ async def plan(
         planned=units,
         note=note,
         created_by=by,
+        decision_id=decision_id,
     )
     await stock.tell_meant(unit, own, "transfer", units)
     unit.audit("transfer.planned", "stock_transfer", transfer.id, number=transfer.number, units=units)
     return transfer
+
+
+async def carry_out(unit: UnitOfWork, command: OfferTransfers) -> list[StockTransfer]:
+    """What an agent offered and the owner wants: a transfer for each article, of as many units as are still nobody's.
+
+    Raises NotFound, and Conflict where all of it is sold, on its way already, or not sold there any more.
+    """
+    await purchase_orders.hold(unit.session, unit.tenant_id)
+    since = await rows.planned_since(unit.session, command.account_id, command.origin)
+    made, left_out = [], []
+    items = [(await ledger.item_of_variant(unit.session, line.variant_id), line) for line in command.lines]
+    for own, line in sorted(items, key=lambda each: str(each[0])):  # locked in this order by everybody
+        free = 0 if own is None else await stock.spare(unit, own)
+        if line.variant_id in since:
+            left_out.append("sent there since")
+        elif free <= 0:
+            left_out.append("sold since")
+        else:
+            try:
+                units = min(line.units, free)
+                decision_id = unit.cause.causation_id
+                made.append(await plan(unit, line.variant_id, units, command.account_id, decision_id=decision_id))
+            except InvalidInput as error:
+                left_out.append(error.message)
+    if not made:
+        raise Conflict(f"nothing of it is to be sent any more: {', '.join(sorted(set(left_out)))}")
+    return made
 
 
 async def send(

@@ -24,15 +24,16 @@ from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
 from flipsync.domain.events import DeedUndone, PriceUnwanted
 from flipsync.domain.goods_reading import NoteReading
-from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder, PlanPurchases
+from flipsync.domain.purchase_commands import OfferPurchaseOrder, OfferTransfers, PlacePurchaseOrder, PlanPurchases
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.security.roles import Permission
-from flipsync.services import accounts, hand_edits, listing_care, listings, purchase_orders
+from flipsync.services import accounts, hand_edits, listing_care, listings, purchase_orders, transfers
 from flipsync.store.models import Listing
 from flipsync.store.repositories import decisions
 from flipsync.store.repositories import hand_edits as locks
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import purchase_orders as purchase_rows
+from flipsync.store.repositories import transfers as transfer_rows
 from flipsync.store.repositories import undo as rows
 from flipsync.store.repositories.undo import Deed
 from flipsync.store.unit_of_work import UnitOfWork
@@ -47,6 +48,7 @@ OFFER = c.OfferEdit.type_name()
 EDITS = (c.KeepEdit.type_name(), OFFER)
 #: the owner's words, as a channel takes them
 FITS = tuple(each.type_name() for each in (care.FitListing, care.OfferListingFix))
+SENDS = OfferTransfers.type_name()
 BUYS = tuple(each.type_name() for each in (PlacePurchaseOrder, OfferPurchaseOrder))
 NEEDS: dict[str, Permission] = {
     PRICE: "pricing:write",
@@ -56,6 +58,7 @@ NEEDS: dict[str, Permission] = {
     **dict.fromkeys(EDITS, "catalogue:write"),
     **dict.fromkeys(FITS, "catalogue:write"),
     **dict.fromkeys(BUYS, "purchasing:write"),
+    SENDS: "inventory:write",
 }
 #: why other commands cannot be taken back
 _NEVER: dict[type[Command], str] = {
@@ -92,7 +95,7 @@ _NEVER: dict[type[Command], str] = {
     steer.AdoptPlan: "a plan changes nothing, and the next one takes its place",
     steer.SetTarget: "a target changes nothing",
     steer.ClosePlan: "it told what was sold",
-    PlanPurchases: "the orders that followed have decisions of their own: take those back",
+    PlanPurchases: "the orders and transfers that followed have decisions of their own: take those back",
     care.OfferProductFacts: "it changed the product: `flipsync undo changes` takes that change back",
     care.PlanListingWork: "what was done about each listing has a decision of its own: take those back",
     care.NoteListingNeeds: "what was told changes nothing",
@@ -179,6 +182,8 @@ class _Undo:
             return await self._fitted(deed)
         if deed.command in BUYS:
             return await self._purchase(deed)
+        if deed.command == SENDS:
+            return await self._transfers(deed)
         if deed.effect_state in ("leased", "unknown"):
             return "moved-on", "it is on its way to the channel: try again once it is known what became of it"
         if deed.effect_state == "pending":
@@ -302,6 +307,18 @@ class _Undo:
         if not told and order.ordered_at is not None:
             by = "tell the supplier, whom you gave it to"
         return self._done(deed, f"order {order.number} is called off; {by}")
+
+    async def _transfers(self, deed: Deed) -> tuple[Outcome, str]:
+        made = await transfer_rows.of_decision(self._unit.session, deed.decision_id)
+        planned = [each for each in made if each.state == "planned"]
+        gone = ", ".join(f"TR-{each.number} is {each.state}" for each in made if each.state != "planned")
+        if not planned:
+            return "moved-on", gone or "nothing was set aside"
+        for each in planned:
+            if not self._dry_run:
+                await transfers.cancel(self._unit, each.id, "its decision was taken back")
+        stays = f"; {gone}, which stays so" if gone else ""
+        return self._done(deed, f"{len(planned)} transfers are called off, their units are on offer again{stays}")
 
     async def _resume(self, deed: Deed) -> tuple[Outcome, str]:
         command = c.PauseAccount.model_validate(deed.payload)

@@ -1,7 +1,8 @@
 """Why something is as it is: from any id, or what a person would type, the chain from fact to receipt.
 
 A subject is the id of anything in the books or the journal, a SKU, "SKU@account name", a product's handle, an account's
-or a supplier's name, an order's number, a purchase order's ("PO-12"), or a channel's own id of an order or a listing.
+or a supplier's name, an order's number, a purchase order's ("PO-12"), a transfer's ("TR-3"), or a channel's own id of
+an order or a listing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flipsync.services.why_goods import explain_account, explain_goods, explain_
 from flipsync.services.why_order import explain_order
 from flipsync.services.why_outcomes import last_times
 from flipsync.services.why_purchase import explain_purchase_order, explain_supplier
+from flipsync.services.why_transfer import explain_transfer
 from flipsync.services.why_words import Labels, command_words, event_words
 from flipsync.store.database import SessionReader
 from flipsync.store.models import Effect
@@ -56,6 +58,8 @@ async def explain(session: AsyncSession, subject: str, *, decisions: int = 10) -
             return await explain_account(session, row_id, decisions)
         case "purchase_order":
             return await explain_purchase_order(session, row_id)
+        case "stock_transfer":
+            return await explain_transfer(session, row_id)
         case "supplier":
             return await explain_supplier(session, row_id, decisions)
         case _:

@@ -202,7 +202,11 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.MakeForecasts():
             return f"forecast demand for all goods by {command.method}"
         case b.PlanPurchases():
-            return f"look what to buy of {len(command.suppliers)} suppliers"
+            sent = f", and what to send to {len(command.warehouses)} warehouses" if command.warehouses else ""
+            return f"look what to buy of {len(command.suppliers)} suppliers{sent}"
+        case b.OfferTransfers():
+            meant = units(sum(line.units for line in command.lines))
+            return f"set {meant} aside for the warehouse of {label('account', command.account_id)}"
         case b.PlacePurchaseOrder():
             bought = units(sum(line.units for line in command.lines))
             return f"order {bought} from {label('supplier', command.supplier_id)} for {command.cost}"
@@ -340,6 +344,9 @@ def event_words(type_name: str, payload: dict[str, Any], label: Labels) -> str:
         case p.PurchaseDue():
             pressing = "may run out before an order arrives" if event.urgent else "is to be bought"
             return f"something of {label('supplier', event.supplier_id)} {pressing}"
+        case p.TransfersDue():
+            pressing = "may run out before it arrives" if event.urgent else "is to be sent"
+            return f"something for the warehouse of {label('account', event.account_id)} {pressing}"
         case p.PurchaseEvent():
             return _purchase_words(event, label)
         case e.DecisionEscalated():

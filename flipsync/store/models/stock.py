@@ -133,7 +133,7 @@ class StockTransfer(TenantParent, Timestamped, Base):
 
     planned (set aside, on the shelf) → sent (off the shelf, under way) → received, or cancelled. `received` units came
     to be on sale there, `came_back` are on our shelf again; what of `sent` is neither is under way, or missing once it
-    is over. `due_at`: by then all of it should be there.
+    is over. `due_at`: by then all of it should be there. `decision_id` is the agent's, where none wrote it by hand.
     """
 
     __tablename__ = "stock_transfer"
@@ -168,4 +168,5 @@ class StockTransfer(TenantParent, Timestamped, Base):
     received_at: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
+    decision_id: Mapped[UUID | None]
     version: Mapped[int] = mapped_column(default=1)

@@ -21,6 +21,8 @@ _MOST_GOODS = 100_000
 class BuyRow:
     """Goods at the cheapest of the suppliers that offer them now. Amounts are minor units of the supplier's currency.
 
+    `free` is what is nobody's, on our shelf, in channels' own warehouses and on its way there: the forecast is of what
+    both sell (echelon stock: A. J. Clark and H. Scarf, Management Science 6, 1960).
     `variance` is of one week's demand by the forecast's interval, `path` the weeks of a channel where they differ.
     `net_minor` is what a unit brought in lately after fees, `net_units` of how many; `asked_minor` what is asked now.
     """
@@ -60,6 +62,13 @@ _GOODS = text(
           FROM purchase_order p JOIN purchase_order_line l ON l.order_id = p.id
          WHERE p.tenant_id = current_tenant() AND p.state IN ('placing', 'ordered', 'partly_received')
          GROUP BY l.variant_id),
+    elsewhere AS (
+        SELECT variant_id, sum(greatest(0, on_hand - reserved))::bigint AS units
+          FROM stock_item WHERE tenant_id = current_tenant() AND pool <> 'own' GROUP BY variant_id),
+    under_way AS (
+        SELECT from_item_id, sum(CASE state WHEN 'planned' THEN planned ELSE sent - received END)::bigint AS units
+          FROM stock_transfer WHERE tenant_id = current_tenant() AND state IN ('planned', 'sent')
+         GROUP BY from_item_id),
     asked AS (
         SELECT l.variant_id, l.currency, avg(l.price_minor)::float8 AS minor
           FROM listing l WHERE l.tenant_id = current_tenant() AND l.status = 'active' AND l.price_minor IS NOT NULL
@@ -69,7 +78,8 @@ _GOODS = text(
                sum(goods + shipping - refunds_before_tax - fees)::float8 AS minor
           FROM sku_day WHERE tenant_id = current_tenant() AND day >= :since GROUP BY sku, currency)
     SELECT p.supplier_id, p.variant_id, i.id, v.sku, p.pack_units, p.pack_cost_minor, p.least_units,
-           (least(i.on_hand, coalesce(i.pending_count, i.on_hand)) - i.reserved - {OWED})::bigint AS free,
+           (least(i.on_hand, coalesce(i.pending_count, i.on_hand)) - i.reserved - {OWED}
+            + coalesce(elsewhere.units, 0) + coalesce(under_way.units, 0))::bigint AS free,
            coalesce(coming.units, 0) AS on_order, w.weekly, w.variance, w.shelf, w.paths,
            b.minor / nullif(b.units, 0) AS net_minor, coalesce(b.units, 0) AS net_units, asked.minor AS asked_minor
       FROM picked p
@@ -78,6 +88,8 @@ _GOODS = text(
       JOIN stock_item i ON i.variant_id = v.id AND i.pool = 'own'
       JOIN wanted w ON w.stock_item_id = i.id
       LEFT JOIN coming ON coming.variant_id = v.id
+      LEFT JOIN elsewhere ON elsewhere.variant_id = v.id
+      LEFT JOIN under_way ON under_way.from_item_id = i.id
       LEFT JOIN asked ON asked.variant_id = v.id AND asked.currency = p.currency
       LEFT JOIN brought b ON b.sku = v.sku AND b.currency = p.currency
      ORDER BY v.sku LIMIT :most

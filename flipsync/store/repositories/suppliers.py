@@ -20,9 +20,10 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True)
 class Shown:
-    """How long orders of a supplier took, in days: those that came, and those that are overdue at their age."""
+    """How long goods took from a supplier, or to an account's warehouse, in days: those that came, and those that are
+    overdue at their age."""
 
-    supplier_id: UUID
+    whose: UUID
     orders: int
     mean: float
     variance: float
@@ -89,7 +90,7 @@ async def lead_days(
 ) -> dict[UUID, Shown]:
     """What is known of lead times, by supplier (None: of all); nothing of those with no order to go by."""
     values = {"now": now, "supplier_ids": None if supplier_ids is None else list(supplier_ids)}
-    return {row.supplier_id: Shown(*row) for row in await session.execute(_LEAD, values)}
+    return {row[0]: Shown(*row) for row in await session.execute(_LEAD, values)}
 
 
 async def put_offers(unit: UnitOfWork, supplier_id: UUID, offers: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from flipsync.store.unit_of_work import UnitOfWork
 async def add(unit: UnitOfWork, **columns: Any) -> StockTransfer:
     """A new one with the next number; the caller holds the tenant's turn."""
     last = await unit.session.scalar(select(func.max(StockTransfer.number)))
-    transfer = StockTransfer(tenant_id=unit.tenant_id, number=(last or 0) + 1, **columns)
+    transfer = StockTransfer(tenant_id=unit.tenant_id, number=(last or 0) + 1, created_at=unit.now, **columns)
     unit.session.add(transfer)
     await unit.session.flush()
     return transfer
@@ -38,6 +39,23 @@ async def under_way_to(session: AsyncSession, to_item_id: UUID) -> Sequence[Stoc
         .with_for_update()
     )
     return (await session.scalars(query.execution_options(populate_existing=True))).all()
+
+
+async def planned_since(session: AsyncSession, account_id: UUID, since: datetime) -> set[UUID]:
+    """Variants of which units were set aside for the account's warehouse after that moment, and not called off."""
+    query = (
+        select(StockItem.variant_id)
+        .join(StockTransfer, StockTransfer.from_item_id == StockItem.id)
+        .where(StockTransfer.account_id == account_id, StockTransfer.created_at > since)
+        .where(StockTransfer.state != "cancelled")
+    )
+    return set(await session.scalars(query))
+
+
+async def of_decision(session: AsyncSession, decision_id: UUID) -> Sequence[StockTransfer]:
+    """What an agent's decision set aside; locked, by number."""
+    query = select(StockTransfer).where(StockTransfer.decision_id == decision_id).order_by(StockTransfer.number)
+    return (await session.scalars(query.with_for_update().execution_options(populate_existing=True))).all()
 
 
 async def sold_from(session: AsyncSession, account_id: UUID, variant_id: UUID, pool: str) -> bool:

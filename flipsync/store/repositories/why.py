@@ -47,6 +47,7 @@ from flipsync.store.models import (
     Receipt,
     StockItem,
     StockMovement,
+    StockTransfer,
     Supplier,
     Variant,
     WebhookDelivery,
@@ -71,6 +72,7 @@ _ID: dict[str, InstrumentedAttribute[UUID]] = {
     "receipt": Receipt.id,
     "supplier": Supplier.id,
     "purchase_order": PurchaseOrder.id,
+    "stock_transfer": StockTransfer.id,
 }
 #: the worker role sees every tenant's effects: here only the bound tenant's count
 _OURS = text("effect.tenant_id = current_tenant()")
@@ -112,6 +114,9 @@ async def named(session: AsyncSession, name: str, limit: int) -> set[Subject]:
         select(literal("supplier"), Supplier.id).where(Supplier.name == name).limit(limit),
         select(literal("purchase_order"), PurchaseOrder.id)
         .where(literal("PO-") + cast(PurchaseOrder.number, String) == name)
+        .limit(limit),
+        select(literal("stock_transfer"), StockTransfer.id)
+        .where(literal("TR-") + cast(StockTransfer.number, String) == name)
         .limit(limit),
     ]
     rows = await session.execute(union_all(*(part.subquery().select() for part in parts)))
@@ -166,6 +171,7 @@ _CALLED: dict[str, Select[UUID, str]] = {
     "directive": select(DirectiveRow.id, literal("directive to ") + DirectiveRow.kind),
     "supplier": select(Supplier.id, Supplier.name),
     "purchase_order": select(PurchaseOrder.id, literal("purchase order ") + cast(PurchaseOrder.number, String)),
+    "stock_transfer": select(StockTransfer.id, literal("transfer ") + cast(StockTransfer.number, String)),
 }
 #: kind → ids
 _LABELS = {

@@ -266,14 +266,22 @@ def test_sellers_below_standard_for_months_pay_more_than_those_who_just_fell() -
         assert fees["below_standard"] == amount
 
 
+@pytest.mark.parametrize("months", ["", "four_months"])
+def test_of_two_surcharges_ebay_takes_that_of_sellers_below_standard_alone(months: str) -> None:
+    def charged(flags: str) -> dict[str, int]:
+        return predict(sale("ebay", SoldItem(goods=10_000), flags=f"{flags} {months}", at=AUTUMN)).by_kind()
+
+    assert charged("not_as_described")["not_as_described"] > 0
+    both = charged("not_as_described below_standard")
+    assert (both["not_as_described"], both["below_standard"]) == (0, charged("below_standard")["below_standard"])
+
+
 def test_few_rows_rest_on_memory_alone() -> None:
     """A row is recalled only where no page was found; a new one must name what was read."""
     assert {(row.vendor, row.country, row.kind) for row in tariffs() if row.confidence == "recalled"} <= {
         ("amazon", "DE", "closing"),
-        ("dhl", "US", "duty_tax_paid"),
         ("ebay", "GB", "final_value"),
         ("ebay", "GB", "international"),
-        ("shopify", "US", "shop_pay_instalments"),
     }
 
 
