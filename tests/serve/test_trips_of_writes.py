@@ -15,7 +15,7 @@ from serve.backend import Backend
 
 WRITES = [
     ("/inventory/items/{stock_item_id}/counts", {"counted": 40}, 6),
-    ("/inventory/receipts", {"variant_id": "{variant_id}", "quantity": 3}, 7),
+    ("/inventory/receipts", {"variant_id": "{variant_id}", "quantity": 3}, 6),
     ("/notifications/read-all", {}, 4),
 ]
 

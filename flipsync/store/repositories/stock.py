@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import exists, func, select, text, update
+from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
@@ -24,23 +24,23 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 async def lock_item(session: AsyncSession, stock_item_id: UUID) -> StockItem | None:
     """The item with fresh figures, locked until the transaction ends."""
-    return (
-        await session.scalars(
-            select(StockItem)
-            .where(StockItem.id == stock_item_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    ).one_or_none()
+    return await _lock(session, StockItem.id == stock_item_id)
+
+
+async def _lock(session: AsyncSession, *which: ColumnElement[bool]) -> StockItem | None:
+    query = select(StockItem).where(*which).with_for_update().execution_options(populate_existing=True)
+    return (await session.scalars(query)).one_or_none()
 
 
 async def ensure_item(unit: UnitOfWork, variant_id: UUID, *, mode: str, pool: str = "own") -> StockItem:
     """The variant's stock item, made when it is not there; locked."""
     await unit.session.flush()
-    about = {"variant_id": variant_id, "pool": pool}
-    made = _MAKE_ITEM(id=new_id(), tenant_id=unit.tenant_id, mode=mode, now=utc_now(), **about)
-    _, [found] = await ask(unit.session, [made, _ITEM_OF_VARIANT(**about)])
-    item = await lock_item(unit.session, found.id)
+    which = (StockItem.variant_id == variant_id, StockItem.pool == pool)
+    item = await _lock(unit.session, *which)
+    if item is None:  # rare, and perhaps somebody else makes it meanwhile
+        about = {"variant_id": variant_id, "pool": pool, "mode": mode}
+        await ask(unit.session, [_MAKE_ITEM(id=new_id(), tenant_id=unit.tenant_id, now=utc_now(), **about)])
+        item = await _lock(unit.session, *which)
     assert item is not None, "just made or found"
     return item
 
@@ -52,7 +52,6 @@ _MAKE_ITEM = Sentence(
     ON CONFLICT (tenant_id, variant_id, pool) DO NOTHING
     """
 )
-_ITEM_OF_VARIANT = Sentence("SELECT id FROM stock_item WHERE variant_id = :variant_id AND pool = :pool")
 
 
 async def item_of_variant(session: AsyncSession, variant_id: UUID, pool: str = "own") -> UUID | None:
