@@ -12,9 +12,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.clock import local_day
 from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.steering_commands import AdoptPlan, ClosePlan, SetTarget
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.tenant_settings import profile
 from flipsync.store.models import Initiative, Plan
 from flipsync.store.repositories import forecast_runs
 from flipsync.store.repositories import plans as rows
@@ -103,7 +105,8 @@ class StrategyDesk:
         if not found:
             return None
         whole = await rows.as_a_whole(self._session, self._now - 2 * _LOOK_BACK, self._now)
-        today = self._now.date()
+        zone = (await profile(self._session, self._tenant_id)).settings.time_zone
+        today = local_day(self._now, zone)
         before = await rows.by_channel(self._session, today - LENGTH, today)
         base = {(each.account_id, each.currency): each.goods for each in before}
         aged = _aged(found)
@@ -241,15 +244,15 @@ async def close(unit: UnitOfWork, command: ClosePlan) -> None:
     await unit.session.flush()
 
 
-def _days(plan: Plan, now: datetime) -> tuple[date, date]:
-    """The whole days a plan runs, as far as they have come."""
-    first = (plan.starts_at + DAY).date()
-    return first, min((plan.ends_at + DAY).date(), (now + DAY).date())
+def _days(plan: Plan, now: datetime, zone: str) -> tuple[date, date]:
+    """The whole days of the owner's a plan runs, as far as they have come."""
+    until = min(plan.ends_at, now)
+    return local_day(plan.starts_at + DAY, zone), local_day(until + DAY, zone)
 
 
 async def _figures(session: AsyncSession, plan: Plan, initiatives: Sequence[Initiative], now: datetime) -> list[float]:
     """What each figure came to by now."""
-    first, until = _days(plan, now)
+    first, until = _days(plan, now, (await profile(session, plan.tenant_id)).settings.time_zone)
     sums = await rows.by_channel(session, first, until)
     found = []
     for row in initiatives:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,7 @@ from flipsync.services.goals import GoalsChange, set_goals
 from flipsync.services.orders import ingest_order
 from flipsync.services.plan_targets import chance_of, target_for, wanted_chance
 from flipsync.services.reading_page import PageRequest
-from flipsync.services.strategy_desk import PlanView, list_plans
+from flipsync.services.strategy_desk import PlanView, _days, list_plans
 from flipsync.services.why import explain
 
 WEEK = timedelta(weeks=1)
@@ -183,6 +184,15 @@ async def test_a_changed_goal_makes_a_new_plan_and_other_settings_none(shop: Sho
     assert older.replaced_at is not None and newer.replaced_at is None
     assert newer.initiatives[0].probability < older.initiatives[0].probability
     assert newer.initiatives[0].target > older.initiatives[0].target, "growth stretches"
+
+
+def test_a_plan_runs_by_the_owners_days() -> None:
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    plan = cast(Any, SimpleNamespace(starts_at=at, ends_at=at + 4 * WEEK))
+    assert _days(plan, at + WEEK, "UTC") == (date(2026, 3, 3), date(2026, 3, 10))
+    # noon in UTC is one in the morning of the next day there
+    assert _days(plan, at + WEEK, "Pacific/Auckland") == (date(2026, 3, 4), date(2026, 3, 11))
+    assert _days(plan, at + 9 * WEEK, "UTC") == (date(2026, 3, 3), date(2026, 3, 31)), "it is over"
 
 
 def test_chances_and_targets_are_each_others_inverse() -> None:

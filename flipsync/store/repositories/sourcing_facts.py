@@ -159,7 +159,9 @@ class OutcomeRow:
 
 # The last advice on goods before they came in: those that were ours then, or have come to bear the code asked about.
 _OUTCOMES = """
-    WITH advice AS (
+    WITH zone AS (  -- whose days are kept
+        SELECT coalesce(settings->>'time_zone', 'UTC') AS name FROM tenant WHERE id = current_tenant()),
+    advice AS (
         SELECT l.id, l.variant_id, l.gtin FROM sourcing_line l
          WHERE l.tenant_id = current_tenant() AND l.low_minor IS NOT NULL AND l.decided_at < :until
            AND coalesce(l.cost_minor, l.most_minor) > 0 {where}),
@@ -177,6 +179,7 @@ _OUTCOMES = """
     SELECT t.id, t.product, t.verdict, t.decided_at, t.currency, coalesce(t.cost_minor, t.most_minor), t.low_minor,
            t.likely_minor, t.high_minor, b.units::int, b.landed::bigint, s.units::int, s.returned::int, s.minor::bigint
       FROM told t
+     CROSS JOIN zone z
      CROSS JOIN LATERAL (
            SELECT min(r.at) AS at, sum(r.units) AS units, sum(r.landed_minor) AS landed
              FROM stock_receipt r JOIN stock_item i ON i.id = r.stock_item_id
@@ -187,7 +190,7 @@ _OUTCOMES = """
                   sum(d.goods + d.shipping - d.refunds_before_tax - d.fees) AS minor
              FROM sku_day d JOIN listing k ON k.account_id = d.account_id AND k.sku = d.sku
             WHERE k.variant_id = t.goods_id AND d.tenant_id = current_tenant() AND d.currency = t.currency
-              AND d.day >= (b.at AT TIME ZONE 'UTC')::date AND d.day < (:until AT TIME ZONE 'UTC')::date
+              AND d.day >= (b.at AT TIME ZONE z.name)::date AND d.day < (:until AT TIME ZONE z.name)::date
               AND d.orders_without_fees = 0) s
      WHERE b.units > 0 AND s.units > 0
      ORDER BY t.decided_at DESC LIMIT :most

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from shop import Shop, dollars, open_store
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from flipsync.domain.clock import ManualClock
 from flipsync.domain.sourcing import RecordSourcingVerdict
@@ -15,7 +15,8 @@ from flipsync.services import landed
 from flipsync.services.graders import GRADERS
 from flipsync.services.orders import AccountRef
 from flipsync.services.sourcing import reading, scans
-from flipsync.store.models import SkuDay
+from flipsync.services.tenant_settings import TenantSettings
+from flipsync.store.models import SkuDay, Tenant
 from flipsync.store.models.sales import FIGURES
 from flipsync.store.repositories import sourcing as rows
 from flipsync.store.repositories import sourcing_facts as facts
@@ -82,6 +83,25 @@ async def test_goods_bought_on_advice_are_judged_by_what_they_earned(shop: Shop)
     assert came.earned(450) == pytest.approx(1900 - 450 - 1000)
     told = await reading.reliability(shop.store, shop.tenant_id)
     assert (told.outcomes, told.inside) == (1, 1)
+
+
+@pytest.mark.parametrize(("zone", "counts"), [("UTC", 1), ("Pacific/Auckland", 0)])
+async def test_what_was_sold_the_day_before_it_came_counts_for_other_goods(shop: Shop, zone: str, counts: int) -> None:
+    clock = shop.store.clock
+    assert isinstance(clock, ManualClock)
+    await advised(shop)
+    async with shop.unit() as unit:
+        settings = TenantSettings(time_zone=zone).model_dump(mode="json")
+        await unit.session.execute(update(Tenant).where(Tenant.id == shop.tenant_id).values(settings=settings))
+    clock.advance(timedelta(days=3))
+    account, goods = await shop.account(), await shop.variant(units=0, barcode=CODE, cost=None)
+    await shop.listing(account, goods)
+    async with shop.unit() as unit:
+        await landed.receive(unit, goods.variant_id, 5, dollars(6000), key="delivery", mode="escrow")
+    await sold(shop, account, goods.sku, units=4, goods=8800, fees=1200)  # on this day in UTC, yesterday in Auckland
+    clock.advance(timedelta(days=2))
+    async with shop.store.reader(shop.tenant_id) as session:
+        assert len(await facts.outcomes(session, clock.now())) == counts
 
 
 async def test_nothing_of_another_business_counts(shop: Shop) -> None:
