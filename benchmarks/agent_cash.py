@@ -45,16 +45,10 @@ class Shop:
         self.margin = np.rint(self.cost * markup)
 
     def goods(self, sold: Array, open_: Array, position: Array) -> Goods:
-        """As the agent sees them: mean and spread of the last weeks' sales on days with something to sell."""
-        lately, on = sold[-_LOOK:], open_[-_LOOK:]
-        share = np.maximum(on.mean(axis=0), 1 / _LOOK)
-        weekly = lately.mean(axis=0) * 7 / share
-        weeks = lately.reshape(-1, 7, _GOODS).sum(axis=1)
         lead = self.lead[self.supplier]
-        return Goods(
-            weekly=weekly,
-            spread=np.sqrt(np.maximum(weeks.var(axis=0), weekly)),
-            doubt=np.sqrt(weekly / (_LOOK / 7 * share + 4)),
+        return seen(
+            sold,
+            open_,
             position=position,
             margin=self.margin,
             pack_units=self.pack,
@@ -64,6 +58,21 @@ class Shop:
             lead_spread=lead * 0.3,
             supplier=self.supplier,
         )
+
+
+def seen(sold: Array, open_: Array, **known: Any) -> Goods:
+    """Goods as an agent sees them: mean and spread of the last eight weeks' sales on days with something to sell.
+    `sold` and `open_` are (days, goods)."""
+    lately, on = sold[-_LOOK:], open_[-_LOOK:]
+    share = np.maximum(on.mean(axis=0), 1 / _LOOK)
+    weekly = lately.mean(axis=0) * 7 / share
+    weeks = lately.reshape(-1, 7, sold.shape[1]).sum(axis=1)
+    return Goods(
+        weekly=weekly,
+        spread=np.sqrt(np.maximum(weeks.var(axis=0), weekly)),
+        doubt=np.sqrt(weekly / (_LOOK / 7 * share + 4)),
+        **known,
+    )
 
 
 #: shares of the limit by supplier, from the goods and what sold lately; None: no shares

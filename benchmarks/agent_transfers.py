@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.agent_cash import seen
 from benchmarks.measuring import Report
 from flipsync.learning.protocol import bootstrap
 from flipsync.services.buying import Array, Goods, Terms, plan
 from flipsync.services.sending import send
 
-_GOODS, _BEFORE, _DAYS, _QUICK_DAYS, _FIRST_SEED, _LOOK = 60, 56, 182, 28, 1300, 56
+_GOODS, _BEFORE, _DAYS, _QUICK_DAYS, _FIRST_SEED = 60, 56, 182, 28, 1300
 _TERMS, _WAY_DAYS, _WAY_SPREAD = Terms(), 14.0, 5.0
 
 
@@ -42,15 +43,9 @@ class Shop:
         self.margin = np.rint(self.cost * rng.uniform(0.2, 1.2, _GOODS))
 
     def seen(self, sold: Array, open_: Array, position: Array, *, lead: Array, spread: Array) -> Goods:
-        """Goods by what sold in the last weeks on days with something to sell; `sold` and `open_` are (days, goods)."""
-        lately, on = sold[-_LOOK:], open_[-_LOOK:]
-        share = np.maximum(on.mean(axis=0), 1 / _LOOK)
-        weekly = lately.mean(axis=0) * 7 / share
-        weeks = lately.reshape(-1, 7, _GOODS).sum(axis=1)
-        return Goods(
-            weekly=weekly,
-            spread=np.sqrt(np.maximum(weeks.var(axis=0), weekly)),
-            doubt=np.sqrt(weekly / (_LOOK / 7 * share + 4)),
+        return seen(
+            sold,
+            open_,
             position=position,
             margin=self.margin,
             pack_units=np.ones(_GOODS),
