@@ -226,7 +226,7 @@ class System:
         self.sandbox: SandboxProcess | None = None
         self.environment: dict[str, str] = {}
         self.keys: Keys | None = None
-        self._supervision: Any = None
+        self._keeper: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -289,7 +289,8 @@ class System:
         self.instance.record("api", PartState(url=self.api_url, embedded=True))
         self._say("api", self.api_url)
         # after the API, so that people can sign in while 39 actors start
-        self._supervision = importlib.import_module("flipsync.runtime.actors").start_supervisor()
+        self._keeper = importlib.import_module("flipsync.runtime.actors").SupervisorKeeper()
+        self._keeper.start()
 
     def _await_api(self, seconds: float) -> None:
         url = f"{self.api_url}/api/v1/monitoring/health"
@@ -320,6 +321,9 @@ class System:
 
     def stop(self) -> None:
         """Stop all of it, whatever is up."""
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
         self.head.stop()
         if self.sandbox is not None:
             self.sandbox.stop()

@@ -9,18 +9,20 @@ import asyncio
 import gc
 import importlib
 import os
+import threading
 from typing import Any
 
 import structlog
 
 from flipsync.runtime.assembly import Assembly
+from flipsync.runtime.lasting import lasting
 from flipsync.settings import RuntimeSettings, from_environment
 from flipsync.store.repositories import tasks as task_rows
 
 log = structlog.get_logger()
 SUPERVISOR = "supervisor"
-#: a crash loop is slowed down to one life a minute
-_RESTART_PAUSE = (0.1, 60.0)
+#: seconds between two looks whether an actor is there again
+_LOOK = 0.1
 #: objects made before the collector looks: with Python's 700 a page of orders has it walk all there is several times
 _COLLECT_AFTER = 10_000
 
@@ -79,7 +81,10 @@ class EffectActor(Host):
 
 
 class Supervisor(Host):
-    """Starts the others, starts them again, and keeps the record of how they are. Also runs scheduler and notifier."""
+    """Starts the others, starts them again, and keeps the record of how they are. Also runs scheduler and notifier.
+
+    Nothing of it ends by an error, be the database away while it begins: agents that die would stay away.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,38 +93,33 @@ class Supervisor(Host):
     async def _main(self) -> None:
         assembly = Assembly(self._settings, name=SUPERVISOR, pool_size=2)
         assembly.check()
-        names = list(assembly.graph.agents)
-        async with assembly.store.database.unbound() as session:
-            for name in names:
-                await task_rows.set_status(session, name, "starting")
-        watched = [self._watch(assembly, AgentActor, name, name) for name in names]
+        watched = [self._watch(assembly, AgentActor, name) for name in assembly.graph.agents]
         slots = [f"effects-{index}" for index in range(self._settings.effect_workers)]
-        watched += [self._watch(assembly, EffectActor, slot, slot) for slot in slots]
+        watched += [self._watch(assembly, EffectActor, slot) for slot in slots]
         beside = importlib.import_module("flipsync.runtime.beside")  # brings much that no agent needs
-        await asyncio.gather(*watched, beside.run(assembly, self._settings))
+        parts = beside.parts(assembly, self._settings)
+        await asyncio.gather(*watched, *(lasting(name, live) for name, live in parts.items()))
 
-    async def _watch(self, assembly: Assembly, kind: type[Host], name: str, argument: str) -> None:
-        pause = _RESTART_PAUSE[0]
-        while True:
-            began = asyncio.get_running_loop().time()
+    async def _watch(self, assembly: Assembly, kind: type[Host], name: str) -> None:
+        async def record(state: str, **more: Any) -> None:
+            if kind is not AgentActor:
+                return
             try:
-                await start_actor(kind, name, argument).run.remote()
-            except Exception as error:  # Ray's own tree: the actor died, is being restarted, or its work failed
-                short = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-                log.warning("an actor stopped", actor=name, error=short)
-                await self._record(assembly, kind, name, short)
-            lived = asyncio.get_running_loop().time() - began
-            pause = _RESTART_PAUSE[0] if lived > 30 else min(pause * 2, _RESTART_PAUSE[1])
-            await asyncio.sleep(pause)
+                async with assembly.store.database.unbound() as session:
+                    await task_rows.set_status(session, name, state, **more)
+            except Exception as problem:  # the record can wait; the restart cannot
+                log.warning("status not recorded", actor=name, error=str(problem).splitlines()[0])
 
-    async def _record(self, assembly: Assembly, kind: type[Host], name: str, error: str) -> None:
-        if kind is not AgentActor:
-            return
-        try:
-            async with assembly.store.database.unbound() as session:
-                await task_rows.set_status(session, name, "down", error=error, restarted=True)
-        except Exception as problem:  # the record can wait; the restart cannot
-            log.warning("status not recorded", actor=name, error=str(problem).splitlines()[0])
+        async def live() -> None:
+            actor = start_actor(kind, name, name)
+            await _there(actor)  # that Ray is not done starting it again is no short life of its own
+            await actor.run.remote()
+
+        async def died(error: str) -> None:  # Ray's own tree: it died, is being restarted, or its work failed
+            await record("down", error=error, restarted=True)
+
+        await record("starting")
+        await lasting(name, live, died)
 
 
 def start_actor(kind: type[Host], name: str, *arguments: Any) -> Any:
@@ -137,7 +137,43 @@ def start_actor(kind: type[Host], name: str, *arguments: Any) -> Any:
     return ray.remote(kind).options(**options).remote(*arguments)
 
 
-def start_supervisor() -> Any:
-    """Start the supervisor and its work; returns the reference of its endless call."""
-    supervisor = start_actor(Supervisor, SUPERVISOR)
-    return supervisor, supervisor.run.options(max_task_retries=-1).remote()
+async def _there(actor: Any) -> None:
+    """Until it answers. Raises Ray's errors for one that does not come back."""
+    restarting = importlib.import_module("ray").exceptions.ActorUnavailableError
+    while True:
+        try:
+            await actor.ping.remote()
+        except restarting:
+            await asyncio.sleep(_LOOK)
+        else:
+            return
+
+
+class SupervisorKeeper(threading.Thread):
+    """Starts the supervisor, and its work again whenever that ends, from the process that started the system.
+
+    Ray would do so for a process that died (`max_task_retries`), each time after twice as long as the time before, and
+    not for work that ended by an error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="supervisor keeper", daemon=True)
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        ray = importlib.import_module("ray")
+        while not self._ending.is_set():
+            try:
+                work = start_actor(Supervisor, SUPERVISOR).run.remote()
+                while not ray.wait([work], timeout=1.0)[0]:
+                    if self._ending.is_set():
+                        return
+                ray.get(work)
+            except Exception as error:
+                log.warning("the supervisor stopped", error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
+            self._ending.wait(_LOOK)
+
+    def stop(self) -> None:
+        """It asks Ray nothing any more."""
+        self._ending.set()
+        self.join()

@@ -6,7 +6,7 @@ A module of its own, imported where it runs: an agent's process hosts none of it
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 
 from flipsync.runtime.assembly import Assembly
 from flipsync.runtime.mailbox import Mailbox
@@ -20,17 +20,19 @@ from flipsync.settings import Cadence, RuntimeSettings
 from flipsync.store.journal import WORKFLOWS
 
 
-async def run(assembly: Assembly, settings: RuntimeSettings) -> None:
-    """Until one of them fails for good."""
-    notifier = Notifier(
-        assembly.store,
-        SecretBox(settings.secret_keys()),
-        Cadence().notices,
-        base=settings.app_url or settings.public_url,
-        inside=settings.notify_inside,
-    )
-    scheduler = Scheduler(assembly.store, Cadence(), settings.speed())
-    trainer = Trainer(assembly.store, Mailbox(assembly.redis_url, [TRAINER]))
-    engine = WorkflowEngine(assembly.store, Mailbox(assembly.redis_url, [WORKFLOWS]))
-    memory = MemoryKeeper(assembly.redis_url)
-    await asyncio.gather(scheduler.run(), trainer.run(), notifier.run(), engine.run(), memory.run())
+def parts(assembly: Assembly, settings: RuntimeSettings) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Each by its name, as a life of it: one that ended begins anew, with nothing of the last."""
+    store, redis = assembly.store, assembly.redis_url
+    asked, automations = Mailbox(redis, [TRAINER]), Mailbox(redis, [WORKFLOWS])  # listens on from life to life
+
+    def notifier() -> Notifier:
+        box, app = SecretBox(settings.secret_keys()), settings.app_url or settings.public_url
+        return Notifier(store, box, Cadence().notices, base=app, inside=settings.notify_inside)
+
+    return {
+        "scheduler": lambda: Scheduler(store, Cadence(), settings.speed()).run(),
+        "trainer": lambda: Trainer(store, asked).run(),
+        "notifier": lambda: notifier().run(),
+        "workflows": lambda: WorkflowEngine(store, automations).run(),
+        "memory": lambda: MemoryKeeper(redis).run(),
+    }
