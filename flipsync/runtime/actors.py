@@ -10,19 +10,20 @@ import gc
 import importlib
 import os
 import threading
+import time
 from typing import Any
 
 import structlog
 
 from flipsync.runtime.assembly import Assembly
-from flipsync.runtime.lasting import lasting
+from flipsync.runtime.lasting import LONG, lasting
 from flipsync.settings import RuntimeSettings, from_environment
 from flipsync.store.repositories import tasks as task_rows
 
 log = structlog.get_logger()
 SUPERVISOR = "supervisor"
-#: seconds between two looks whether an actor is there again
-_LOOK = 0.1
+#: seconds between two looks whether an actor is there again; of the supervisor they become longer
+_LOOK, _MOST_PAUSE = 0.1, 5.0
 #: objects made before the collector looks: with Python's 700 a page of orders has it walk all there is several times
 _COLLECT_AFTER = 10_000
 
@@ -161,8 +162,9 @@ class SupervisorKeeper(threading.Thread):
         self._ending = threading.Event()
 
     def run(self) -> None:
-        ray = importlib.import_module("ray")
+        ray, pause = importlib.import_module("ray"), _LOOK
         while not self._ending.is_set():
+            began = time.monotonic()
             try:
                 work = start_actor(Supervisor, SUPERVISOR).run.remote()
                 while not ray.wait([work], timeout=1.0)[0]:
@@ -171,7 +173,8 @@ class SupervisorKeeper(threading.Thread):
                 ray.get(work)
             except Exception as error:
                 log.warning("the supervisor stopped", error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
-            self._ending.wait(_LOOK)
+            pause = _LOOK if time.monotonic() - began > LONG else min(2 * pause, _MOST_PAUSE)
+            self._ending.wait(pause)
 
     def stop(self) -> None:
         """It asks Ray nothing any more."""

@@ -12,7 +12,7 @@ log = structlog.get_logger()
 #: seconds: a crash loop is slowed down to one life a minute
 _PAUSE = (0.1, 60.0)
 #: who lived so long, in seconds, did not die of how it begins
-_LONG = 30.0
+LONG = 30.0
 
 
 async def lasting(
@@ -29,5 +29,5 @@ async def lasting(
             log.warning("a part stopped, and begins again", part=name, error=short)
             if died is not None:
                 await died(short)
-        pause = _PAUSE[0] if clock() - began > _LONG else min(pause * 2, _PAUSE[1])
+        pause = _PAUSE[0] if clock() - began > LONG else min(pause * 2, _PAUSE[1])
         await asyncio.sleep(pause)
