@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flipsync.domain.called_off import PutBackUnits, UnitsInDoubt
 from flipsync.domain.commands import (
     BuyLabel,
     CancelByHand,
@@ -23,23 +24,33 @@ from flipsync.domain.events import (
     StockFreed,
 )
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.called_off import question
 from flipsync.services.oversold import way_out
 
 OrderFact = (
-    OrderReceived | OrderChanged | StockFreed | ParcelHandedOver | RefundRequested | LabelRequested | LabelUnwanted
+    OrderReceived
+    | OrderChanged
+    | StockFreed
+    | ParcelHandedOver
+    | RefundRequested
+    | LabelRequested
+    | LabelUnwanted
+    | UnitsInDoubt
 )
 
 
 class FulfillmentAgent(Agent[OrderFact]):
     """Reserves what an order lacks, marks it ready when it is whole, confirms its shipment, gives money back.
 
-    Where units do not exist, the owner is asked about the cheapest way out.
+    Where units do not exist, the owner is asked about the cheapest way out; where an order came to nothing when it was
+    packed already, whether its units lie on the shelf.
     """
 
     spec = AgentSpec(
         name="fulfillment",
         ecosystem="logistics",
         reports_to="executive",
+        version="2",
         authority=Authority(auto_above=0.5),
         pace=0.25,  # the packing table does not mind
     )
@@ -55,6 +66,7 @@ class FulfillmentAgent(Agent[OrderFact]):
         | CancelLabel
         | CancelByHand
         | HandOverUnits
+        | PutBackUnits
     ]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)
@@ -83,12 +95,16 @@ class FulfillmentAgent(Agent[OrderFact]):
             )
             why = f"a person wants {event.amount} given back" + (f": {event.reason}" if event.reason else "")
             return Decision.propose(refund, why=why, evidence=evidence)
+        if isinstance(event, UnitsInDoubt):
+            return question(event, order.number, order.status, evidence)
         if isinstance(event, LabelRequested):
             label = BuyLabel(account_id=event.account_id, order_id=event.order_id, label_id=event.label_id)
             return Decision.propose(label, why="a person wants a label for the packed parcel", evidence=evidence)
         if isinstance(event, LabelUnwanted):
             cancel = CancelLabel(account_id=event.account_id, order_id=event.order_id, label_id=event.label_id)
-            return Decision.propose(cancel, why="a person wants the label given back", evidence=evidence)
+            called_off = "the order was called off while its label was bought"
+            why = called_off if order.state == "cancelled" else "a person wants the label given back"
+            return Decision.propose(cancel, why=why, evidence=evidence)
         if isinstance(event, ParcelHandedOver):
             if order.state not in ("ready", "shipped"):
                 return Decision.hold(f"the order is {order.state}: nothing may leave", evidence=evidence)

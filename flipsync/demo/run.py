@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from flipsync.demo.reconcile import Reconciliation, reconcile
+from flipsync.domain.called_off import PutBackUnits
 from flipsync.domain.channel import Vendor
 from flipsync.domain.clock import Clock
 from flipsync.domain.errors import Conflict
@@ -24,13 +25,24 @@ from flipsync.sandbox.client import SandboxClient
 from flipsync.sandbox.records import sandbox_channel
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
-from flipsync.services import accounts, identity, orders
+from flipsync.services import accounts, approvals, identity, orders
 from flipsync.services.accounts import StockMode
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
 from flipsync.services.orders import AccountRef
 from flipsync.services.tenant_settings import TenantSettings
-from flipsync.store.models import AgentTask, Allocation, Effect, EventRecord, Listing, Order, Shipment, Tenant
+from flipsync.store.models import (
+    AgentTask,
+    Allocation,
+    Approval,
+    Effect,
+    EventRecord,
+    Listing,
+    Order,
+    Proposal,
+    Shipment,
+    Tenant,
+)
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.unit_of_work import Store
 from flipsync.system import SandboxProcess
@@ -143,7 +155,7 @@ class Demo:
 
     async def _found_business(self, plan: DemoPlan) -> UUID:
         passwords = Passwords()
-        tenant_id, _ = await identity.create_tenant_with_owner(
+        tenant_id, self._owner = await identity.create_tenant_with_owner(
             self._store,
             passwords,
             tenant_name=f"Demo {self._clock.now():%Y-%m-%d %H:%M}",
@@ -231,6 +243,7 @@ class Demo:
 
         async def day_over() -> bool:
             await self._ship_ready(tenant_id)
+            await self._call_parcels_back(tenant_id)
             now = self._clock.now()
             async with self._store.reader(tenant_id) as session:
                 taken = await session.scalar(select(func.count()).select_from(Order))
@@ -259,6 +272,18 @@ class Demo:
                 except Conflict:
                     continue  # cancelled between the look and the handover
 
+    async def _call_parcels_back(self, tenant_id: UUID) -> None:
+        """A buyer cancelled when the parcel was with the carrier: the market has the goods with the seller again, so
+        the owner says that they are."""
+        async with self._store.unit(tenant_id) as unit:
+            asked = await unit.session.scalars(
+                select(Approval.id)
+                .join(Proposal, Proposal.decision_id == Approval.decision_id)
+                .where(Approval.state == "open", Proposal.command == PutBackUnits.type_name())
+                .where(Proposal.payload["shelf"].astext == "restocked")
+            )
+            await approvals.answer_approvals(unit, asked.all(), approved=True, by=self._owner)
+
     # -- after trading ------------------------------------------------------------------------------------------------
 
     async def _await_quiet(self, tenant_id: UUID, market: SandboxClient) -> None:
@@ -270,6 +295,7 @@ class Demo:
         async def quiet() -> bool:
             nonlocal calm, round_number
             await self._ship_ready(tenant_id)
+            await self._call_parcels_back(tenant_id)
             await market.flush_webhooks()
             if round_number % 4 == 0:
                 await self._look_again(tenant_id, round_number)

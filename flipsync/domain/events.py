@@ -386,7 +386,7 @@ class LabelRequested(OrderEvent):
 
 
 class LabelUnwanted(OrderEvent):
-    """A person wants a bought label given back."""
+    """A bought label is to be given back: a person wants it, or its order was called off."""
 
     urgency: ClassVar[Urgency] = "urgent"
 

@@ -10,6 +10,7 @@ from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
+from flipsync.domain.called_off import PutBackUnits
 from flipsync.domain.channel import Vendor
 from flipsync.domain.directives import bearing
 from flipsync.domain.errors import Conflict, FlipSyncError
@@ -22,6 +23,7 @@ from flipsync.runtime.agent import Context
 from flipsync.services import (
     accounts,
     adopting,
+    called_off,
     channel_pace,
     competitor_desk,
     demand_desk,
@@ -88,6 +90,8 @@ async def carry_out(unit: UnitOfWork, ctx: Context, command: c.Command) -> None:
             unit.enqueue(look, account_id=command.account_id, key=key, supersede=True)
         case c.HandOverUnits():
             await oversold.hand_over_units(unit, command)
+        case PutBackUnits():
+            await called_off.put_back(unit, command)
         case c.MarkOrderReady():
             await orders.mark_ready(unit, command.order_id)
         case c.PauseAccount():

@@ -209,7 +209,10 @@ async def judge_label(
 async def bought(
     unit: UnitOfWork, account: AccountRef, box: SecretBox, row: LabelPurchase, label: ChannelLabel
 ) -> None:
-    """It is paid for: cost, number and file go into the books, and the order leaves with it. Once."""
+    """It is paid for: cost, number and file go into the books, and the order leaves with it. Once.
+
+    The label of an order that was called off meanwhile is given back.
+    """
     file = {"file": base64.b64encode(label.content).decode()}
     done = await rows.change(
         unit,
@@ -237,7 +240,11 @@ async def bought(
             tracking_number=label.tracking_number,
         )
     )
-    await orders.hand_over(unit, account, row.order_id, label.carrier, label.tracking_number)
+    order = await order_rows.lock_order_by_id(unit.session, row.order_id)
+    if order is not None and order.state == "cancelled":
+        await give_back(unit, row.id)
+    else:
+        await orders.hand_over(unit, account, row.order_id, label.carrier, label.tracking_number)
 
 
 async def given_back(unit: UnitOfWork, label_id: UUID) -> None:

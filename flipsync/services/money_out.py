@@ -7,6 +7,7 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.services import labels, refunds
+from flipsync.store.repositories import orders as order_rows
 from flipsync.store.unit_of_work import UnitOfWork
 
 
@@ -20,5 +21,7 @@ async def ended(
     elif command == c.BuyLabel.type_name():
         label_id = c.BuyLabel.model_validate(payload).label_id
         await (labels.doubt if in_doubt else labels.refuse)(unit, label_id, why)
+    elif command == c.ConfirmShipment.type_name():
+        await order_rows.note_refused(unit.session, c.ConfirmShipment.model_validate(payload).order_id)
     elif command == c.CancelLabel.type_name():
         await labels.keep(unit, c.CancelLabel.model_validate(payload).label_id, why)

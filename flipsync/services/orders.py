@@ -22,7 +22,7 @@ from flipsync.domain.events import (
     ShipmentConfirmed,
 )
 from flipsync.domain.ids import new_id
-from flipsync.services import refunds, stock, warehouses
+from flipsync.services import called_off, refunds, stock, warehouses
 from flipsync.store.database import UNFIT
 from flipsync.store.models import Order, OrderLine
 from flipsync.store.repositories import new_orders, reconciling
@@ -59,7 +59,7 @@ class IngestResult:
 async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder) -> IngestResult:
     """Bring our books in line with what the channel tells of one order. Safe to repeat and to run twice at once."""
     pool = await warehouses.pool_of(unit, account.id, told.fulfilled_by)
-    simple = not told.refunds and pool == warehouses.OWN
+    simple = not told.refunds and pool == warehouses.OWN and told.status != "shipped"
     holds, state = (told.holds_stock, _first_state(told)) if simple else (False, "received")
     new = await new_orders.create_order(unit, account.id, told, holds_stock=holds, state=state, pool=pool)
     if new is not None and simple:
@@ -83,11 +83,13 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     for refund in told.refunds:
         if await repository.record_refund(unit, order, refund.external_id, refund.amount.amount_minor):
             refunds_new = True
-            await _restock(unit, lines, items, refund.restocked)
+            restocked = await _restock(unit, lines, items, refund.restocked)
+            await called_off.without_parcel(unit, account.vendor, order, lines, items, restocked)
     if refunds_new:
         await refunds.recognise(unit, account.vendor, order, told.refunds)
     if order.holds_stock and not told.holds_stock:
-        await _give_back_all(unit, lines, items)
+        restocked = await _give_back_all(unit, lines, items)
+        await called_off.without_parcel(unit, account.vendor, order, lines, items, restocked)
     short = sum(line.short for line in lines)
     order.oversold = max(order.oversold, short)
     order.holds_stock = told.holds_stock
@@ -99,13 +101,16 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         order.ship_to, order.buyer_id = told.ship_to.model_dump(), told.buyer_id
     if told.channel_fee is not None:
         order.fee_minor = told.channel_fee.amount_minor
-    if told.holds_stock and order.state in ("received", "cancelled"):
+    if told.holds_stock and called_off.is_over(order, told.status, lines):
+        await called_off.close(unit, account.vendor, order, lines, items)
+    elif told.holds_stock and order.state in ("received", "cancelled"):
         order.state = "received" if short else "reserved"
     elif not told.holds_stock and told.status in _OVER and order.state != "shipped":
         order.state = "cancelled"
     who = {"order_id": order.id, "account_id": account.id, "vendor": account.vendor}
-    if order.pool != warehouses.OWN and told.status == "shipped" and order.state == "reserved":
-        await confirm_shipped(unit, account, order.id)  # nothing of ours has to leave the house first
+    in_house = ("received", "reserved", "ready") if order.pool == warehouses.OWN else ("reserved",)
+    if told.holds_stock and told.status == "shipped" and order.state in in_house:
+        await confirm_shipped(unit, account, order.id)  # by whom ever: by us, by hand on its page, by the channel
     if told.holds_stock and not before[1]:
         _tell_sold(unit, account, order.id, {line.listing_id for line in lines if line.listing_id}, short)
         return IngestResult("created" if created else "changed", order.id, short)
@@ -186,7 +191,7 @@ async def reserve_missing(unit: UnitOfWork, order_id: UUID) -> int:
     lines = list(await repository.lines_of(unit.session, order_id))
     items = await repository.stock_items_of_lines(unit.session, lines)
     missing = 0
-    for line in _by_item(lines, items):
+    for line in stock.by_item(lines, items):
         if line.short and line.listing_id in items:
             line.short -= await stock.reserve(unit, line, items[line.listing_id], line.short, sold_on=None)
         missing += line.short
@@ -217,6 +222,8 @@ async def hand_over(unit: UnitOfWork, account: AccountRef, order_id: UUID, carri
     if order.state not in ("ready", "shipped"):
         raise Conflict(f"order {order.number} is {order.state}: it is not ready to ship")
     shipment = await repository.ensure_shipment(unit, order_id, carrier, tracking_number)
+    if not shipment.carrier and not shipment.tracking_number:
+        raise Conflict(f"order {order.number} was marked as shipped on its channel already")
     if (shipment.carrier, shipment.tracking_number) != (carrier, tracking_number):
         raise Conflict(
             f"order {order.number} was handed over already: {shipment.carrier} {shipment.tracking_number}",
@@ -237,14 +244,18 @@ async def hand_over(unit: UnitOfWork, account: AccountRef, order_id: UUID, carri
 async def confirm_shipped(unit: UnitOfWork, account: AccountRef, order_id: UUID) -> None:
     """The channel has confirmed the shipment: the units leave our books."""
     order = await _order(unit, order_id)
-    if order.state == "shipped":
+    if order.state == "shipped" and order.status != "refunded":  # a refund may have closed it before
         return
     lines = list(await repository.lines_of(unit.session, order_id))
     items = await repository.stock_items_of_lines(unit.session, lines)
-    for line in _by_item(lines, items):
+    for line in stock.by_item(lines, items):
         if line.listing_id in items:
+            if line.short:  # sent all the same: nobody waits for them any more
+                await stock.forgo(unit, line, items[line.listing_id], line.short)
             await stock.ship(unit, line, items[line.listing_id])
     shipment = await repository.ensure_shipment(unit, order_id, "", "")
+    if shipment.confirmed_at is not None:
+        return
     shipment.confirmed_at = unit.now
     order.state, order.closed_at = "shipped", order.closed_at or unit.now
     unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
@@ -293,7 +304,7 @@ def _line(told: ChannelOrderLine, listing: SoldListing | Goods | None) -> NewLin
 
 
 async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
-    for line in _by_item(lines, items):
+    for line in stock.by_item(lines, items):
         if line.listing_id not in items:
             continue  # not our listing: somebody sells it beside us on the same account
         wanted = line.quantity - line.reserved - line.shipped
@@ -301,20 +312,27 @@ async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUI
         line.short = wanted - got
 
 
-async def _give_back_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:
-    for line in _by_item(lines, items):
+async def _give_back_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> dict[UUID, int]:
+    """Units that were set aside and are not any more, by line."""
+    released = {}
+    for line in stock.by_item(lines, items):
         if line.short and line.listing_id in items:  # of all lines first: what is given back is then nobody's
             await stock.forgo(unit, line, items[line.listing_id], line.short)
         line.short = 0
-    for line in _by_item(lines, items):
+    for line in stock.by_item(lines, items):
         if line.listing_id in items:
-            await stock.release(unit, line, items[line.listing_id], line.reserved, given_back_to=line.listing_id)
+            released[line.id] = await stock.release(
+                unit, line, items[line.listing_id], line.reserved, given_back_to=line.listing_id
+            )
+    return released
 
 
 async def _restock(
     unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID], restocked: dict[str, int]
-) -> None:
-    for line in _by_item(lines, items):
+) -> dict[UUID, int]:
+    """Units that were set aside and are not any more, by line."""
+    released = {}
+    for line in stock.by_item(lines, items):
         units = restocked.get(line.external_id, 0)
         if not units or line.listing_id not in items:
             continue
@@ -324,12 +342,8 @@ async def _restock(
             await stock.forgo(unit, line, item, never_had)
         units -= never_had
         returned = await stock.take_back(unit, line, item, units, given_back_to=line.listing_id)
-        await stock.release(unit, line, item, units - returned, given_back_to=line.listing_id)
-
-
-def _by_item(lines: list[OrderLine], items: dict[UUID, UUID]) -> list[OrderLine]:
-    """Lines in the order of their stock items' ids, so that two orders never lock two items crosswise."""
-    return sorted(lines, key=lambda line: items.get(line.listing_id, _NOWHERE) if line.listing_id else _NOWHERE)
+        released[line.id] = await stock.release(unit, line, item, units - returned, given_back_to=line.listing_id)
+    return released
 
 
 async def _order(unit: UnitOfWork, order_id: UUID) -> Order:

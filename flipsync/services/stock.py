@@ -10,7 +10,7 @@ Where a buyer waits for units that were not there, whatever gets free is his: no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -27,6 +27,7 @@ from flipsync.store.repositories.new_orders import Goods
 from flipsync.store.unit_of_work import UnitOfWork
 
 MAX_UNITS = 10_000_000
+_NOWHERE = UUID(int=0)
 #: movements that change how many units nobody has bought
 _MOVING = frozenset({"receive", "count", "reserve", "release", "return", "send"})
 _FREEING = frozenset({"receive", "count", "release", "return", "reallocate"})
@@ -199,6 +200,11 @@ async def reserve(
     return can
 
 
+def by_item(lines: Sequence[OrderLine], items: Mapping[UUID, UUID]) -> list[OrderLine]:
+    """Lines in the order of their stock items' ids, so that two orders never lock two items crosswise."""
+    return sorted(lines, key=lambda line: items.get(line.listing_id, _NOWHERE) if line.listing_id else _NOWHERE)
+
+
 async def forgo(unit: UnitOfWork, line: OrderLine, stock_item_id: UUID, quantity: int) -> None:
     """The buyer no longer waits for units that were not there: whatever gets free can be offered again."""
     item = await _locked(unit, stock_item_id)
@@ -303,11 +309,20 @@ async def send(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str
         _tell(unit, item, "send", -quantity)
 
 
-async def come_home(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str, note: str) -> None:
-    """Units that were sent to another pool are on the shelf again."""
+async def come_home(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str, note: str) -> int:
+    """Units that had left the shelf without a buyer are on it again; returns how many, 0 for a repeated `key`."""
     item = await _locked(unit, stock_item_id)
-    if await ledger.move(unit, item, "return", on_hand=quantity, key=key, note=note):
-        _tell(unit, item, "return", quantity)
+    if not await ledger.move(unit, item, "return", on_hand=quantity, key=key, note=note):
+        return 0
+    _tell(unit, item, "return", quantity)
+    return quantity
+
+
+async def lose(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key: str, note: str) -> None:
+    """Units the books have on the shelf are not there: as if somebody had counted that many fewer."""
+    item = await _locked(unit, stock_item_id)
+    there = item.on_hand if item.pending_count is None else min(item.on_hand, item.pending_count)
+    await count(unit, stock_item_id, max(item.reserved, there - quantity), key=key, note=note)
 
 
 async def set_targets(unit: UnitOfWork, stock_item_id: UUID, shares: Mapping[UUID, int]) -> None:

@@ -18,6 +18,7 @@ from flipsync.domain import steering_commands as steer
 from flipsync.domain import steering_events as told
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.advertising import AdRateSet, AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
+from flipsync.domain.called_off import PutBackUnits, UnitsInDoubt
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
@@ -185,6 +186,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.HandOverUnits():
             given, taken = label("order", command.order_id), label("order", command.from_order_id)
             return f"give {given} the units of {taken}, which is then the one to cancel"
+        case PutBackUnits():
+            return f"sell {units(sum(command.units.values()))} of {label('order', command.order_id)} again"
         case c.MarkOrderReady():
             return f"mark {label('order', command.order_id)} ready to pack"
         case c.EndorseDecision():
@@ -372,6 +375,9 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
             return f"{order} came in; every unit was reserved"
         case e.OrderChanged():
             return f"the channel changed {order} to {event.status}"
+        case UnitsInDoubt():
+            after = "after its parcel was handed over" if event.parcel else "before it left"
+            return f"{order} was called off {after}, with {units(sum(event.units.values()))}"
         case e.OrderReady():
             return f"{order} was ready to pack"
         case e.ParcelHandedOver():
@@ -383,7 +389,7 @@ def _order_words(event: e.OrderEvent, label: Labels) -> str:
         case e.LabelRequested():
             return f"a person asked for a label for {order}"
         case e.LabelUnwanted():
-            return f"a person wanted the label of {order} given back"
+            return f"the label of {order} was to be given back"
         case e.LabelBought():
             return f"a label for {order} was bought for {event.cost}: {event.carrier} {event.tracking_number}"
         case e.ShipmentConfirmed():

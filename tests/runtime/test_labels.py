@@ -16,6 +16,7 @@ from scripted_channel import Channels
 from shop import Shop, dollars
 from stall import drain
 
+from agents.logistics.fulfillment import FulfillmentAgent
 from flipsync.connectors.base import AccountConfig, Limiter, Unlimited
 from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
 from flipsync.connectors.vault import Vault
@@ -23,7 +24,7 @@ from flipsync.domain import commands as c
 from flipsync.domain.channel import Address, Parcel
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict
-from flipsync.domain.events import EffectFailed, LabelBought, LabelRequested, ParcelHandedOver
+from flipsync.domain.events import EffectFailed, LabelBought, LabelRequested, LabelUnwanted, ParcelHandedOver
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
@@ -244,6 +245,21 @@ async def test_a_label_is_given_back_once(desk: Desk) -> None:
     assert (row.state, row.document) == ("cancelled", None)
     assert desk.books()["labels_bought"] == {"amazon.RefundPending": 1}
     assert await desk.cancel(wish) == "rejected"
+
+
+async def test_a_label_of_an_order_called_off_meanwhile_is_given_back(
+    desk: Desk, as_owner: Callable[..., None]
+) -> None:
+    """The channel cancels while the label is being bought: it is paid for, so it is in the books, and not wanted."""
+    wish = await desk.ask()
+    as_owner("UPDATE customer_order SET state = 'cancelled' WHERE id = :id", id=desk.order_id)
+    assert await desk.buy(wish) == "confirmed"
+    assert ((await desk.row(wish)).state, len(await desk.shop.events(ParcelHandedOver))) == ("cancelling", 0)
+    (unwanted,) = await desk.shop.events(LabelUnwanted)
+    decision = await desk.shop.decide(FulfillmentAgent(), LabelUnwanted.model_validate(unwanted))
+    assert decision.rationale == "the order was called off while its label was bought"
+    assert await desk.cancel(wish) == "confirmed"
+    assert desk.books()["labels_bought"] == {"amazon.RefundPending": 1}
 
 
 async def test_two_people_at_once_one_label(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import pytest
 from erased_buyer import BUYER, BUYER_ID, MARK, holding, sell, told
 from redis.asyncio import Redis
 from shop import Shop, open_store
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from flipsync.domain.channel import Address
 from flipsync.domain.clock import utc_now
@@ -162,9 +162,10 @@ async def plant(shop: Shop, account: AccountRef, order_id: UUID) -> None:
                     media_type="application/pdf",
                     document=MARK.encode(),
                 ),
-                m.Shipment(**tenant, order_id=order_id, carrier="UPS", tracking_number=f"TRACK{MARK}123"),
             ]
         )
+        parcel = update(m.Shipment).where(m.Shipment.order_id == order_id)
+        await unit.session.execute(parcel.values(carrier="UPS", tracking_number=f"TRACK{MARK}123"))
 
 
 async def in_redis(redis_url: str) -> list[str]:

@@ -41,6 +41,7 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "oversold": "oversold",
     "refund": "refund-unknown",
     "label": "label-unknown",
+    "shipment": "shipment-unconfirmed",
     "rival": "rival-price-war",
     "set-aside": "work-set-aside",
     "held": "order-unread",

@@ -193,9 +193,12 @@ class Shipment(TenantOwned, Timestamped, Base):
     __table_args__ = (
         same_tenant("order_id", "customer_order"),
         UniqueConstraint("order_id"),
+        Index("ix_shipment_refused", "tenant_id", "id", postgresql_where=text("refused_at IS NOT NULL")),
     )
 
     order_id: Mapped[UUID]
     carrier: Mapped[str]
     tracking_number: Mapped[str]
     confirmed_at: Mapped[datetime | None]
+    #: since when it is known that the channel will not be told of it; why is with the receipts
+    refused_at: Mapped[datetime | None]

@@ -65,6 +65,11 @@ _SOURCES = {
           FROM label_purchase b JOIN customer_order o ON o.id = b.order_id
           JOIN marketplace_account a ON a.id = o.account_id
          WHERE b.state = 'unknown'""",
+    "shipment": """
+        SELECT 'shipment-unconfirmed', s.id::text, 'order', s.order_id,
+               jsonb_build_object('order', o.number, 'account', a.name), s.id
+          FROM shipment s JOIN customer_order o ON o.id = s.order_id JOIN marketplace_account a ON a.id = o.account_id
+         WHERE s.refused_at IS NOT NULL AND s.confirmed_at IS NULL AND o.state = 'ready'""",
     "rival": """
         SELECT 'rival-' || v.alarm, v.id::text, 'listing', v.listing_id,
                jsonb_build_object('listing', l.sku, 'account', a.name), v.id

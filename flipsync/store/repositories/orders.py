@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, or_, select, text
+from sqlalchemy import and_, case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -140,6 +140,15 @@ async def ensure_shipment(unit: UnitOfWork, order_id: UUID, carrier: str, tracki
         .on_conflict_do_nothing(index_elements=["order_id"])
     )
     return (await unit.session.scalars(select(Shipment).where(Shipment.order_id == order_id))).one()
+
+
+async def note_refused(session: AsyncSession, order_id: UUID) -> None:
+    """The channel will not be told of the order's parcel."""
+    await session.execute(
+        update(Shipment)
+        .where(Shipment.order_id == order_id, Shipment.confirmed_at.is_(None))
+        .values(refused_at=utc_now(), updated_at=utc_now())
+    )
 
 
 async def known_states(
