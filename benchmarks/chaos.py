@@ -3,7 +3,8 @@
     python -m benchmarks.chaos [--quick] [--runs 1000] [--seed 1] [--lanes 1] [--resume] [--json] [--system 300]
 
 A run is one process killed. All agents and an effect worker do one piece of a reseller's day (offer, sell, reprice,
-ship, buy labels, give money back, restock, rename, end) in one process, which is killed at a step drawn from all steps
+ship, buy labels, give money back, restock, sell what is called off with its parcel on the way, put it back on the
+shelf, rename, end) in one process, which is killed at a step drawn from all steps
 of that piece: before or after a write to the database, a commit, or a request to a channel, or while the request is
 under way. The lives after it may be killed as well, recovery included. In the end the channels' own books are compared
 with ours. Every business (so many runs) is kept in benchmarks/out as soon as it has been compared.

@@ -35,7 +35,8 @@ async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> Refun
         f"order {order['external_id']}: {order['refunded_minor']} given back there,"
         f" {wanted.get(order['external_id'], 0)} asked for"
         for order in truth["orders"]
-        if order["refunded_minor"] != wanted.get(order["external_id"], 0)
+        # what a channel gave back in full by itself was not asked for by us
+        if order["status"] != "refunded" and order["refunded_minor"] != wanted.get(order["external_id"], 0)
     ]
     return RefundsTold(len(wanted), wrong)
 

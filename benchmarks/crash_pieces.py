@@ -10,21 +10,24 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from flipsync.domain.called_off import PutBackUnits
 from flipsync.domain.channel import Address, Parcel
 from flipsync.domain.events import ChannelCheckDue
 from flipsync.domain.money import Money
 from flipsync.sandbox.client import SandboxClient
-from flipsync.services import labels, orders, refunds, stock
+from flipsync.services import approvals, labels, orders, refunds, stock
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import import_catalogue
 from flipsync.services.orders import AccountRef
 from flipsync.services.product_edits import PriceTerms, ProductEdit, edit_product, set_price_terms, version_of
 from flipsync.services.reading_catalogue import variant_view
 from flipsync.store.models import (
+    Approval,
     LabelPurchase,
     Order,
     OrderLine,
     Product,
+    Proposal,
     Shipment,
     Variant,
 )
@@ -84,12 +87,16 @@ async def sell(trade: Trade) -> None:
     for channel in ("custom", "woo"):
         await trade.market.place_order(channel, trade.sku)
     await trade.market.place_order("amazon", AMAZON_SKU)
-    async with trade.store.unit(trade.tenant_id) as unit:
-        for account in trade.accounts:
-            unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
+    await _look(trade)
     assert trade.amazon is not None
     async with trade.store.unit(trade.amazon.tenant_id) as unit:
         unit.emit(ChannelCheckDue(account_id=trade.amazon.account.id, vendor="amazon"))
+
+
+async def _look(trade: Trade) -> None:
+    async with trade.store.unit(trade.tenant_id) as unit:
+        for account in trade.accounts:
+            unit.emit(ChannelCheckDue(account_id=account.id, vendor=account.vendor))
 
 
 async def reprice(trade: Trade) -> None:
@@ -100,18 +107,22 @@ async def reprice(trade: Trade) -> None:
 
 
 async def ship(trade: Trade) -> None:
+    by_id = {account.id: account for account in trade.accounts}
+    for order_id, account_id in (await _ready(trade)).items():
+        async with trade.store.unit(trade.tenant_id) as unit:
+            number = f"9400{order_id.int % 10**18:018d}"
+            await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
+
+
+async def _ready(trade: Trade) -> dict[UUID, UUID]:
+    """Orders that are packed and still here, each with its account."""
     async with trade.store.reader(trade.tenant_id) as session:
         ready = await session.execute(
             select(Order.id, Order.account_id)
             .outerjoin(Shipment, Shipment.order_id == Order.id)
             .where(Order.state == "ready", Shipment.id.is_(None))
         )
-        found = ready.all()
-    by_id = {account.id: account for account in trade.accounts}
-    for order_id, account_id in found:
-        async with trade.store.unit(trade.tenant_id) as unit:
-            number = f"9400{order_id.int % 10**18:018d}"
-            await orders.hand_over(unit, by_id[account_id], order_id, "USPS", number)
+        return dict(ready.all())
 
 
 async def label(trade: Trade) -> None:
@@ -143,6 +154,40 @@ async def _orders_of(trade: Trade) -> list[UUID]:
         return sorted(found)
 
 
+async def sell_more(trade: Trade) -> None:
+    """Two orders that come to nothing."""
+    for channel in ("custom", "woo"):
+        await trade.market.place_order(channel, trade.sku)
+    await _look(trade)
+
+
+async def call_off(trade: Trade) -> None:
+    """Their parcels are handed over; then one channel cancels, the other gives all money back, and neither was told."""
+    found = await _ready(trade)
+    await ship(trade)
+    async with trade.store.reader(trade.tenant_id) as session:
+        names = dict((await session.execute(select(Order.id, Order.external_id).where(Order.id.in_(found)))).all())
+    vendors = {account.id: account.vendor for account in trade.accounts}
+    for order_id, account_id in found.items():
+        if vendors[account_id] == "custom":
+            await trade.market.call_off("custom", names[order_id], "cancellation")
+        else:
+            await trade.market.call_off("woo", names[order_id], "refund")
+    await _look(trade)
+
+
+async def put_back(trade: Trade) -> None:
+    """The owner says of cancelled parcels that they are home, as the market has it."""
+    async with trade.store.unit(trade.tenant_id) as unit:
+        asked = await unit.session.scalars(
+            select(Approval.id)
+            .join(Proposal, Proposal.decision_id == Approval.decision_id)
+            .where(Approval.state == "open", Proposal.command == PutBackUnits.type_name())
+            .where(Proposal.payload["shelf"].astext == "restocked")
+        )
+        await approvals.answer_approvals(unit, asked.all(), approved=True, by=trade.tenant_id)
+
+
 async def restock(trade: Trade) -> None:
     variant = await trade.variant()
     async with trade.store.unit(trade.tenant_id) as unit:
@@ -165,5 +210,9 @@ async def _edit(trade: Trade, edit: ProductEdit) -> None:
 
 
 PIECES: dict[str, Callable[[Trade], Awaitable[None]]] = {
-    piece.__name__: piece for piece in (offer, sell, reprice, ship, label, give_back, restock, rename, end)
+    piece.__name__: piece
+    for piece in (
+        *(offer, sell, reprice, ship, label, give_back, restock),
+        *(sell_more, call_off, put_back, rename, end),
+    )
 }

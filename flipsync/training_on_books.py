@@ -82,7 +82,7 @@ def train(
                 try:
                     search: Any = importlib.import_module("flipsync.training.tuner").search
                     search(study, report, folder=folder / "tune", at_once=at_once)
-                    return study.conclude(judged=judged)
+                    return study.conclude(judged=judged, report=report)
                 except Exception as error:
                     study.fail(error)
                     raise

@@ -59,8 +59,10 @@ def train(
         def report(so_far: Any) -> None:
             nonlocal told
             best = f"{so_far.ended}/{so_far.trials} trials, best {so_far.best:.5g} (trial {so_far.number})"
+            if so_far.judging:
+                best = f"judging trial {so_far.number} and the baseline on {so_far.judging} runs"
             progress.update(bar, completed=so_far.ended, best=best)
-            if hidden and so_far.ended > told:
+            if hidden and (so_far.ended > told or so_far.judging):
                 told = so_far.ended
                 err.print(f"[dim]{name}: {best}[/]")
 

@@ -28,7 +28,7 @@ from flipsync.sandbox.consent import Redirects
 from flipsync.sandbox.custom import CustomChannel
 from flipsync.sandbox.exchange import ChannelServer
 from flipsync.sandbox.faults import Faults
-from flipsync.sandbox.market import Market
+from flipsync.sandbox.market import CallOff, Market
 from flipsync.sandbox.orderbook import OrderBook, Refused
 from flipsync.sandbox.records import Channel, order_external_id
 from flipsync.sandbox.webhooks import Webhooks
@@ -188,6 +188,12 @@ class OrderInput(_Input):
     buyer: str = "Avery Lane"
 
 
+class CallOffInput(_Input):
+    channel: Channel
+    external_id: str
+    how: CallOff
+
+
 class BusinessInput(_Input):
     settings: dict[str, Any] = Field(default_factory=dict)
     reference_prices: dict[str, int] = Field(default_factory=dict, description="SKU to minor units")
@@ -211,6 +217,7 @@ class Control:
             ("POST", "/advance", self.advance),
             ("POST", "/faults", self.faults),
             ("POST", "/order", self.order),
+            ("POST", "/order/call-off", self.call_off),
             ("POST", "/webhooks/flush", self.flush),
             ("GET", "/books", self.books),
             ("GET", "/credentials", self.credentials),
@@ -290,6 +297,10 @@ class Control:
                 "placed_at": rfc3339(placed.placed_ms),
             }
         )
+
+    async def call_off(self, request: Request) -> JSONResponse:
+        body = CallOffInput.model_validate_json(await request.body())
+        return JSONResponse({"done": self.sandbox.market.call_off(body.channel, body.external_id, body.how)})
 
     async def flush(self, request: Request) -> JSONResponse:
         return JSONResponse({"left": await self.sandbox.webhooks.flush()})

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx2
 
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.sandbox.market import CallOff
 from flipsync.sandbox.records import Channel
 
 _HEADER = "X-Sandbox-Token"
@@ -87,6 +88,11 @@ class SandboxClient:
         return await self._call(
             "POST", "/order", {"channel": channel, "sku": sku, "quantity": quantity, "buyer": buyer}
         )
+
+    async def call_off(self, channel: Channel, external_id: str, how: CallOff) -> bool:
+        """The buyer gets all of it back now; False where the order is not in a state for that."""
+        told = await self._call("POST", "/order/call-off", {"channel": channel, "external_id": external_id, "how": how})
+        return bool(told["done"])
 
     async def flush_webhooks(self) -> int:
         """Deliver every waiting webhook now; returns how many are left because their listener fails."""

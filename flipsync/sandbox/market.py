@@ -18,11 +18,13 @@ from flipsync.sandbox.buyers import HOUR_PROFILE, Buyer, choose, draw_buyer, str
 from flipsync.sandbox.clock import instant
 from flipsync.sandbox.orderbook import OrderBook, Refused
 from flipsync.sandbox.promotion import Promotion
-from flipsync.sandbox.records import MARKETPLACES, RETURNS_TO_SELLER, Channel, Listing, Order
+from flipsync.sandbox.records import MARKETPLACES, RETURNS_TO_SELLER, Channel, Listing, Order, order_external_id
 from flipsync.sandbox.rivals import Rival, open_rivals, reprice, reprice_delay_ms, stock_delay_ms
 
 _DAY_MS = 86_400_000
 _EVENTS_PER_TURN = 10
+#: what one given order may be called off by
+CallOff = Literal["cancellation", "refund"]
 EventKind = Literal["visit", "payment", "expiry", "cancellation", "refund", "rival-price", "rival-stock"]
 
 
@@ -271,6 +273,17 @@ class Market:
             placed = self.orders.place(channel, sku, quantity, buyer)
         self.tally["orders_refused" if isinstance(placed, Refused) else "orders_placed"] += 1
         return placed
+
+    def call_off(self, channel: Channel, external_id: str, how: CallOff) -> bool:
+        """Cancel one given order, or give all its money back and nothing to the shelf; whether it could be done."""
+        for order in self.books.orders("channel = ?", (channel,)):
+            if order_external_id(channel, order.id) == external_id:
+                before = order.status
+                with self.books.transaction():
+                    self._order_event(how, order.id, {"restock": False, "units": sum(x.quantity for x in order.lines)})
+                after = self.books.order(order.id)
+                return after is not None and after.status != before
+        return False
 
     # What buyers do later
 

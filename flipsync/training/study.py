@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -47,13 +47,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is: trials ended of all, and the best score so far with its trial."""
+    """How far a study is: trials ended of all, and the best score so far with its trial; at last, in how many runs that
+    one is compared with the baseline (`judging`)."""
 
     ended: int
     trials: int
     best: float
     number: int
     steps: int
+    judging: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Study:
         ended = sum(bool(trial.ended) for trial in self.trials)
         return Progress(ended, len(self.trials), best.score, best.number, self.steps_before + self.steps_now)
 
-    def conclude(self, *, judged: int) -> Outcome:
+    def conclude(self, *, judged: int, report: Report | None = None) -> Outcome:
         """Judge the best trial against the baseline on runs no trial saw, and keep what is better.
 
         A trial that was stopped early has proved less: those that went all the way come first. Raises Unavailable when
@@ -150,6 +152,8 @@ class Study:
         origin = Origin(self.problem.name, f"tune/{self.problem.scheduler}", self.seed, best.score, self.problem.unit)
         policy = self.problem.policy(best.params, best.memory, origin)
         shipped = self.problem.default(Origin(self.problem.name, "baseline", self.seed, None, self.problem.unit))
+        if report is not None:
+            report(replace(self.progress(), number=best.number, judging=judged))
         ours, theirs = self.problem.judge(policy, judged), self.problem.judge(shipped, judged)
         gain = bootstrap(ours - theirs)
         worth, base = bootstrap(ours), bootstrap(theirs)
@@ -252,8 +256,8 @@ class Study:
         return policy_id
 
 
+Report = Callable[[Progress], None]
+
+
 def _three(told: Interval) -> tuple[float, float, float]:
     return (told.mean, told.low, told.high)
-
-
-Report = Callable[[Progress], None]
