@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import pytest
 from shop import Shop, dollars, open_store
@@ -73,6 +74,8 @@ def fact(event: type[e.Event], ids: dict[str, Any], **wanted: Any) -> e.Event:
             values[name] = {"tracking_number": "1Z", "kind": "receive", "outcome": "rejected"}.get(name, "something")
         elif name == "by":
             values[name] = None
+        elif get_origin(hint) is dict and get_args(hint) == (UUID, int):
+            values[name] = {new_id(): 1}
         elif get_origin(hint) is dict:
             values[name] = {"goals.risk": "careful"}
         elif field.is_required():
