@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
@@ -41,7 +41,7 @@ from flipsync.domain.money import Money
 from flipsync.services.customer_reading import CUTS
 from flipsync.store import models as m
 from flipsync.store import repositories
-from flipsync.store.database import SessionReader
+from flipsync.store.database import Database, SessionReader
 from flipsync.store.models import Base
 from flipsync.store.reading import Question
 from flipsync.store.repositories import sealed
@@ -294,6 +294,18 @@ def _arguments(function: Callable[..., Any], foreign: Foreign) -> dict[str, Any]
     return {name: each for name, each in given.items() if name not in ("values", "columns") or name in own} | {
         name: each for name, each in own.items() if name in named or named & {"values", "columns"}
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def the_installations_own(database_urls: dict[str, str], alpha: Business) -> AsyncIterator[None]:
+    """What was kept for the whole installation is nobody's, and not left to the tests that follow."""
+    yield
+    database = Database(database_urls["owner"], pool_size=1)
+    async with database.unbound() as session:
+        words = {"mark": f"{alpha.marker}%"}
+        await session.execute(text("DELETE FROM installation_secret WHERE name LIKE :mark"), words)
+        await session.commit()
+    await database.aclose()
 
 
 @pytest.mark.parametrize(("name", "function"), FOUND, ids=[name for name, _ in FOUND])
