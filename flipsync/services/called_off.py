@@ -81,16 +81,14 @@ def _doubt(
 def question(event: UnitsInDoubt, number: str, status: str, evidence: Sequence[Evidence]) -> Decision[PutBackUnits]:
     """Whether the units may be sold again is put to the owner."""
     count = sum(event.units.values())
-    units = "1 unit is" if count == 1 else f"{count} units are"
+    units = "its 1 unit is" if count == 1 else f"its {count} units are"
     if event.parcel:
-        why = f"order {number} was {status} when its parcel was handed over already: call the parcel back. Its {units}"
-        why += " off the books; say yes once on the shelf again"
+        was = f"order {number} was {status} when its parcel was handed over already: call it back"
     else:
-        why = f"order {number} was refunded before it left, and the channel put nothing back on sale. Its {units}"
-        why += " off the books; say yes if on the shelf"
+        was = f"order {number} was refunded before it left, and the channel put nothing back on sale"
     return Decision.propose(
         PutBackUnits(order_id=event.order_id, units=event.units, shelf=event.shelf),
-        why=f"{why}, and they are sold again (or count them in later)",
+        why=f"{was}; {units} off the books. Back on the shelf, to be sold again",
         confidence=0.9,
         evidence=evidence,
     )

@@ -88,3 +88,22 @@ async def test_with_a_no_everything_stays_and_the_order_waits(buyers: TwoBuyers)
     await buyers.sell("woocommerce", "amazon")
     await buyers.answer(approved=False)
     assert await buyers.states() == ["ready", "received"]
+
+
+@pytest.mark.parametrize("home", [True, False])
+async def test_a_unit_whose_order_was_refunded_unpacked_is_sold_again_when_the_owner_has_it(
+    shop: Shop, home: bool
+) -> None:
+    buyers = await TwoBuyers(shop).sell("woocommerce", "amazon")
+    first = (await shop.rows("SELECT external_id FROM customer_order WHERE state = 'ready'"))[0].external_id
+    shop_account = (await shop.rows("SELECT id FROM marketplace_account WHERE vendor = 'woocommerce'"))[0].id
+    told = shop.order({buyers.goods.sku: 1}, external_id=first, status="refunded", minute=9)
+    await buyers.answer(approved=False)  # nobody's unit is given to another
+    async with shop.unit() as unit:
+        await ingest_order(unit, AccountRef(shop_account, "woocommerce"), told)
+    await buyers.run("fulfillment")
+    assert (await shop.item(buyers.goods)).on_hand == 0, "it is not promised to the one who waits"
+    rows = await shop.rows("SELECT question FROM approval WHERE state = 'open' ORDER BY id DESC")
+    assert str(rows[0].question).endswith("to be sold again? (only you can see whether they lie on the shelf)")
+    await buyers.answer(approved=home)
+    assert await buyers.states() == ["cancelled", "ready" if home else "received"]
