@@ -65,6 +65,7 @@ class ShipmentView(View):
     carrier: str
     tracking_number: str
     confirmed_at: Moment | None = Field(description="when the channel knew; null while it does not")
+    refused_at: Moment | None = Field(description="since when it is known that the channel will not be told of it")
 
 
 class OrderView(OrderSummary):
@@ -150,7 +151,7 @@ def _line(row: Any, currency: str) -> dict[str, Any]:
 
 def _shipment(row: Any) -> dict[str, Any]:
     """The fields of a ShipmentView."""
-    return {"carrier": row.carrier, "tracking_number": row.tracking_number, "confirmed_at": row.confirmed_at}
+    return {name: getattr(row, name) for name in ShipmentView.model_fields}
 
 
 def _summary(row: Any) -> dict[str, Any]:
