@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import cast
 
+from flipsync.domain.called_off import TellBuyer, WriteByHand
 from flipsync.domain.channel_fault import CAUSES, Cause
 from flipsync.domain.commands import (
     Command,
@@ -44,7 +45,9 @@ class ComplianceAgent(Agent[AccountFact]):
         name="compliance", ecosystem="governance", reports_to="executive", authority=Authority(auto_above=0.5)
     )
 
-    async def decide(self, event: AccountFact, ctx: Context) -> Decision[PauseAccount | ResumeAccount | SettleRefund]:
+    async def decide(
+        self, event: AccountFact, ctx: Context
+    ) -> Decision[PauseAccount | ResumeAccount | SettleRefund | WriteByHand]:
         evidence = [Evidence(kind="account", id=event.account_id)]
         account = await ctx.services.accounts.get(event.account_id)
         if account is None or account.status == "disconnected":
@@ -77,6 +80,13 @@ class ComplianceAgent(Agent[AccountFact]):
             return Decision.propose(
                 SettleRefund(order_id=event.subject_id),
                 why=f"was the money given back on {event.vendor}, of which nobody else can tell: {event.detail}",
+                evidence=[*evidence, Evidence(kind="order", id=event.subject_id)],
+            )
+        if event.command == TellBuyer.type_name():
+            sure = "was not" if event.outcome == "rejected" else "may not have been"
+            return Decision.propose(
+                WriteByHand(order_id=event.subject_id),
+                why=f"the buyer {sure} told on {event.vendor} that goods are not in stock: {event.detail}",
                 evidence=[*evidence, Evidence(kind="order", id=event.subject_id)],
             )
         return Decision.hold(f"{event.command} {event.outcome}: {event.detail}", evidence=evidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flipsync.domain.called_off import PutBackUnits, UnitsInDoubt
+from flipsync.domain.called_off import PutBackUnits, TellBuyer, UnitsInDoubt
 from flipsync.domain.commands import (
     BuyLabel,
     CancelByHand,
@@ -67,6 +67,7 @@ class FulfillmentAgent(Agent[OrderFact]):
         | CancelByHand
         | HandOverUnits
         | PutBackUnits
+        | TellBuyer
     ]:
         if isinstance(event, StockFreed):
             waiting = await ctx.services.stock.short_orders(event.stock_item_id)

@@ -153,6 +153,11 @@ class Capabilities(BaseModel):
         description="how a bought label is kept from doubling: by a key of the vendor's; blind: there is neither a key "
         "nor a list of what was bought, so a call without an answer is for a person. none: it sells none",
     )
+    buyer_messages: Literal["none", "listed", "blind"] = Field(
+        default="none",
+        description="how a message to a buyer is kept from doubling: found among those of the order; blind: the "
+        "channel lists none, so a call without an answer is for a person. none: it takes none",
+    )
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
     ads: bool = Field(default=False, description="listings can be advertised for a share of the sale: set_ad_rate")
 
@@ -396,6 +401,17 @@ class MarketplaceConnector(ABC):
     async def cancel_label(self, external_id: str) -> ChannelLabel:
         """Ask for the money back; the label as it is then."""
         raise self._sells_no_labels()
+
+    async def tell_buyer(self, order_external_id: str, text: str) -> None:
+        """Write to the buyer of an order, plain text of up to 2,000 characters."""
+        raise self._takes_no_messages()
+
+    async def was_told(self, order_external_id: str, text: str) -> bool:
+        """Whether the channel lists this very message to the buyer."""
+        raise self._takes_no_messages()
+
+    def _takes_no_messages(self) -> Rejected:
+        return Rejected(f"{self.vendor} takes no messages to buyers here", vendor_code="unsupported")
 
     def _sells_no_labels(self) -> Rejected:
         return Rejected(f"{self.vendor} sells no labels through this connector", vendor_code="unsupported")

@@ -1,5 +1,5 @@
-"""Orders that came to nothing when their goods were packed already: the fact, and what the owner may say to it.
-`flipsync.domain` registers both."""
+"""Orders that come to nothing: what their buyers are told, and what becomes of goods that were packed already.
+`flipsync.domain` registers all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from flipsync.domain.commands import InternalCommand
+from flipsync.domain.commands import PRIORITY_ORDER, AccountCommand, InternalCommand
 from flipsync.domain.events import OrderEvent
 
 #: `kept`: the channel counts the units as sold still; `restocked`: it has put them on its shelf
@@ -22,6 +22,30 @@ class UnitsInDoubt(OrderEvent):
     units: dict[UUID, int]
     parcel: bool
     shelf: Shelf
+
+
+class TellBuyer(AccountCommand):
+    """Write to the buyer of an order, once, where the channel takes messages."""
+
+    owner_decides: ClassVar[str] = "what a buyer is told is yours to say"
+    default_priority: ClassVar[int] = PRIORITY_ORDER
+
+    order_id: UUID
+    text: str = Field(min_length=1, max_length=2000)
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
+
+
+class WriteByHand(InternalCommand):
+    """The owner writes to a buyer on the channel's own page, for the channel would not take our message."""
+
+    owner_decides: ClassVar[str] = "look there whether they were told, write to them if not, then say yes"
+
+    order_id: UUID
+
+    def subject(self) -> tuple[str, UUID]:
+        return ("order", self.order_id)
 
 
 class PutBackUnits(InternalCommand):

@@ -316,9 +316,7 @@ class ReserveStock(InternalCommand):
 class CancelByHand(InternalCommand):
     """The owner cancels and refunds an order of goods that are not there; FlipSync then looks what the channel says."""
 
-    owner_decides: ClassVar[str] = (
-        "FlipSync can neither cancel on a channel nor write to its buyers: do both there, then say yes"
-    )
+    owner_decides: ClassVar[str] = "FlipSync cannot cancel on a channel: do it there, then say yes"
 
     order_id: UUID
     account_id: UUID

@@ -16,7 +16,7 @@ from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.advertising import AdvertisedStockTurned, SetAdRate
-from flipsync.domain.called_off import PutBackUnits
+from flipsync.domain.called_off import PutBackUnits, TellBuyer, WriteByHand
 from flipsync.domain.commands import Command
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import RecordSourcingVerdict
@@ -100,6 +100,8 @@ _BY_COMMAND: Final[dict[type[Command], Known]] = {
     c.CancelByHand: OWNER,
     c.HandOverUnits: OWNER,
     PutBackUnits: OWNER,
+    TellBuyer: OWNER,
+    WriteByHand: OWNER,
     c.KeepEdit: NoPrediction("books", "the owner's own rule, carried out"),
     c.AllocateStock: NoPrediction("books", "the books follow their ledger in the same transaction"),
     c.ReserveStock: NoPrediction("books", "units are there or not: the books know at once"),

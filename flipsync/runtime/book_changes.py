@@ -10,7 +10,7 @@ from flipsync.domain import listing_care as care
 from flipsync.domain import purchase_commands as b
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
-from flipsync.domain.called_off import PutBackUnits
+from flipsync.domain.called_off import PutBackUnits, WriteByHand
 from flipsync.domain.channel import Vendor
 from flipsync.domain.directives import bearing
 from flipsync.domain.errors import Conflict, FlipSyncError
@@ -90,6 +90,8 @@ async def carry_out(unit: UnitOfWork, ctx: Context, command: c.Command) -> None:
             unit.enqueue(look, account_id=command.account_id, key=key, supersede=True)
         case c.HandOverUnits():
             await oversold.hand_over_units(unit, command)
+        case WriteByHand():
+            pass  # it is done on the channel's page
         case PutBackUnits():
             await called_off.put_back(unit, command)
         case c.MarkOrderReady():

@@ -7,10 +7,12 @@ from typing import Any
 
 from flipsync.domain import commands as c
 from flipsync.domain.advertising import PullAds, SetAdRate
+from flipsync.domain.called_off import TellBuyer
 from flipsync.domain.errors import Rejected, UnreadOrders
 from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
     ad_work,
+    buyer_writes,
     catalogue_reads,
     channel_reads,
     channel_writes,
@@ -31,6 +33,7 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.EndListing: channel_writes.end,
     c.ConfirmShipment: channel_writes.confirm_shipment,
     c.IssueRefund: money_writes.issue_refund,
+    TellBuyer: buyer_writes.tell_buyer,
     c.BuyLabel: label_writes.buy_label,
     c.CancelLabel: label_writes.cancel_label,
     c.EnsureWebhooks: channel_writes.ensure_webhooks,

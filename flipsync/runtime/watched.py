@@ -246,6 +246,12 @@ class WatchedConnector(MarketplaceConnector):
     async def issue_refund(self, wish: RefundOrder, key: str) -> str:
         return await self._do(self.inner.issue_refund(wish, key), wrote=True)
 
+    async def tell_buyer(self, order_external_id: str, text: str) -> None:
+        await self._do(self.inner.tell_buyer(order_external_id, text), wrote=True)
+
+    async def was_told(self, order_external_id: str, text: str) -> bool:
+        return await self._do(self.inner.was_told(order_external_id, text))
+
     async def label_services(self, wish: LabelOrder) -> list[LabelService]:
         return await self._do(self.inner.label_services(wish))
 

@@ -111,7 +111,7 @@ def _labels(books: Books) -> list[dict[str, Any]]:
 
 def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:
     """Things done twice in the world: one order shipped under two trackings, one SKU listed twice at once,
-    one wish refunded twice."""
+    one wish refunded twice, one message to a buyer sent twice."""
     shipments = books.db.execute(
         "SELECT channel, order_id, group_concat(DISTINCT tracking_number) FROM shipment"
         " GROUP BY channel, order_id HAVING count(DISTINCT tracking_number) > 1"
@@ -135,7 +135,11 @@ def double_side_effects(books: Books) -> dict[str, list[dict[str, Any]]]:
     labels = books.db.execute(
         "SELECT channel, order_id, count(*) FROM label WHERE status = 'Purchased' GROUP BY 1, 2 HAVING count(*) > 1"
     )
+    messages = books.db.execute(
+        "SELECT order_id, note, count(*) FROM order_note WHERE customer_note = 1 GROUP BY 1, 2 HAVING count(*) > 1"
+    )
     return {
+        "messages": [{"order_id": r[0], "note": r[1], "count": r[2]} for r in messages],
         "labels": [{"channel": r[0], "order_id": r[1], "count": r[2]} for r in labels],
         "refunds": [{"channel": r[0], "order_id": r[1], "reason": r[2], "count": r[4]} for r in refunds],
         "shipments": [{"channel": r[0], "order_id": r[1], "tracking_numbers": r[2].split(",")} for r in shipments],

@@ -1,7 +1,8 @@
 """An order of goods that are not there: what can be done about it, and what each way costs.
 
-No connector cancels an order, refunds it or writes to a buyer: what needs that is the owner's to do on the channel's
-own page, and is told so. What FlipSync can do itself is wait for units, and hand over those another order still holds.
+No connector cancels an order: that is the owner's to do on the channel's own page. With the owner's yes the buyer is
+told where the channel takes messages (Amazon, WooCommerce). What FlipSync can do itself is wait for units, and hand
+over those another order still holds.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.connectors.marketplaces import connector_class
+from flipsync.domain.called_off import TellBuyer
 from flipsync.domain.commands import CancelByHand, HandOverUnits
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.errors import Conflict, InvalidInput
@@ -27,6 +31,9 @@ from flipsync.store.repositories import orders as order_rows
 from flipsync.store.repositories import oversold as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
+#: of what is missing so many goods are named to the buyer, each title so long at most
+_NAMED, _TITLE = 3, 120
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -38,6 +45,8 @@ class Remedy:
     fees_kept: int = 0
     health: HealthCost | None = None
     command: CancelByHand | HandOverUnits | None = None
+    #: what the buyer who is let down is told; None where the channel takes no messages, or nobody is yet
+    tell: TellBuyer | None = None
     #: what is not in the cost because nobody knows it; "" when nothing is left out
     left_out: str = ""
 
@@ -88,7 +97,7 @@ async def remedies(session: AsyncSession, order_id: UUID, choices: PricingChoice
     if elsewhere := sum(item.elsewhere for item in missing):
         words = f"{elsewhere} units lie in a channel's own warehouse: FlipSync cannot send them from there"
         found.append(Remedy("ship from another warehouse", words))
-    found.append(Remedy("offer something else", "FlipSync cannot write to buyers: ask on the channel's page"))
+    found.append(Remedy("offer something else", "what else they would take is asked on the channel's page"))
     return Oversold(False, tuple(found), order.currency)
 
 
@@ -115,18 +124,32 @@ async def _cancelling(
         order.vendor, Standing(*await rows.standing(session, order.account_id, order.currency, since))
     )
     refund = f"{Money(amount_minor=order.total_minor, currency=order.currency)} go back to the buyer"
+    tell = None
     if cancelled == order_id:
         command: CancelByHand | HandOverUnits = CancelByHand(order_id=order_id, account_id=order.account_id)
+        if connector_class(order.vendor).capabilities.buyer_messages != "none":
+            tell = TellBuyer(account_id=order.account_id, order_id=order_id, text=_sorry(order.number, lines))
         name = f"cancel this order ({order.number} on {order.account})"
     else:
         command = HandOverUnits(order_id=order_id, from_order_id=cancelled)
         name = f"give it the units of {order.number} on {order.account}, and cancel that one"
-    return Remedy(name, f"{refund}; {health.words}", profit, kept, health, command, left_out)
+    return Remedy(name, f"{refund}; {health.words}", profit, kept, health, command, tell, left_out)
+
+
+def _sorry(number: str, lines: Sequence[Any]) -> str:
+    """What the buyer of an order is told of which units are not there. Plain text, no longer than any channel takes."""
+    short = [line for line in lines if line.short]
+    goods = ", ".join(f"{line.short} × {line.title[:_TITLE]}" for line in short[:_NAMED])
+    goods += f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+    return (
+        f"We are sorry: we cannot send your order {number}, for {goods} turned out not to be in stock."
+        " The order is being cancelled, and you get back all that you paid."
+    )
 
 
 def way_out(
     number: str, short: int, found: Oversold | None, evidence: Sequence[Evidence]
-) -> Decision[CancelByHand | HandOverUnits]:
+) -> Decision[CancelByHand | HandOverUnits | TellBuyer]:
     """Every way out with its cost; the cheapest of those that can be carried out is put to the owner."""
     if found is None:
         return Decision.hold(f"{short} units are missing of goods we have no stock of", evidence=evidence)
@@ -139,12 +162,16 @@ def way_out(
     def money(minor: int) -> Money:
         return Money(amount_minor=minor, currency=found.currency)
 
+    told = () if best.tell is None else (best.tell,)
+    by_hand = isinstance(best.command, CancelByHand) and not told
+    and_write = ". The channel takes no messages from here: write to the buyer there too" if by_hand else ""
     sure = f"at least {money(best.cost)}, without {best.left_out}" if best.left_out else f"{money(best.cost)}"
     return Decision.propose(
         best.command,
+        *told,
         why=f"{short} units of order {number} do not exist. Cheapest: {best.name}, {best.why}. "
         f"It costs {sure}: {money(best.lost_profit)} of profit, {money(best.fees_kept)} of fees kept, "
-        f"{money(best.standing)} of the account's standing",
+        f"{money(best.standing)} of the account's standing{and_write}",
         confidence=0.9,
         evidence=evidence,
         alternatives=tuple(

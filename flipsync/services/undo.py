@@ -19,7 +19,7 @@ from flipsync.domain import listing_care as care
 from flipsync.domain import steering_commands as steer
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.advertising import SetAdRate
-from flipsync.domain.called_off import PutBackUnits
+from flipsync.domain.called_off import PutBackUnits, TellBuyer, WriteByHand
 from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import Command
 from flipsync.domain.errors import Conflict, Forbidden, NotFound
@@ -89,6 +89,8 @@ _NEVER: dict[type[Command], str] = {
     c.CancelByHand: "the buyer was told on the channel's own page",
     c.HandOverUnits: "the units are another buyer's now",
     PutBackUnits: "what lies on the shelf is counted: correct the stock",
+    TellBuyer: "the buyer has read it",
+    WriteByHand: "the buyer has read it",
     c.MakeForecasts: "a forecast changes nothing, and the next one takes its place",
     RecordSourcingVerdict: "advice changes nothing: ask again for newer",
     steer.IssueDirective: "what binds agents is ended, not undone: `flipsync directives end`",

@@ -18,7 +18,7 @@ from flipsync.domain import steering_commands as steer
 from flipsync.domain import steering_events as told
 from flipsync.domain import workflow_messages as w
 from flipsync.domain.advertising import AdRateSet, AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
-from flipsync.domain.called_off import PutBackUnits, UnitsInDoubt
+from flipsync.domain.called_off import PutBackUnits, TellBuyer, UnitsInDoubt, WriteByHand
 from flipsync.domain.goods_reading import NoteReading
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
@@ -186,6 +186,10 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
         case c.HandOverUnits():
             given, taken = label("order", command.order_id), label("order", command.from_order_id)
             return f"give {given} the units of {taken}, which is then the one to cancel"
+        case TellBuyer():
+            return f"tell the buyer of {label('order', command.order_id)}: “{command.text}”"
+        case WriteByHand():
+            return f"write to the buyer of {label('order', command.order_id)} by hand"
         case PutBackUnits():
             return f"sell {units(sum(command.units.values()))} of {label('order', command.order_id)} again"
         case c.MarkOrderReady():

@@ -128,6 +128,8 @@ async def test_every_request_is_documented(contract: Contract, open_channel: Any
     give_back(channel, order_id, line.external_id, 1, restock=True)
     assert [order async for order in connector.orders(made.modified_at)]
     await connector.confirm_shipment(order_id, "UPS", "1Z999", "k5")
+    await connector.tell_buyer(order_id, "Black & white <b>tea</b> is gone")
+    assert await connector.was_told(order_id, "Black & white <b>tea</b> is gone")
     await connector.ensure_webhooks("http://listener.test/hook", SECRET)
     channel.sandbox.books.db.execute("UPDATE webhook SET status = 'disabled'")
     await connector.ensure_webhooks("http://listener.test/hook", SECRET)

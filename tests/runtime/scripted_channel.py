@@ -99,6 +99,8 @@ class ScriptedChannel(MarketplaceConnector):
         )
         self.shelves: dict[str, Shelf] = {}
         self.sales: list[Sale] = []
+        #: what buyers were told: (order, text)
+        self.messages: list[tuple[str, str]] = []
         self.rival_offers: list[RivalOffer] = []
         self.calls: list[Call] = []
         self.sold = 0
@@ -322,6 +324,15 @@ class ScriptedChannel(MarketplaceConnector):
         if external_id in self.unreadable:
             raise Unreadable("the answer cannot be used: no such currency")
         return next((self._told(sale) for sale in self.sales if sale.external_id == external_id), None)
+
+    async def tell_buyer(self, order_external_id: str, text: str) -> None:
+        step = self._begin("tell_buyer", order_external_id, "")
+        if not step.ignored:
+            self.messages.append((order_external_id, text))
+        self._end(step)
+
+    async def was_told(self, order_external_id: str, text: str) -> bool:
+        return (order_external_id, text) in self.messages
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str

@@ -165,6 +165,22 @@ async def test_an_ignored_write_is_answered_and_not_done(amazon: Amazon) -> None
     assert (await amazon.get("A"))["fulfillmentAvailability"][0]["quantity"] == 5
 
 
+async def test_a_buyer_is_written_to_while_the_order_is_open(amazon: Amazon) -> None:
+    await amazon.put("LAMP")
+    sale = amazon.rig.sandbox.market.place("amazon", "LAMP", 1, BUYER)
+    path = f"/messaging/v1/orders/{order_external_id('amazon', sale.id)}"
+    allowed = await amazon.call("GET", path, 200, HERE)
+    assert [each["name"] for each in allowed["_links"]["actions"]] == ["unexpectedProblem"]
+    await amazon.call("POST", f"{path}/messages/unexpectedProblem", 400, HERE, {"text": ""})
+    for _ in range(2):
+        await amazon.call("POST", f"{path}/messages/unexpectedProblem", 201, HERE, {"text": "We are sorry."})
+    doubles = report(amazon.rig.sandbox.books)["double_side_effects"]["messages"]
+    assert doubles == [{"order_id": sale.id, "note": "We are sorry.", "count": 2}], "no key: twice is twice"
+    assert amazon.rig.sandbox.market.call_off("amazon", order_external_id("amazon", sale.id), "cancellation")
+    assert (await amazon.call("GET", path, 200, HERE))["_links"]["actions"] == []
+    await amazon.call("POST", f"{path}/messages/unexpectedProblem", 400, HERE, {"text": "Still sorry."})
+
+
 async def test_labels_are_sold_read_and_taken_back_as_the_model_says(amazon: Amazon) -> None:
     amazon.rig.sandbox.books.set_meta("amazon.usage_factor", "1000")
     await amazon.put("LAMP")

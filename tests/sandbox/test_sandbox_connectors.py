@@ -16,6 +16,7 @@ from flipsync.connectors.base import AccountConfig, Limiter, MarketplaceConnecto
 from flipsync.connectors.marketplaces import connector_class
 from flipsync.domain.channel import Offer
 from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import Rejected
 from flipsync.domain.money import usd
 from flipsync.runtime.mailbox import Limits
 from flipsync.sandbox.client import SandboxClient
@@ -89,6 +90,27 @@ async def test_a_sale_a_shipment_and_a_refund_read_back_as_they_happened(bench: 
     await connector.end(listing.external_id, "end-1")
     ended = await connector.read_listing(listing.external_id)
     assert ended is None or ended.status == "ended"
+
+
+async def test_a_buyer_is_told_where_the_channel_takes_messages(bench: Bench) -> None:
+    connector, control, how = bench.connector, bench.control, bench.connector.capabilities.buyer_messages
+    await connector.publish(Offer(sku="MUG", title="Mug", price=usd("12.50"), quantity=6), "publish-1")
+    order = (await control.place_order(bench.channel, "MUG"))["id"]
+    words = "We are sorry: 1 × “Mug & saucer” <blue> is not in stock."
+    if how == "none":
+        with pytest.raises(Rejected, match="takes no messages"):
+            await connector.tell_buyer(order, words)
+        return
+    await connector.tell_buyer(order, words)
+    assert (await control.books())["double_side_effects"]["messages"] == []
+    if how == "listed":
+        assert [await connector.was_told(order, each) for each in (words, "something else")] == [True, False]
+        with pytest.raises(Rejected):
+            await connector.tell_buyer("999999", words)
+    else:
+        assert await control.call_off(bench.channel, order, "cancellation")
+        with pytest.raises(Rejected, match="no message about a problem"):
+            await connector.tell_buyer(order, words)
 
 
 async def test_what_the_connector_says_is_off_the_shelf_agrees_with_the_books(bench: Bench) -> None:

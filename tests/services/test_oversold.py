@@ -10,6 +10,7 @@ from shop import Goods, Shop, open_store
 from sqlalchemy import text
 
 from agents.logistics.fulfillment import FulfillmentAgent
+from flipsync.domain.called_off import TellBuyer
 from flipsync.domain.commands import CancelByHand, HandOverUnits
 from flipsync.domain.errors import Conflict
 from flipsync.domain.events import OrderChanged, OrderReceived
@@ -108,7 +109,10 @@ async def test_units_go_from_one_buyer_to_the_other_and_both_are_looked_at_again
     assert (item.on_hand, item.reserved) == (1, 1)
     assert {row["order_id"] for row in await shop.events(OrderChanged)} == {str(holding), str(short)}
     after = await shop.decide(FulfillmentAgent(), received(places[0], holding))
-    assert after.proposals == (CancelByHand(order_id=holding, account_id=places[0].id),), "and not back again"
+    cancel, tell = after.proposals
+    assert cancel == CancelByHand(order_id=holding, account_id=places[0].id), "and not back again"
+    assert isinstance(tell, TellBuyer) and (tell.order_id, tell.account_id) == (holding, places[0].id)
+    assert tell.text.startswith("We are sorry: we cannot send your order 1001, for 1 × ") and len(tell.text) < 400
 
 
 async def test_what_has_left_the_house_is_not_handed_over(shop: Shop) -> None:
@@ -117,7 +121,8 @@ async def test_what_has_left_the_house_is_not_handed_over(shop: Shop) -> None:
         await mark_ready(unit, holding)
         await hand_over(unit, places[0], holding, "UPS", "1Z")
     decision = await shop.decide(FulfillmentAgent(), received(places[1], short))
-    assert decision.proposals == (CancelByHand(order_id=short, account_id=places[1].id),)
+    assert decision.proposals[0] == CancelByHand(order_id=short, account_id=places[1].id)
+    assert isinstance(decision.proposals[1], TellBuyer), "Amazon takes messages"
     with pytest.raises(Conflict, match="on its way"):
         async with shop.unit() as unit:
             await hand_over_units(unit, HandOverUnits(order_id=short, from_order_id=holding))

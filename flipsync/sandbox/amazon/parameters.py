@@ -121,6 +121,8 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "includedData": _ORDER_DATA,
     },
     "getOrder": {"includedData": _ORDER_DATA},
+    "getMessagingActionsForOrder": {"marketplaceIds": _HERE},
+    "createUnexpectedProblem": {"marketplaceIds": _HERE},
     "getFeedDocument": {"enableContentEncodingUrlHeader": _one_of("true false")},
     "getSubscription": {"payloadVersion": _ANY},
 }

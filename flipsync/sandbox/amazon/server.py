@@ -17,6 +17,7 @@ from flipsync.sandbox.amazon.finances import Payments
 from flipsync.sandbox.amazon.labels import Labels
 from flipsync.sandbox.amazon.listings import Listings
 from flipsync.sandbox.amazon.lwa import Login
+from flipsync.sandbox.amazon.messages import Messages
 from flipsync.sandbox.amazon.notifications import Notifications
 from flipsync.sandbox.amazon.offers import Offers
 from flipsync.sandbox.amazon.orders import Orders
@@ -73,11 +74,11 @@ class SellingPartner(ChannelServer):
         self._operations = self._table(Account(world, login), Offers(world), Orders(world))
 
     def _table(self, account: Account, offers: Offers, orders: Orders) -> list[Operation]:
-        labels = Labels(self.world, orders)
+        labels, messages = Labels(self.world, orders), Messages(self.world, orders)
         listings, catalogue, feeds, notes = self.listings, self.catalogue, self.feeds, self.notifications
         items, types = r"/listings/2021-08-01/items/([^/]+)", "/definitions/2020-09-01/productTypes"
         batches, fees, docs = "/batches/products/pricing", "/products/fees/v0", "/feeds/2021-06-30"
-        reports = "/reports/2021-06-30"
+        reports, messaging = "/reports/2021-06-30", "/messaging/v1/orders"
         subscriptions = "/notifications/v1/subscriptions/([^/]+)"
 
         def op(
@@ -115,6 +116,16 @@ class SellingPartner(ChannelServer):
             op("createShipment", "POST", "/mfn/v0/shipments", 2, 2, labels.create, "wr"),
             op("getShipment", "GET", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.get, "r"),
             op("cancelShipment", "DELETE", "/mfn/v0/shipments/([^/]+)", 1, 1, labels.cancel, "wr"),
+            op("getMessagingActionsForOrder", "GET", f"{messaging}/([^/]+)", 1, 5, messages.actions),
+            op(
+                "createUnexpectedProblem",
+                "POST",
+                f"{messaging}/([^/]+)/messages/unexpectedProblem",
+                1,
+                5,
+                messages.unexpected_problem,
+                "w",
+            ),
             op("listTransactions", "GET", "/finances/2024-06-19/transactions", 0.5, 10, self.payments.transactions),
             op("getCompetitivePricing", "GET", "/products/pricing/v0/competitivePrice", 0.5, 1, offers.competitive),
             op("getListingOffersBatch", "POST", f"{batches}/v0/listingOffers", 0.5, 1, offers.batch),

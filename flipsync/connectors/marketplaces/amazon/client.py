@@ -37,6 +37,7 @@ from flipsync.connectors.marketplaces.amazon import (
     finances,
     labels,
     mapping,
+    messaging,
     notifications,
     order_mapping,
     orders,
@@ -94,6 +95,7 @@ class AmazonConnector(MarketplaceConnector):
         rival_offers=True,
         webhooks=False,
         labels="blind",
+        buyer_messages="blind",
         bulk_quantity=MESSAGES,
         bulk_at_once=1,
         groups=True,
@@ -297,6 +299,12 @@ class AmazonConnector(MarketplaceConnector):
             LabelService(id=each.id, offer=each.offer, name=each.name, carrier=each.carrier, price=each.price)
             for each in found
         ]
+
+    async def tell_buyer(self, order_external_id: str, text: str) -> None:
+        kind: messaging.Kind = "unexpectedProblem"
+        if kind not in await messaging.allowed(self._api, order_external_id):
+            raise Rejected("Amazon takes no message about a problem with this order now", vendor_code="status")
+        await messaging.send(self._api, order_external_id, kind, text)
 
     async def buy_label(self, wish: LabelOrder, service: LabelService, key: str) -> ChannelLabel:
         chosen = labels.Service(service.id, service.offer, service.name, service.carrier, service.price, None)

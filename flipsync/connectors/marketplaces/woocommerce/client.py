@@ -57,6 +57,7 @@ class WooCommerceConnector(MarketplaceConnector):
         rival_offers=False,
         webhooks=True,
         refunds="reference",
+        buyer_messages="listed",
         bulk_quantity=stock.BATCH,
         groups=True,
     )
@@ -269,9 +270,7 @@ class WooCommerceConnector(MarketplaceConnector):
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
-        order = await self._wire_order(order_external_id)
-        if order is None:
-            raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+        order = await self._require_order(order_external_id)
         if order.status not in ("processing", "completed", "on-hold"):
             raise Rejected(f"the order is {order.status}: it cannot be shipped", vendor_code="status")
         # Before the write: a failed read after it must not hide that it was done.
@@ -288,12 +287,28 @@ class WooCommerceConnector(MarketplaceConnector):
 
     async def issue_refund(self, wish: RefundOrder, key: str) -> str:
         """Through the gateway the buyer paid by. WooCommerce has no key for it: the reason bears our reference."""
-        order = await self._wire_order(wish.order_external_id)
-        if order is None:
-            raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+        order = await self._require_order(wish.order_external_id)
         self._require_currency(wish.amount)
         body = mapping.refund_body(order, wish)
         return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
+
+    async def tell_buyer(self, order_external_id: str, text: str) -> None:
+        """A note to the customer: the shop mails it to them."""
+        order = await self._require_order(order_external_id)
+        body = {"note": text, "customer_note": True}
+        await self._api.write("POST", f"/orders/{order.id}/notes", body, wire.OrderNote.model_validate)
+
+    async def was_told(self, order_external_id: str, text: str) -> bool:
+        order = await self._require_order(order_external_id)
+        path = f"/orders/{order.id}/notes"
+        notes = await self._api.read_rows(path, wire.OrderNote.model_validate, [("type", "customer")])
+        return any(note.customer_note and mapping.same_words(note.note, text) for note in notes)
+
+    async def _require_order(self, external_id: str) -> wire.Order:
+        order = await self._wire_order(external_id)
+        if order is None:
+            raise Rejected("there is no such order", vendor_code="not_found", missing=True)
+        return order
 
     async def rivals(self, skus: Sequence[str]) -> list[RivalOffer]:
         return []  # a shop of one's own has no other sellers

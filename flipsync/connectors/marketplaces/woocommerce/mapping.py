@@ -296,6 +296,11 @@ def _line(row: wire.Line, currency: str) -> ChannelOrderLine:
     )
 
 
+def same_words(stored: str, sent: str) -> bool:
+    """Whether a text is the one that was sent, in the form WordPress keeps it: escaped, spaces as it likes."""
+    return html.unescape(stored).split() == html.unescape(sent).split()
+
+
 def _refunds(row: wire.Order, refunds: Sequence[wire.Refund]) -> tuple[ChannelRefund, ...]:
     """Oldest first. A refund's line items went back on sale unless the order's lines say that less did."""
     left = {str(line.id): _restocked_units(line) for line in row.line_items}

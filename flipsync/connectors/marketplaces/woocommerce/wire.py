@@ -215,6 +215,12 @@ class Order(Wire):
         return moment
 
 
+class OrderNote(Wire):
+    id: int
+    note: Text = ""
+    customer_note: bool = False
+
+
 class Refund(Wire):
     id: int
     amount: DecimalText = ""
