@@ -41,6 +41,28 @@ async def compare_refunds(session: AsyncSession, truth: dict[str, Any]) -> Refun
     return RefundsTold(len(wanted), wrong)
 
 
+_SHELVES = text(
+    """
+    SELECT v.sku, i.on_hand, i.reserved, i.allocated, i.pending_count,
+           coalesce(sum(m.on_hand_delta) FILTER (WHERE m.kind = 'receive'), 0)::bigint AS received,
+           string_agg(m.kind || ' ' || m.on_hand_delta || '/' || m.reserved_delta || ' ' || left(m.key, 24), ', '
+                      ORDER BY m.id) AS moves
+      FROM stock_item i JOIN variant v ON v.id = i.variant_id JOIN stock_movement m ON m.stock_item_id = i.id
+     GROUP BY v.sku, i.id
+    """
+)
+
+
+async def units_astray(session: AsyncSession, truth: dict[str, Any]) -> list[str]:
+    """Shelves that do not hold what was received and not sold, with all that moved there."""
+    return [
+        f"{row.sku}: {row.received} received, {held} sold, {row.on_hand} on the shelf with {row.reserved} of buyers"
+        f" and {row.allocated} of channels, counted {row.pending_count}: {row.moves}"
+        for row in await session.execute(_SHELVES)
+        if row.received - (held := truth["skus"].get(row.sku, {}).get("units_held", 0)) != row.on_hand - row.reserved
+    ]
+
+
 #: what the business has done each time a listing is published: a step that goes out to the channel, and one after it
 AUTOMATION: dict[str, Any] = {
     "name": "look-when-published",

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from benchmarks.crash_books import AUTOMATION, automations_wrong, compare_refunds
+from benchmarks.crash_books import AUTOMATION, automations_wrong, compare_refunds, units_astray
 from benchmarks.crash_lives import Life, Runtime, until_quiet
 from benchmarks.crash_pieces import AMAZON_SKU, PIECES, AmazonBusiness, Trade, put_back, ship
 from benchmarks.crash_steps import Step, steps_of
@@ -262,7 +262,10 @@ class Business:
         await self._compare_labels(trade, everything)
         sold = sum(held["units_held"] for sku, held in truth["skus"].items() if sku != AMAZON_SKU)
         reserved = await self._reserved(trade)
-        tally.units_lost += abs(self._received - sold - (int(on_hand or 0) - reserved))
+        tally.units_lost += (lost := abs(self._received - sold - (int(on_hand or 0) - reserved)))
+        if lost:
+            async with trade.store.reader(trade.tenant_id) as session:
+                tally.problems += await units_astray(session, truth)
 
     async def _count_effects(self, trade: Trade, tenant_id: UUID) -> None:
         async with trade.store.reader(tenant_id) as session:

@@ -104,6 +104,7 @@ async def receive(
         happened_at=happened_at,
         happened_from=happened_from,
     ):
+        await _book_pending_count(unit, item)
         _tell(unit, item, "receive", quantity)
     return item.id
 
@@ -273,6 +274,7 @@ async def take_back(
     line.shipped -= quantity
     line.returned += quantity
     await _entitle_back(unit, item, given_back_to, quantity)
+    await _book_pending_count(unit, item)
     _tell(unit, item, "return", quantity)
     return quantity
 
@@ -314,6 +316,7 @@ async def come_home(unit: UnitOfWork, stock_item_id: UUID, quantity: int, *, key
     item = await _locked(unit, stock_item_id)
     if not await ledger.move(unit, item, "return", on_hand=quantity, key=key, note=note):
         return 0
+    await _book_pending_count(unit, item)
     _tell(unit, item, "return", quantity)
     return quantity
 
@@ -437,6 +440,7 @@ async def shown(unit: UnitOfWork, listing_id: UUID) -> None:
 
 
 async def _book_pending_count(unit: UnitOfWork, item: StockItem) -> None:
+    """Units that were counted as missing are booked away as far as they are no channel's: let go of, or come anew."""
     if item.pending_count is None:
         return
     gone = min(_free(item), item.on_hand - item.pending_count)

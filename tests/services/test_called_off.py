@@ -221,6 +221,17 @@ async def test_units_found_on_the_shelf_are_sold_again_once(shop: Shop, shelf: s
         await sale.put_back(2, shelf)
 
 
+async def test_a_unit_found_before_the_channel_let_go_of_it_fills_the_gap(shop: Shop) -> None:
+    """The channel offers what lies in the parcel; then the parcel is home: nothing is missing, and nothing is free."""
+    sale = await Sale.make(shop)
+    await sale.pack()
+    await sale.hand_over()
+    await sale.tell(status="cancelled", holds_stock=False)
+    await sale.put_back(2, "restocked")
+    item = await shop.item(sale.goods)
+    assert (item.on_hand, item.allocated, item.pending_count) == (5, 5, None)
+
+
 async def test_units_the_channel_put_back_meanwhile_are_not_put_back_twice(shop: Shop) -> None:
     sale = await Sale.make(shop)
     await sale.refund()
