@@ -10,24 +10,22 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from flipsync.domain.called_off import PutBackUnits
+from flipsync.demo.run import parcels_are_home
 from flipsync.domain.channel import Address, Parcel
 from flipsync.domain.events import ChannelCheckDue
 from flipsync.domain.money import Money
 from flipsync.sandbox.client import SandboxClient
-from flipsync.services import approvals, labels, orders, refunds, stock
+from flipsync.services import labels, orders, refunds, stock
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import import_catalogue
 from flipsync.services.orders import AccountRef
 from flipsync.services.product_edits import PriceTerms, ProductEdit, edit_product, set_price_terms, version_of
 from flipsync.services.reading_catalogue import variant_view
 from flipsync.store.models import (
-    Approval,
     LabelPurchase,
     Order,
     OrderLine,
     Product,
-    Proposal,
     Shipment,
     Variant,
 )
@@ -179,13 +177,7 @@ async def call_off(trade: Trade) -> None:
 async def put_back(trade: Trade) -> None:
     """The owner says of cancelled parcels that they are home, as the market has it."""
     async with trade.store.unit(trade.tenant_id) as unit:
-        asked = await unit.session.scalars(
-            select(Approval.id)
-            .join(Proposal, Proposal.decision_id == Approval.decision_id)
-            .where(Approval.state == "open", Proposal.command == PutBackUnits.type_name())
-            .where(Proposal.payload["shelf"].astext == "restocked")
-        )
-        await approvals.answer_approvals(unit, asked.all(), approved=True, by=trade.tenant_id)
+        await parcels_are_home(unit, trade.tenant_id)
 
 
 async def restock(trade: Trade) -> None:

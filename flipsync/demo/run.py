@@ -44,7 +44,7 @@ from flipsync.store.models import (
     Tenant,
 )
 from flipsync.store.repositories import listings as listing_rows
-from flipsync.store.unit_of_work import Store
+from flipsync.store.unit_of_work import Store, UnitOfWork
 from flipsync.system import SandboxProcess
 
 #: what real channels do on a bad day, at once (rates of calls)
@@ -273,16 +273,8 @@ class Demo:
                     continue  # cancelled between the look and the handover
 
     async def _call_parcels_back(self, tenant_id: UUID) -> None:
-        """A buyer cancelled when the parcel was with the carrier: the market has the goods with the seller again, so
-        the owner says that they are."""
         async with self._store.unit(tenant_id) as unit:
-            asked = await unit.session.scalars(
-                select(Approval.id)
-                .join(Proposal, Proposal.decision_id == Approval.decision_id)
-                .where(Approval.state == "open", Proposal.command == PutBackUnits.type_name())
-                .where(Proposal.payload["shelf"].astext == "restocked")
-            )
-            await approvals.answer_approvals(unit, asked.all(), approved=True, by=self._owner)
+            await parcels_are_home(unit, self._owner)
 
     # -- after trading ------------------------------------------------------------------------------------------------
 
@@ -343,6 +335,18 @@ class Demo:
 _AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", "VerifyListings", "EnsureWebhooks")
 #: facts of the clock, which at a demo's speed strikes the hour every two seconds: a slow machine is never done with all
 _BY_THE_CLOCK = ("CycleStarted", "RepricingDue", "TrendsDue", "ListingsDue", "PlanDue")
+
+
+async def parcels_are_home(unit: UnitOfWork, owner: UUID) -> None:
+    """A buyer cancelled when the parcel was with the carrier: the market has the goods with the seller again, so the
+    owner says that they are."""
+    asked = await unit.session.scalars(
+        select(Approval.id)
+        .join(Proposal, Proposal.decision_id == Approval.decision_id)
+        .where(Approval.state == "open", Proposal.command == PutBackUnits.type_name())
+        .where(Proposal.payload["shelf"].astext == "restocked")
+    )
+    await approvals.answer_approvals(unit, asked.all(), approved=True, by=owner)
 
 
 async def _open_work(session: Any) -> int:
