@@ -254,11 +254,10 @@ async def confirm_shipped(unit: UnitOfWork, account: AccountRef, order_id: UUID)
                 await stock.forgo(unit, line, items[line.listing_id], line.short)
             await stock.ship(unit, line, items[line.listing_id])
     shipment = await repository.ensure_shipment(unit, order_id, "", "")
-    if shipment.confirmed_at is not None:
-        return
-    shipment.confirmed_at = unit.now
     order.state, order.closed_at = "shipped", order.closed_at or unit.now
-    unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
+    if shipment.confirmed_at is None:
+        shipment.confirmed_at = unit.now
+        unit.emit(ShipmentConfirmed(order_id=order_id, account_id=account.id, vendor=account.vendor))
 
 
 async def book_shipped(unit: UnitOfWork, account: AccountRef) -> int:
