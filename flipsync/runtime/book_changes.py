@@ -91,7 +91,7 @@ async def carry_out(unit: UnitOfWork, ctx: Context, command: c.Command) -> None:
         case c.HandOverUnits():
             await oversold.hand_over_units(unit, command)
         case WriteByHand():
-            pass  # it is done on the channel's page
+            unit.audit("buyer.told-by-hand", "order", command.order_id)  # nothing of ours can see it: the owner's word
         case PutBackUnits():
             await called_off.put_back(unit, command)
         case c.MarkOrderReady():

@@ -12,12 +12,19 @@ from shop import Shop
 from sqlalchemy import text
 from stall import Stall, drain
 
+from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
 from flipsync.domain import commands as c
 from flipsync.domain.called_off import TellBuyer, WriteByHand
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import EffectFailed
+from flipsync.domain.ids import new_id
+from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.effects import EffectWorker
+from flipsync.runtime.gate import Gate
+from flipsync.runtime.graph import Graph
+from flipsync.runtime.runner import AgentRunner
+from flipsync.services.approvals import answer_approval
 
 Hire = Callable[..., EffectWorker]
 SORRY = "We are sorry."
@@ -95,3 +102,38 @@ async def test_a_channel_that_has_cancelled_already_told_the_buyer_itself(stall:
     stall.channel.script("tell_buyer", Step(Rejected("not for this order")))
     assert await send(stall, worker, message) == ["confirmed"]
     assert told(stall) == []
+
+
+async def test_that_the_owner_wrote_by_hand_is_on_record(stall: Stall, hire: Hire, shop: Shop) -> None:
+    _, message = await sold(stall, hire, "none")
+    order_id = message.order_id
+    failed = EffectFailed(
+        effect_id=new_id(),
+        command=TellBuyer.type_name(),
+        outcome="rejected",
+        auth=False,
+        account_id=message.account_id,
+        vendor="custom",
+        subject_kind="order",
+        subject_id=order_id,
+        detail="no messages here",
+    )
+    async with shop.unit() as unit:
+        unit.emit(failed)
+    graph = Graph(ROSTER)
+    path = DecisionPath(graph, Gate(shop.firewall, [ComplianceAgent()]))
+
+    async def run(agent: str) -> None:
+        runner = AgentRunner(graph.agents[agent](), shop.store, path)
+        await runner.begin()
+        while await runner.step():
+            pass
+
+    await run("compliance")
+    (asked,) = await shop.rows("SELECT id, question FROM approval WHERE state = 'open'")
+    assert "was not told" in asked.question and "look there whether they were told" in asked.question
+    async with shop.unit() as unit:
+        await answer_approval(unit, asked.id, approved=True, by=new_id())
+    await run("executive")
+    done = await shop.rows("SELECT subject_id FROM audit_entry WHERE action = 'buyer.told-by-hand'")
+    assert [str(row.subject_id) for row in done] == [str(order_id)]

@@ -5,7 +5,6 @@ The model is a shelf one can touch and a channel's page: units in a parcel are o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -22,7 +21,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from shop import Shop, open_store, refund
+from ledger_bench import Bench
+from shop import refund
 from sqlalchemy import func, select
 
 from flipsync.domain.called_off import PutBackUnits
@@ -36,23 +36,6 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 UNITS, MOST = 6, 3
-
-
-class Bench:
-    """One database and event loop for all runs of the machine."""
-
-    def __init__(self, url: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.shop = Shop(open_store(url, routing={}, pool_size=1))
-        self.do(self.shop.found())
-        self.account = self.do(self.shop.account())
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(work)
-
-    def close(self) -> None:
-        self.do(self.shop.store.aclose())
-        self.loop.close()
 
 
 @dataclass
@@ -77,7 +60,7 @@ class CalledOff(RuleBasedStateMachine):
     def begin(self) -> None:
         shop = self.bench.shop
         self.goods = self.bench.do(shop.variant(units=UNITS))
-        self.listing = self.bench.do(shop.listing(self.bench.account, self.goods, units=UNITS))
+        self.listing = self.bench.do(shop.listing(self.bench.accounts[0], self.goods, units=UNITS))
         self.shelf = self.shown = UNITS
         self.sales: list[Sale] = []
         self.answered: set[UUID] = set()
@@ -107,10 +90,10 @@ class CalledOff(RuleBasedStateMachine):
             return
         if self.row(sale).state != "ready":
             with pytest.raises(Conflict):
-                self.change(lambda unit: orders.hand_over(unit, self.bench.account, sale.id, "UPS", "1Z"))
+                self.change(lambda unit: orders.hand_over(unit, self.bench.accounts[0], sale.id, "UPS", "1Z"))
             return
         packed = self.line(sale).reserved
-        self.change(lambda unit: orders.hand_over(unit, self.bench.account, sale.id, "UPS", "1Z"))
+        self.change(lambda unit: orders.hand_over(unit, self.bench.accounts[0], sale.id, "UPS", "1Z"))
         sale.handed_over, sale.on_the_way = True, packed
         self.shelf -= packed
 
@@ -121,7 +104,7 @@ class CalledOff(RuleBasedStateMachine):
         sale = data.draw(st.sampled_from(self.sales))
         if sale.handed_over and sale.status == "paid":
             sale.status = "shipped"
-            self.change(lambda unit: orders.confirm_shipped(unit, self.bench.account, sale.id))
+            self.change(lambda unit: orders.confirm_shipped(unit, self.bench.accounts[0], sale.id))
 
     @precondition(lambda self: self.sales)
     @rule(data=st.data())
@@ -234,7 +217,7 @@ class CalledOff(RuleBasedStateMachine):
             refunds=tuple(sale.refunds),
         )
         sale.minute += 1
-        sale.id = self.change(lambda unit: orders.ingest_order(unit, self.bench.account, told)).order_id
+        sale.id = self.change(lambda unit: orders.ingest_order(unit, self.bench.accounts[0], told)).order_id
 
     def row(self, sale: Sale) -> Any:
         return self.read(select(Order.state).where(Order.id == sale.id))[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -19,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from ledger_bench import Bench
 from shop import Goods, Shop, open_store
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
@@ -75,23 +75,6 @@ class Model:
         gone = min(self.free, self.missing)
         self.on_hand -= gone
         self.missing -= gone
-
-
-class Bench:
-    """One database and event loop for all runs of the machine."""
-
-    def __init__(self, url: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.shop = Shop(open_store(url, routing={}, pool_size=1))
-        self.do(self.shop.found())
-        self.accounts = [self.do(self.shop.account()) for _ in range(LISTINGS)]
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(work)
-
-    def close(self) -> None:
-        self.do(self.shop.store.aclose())
-        self.loop.close()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -315,7 +298,7 @@ async def _line(shop: Shop, account: AccountRef) -> UUID:
 
 @pytest.fixture(scope="module")
 def bench(make_database: Callable[[], dict[str, str]]) -> Iterator[Bench]:
-    bench = Bench(make_database()["worker"])
+    bench = Bench(make_database()["worker"], LISTINGS)
     yield bench
     bench.close()
 
