@@ -428,7 +428,7 @@ class Services:
 
     @cached_property
     def purchasing(self) -> PurchasingDesk:
-        return PurchasingDesk(self.session, self.tenant_id, self.now)
+        return PurchasingDesk(self.session, self.tenant_id, self.now, self.note)
 
     @cached_property
     def transfers(self) -> TransferDesk:

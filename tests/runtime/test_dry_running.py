@@ -32,18 +32,29 @@ from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services import model_registry, recorded_desk
 from flipsync.services.desk import Services
-from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, CannotTell, ChangedDesk, change_of
+from flipsync.services.dry_run import (
+    COVERED,
+    DECIDES_NOTHING,
+    NOT_COVERED,
+    POLICY,
+    CannotTell,
+    ChangedDesk,
+    change_of,
+)
 from flipsync.services.dry_run_money import MEANS
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
+from flipsync.services.policy_choice import block_start
+from flipsync.services.policy_staging import share_of
 from flipsync.services.pricing.demand import DemandPrior, learn
-from flipsync.services.tenant_settings import SETTINGS, TenantSettings
+from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
 from flipsync.store import models as m
 from flipsync.store.models import Listing, Variant
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
 
 GRAPH = Graph(ROSTER)
+BETTER = {"difference": [0.01, 0.005, 0.015], "unit": "profit", "runs": 20}
 TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
 
 
@@ -170,6 +181,26 @@ async def test_a_policy_of_the_registry_is_tried_as_if_it_were_live(shop: Shop) 
         await tried(other, {POLICY: ids[0]})
 
 
+async def test_a_canary_is_tried_on_the_listings_it_would_have_priced(shop: Shop) -> None:
+    listings = [await priced(shop, cost=2000) for _ in range(12)]
+    canary = ShopPrice.of({**shipped_knobs(), "min_gain": 50.0}, Origin("shop-price", "test", 1))  # moves no price
+    async with shop.unit() as unit:
+        kept = await model_registry.keep(
+            unit, "shop-price", canary, experiment_id=None, code_version="c", data={}, seeds={}, scores=BETTER
+        )
+        for _ in ("shadow", "canary"):
+            await model_registry.promote(unit, str(kept), on_my_word=True)
+    began = utc_now()
+    await work(shop, "pricing")
+    drawn = [share_of("canary", canary.version, each, block_start(began)) for each in listings]
+    moved = await shop.rows("SELECT 1 FROM effect WHERE command = 'ChangePrice' AND tenant_id = :tenant")
+    assert len(moved) == sum(each >= 0.2 for each in drawn), "a fifth is the canary's"
+    for bps in (500, 3_500, 5_000):
+        found = await tried(shop, {"pricing.canary_bps": bps})
+        other = sum((each < 0.2) != (each < bps / 10_000) for each in drawn)
+        assert (found.decisions, found.changed, found.cannot) == (12, other, {})
+
+
 async def test_no_change_makes_no_difference(shop: Shop) -> None:
     await priced(shop, rival=2600)
     await shop.variant(units=1)
@@ -185,6 +216,29 @@ async def test_no_change_makes_no_difference(shop: Shop) -> None:
     assert found.decisions == found.unchanged >= 3 and found.reworded == found.changed == 0
     assert found.cannot == {} and found.differences == []
     assert all(each.difference == 0 and each.then == each.now for each in found.figures)
+
+
+async def test_what_decides_nothing_is_tried_and_says_what_it_changes_instead(shop: Shop) -> None:
+    await priced(shop, rival=2600)
+    await shop.variant(units=1)
+    await work(shop, "market", "inventory", "pricing", "fulfillment")
+    other = {
+        "journal.reads_kept_days": 7,
+        "memory.kept_days": 60,
+        "privacy.amazon_days": 3,
+        "privacy.buyer_days": 60,
+        "webhook_base_url": "https://other.example.com",
+        "approval_escalates_after": 0.25,
+        "language.enabled": True,
+        "language.tokens_per_day": 5,
+        "language.usd_cents_per_day": 5,
+    }
+    settings = TenantSettings()
+    assert set(other) == set(DECIDES_NOTHING) and all(value_of(settings, key) != other[key] for key in other)
+    found = await tried(shop, other)
+    assert found.decisions == found.unchanged >= 3 and found.reworded == 0 and found.cannot == {}
+    assert found.decides_nothing == DECIDES_NOTHING
+    assert (await tried(shop, {"pricing.min_margin_bps": 800})).decides_nothing == {}
 
 
 async def test_it_changes_nothing(shop: Shop) -> None:
@@ -378,8 +432,8 @@ async def test_a_policy_that_is_nowhere_is_not_tried(shop: Shop) -> None:
 
 
 def test_every_setting_can_be_tried_or_says_why_not() -> None:
-    assert set(SETTINGS) == COVERED | (set(NOT_COVERED) - {"stock.mode"})
-    assert not set(NOT_COVERED) & COVERED
+    assert set(SETTINGS) == COVERED | set(DECIDES_NOTHING) | (set(NOT_COVERED) - {"stock.mode"})
+    assert not set(NOT_COVERED) & COVERED and not set(DECIDES_NOTHING) & (COVERED | set(NOT_COVERED))
 
 
 @pytest.mark.parametrize(
