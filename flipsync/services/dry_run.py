@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -18,9 +18,21 @@ import orjson
 
 from flipsync.domain.errors import FlipSyncError, InvalidInput
 from flipsync.services import order_choice
+from flipsync.services.advertising.desk import review_of
 from flipsync.services.buying_desk import settings_of, worked_out
 from flipsync.services.desk import StockPicture, picture_from
-from flipsync.services.grounds import GROUNDS, BuyGround, Ground, MarginGround, PaceGround, PriceGround
+from flipsync.services.grounds import (
+    GROUNDS,
+    AdGround,
+    BuyGround,
+    Ground,
+    MarginGround,
+    PaceGround,
+    PriceGround,
+    TrainingGround,
+)
+from flipsync.services.learned_buying import ShopOrder
+from flipsync.services.model_review import train_because
 from flipsync.services.policy_choice import SHIPPED, Staged, Version
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
@@ -39,11 +51,13 @@ COVERED: Final[frozenset[str]] = frozenset(
         *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
         *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
         *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
-        "pricing.canary_bps",
+        *(f"pricing.{name}" for name in ("canary_bps", "retrain_days")),
         *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve")),
         *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
         *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
-        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps")),
+        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
+        *(f"advertising.{name}" for name in ("max_rate_bps", "monthly_budget_minor")),
+        *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
         "listings.hand_edits",
         "auto_list",
     }
@@ -63,17 +77,12 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
 }
 #: why the others cannot be tried
 NOT_COVERED: Final[Mapping[str, str]] = {
-    "pricing.retrain_days": "when a policy is searched for changes no decision that was made",
     "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
     "orders.refund_approval_minor": "the limit of then is not kept with a refund",
     "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
     "time_zone": "what was sold on other days was not read",
-    "purchasing.retrain_days": "when a policy is searched for changes no decision that was made",
-    **{
-        f"advertising.{name}": "what ads sold and cost is read with the limits of then"
-        for name in ("mode", "max_rate_bps", "monthly_budget_minor", "total_budget_minor", "budget_shares_bps")
-    },
+    "advertising.mode": "ads that ended, or never were, are read of where it is off, and not where it is on",
     **{
         f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
         for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
@@ -94,12 +103,21 @@ NOT_COVERED: Final[Mapping[str, str]] = {
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
 _FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
-#: what an agent reads of the owner's choices when it decides; no answer is worked out by it
-_READ_AS_IT_IS = frozenset({"purchasing.alone_minor"})
-#: settings beside those of purchasing that what is bought depends on
-_MARGINS = frozenset(
-    f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "shipping_cost_minor")
-)
+#: when a kind of policy is searched for anew
+_RETRAIN = frozenset({"pricing.retrain_days", "purchasing.retrain_days"})
+#: what shapes no answer of the desk it is named after: what an agent reads itself, and when trainings are due
+_NOT_THEIRS = frozenset({"purchasing.alone_minor", *_RETRAIN})
+#: by desk, settings beside its own that its answers depend on
+_ALSO: Mapping[str, frozenset[str]] = {
+    "purchasing": frozenset(
+        f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "shipping_cost_minor")
+    ),
+    "advertising": frozenset(
+        f"pricing.{name}"
+        for name in ("fees", "shipping_cost_minor", "shipping_charged_minor", "tax_bps", "min_margin_bps")
+    ),
+    "models": _RETRAIN,
+}
 #: settings that what a sale left depends on
 _EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
 
@@ -123,10 +141,9 @@ class Change:
 
     def touches(self, part: str) -> bool:
         """Whether answers of that desk may be others."""
-        if part == "purchasing" and not _MARGINS.isdisjoint(self.settings):
-            return True
-        shaping = set(self.settings) - _READ_AS_IT_IS
-        return any(key.startswith(f"{part}.") for key in shaping) or (part == "pricing" and bool(self.policy))
+        theirs = any(key.startswith(f"{part}.") for key in set(self.settings) - _NOT_THEIRS)
+        also = not _ALSO.get(part, frozenset()).isdisjoint(self.settings)
+        return theirs or also or (part == "pricing" and bool(self.policy))
 
     @property
     def touches_fees(self) -> bool:
@@ -239,8 +256,7 @@ class ChangedDesk(RecordedDesk):
                 raise CannotTell("what an oversold order was worked out from is not kept")
             if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
                 raise CannotTell("the sales that price policies were judged by are not kept with the judgement")
-            if self._change.touches("purchasing"):
-                _refuse_beside(name, told, self._change)
+            _refuse_beside(name, told, self._change)
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
             if name == "stock.picture" and (told is None or told.item.mode != "pooled"):
@@ -267,6 +283,18 @@ class ChangedDesk(RecordedDesk):
                 self._bought(name, arguments, ground, each) for each in (settings, self._change.applied(settings))
             )
             return then, now
+        if isinstance(ground, AdGround):
+            settings = TenantSettings(pricing=ground.pricing, advertising=ground.limits)
+            looks = [
+                review_of(arguments[0], ground, each.pricing, each.advertising, self.now)
+                for each in (settings, self._change.applied(settings))
+            ]
+            return looks[0], looks[1]
+        if isinstance(ground, TrainingGround):
+            key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
+            days = self._change.settings.get(f"{key}.retrain_days", ground.days)
+            dues = [replace(told, train_because=train_because(ground, each, self.now)) for each in (ground.days, days)]
+            return dues[0], dues[1]
         pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
         if isinstance(ground, MarginGround):
             margins = [
@@ -312,10 +340,11 @@ class ChangedDesk(RecordedDesk):
 
 
 def _refuse_beside(name: str, told: Any, change: Change) -> None:
-    """Answers that settings of purchasing shape and that are not worked out again. Raises CannotTell."""
-    if name == "purchasing.returns":
-        raise CannotTell("what cash would bring at each supplier is read under the choices of then")
+    """Answers that the change shapes and that are not worked out again. Raises CannotTell."""
+    desk, _, question = name.partition(".")
+    if question == "returns" and change.touches(desk):
+        raise CannotTell("what money would bring to each who asks for it is read under the choices of then")
     if name == "transfers.review" and told.goods and "purchasing.review_days" in change.settings:
         raise CannotTell("how long a channel's warehouse waits to be looked at is read under the choices of then")
-    if name == "models.review" and (told.live or told.canary or told.shadow):
+    if name == "models.review" and change.touches("purchasing") and (told.live or told.canary or told.shadow):
         raise CannotTell("what buying policies were judged by is not kept with the judgement")

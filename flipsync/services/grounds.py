@@ -9,7 +9,8 @@ from uuid import UUID
 from flipsync.domain.directives import Directive
 from flipsync.services.channel_pace import Pace
 from flipsync.services.lead_times import LeadTime
-from flipsync.services.tenant_settings import PricingChoices, PurchasingChoices, StockChoices
+from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, PurchasingChoices, StockChoices
+from flipsync.store.repositories.advertising import AdRow
 from flipsync.store.repositories.pricing import PriceRow
 from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
 
@@ -81,7 +82,30 @@ class BuyGround:
     since: datetime | None = None
 
 
-Ground = PriceGround | MarginGround | PaceGround | BuyGround
+@dataclass(frozen=True)
+class AdGround:
+    """Of a look at an account's ads: the owner's choices, its listings, what came of their days by rate (see
+    `reviewed`), the currency of most, and what the month's ads cost so far in minor units of it."""
+
+    pricing: PricingChoices
+    limits: AdvertisingChoices
+    listings: list[AdRow]
+    seen: dict[UUID, list[tuple[int, int, int, int]]]
+    currency: str
+    spent: int
+
+
+@dataclass(frozen=True)
+class TrainingGround:
+    """Of whether a training is due: whether what policies earn has moved, when the last one was, and after how many
+    days the owner wants the next (0: never by itself)."""
+
+    moved: bool
+    last: datetime | None
+    days: int
+
+
+Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround
 
 #: by the question it belongs to
 GROUNDS: dict[str, type[Ground]] = {
@@ -93,4 +117,6 @@ GROUNDS: dict[str, type[Ground]] = {
     "stock.picture": PaceGround,
     "purchasing.review": BuyGround,
     "purchasing.plan": BuyGround,
+    "advertising.review": AdGround,
+    "models.review": TrainingGround,
 }

@@ -16,6 +16,7 @@ from sqlalchemy import text, update
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
+from flipsync.domain.advertising import AdsRead
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.commands import ChangePrice, MoveAuthority
@@ -30,7 +31,7 @@ from flipsync.runtime.dry_running import DryRun, dry_run
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
-from flipsync.services import model_registry, recorded_desk
+from flipsync.services import model_registry, orders, recorded_desk
 from flipsync.services.desk import Services
 from flipsync.services.dry_run import (
     COVERED,
@@ -47,6 +48,7 @@ from flipsync.services.model_review import Review
 from flipsync.services.policy_choice import block_start
 from flipsync.services.policy_staging import share_of
 from flipsync.services.pricing.demand import DemandPrior, learn
+from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
 from flipsync.store import models as m
 from flipsync.store.models import Listing, Variant
@@ -103,6 +105,11 @@ async def priced(shop: Shop, *, price: int = 2999, cost: int = 1000, units: int 
             await listing_rows.record_rivals(unit, [row], [listing], utc_now())
         unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
     return listing
+
+
+async def choose(shop: Shop, settings: dict[str, Any]) -> None:
+    async with shop.unit() as unit:
+        await set_settings(unit, settings)
 
 
 async def counts(shop: Shop) -> dict[str, Any]:
@@ -199,6 +206,45 @@ async def test_a_canary_is_tried_on_the_listings_it_would_have_priced(shop: Shop
         found = await tried(shop, {"pricing.canary_bps": bps})
         other = sum((each < 0.2) != (each < bps / 10_000) for each in drawn)
         assert (found.decisions, found.changed, found.cannot) == (12, other, {})
+
+
+async def test_limits_of_ads_are_tried_on_what_was_advertised(shop: Shop) -> None:
+    ebay = await shop.account("ebay")
+    await choose(shop, {"advertising.mode": "auto", "advertising.max_rate_bps": 600})
+    goods = [await shop.variant(units=90, cost=900) for _ in range(3)]
+    for each in goods:
+        await shop.listing(ebay, each, units=90)
+        async with shop.unit() as unit:
+            for number in range(6):
+                await orders.ingest_order(unit, ebay, shop.order({each.sku: 1}, minute=number))
+    async with shop.unit() as unit:
+        unit.emit(AdsRead(account_id=ebay.id, vendor="ebay", advertised=0))
+    await work(shop, "advertising")
+    rates = [row.rate for row in await shop.rows("SELECT (payload->>'rate_bps')::int AS rate FROM proposal")]
+    assert len(rates) == 3 and all(0 < each <= 600 for each in rates)
+
+    async def ads(**change: Any) -> tuple[int, int, dict[str, int], list[int]]:
+        found = await tried(shop, {f"advertising.{key}": value for key, value in change.items()})
+        now = [0 if "nothing" in each.now else each.now.count("SetAdRate") for each in found.differences]
+        return found.decisions, found.changed, found.cannot, now
+
+    assert await ads(max_rate_bps=600, monthly_budget_minor=None) == (1, 0, {}, [])
+    assert await ads(monthly_budget_minor=10**9) == (1, 0, {}, []), "there is money for all"
+    assert await ads(monthly_budget_minor=0) == (1, 1, {}, [0]), "none is advertised"
+    assert await ads(max_rate_bps=min(rates) - 1) == (1, 1, {}, [3]), "all of them, at a lower rate"
+    dearer = await tried(shop, {"pricing.min_margin_bps": 6_500})
+    assert (dearer.changed, dearer.cannot) == (1, {}), "no sale leaves so much beside an ad"
+
+
+async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "reinforcement_learning")
+    assert (await tried(shop, {"pricing.retrain_days": 0, "purchasing.retrain_days": 0})).changed == 0
+    for key in ("pricing", "purchasing"):
+        found = await tried(shop, {f"{key}.retrain_days": 30})
+        assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
+        assert "nothing" in found.differences[0].then and "TrainPolicy" in found.differences[0].now
 
 
 async def test_no_change_makes_no_difference(shop: Shop) -> None:
