@@ -118,6 +118,8 @@ _ALSO: Mapping[str, frozenset[str]] = {
     ),
     "models": _RETRAIN,
 }
+#: of purchasing, what transfers to channels' warehouses are planned by
+_SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps", "line_cost_minor", "most_cover_days"))
 #: settings that what a sale left depends on
 _EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
 
@@ -340,11 +342,20 @@ class ChangedDesk(RecordedDesk):
 
 
 def _refuse_beside(name: str, told: Any, change: Change) -> None:
-    """Answers that the change shapes and that are not worked out again. Raises CannotTell."""
-    desk, _, question = name.partition(".")
-    if question == "returns" and change.touches(desk):
-        raise CannotTell("what money would bring to each who asks for it is read under the choices of then")
-    if name == "transfers.review" and told.goods and "purchasing.review_days" in change.settings:
-        raise CannotTell("how long a channel's warehouse waits to be looked at is read under the choices of then")
-    if name == "models.review" and change.touches("purchasing") and (told.live or told.canary or told.shadow):
-        raise CannotTell("what buying policies were judged by is not kept with the judgement")
+    """Raises CannotTell for an answer that the change shapes and that is not worked out again."""
+    margins = any(key.startswith("pricing.") for key in change.settings)
+    if name in ("purchasing.returns", "advertising.returns"):
+        shaped = bool(told) and change.touches(name.partition(".")[0])
+    elif name == "transfers.review":
+        shaped = bool(told.goods) and (margins or not _SENT.isdisjoint(change.settings))
+    elif name == "transfers.plan":
+        shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
+    elif name == "sourcing.part":
+        shaped = told is not None and (margins or "goals.risk" in change.settings)
+    elif name == "new_stock.look":
+        shaped = told is not None and bool(told.prices or told.unpriced) and margins
+    else:
+        staged = name == "models.review" and (told.live or told.canary or told.shadow)
+        shaped = bool(staged) and change.touches("purchasing")
+    if shaped:
+        raise CannotTell("it asked what is worked out by the choices of then, and not again by others")

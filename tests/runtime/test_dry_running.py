@@ -56,6 +56,7 @@ from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
 
 GRAPH = Graph(ROSTER)
+WEEK, CASH = "purchasing.review_days", "purchasing.cash_minor"
 BETTER = {"difference": [0.01, 0.005, 0.015], "unit": "profit", "runs": 20}
 TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
 
@@ -358,6 +359,40 @@ async def test_a_judgement_by_what_sales_left_is_not_taken_over(change: dict[str
     else:
         with pytest.raises(CannotTell, match="sales"):
             await asked
+
+
+LOT = {"name": "lot", "is_list": False, "lines": [], "ask": [], "waiting": [], "chance": 0.7, "turn_days": 90}
+STEPS = [{"currency": "USD", "limit_minor": 100, "times": 1.0, "takers": []}]
+
+
+@pytest.mark.parametrize(
+    ("question", "arguments", "answer", "change", "told"),
+    [
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.risk": "bold"}, False),
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.tax_bps": 1_900}, False),
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.horizon": "growth"}, True),
+        ("sourcing.part", [str(new_id()), 0], None, {"goals.risk": "bold"}, True),
+        ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {WEEK: 3}, False),
+        ("transfers.review", [False], {"goods": 0, "due": [], "names": [], "waiting": []}, {WEEK: 3}, True),
+        ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {CASH: 9}, True),
+        ("purchasing.returns", [], STEPS, {CASH: 9}, False),
+        ("purchasing.returns", [], [], {"purchasing.alone_minor": 9}, True),
+        ("advertising.returns", [], STEPS, {"advertising.total_budget_minor": 9}, False),
+        ("advertising.returns", [], STEPS, {CASH: 9}, True),
+    ],
+)
+async def test_what_other_choices_would_have_shaped_is_not_taken_over(
+    question: str, arguments: list[Any], answer: Any, change: dict[str, Any], told: bool
+) -> None:
+    notes = {"now": utc_now().isoformat(), "reads": [[question, [arguments], answer]]}
+    desk = ChangedDesk(new_id(), zlib.compress(orjson.dumps(notes)), change_of(change, GRAPH.agents), {})
+    asked = getattr(getattr(desk, question.partition(".")[0]), question.partition(".")[2])
+    asking = asked(*(UUID(each) if isinstance(each, str) else each for each in arguments))
+    if told:
+        await asking
+    else:
+        with pytest.raises(CannotTell, match="choices of then"):
+            await asking
 
 
 async def test_authority_sends_decisions_up(shop: Shop) -> None:
