@@ -61,8 +61,16 @@ install:
 		$(PYTHON) -m venv --clear $(VENV)
 	fi
 	echo 'installing packages into $(VENV) (once)'
-	$(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' \
-		| { grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Successfully)' || true; }
+	# uv loads side by side what pip loads one by one. Where pip is told of an index of its own, of which uv does not
+	# know, or uv cannot be had or fails here, pip it is.
+	if ! $(BIN)/python -m pip config list | grep -q '[.]index.url=' \
+		&& $(BIN)/python -m pip install --quiet --no-input -c constraints.txt uv \
+		&& $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]'; then
+		:
+	else
+		$(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' \
+			| { grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Successfully)' || true; }
+	fi
 	echo '$(WANTED)' > $(STAMP)
 
 clean:

@@ -45,6 +45,8 @@ def try_on_past(
 
 
 def _tell(found: Any) -> None:
+    for key, what in found.decides_nothing.items():
+        out.print(f"[bold]{key}[/] decides nothing: it is {escape(what)}")
     changed = ", ".join(f"{each.changed} by {name}" for name, each in found.by_agent.items() if each.changed)
     out.print(
         f"{found.decisions} decisions since {found.since:%Y-%m-%d %H:%M}: {found.unchanged} as they were, "

@@ -27,12 +27,15 @@ from flipsync.domain.events import Event
 from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
 from flipsync.domain.predictions import prediction
+from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.decision_path import above_authority, lost
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
+from flipsync.services import order_choice
 from flipsync.services.dry_run import Change, ChangedDesk
 from flipsync.services.dry_run_money import Figure, Ledger, permitted
+from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import Version, read_version
 from flipsync.services.recalibrating import lowest, read_kept
@@ -50,6 +53,7 @@ _MOST_VERSIONS = 10_000
 MOST_LISTED = 100
 #: decisions from one word on how far it is to the next
 _TOLD_EVERY = 50
+_ORDERS = frozenset(each.type_name() for each in (OfferPurchaseOrder, PlacePurchaseOrder))
 #: parts of a decision that have to come out as they did before a change is tried on it
 _HAS_TO_AGREE = ("commands", "confidence", "stake", "source")
 
@@ -81,6 +85,8 @@ class DryRun:
     change: dict[str, Any]
     since: datetime
     until: datetime
+    #: settings of it by which nothing is decided, and what they change instead
+    decides_nothing: dict[str, str] = field(default_factory=dict)
     #: False when it ended early: then `looked_to` says up to when
     complete: bool = True
     looked_to: datetime | None = None
@@ -116,13 +122,18 @@ async def dry_run(
     Raises NotFound for a policy that is not in the registry.
     """
     began = time.monotonic()
-    found = DryRun(change.as_dict(), since, store.clock.now())
+    found = DryRun(change.as_dict(), since, store.clock.now(), change.decides_nothing)
     async with store.reader(tenant_id) as session:
         versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind))
+        buying = {
+            row.id: version
+            for row in await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind)
+            if (version := order_choice.read_version(row.id, row.digest, row.artefact)) is not None
+        }
         standings = await past(session)
     if change.policy is not None and change.policy not in versions:
         raise NotFound(f"no price policy {change.policy!r}", hint="`flipsync models list` names them")
-    trial = _Trial(tenant_id, agents, change, versions, standings, found)
+    trial = _Trial(tenant_id, agents, change, versions, buying, standings, found)
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
         most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
@@ -180,10 +191,12 @@ class _Trial:
         agents: Mapping[str, AgentClass],
         change: Change,
         versions: Mapping[str, Version],
+        buying: Mapping[UUID, order_choice.Version],
         standings: PastStandings,
         found: DryRun,
     ) -> None:
         self._tenant_id, self._agents, self._change, self._versions = tenant_id, agents, change, versions
+        self._buying = buying
         self._standings, self._found = standings, found
         self._ledger = Ledger()
         self._cannot: Counter[str] = Counter()
@@ -234,7 +247,7 @@ class _Trial:
             event = Event.from_journal(row.event_type, row.event_payload)
             plain = RecordedDesk(self._tenant_id, row.packed)
             then = await agent().decide(event, self._context(row, plain))
-            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions)
+            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions, self._buying)
         except Exception:
             raise _Cannot("it cannot be replayed as it was: `flipsync replay` says why") from None
         kept, again = as_kept(row), as_decided(then)
@@ -315,6 +328,12 @@ class _Trial:
             then, now = was.prices.get(listing_id, current), would.prices.get(listing_id, current)
             worth += ledger.price(priced, then, now, desk.now)
             currency = priced.row.currency
+        for side, deed in enumerate((was, would)):
+            for kind, payload in deed.commands:
+                if kind in _ORDERS:
+                    cost = payload["cost"]
+                    both = (0, cost["amount_minor"]) if side else (cost["amount_minor"], 0)
+                    ledger.count("goods ordered", *both, unit=cost["currency"])
         for before, after in desk.pictures:
             ledger.shelf(before, after)
         return worth, currency

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
@@ -16,6 +16,7 @@ from flipsync.domain.money import Money
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.services import lead_times, order_choice
 from flipsync.services.buying_rule import SHIPPED, Rule
+from flipsync.services.grounds import BuyGround, Seller
 from flipsync.services.lead_times import LeadTime
 from flipsync.services.money_shares import MoneyReview, taker
 from flipsync.services.order_choice import Staged, Version
@@ -115,35 +116,55 @@ class PurchaseReview:
     waiting: tuple[str, ...]
 
 
-class PurchasingDesk:
-    """Questions about buying, from one read-only transaction; worked out once for all of them."""
+@dataclass(frozen=True)
+class Worked:
+    """What there is to buy of whom, sorted by currency and name, and why others have to wait."""
 
-    def __init__(self, session: AsyncSession, tenant_id: UUID, now: datetime) -> None:
-        self._session = session
-        self._tenant_id = tenant_id
-        self._now = now
-        self._worked: tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int] | None = None
+    plans: list[SupplierPlan]
+    waiting: list[str]
 
-    async def review(self, urgent: bool) -> PurchaseReview:
-        """Whom to buy from. `urgent`: only where something may run out before an order placed now arrives."""
-        stopped, plans, lately, waiting, goods = await self._work()
-        settings = (await profile(self._session, self._tenant_id)).settings
-        due = []
-        waiting = list(waiting)
-        for each in plans:
-            why = _waits(each, lately.get(each.supplier_id), settings, self._now, urgent=urgent)
+    def of(self, supplier_id: UUID) -> SupplierPlan | None:
+        return next((each for each in self.plans if each.supplier_id == supplier_id), None)
+
+    def review(self, ground: BuyGround, review_days: int, now: datetime, *, urgent: bool) -> PurchaseReview:
+        due, waiting = [], list(self.waiting)
+        for each in self.plans:
+            why = _waits(each, ground.lately.get(each.supplier_id), review_days, now, urgent=urgent)
             if why:
                 waiting.append(f"{each.name}: {why}")
             else:
                 due.append(each)
         return PurchaseReview(
-            stopped,
-            goods,
+            ground.stopped,
+            len(ground.goods),
             tuple(each.supplier_id for each in due),
             tuple(each.name for each in due[:_NAMED]),
             sum(each.cost_minor for each in due),
             tuple(waiting[:_NAMED]),
         )
+
+
+class PurchasingDesk:
+    """Questions about buying, from one read-only transaction; worked out once for all of them."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        now: datetime,
+        note: Callable[[BuyGround], None] = lambda _: None,
+    ) -> None:
+        """`note` is told what each answer is worked out from."""
+        self._session = session
+        self._tenant_id = tenant_id
+        self._now = now
+        self._note = note
+        self._worked: tuple[BuyGround, Worked] | None = None
+
+    async def review(self, urgent: bool) -> PurchaseReview:
+        """Whom to buy from. `urgent`: only where something may run out before an order placed now arrives."""
+        ground, worked = await self._work()
+        return worked.review(ground, ground.purchasing.review_days, self._now, urgent=urgent)
 
     async def returns(self) -> list[MoneyReview]:
         """By currency, what cash for goods still to come brings at each supplier; nothing where the owner sets no limit
@@ -168,52 +189,74 @@ class PurchasingDesk:
 
     async def plan(self, supplier_id: UUID) -> SupplierPlan | None:
         """What to buy there now; None for nothing."""
-        _, plans, _, _, _ = await self._work()
-        return next((each for each in plans if each.supplier_id == supplier_id), None)
+        return (await self._work())[1].of(supplier_id)
 
-    async def _work(self) -> tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int]:
+    async def _work(self) -> tuple[BuyGround, Worked]:
         if self._worked is None:
-            self._worked = await self._look()
+            ground, staged = await self._look()
+            self._worked = ground, await asyncio.to_thread(worked_out, ground, settings_of(ground), staged, self._now)
+        self._note(self._worked[0])
         return self._worked
 
-    async def _look(self) -> tuple[str, list[SupplierPlan], dict[UUID, Lately], list[str], int]:
+    async def _look(self) -> tuple[BuyGround, Staged]:
+        settings = (await profile(self._session, self._tenant_id)).settings
+        nothing = BuyGround(settings.purchasing, settings.pricing)
         if not await rows.anything_offered(self._session):
-            return "no supplier offers anything", [], {}, [], 0
+            return replace(nothing, stopped="no supplier offers anything"), Staged()
         run = await forecast_runs.latest(self._session)
         if run is None or self._now - run.origin > FRESH:
             age = "there is no forecast" if run is None else f"the forecast is of {run.origin:%Y-%m-%d}"
-            return f"{age}: nobody knows what will be wanted", [], {}, [], 0
+            return replace(nothing, stopped=f"{age}: nobody knows what will be wanted"), Staged()
         found = await rows.goods(self._session, run.id, self._now)
         if not found:
-            return "nothing that a supplier offers is for sale", [], {}, [], 0
-        settings = (await profile(self._session, self._tenant_id)).settings
+            return replace(nothing, stopped="nothing that a supplier offers is for sale"), Staged()
         theirs = await suppliers.of_ids(self._session, {row.supplier_id for row in found})
-        leads = await lead_times.of_suppliers(self._session, self._now, theirs)
         mails = await purchase_orders.owners_mail(self._session) is not None
         staged = await order_choice.staged(self._session)
-        plans: list[SupplierPlan] = []
-        waiting: list[str] = []
-        for currency in sorted({each.currency for each in theirs}):
-            of_currency = [each for each in theirs if each.currency == currency]
-            known = {each.id for each in of_currency}
-            cash = settings.purchasing.cash_minor
-            own: dict[UUID, int] = {}
-            if cash is not None:
-                cash = max(0, cash - await purchase_orders.committed(self._session, currency))
-                for each in of_currency:
-                    if (share := settings.purchasing.cash_of(each.id)) is not None:
-                        spent = await purchase_orders.committed(self._session, currency, each.id)
-                        own[each.id] = max(0, share - spent)
-            part = [row for row in found if row.supplier_id in known]
-            made = await asyncio.to_thread(
-                planned, part, of_currency, leads, settings, cash, own, mails=mails, staged=staged, now=self._now
-            )
-            plans += made[0]
-            waiting += made[1]
-        return "", plans, await rows.lately(self._session, _COMMANDS, SAID_NO), waiting, len(found)
+        ground = replace(
+            nothing,
+            goods=list(found),
+            sellers=[
+                Seller(each.id, each.name, each.currency, mails and each.email is not None, each.least_order_minor)
+                for each in theirs
+            ],
+            leads=await lead_times.of_suppliers(self._session, self._now, theirs),
+            lately=await rows.lately(self._session, _COMMANDS, SAID_NO),
+            committed=await purchase_orders.committed(self._session),
+            live=staged.live.id,
+            canary=None if staged.canary is None else staged.canary.id,
+            shadow=None if staged.shadow is None else staged.shadow.id,
+            since=staged.since,
+        )
+        return ground, staged
 
 
-def _waits(each: SupplierPlan, known: Lately | None, settings: TenantSettings, now: datetime, *, urgent: bool) -> str:
+def settings_of(ground: BuyGround) -> TenantSettings:
+    """The owner's choices as a plan looks at them."""
+    return TenantSettings(purchasing=ground.purchasing, pricing=ground.pricing)
+
+
+def worked_out(ground: BuyGround, settings: TenantSettings, staged: Staged, now: datetime) -> Worked:
+    """What to buy of whom under these settings."""
+    choices, made = settings.purchasing, Worked([], [])
+    for currency in sorted({each.currency for each in ground.sellers}):
+        theirs = [each for each in ground.sellers if each.currency == currency]
+        known = {each.id for each in theirs}
+        out, cash = ground.committed.get(currency, {}), choices.cash_minor
+        own: dict[UUID, int] = {}
+        if cash is not None:
+            cash = max(0, cash - sum(out.values()))
+            for each in theirs:
+                if (share := choices.cash_of(each.id)) is not None:
+                    own[each.id] = max(0, share - out.get(each.id, 0))
+        part = [row for row in ground.goods if row.supplier_id in known]
+        plans, waiting = planned(part, theirs, ground.leads, settings, cash, own, staged=staged, now=now)
+        made.plans.extend(plans)
+        made.waiting.extend(waiting)
+    return made
+
+
+def _waits(each: SupplierPlan, known: Lately | None, review_days: int, now: datetime, *, urgent: bool) -> str:
     """Why nothing is bought there now; empty when it is."""
     pressing = any(line.urgent for line in each.lines)
     if known is not None and known.refused_at is not None and now - known.refused_at < REFUSED:
@@ -222,7 +265,7 @@ def _waits(each: SupplierPlan, known: Lately | None, settings: TenantSettings, n
         return ""
     if urgent:
         return "nothing of theirs runs out before an order would arrive"
-    pause = timedelta(days=settings.purchasing.review_days)
+    pause = timedelta(days=review_days)
     if known is not None and known.placed_at is not None and now - known.placed_at < pause:
         return f"an order was placed on {known.placed_at:%Y-%m-%d}, the next is {pause.days} days later"
     return ""
@@ -230,13 +273,12 @@ def _waits(each: SupplierPlan, known: Lately | None, settings: TenantSettings, n
 
 def planned(
     found: Sequence[BuyRow],
-    theirs: Sequence[Supplier],
+    theirs: Sequence[Seller],
     leads: dict[UUID, LeadTime],
     settings: TenantSettings,
     cash: int | None,
     own: Mapping[UUID, int],
     *,
-    mails: bool,
     staged: Staged,
     now: datetime,
 ) -> tuple[list[SupplierPlan], list[str]]:
@@ -287,7 +329,7 @@ def planned(
                     each.id,
                     each.name,
                     each.currency,
-                    mails and each.email is not None,
+                    each.mailed,
                     tuple(kept),
                     len(worth) - len(kept),
                     sum(line.cost_minor for line in kept),

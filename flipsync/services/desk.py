@@ -376,7 +376,7 @@ class Services:
 
     @cached_property
     def models(self) -> ModelDesk:
-        return ModelDesk(self.session, self.now, self.profile)
+        return ModelDesk(self.session, self.now, self.profile, self.note)
 
     @cached_property
     def grades(self) -> GradeDesk:
@@ -412,7 +412,7 @@ class Services:
 
     @cached_property
     def advertising(self) -> AdvertisingDesk:
-        return AdvertisingDesk(self.session, self.now, self.profile)
+        return AdvertisingDesk(self.session, self.now, self.profile, self.note)
 
     @cached_property
     def weeks(self) -> WeekDesk:
@@ -428,7 +428,7 @@ class Services:
 
     @cached_property
     def purchasing(self) -> PurchasingDesk:
-        return PurchasingDesk(self.session, self.tenant_id, self.now)
+        return PurchasingDesk(self.session, self.tenant_id, self.now, self.note)
 
     @cached_property
     def transfers(self) -> TransferDesk:

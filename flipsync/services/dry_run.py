@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -17,8 +17,22 @@ from uuid import UUID
 import orjson
 
 from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.services import order_choice
+from flipsync.services.advertising.desk import review_of
+from flipsync.services.buying_desk import settings_of, worked_out
 from flipsync.services.desk import StockPicture, picture_from
-from flipsync.services.grounds import GROUNDS, Ground, MarginGround, PaceGround, PriceGround
+from flipsync.services.grounds import (
+    GROUNDS,
+    AdGround,
+    BuyGround,
+    Ground,
+    MarginGround,
+    PaceGround,
+    PriceGround,
+    TrainingGround,
+)
+from flipsync.services.learned_buying import ShopOrder
+from flipsync.services.model_review import train_because
 from flipsync.services.policy_choice import SHIPPED, Staged, Version
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
@@ -37,45 +51,38 @@ COVERED: Final[frozenset[str]] = frozenset(
         *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
         *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
         *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
+        *(f"pricing.{name}" for name in ("canary_bps", "retrain_days")),
         *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve")),
+        *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
+        *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
+        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
+        *(f"advertising.{name}" for name in ("max_rate_bps", "monthly_budget_minor")),
+        *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
         "listings.hand_edits",
         "auto_list",
     }
 )
+#: settings by which nothing is decided: they can be tried, and what they change is said
+DECIDES_NOTHING: Final[Mapping[str, str]] = {
+    "journal.reads_kept_days": "how long it is known what a decision read; none is made by it",
+    "memory.kept_days": "how long attempts are remembered; they are told beside a decision, none is made by them",
+    "privacy.amazon_days": "how long it is known who bought, which is no reason for a decision",
+    "privacy.buyer_days": "how long it is known who bought, which is no reason for a decision",
+    "webhook_base_url": "where channels tell of things, not what is decided about them",
+    "approval_escalates_after": "who else is told of a question, not what is asked",
+    **dict.fromkeys(
+        ("language.enabled", "language.tokens_per_day", "language.usd_cents_per_day"),
+        "a language model's words, which change nothing that is decided; it is not asked about the past",
+    ),
+}
 #: why the others cannot be tried
 NOT_COVERED: Final[Mapping[str, str]] = {
-    "pricing.retrain_days": "when a policy is searched for changes no decision that was made",
-    "pricing.canary_bps": "whom a larger share would have reached is a draw; try the policy itself: pricing.policy",
     "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
     "orders.refund_approval_minor": "the limit of then is not kept with a refund",
     "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
-    "journal.reads_kept_days": "it changes no decision",
-    "memory.kept_days": "what is remembered is told beside a decision; none is made by it",
-    "privacy.amazon_days": "who bought is no reason for a decision",
-    "privacy.buyer_days": "who bought is no reason for a decision",
     "time_zone": "what was sold on other days was not read",
-    "webhook_base_url": "it changes where channels tell of things, not what is decided about them",
-    "approval_escalates_after": "who else is told of a question decides nothing",
-    **{
-        f"purchasing.{name}": "what goods would cost and how many are needed is read with the choices of then"
-        for name in (
-            "cash_minor",
-            "cash_shares_bps",
-            "review_days",
-            "holding_bps",
-            "line_cost_minor",
-            "most_cover_days",
-            "policy_step_bps",
-        )
-    },
-    "purchasing.retrain_days": "when a policy is searched for changes no decision that was made",
-    "purchasing.canary_bps": "whom a larger share would have reached is a draw",
-    **{
-        f"advertising.{name}": "what ads sold and cost is read with the limits of then"
-        for name in ("mode", "max_rate_bps", "monthly_budget_minor", "total_budget_minor", "budget_shares_bps")
-    },
-    "purchasing.alone_minor": "what was put to you and what was not are orders of two kinds in the books",
+    "advertising.mode": "ads that ended, or never were, are read of where it is off, and not where it is on",
     **{
         f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
         for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
@@ -91,17 +98,33 @@ NOT_COVERED: Final[Mapping[str, str]] = {
             "share_out",
         )
     },
-    **dict.fromkeys(
-        ("language.enabled", "language.tokens_per_day", "language.usd_cents_per_day"),
-        "a language model's words change nothing that is decided, and it is not asked about the past",
-    ),
     "approval_hours": "whether a person would have answered later is not known",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
 _FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
+#: when a kind of policy is searched for anew
+_RETRAIN = frozenset({"pricing.retrain_days", "purchasing.retrain_days"})
+#: what shapes no answer of the desk it is named after: what an agent reads itself, and when trainings are due
+_NOT_THEIRS = frozenset({"purchasing.alone_minor", *_RETRAIN})
+#: by desk, settings beside its own that its answers depend on
+_ALSO: Mapping[str, frozenset[str]] = {
+    "purchasing": frozenset(
+        f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "shipping_cost_minor")
+    ),
+    "advertising": frozenset(
+        f"pricing.{name}"
+        for name in ("fees", "shipping_cost_minor", "shipping_charged_minor", "tax_bps", "min_margin_bps")
+    ),
+    "models": _RETRAIN,
+}
+#: of purchasing, what transfers to channels' warehouses are planned by
+_SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps", "line_cost_minor", "most_cover_days"))
 #: settings that what a sale left depends on
 _EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
+
+
+_GONE = "the policy that decided is not in the registry any more"
 
 
 class CannotTell(FlipSyncError):
@@ -119,7 +142,10 @@ class Change:
     policy: str | None = None
 
     def touches(self, part: str) -> bool:
-        return any(key.startswith(f"{part}.") for key in self.settings) or (part == "pricing" and bool(self.policy))
+        """Whether answers of that desk may be others."""
+        theirs = any(key.startswith(f"{part}.") for key in set(self.settings) - _NOT_THEIRS)
+        also = not _ALSO.get(part, frozenset()).isdisjoint(self.settings)
+        return theirs or also or (part == "pricing" and bool(self.policy))
 
     @property
     def touches_fees(self) -> bool:
@@ -128,6 +154,11 @@ class Change:
     @property
     def touches_earnings(self) -> bool:
         return bool(self.policy) or not _EARNINGS.isdisjoint(self.settings)
+
+    @property
+    def decides_nothing(self) -> dict[str, str]:
+        """What of it no decision depends on, and what it changes instead."""
+        return {key: DECIDES_NOTHING[key] for key in self.settings if key in DECIDES_NOTHING}
 
     def as_dict(self) -> dict[str, Any]:
         told = dict(self.settings) | ({POLICY: self.policy} if self.policy else {})
@@ -159,7 +190,7 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
             if agent[1] not in agents:
                 raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
             authority.setdefault(agent[1], {})[agent[2]] = _bound(key, value)
-        elif key in COVERED:
+        elif key in COVERED or key in DECIDES_NOTHING:
             settings[key] = value
         else:
             raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
@@ -183,7 +214,7 @@ def _why_not(key: str) -> str:
 
 
 def _names() -> str:
-    return ", ".join([*sorted(COVERED), POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)])
+    return ", ".join([*sorted({*COVERED, *DECIDES_NOTHING}), POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)])
 
 
 @dataclass(frozen=True)
@@ -199,11 +230,19 @@ class Priced:
 class ChangedDesk(RecordedDesk):
     """Answers as it would have with the change."""
 
-    def __init__(self, tenant_id: UUID, packed: bytes, change: Change, versions: Mapping[str, Version]) -> None:
-        """`versions` are the price policies of the registry, by id and by version."""
+    def __init__(
+        self,
+        tenant_id: UUID,
+        packed: bytes,
+        change: Change,
+        versions: Mapping[str, Version],
+        buying: Mapping[UUID, order_choice.Version] | None = None,
+    ) -> None:
+        """`versions` are the price policies of the registry, by id and by version; `buying` its buying policies."""
         super().__init__(tenant_id, packed)
         self._change = change
         self._versions = versions
+        self._buying = buying or {}
         #: what prices were decided from, by listing, where the change touches prices
         self.priced: dict[UUID, Priced] = {}
         #: pictures of shared shelves as they were and as they would have been
@@ -219,6 +258,7 @@ class ChangedDesk(RecordedDesk):
                 raise CannotTell("what an oversold order was worked out from is not kept")
             if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
                 raise CannotTell("the sales that price policies were judged by are not kept with the judgement")
+            _refuse_beside(name, told, self._change)
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
             if name == "stock.picture" and (told is None or told.item.mode != "pooled"):
@@ -239,6 +279,24 @@ class ChangedDesk(RecordedDesk):
             then, now = (picture_from(told.item, told.listings, each, ground.paces) for each in (ground.choices, stock))
             self.pictures.append((then, now))
             return then, now
+        if isinstance(ground, BuyGround):
+            settings = settings_of(ground)
+            then, now = (
+                self._bought(name, arguments, ground, each) for each in (settings, self._change.applied(settings))
+            )
+            return then, now
+        if isinstance(ground, AdGround):
+            settings = TenantSettings(pricing=ground.pricing, advertising=ground.limits)
+            looks = [
+                review_of(arguments[0], ground, each.pricing, each.advertising, self.now)
+                for each in (settings, self._change.applied(settings))
+            ]
+            return looks[0], looks[1]
+        if isinstance(ground, TrainingGround):
+            key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
+            days = self._change.settings.get(f"{key}.retrain_days", ground.days)
+            dues = [replace(told, train_because=train_because(ground, each, self.now)) for each in (ground.days, days)]
+            return dues[0], dues[1]
         pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
         if isinstance(ground, MarginGround):
             margins = [
@@ -259,6 +317,19 @@ class ChangedDesk(RecordedDesk):
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes
 
+    def _bought(self, name: str, arguments: tuple[Any, ...], ground: BuyGround, settings: TenantSettings) -> Any:
+        worked = worked_out(ground, settings, self._staged_to_buy(ground), self.now)
+        if name == "purchasing.plan":
+            return worked.of(arguments[0])
+        return worked.review(ground, settings.purchasing.review_days, self.now, urgent=arguments[0])
+
+    def _staged_to_buy(self, ground: BuyGround) -> order_choice.Staged:
+        known = {None: None} | dict(self._buying)
+        if not {ground.live, ground.canary, ground.shadow} <= set(known):
+            raise CannotTell(_GONE)
+        live = known[ground.live] or order_choice.AS_SHIPPED
+        return order_choice.Staged(live, known[ground.canary], known[ground.shadow], ground.since)
+
     def _staged(self, ground: PriceGround) -> Staged:
         return Staged(self._version(ground.live) or SHIPPED, self._version(ground.canary), self._version(ground.shadow))
 
@@ -266,5 +337,25 @@ class ChangedDesk(RecordedDesk):
         if policy_id is None:
             return None
         if (found := self._versions.get(str(policy_id))) is None:
-            raise CannotTell("the policy that decided is not in the registry any more")
+            raise CannotTell(_GONE)
         return found
+
+
+def _refuse_beside(name: str, told: Any, change: Change) -> None:
+    """Raises CannotTell for an answer that the change shapes and that is not worked out again."""
+    margins = any(key.startswith("pricing.") for key in change.settings)
+    if name in ("purchasing.returns", "advertising.returns"):
+        shaped = bool(told) and change.touches(name.partition(".")[0])
+    elif name == "transfers.review":
+        shaped = bool(told.goods) and (margins or not _SENT.isdisjoint(change.settings))
+    elif name == "transfers.plan":
+        shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
+    elif name == "sourcing.part":
+        shaped = told is not None and (margins or "goals.risk" in change.settings)
+    elif name == "new_stock.look":
+        shaped = told is not None and bool(told.prices or told.unpriced) and margins
+    else:
+        staged = name == "models.review" and (told.live or told.canary or told.shadow)
+        shaped = bool(staged) and change.touches("purchasing")
+    if shaped:
+        raise CannotTell("it asked what is worked out by the choices of then, and not again by others")

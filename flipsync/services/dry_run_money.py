@@ -50,6 +50,11 @@ MEANS: Mapping[str, tuple[str, str]] = {
         "what a sale leaves after fees, shipping and cost by the changed settings, times expected sales",
         _ESTIMATE + " Listings without a known cost or fee are left out of it.",
     ),
+    "goods ordered": (
+        "what goods that agents order, or ask you to order, cost",
+        "Each decision by the shelf and the cash of then: what an order less or more would have left for the next ones "
+        "is not followed, nor who would have been bought from where nobody was.",
+    ),
     "sent up": (
         "decisions above their agent's authority",
         "By the authority agents declare: what outcomes took away from them is not counted. What the one above would"

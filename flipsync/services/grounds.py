@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from flipsync.domain.directives import Directive
 from flipsync.services.channel_pace import Pace
-from flipsync.services.tenant_settings import PricingChoices, StockChoices
+from flipsync.services.lead_times import LeadTime
+from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, PurchasingChoices, StockChoices
+from flipsync.store.repositories.advertising import AdRow
 from flipsync.store.repositories.pricing import PriceRow
+from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,61 @@ class PaceGround:
     paces: dict[UUID, Pace]
 
 
-Ground = PriceGround | MarginGround | PaceGround
+@dataclass(frozen=True)
+class Seller:
+    """A supplier as a plan looks at one. `least_order_minor` is in minor units of `currency`."""
+
+    id: UUID
+    name: str
+    currency: str
+    mailed: bool
+    least_order_minor: int
+
+
+@dataclass(frozen=True)
+class BuyGround:
+    """Of what is to be bought: the owner's choices, the goods that are offered, by whom, how long each takes, when each
+    was last ordered from and refused, what goods still to come cost by currency and supplier (minor units), and which
+    policies of the registry were staged. `stopped` says why nothing was looked at."""
+
+    purchasing: PurchasingChoices
+    pricing: PricingChoices
+    stopped: str = ""
+    goods: list[BuyRow] = field(default_factory=list)
+    sellers: list[Seller] = field(default_factory=list)
+    leads: dict[UUID, LeadTime] = field(default_factory=dict)
+    lately: dict[UUID, Lately] = field(default_factory=dict)
+    committed: dict[str, dict[UUID, int]] = field(default_factory=dict)
+    live: UUID | None = None
+    canary: UUID | None = None
+    shadow: UUID | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class AdGround:
+    """Of a look at an account's ads: the owner's choices, its listings, what came of their days by rate (see
+    `reviewed`), the currency of most, and what the month's ads cost so far in minor units of it."""
+
+    pricing: PricingChoices
+    limits: AdvertisingChoices
+    listings: list[AdRow]
+    seen: dict[UUID, list[tuple[int, int, int, int]]]
+    currency: str
+    spent: int
+
+
+@dataclass(frozen=True)
+class TrainingGround:
+    """Of whether a training is due: whether what policies earn has moved, when the last one was, and after how many
+    days the owner wants the next (0: never by itself)."""
+
+    moved: bool
+    last: datetime | None
+    days: int
+
+
+Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround
 
 #: by the question it belongs to
 GROUNDS: dict[str, type[Ground]] = {
@@ -57,4 +115,8 @@ GROUNDS: dict[str, type[Ground]] = {
     "pricing.repricing": PriceGround,
     "pricing.list_margins": MarginGround,
     "stock.picture": PaceGround,
+    "purchasing.review": BuyGround,
+    "purchasing.plan": BuyGround,
+    "advertising.review": AdGround,
+    "models.review": TrainingGround,
 }

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.services.grounds import TrainingGround
 from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.model_checks import Judged
 from flipsync.services.model_registry import outcomes_of
-from flipsync.services.tenant_settings import TenantProfile
+from flipsync.services.tenant_settings import TenantProfile, TenantSettings
 from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
 from flipsync.store.repositories import policies as rows
@@ -53,10 +54,18 @@ class Review:
 class ModelDesk:
     """Questions about policies, from one read-only transaction."""
 
-    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        note: Callable[[TrainingGround], None] = lambda _: None,
+    ) -> None:
+        """`note` is told by what a training is due."""
         self._session = session
         self._now = now
         self._profile = profile
+        self._note = note
 
     async def review(self, name: str) -> Review:
         """Numbers are looked at only where a policy is in play."""
@@ -68,8 +77,8 @@ class ModelDesk:
         told = Judged("")
         if acting:
             told = await outcomes_of(name).judged(self._session, tenant.id, self._now, acting, last)
-        buying, pricing = tenant.settings.purchasing, tenant.settings.pricing
-        days = buying.retrain_days if name == ShopOrder.kind else pricing.retrain_days
+        ground = TrainingGround(told.moved, last, retrain_days(name, tenant.settings))
+        self._note(ground)
         return Review(
             live=_named(acting.get("live")),
             canary=_named(acting.get("canary")),
@@ -81,12 +90,19 @@ class ModelDesk:
             candidate=_named(candidate),
             training=training,
             trained=count,
-            train_because=_because(told.moved, last, days, self._now),
+            train_because=train_because(ground, ground.days, self._now),
         )
 
 
-def _because(moved: bool, last: datetime | None, days: int, now: datetime) -> str:
-    if moved:
+def retrain_days(name: str, settings: TenantSettings) -> int:
+    """After how many days the owner wants that kind of policy searched for anew; 0: never by itself."""
+    return settings.purchasing.retrain_days if name == ShopOrder.kind else settings.pricing.retrain_days
+
+
+def train_because(ground: TrainingGround, days: int, now: datetime) -> str:
+    """Why a training is due, where it is asked for after so many days; "" where none is."""
+    last = ground.last
+    if ground.moved:
         return "what listings earn has moved since the last training"
     if days and (last is None or now - last >= timedelta(days=days)):
         return f"the last one was on {last:%Y-%m-%d}" if last else "there was none yet"

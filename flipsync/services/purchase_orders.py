@@ -251,16 +251,17 @@ async def carry_out(unit: UnitOfWork, command: PlacePurchaseOrder) -> PurchaseOr
     choices = (await profile(unit.session, unit.tenant_id)).settings.purchasing
     cost = sum(line.cost_minor for line in command.lines)
     if choices.cash_minor is not None:
-        free = choices.cash_minor - await rows.committed(unit.session, supplier.currency)
+        out = (await rows.committed(unit.session)).get(supplier.currency, {})
+        free = choices.cash_minor - sum(out.values())
         if cost > free:
             left = Money(amount_minor=max(0, free), currency=supplier.currency)
             raise Conflict(f"only {left} of the cash for goods still to come is left")
-    share = choices.cash_of(supplier.id)
-    if share is not None and not command.owner_decides:  # whoever asked the owner goes by the owner's word
-        free = share - await rows.committed(unit.session, supplier.currency, supplier.id)
-        if cost > free:
-            left = Money(amount_minor=max(0, free), currency=supplier.currency)
-            raise OverBudget(f"only {left} of {supplier.name}'s share of the cash is left")
+        share = choices.cash_of(supplier.id)
+        if share is not None and not command.owner_decides:  # whoever asked the owner goes by the owner's word
+            free = share - out.get(supplier.id, 0)
+            if cost > free:
+                left = Money(amount_minor=max(0, free), currency=supplier.currency)
+                raise OverBudget(f"only {left} of {supplier.name}'s share of the cash is left")
     try:
         lines = wanted((line.variant_id, Wanted(line.units, line.cost_minor)) for line in command.lines)
         order = await draft(unit, supplier.id, lines, decision_id=unit.cause.causation_id)

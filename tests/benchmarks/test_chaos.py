@@ -74,7 +74,7 @@ def test_a_worker_that_takes_what_was_under_way_for_done_is_found_out(
 
     monkeypatch.setattr(effect_rows, "release_earlier_lives", hopeful)
     only_where(monkeypatch, "before POST .*/refunds", ("offer", "sell", "give_back"))
-    tally = torment(12)
+    tally = torment(4)  # each of these kills loses a refund: the worker believes it given
     assert tally.refunds_wrong > 0
     assert sum(tally.doubled_at.values()) > 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,6 @@ from flipsync.runtime.watched import WatchedConnector
 from flipsync.services import accounts
 from flipsync.services.channel_faults import open_faults, record
 from flipsync.settings import Cadence
-from flipsync.store.unit_of_work import Store
 
 
 async def look(stall: Stall, worker: Any) -> str:
@@ -108,12 +108,16 @@ async def test_findings_open_once_are_seen_again_and_close_when_not_seen_for_lon
     await store.aclose()
 
 
-async def test_the_clock_of_the_house_asks_for_looks_and_for_nothing_else(queues: Store, shop: Shop) -> None:
+async def test_the_clock_of_the_house_asks_for_looks_and_for_nothing_else(
+    make_database: Callable[[], dict[str, str]],
+) -> None:
+    alone = open_store(make_database()["worker"])  # the clock goes through every business of its database
+    shop = await Shop(alone).found()
     account = await shop.account()
     quiet = Cadence(orders=1e6, rivals=1e6, listings=1e6, prices=1e6, hourly=1e6, daily=1e6, watch=0.05)
-    scheduler = Scheduler(queues, quiet)
-    assert scheduler.seconds("watch") == Scheduler(queues, quiet, speed=600.0).seconds("watch") == 0.05
-    for each in (scheduler, Scheduler(queues, quiet)):
+    scheduler = Scheduler(alone, quiet)
+    assert scheduler.seconds("watch") == Scheduler(alone, quiet, speed=600.0).seconds("watch") == 0.05
+    for each in (scheduler, Scheduler(alone, quiet)):
         await each.beat()
         if each.beside is not None:
             await each.beside

@@ -16,6 +16,7 @@ from sqlalchemy import text, update
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
+from flipsync.domain.advertising import AdsRead
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.commands import ChangePrice, MoveAuthority
@@ -30,20 +31,33 @@ from flipsync.runtime.dry_running import DryRun, dry_run
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
-from flipsync.services import model_registry, recorded_desk
+from flipsync.services import model_registry, orders, recorded_desk
 from flipsync.services.desk import Services
-from flipsync.services.dry_run import COVERED, NOT_COVERED, POLICY, CannotTell, ChangedDesk, change_of
+from flipsync.services.dry_run import (
+    COVERED,
+    DECIDES_NOTHING,
+    NOT_COVERED,
+    POLICY,
+    CannotTell,
+    ChangedDesk,
+    change_of,
+)
 from flipsync.services.dry_run_money import MEANS
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
+from flipsync.services.policy_choice import block_start
+from flipsync.services.policy_staging import share_of
 from flipsync.services.pricing.demand import DemandPrior, learn
-from flipsync.services.tenant_settings import SETTINGS, TenantSettings
+from flipsync.services.settings_changes import set_settings
+from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
 from flipsync.store import models as m
 from flipsync.store.models import Listing, Variant
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
 
 GRAPH = Graph(ROSTER)
+WEEK, CASH = "purchasing.review_days", "purchasing.cash_minor"
+BETTER = {"difference": [0.01, 0.005, 0.015], "unit": "profit", "runs": 20}
 TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
 
 
@@ -92,6 +106,11 @@ async def priced(shop: Shop, *, price: int = 2999, cost: int = 1000, units: int 
             await listing_rows.record_rivals(unit, [row], [listing], utc_now())
         unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
     return listing
+
+
+async def choose(shop: Shop, settings: dict[str, Any]) -> None:
+    async with shop.unit() as unit:
+        await set_settings(unit, settings)
 
 
 async def counts(shop: Shop) -> dict[str, Any]:
@@ -170,6 +189,65 @@ async def test_a_policy_of_the_registry_is_tried_as_if_it_were_live(shop: Shop) 
         await tried(other, {POLICY: ids[0]})
 
 
+async def test_a_canary_is_tried_on_the_listings_it_would_have_priced(shop: Shop) -> None:
+    listings = [await priced(shop, cost=2000) for _ in range(12)]
+    canary = ShopPrice.of({**shipped_knobs(), "min_gain": 50.0}, Origin("shop-price", "test", 1))  # moves no price
+    async with shop.unit() as unit:
+        kept = await model_registry.keep(
+            unit, "shop-price", canary, experiment_id=None, code_version="c", data={}, seeds={}, scores=BETTER
+        )
+        for _ in ("shadow", "canary"):
+            await model_registry.promote(unit, str(kept), on_my_word=True)
+    began = utc_now()
+    await work(shop, "pricing")
+    drawn = [share_of("canary", canary.version, each, block_start(began)) for each in listings]
+    moved = await shop.rows("SELECT 1 FROM effect WHERE command = 'ChangePrice' AND tenant_id = :tenant")
+    assert len(moved) == sum(each >= 0.2 for each in drawn), "a fifth is the canary's"
+    for bps in (500, 3_500, 5_000):
+        found = await tried(shop, {"pricing.canary_bps": bps})
+        other = sum((each < 0.2) != (each < bps / 10_000) for each in drawn)
+        assert (found.decisions, found.changed, found.cannot) == (12, other, {})
+
+
+async def test_limits_of_ads_are_tried_on_what_was_advertised(shop: Shop) -> None:
+    ebay = await shop.account("ebay")
+    await choose(shop, {"advertising.mode": "auto", "advertising.max_rate_bps": 600})
+    goods = [await shop.variant(units=90, cost=900) for _ in range(3)]
+    for each in goods:
+        await shop.listing(ebay, each, units=90)
+        async with shop.unit() as unit:
+            for number in range(6):
+                await orders.ingest_order(unit, ebay, shop.order({each.sku: 1}, minute=number))
+    async with shop.unit() as unit:
+        unit.emit(AdsRead(account_id=ebay.id, vendor="ebay", advertised=0))
+    await work(shop, "advertising")
+    rates = [row.rate for row in await shop.rows("SELECT (payload->>'rate_bps')::int AS rate FROM proposal")]
+    assert len(rates) == 3 and all(0 < each <= 600 for each in rates)
+
+    async def ads(**change: Any) -> tuple[int, int, dict[str, int], list[int]]:
+        found = await tried(shop, {f"advertising.{key}": value for key, value in change.items()})
+        now = [0 if "nothing" in each.now else each.now.count("SetAdRate") for each in found.differences]
+        return found.decisions, found.changed, found.cannot, now
+
+    assert await ads(max_rate_bps=600, monthly_budget_minor=None) == (1, 0, {}, [])
+    assert await ads(monthly_budget_minor=10**9) == (1, 0, {}, []), "there is money for all"
+    assert await ads(monthly_budget_minor=0) == (1, 1, {}, [0]), "none is advertised"
+    assert await ads(max_rate_bps=min(rates) - 1) == (1, 1, {}, [3]), "all of them, at a lower rate"
+    dearer = await tried(shop, {"pricing.min_margin_bps": 6_500})
+    assert (dearer.changed, dearer.cannot) == (1, {}), "no sale leaves so much beside an ad"
+
+
+async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "reinforcement_learning")
+    assert (await tried(shop, {"pricing.retrain_days": 0, "purchasing.retrain_days": 0})).changed == 0
+    for key in ("pricing", "purchasing"):
+        found = await tried(shop, {f"{key}.retrain_days": 30})
+        assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
+        assert "nothing" in found.differences[0].then and "TrainPolicy" in found.differences[0].now
+
+
 async def test_no_change_makes_no_difference(shop: Shop) -> None:
     await priced(shop, rival=2600)
     await shop.variant(units=1)
@@ -185,6 +263,29 @@ async def test_no_change_makes_no_difference(shop: Shop) -> None:
     assert found.decisions == found.unchanged >= 3 and found.reworded == found.changed == 0
     assert found.cannot == {} and found.differences == []
     assert all(each.difference == 0 and each.then == each.now for each in found.figures)
+
+
+async def test_what_decides_nothing_is_tried_and_says_what_it_changes_instead(shop: Shop) -> None:
+    await priced(shop, rival=2600)
+    await shop.variant(units=1)
+    await work(shop, "market", "inventory", "pricing", "fulfillment")
+    other = {
+        "journal.reads_kept_days": 7,
+        "memory.kept_days": 60,
+        "privacy.amazon_days": 3,
+        "privacy.buyer_days": 60,
+        "webhook_base_url": "https://other.example.com",
+        "approval_escalates_after": 0.25,
+        "language.enabled": True,
+        "language.tokens_per_day": 5,
+        "language.usd_cents_per_day": 5,
+    }
+    settings = TenantSettings()
+    assert set(other) == set(DECIDES_NOTHING) and all(value_of(settings, key) != other[key] for key in other)
+    found = await tried(shop, other)
+    assert found.decisions == found.unchanged >= 3 and found.reworded == 0 and found.cannot == {}
+    assert found.decides_nothing == DECIDES_NOTHING
+    assert (await tried(shop, {"pricing.min_margin_bps": 800})).decides_nothing == {}
 
 
 async def test_it_changes_nothing(shop: Shop) -> None:
@@ -258,6 +359,40 @@ async def test_a_judgement_by_what_sales_left_is_not_taken_over(change: dict[str
     else:
         with pytest.raises(CannotTell, match="sales"):
             await asked
+
+
+LOT = {"name": "lot", "is_list": False, "lines": [], "ask": [], "waiting": [], "chance": 0.7, "turn_days": 90}
+STEPS = [{"currency": "USD", "limit_minor": 100, "times": 1.0, "takers": []}]
+
+
+@pytest.mark.parametrize(
+    ("question", "arguments", "answer", "change", "told"),
+    [
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.risk": "bold"}, False),
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.tax_bps": 1_900}, False),
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.horizon": "growth"}, True),
+        ("sourcing.part", [str(new_id()), 0], None, {"goals.risk": "bold"}, True),
+        ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {WEEK: 3}, False),
+        ("transfers.review", [False], {"goods": 0, "due": [], "names": [], "waiting": []}, {WEEK: 3}, True),
+        ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {CASH: 9}, True),
+        ("purchasing.returns", [], STEPS, {CASH: 9}, False),
+        ("purchasing.returns", [], [], {"purchasing.alone_minor": 9}, True),
+        ("advertising.returns", [], STEPS, {"advertising.total_budget_minor": 9}, False),
+        ("advertising.returns", [], STEPS, {CASH: 9}, True),
+    ],
+)
+async def test_what_other_choices_would_have_shaped_is_not_taken_over(
+    question: str, arguments: list[Any], answer: Any, change: dict[str, Any], told: bool
+) -> None:
+    notes = {"now": utc_now().isoformat(), "reads": [[question, [arguments], answer]]}
+    desk = ChangedDesk(new_id(), zlib.compress(orjson.dumps(notes)), change_of(change, GRAPH.agents), {})
+    asked = getattr(getattr(desk, question.partition(".")[0]), question.partition(".")[2])
+    asking = asked(*(UUID(each) if isinstance(each, str) else each for each in arguments))
+    if told:
+        await asking
+    else:
+        with pytest.raises(CannotTell, match="choices of then"):
+            await asking
 
 
 async def test_authority_sends_decisions_up(shop: Shop) -> None:
@@ -378,8 +513,8 @@ async def test_a_policy_that_is_nowhere_is_not_tried(shop: Shop) -> None:
 
 
 def test_every_setting_can_be_tried_or_says_why_not() -> None:
-    assert set(SETTINGS) == COVERED | (set(NOT_COVERED) - {"stock.mode"})
-    assert not set(NOT_COVERED) & COVERED
+    assert set(SETTINGS) == COVERED | set(DECIDES_NOTHING) | (set(NOT_COVERED) - {"stock.mode"})
+    assert not set(NOT_COVERED) & COVERED and not set(DECIDES_NOTHING) & (COVERED | set(NOT_COVERED))
 
 
 @pytest.mark.parametrize(

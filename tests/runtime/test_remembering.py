@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,12 @@ async def test_questions_at_once_get_their_own_answers_and_nonsense_holds_up_nob
     assert found[0] == found[4] == found[8] and found[0] != found[1]
 
 
-async def test_it_follows_the_books_and_can_be_lost(past: Past, tmp_path: Path) -> None:
+async def test_it_follows_the_books_and_can_be_lost(
+    make_database: Callable[[], dict[str, str]], tmp_path: Path
+) -> None:
     settings = MemorySettings.model_construct(memory_folder=str(tmp_path))
+    store = store_of_the_past(make_database()["worker"])  # it is made anew from all that its books remember
+    past = await Past(await Shop(store).found()).build()
     cut, ours = await learned(past), past.shop.tenant_id
     first = open_meanings(settings, past.shop.store.database)
     await first.tidy()  # other tests' folders are gone

@@ -31,7 +31,7 @@ from flipsync.runtime.graph import Graph
 from flipsync.runtime.replaying import replay
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services import model_registry as registry
-from flipsync.services import suppliers
+from flipsync.services import recorded_desk, suppliers
 from flipsync.services.desk import Services
 from flipsync.services.dry_run import change_of
 from flipsync.services.learned_buying import STEP, ShopOrder, shipped_knobs
@@ -358,13 +358,74 @@ async def test_what_was_bought_by_policy_and_share_comes_out_alike_when_made_aga
     async with shop.unit() as unit:
         await registry.roll_back(unit, "shop-order", "too much on the shelf")
     await settle(shop, cash_minor=100)
-    sure = "agents.auto_inventory.auto_above"
-    alike, stricter = [
-        await dry_run(shop.store, shop.tenant_id, graph.agents, change_of({sure: above}, graph.agents), since=since)
-        for above in (0.6, 0.85)
+    sure, alone = "agents.auto_inventory.auto_above", "purchasing.alone_minor"
+    alike, stricter, dearer, asked = [
+        await dry_run(shop.store, shop.tenant_id, graph.agents, change_of(change, graph.agents), since=since)
+        for change in ({sure: 0.6}, {sure: 0.85}, {alone: 300_000}, {alone: told[held]})
     ]
     assert (alike.decisions, alike.unchanged, alike.cannot) == (3, 3, {}), "the policies and shares of then"
     assert (stricter.decisions, stricter.changed, stricter.cannot) == (3, 2, {}), "orders are 0.8 sure"
+    assert (dearer.decisions, dearer.unchanged, dearer.cannot) == (3, 3, {}), "both cost less"
+    assert (asked.decisions, asked.changed, asked.cannot) == (3, 1, {}), "one of the two costs more"
+    (questions,) = [each for each in asked.figures if each.name == "questions"]
+    assert (questions.then, questions.now) == (0, 1)
+
+
+async def test_other_choices_of_buying_are_tried_on_what_was_bought(shop: Shop) -> None:
+    suppliers_of = {(await stocked(shop, count=2, name=name))[0]: name for name in ("Held", "Free")}
+    await settle(shop, alone_minor=200_000)
+    agents = Graph(ROSTER).agents
+    ours = {each: agents[each] for each in ("auto_inventory",)}
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
+    await runner.begin()
+    while await runner.step():
+        continue
+    query = "SELECT o.supplier_id, sum(l.cost_minor)::bigint AS cost FROM purchase_order o"
+    query += " JOIN purchase_order_line l ON l.order_id = o.id WHERE o.tenant_id = :tenant GROUP BY o.supplier_id"
+    cost = {row.supplier_id: row.cost for row in await shop.rows(query)}
+    assert set(cost) == set(suppliers_of)
+
+    async def tried(**change: Any) -> tuple[int, int, dict[str, int], tuple[float, float]]:
+        wanted = change_of({f"purchasing.{key}": value for key, value in change.items()}, ours)
+        found = await dry_run(shop.store, shop.tenant_id, ours, wanted, since=utc_now() - timedelta(hours=1))
+        money = [each for each in found.figures if (each.name, each.unit) == ("goods ordered", "USD")]
+        return found.decisions, found.changed, found.cannot, (money[0].then, money[0].now) if money else (0, 0)
+
+    whole = sum(cost.values())
+    same = (3, 0, {}, (whole, whole))
+    assert await tried(cash_minor=10_000_000, cash_shares_bps={}, most_cover_days=180) == same
+    assert await tried(canary_bps=500, policy_step_bps=0) == same, "no policy is on stage"
+    assert await tried(cash_minor=0) == (3, 3, {}, (whole, 0)), "nobody to buy of, and neither order"
+    half = await tried(cash_minor=10_000_000, cash_shares_bps={str(min(cost)): cost[min(cost)] * 10_000 // 20_000_000})
+    assert half[:3] == (3, 1, {}) and cost[max(cost)] < half[3][1] < whole, "one of the two buys less"
+    less, more = await tried(review_days=1, most_cover_days=14), await tried(review_days=60)
+    assert less[3][1] < whole < more[3][1] and less[2] == more[2] == {}
+    dearer = await tried(holding_bps=20_000, line_cost_minor=5_000)
+    assert dearer[2] == {} and dearer[3][1] != whole
+
+
+async def test_choices_are_not_tried_on_what_kept_nothing_to_work_it_out_from(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stocked(shop)
+    monkeypatch.delitem(recorded_desk.GROUNDS, "purchasing.plan")
+    monkeypatch.delitem(recorded_desk.GROUNDS, "purchasing.review")
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
+    await runner.begin()
+    while await runner.step():
+        continue
+    monkeypatch.undo()
+    agents = {"auto_inventory": AutoInventoryAgent}
+    since = utc_now() - timedelta(hours=1)
+    for change, unknown in (({"purchasing.cash_minor": 0}, 2), ({"purchasing.alone_minor": 0}, 0)):
+        found = await dry_run(shop.store, shop.tenant_id, agents, change_of(change, agents), since=since)
+        assert (found.decisions, sum(found.cannot.values())) == (2, unknown)
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from flipsync.domain.advertising import AdCause
 from flipsync.domain.money import Money
 from flipsync.services.advertising.judging import BETWEEN
 from flipsync.services.fees.profile import default_profile
+from flipsync.services.grounds import AdGround
 from flipsync.services.money_shares import MoneyReview, taker
 from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, TenantProfile
 from flipsync.store.repositories import advertising as rows
@@ -95,8 +96,15 @@ class AdReview:
 class AdvertisingDesk:
     """Questions about ads, from one read-only transaction."""
 
-    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
-        self._session, self._now, self._profile = session, now, profile
+    def __init__(
+        self,
+        session: AsyncSession,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        note: Callable[[AdGround], None] = lambda _: None,
+    ) -> None:
+        """`note` is told what a review is worked out from."""
+        self._session, self._now, self._profile, self._note = session, now, profile, note
 
     async def accounts(self) -> list[UUID]:
         """Connected accounts that have ads paid by the sale."""
@@ -116,9 +124,10 @@ class AdvertisingDesk:
         now = self._now
         found, seen, currency = await self._look(account_id)
         spent = await rows.spent(self._session, account_id, now.date().replace(day=1), currency)
-        return await asyncio.to_thread(
-            reviewed, account_id, found, seen, settings.pricing, settings.advertising, currency, spent, now
-        )
+        ground = AdGround(settings.pricing, settings.advertising, found, seen, currency, spent)
+        told = await asyncio.to_thread(review_of, account_id, ground, ground.pricing, ground.limits, now)
+        self._note(ground)
+        return told
 
     async def returns(self) -> list[MoneyReview]:
         """By currency, what a month's money for ads brings on each account; nothing where the owner sets no total."""
@@ -140,9 +149,7 @@ class AdvertisingDesk:
             place.takers.append(taker(account_id, names.get(account_id, str(account_id)), gone, steps))
         return [found[each] for each in sorted(found)]
 
-    async def _look(
-        self, account_id: UUID
-    ) -> tuple[Sequence[AdRow], Mapping[UUID, Sequence[tuple[int, int, int, int]]], str]:
+    async def _look(self, account_id: UUID) -> tuple[list[AdRow], dict[UUID, list[tuple[int, int, int, int]]], str]:
         """Listings, what came of their days by rate, and the currency of most."""
         now = self._now
         found = await rows.review(self._session, account_id, now, now - _BEFORE, now - _REFUSED)
@@ -182,6 +189,13 @@ def unit_ads(choices: PricingChoices, currency: str, now: datetime) -> Callable[
         return UnitAd(without.net(row.price_minor), without.required(row.price_minor), fee)
 
     return of
+
+
+def review_of(
+    account_id: UUID, ground: AdGround, pricing: PricingChoices, limits: AdvertisingChoices, now: datetime
+) -> AdReview:
+    """The look from what is kept of one, under these choices."""
+    return reviewed(account_id, ground.listings, ground.seen, pricing, limits, ground.currency, ground.spent, now)
 
 
 def reviewed(

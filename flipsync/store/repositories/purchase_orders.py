@@ -119,21 +119,23 @@ async def placed_since(session: AsyncSession, supplier_id: UUID, since: datetime
 # What has arrived is paid goods on the shelf; what is out is cash that is promised.
 _COMMITTED = text(
     """
-    SELECT coalesce(sum(o.freight_minor + o.duty_minor + rest.minor), 0)::bigint
+    SELECT o.currency, o.supplier_id, coalesce(sum(o.freight_minor + o.duty_minor + rest.minor), 0)::bigint AS minor
       FROM purchase_order o
      CROSS JOIN LATERAL (
            SELECT sum(ceil(l.cost_minor::numeric * greatest(l.units - l.received, 0) / l.units)) AS minor
              FROM purchase_order_line l WHERE l.order_id = o.id) rest
      WHERE o.tenant_id = current_tenant() AND o.state IN ('placing', 'ordered', 'partly_received')
-       AND o.currency = :currency AND (CAST(:supplier_id AS uuid) IS NULL OR o.supplier_id = :supplier_id)
+     GROUP BY o.currency, o.supplier_id
     """
 )
 
 
-async def committed(session: AsyncSession, currency: str, supplier_id: UUID | None = None) -> int:
-    """What goods that are still to come cost, in minor units of that currency; of one supplier's where it is said."""
-    values = {"currency": currency, "supplier_id": supplier_id}
-    return int(await session.scalar(_COMMITTED, values) or 0)
+async def committed(session: AsyncSession) -> dict[str, dict[UUID, int]]:
+    """What goods that are still to come cost, by currency and supplier, in minor units of the currency."""
+    found: dict[str, dict[UUID, int]] = {}
+    for row in await session.execute(_COMMITTED):
+        found.setdefault(row.currency, {})[row.supplier_id] = row.minor
+    return found
 
 
 # -- what arrives -----------------------------------------------------------------------------------------------------
