@@ -103,6 +103,10 @@ NOT_COVERED: Final[Mapping[str, str]] = {
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
 _FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
+#: settings that what a sale left depends on
+_EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
+#: settings that what a sale would leave, or would have to leave, depends on
+_LEFT_OVER = _EARNINGS | {"pricing.min_margin_bps"}
 #: when a kind of policy is searched for anew
 _RETRAIN = frozenset({"pricing.retrain_days", "purchasing.retrain_days"})
 #: what shapes no answer of the desk it is named after: what an agent reads itself, and when trainings are due
@@ -120,8 +124,6 @@ _ALSO: Mapping[str, frozenset[str]] = {
 }
 #: of purchasing, what transfers to channels' warehouses are planned by
 _SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps", "line_cost_minor", "most_cover_days"))
-#: settings that what a sale left depends on
-_EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
 
 
 _GONE = "the policy that decided is not in the registry any more"
@@ -343,7 +345,7 @@ class ChangedDesk(RecordedDesk):
 
 def _refuse_beside(name: str, told: Any, change: Change) -> None:
     """Raises CannotTell for an answer that the change shapes and that is not worked out again."""
-    margins = any(key.startswith("pricing.") for key in change.settings)
+    margins = not _LEFT_OVER.isdisjoint(change.settings)
     if name in ("purchasing.returns", "advertising.returns"):
         shaped = bool(told) and change.touches(name.partition(".")[0])
     elif name == "transfers.review":

@@ -371,6 +371,7 @@ STEPS = [{"currency": "USD", "limit_minor": 100, "times": 1.0, "takers": []}]
         ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.risk": "bold"}, False),
         ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.tax_bps": 1_900}, False),
         ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.horizon": "growth"}, True),
+        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.max_step_up_bps": 50}, True),
         ("sourcing.part", [str(new_id()), 0], None, {"goals.risk": "bold"}, True),
         ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {WEEK: 3}, False),
         ("transfers.review", [False], {"goods": 0, "due": [], "names": [], "waiting": []}, {WEEK: 3}, True),
