@@ -21,6 +21,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from flipsync.domain import commands as c
+from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import FlipSyncError, NotFound
 from flipsync.domain.events import Event
@@ -34,6 +35,7 @@ from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
 from flipsync.services import order_choice
 from flipsync.services.dry_run import Change, ChangedDesk
+from flipsync.services.dry_run_books import count_books
 from flipsync.services.dry_run_money import Figure, Ledger, permitted
 from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice
@@ -42,6 +44,7 @@ from flipsync.services.recalibrating import lowest, read_kept
 from flipsync.services.recorded_desk import RecordedDesk
 from flipsync.services.standing import Bearing
 from flipsync.services.standing_past import PastStandings, past
+from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import replay as rows
 from flipsync.store.repositories.replay import KeptDecision
@@ -131,9 +134,12 @@ async def dry_run(
             if (version := order_choice.read_version(row.id, row.digest, row.artefact)) is not None
         }
         standings = await past(session)
+        ledger = Ledger()
+        settings = (await profile(session, tenant_id)).settings
+        await count_books(session, ledger, change, settings, since, utc_now())
     if change.policy is not None and change.policy not in versions:
         raise NotFound(f"no price policy {change.policy!r}", hint="`flipsync models list` names them")
-    trial = _Trial(tenant_id, agents, change, versions, buying, standings, found)
+    trial = _Trial(tenant_id, agents, change, versions, buying, standings, found, ledger)
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
         most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
@@ -194,11 +200,12 @@ class _Trial:
         buying: Mapping[UUID, order_choice.Version],
         standings: PastStandings,
         found: DryRun,
+        ledger: Ledger,
     ) -> None:
         self._tenant_id, self._agents, self._change, self._versions = tenant_id, agents, change, versions
         self._buying = buying
         self._standings, self._found = standings, found
-        self._ledger = Ledger()
+        self._ledger = ledger
         self._cannot: Counter[str] = Counter()
         self._biggest: list[tuple[int, int, Differing]] = []
 

@@ -45,7 +45,16 @@ from flipsync.store.repositories.pricing import PriceRow
 POLICY: Final = "pricing.policy"
 #: how far an agent decides by itself: agents.NAME.(one of these)
 AUTHORITY: Final = ("auto_above", "max_stake_minor")
-COVERED: Final[frozenset[str]] = frozenset(
+#: limits by which no agent decides: what others would have meant is counted in the books (dry_run_books)
+BY_BOOKS: Final[frozenset[str]] = frozenset(
+    {
+        "approval_hours",
+        *(f"orders.{name}" for name in ("refund_approval_minor", "label_limit_minor")),
+        *(f"fleet.{name}" for name in ("listings_per_hour", "margin_at_risk_minor")),
+        *(f"fleet.{name}" for name in ("listing_shares_bps", "margin_shares_bps")),
+    }
+)
+COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
     {
         *(f"goals.{name}" for name in ("horizon", "risk", "questions")),
         *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
@@ -79,8 +88,6 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
 NOT_COVERED: Final[Mapping[str, str]] = {
     "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
-    "orders.refund_approval_minor": "the limit of then is not kept with a refund",
-    "orders.label_limit_minor": "it bounds what persons ask for; no agent decides by it",
     "time_zone": "what was sold on other days was not read",
     "advertising.mode": "ads that ended, or never were, are read of where it is off, and not where it is on",
     **{
@@ -88,17 +95,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
         for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
     },
     "grades.move_authority": "what would have been taken away or given back without it is not known",
-    **{
-        f"fleet.{name}": "what else was set in motion in that hour is not kept with a decision"
-        for name in (
-            "listings_per_hour",
-            "margin_at_risk_minor",
-            "listing_shares_bps",
-            "margin_shares_bps",
-            "share_out",
-        )
-    },
-    "approval_hours": "whether a person would have answered later is not known",
+    "fleet.share_out": "what the shares would have stayed at is not followed",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
@@ -352,6 +349,8 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
         shaped = bool(told.goods) and (margins or not _SENT.isdisjoint(change.settings))
     elif name == "transfers.plan":
         shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
+    elif name in ("resources.used", "resources.review"):
+        shaped = any(key.startswith("fleet.") for key in change.settings)
     elif name == "sourcing.part":
         shaped = told is not None and (margins or "goals.risk" in change.settings)
     elif name == "new_stock.look":

@@ -55,6 +55,27 @@ MEANS: Mapping[str, tuple[str, str]] = {
         "Each decision by the shelf and the cash of then: what an order less or more would have left for the next ones "
         "is not followed, nor who would have been bought from where nobody was.",
     ),
+    "questions unanswered": (
+        "questions to persons that ended without an answer, or were answered later than the hours asked",
+        "One that ended counts as ended however long it would have stayed open.",
+    ),
+    "refunds to approve": (
+        "wishes to give money back above the limit, and what they are together: each waits for a yes",
+        "By the limit as it is and as it would be; in which way an earlier limit was passed is not looked at.",
+    ),
+    "labels above the limit": (
+        "labels that cost more than the limit, and what they cost together: each needs a limit of its own to be bought",
+        "By the limit as it is and as it would be, also where whoever bought it had named another.",
+    ),
+    "changes put off": (
+        "changes of prices, words and listings beyond what may be changed within an hour, in all and by channel",
+        "By hours of the clock, where budgets look at the last sixty minutes. What is put off is decided on anew, so "
+        "one change may count in several hours; what persons changed counts as well.",
+    ),
+    "stake put off": (
+        "what was staked on such changes beyond what may be staked within an hour, in any currency's minor units",
+        "As with changes put off.",
+    ),
     "sent up": (
         "decisions above their agent's authority",
         "By the authority agents declare: what outcomes took away from them is not counted. What the one above would"
