@@ -206,14 +206,16 @@ def _promote(
 @models_app.command("dry-run")
 def dry_run(
     version: str,
+    buying: Annotated[bool, typer.Option("--buying", help="it is a policy that buys (shop-order)")] = False,
     since: Since = "90d",
     limit: Limit = None,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """What would have been decided with this price policy live. Changes nothing."""
-    try_on_past({"pricing.policy": version}, since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
+    """What would have been decided with this policy live, of prices or (--buying) of orders. Changes nothing."""
+    key = "purchasing.policy" if buying else "pricing.policy"
+    try_on_past({key: version}, since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
 
 
 @models_app.command()

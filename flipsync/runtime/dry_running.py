@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from flipsync.domain import commands as c
+from flipsync.domain.advertising import SetAdRate
 from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import FlipSyncError, NotFound
@@ -50,6 +51,7 @@ from flipsync.store.repositories import replay as rows
 from flipsync.store.repositories.replay import KeptDecision
 from flipsync.store.unit_of_work import Store
 
+V = TypeVar("V")
 _PAGE = 200
 _MOST_VERSIONS = 10_000
 #: differences that are listed; all are counted
@@ -127,18 +129,17 @@ async def dry_run(
     began = time.monotonic()
     found = DryRun(change.as_dict(), since, store.clock.now(), change.decides_nothing)
     async with store.reader(tenant_id) as session:
-        versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind))
-        buying = {
-            row.id: version
-            for row in await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind)
-            if (version := order_choice.read_version(row.id, row.digest, row.artefact)) is not None
-        }
+        versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind), read_version)
+        buying = _versions(
+            await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind), order_choice.read_version
+        )
         standings = await past(session)
         ledger = Ledger()
         settings = (await profile(session, tenant_id)).settings
         await count_books(session, ledger, change, settings, since, utc_now())
-    if change.policy is not None and change.policy not in versions:
-        raise NotFound(f"no price policy {change.policy!r}", hint="`flipsync models list` names them")
+    for kind, wanted, known in (("price", change.policy, versions), ("buying", change.buying, buying)):
+        if wanted is not None and wanted not in known:
+            raise NotFound(f"no {kind} policy {wanted!r}", hint="`flipsync models list` names them")
     trial = _Trial(tenant_id, agents, change, versions, buying, standings, found, ledger)
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
@@ -165,10 +166,11 @@ async def dry_run(
     return found
 
 
-def _versions(policies: Any) -> dict[str, Version]:
-    found: dict[str, Version] = {}
+def _versions(policies: Any, read: Callable[[UUID, str, str], V | None]) -> dict[str, V]:
+    """By id and by version, as far as they can be read."""
+    found: dict[str, V] = {}
     for row in policies:  # newest first: of two alike the newer one is meant
-        version = read_version(row.id, row.digest, row.artefact)
+        version = read(row.id, row.digest, row.artefact)
         if version is not None:
             found[str(row.id)] = version
             found.setdefault(row.version, version)
@@ -197,7 +199,7 @@ class _Trial:
         agents: Mapping[str, AgentClass],
         change: Change,
         versions: Mapping[str, Version],
-        buying: Mapping[UUID, order_choice.Version],
+        buying: Mapping[str, order_choice.Version],
         standings: PastStandings,
         found: DryRun,
         ledger: Ledger,
@@ -309,6 +311,7 @@ class _Trial:
             commands.append([command.type_name(), payload])
         told = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
         asks = any(isinstance(each, c.AskOwner) or bool(each.owner_decides) for each in decision.proposals)
+        asks = asks or (desk.asks_for_ads[changed] and any(map(_spends_on_ads, decision.proposals)))
         asks = asks or (up and spec.reports_to is None)
         if up:
             told += " (goes up)" if spec.reports_to else " (asks the owner)"
@@ -348,6 +351,11 @@ class _Trial:
 
 class _Cannot(Exception):
     """A decision that cannot be made again, in words that many share."""
+
+
+def _spends_on_ads(command: c.Command) -> bool:
+    """More than before; an ad that comes back with its goods is no new one."""
+    return isinstance(command, SetAdRate) and command.rate_bps > command.was_bps and command.cause != "stock"
 
 
 def _price_words(sku: str, command: c.ChangePrice, allowed: int | None) -> str:

@@ -43,6 +43,8 @@ from flipsync.store.repositories.pricing import PriceRow
 
 #: the price policy that decides, which the registry names and no setting
 POLICY: Final = "pricing.policy"
+#: and the one that buys
+BUYING_POLICY: Final = "purchasing.policy"
 #: how far an agent decides by itself: agents.NAME.(one of these)
 AUTHORITY: Final = ("auto_above", "max_stake_minor")
 #: limits by which no agent decides: what others would have meant is counted in the books (dry_run_books)
@@ -65,7 +67,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
         *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
         *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
-        *(f"advertising.{name}" for name in ("max_rate_bps", "monthly_budget_minor")),
+        *(f"advertising.{name}" for name in ("mode", "max_rate_bps", "monthly_budget_minor")),
         *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
         "listings.hand_edits",
         "auto_list",
@@ -89,7 +91,6 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
     "time_zone": "what was sold on other days was not read",
-    "advertising.mode": "ads that ended, or never were, are read of where it is off, and not where it is on",
     **{
         f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
         for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
@@ -134,17 +135,20 @@ class CannotTell(FlipSyncError):
 
 @dataclass(frozen=True)
 class Change:
-    """Settings as they would be. `authority` is by agent; `policy` a version of the registry that would decide."""
+    """Settings as they would be. `authority` is by agent; `policy` and `buying` are versions of the registry that would
+    price and buy."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     authority: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     policy: str | None = None
+    buying: str | None = None
 
     def touches(self, part: str) -> bool:
         """Whether answers of that desk may be others."""
         theirs = any(key.startswith(f"{part}.") for key in set(self.settings) - _NOT_THEIRS)
         also = not _ALSO.get(part, frozenset()).isdisjoint(self.settings)
-        return theirs or also or (part == "pricing" and bool(self.policy))
+        version = {"pricing": self.policy, "purchasing": self.buying}.get(part)
+        return theirs or also or bool(version)
 
     @property
     def touches_fees(self) -> bool:
@@ -160,7 +164,8 @@ class Change:
         return {key: DECIDES_NOTHING[key] for key in self.settings if key in DECIDES_NOTHING}
 
     def as_dict(self) -> dict[str, Any]:
-        told = dict(self.settings) | ({POLICY: self.policy} if self.policy else {})
+        told = dict(self.settings)
+        told |= {key: each for key, each in ((POLICY, self.policy), (BUYING_POLICY, self.buying)) if each}
         return told | {
             f"agents.{name}.{key}": value for name, of in self.authority.items() for key, value in of.items()
         }
@@ -180,11 +185,13 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
         raise InvalidInput("no change is given", hint="for example pricing.min_margin_bps=800")
     settings: dict[str, Any] = {}
     authority: dict[str, dict[str, float]] = {}
-    policy = None
+    policy = buying = None
     for key, value in wanted.items():
         agent = _AGENT.fullmatch(key)
         if key == POLICY:
             policy = str(value)
+        elif key == BUYING_POLICY:
+            buying = str(value)
         elif agent is not None and agent[2] in AUTHORITY:
             if agent[1] not in agents:
                 raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
@@ -194,7 +201,7 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
         else:
             raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
     checked = changed(TenantSettings(), settings)
-    return Change({key: value_of(checked, key) for key in settings}, authority, policy)
+    return Change({key: value_of(checked, key) for key in settings}, authority, policy, buying)
 
 
 def _bound(key: str, value: Any) -> float:
@@ -213,7 +220,9 @@ def _why_not(key: str) -> str:
 
 
 def _names() -> str:
-    return ", ".join([*sorted({*COVERED, *DECIDES_NOTHING}), POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)])
+    return ", ".join(
+        [*sorted({*COVERED, *DECIDES_NOTHING}), POLICY, BUYING_POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)]
+    )
 
 
 @dataclass(frozen=True)
@@ -235,15 +244,17 @@ class ChangedDesk(RecordedDesk):
         packed: bytes,
         change: Change,
         versions: Mapping[str, Version],
-        buying: Mapping[UUID, order_choice.Version] | None = None,
+        buying: Mapping[str, order_choice.Version] | None = None,
     ) -> None:
-        """`versions` are the price policies of the registry, by id and by version; `buying` its buying policies."""
+        """`versions` are the price policies of the registry, by id and by version; `buying` those that buy."""
         super().__init__(tenant_id, packed)
         self._change = change
         self._versions = versions
         self._buying = buying or {}
         #: what prices were decided from, by listing, where the change touches prices
         self.priced: dict[UUID, Priced] = {}
+        #: whether the owner wants to be asked before money is spent on ads, as it was and as it would have been
+        self.asks_for_ads = (False, False)
         #: pictures of shared shelves as they were and as they would have been
         self.pictures: list[tuple[StockPicture, StockPicture]] = []
 
@@ -252,7 +263,9 @@ class ChangedDesk(RecordedDesk):
             written, kept = self._noted(name, arguments, named)
             told = read_answer(name, written)
             if name == "profile":
-                return told.model_copy(update={"settings": self._change.applied(told.settings)})
+                settings = self._change.applied(told.settings)
+                self.asks_for_ads = (told.settings.advertising.mode == "ask", settings.advertising.mode == "ask")
+                return told.model_copy(update={"settings": settings})
             if name == "orders.oversold" and self._change.touches_fees and told is not None:
                 raise CannotTell("what an oversold order was worked out from is not kept")
             if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
@@ -273,35 +286,39 @@ class ChangedDesk(RecordedDesk):
 
     def _worked_out(self, name: str, arguments: tuple[Any, ...], told: Any, ground: Ground) -> tuple[Any, Any]:
         """The answer as it was, and as it would have been."""
-        if isinstance(ground, PaceGround):
-            stock = self._change.applied(TenantSettings(stock=ground.choices)).stock
-            then, now = (picture_from(told.item, told.listings, each, ground.paces) for each in (ground.choices, stock))
-            self.pictures.append((then, now))
-            return then, now
-        if isinstance(ground, BuyGround):
-            settings = settings_of(ground)
-            then, now = (
-                self._bought(name, arguments, ground, each) for each in (settings, self._change.applied(settings))
-            )
-            return then, now
-        if isinstance(ground, AdGround):
-            settings = TenantSettings(pricing=ground.pricing, advertising=ground.limits)
-            looks = [
-                review_of(arguments[0], ground, each.pricing, each.advertising, self.now)
-                for each in (settings, self._change.applied(settings))
-            ]
-            return looks[0], looks[1]
-        if isinstance(ground, TrainingGround):
-            key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
-            days = self._change.settings.get(f"{key}.retrain_days", ground.days)
-            dues = [replace(told, train_because=train_because(ground, each, self.now)) for each in (ground.days, days)]
-            return dues[0], dues[1]
+        match ground:
+            case PaceGround():
+                stock = self._change.applied(TenantSettings(stock=ground.choices)).stock
+                then, now = (
+                    picture_from(told.item, told.listings, each, ground.paces) for each in (ground.choices, stock)
+                )
+                self.pictures.append((then, now))
+                return then, now
+            case BuyGround():
+                return self._bought(name, arguments, ground)
+            case AdGround():
+                was = TenantSettings(pricing=ground.pricing, advertising=ground.limits)
+                would = self._change.applied(was)
+                return (
+                    review_of(arguments[0], ground, was.pricing, was.advertising, self.now),
+                    review_of(arguments[0], ground, would.pricing, would.advertising, self.now),
+                )
+            case TrainingGround():
+                key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
+                days = self._change.settings.get(f"{key}.retrain_days", ground.days)
+                due, dues = (train_because(ground, each, self.now) for each in (ground.days, days))
+                return replace(told, train_because=due), replace(told, train_because=dues)
+            case MarginGround():
+                pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
+                return (
+                    margins_from(ground.variants, arguments[1], ground.choices, self.now),
+                    margins_from(ground.variants, arguments[1], pricing, self.now),
+                )
+            case PriceGround():
+                return self._quoted(name, ground)
+
+    def _quoted(self, name: str, ground: PriceGround) -> tuple[Any, Any]:
         pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
-        if isinstance(ground, MarginGround):
-            margins = [
-                margins_from(ground.variants, arguments[1], each, self.now) for each in (ground.choices, pricing)
-            ]
-            return margins[0], margins[1]
         staged = self._staged(ground)
         after = staged if self._change.policy is None else Staged(live=self._versions[self._change.policy])
         rule = staged.live.rule
@@ -316,18 +333,26 @@ class ChangedDesk(RecordedDesk):
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes
 
-    def _bought(self, name: str, arguments: tuple[Any, ...], ground: BuyGround, settings: TenantSettings) -> Any:
-        worked = worked_out(ground, settings, self._staged_to_buy(ground), self.now)
-        if name == "purchasing.plan":
-            return worked.of(arguments[0])
-        return worked.review(ground, settings.purchasing.review_days, self.now, urgent=arguments[0])
+    def _bought(self, name: str, arguments: tuple[Any, ...], ground: BuyGround) -> tuple[Any, Any]:
+        was, staged = settings_of(ground), self._staged_to_buy(ground)
+        buying = self._change.buying
+        after = staged if buying is None else order_choice.Staged(live=self._buying[buying])
+        answers = []
+        for settings, acting in ((was, staged), (self._change.applied(was), after)):
+            worked, days = worked_out(ground, settings, acting, self.now), settings.purchasing.review_days
+            answers.append(
+                worked.of(arguments[0])
+                if name == "purchasing.plan"
+                else worked.review(ground, days, self.now, urgent=arguments[0])
+            )
+        return answers[0], answers[1]
 
     def _staged_to_buy(self, ground: BuyGround) -> order_choice.Staged:
-        known = {None: None} | dict(self._buying)
-        if not {ground.live, ground.canary, ground.shadow} <= set(known):
+        ids = (ground.live, ground.canary, ground.shadow)
+        known = [None if each is None else self._buying.get(str(each)) for each in ids]
+        if any(each is not None and version is None for each, version in zip(ids, known, strict=True)):
             raise CannotTell(_GONE)
-        live = known[ground.live] or order_choice.AS_SHIPPED
-        return order_choice.Staged(live, known[ground.canary], known[ground.shadow], ground.since)
+        return order_choice.Staged(known[0] or order_choice.AS_SHIPPED, known[1], known[2], ground.since)
 
     def _staged(self, ground: PriceGround) -> Staged:
         return Staged(self._version(ground.live) or SHIPPED, self._version(ground.canary), self._version(ground.shadow))

@@ -239,6 +239,30 @@ async def test_limits_of_ads_are_tried_on_what_was_advertised(shop: Shop) -> Non
     assert (dearer.changed, dearer.cannot) == (1, {}), "no sale leaves so much beside an ad"
 
 
+@pytest.mark.parametrize(("mode", "other"), [("auto", "ask"), ("ask", "auto")])
+async def test_being_asked_before_money_is_spent_on_ads_is_tried(shop: Shop, mode: str, other: str) -> None:
+    ebay = await shop.account("ebay")
+    await choose(shop, {"advertising.mode": mode})
+    goods = await shop.variant(units=90, cost=900)
+    await shop.listing(ebay, goods, units=90)
+    async with shop.unit() as unit:
+        for number in range(6):
+            await orders.ingest_order(unit, ebay, shop.order({goods.sku: 1}, minute=number))
+        unit.emit(AdsRead(account_id=ebay.id, vendor="ebay", advertised=0))
+    await work(shop, "advertising")
+    assert (await tried(shop, {"advertising.mode": mode})).changed == 0
+    found = await tried(shop, {"advertising.mode": other})
+    assert (found.decisions, found.changed) == (1, 1)
+    assert figure(found, "questions") == ((0, 1) if other == "ask" else (1, 0))
+    none = await tried(shop, {"advertising.mode": "off"})
+    assert none.changed == 1 and "no ads of ours" in none.differences[0].now
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "advertising")
+    again = await tried(shop, {"advertising.mode": "off"})
+    assert again.cannot == {"with the change it would have read what it did not read then": 1}, "which ads would end"
+
+
 async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
     async with shop.unit() as unit:
         unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))

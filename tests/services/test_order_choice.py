@@ -18,7 +18,7 @@ from agents.governance.compliance import ComplianceAgent
 from agents.logistics.auto_inventory import AutoInventoryAgent
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.decisions import OrderChoice
-from flipsync.domain.errors import Conflict
+from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import CycleStarted
 from flipsync.domain.ids import new_id
 from flipsync.domain.purchase_events import PurchaseDue
@@ -398,6 +398,13 @@ async def test_other_choices_of_buying_are_tried_on_what_was_bought(shop: Shop) 
     same = (3, 0, {}, (whole, whole))
     assert await tried(cash_minor=10_000_000, cash_shares_bps={}, most_cover_days=180) == same
     assert await tried(canary_bps=500, policy_step_bps=0) == same, "no policy is on stage"
+    bold, shipped = await stage(shop, **MORE), await stage(shop)
+    assert await tried(policy=shipped.version) == same, "the rule as shipped, by another name"
+    wider = await tried(policy=bold.version)
+    assert wider[2] == {} and wider[3][1] > whole, "it buys for longer"
+    assert (await tried(policy=bold.version, policy_step_bps=0))[3] == (whole, whole), "and may not, without a step"
+    with pytest.raises(NotFound, match="no buying policy"):
+        await tried(policy="v0")
     assert await tried(cash_minor=0) == (3, 3, {}, (whole, 0)), "nobody to buy of, and neither order"
     half = await tried(cash_minor=10_000_000, cash_shares_bps={str(min(cost)): cost[min(cost)] * 10_000 // 20_000_000})
     assert half[:3] == (3, 1, {}) and cost[max(cost)] < half[3][1] < whole, "one of the two buys less"
