@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from flipsync.services.money_shares import MoneyReview, taker
 from flipsync.services.order_choice import Staged, Version
 from flipsync.services.pricing.fees import BPS
 from flipsync.services.purchase_orders import MOST_LINES
-from flipsync.services.tenant_settings import TenantSettings, profile
+from flipsync.services.tenant_settings import TenantProfile, TenantSettings
 from flipsync.store.models import Supplier
 from flipsync.store.repositories import forecast_runs, purchase_orders, suppliers
 from flipsync.store.repositories import purchasing_reading as rows
@@ -150,14 +150,14 @@ class PurchasingDesk:
     def __init__(
         self,
         session: AsyncSession,
-        tenant_id: UUID,
         now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
         note: Callable[[BuyGround], None] = lambda _: None,
     ) -> None:
         """`note` is told what each answer is worked out from."""
         self._session = session
-        self._tenant_id = tenant_id
         self._now = now
+        self._profile = profile
         self._note = note
         self._worked: tuple[BuyGround, Worked] | None = None
 
@@ -169,7 +169,7 @@ class PurchasingDesk:
     async def returns(self) -> list[MoneyReview]:
         """By currency, what cash for goods still to come brings at each supplier; nothing where the owner sets no limit
         or nobody knows what will be wanted."""
-        settings = (await profile(self._session, self._tenant_id)).settings
+        settings = (await self._profile()).settings
         cash = settings.purchasing.cash_minor
         run = await forecast_runs.latest(self._session)
         if not cash or run is None or self._now - run.origin > FRESH:
@@ -199,7 +199,7 @@ class PurchasingDesk:
         return self._worked
 
     async def _look(self) -> tuple[BuyGround, Staged]:
-        settings = (await profile(self._session, self._tenant_id)).settings
+        settings = (await self._profile()).settings
         nothing = BuyGround(settings.purchasing, settings.pricing)
         if not await rows.anything_offered(self._session):
             return replace(nothing, stopped="no supplier offers anything"), Staged()

@@ -428,7 +428,7 @@ class Services:
 
     @cached_property
     def purchasing(self) -> PurchasingDesk:
-        return PurchasingDesk(self.session, self.tenant_id, self.now, self.note)
+        return PurchasingDesk(self.session, self.now, self.profile, self.note)
 
     @cached_property
     def transfers(self) -> TransferDesk:

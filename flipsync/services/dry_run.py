@@ -120,6 +120,8 @@ _ALSO: Mapping[str, frozenset[str]] = {
     ),
     "models": _RETRAIN,
 }
+#: what money is divided under
+_LIMITS = frozenset({"purchasing.cash_minor", "advertising.total_budget_minor", "advertising.mode"})
 #: of purchasing, what transfers to channels' warehouses are planned by
 _SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps", "line_cost_minor", "most_cover_days"))
 
@@ -369,7 +371,8 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
     """Raises CannotTell for an answer that the change shapes and that is not worked out again."""
     margins = not _LEFT_OVER.isdisjoint(change.settings)
     if name in ("purchasing.returns", "advertising.returns"):
-        shaped = bool(told) and change.touches(name.partition(".")[0])
+        begins = not _LIMITS.isdisjoint(change.settings)  # where there was no limit nothing was asked of its worth
+        shaped = change.touches(name.partition(".")[0]) and (bool(told) or begins)
     elif name == "transfers.review":
         shaped = bool(told.goods) and (margins or not _SENT.isdisjoint(change.settings))
     elif name == "transfers.plan":

@@ -478,6 +478,8 @@ STEPS = [{"currency": "USD", "limit_minor": 100, "times": 1.0, "takers": []}]
         ("transfers.review", [False], {"goods": 0, "due": [], "names": [], "waiting": []}, {WEEK: 3}, True),
         ("transfers.review", [False], {"goods": 3, "due": [], "names": [], "waiting": []}, {CASH: 9}, True),
         ("purchasing.returns", [], STEPS, {CASH: 9}, False),
+        ("purchasing.returns", [], [], {CASH: 9}, False),
+        ("purchasing.returns", [], [], {"purchasing.holding_bps": 9_000}, True),
         ("purchasing.returns", [], [], {"purchasing.alone_minor": 9}, True),
         ("advertising.returns", [], STEPS, {"advertising.total_budget_minor": 9}, False),
         ("advertising.returns", [], STEPS, {CASH: 9}, True),

@@ -169,6 +169,17 @@ async def buy(shop: Shop, supplier: UUID) -> Any:
     return await shop.decide(AutoInventoryAgent(), PurchaseDue(supplier_id=supplier, urgent=False))
 
 
+async def a_day(shop: Shop) -> None:
+    """AutoInventoryAgent looks, and what follows is decided on and carried out."""
+    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
+    await runner.begin()
+    while await runner.step():
+        continue
+
+
 async def carry_out(shop: Shop, decision: Any) -> UUID:
     path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
     async with shop.unit() as unit:
@@ -339,13 +350,7 @@ async def test_what_was_bought_by_policy_and_share_comes_out_alike_when_made_aga
     await stage(shop, "shadow", spread=0.0, lead=0.0)
     await settle(shop, alone_minor=200_000, cash_minor=1_000_000, cash_shares_bps={str(held): 50})
     graph = Graph(ROSTER)
-    path = DecisionPath(graph, Gate(shop.firewall, [ComplianceAgent()]))
-    async with shop.unit() as unit:
-        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
-    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
-    await runner.begin()
-    while await runner.step():
-        continue
+    await a_day(shop)
     orders = await shop.rows(
         "SELECT o.supplier_id, sum(l.units * 300)::bigint AS cost FROM purchase_order o"
         " JOIN purchase_order_line l ON l.order_id = o.id WHERE o.tenant_id = :tenant GROUP BY o.supplier_id"
@@ -376,13 +381,7 @@ async def test_other_choices_of_buying_are_tried_on_what_was_bought(shop: Shop) 
     await settle(shop, alone_minor=200_000)
     agents = Graph(ROSTER).agents
     ours = {each: agents[each] for each in ("auto_inventory",)}
-    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
-    async with shop.unit() as unit:
-        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
-    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
-    await runner.begin()
-    while await runner.step():
-        continue
+    await a_day(shop)
     query = "SELECT o.supplier_id, sum(l.cost_minor)::bigint AS cost FROM purchase_order o"
     query += " JOIN purchase_order_line l ON l.order_id = o.id WHERE o.tenant_id = :tenant GROUP BY o.supplier_id"
     cost = {row.supplier_id: row.cost for row in await shop.rows(query)}
@@ -420,13 +419,7 @@ async def test_choices_are_not_tried_on_what_kept_nothing_to_work_it_out_from(
     await stocked(shop)
     monkeypatch.delitem(recorded_desk.GROUNDS, "purchasing.plan")
     monkeypatch.delitem(recorded_desk.GROUNDS, "purchasing.review")
-    path = DecisionPath(Graph(ROSTER), Gate(shop.firewall, [ComplianceAgent()]))
-    async with shop.unit() as unit:
-        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
-    runner = AgentRunner(AutoInventoryAgent(), shop.store, path)
-    await runner.begin()
-    while await runner.step():
-        continue
+    await a_day(shop)
     monkeypatch.undo()
     agents = {"auto_inventory": AutoInventoryAgent}
     since = utc_now() - timedelta(hours=1)
