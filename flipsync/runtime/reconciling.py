@@ -21,6 +21,7 @@ from flipsync.services import adopting, hand_edits, orders, stock, warehouses
 from flipsync.store.models import Listing
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import reconciling as restored_rows
+from flipsync.store.unit_of_work import UnitOfWork
 
 _ROUNDS = 3
 #: how soon an account that refuses us is tried again: everything waits for it
@@ -60,9 +61,10 @@ async def _reconcile(job: Job) -> str:
     fence |= moving
     await _take_off(job, fence)
     async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        await restored_rows.hold(unit)
         left = await orders.book_shipped(unit, job.ref)
-        await restored_rows.mark_reconciled(unit.session, job.account.id, unit.now)
-    await _look_again(job)
+        if await restored_rows.mark_reconciled(unit.session, job.account.id, unit.now):
+            await _look_again(unit)
     return (
         f"{changed} orders new or changed, {left} had left the house, {adopted} listings found, "
         f"{len(fence)} taken off the shelf for a look"
@@ -139,18 +141,17 @@ async def _take_off(job: Job, fence: Mapping[str, Listing]) -> None:
             await stock.entitle_to_shown(unit, row.id, 0)
 
 
-async def _look_again(job: Job) -> None:
+async def _look_again(unit: UnitOfWork) -> None:
     """Once the tenant's last account is even, each listing that does not show what it should is brought there."""
-    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
-        if await restored_rows.awaits_reconciling(unit.session):
-            return
-        for each in await restored_rows.away_from_target(unit.session):
-            unit.emit(
-                QuantityDrifted(
-                    listing_id=each.listing_id,
-                    account_id=each.account_id,
-                    vendor=cast(Vendor, each.vendor),
-                    expected=each.target,
-                    seen=each.shown,
-                )
+    if await restored_rows.awaits_reconciling(unit.session):
+        return
+    for each in await restored_rows.away_from_target(unit.session):
+        unit.emit(
+            QuantityDrifted(
+                listing_id=each.listing_id,
+                account_id=each.account_id,
+                vendor=cast(Vendor, each.vendor),
+                expected=each.target,
+                seen=each.shown,
             )
+        )

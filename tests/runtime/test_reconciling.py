@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from scripted_channel import Channels, ScriptedChannel, Step
@@ -21,6 +23,7 @@ from flipsync.services import orders, stock
 from flipsync.services.accounts import load_account
 from flipsync.services.orders import AccountRef
 from flipsync.store import restored
+from flipsync.store.repositories import reconciling
 
 Hire = Callable[..., EffectWorker]
 
@@ -203,7 +206,19 @@ async def test_a_worker_from_before_writes_no_receipt(
     assert stall.channel.shelves[stall.external_id].quantity == (await shop.share(stall.listing)).entitled
 
 
-async def test_agents_are_told_what_does_not_show_what_it_should(two: Two, hire: Hire) -> None:
+async def test_agents_are_told_what_does_not_show_what_it_should(
+    two: Two, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, also when both accounts catch up in the same moment."""
+    both, mark = asyncio.Barrier(2), reconciling.mark_reconciled
+
+    async def mark_together(*args: Any) -> bool:
+        marked = await mark(*args)
+        with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
+            await asyncio.wait_for(both.wait(), 0.3)
+        return marked
+
+    monkeypatch.setattr(reconciling, "mark_reconciled", mark_together)
     two.shelves[0].shelves[two.name].quantity = 3
     async with two.shop.unit() as unit:
         await stock.set_targets(unit, two.goods.stock_item_id, dict.fromkeys(two.listings, 5))

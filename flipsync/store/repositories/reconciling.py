@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Allocation, Listing, MarketplaceAccount, Order
+from flipsync.store.unit_of_work import UnitOfWork
 
 
 async def awaits_reconciling(session: AsyncSession, account_id: UUID | None = None) -> bool:
@@ -24,12 +25,23 @@ async def awaits_reconciling(session: AsyncSession, account_id: UUID | None = No
     return bool(await session.scalar(select(waiting)))
 
 
-async def mark_reconciled(session: AsyncSession, account_id: UUID, at: datetime) -> None:
-    await session.execute(
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('reconciling ' || CAST(:tenant_id AS text), 0))")
+
+
+async def hold(unit: UnitOfWork) -> None:
+    """One account of a business ends its catching up at a time, until the transaction ends: just one is the last."""
+    await unit.session.execute(_HOLD, {"tenant_id": str(unit.tenant_id)})
+
+
+async def mark_reconciled(session: AsyncSession, account_id: UUID, at: datetime) -> bool:
+    """Whether it was still waited for."""
+    marked = await session.scalars(
         update(MarketplaceAccount)
         .where(MarketplaceAccount.id == account_id, MarketplaceAccount.reconciled_at.is_(None))
         .values(reconciled_at=at)
+        .returning(MarketplaceAccount.id)
     )
+    return marked.one_or_none() is not None
 
 
 async def unpublished_by_sku(session: AsyncSession, account_id: UUID) -> dict[str, UUID]:
