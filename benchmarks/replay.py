@@ -31,7 +31,7 @@ from benchmarks.measuring import Report, percentile, saying
 from benchmarks.stocked import Owner, fill_books
 from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision
-from flipsync.domain.events import ListingOutdated, OfferChanged, StockMoved
+from flipsync.domain.events import Event, ListingOutdated, OfferChanged, StockMoved
 from flipsync.runtime import runner as running
 from flipsync.runtime.agent import Agent, Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -71,7 +71,7 @@ _TRIED: dict[str, Any] = {"pricing.max_step_up_bps": 100, "pricing.max_step_down
 class Bare(RecordingDesk):
     """The desk itself, nothing noted: what a decision costs without."""
 
-    def begin(self) -> None:
+    def begin(self, fact: Event) -> None:
         return None
 
     def as_services(self) -> Services:

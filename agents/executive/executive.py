@@ -32,8 +32,8 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         reports_to=None,
         authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
         pace=0.25,
-        # its reviews read directives too
-        version="2",
+        # its reviews read all there is before they say anything: so any of it can be tried otherwise
+        version="3",
     )
 
     async def decide(
@@ -60,7 +60,11 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         return Decision.propose(overrule, why="the owner said no", evidence=evidence)
 
     async def _review(self, event: CycleStarted, ctx: Context) -> Decision[ExecutiveCommand]:
-        if event.cycle == "daily" and (moves := await ctx.services.grades.moves()):
+        moves = await ctx.services.grades.moves() if event.cycle == "daily" else []
+        unanswered = await ctx.services.decisions.unanswered()
+        accounts = await ctx.services.accounts.all()
+        directives = (await ctx.services.profile()).directives
+        if moves:
             fields = ("agent", "kind", "was", "trusted", "reason")
             return Decision.propose(
                 *(
@@ -74,15 +78,14 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
                 ),
                 confidence=1 - FALSE_RETURN,
             )
-        if unanswered := await ctx.services.decisions.unanswered():
+        if unanswered:
             return Decision.propose(
                 *(ExpireApproval(decision_id=decision_id) for decision_id in unanswered),
                 why=f"{event.cycle} review: {len(unanswered)} questions to the owner ran out of time",
                 evidence=[Evidence(kind="decision", id=decision_id) for decision_id in unanswered[:20]],
             )
-        accounts = await ctx.services.accounts.all()
         gone = {account.id for account in accounts if account.status == "disconnected"}
-        void = [each for each in (await ctx.services.profile()).directives if each.account_id in gone]
+        void = [each for each in directives if each.account_id in gone]
         if void:
             reason = "the account is disconnected"
             return Decision.propose(

@@ -12,9 +12,10 @@ import asyncio
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -43,11 +44,12 @@ from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import Version, read_version
 from flipsync.services.recalibrating import lowest, read_kept
 from flipsync.services.recorded_desk import RecordedDesk
-from flipsync.services.standing import Bearing
+from flipsync.services.standing import Bearing, movable
 from flipsync.services.standing_past import PastStandings, past
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import replay as rows
+from flipsync.store.repositories import trial_books
 from flipsync.store.repositories.replay import KeptDecision
 from flipsync.store.unit_of_work import Store
 
@@ -133,14 +135,14 @@ async def dry_run(
         buying = _versions(
             await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind), order_choice.read_version
         )
-        standings = await past(session)
-        ledger = Ledger()
         settings = (await profile(session, tenant_id)).settings
+        standings = await past(session, on=settings.grades.move_authority)
+        ledger = Ledger()
         await count_books(session, ledger, change, settings, since, utc_now())
     for kind, wanted, known in (("price", change.policy, versions), ("buying", change.buying, buying)):
         if wanted is not None and wanted not in known:
             raise NotFound(f"no {kind} policy {wanted!r}", hint="`flipsync models list` names them")
-    trial = _Trial(tenant_id, agents, change, versions, buying, standings, found, ledger)
+    trial = _Trial(store, tenant_id, agents, change, versions, buying, standings, found, ledger)
     after = first_id_at(since)
     while limit is None or found.decisions < limit:
         most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
@@ -155,7 +157,7 @@ async def dry_run(
             if seconds is not None and time.monotonic() - began > seconds:
                 break
         else:
-            if len(page) == most:
+            if page:
                 continue
             trial.finish()
             return found
@@ -195,6 +197,7 @@ class _Deed:
 class _Trial:
     def __init__(
         self,
+        store: Store,
         tenant_id: UUID,
         agents: Mapping[str, AgentClass],
         change: Change,
@@ -204,8 +207,8 @@ class _Trial:
         found: DryRun,
         ledger: Ledger,
     ) -> None:
-        self._tenant_id, self._agents, self._change, self._versions = tenant_id, agents, change, versions
-        self._buying = buying
+        self._store, self._tenant_id, self._agents, self._change = store, tenant_id, agents, change
+        self._versions, self._buying = versions, buying
         self._standings, self._found = standings, found
         self._ledger = ledger
         self._cannot: Counter[str] = Counter()
@@ -216,7 +219,7 @@ class _Trial:
         found.decisions += 1
         try:
             then, now, desk = await self._decide_twice(row)
-            bearing_then, bearing_now = self._bearing(row, then), self._bearing(row, now)
+            bearing_then, bearing_now = self._bearing(row, then), self._bearing_with_change(row, now)
         except _Cannot as reason:
             self._cannot[str(reason)] += 1
             return
@@ -256,7 +259,8 @@ class _Trial:
             event = Event.from_journal(row.event_type, row.event_payload)
             plain = RecordedDesk(self._tenant_id, row.packed)
             then = await agent().decide(event, self._context(row, plain))
-            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions, self._buying)
+            sold = partial(self._sold, row.id)
+            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions, self._buying, sold)
         except Exception:
             raise _Cannot("it cannot be replayed as it was: `flipsync replay` says why") from None
         kept, again = as_kept(row), as_decided(then)
@@ -279,7 +283,7 @@ class _Trial:
         no map."""
         if decision.is_hold or (row.trusted is None and row.proposals):
             return Bearing()  # also while the owner had it switched off
-        kinds = {prediction(command.type_name(), row.event_type).kind for command in decision.proposals}
+        kinds = _kinds(row, decision)
         standing = self._standings.of(row.agent, kinds, row.id)
         try:
             used = None if row.recalibration is None else read_kept(row.agent, row.recalibration)[0]
@@ -289,6 +293,18 @@ class _Trial:
             raise _Cannot("what its agent might decide alone then is not on record")
         maps = [used] if used is not None and used.kind in kinds else []
         return Bearing(standing, lowest(maps, decision.confidence))
+
+    def _bearing_with_change(self, row: KeptDecision, decision: Decision[Any]) -> Bearing:
+        on = self._change.settings.get("grades.move_authority")
+        if on is False:
+            return Bearing()
+        if on and self._standings.were_off(row.id) and any(map(movable, _kinds(row, decision))):
+            raise _Cannot("what outcomes would have left of its confidence was not worked out while that was off")
+        return self._bearing(row, decision)
+
+    async def _sold(self, decision_id: UUID, listings: Sequence[UUID], since: datetime) -> Mapping[UUID, int]:
+        async with self._store.reader(self._tenant_id) as session:
+            return await trial_books.sold(session, listings, since, decision_id)
 
     def _deed(
         self, spec: AgentSpec, decision: Decision[Any], bearing: Bearing, desk: ChangedDesk, *, changed: bool
@@ -351,6 +367,10 @@ class _Trial:
 
 class _Cannot(Exception):
     """A decision that cannot be made again, in words that many share."""
+
+
+def _kinds(row: KeptDecision, decision: Decision[Any]) -> set[str]:
+    return {prediction(command.type_name(), row.event_type).kind for command in decision.proposals}
 
 
 def _spends_on_ads(command: c.Command) -> bool:

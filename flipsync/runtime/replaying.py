@@ -89,12 +89,12 @@ async def replay(
         most = _PAGE if limit is None else min(_PAGE, limit - found.decisions)
         async with store.reader(tenant_id) as session:
             page = await rows.kept(session, after, agent, most)
+        if not page:
+            break
         for row in page:
             await _look(found, tenant_id, agents.get(row.agent), row)
             if found.decisions % _TOLD_EVERY == 0:
                 progress(found)
-        if len(page) < most:
-            break
         after = page[-1].id
     return found
 

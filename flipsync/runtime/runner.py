@@ -212,7 +212,7 @@ class AgentRunner(TaskRunner):
                     record = records[task.event_id]
                     try:
                         event = Event.from_journal(record.type, record.payload)
-                        desk.begin()
+                        desk.begin(event)
                         context = Context(tenant_id, desk.now, desk.as_services(), record.id, record.correlation_id)
                         decision = await self.agent.decide(event, context)
                         if session.new or session.dirty or session.deleted:

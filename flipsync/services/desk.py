@@ -164,7 +164,7 @@ class StockDesk:
             if self._paces is None:
                 self._paces = await paces(self._services.session)
             known = {row.account_id: self._paces[row.account_id] for row in rows if row.account_id in self._paces}
-            self._services.note(PaceGround(settings, known))
+        self._services.note(PaceGround(settings, known))
         return picture_from(item, rows, settings, known)
 
     async def _items(self, stock_item_id: UUID, window: int) -> dict[UUID, tuple[ItemRow, tuple[ShareRow, ...]]]:
@@ -380,7 +380,7 @@ class Services:
 
     @cached_property
     def grades(self) -> GradeDesk:
-        return GradeDesk(self.session, self.tenant_id, self.now, self.profile)
+        return GradeDesk(self.session, self.tenant_id, self.now, self.profile, self.note)
 
     @cached_property
     def competitors(self) -> CompetitorDesk:

@@ -8,8 +8,9 @@ them. Everything else is answered as it was. It refuses (`CannotTell`) rather th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -27,6 +28,7 @@ from flipsync.services.grounds import (
     BuyGround,
     Ground,
     MarginGround,
+    MovesGround,
     PaceGround,
     PriceGround,
     TrainingGround,
@@ -38,7 +40,7 @@ from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
 from flipsync.services.repricing import repricing_from
-from flipsync.services.tenant_settings import PricingChoices, TenantSettings, changed, value_of
+from flipsync.services.tenant_settings import PricingChoices, StockChoices, TenantSettings, changed, value_of
 from flipsync.store.repositories.pricing import PriceRow
 
 #: the price policy that decides, which the registry names and no setting
@@ -47,10 +49,11 @@ POLICY: Final = "pricing.policy"
 BUYING_POLICY: Final = "purchasing.policy"
 #: how far an agent decides by itself: agents.NAME.(one of these)
 AUTHORITY: Final = ("auto_above", "max_stake_minor")
-#: limits by which no agent decides: what others would have meant is counted in the books (dry_run_books)
+#: what the books alone tell of: limits by which no agent decides, and where a day begins (dry_run_books)
 BY_BOOKS: Final[frozenset[str]] = frozenset(
     {
         "approval_hours",
+        "time_zone",
         *(f"orders.{name}" for name in ("refund_approval_minor", "label_limit_minor")),
         *(f"fleet.{name}" for name in ("listings_per_hour", "margin_at_risk_minor")),
         *(f"fleet.{name}" for name in ("listing_shares_bps", "margin_shares_bps")),
@@ -63,7 +66,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
         *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
         *(f"pricing.{name}" for name in ("canary_bps", "retrain_days")),
-        *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve")),
+        *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve", "demand_window_days")),
         *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
         *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
         *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
@@ -71,6 +74,8 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
         "listings.hand_edits",
         "auto_list",
+        "fleet.share_out",
+        "grades.move_authority",
     }
 )
 #: settings by which nothing is decided: they can be tried, and what they change is said
@@ -88,15 +93,11 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
 }
 #: why the others cannot be tried
 NOT_COVERED: Final[Mapping[str, str]] = {
-    "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
-    "time_zone": "what was sold on other days was not read",
     **{
         f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
         for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
     },
-    "grades.move_authority": "what would have been taken away or given back without it is not known",
-    "fleet.share_out": "what the shares would have stayed at is not followed",
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
@@ -120,6 +121,16 @@ _ALSO: Mapping[str, frozenset[str]] = {
     ),
     "models": _RETRAIN,
 }
+#: how long the past is that a partitioned item's units are shared out by
+_WINDOW: Final = "stock.demand_window_days"
+#: questions whose answers rest on what was sold by day
+_BY_DAY = frozenset(
+    {
+        *(f"purchasing.{name}" for name in ("review", "plan", "returns")),
+        *(f"strategy.{name}" for name in ("outlook", "planned", "running", "overdue")),
+        *("transfers.review", "transfers.plan", "sourcing.part", "care.review", "weeks.week", "models.review"),
+    }
+)
 #: what money is divided under
 _LIMITS = frozenset({"purchasing.cash_minor", "advertising.total_budget_minor", "advertising.mode"})
 #: of purchasing, what transfers to channels' warehouses are planned by
@@ -127,6 +138,9 @@ _SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps"
 
 
 _GONE = "the policy that decided is not in the registry any more"
+
+#: units that listings sold since a moment, as far as the books knew when it was decided
+Sold = Callable[[Sequence[UUID], datetime], Awaitable[Mapping[UUID, int]]]
 
 
 class CannotTell(FlipSyncError):
@@ -247,17 +261,20 @@ class ChangedDesk(RecordedDesk):
         change: Change,
         versions: Mapping[str, Version],
         buying: Mapping[str, order_choice.Version] | None = None,
+        sold: Sold | None = None,
     ) -> None:
-        """`versions` are the price policies of the registry, by id and by version; `buying` those that buy."""
+        """`versions` are the price policies of the registry, by id and by version; `buying` those that buy. Without
+        `sold` no other window of demand can be tried."""
         super().__init__(tenant_id, packed)
         self._change = change
         self._versions = versions
         self._buying = buying or {}
+        self._sold = sold
         #: what prices were decided from, by listing, where the change touches prices
         self.priced: dict[UUID, Priced] = {}
         #: whether the owner wants to be asked before money is spent on ads, as it was and as it would have been
         self.asks_for_ads = (False, False)
-        #: pictures of shared shelves as they were and as they would have been
+        #: pictures of stock as they were and as they would have been
         self.pictures: list[tuple[StockPicture, StockPicture]] = []
 
     def _question(self, name: str) -> Question:
@@ -275,16 +292,36 @@ class ChangedDesk(RecordedDesk):
             _refuse_beside(name, told, self._change)
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
-            if name == "stock.picture" and (told is None or told.item.mode != "pooled"):
-                return told  # partitioned: no setting that can be tried shapes it
+            partitioned = name == "stock.picture" and (told is None or told.item.mode != "pooled")
+            if partitioned and (told is None or _WINDOW not in self._change.settings):
+                return told  # no other setting that can be tried shapes it
             if kept is None:
                 raise CannotTell("what its answers were worked out from is not kept: from before it was, or too much")
-            then, now = self._worked_out(name, arguments, told, read_ground(name, kept))
+            ground = read_ground(name, kept)
+            if partitioned and isinstance(ground, PaceGround):
+                then, now = await self._shared_out(told, ground.choices)
+            else:
+                then, now = self._worked_out(name, arguments, told, ground)
             if then != told:
                 raise CannotTell("with the settings of then it does not come out as then: the code has changed since")
             return now
 
         return answer
+
+    async def _shared_out(self, told: StockPicture, choices: StockChoices) -> tuple[StockPicture, StockPicture]:
+        """Partitioned stock by what its listings sold in the window of then, and in the other."""
+        if self._sold is None:
+            raise CannotTell("what was sold in another window was not read")
+        pictures = []
+        for days in (choices.demand_window_days, self._change.settings[_WINDOW]):
+            sold = await self._sold([row.listing_id for row in told.listings], self.now - timedelta(days=days))
+            rows = tuple(replace(row, sold=sold.get(row.listing_id, 0)) for row in told.listings)
+            pictures.append(picture_from(told.item, rows, choices, {}))
+        then, now = pictures
+        if then.listings != told.listings:
+            raise CannotTell("what had been sold by then is not in the books any more as it was")
+        self.pictures.append((then, now))
+        return then, now
 
     def _worked_out(self, name: str, arguments: tuple[Any, ...], told: Any, ground: Ground) -> tuple[Any, Any]:
         """The answer as it was, and as it would have been."""
@@ -310,6 +347,9 @@ class ChangedDesk(RecordedDesk):
                 days = self._change.settings.get(f"{key}.retrain_days", ground.days)
                 due, dues = (train_because(ground, each, self.now) for each in (ground.days, days))
                 return replace(told, train_because=due), replace(told, train_because=dues)
+            case MovesGround():
+                on = self._change.settings.get("grades.move_authority", ground.on)
+                return ground.moves if ground.on else [], ground.moves if on else []
             case MarginGround():
                 pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
                 return (
@@ -378,7 +418,7 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
     elif name == "transfers.plan":
         shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
     elif name in ("resources.used", "resources.review"):
-        shaped = any(key.startswith("fleet.") for key in change.settings)
+        shaped = any(key.startswith("fleet.") and key != "fleet.share_out" for key in change.settings)
     elif name == "sourcing.part":
         shaped = told is not None and (margins or "goals.risk" in change.settings)
     elif name == "new_stock.look":
@@ -386,5 +426,5 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
     else:
         staged = name == "models.review" and (told.live or told.canary or told.shadow)
         shaped = bool(staged) and change.touches("purchasing")
-    if shaped:
+    if shaped or ("time_zone" in change.settings and name in _BY_DAY and told):
         raise CannotTell("it asked what is worked out by the choices of then, and not again by others")

@@ -1,4 +1,5 @@
-"""Limits on what persons ask for and on what agents change an hour: what others would have meant, counted in the books.
+"""Limits on what persons ask for and on what agents change an hour, and where a day begins: what others would have
+meant, counted in the books.
 
 No decision depends on them, so none is made again: both sides are counted by the same functions over what happened.
 """
@@ -14,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import OverBudget
 from flipsync.services.dry_run import BY_BOOKS, Change
 from flipsync.services.dry_run_money import Ledger
+from flipsync.services.settings_changes import unknown_zone
 from flipsync.services.tenant_settings import FleetChoices, TenantSettings, value_of
 from flipsync.store.repositories import trial_books as rows
+from flipsync.store.repositories.tenants import knows_zone
 from flipsync.store.repositories.trial_books import HourOfChanges
 
 _ABOVE = (
@@ -42,6 +45,12 @@ async def count_books(
                 for each in await above(session, since, until, value_of(settings, key)):
                     ledger.count(name, *_one(side, each.count))
                     ledger.count(name, *_one(side, each.minor), unit=each.currency)
+    if "time_zone" in keys:
+        if not await knows_zone(session, now.time_zone):
+            raise unknown_zone(now.time_zone)
+        for each in await rows.orders_on_another_day(session, since, until, then.time_zone, now.time_zone):
+            ledger.count("orders on another day", 0, each.count)
+            ledger.count("orders on another day", 0, each.minor, unit=each.currency)
     if any(key.startswith("fleet.") for key in keys):
         hours = await rows.listing_changes(session, since, until, OverBudget.code)
         changes, stakes = zip(put_off(hours, then.fleet), put_off(hours, now.fleet), strict=True)

@@ -78,8 +78,8 @@ MEANS: Mapping[str, tuple[str, str]] = {
     ),
     "sent up": (
         "decisions above their agent's authority",
-        "By the authority agents declare: what outcomes took away from them is not counted. What the one above would"
-        " have said is not known where nobody was asked.",
+        "By the authority agents declare, less what outcomes had taken away of it then. What the one above would have "
+        "said is not known where nobody was asked.",
     ),
     "questions": (
         "decisions that ask the owner, or may not be carried out without",
@@ -87,7 +87,15 @@ MEANS: Mapping[str, tuple[str, str]] = {
     ),
     "units shown": (
         "units that shared shelves show on the channel, summed over the decisions on them",
-        "Partitioned goods are not counted: no setting that can be tried moves them.",
+        "Partitioned goods are counted apart.",
+    ),
+    "units shared out": (
+        "units of partitioned goods that a channel may sell, summed over the decisions on them",
+        "Each decision by the shelf of then: that a channel would have sold more or less of it since is not followed.",
+    ),
+    "orders on another day": (
+        "orders that would be counted on another day, and what they are together",
+        "What agents decided by sales of days is counted apart, as not to be told.",
     ),
     "sold twice": ("expected number of next sales that are one too many, over decisions on shared shelves", _NEXT_SALE),
     "sales not seen": ("expected number of next sales lost as the buyer's channel shows nothing", _NEXT_SALE),
@@ -148,11 +156,14 @@ class Ledger:
         return 0.0 if net is None else sold[1] * net[1] - sold[0] * net[0]
 
     def shelf(self, then: StockPicture, now: StockPicture) -> None:
-        """A shared shelf, on both sides."""
+        """An item's shelf, on both sides."""
+        pooled = then.item.mode == "pooled"
         for row in then.listings:
             if row.listing_status == "active":
                 shares = then.shares[row.listing_id], now.shares[row.listing_id]
-                self.count("units shown", *shares, of=row.vendor, unit="units")
+                self.count("units shown" if pooled else "units shared out", *shares, of=row.vendor, unit="units")
+        if not pooled:
+            return
         for name, what in (("sold twice", "shown"), ("sales not seen", "unseen")):
             sides = [getattr(each.odds, what) if each.odds is not None else 0.0 for each in (then, now)]
             self.count(name, *sides, unit="units")

@@ -9,6 +9,7 @@ from uuid import UUID
 from flipsync.domain.directives import Directive
 from flipsync.services.channel_pace import Pace
 from flipsync.services.lead_times import LeadTime
+from flipsync.services.standing import StandingMove
 from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, PurchasingChoices, StockChoices
 from flipsync.store.repositories.advertising import AdRow
 from flipsync.store.repositories.pricing import PriceRow
@@ -45,7 +46,7 @@ class MarginGround:
 
 @dataclass(frozen=True)
 class PaceGround:
-    """Of a pooled item's picture: the owner's choices and how fast its accounts are. The rest is in the picture."""
+    """Of an item's picture: the owner's choices and, of a pooled one, how fast its accounts are. The rest is in it."""
 
     choices: StockChoices
     paces: dict[UUID, Pace]
@@ -105,7 +106,15 @@ class TrainingGround:
     days: int
 
 
-Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround
+@dataclass(frozen=True)
+class MovesGround:
+    """Of whose authority should change: what outcomes say, and whether the owner lets it."""
+
+    on: bool
+    moves: list[StandingMove]
+
+
+Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround | MovesGround
 
 #: by the question it belongs to
 GROUNDS: dict[str, type[Ground]] = {
@@ -119,4 +128,5 @@ GROUNDS: dict[str, type[Ground]] = {
     "purchasing.plan": BuyGround,
     "advertising.review": AdGround,
     "models.review": TrainingGround,
+    "grades.moves": MovesGround,
 }

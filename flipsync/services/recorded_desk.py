@@ -21,16 +21,19 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
+from flipsync.domain.advertising import AdsRead
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
+from flipsync.domain.events import CycleStarted, Event
 from flipsync.services.desk import Services
 from flipsync.services.grounds import GROUNDS, Ground
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import replay as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-#: what is kept of one decision, packed; above it the decision says that it cannot be replayed
-MOST_BYTES = 64 * 1024
+#: what is kept of one decision, packed; above it the decision says that it cannot be replayed. A review of all there is
+#: comes once a day, and may take as much as a day of what is decided every hour
+MOST_BYTES, MOST_OF_REVIEW = 64 * 1024, 24 * 64 * 1024
 #: what notes are unpacked to at most: they come from our own books, but a bomb there must not end the process
 _MOST_UNPACKED = 64 * 1024 * 1024
 _LEVEL = 1
@@ -118,22 +121,25 @@ class RecordingDesk(_Desk):
     def __init__(self, services: Services) -> None:
         super().__init__(services.tenant_id, services.now)
         self._services = services
+        self._most = MOST_BYTES
         self._noted: list[bytes] = []
         #: by the place among them: what the answer was worked out from
         self._grounds: dict[int, bytes] = {}
         #: answers a desk gives more than once (the profile) are written once: by identity, kept so that it stays theirs
         self._written: dict[int, tuple[Any, bytes]] = {}
 
-    def begin(self) -> None:
-        """The next decision starts here."""
+    def begin(self, fact: Event) -> None:
+        """The next decision, on that fact, starts here."""
         self._noted, self._grounds = [], {}
+        daily = isinstance(fact, AdsRead) or (isinstance(fact, CycleStarted) and fact.cycle != "hourly")
+        self._most = MOST_OF_REVIEW if daily else MOST_BYTES
 
     def notes(self) -> Notes:
         """What was read since `begin`."""
         packed = self._pack(self._grounds)
-        if len(packed) > MOST_BYTES and self._grounds:  # the answers alone still make it replayable
+        if len(packed) > self._most and self._grounds:  # the answers alone still make it replayable
             packed = self._pack({})
-        return Notes(packed if len(packed) <= MOST_BYTES else None, len(packed))
+        return Notes(packed if len(packed) <= self._most else None, len(packed))
 
     def _pack(self, grounds: dict[int, bytes]) -> bytes:
         head = b'{"now":"%b","reads":[' % self.now.isoformat().encode()

@@ -30,9 +30,7 @@ async def set_settings(
     if not names:
         return None
     if "time_zone" in names and not await tenants.knows_zone(unit.session, after.time_zone):
-        raise InvalidInput(
-            f"time_zone {after.time_zone!r}: the database does not know it", hint="write it as Europe/Berlin"
-        )
+        raise unknown_zone(after.time_zone)
     kept = copy.deepcopy(tenant.settings)
     for name in names:
         *path, last = name.split(".")
@@ -51,3 +49,7 @@ async def set_settings(
     )
     unit.emit(fact)
     return fact
+
+
+def unknown_zone(zone: str) -> InvalidInput:
+    return InvalidInput(f"time_zone {zone!r}: the database does not know it", hint="write it as Europe/Berlin")

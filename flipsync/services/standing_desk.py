@@ -14,6 +14,7 @@ from flipsync.domain.commands import MoveAuthority
 from flipsync.domain.errors import Conflict
 from flipsync.learning.evaluation.recalibration import IDENTITY
 from flipsync.services import recalibrating
+from flipsync.services.grounds import MovesGround
 from flipsync.services.reading_page import Moment, View
 from flipsync.services.recalibrating import Recalibrated
 from flipsync.services.settings_changes import set_settings
@@ -29,14 +30,25 @@ _MOST = 3_000
 
 class GradeDesk:
     def __init__(
-        self, session: AsyncSession, tenant_id: UUID, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        note: Callable[[MovesGround], None] = lambda _: None,
     ) -> None:
         self._session, self._tenant_id, self._now, self._profile = session, tenant_id, now, profile
+        self._note = note
 
     async def moves(self) -> list[StandingMove]:
-        """Agents whose outcomes say that they should decide less, or may decide more again, alone."""
-        if not (await self._profile()).settings.grades.move_authority:
-            return []
+        """Agents whose outcomes say that they should decide less, or may decide more again, alone; none while the owner
+        has it switched off."""
+        on = (await self._profile()).settings.grades.move_authority
+        found = await self._found()
+        self._note(MovesGround(on, found))
+        return found if on else []
+
+    async def _found(self) -> list[StandingMove]:
         standings = {(each.agent, each.kind): each for each in await of_tenant(self._session)}
         found: defaultdict[tuple[str, str], list[rows.GradedRow]] = defaultdict(list)
         for row in await rows.known(self._session, self._tenant_id, None, _MOST):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,9 +16,11 @@ from flipsync.store.repositories import grades as rows
 
 
 class PastStandings:
-    """`moves` in the order they were decided, each with its decision's id."""
+    """`moves` in the order they were decided, each with its decision's id; `switched` from when on outcomes might move
+    authority (True) or not, each with the id of the fact that says so."""
 
-    def __init__(self, moves: Iterable[tuple[UUID, MoveAuthority]]) -> None:
+    def __init__(self, moves: Iterable[tuple[UUID, MoveAuthority]], switched: Sequence[tuple[UUID, bool]] = ()) -> None:
+        self._switched = switched
         self._moves: defaultdict[tuple[str, str], list[tuple[UUID, Standing]]] = defaultdict(list)
         for decision_id, each in moves:
             standing = Standing(each.agent, each.kind, each.to, each.trusted, utc_now(), each.reason)
@@ -34,9 +36,18 @@ class PastStandings:
                 found.append(moves[place - 1][1])
         return lowest(found)
 
+    def were_off(self, decision_id: UUID) -> bool:
+        """Whether the owner had it switched off when that was decided."""
+        place = bisect_left(self._switched, decision_id, key=lambda each: each[0])
+        return bool(place) and not self._switched[place - 1][1]
 
-async def past(session: AsyncSession) -> PastStandings:
+
+async def past(session: AsyncSession, *, on: bool) -> PastStandings:
+    """`on`: whether outcomes may move authority now."""
+    changes = await rows.switched(session)
+    switched = [(changed_at, after) for changed_at, _, after in changes]
+    switched.insert(0, (UUID(int=0), changes[0][1] if changes else on))
     if not await rows.standings(session):
-        return PastStandings(())  # nothing was ever moved
+        return PastStandings((), switched)  # nothing was ever moved
     moves = [(row.decision_id, MoveAuthority.model_validate(row.payload)) for row in await rows.moves(session)]
-    return PastStandings(moves)
+    return PastStandings(moves, switched)

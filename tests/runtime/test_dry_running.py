@@ -11,28 +11,21 @@ from uuid import UUID
 import orjson
 import pytest
 from pydantic import TypeAdapter
-from shop import Shop, dollars, open_store
+from shop import Shop, open_store
 from sqlalchemy import text, update
+from trials import GRAPH, choose, figure, priced, tried, work
 
-from agents import ROSTER
-from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.advertising import AdsRead
-from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import ManualClock, utc_now
-from flipsync.domain.commands import ChangePrice, MoveAuthority
+from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import InvalidInput, NotFound
-from flipsync.domain.events import CostChanged, CycleStarted, OfferChanged, ProductImported, StockMoved
+from flipsync.domain.events import CostChanged, CycleStarted, OfferChanged, ProductImported
 from flipsync.domain.ids import new_id
 from flipsync.learning.policy import Origin
 from flipsync.runtime.agent import Agent, AgentSpec, Context
-from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.dry_running import DryRun, dry_run
-from flipsync.runtime.gate import Gate
-from flipsync.runtime.graph import Graph
-from flipsync.runtime.runner import AgentRunner
+from flipsync.runtime.dry_running import dry_run
 from flipsync.services import model_registry, orders, recorded_desk
-from flipsync.services.desk import Services
 from flipsync.services.dry_run import (
     COVERED,
     DECIDES_NOTHING,
@@ -42,22 +35,15 @@ from flipsync.services.dry_run import (
     ChangedDesk,
     change_of,
 )
-from flipsync.services.dry_run_books import put_off
-from flipsync.services.dry_run_money import MEANS
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
 from flipsync.services.policy_choice import block_start
 from flipsync.services.policy_staging import share_of
 from flipsync.services.pricing.demand import DemandPrior, learn
-from flipsync.services.settings_changes import set_settings
-from flipsync.services.tenant_settings import SETTINGS, FleetChoices, TenantSettings, value_of
-from flipsync.store import models as m
+from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
 from flipsync.store.models import Listing, Variant
-from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import replay as replay_rows
-from flipsync.store.repositories.trial_books import HourOfChanges
 
-GRAPH = Graph(ROSTER)
 WEEK, CASH = "purchasing.review_days", "purchasing.cash_minor"
 BETTER = {"difference": [0.01, 0.005, 0.015], "unit": "profit", "runs": 20}
 TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
@@ -68,51 +54,6 @@ async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
     store = open_store(database_urls["worker"])
     yield await Shop(store).found()
     await store.aclose()
-
-
-async def work(shop: Shop, *names: str, **instead: type[Agent[Any]]) -> None:
-    """Let these agents decide on what there is."""
-    path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
-    for name in names:
-        runner = AgentRunner(instead.get(name, GRAPH.agents[name])(), shop.store, path)
-        await runner.begin()
-        while await runner.step():
-            continue
-
-
-async def tried(shop: Shop, change: dict[str, Any], **how: Any) -> DryRun:
-    agents = how.pop("agents", GRAPH.agents)
-    since = utc_now() - timedelta(hours=1)
-    return await dry_run(shop.store, shop.tenant_id, agents, change_of(change, agents), since=since, **how)
-
-
-def figure(found: DryRun, name: str, of: str = "") -> tuple[float, float]:
-    (one,) = [each for each in found.figures if (each.name, each.of) == (name, of)]
-    assert one.difference == pytest.approx(one.now - one.then) and (one.means, one.limit) == MEANS[name]
-    return one.then, one.now
-
-
-async def priced(shop: Shop, *, price: int = 2999, cost: int = 1000, units: int = 4, rival: int | None = None) -> UUID:
-    """A listing about whose price the pricing agent decides."""
-    account = await shop.account()
-    goods = await shop.variant(units=6, price=price, cost=cost)
-    listing = await shop.listing(account, goods, units=units, price=price)
-    async with shop.unit() as unit:
-        if rival is not None:
-            seen = RivalOffer(sku=goods.sku, seller="rival", price=dollars(rival), in_stock=True, seen_at=utc_now())
-            row = seen.model_dump(exclude={"sku", "price"}) | {
-                "listing_id": listing,
-                "price_minor": rival,
-                "currency": "USD",
-            }
-            await listing_rows.record_rivals(unit, [row], [listing], utc_now())
-        unit.emit(OfferChanged(listing_id=listing, account_id=account.id, vendor="custom", cause="rivals"))
-    return listing
-
-
-async def choose(shop: Shop, settings: dict[str, Any]) -> None:
-    async with shop.unit() as unit:
-        await set_settings(unit, settings)
 
 
 async def counts(shop: Shop) -> dict[str, Any]:
@@ -274,79 +215,24 @@ async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
         assert "nothing" in found.differences[0].then and "TrainPolicy" in found.differences[0].now
 
 
-async def test_how_long_a_question_waits_is_counted_in_the_books(shop: Shop) -> None:
-    await priced(shop)
-    await work(shop, "pricing")
-    (told,) = await shop.rows("SELECT event_id FROM agent_decision WHERE tenant_id = :tenant")
-    asked = utc_now()
+async def test_that_shares_are_moved_is_tried(shop: Shop) -> None:
+    """Cash was divided, and there is no limit on it any more: the resource agent lifts the shares."""
+    await choose(shop, {"purchasing.cash_shares_bps": {str(new_id()): 5_000}})
     async with shop.unit() as unit:
-        for state, hours in (("approved", 1), ("refused", 10), ("approved", 40), ("expired", None), ("open", None)):
-            decision = m.AgentDecision(
-                tenant_id=shop.tenant_id, agent="pricing", agent_version="1", event_id=told.event_id,
-                state="awaiting", source="rules", rationale="r", confidence=0.5, correlation_id=told.event_id,
-            )  # fmt: skip
-            unit.session.add(decision)
-            await unit.session.flush()
-            answered = None if hours is None else asked + timedelta(hours=hours)
-            about = {"decision_id": decision.id, "question": "May I?", "state": state, "asked_at": asked}
-            rest = {"expires_at": asked + timedelta(hours=48), "answered_at": answered}
-            unit.session.add(m.Approval(tenant_id=shop.tenant_id, **about, **rest))
-    for hours, unanswered in ((48, 1), (30, 2), (10, 2), (9, 3), (72, 1)):
-        found = await tried(shop, {"approval_hours": hours})
-        assert figure(found, "questions unanswered") == (1, unanswered), hours
-
-
-async def test_limits_of_refunds_and_labels_are_counted_in_the_books(shop: Shop) -> None:
-    account = await shop.account()
-    goods = await shop.variant(units=9)
-    await shop.listing(account, goods, units=9)
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "resource")
+    assert (await tried(shop, {"fleet.share_out": True})).changed == 0
+    found = await tried(shop, {"fleet.share_out": False})
+    assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
+    (told,) = found.differences
+    assert "ShareBudgets" in told.then and "the owner keeps the shares" in told.now
+    await choose(shop, {"fleet.share_out": False})
     async with shop.unit() as unit:
-        await orders.ingest_order(unit, account, shop.order({goods.sku: 8}, minute=1))
-    (order,) = await shop.rows("SELECT id FROM customer_order WHERE tenant_id = :tenant")
-    of = {"tenant_id": shop.tenant_id, "order_id": order.id, "currency": "USD"}
-    async with shop.unit() as unit:
-        for amount in (1_000, 8_000, 12_000):
-            unit.session.add(
-                m.RefundRequest(**of, amount_minor=amount, reason="r", units={}, restock=False, state="issued")
-            )
-        for cost in (900, 2_500, 4_000):
-            about = {"parcel": {}, "ship_from": {}, "service": "s", "most_minor": 5_000, "state": "cancelled"}
-            unit.session.add(m.LabelPurchase(**of, **about, cost_minor=cost))
-    found = await tried(shop, {"orders.refund_approval_minor": 5_000, "orders.label_limit_minor": 2_000})
-    of_unit = {(each.name, each.unit): (each.then, each.now) for each in found.figures}
-    assert of_unit["refunds to approve", "count"] == (1, 2)
-    assert of_unit["refunds to approve", "USD"] == (12_000, 20_000)
-    assert of_unit["labels above the limit", "count"] == (1, 2)
-    assert of_unit["labels above the limit", "USD"] == (4_000, 6_500)
-    other = await Shop(shop.store).found()
-    assert (await tried(other, {"orders.refund_approval_minor": 0})).figures == []
-
-
-async def test_budgets_of_an_hour_are_counted_in_the_books(shop: Shop) -> None:
-    for _ in range(4):
-        await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    made = await shop.rows(
-        "SELECT date_trunc('hour', decided_at) AS hour, count(*) AS changes, sum(stake_minor) AS stake"
-        " FROM agent_decision WHERE tenant_id = :tenant GROUP BY 1"
-    )
-    assert sum(row.changes for row in made) == 4
-    found = await tried(shop, {"fleet.listings_per_hour": 1, "fleet.margin_at_risk_minor": 1})
-    assert figure(found, "changes put off") == (0, 4 - len(made)), "one an hour is let through"
-    assert figure(found, "stake put off") == (0, sum(max(0, row.stake - 1) for row in made))
-    assert found.decisions == found.unchanged == 4
-
-
-def test_what_is_put_off_goes_by_the_hour_and_the_channels_share() -> None:
-    noon, one, other = utc_now(), new_id(), new_id()
-    later = noon + timedelta(hours=1)
-    hours = [HourOfChanges(noon, one, 8, 80), HourOfChanges(noon, other, 4, 40), HourOfChanges(later, one, 3, 0)]
-    for most, shares, beyond in (
-        (100, {}, 0), (10, {}, 2), (2, {}, 11), (10, {str(one): 5_000}, 3), (10, {str(one): 1_000}, 9),
-    ):  # fmt: skip
-        fleet = FleetChoices(listings_per_hour=most, listing_shares_bps=shares)
-        assert put_off(hours, fleet) == (beyond, 0), (most, shares)
-    assert put_off(hours, FleetChoices(margin_at_risk_minor=50, margin_shares_bps={str(other): 2_000})) == (0, 70)
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "resource")
+    again = await tried(shop, {"fleet.share_out": True})
+    assert again.unchanged == 1
+    assert again.cannot == {"with the change it would have read what it did not read then": 1}
 
 
 async def test_no_change_makes_no_difference(shop: Shop) -> None:
@@ -501,88 +387,6 @@ async def test_what_other_choices_would_have_shaped_is_not_taken_over(
             await asking
 
 
-async def test_authority_sends_decisions_up(shop: Shop) -> None:
-    await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    found = await tried(shop, {"agents.pricing.auto_above": 1.0, "agents.pricing.max_stake_minor": 1})
-    assert figure(found, "sent up") == (0, 1) and found.changed == 1
-    assert found.differences[0].now == found.differences[0].then + " (goes up)"
-
-
-async def take_away(shop: Shop, to: str, trusted: float) -> None:
-    """By a decision of the executive's, as outcomes do it."""
-    move = {"agent": "pricing", "kind": "price-move", "was": "full", "to": to, "trusted": trusted, "reason": "too sure"}
-    command = MoveAuthority.model_validate({"tenant_id": shop.tenant_id, **move})
-    path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
-    async with shop.unit() as unit:
-        event_id = unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
-        await unit.flush()
-        context = Context(
-            shop.tenant_id, unit.now, Services(unit.session, shop.tenant_id, unit.now), event_id, event_id
-        )
-        decision = Decision.propose(command, why="too sure", confidence=0.95)
-        await path.record(unit, context, GRAPH.agents["executive"].spec, decision)
-
-
-@pytest.mark.parametrize(("to", "trusted", "then"), [("none", 0.4, 1), ("reduced", 0.4, 1), ("reduced", 1.0, 0)])
-async def test_authority_that_outcomes_took_away_stays_away(shop: Shop, to: str, trusted: float, then: int) -> None:
-    await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    await take_away(shop, to, trusted)
-    await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
-    assert found.cannot == {"what it read is not kept (any more)": 1}, "the executive's own alone"
-    now = then if to == "none" else 0  # who may not decide alone gets nothing from a lower bar
-    assert figure(found, "sent up") == (then, now), "of two decisions, the second with less authority"
-    assert found.changed == then - now
-
-
-async def test_a_confidence_counts_in_a_dry_run_as_it_did_then(shop: Shop) -> None:
-    async with shop.unit() as unit:
-        fitted = {"slope": 0.1, "shift": -4.0, "decisions": 50, "fitted_at": unit.now}
-        row = m.RecalibrationRow(tenant_id=shop.tenant_id, agent="pricing", kind="price-move", **fitted)
-        unit.session.add(row)
-    await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    async with shop.unit() as unit:  # the map of today is not the one it was judged by
-        await unit.session.execute(text("DELETE FROM recalibration"))
-    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
-    assert found.cannot == {} and figure(found, "sent up") == (1, 0)
-    spoilt = text("UPDATE agent_decision SET recalibration = '{}' WHERE recalibration IS NOT NULL")
-    async with shop.unit() as unit:
-        await unit.session.execute(spoilt)
-    (why,) = (await tried(shop, {"agents.pricing.auto_above": 0.0})).cannot
-    assert "cannot be read" in why
-
-
-async def test_a_standing_that_nobody_wrote_down_is_not_guessed(shop: Shop) -> None:
-    await priced(shop, cost=2000)
-    await work(shop, "pricing")
-    async with shop.unit() as unit:
-        await unit.session.execute(text("UPDATE agent_decision SET trusted = 0.1 WHERE agent = 'pricing'"))
-    found = await tried(shop, {"agents.pricing.auto_above": 0.0})
-    assert found.cannot == {"what its agent might decide alone then is not on record": 1}
-
-
-async def test_a_stricter_limit_shows_fewer_units_of_a_shared_shelf(shop: Shop) -> None:
-    goods = await shop.variant(units=1, mode="pooled")
-    for vendor in ("ebay", "amazon"):
-        place = await shop.account(vendor, stock_mode="pooled")  # type: ignore[arg-type]
-        await shop.listing(place, goods, units=0)
-    async with shop.unit() as unit:
-        moved = {"kind": "receive", "quantity": 1, "on_hand": 1, "reserved": 0}
-        unit.emit(StockMoved(stock_item_id=goods.stock_item_id, variant_id=goods.variant_id, **moved))
-    await work(shop, "inventory")
-    loose = await tried(shop, {"stock.oversell_limit": 1.0})
-    strict = await tried(shop, {"stock.oversell_limit": 0.0})
-    shown = [figure(each, "units shown", vendor)[1] for each in (loose, strict) for vendor in ("ebay", "amazon")]
-    decisions = loose.by_agent["inventory"].decisions
-    assert sum(shown[:2]) == 2 * decisions and sum(shown[2:]) == decisions, "of a single unit one channel shows it"
-    assert figure(strict, "sold twice")[1] == 0 < figure(loose, "sold twice")[1]
-    assert figure(strict, "sales not seen")[1] > figure(loose, "sales not seen")[1] == 0
-
-
 async def test_another_tenant_sees_nothing_of_it(shop: Shop) -> None:
     await priced(shop)
     await work(shop, "pricing")
@@ -629,7 +433,7 @@ def test_every_setting_can_be_tried_or_says_why_not() -> None:
         ({"agents.pricing.max_stake_minor": 10**400}, "a number is asked for"),
         ({"pricing.shipping_cost_minor": 10**30}, "does not take"),
         ({}, "no change"),
-        ({"time_zone": "Europe/Berlin"}, "other days was not read"),
+        ({"stock.mode": "pooled"}, "shared shelves only"),
         ({"pricing.fee": 2}, "no such setting"),
         ({"pricing.min_margin_bps": 10_000}, "less than 10000"),
         ({"goals.risk": "reckless"}, "reckless"),

@@ -21,7 +21,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import ChangePrice
 from flipsync.domain.decisions import Decision
 from flipsync.domain.errors import FlipSyncError
-from flipsync.domain.events import CostChanged, OfferChanged
+from flipsync.domain.events import CostChanged, CycleStarted, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Agent, AgentSpec, Context
 from flipsync.runtime.decision_path import DecisionPath
@@ -154,6 +154,26 @@ async def test_what_read_too_much_says_so_and_old_notes_go(busy: Shop, monkeypat
         await replay_rows.forget_before(unit.session, utc_now() + timedelta(seconds=1))
     found = await again(busy)
     assert found.not_kept == found.decisions and not found.ok, "nothing was shown to come out alike"
+
+
+async def test_a_review_of_all_there_is_may_read_more_and_pages_stay_small(
+    busy: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes once a day is kept where the same, hour by hour, would be too much; page by page all are there."""
+    monkeypatch.setattr(recorded_desk, "MOST_BYTES", 100)
+    async with busy.unit() as unit:
+        for cycle in ("hourly", "daily"):
+            unit.emit(CycleStarted(tenant_id=busy.tenant_id, cycle=cycle))
+    await work(busy)
+    kept = await busy.rows(
+        "SELECT e.payload->>'cycle' AS cycle, n.packed IS NOT NULL AS kept, n.size FROM decision_notes n"
+        " JOIN agent_decision d ON d.id = n.id JOIN event e ON e.id = d.event_id"
+        " WHERE n.tenant_id = :tenant AND e.type = 'CycleStarted' AND n.size > 100"
+    )
+    assert {(row.cycle, row.kept) for row in kept} == {("hourly", False), ("daily", True)}
+    whole = await again(busy)
+    monkeypatch.setattr(replay_rows, "_PAGE_BYTES", 1)
+    assert await again(busy) == whole and whole.decisions > 3
 
 
 async def test_forgetting_keeps_what_is_young(busy: Shop) -> None:

@@ -61,7 +61,7 @@ async def repriced(store: Store, business: Business) -> None:
     agent = graph.agents["pricing"]()
     async with store.reader(business.tenant_id) as session:
         desk = RecordingDesk(Services(session, business.tenant_id, store.clock.now()))
-        desk.begin()
+        desk.begin(event)
         ctx = Context(business.tenant_id, desk.now, desk.as_services(), event_id, event_id)
         decision, notes = await agent.decide(event, ctx), desk.notes()
     path = DecisionPath(graph, Gate(Firewall(b"f" * 32, clock=store.clock)))
@@ -103,7 +103,7 @@ async def test_a_business_tries_one_change_at_a_time(
 
 async def test_what_cannot_be_tried_is_refused_with_what_can(client: httpx2.AsyncClient, alpha: Business) -> None:
     answer = await client.post(
-        f"{API}/strategy/dry-run", headers=alpha.headers(), json={"change": {"time_zone": "Europe/Berlin"}}
+        f"{API}/strategy/dry-run", headers=alpha.headers(), json={"change": {"stock.mode": "pooled"}}
     )
     assert answer.status_code == 422, answer.text
     assert "cannot be tried" in answer.json()["detail"] and "pricing.min_margin_bps" in answer.json()["hint"]

@@ -202,6 +202,7 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         "sealed.put": {"place": sealed.CREDENTIALS, "row_id": ids["account_id"], "was": foreign.rows["credentials"]},
         "second_factors.update_factor": {"values": {"failures": 9}},
         "sourcing.settle": {"why": "stolen"},
+        "trial_books.orders_on_another_day": {"then": "UTC", "now": "Asia/Tokyo"},
         "why.owner_of": {"kind": "proposal", "row_id": ids["proposal_id"]},
     }
 

@@ -108,7 +108,6 @@ async def test_it_is_kept_with_the_decision_and_told_again_from_there(shop: Shop
     question: dict[str, Any] = {"words": "price cut", "rows": 5}
     async with shop.store.reader(shop.tenant_id) as session:
         desk = RecordingDesk(Services(session, shop.tenant_id, shop.store.clock.now()))
-        desk.begin()
         told = await desk.as_services().brain.brief("pricing", [("listing", world["listing"])], **question)
         packed = desk.notes().packed
     assert packed is not None

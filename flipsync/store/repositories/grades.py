@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.commands import EndorseDecision
+from flipsync.domain.events import SettingsChanged
 from flipsync.domain.ids import first_id_at, new_id
 from flipsync.domain.steering_commands import SetTarget
 from flipsync.store.models import AgentDecision, AgentStanding, DecisionOutcome, DecisionTally, GradedThrough, Proposal
@@ -302,6 +303,24 @@ async def moves(session: AsyncSession) -> Sequence[Row[UUID, dict[str, Any]]]:
     carried_out = Proposal.command == "MoveAuthority", Proposal.verdict == "proceed"
     whose = AgentDecision.agent == "executive"  # by its index; nobody else moves authority
     return (await session.execute(query.where(whose, *carried_out).order_by(Proposal.decision_id))).all()
+
+
+_SWITCHED = text(
+    """
+    SELECT id, (payload->'before'->>'grades.move_authority')::boolean,
+           (payload->'after'->>'grades.move_authority')::boolean
+      FROM event
+     WHERE tenant_id = current_tenant() AND subject_kind = 'tenant' AND subject_id = current_tenant()
+       AND type = :changed AND payload->'after' ? 'grades.move_authority'
+     ORDER BY id
+    """
+)
+
+
+async def switched(session: AsyncSession) -> list[tuple[UUID, bool, bool]]:
+    """Changes of whether outcomes may move authority, oldest first: the fact's id, what it was, what it became."""
+    rows = await session.execute(_SWITCHED, {"changed": SettingsChanged.type_name()})
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def move_standing(

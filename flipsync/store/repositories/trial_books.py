@@ -1,8 +1,9 @@
-"""What the books say of limits that bind persons and hours: both sides of a change of settings that is tried."""
+"""What the books say of a change of settings that is tried: of limits that bind persons and hours, of days, and of what
+had been sold when something was decided."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -25,8 +26,8 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class Above:
-    """Things above a limit, in one currency: how many, and what they are together in minor units."""
+class Counted:
+    """Things of one currency: how many, and what they are together in minor units."""
 
     currency: str
     count: int
@@ -68,6 +69,33 @@ _LABELS = text(
      GROUP BY currency ORDER BY currency
     """
 )
+_ON_ANOTHER_DAY = text(
+    """
+    SELECT currency, count(*) AS count, sum(total_minor)::bigint AS minor
+      FROM customer_order
+     WHERE tenant_id = current_tenant() AND id >= :first AND id < :last
+       AND (placed_at AT TIME ZONE :then)::date <> (placed_at AT TIME ZONE :now)::date
+     GROUP BY currency ORDER BY currency
+    """
+)
+# An order counts as long as its units are off the shelf, which its facts tell: the last one before the decision says
+# how it stood then. A refund leaves it as it is now.
+_SOLD = text(
+    """
+    SELECT s.listing_id, sum(s.quantity)::bigint AS units
+      FROM order_line s
+      JOIN customer_order o ON o.id = s.order_id
+     CROSS JOIN LATERAL (SELECT e.type, e.payload->>'status' AS status FROM event e
+                          WHERE e.tenant_id = o.tenant_id AND e.subject_kind = 'order' AND e.subject_id = o.id
+                            AND e.id < :decision AND e.type IN ('OrderReceived', 'OrderChanged')
+                          ORDER BY e.id DESC LIMIT 1) last
+     WHERE o.tenant_id = current_tenant() AND s.listing_id = ANY(:listings) AND o.placed_at >= :since
+       AND CASE WHEN last.type = 'OrderReceived' OR last.status IN ('paid', 'shipped') THEN true
+                WHEN last.status IN ('pending', 'cancelled', 'failed') THEN false
+                ELSE o.holds_stock END
+     GROUP BY s.listing_id
+    """
+)
 _CHANGES = text(
     """
     SELECT date_trunc('hour', d.decided_at) AS hour, CAST(p.payload->>'account_id' AS uuid) AS account_id,
@@ -92,14 +120,14 @@ async def questions(session: AsyncSession, since: datetime, until: datetime, hou
     return Questions(row.ended, row.late)
 
 
-async def refunds_above(session: AsyncSession, since: datetime, until: datetime, most: int) -> Sequence[Above]:
+async def refunds_above(session: AsyncSession, since: datetime, until: datetime, most: int) -> Sequence[Counted]:
     """Wishes to give more back than that, in minor units of their currencies."""
-    return [Above(*row) for row in await session.execute(_REFUNDS, {**_between(since, until), "most": most})]
+    return [Counted(*row) for row in await session.execute(_REFUNDS, {**_between(since, until), "most": most})]
 
 
-async def labels_above(session: AsyncSession, since: datetime, until: datetime, most: int) -> Sequence[Above]:
+async def labels_above(session: AsyncSession, since: datetime, until: datetime, most: int) -> Sequence[Counted]:
     """Labels that cost more than that, in minor units of their currencies."""
-    return [Above(*row) for row in await session.execute(_LABELS, {**_between(since, until), "most": most})]
+    return [Counted(*row) for row in await session.execute(_LABELS, {**_between(since, until), "most": most})]
 
 
 async def listing_changes(
@@ -108,3 +136,19 @@ async def listing_changes(
     """By hour and account, what was let through, put to the owner, or denied by that rule."""
     values = {**_between(since, until), "commands": list(LISTING_COMMANDS), "denied": denied}
     return [HourOfChanges(*row) for row in await session.execute(_CHANGES, values)]
+
+
+async def orders_on_another_day(
+    session: AsyncSession, since: datetime, until: datetime, then: str, now: str
+) -> Sequence[Counted]:
+    """Orders told between the two moments (wall clock) that were placed on other days of the two time zones."""
+    values = {**_between(since, until), "then": then, "now": now}
+    return [Counted(*row) for row in await session.execute(_ON_ANOTHER_DAY, values)]
+
+
+async def sold(
+    session: AsyncSession, listings: Sequence[UUID], since: datetime, decision_id: UUID
+) -> Mapping[UUID, int]:
+    """Units that each listing sold since then (business time), as the books had it before that decision."""
+    values = {"listings": list(listings), "since": since, "decision": decision_id}
+    return {row.listing_id: row.units for row in await session.execute(_SOLD, values)}
