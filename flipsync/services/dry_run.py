@@ -7,6 +7,7 @@ them. Everything else is answered as it was. It refuses (`CannotTell`) rather th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from uuid import UUID
 import orjson
 
 from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.domain.goals import Goals
 from flipsync.services import order_choice
 from flipsync.services.advertising.desk import review_of
 from flipsync.services.buying_desk import settings_of, worked_out
@@ -26,6 +28,7 @@ from flipsync.services.grounds import (
     AdGround,
     BuyGround,
     Ground,
+    JudgeGround,
     MarginGround,
     PaceGround,
     PriceGround,
@@ -38,6 +41,7 @@ from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
 from flipsync.services.repricing import repricing_from
+from flipsync.services.sourcing.desk import ScanPart, part_of
 from flipsync.services.tenant_settings import PricingChoices, TenantSettings, changed, value_of
 from flipsync.store.repositories.pricing import PriceRow
 
@@ -69,6 +73,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
         *(f"advertising.{name}" for name in ("mode", "max_rate_bps", "monthly_budget_minor")),
         *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
+        *(f"sourcing.{name}" for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")),
         "listings.hand_edits",
         "auto_list",
     }
@@ -91,10 +96,6 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "stock.demand_window_days": "what was sold in another window was not read",
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
     "time_zone": "what was sold on other days was not read",
-    **{
-        f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
-        for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
-    },
     "grades.move_authority": "what would have been taken away or given back without it is not known",
     "fleet.share_out": "what the shares would have stayed at is not followed",
 }
@@ -119,6 +120,7 @@ _ALSO: Mapping[str, frozenset[str]] = {
         for name in ("fees", "shipping_cost_minor", "shipping_charged_minor", "tax_bps", "min_margin_bps")
     ),
     "models": _RETRAIN,
+    "sourcing": _EARNINGS | {"goals.risk"},
 }
 #: what money is divided under
 _LIMITS = frozenset({"purchasing.cash_minor", "advertising.total_budget_minor", "advertising.mode"})
@@ -275,11 +277,14 @@ class ChangedDesk(RecordedDesk):
             _refuse_beside(name, told, self._change)
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
+            if name == "sourcing.part" and told is None:
+                return told  # nobody asks about that any more
             if name == "stock.picture" and (told is None or told.item.mode != "pooled"):
                 return told  # partitioned: no setting that can be tried shapes it
             if kept is None:
                 raise CannotTell("what its answers were worked out from is not kept: from before it was, or too much")
-            then, now = self._worked_out(name, arguments, told, read_ground(name, kept))
+            ground = read_ground(name, kept)
+            then, now = await asyncio.to_thread(self._worked_out, name, arguments, told, ground)
             if then != told:
                 raise CannotTell("with the settings of then it does not come out as then: the code has changed since")
             return now
@@ -305,6 +310,8 @@ class ChangedDesk(RecordedDesk):
                     review_of(arguments[0], ground, was.pricing, was.advertising, self.now),
                     review_of(arguments[0], ground, would.pricing, would.advertising, self.now),
                 )
+            case JudgeGround():
+                return self._judged(told, ground)
             case TrainingGround():
                 key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
                 days = self._change.settings.get(f"{key}.retrain_days", ground.days)
@@ -334,6 +341,16 @@ class ChangedDesk(RecordedDesk):
         if name == "pricing.quote":
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes
+
+    def _judged(self, told: ScanPart, ground: JudgeGround) -> tuple[ScanPart, ScanPart]:
+        was = TenantSettings(pricing=ground.pricing, sourcing=ground.sourcing, goals=Goals(risk=ground.risk))
+        would = self._change.applied(was)
+        parcels = {each.pricing.shipping_cost_minor for each in (was, would)}
+        if ground.by_usual_parcel and len(parcels) > 1:
+            raise CannotTell(
+                "what came of earlier advice was worked out with the usual parcel of then: no label is known"
+            )
+        return part_of(told, ground, was, self.now), part_of(told, ground, would, self.now)
 
     def _bought(self, name: str, arguments: tuple[Any, ...], ground: BuyGround) -> tuple[Any, Any]:
         was, staged = settings_of(ground), self._staged_to_buy(ground)
@@ -379,8 +396,6 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
         shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
     elif name in ("resources.used", "resources.review"):
         shaped = any(key.startswith("fleet.") for key in change.settings)
-    elif name == "sourcing.part":
-        shaped = told is not None and (margins or "goals.risk" in change.settings)
     elif name == "new_stock.look":
         shaped = told is not None and bool(told.prices or told.unpriced) and margins
     else:
