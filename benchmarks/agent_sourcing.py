@@ -27,8 +27,9 @@ from flipsync.sandbox.rivals import open_rivals, reprice
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import FeeTerm
 from flipsync.services.quotes import fee_schedule
-from flipsync.services.sourcing.lessons import GoodsSold, Lessons, learn
+from flipsync.services.sourcing.lessons import GoodsSold, learn
 from flipsync.services.sourcing.profit import Known, Wishes, outlook
+from flipsync.services.sourcing.taught import Lessons
 from flipsync.services.tenant_settings import PricingChoices
 
 _FIRST_SEED, _DAYS, _GOODS, _LINES = 1000, 90, 60, 80

@@ -31,6 +31,7 @@ from flipsync.domain.ids import first_id_at
 from flipsync.domain.money import Money
 from flipsync.domain.predictions import prediction
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
+from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime.agent import AgentSpec, Authority, Context
 from flipsync.runtime.decision_path import above_authority, lost
 from flipsync.runtime.graph import AgentClass
@@ -60,7 +61,10 @@ _MOST_VERSIONS = 10_000
 MOST_LISTED = 100
 #: decisions from one word on how far it is to the next
 _TOLD_EVERY = 50
+#: commands of which a decision's words tell
+_NAMED = 5
 _ORDERS = frozenset(each.type_name() for each in (OfferPurchaseOrder, PlacePurchaseOrder))
+_ADVICE = RecordSourcingVerdict.type_name()
 #: parts of a decision that have to come out as they did before a change is tried on it
 _HAS_TO_AGREE = ("commands", "confidence", "stake", "source")
 
@@ -184,7 +188,10 @@ class _Deed:
     """What would come of a decision: commands as the gate lets them through, and who has to agree."""
 
     commands: list[list[Any]]
-    words: str
+    words: list[str]
+    #: what is said of it without a command, and whom it goes to
+    nothing: str
+    goes: str
     up: bool
     asks: bool
     prices: dict[UUID, int]
@@ -192,6 +199,12 @@ class _Deed:
     @property
     def same(self) -> bytes:
         return canonical([self.commands, self.up, self.asks])
+
+    def told(self, other: _Deed) -> str:
+        """In words, what is not so in the other one first."""
+        apart = sorted(self.words, key=set(other.words).__contains__)
+        more = f"; and {len(apart) - _NAMED} more" if len(apart) > _NAMED else ""
+        return ("; ".join(apart[:_NAMED]) + more or self.nothing) + self.goes
 
 
 class _Trial:
@@ -236,7 +249,7 @@ class _Trial:
             return
         found.changed += 1
         by.changed += 1
-        told = Differing(row.id, row.agent, desk.now, was.words, would.words, round(worth), currency)
+        told = Differing(row.id, row.agent, desk.now, was.told(would), would.told(was), round(worth), currency)
         entry = (abs(told.worth), -found.decisions, told)
         (heapq.heappush if len(self._biggest) < MOST_LISTED else heapq.heappushpop)(self._biggest, entry)
 
@@ -325,13 +338,11 @@ class _Trial:
             else:
                 words.append(_words(command))
             commands.append([command.type_name(), payload])
-        told = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
         asks = any(isinstance(each, c.AskOwner) or bool(each.owner_decides) for each in decision.proposals)
         asks = asks or (desk.asks_for_ads[changed] and any(map(_spends_on_ads, decision.proposals)))
         asks = asks or (up and spec.reports_to is None)
-        if up:
-            told += " (goes up)" if spec.reports_to else " (asks the owner)"
-        return _Deed(commands, told or f"nothing: {decision.rationale}", up, asks, prices)
+        goes = (" (goes up)" if spec.reports_to else " (asks the owner)") if up else ""
+        return _Deed(commands, words, f"nothing: {decision.rationale}", goes, up, asks, prices)
 
     def _authority(self, spec: AgentSpec) -> Authority:
         given = self._change.authority.get(spec.name, {})
@@ -360,6 +371,9 @@ class _Trial:
                     cost = payload["cost"]
                     both = (0, cost["amount_minor"]) if side else (cost["amount_minor"], 0)
                     ledger.count("goods ordered", *both, unit=cost["currency"])
+                elif kind == _ADVICE:
+                    buy = int(payload["verdict"] == "buy")
+                    ledger.count("goods to buy", *((0, buy) if side else (buy, 0)))
         for before, after in desk.pictures:
             ledger.shelf(before, after)
         return worth, currency
@@ -389,5 +403,8 @@ def _price_words(sku: str, command: c.ChangePrice, allowed: int | None) -> str:
 def _words(command: c.Command) -> str:
     if isinstance(command, c.SetChannelQuantity):
         return f"listing {command.listing_id} shows {command.quantity}"
+    if isinstance(command, RecordSourcingVerdict):
+        worth = "" if command.worth is None else f" ({command.worth:.1%} of the money earned by the time asked)"
+        return f"{command.verdict}: {command.why}{worth}"
     kind, subject = command.subject()
     return f"{command.type_name()} of {kind} {subject}"

@@ -404,7 +404,7 @@ class Services:
 
     @cached_property
     def sourcing(self) -> SourcingDesk:
-        return SourcingDesk(self.session, self.now, self.profile)
+        return SourcingDesk(self.session, self.now, self.profile, self.note)
 
     @cached_property
     def readings(self) -> ReadingDesk:

@@ -7,6 +7,7 @@ them. Everything else is answered as it was. It refuses (`CannotTell`) rather th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from uuid import UUID
 import orjson
 
 from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.domain.goals import Goals
 from flipsync.services import order_choice
 from flipsync.services.advertising.desk import review_of
 from flipsync.services.buying_desk import settings_of, worked_out
@@ -27,6 +29,7 @@ from flipsync.services.grounds import (
     AdGround,
     BuyGround,
     Ground,
+    JudgeGround,
     MarginGround,
     MovesGround,
     PaceGround,
@@ -40,6 +43,7 @@ from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
 from flipsync.services.repricing import repricing_from
+from flipsync.services.sourcing.desk import ScanPart, part_of
 from flipsync.services.tenant_settings import PricingChoices, StockChoices, TenantSettings, changed, value_of
 from flipsync.store.repositories.pricing import PriceRow
 
@@ -72,6 +76,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
         *(f"advertising.{name}" for name in ("mode", "max_rate_bps", "monthly_budget_minor")),
         *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
+        *(f"sourcing.{name}" for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")),
         "listings.hand_edits",
         "auto_list",
         "fleet.share_out",
@@ -94,10 +99,6 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
 #: why the others cannot be tried
 NOT_COVERED: Final[Mapping[str, str]] = {
     "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
-    **{
-        f"sourcing.{name}": "the odds of goods that were asked about are kept for the wishes of then only"
-        for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")
-    },
 }
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
@@ -120,6 +121,7 @@ _ALSO: Mapping[str, frozenset[str]] = {
         for name in ("fees", "shipping_cost_minor", "shipping_charged_minor", "tax_bps", "min_margin_bps")
     ),
     "models": _RETRAIN,
+    "sourcing": _EARNINGS | {"goals.risk"},
 }
 #: how long the past is that a partitioned item's units are shared out by
 _WINDOW: Final = "stock.demand_window_days"
@@ -295,13 +297,15 @@ class ChangedDesk(RecordedDesk):
             partitioned = name == "stock.picture" and (told is None or told.item.mode != "pooled")
             if partitioned and (told is None or _WINDOW not in self._change.settings):
                 return told  # no other setting that can be tried shapes it
+            if name == "sourcing.part" and told is None:
+                return told  # nobody asks about that any more
             if kept is None:
                 raise CannotTell("what its answers were worked out from is not kept: from before it was, or too much")
             ground = read_ground(name, kept)
             if partitioned and isinstance(ground, PaceGround):
                 then, now = await self._shared_out(told, ground.choices)
             else:
-                then, now = self._worked_out(name, arguments, told, ground)
+                then, now = await asyncio.to_thread(self._worked_out, name, arguments, told, ground)
             if then != told:
                 raise CannotTell("with the settings of then it does not come out as then: the code has changed since")
             return now
@@ -342,6 +346,8 @@ class ChangedDesk(RecordedDesk):
                     review_of(arguments[0], ground, was.pricing, was.advertising, self.now),
                     review_of(arguments[0], ground, would.pricing, would.advertising, self.now),
                 )
+            case JudgeGround():
+                return self._judged(told, ground)
             case TrainingGround():
                 key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
                 days = self._change.settings.get(f"{key}.retrain_days", ground.days)
@@ -374,6 +380,16 @@ class ChangedDesk(RecordedDesk):
         if name == "pricing.quote":
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes
+
+    def _judged(self, told: ScanPart, ground: JudgeGround) -> tuple[ScanPart, ScanPart]:
+        was = TenantSettings(pricing=ground.pricing, sourcing=ground.sourcing, goals=Goals(risk=ground.risk))
+        would = self._change.applied(was)
+        parcels = {each.pricing.shipping_cost_minor for each in (was, would)}
+        if ground.by_usual_parcel and len(parcels) > 1:
+            raise CannotTell(
+                "what came of earlier advice was worked out with the usual parcel of then: no label is known"
+            )
+        return part_of(told, ground, was, self.now), part_of(told, ground, would, self.now)
 
     def _bought(self, name: str, arguments: tuple[Any, ...], ground: BuyGround) -> tuple[Any, Any]:
         was, staged = settings_of(ground), self._staged_to_buy(ground)
@@ -419,8 +435,6 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
         shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
     elif name in ("resources.used", "resources.review"):
         shaped = any(key.startswith("fleet.") and key != "fleet.share_out" for key in change.settings)
-    elif name == "sourcing.part":
-        shaped = told is not None and (margins or "goals.risk" in change.settings)
     elif name == "new_stock.look":
         shaped = told is not None and bool(told.prices or told.unpriced) and margins
     else:

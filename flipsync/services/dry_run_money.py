@@ -55,6 +55,10 @@ MEANS: Mapping[str, tuple[str, str]] = {
         "Each decision by the shelf and the cash of then: what an order less or more would have left for the next ones "
         "is not followed, nor who would have been bought from where nobody was.",
     ),
+    "goods to buy": (
+        "lines of goods that were asked about and are advised to be bought",
+        "Each decision by what was known then: a line that is judged again when a catalogue answers counts each time.",
+    ),
     "questions unanswered": (
         "questions to persons that ended without an answer, or were answered later than the hours asked",
         "One that ended counts as ended however long it would have stayed open.",

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from flipsync.domain.directives import Directive
+from flipsync.domain.goals import Risk
 from flipsync.services.channel_pace import Pace
 from flipsync.services.lead_times import LeadTime
+from flipsync.services.sourcing.taught import Lessons
 from flipsync.services.standing import StandingMove
-from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, PurchasingChoices, StockChoices
+from flipsync.services.tenant_settings import (
+    AdvertisingChoices,
+    PricingChoices,
+    PurchasingChoices,
+    SourcingChoices,
+    StockChoices,
+)
 from flipsync.store.repositories.advertising import AdRow
+from flipsync.store.repositories.listings import AccountRow
 from flipsync.store.repositories.pricing import PriceRow
 from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
 
@@ -114,7 +124,40 @@ class MovesGround:
     moves: list[StandingMove]
 
 
-Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround | MovesGround
+class Case(NamedTuple):
+    """A line, by its place in the part, on one account: the mean logarithm of what `units` of ours brought, the
+    cheapest offer of `rivals` others, our list price, and units `sold` in `days` on show. Amounts are minor units; None
+    where nothing is known. A tuple: there are hundreds, and it is written without names."""
+
+    line: int
+    account_id: UUID
+    own: float | None = None
+    units: int = 0
+    market: int | None = None
+    rivals: int = 0
+    listed: int | None = None
+    sold: float = 0.0
+    days: float = 0.0
+
+
+@dataclass(frozen=True)
+class JudgeGround:
+    """Of goods that somebody may buy: the owner's choices, the accounts they may be sold on, what the books teach by
+    currency, and the cases in which a price is known. The lines are in the answer.
+
+    `by_usual_parcel`: how wide intervals are was learnt with the owner's usual parcel, for want of any label.
+    """
+
+    pricing: PricingChoices
+    sourcing: SourcingChoices
+    risk: Risk
+    accounts: list[AccountRow]
+    lessons: dict[str, Lessons]
+    cases: list[Case]
+    by_usual_parcel: bool = False
+
+
+Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround | MovesGround | JudgeGround
 
 #: by the question it belongs to
 GROUNDS: dict[str, type[Ground]] = {
@@ -129,4 +172,5 @@ GROUNDS: dict[str, type[Ground]] = {
     "advertising.review": AdGround,
     "models.review": TrainingGround,
     "grades.moves": MovesGround,
+    "sourcing.part": JudgeGround,
 }

@@ -25,14 +25,15 @@ from flipsync.domain.advertising import AdsRead
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.events import CycleStarted, Event
+from flipsync.domain.sourcing import CatalogueAnswered, SourcingAsked
 from flipsync.services.desk import Services
 from flipsync.services.grounds import GROUNDS, Ground
 from flipsync.services.tenant_settings import profile
 from flipsync.store.repositories import replay as rows
 from flipsync.store.unit_of_work import UnitOfWork
 
-#: what is kept of one decision, packed; above it the decision says that it cannot be replayed. A review of all there is
-#: comes once a day, and may take as much as a day of what is decided every hour
+#: what is kept of one decision, packed; above it the decision says that it cannot be replayed. What comes seldom, as a
+#: review of all there is once a day or a list that somebody asks about, may take as much as a day of hourly ones
 MOST_BYTES, MOST_OF_REVIEW = 64 * 1024, 24 * 64 * 1024
 #: what notes are unpacked to at most: they come from our own books, but a bomb there must not end the process
 _MOST_UNPACKED = 64 * 1024 * 1024
@@ -131,8 +132,9 @@ class RecordingDesk(_Desk):
     def begin(self, fact: Event) -> None:
         """The next decision, on that fact, starts here."""
         self._noted, self._grounds = [], {}
-        daily = isinstance(fact, AdsRead) or (isinstance(fact, CycleStarted) and fact.cycle != "hourly")
-        self._most = MOST_OF_REVIEW if daily else MOST_BYTES
+        seldom = isinstance(fact, AdsRead | SourcingAsked | CatalogueAnswered)
+        seldom = seldom or (isinstance(fact, CycleStarted) and fact.cycle != "hourly")
+        self._most = MOST_OF_REVIEW if seldom else MOST_BYTES
 
     def notes(self) -> Notes:
         """What was read since `begin`."""

@@ -355,8 +355,6 @@ STEPS = [{"currency": "USD", "limit_minor": 100, "times": 1.0, "takers": []}]
 @pytest.mark.parametrize(
     ("question", "arguments", "answer", "change", "told"),
     [
-        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.risk": "bold"}, False),
-        ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.tax_bps": 1_900}, False),
         ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"goals.horizon": "growth"}, True),
         ("sourcing.part", [str(new_id()), 0], LOT | {"turn_share": 0.5}, {"pricing.max_step_up_bps": 50}, True),
         ("sourcing.part", [str(new_id()), 0], None, {"goals.risk": "bold"}, True),

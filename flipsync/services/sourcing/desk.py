@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
@@ -14,15 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.channel import Vendor
 from flipsync.domain.goals import Risk
 from flipsync.domain.sourcing import CATALOGUES, ChannelScore
-from flipsync.services.tenant_settings import TenantProfile
+from flipsync.services.grounds import JudgeGround
+from flipsync.services.tenant_settings import TenantProfile, TenantSettings
 from flipsync.store.models import CatalogueFind, SourcingLine
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import sourcing as rows
 from flipsync.store.repositories import sourcing_facts as facts
-from flipsync.store.repositories.listings import AccountRow
 
 if TYPE_CHECKING:
     from flipsync.services.sourcing.identity import Identity
+    from flipsync.services.sourcing.judging import Books
 
 #: lines that are judged in one decision
 PART = 100
@@ -63,7 +64,7 @@ class Asked:
 class ScanPart:
     """A part of what was asked. `ask`: channels to ask now; `waiting`: those that were asked and have not answered.
 
-    `chance`, `turn_days` and `turn_share` are what the owner asks of purchases.
+    `chance`, `turn_days` and `turn_share` are what the owner asks of purchases, by which the lines are judged.
     """
 
     name: str
@@ -71,18 +72,37 @@ class ScanPart:
     lines: tuple[Assessed, ...]
     ask: tuple[Asked, ...]
     waiting: tuple[str, ...]
-    chance: float
-    turn_days: int
-    turn_share: float
+    chance: float = 0.0
+    turn_days: int = 0
+    turn_share: float = 0.0
+
+
+def part_of(told: ScanPart, ground: JudgeGround, settings: TenantSettings, now: datetime) -> ScanPart:
+    """The part from what is kept of it, under these settings."""
+    from flipsync.services.sourcing.judging import judged  # numpy: not in every process
+
+    choices = settings.sourcing
+    return replace(
+        told,
+        lines=judged(told.lines, ground, settings, now),
+        chance=CHANCES[settings.goals.risk],
+        turn_days=choices.turn_days,
+        turn_share=choices.turn_share,
+    )
 
 
 class SourcingDesk:
     """Questions about goods to buy, from one read-only transaction."""
 
-    def __init__(self, session: AsyncSession, now: datetime, profile: Callable[[], Awaitable[TenantProfile]]) -> None:
-        self._session = session
-        self._now = now
-        self._profile = profile
+    def __init__(
+        self,
+        session: AsyncSession,
+        now: datetime,
+        profile: Callable[[], Awaitable[TenantProfile]],
+        note: Callable[[JudgeGround], None] = lambda _: None,
+    ) -> None:
+        """`note` is told what a part is worked out from."""
+        self._session, self._now, self._profile, self._note = session, now, profile, note
 
     async def part(self, scan_id: UUID, part: int) -> ScanPart | None:
         """None for a scan that is not there, or a part beyond its end."""
@@ -90,11 +110,16 @@ class SourcingDesk:
         lines = await rows.lines(self._session, scan_id, part * PART, PART) if scan is not None else []
         if scan is None or not lines:
             return None
-        profile = await self._profile()
+        from flipsync.services.sourcing import judging  # numpy: not in every process
+
+        settings = (await self._profile()).settings
         accounts = [row for row in await listing_rows.accounts(self._session) if row.status == "connected"]
         found = await rows.finds(self._session, [line.id for line in lines])
         answered = await rows.answered(self._session, scan_id, part)
-        assessed = await self._assess(lines, accounts, found, profile)
+        identities = await self._identify(lines, found)
+        theirs = [judging.Line(line, each, found) for line, each in zip(lines, identities, strict=True)]
+        books = await self._books(lines, identities)
+        ground = await asyncio.to_thread(judging.ground_of, theirs, accounts, books, settings)
         asked = (
             set() if all(line.verdict is None for line in lines) else {each for line in lines for each in line.waiting}
         )
@@ -107,55 +132,32 @@ class SourcingDesk:
                 waiting.append(account.name)
             else:
                 ask.append(Asked(account.id, account.name))
-        choices, goals = profile.settings.sourcing, profile.settings.goals
-        return ScanPart(
+        unjudged = ScanPart(
             name=scan.name,
             is_list=scan.kind == "list",
-            lines=tuple(assessed),
+            lines=tuple(each.unjudged() for each in theirs),
             ask=tuple(ask),
             waiting=tuple(waiting),
-            chance=CHANCES[goals.risk],
-            turn_days=choices.turn_days,
-            turn_share=choices.turn_share,
         )
+        told = await asyncio.to_thread(part_of, unjudged, ground, settings, self._now)
+        self._note(ground)
+        return told
 
-    async def _assess(
-        self,
-        lines: Sequence[SourcingLine],
-        accounts: Sequence[AccountRow],
-        found: Sequence[CatalogueFind],
-        profile: TenantProfile,
-    ) -> list[Assessed]:
-        from flipsync.services.sourcing import judging  # numpy: not in every process
-        from flipsync.services.sourcing.profit import Wishes
+    async def _books(self, lines: Sequence[SourcingLine], identities: Sequence[Identity]) -> dict[str, Books]:
+        """What is known in each currency of the lines."""
+        from flipsync.services.sourcing.judging import Books
 
-        identities = await self._identify(lines, found)
         variants = [UUID(each.article.key) for each in identities if each.article and not each.article.source]
-        choices = profile.settings.sourcing
-        wishes = Wishes(
-            profit_minor=choices.min_profit_minor,
-            roi=choices.min_roi_bps / 10_000,
-            chance=CHANCES[profile.settings.goals.risk],
-            turn_days=float(choices.turn_days),
-            turn_share=choices.turn_share,
-        )
         past = await facts.outcomes(self._session, self._now)
-        assessed: dict[UUID, Assessed] = {}
-        for currency in sorted({line.currency for line in lines}):
-            places = [place for place, line in enumerate(lines) if line.currency == currency]
-            here = [account for account in accounts if account.currency == currency]
-            books = judging.Books(
+        return {
+            currency: Books(
                 sold=await facts.sold(self._session, currency, self._now),
                 of_goods=await facts.sold(self._session, currency, self._now, variants) if variants else [],
                 parcels=await facts.parcels(self._session, currency),
                 outcomes=[row for row in past if row.currency == currency],
             )
-            asked = [judging.Line(lines[place], identities[place], found) for place in places]
-            judged = await asyncio.to_thread(
-                judging.judge, asked, here, books, wishes, profile.settings.pricing, self._now
-            )
-            assessed |= {each.line_id: each for each in judged}
-        return [assessed[line.id] for line in lines]
+            for currency in sorted({line.currency for line in lines})
+        }
 
     async def _identify(self, lines: Sequence[SourcingLine], found: Sequence[CatalogueFind]) -> list[Identity]:
         from flipsync.services.sourcing import identity as known

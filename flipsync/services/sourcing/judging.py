@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import log
 from uuid import UUID
@@ -12,19 +12,25 @@ from uuid import UUID
 import numpy as np
 
 from flipsync.domain.sourcing import ChannelScore
+from flipsync.services.grounds import Case, JudgeGround
+from flipsync.services.pricing.fees import FeeTerm
 from flipsync.services.quotes import fee_schedule
-from flipsync.services.sourcing.desk import Assessed
+from flipsync.services.sourcing.desk import CHANCES, Assessed
 from flipsync.services.sourcing.identity import Identity
-from flipsync.services.sourcing.lessons import GoodsSold, Lessons, learn
+from flipsync.services.sourcing.lessons import FEWEST_OUTCOMES, GoodsSold, learn
 from flipsync.services.sourcing.profit import Known, Wishes, outlook
-from flipsync.services.tenant_settings import PricingChoices
+from flipsync.services.sourcing.taught import Lessons
+from flipsync.services.tenant_settings import PricingChoices, TenantSettings
 from flipsync.store.models import CatalogueFind, SourcingLine
 from flipsync.store.repositories.listings import AccountRow
 from flipsync.store.repositories.sourcing_facts import OutcomeRow, SoldRow
 
-_NAN = float("nan")
 #: days that are told at most
 _LONGEST = 3_650.0
+#: decimals of what is known, finer than anything that is told of it: more are only more to keep
+_PLACES = 6
+#: what is missing of a line whatever else is known of it
+_CASE = "how many articles the case holds"
 
 
 @dataclass(frozen=True)
@@ -45,25 +51,49 @@ class Line:
     identity: Identity
     finds: Sequence[CatalogueFind] = field(repr=False)
 
+    def unjudged(self) -> Assessed:
+        """The line as it is told before any channel is looked at."""
+        row, identity, article = self.row, self.identity, self.identity.article
+        return Assessed(
+            line_id=row.id,
+            text=row.text,
+            currency=row.currency,
+            cost_minor=row.cost_minor,
+            units=row.units,
+            product=article.title[:500] if article is not None else "",
+            variant_id=UUID(article.key) if article is not None and not article.source else None,
+            by=identity.by,
+            identity=identity.confidence,
+            identity_why=_why(identity),
+            scores=(),
+            missing=(_CASE,) if row.gtin and row.gtin[0] != "0" else (),
+        )
 
-@dataclass
-class _Case:
-    """A line on one channel. Logarithms; None where nothing is known."""
 
-    line: int
-    account: AccountRow
-    own: float = _NAN
-    units: int = 0
-    market: float = _NAN
-    rivals: int = 0
-    listed: float = _NAN
-    sold: float = 0.0
-    days: float = 0.0
+def ground_of(
+    lines: Sequence[Line], accounts: Sequence[AccountRow], books: Mapping[str, Books], settings: TenantSettings
+) -> JudgeGround:
+    """What the lines are judged from; `books` are by currency."""
+    usual = settings.pricing.shipping_cost_minor
+    return JudgeGround(
+        pricing=settings.pricing,
+        sourcing=settings.sourcing,
+        risk=settings.goals.risk,
+        accounts=[account for account in accounts if account.currency in books],
+        lessons={currency: lessons_of(of, usual) for currency, of in books.items()},
+        cases=[
+            case
+            for place, line in enumerate(lines)
+            for case in _cases(place, line, accounts, books[line.row.currency])
+            if any(each is not None for each in (case.own, case.market, case.listed))
+        ],
+        by_usual_parcel=any(not of.parcels and len(of.outcomes) >= FEWEST_OUTCOMES for of in books.values()),
+    )
 
 
-def lessons_of(books: Books, choices: PricingChoices) -> Lessons:
-    """What these books teach about goods that are not in them."""
-    usual = choices.shipping_cost_minor
+def lessons_of(books: Books, usual: int) -> Lessons:
+    """What these books teach about goods that are not in them; `usual` is what a parcel costs by the owner's word, in
+    minor units."""
     parcel = sum(books.parcels) / len(books.parcels) if books.parcels else usual
     return learn(
         [
@@ -94,95 +124,132 @@ def error_of(row: OutcomeRow, parcel_minor: float) -> float:
     return apart / max(half, 1)
 
 
-def judge(
-    lines: Sequence[Line],
-    accounts: Sequence[AccountRow],
-    books: Books,
-    wishes: Wishes,
-    choices: PricingChoices,
-    now: datetime,
-) -> list[Assessed]:
-    """Every line on every channel whose fees are known; all lines are of the books' currency."""
-    lessons = lessons_of(books, choices)
-    cases = [case for place, line in enumerate(lines) for case in _cases(place, line, accounts, books)]
+def judged(
+    lines: Sequence[Assessed], ground: JudgeGround, settings: TenantSettings, now: datetime
+) -> tuple[Assessed, ...]:
+    """Every line on every channel whose fees are known, under these settings; judged before or not."""
+    choices, wishes = settings.pricing, _wishes(settings)
+    lessons = {currency: _with_usual_parcel(each, choices) for currency, each in ground.lessons.items()}
     scores: dict[int, list[ChannelScore]] = defaultdict(list)
-    by_vendor: dict[str, list[_Case]] = defaultdict(list)
-    for case in cases:
-        by_vendor[case.account.vendor].append(case)
-    unknown_fees = set()
-    for vendor, alike in by_vendor.items():
-        fees = fee_schedule(vendor, alike[0].account.currency, choices)
+    unknown_fees: dict[str, set[str]] = defaultdict(set)
+    outlets: dict[tuple[str, str], dict[UUID, AccountRow]] = defaultdict(dict)
+    for account in ground.accounts:
+        outlets[account.currency, account.vendor][account.id] = account
+    for (currency, vendor), here in outlets.items():
+        fees = fee_schedule(vendor, currency, choices)
         terms = fees.terms(now) if fees is not None else ()
         if not terms:
-            unknown_fees.add(vendor)
-            continue
-        known = Known(
-            own=np.array([case.own for case in alike]),
-            units=np.array([float(case.units) for case in alike]),
-            market=np.array([case.market for case in alike]),
-            listed=np.array([case.listed for case in alike]),
-            sold=np.array([case.sold for case in alike]),
-            days=np.array([case.days for case in alike]),
-            lot=np.array([lines[case.line].row.units for case in alike], dtype=np.int64),
-        )
-        seen = outlook(
-            known,
-            lessons,
-            terms,
-            charged=choices.shipping_charged_minor,
-            tax_bps=choices.tax_bps,
-            turn_days=wishes.turn_days,
-        )
-        most = seen.most(wishes)
-        told = [lines[case.line].row.cost_minor for case in alike]
-        cost = np.array([float(each) if each is not None else paid for each, paid in zip(told, most, strict=True)])
-        low, likely, high = seen.interval(cost)
-        chance, worth = seen.chance(cost, wishes), seen.worth(cost)
-        for place, case in enumerate(alike):
-            if not seen.known[place]:
-                continue
-            scores[case.line].append(
-                ChannelScore(
-                    account_id=case.account.id,
-                    channel=case.account.name,
-                    price_minor=round(float(seen.price[place])),
-                    most_minor=int(most[place]),
-                    low_minor=round(float(low[place])),
-                    likely_minor=round(float(likely[place])),
-                    high_minor=round(float(high[place])),
-                    chance=round(float(chance[place]), 3),
-                    gone=round(float(min(seen.gone[place], 1.0)), 3),
-                    days_to_sell=round(float(min(seen.days[place], _LONGEST)), 1),
-                    worth=round(float(worth[place]), 4),
-                    rivals=case.rivals,
-                    own_units=case.units,
-                )
+            unknown_fees[currency].add(vendor)
+        elif alike := [case for case in ground.cases if case.account_id in here]:
+            _score(scores, lines, alike, here, lessons[currency], terms, choices, wishes)
+    return tuple(
+        _with_scores(line, scores[place], lessons[line.currency], unknown_fees[line.currency])
+        for place, line in enumerate(lines)
+    )
+
+
+def _wishes(settings: TenantSettings) -> Wishes:
+    choices = settings.sourcing
+    return Wishes(
+        profit_minor=choices.min_profit_minor,
+        roi=choices.min_roi_bps / 10_000,
+        chance=CHANCES[settings.goals.risk],
+        turn_days=float(choices.turn_days),
+        turn_share=choices.turn_share,
+    )
+
+
+def _with_usual_parcel(lessons: Lessons, choices: PricingChoices) -> Lessons:
+    """Where too few labels teach what a parcel costs, it is what the owner says."""
+    if "parcels" not in lessons.unknown:
+        return lessons
+    return replace(lessons, shipping_minor=float(choices.shipping_cost_minor))
+
+
+def _score(
+    scores: dict[int, list[ChannelScore]],
+    lines: Sequence[Assessed],
+    alike: Sequence[Case],
+    accounts: Mapping[UUID, AccountRow],
+    lessons: Lessons,
+    terms: Sequence[FeeTerm],
+    choices: PricingChoices,
+    wishes: Wishes,
+) -> None:
+    """Adds the scores of cases with the same fees, by line."""
+    known = Known(
+        own=np.array([case.own for case in alike], dtype=np.float64),
+        units=np.array([float(case.units) for case in alike]),
+        market=np.array([_log(case.market) for case in alike]),
+        listed=np.array([_log(case.listed) for case in alike]),
+        sold=np.array([case.sold for case in alike]),
+        days=np.array([case.days for case in alike]),
+        lot=np.array([lines[case.line].units for case in alike], dtype=np.int64),
+    )
+    seen = outlook(
+        known,
+        lessons,
+        terms,
+        charged=choices.shipping_charged_minor,
+        tax_bps=choices.tax_bps,
+        turn_days=wishes.turn_days,
+    )
+    most = seen.most(wishes)
+    told = [lines[case.line].cost_minor for case in alike]
+    cost = np.array([float(each) if each is not None else paid for each, paid in zip(told, most, strict=True)])
+    low, likely, high = seen.interval(cost)
+    chance, worth = seen.chance(cost, wishes), seen.worth(cost)
+    for place, case in enumerate(alike):
+        account = accounts[case.account_id]
+        scores[case.line].append(
+            ChannelScore(
+                account_id=account.id,
+                channel=account.name,
+                price_minor=round(float(seen.price[place])),
+                most_minor=int(most[place]),
+                low_minor=round(float(low[place])),
+                likely_minor=round(float(likely[place])),
+                high_minor=round(float(high[place])),
+                chance=round(float(chance[place]), 3),
+                gone=round(float(min(seen.gone[place], 1.0)), 3),
+                days_to_sell=round(float(min(seen.days[place], _LONGEST)), 1),
+                worth=round(float(worth[place]), 4),
+                rivals=case.rivals,
+                own_units=case.units,
             )
-    return [_assessed(line, scores[place], lessons, unknown_fees) for place, line in enumerate(lines)]
+        )
 
 
-def _cases(place: int, line: Line, accounts: Sequence[AccountRow], books: Books) -> list[_Case]:
-    cases = {account.id: _Case(place, account) for account in accounts}
+def _log(minor: int | None) -> float:
+    return float("nan") if minor is None else log(minor)
+
+
+def _cases(place: int, line: Line, accounts: Sequence[AccountRow], books: Books) -> list[Case]:
+    cases = {account.id: Case(place, account.id) for account in accounts if account.currency == line.row.currency}
     article = line.identity.article
     if article is not None and not article.source:
         variant = UUID(article.key)
         for row in books.of_goods:
-            case = cases.get(row.account_id)
-            if row.variant_id != variant or case is None:
+            if row.variant_id != variant or row.account_id not in cases:
                 continue
-            case.units, case.rivals = row.units, row.rivals
-            case.own = row.mean_log if row.mean_log is not None else _NAN
-            case.market = log(row.market_minor) if row.market_minor else _NAN
-            case.listed = log(row.listed_minor) if row.listed_minor else _NAN
-            case.days = row.days
-            case.sold = row.rate * row.days if row.rate is not None else float(row.ever_sold)
+            sold = row.rate * row.days if row.rate is not None else float(row.ever_sold)
+            cases[row.account_id] = Case(
+                place,
+                row.account_id,
+                own=None if row.mean_log is None else round(row.mean_log, _PLACES),
+                units=row.units,
+                market=row.market_minor or None,
+                rivals=row.rivals,
+                listed=row.listed_minor or None,
+                sold=round(sold, _PLACES),
+                days=round(row.days, _PLACES),
+            )
     for find in line.finds:
         case = cases.get(find.account_id)
         if find.line_id != line.row.id or case is None or not find.offers or not _is(find, line):
             continue
-        cheapest = log(min(find.offers))
-        case.market = cheapest if case.market != case.market else min(case.market, cheapest)
-        case.rivals = max(case.rivals, len(find.offers))
+        cheapest = min(find.offers) if case.market is None else min(case.market, *find.offers)
+        cases[find.account_id] = case._replace(market=cheapest, rivals=max(case.rivals, len(find.offers)))
     return list(cases.values())
 
 
@@ -196,11 +263,8 @@ def _is(find: CatalogueFind, line: Line) -> bool:
     return article is not None and (article.key == find.external_id or bool(set(article.codes) & set(find.codes)))
 
 
-def _assessed(line: Line, scores: Sequence[ChannelScore], lessons: Lessons, unknown_fees: set[str]) -> Assessed:
-    row, identity = line.row, line.identity
-    missing = []
-    if row.gtin and row.gtin[0] != "0":
-        missing.append("how many articles the case holds")
+def _with_scores(line: Assessed, scores: Sequence[ChannelScore], lessons: Lessons, unknown_fees: set[str]) -> Assessed:
+    missing = [_CASE] if _CASE in line.missing else []
     if not scores:
         missing.append("a price: nobody is seen to sell it")
     elif scores and all(each.own_units == 0 for each in scores) and "prices" in lessons.unknown:
@@ -210,22 +274,9 @@ def _assessed(line: Line, scores: Sequence[ChannelScore], lessons: Lessons, unkn
     if unknown_fees and not scores:
         missing.append(f"the fees of {', '.join(sorted(unknown_fees))}")
     best_first = sorted(
-        scores, key=lambda each: (-each.worth if row.cost_minor is not None else -each.most_minor, each.channel)
+        scores, key=lambda each: (-each.worth if line.cost_minor is not None else -each.most_minor, each.channel)
     )
-    return Assessed(
-        line_id=row.id,
-        text=row.text,
-        currency=row.currency,
-        cost_minor=row.cost_minor,
-        units=row.units,
-        product=identity.article.title[:500] if identity.article is not None else "",
-        variant_id=UUID(identity.article.key) if identity.article and not identity.article.source else None,
-        by=identity.by,
-        identity=identity.confidence,
-        identity_why=_why(identity),
-        scores=tuple(best_first),
-        missing=tuple(missing),
-    )
+    return replace(line, scores=tuple(best_first), missing=tuple(missing))
 
 
 def _why(identity: Identity) -> str:

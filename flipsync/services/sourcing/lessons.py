@@ -1,27 +1,21 @@
 """What a business's own books teach about goods it has not bought yet: how near prices were to what was known of them,
-how often goods come back, what a parcel costs, how fast goods sell. Pure.
-
-What the books do not teach yet is set wide, and said to be (`Lessons.unknown`); only the rate of returns has a source
-outside: 20.8 % of online sales (National Retail Federation and Appriss Retail, "Consumer Returns in the Retail Industry
-2021"), taken for as much as ten units of one's own.
-"""
+how often goods come back, what a parcel costs, how fast goods sell. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from flipsync.services.sourcing.taught import WIDE, WIDE_PARCEL, Lessons
+
 Floats = NDArray[np.float64]
 
 #: goods from which a spread or a rate is learnt; below it stays wide. Parcels and outcomes likewise
 FEWEST_GOODS, FEWEST_LABELS, FEWEST_OUTCOMES = 8, 5, 20
-#: standard deviations of logarithms where nothing is known: a factor of one and a half either way; of parcels a quarter
-WIDE, WIDE_PARCEL = 0.4, 0.25
-_RETURNED, _AS_UNITS = 0.208, 10.0
 #: shapes of the Gamma of rates that are tried; with fewer goods than this nothing is known of how fast goods sell
 _SHAPES = np.geomspace(0.2, 12.0, 25)
 
@@ -41,34 +35,6 @@ class GoodsSold:
     ever_sold: int
     market_minor: int | None
     listed_minor: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lessons:
-    """Spreads are standard deviations of logarithms; the rest is parameters of a Beta or a Gamma.
-
-    `own_spread`: between sales of the same goods; `drift`: between what they brought and will bring; `market_*` and
-    `listed_*`: between what they bring and the cheapest offer of others or the list price. `rate_*`: units a day of
-    goods not known yet. `stretch`: by how much intervals told earlier were too narrow.
-    """
-
-    own_spread: float = WIDE
-    drift: float = WIDE / 2
-    market_bias: float = 0.0
-    market_spread: float = WIDE
-    listed_bias: float = 0.0
-    listed_spread: float = WIDE
-    returned_a: float = _RETURNED * _AS_UNITS
-    returned_b: float = (1 - _RETURNED) * _AS_UNITS
-    restocked_a: float = 1.0
-    restocked_b: float = 1.0
-    shipping_minor: float = 0.0
-    shipping_spread: float = WIDE_PARCEL
-    rate_shape: float = 0.5
-    rate_days: float = 30.0
-    stretch: float = 1.0
-    #: what was set wide for want of anything in the books
-    unknown: tuple[str, ...] = field(default=("prices", "time to sell", "parcels"))
 
 
 def learn(

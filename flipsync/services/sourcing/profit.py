@@ -17,7 +17,7 @@ from scipy.special import betainc, betaincinv, ndtri
 
 from flipsync.services.pricing.batch_economics import BatchEconomics
 from flipsync.services.pricing.fees import MAX_AMOUNT, FeeTerm
-from flipsync.services.sourcing.lessons import Lessons
+from flipsync.services.sourcing.taught import Lessons
 
 Floats = NDArray[np.float64]
 

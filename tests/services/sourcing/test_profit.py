@@ -9,8 +9,9 @@ import pytest
 
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.quotes import fee_schedule
-from flipsync.services.sourcing.lessons import GoodsSold, Lessons, learn
+from flipsync.services.sourcing.lessons import GoodsSold, learn
 from flipsync.services.sourcing.profit import Known, Wishes, outlook
+from flipsync.services.sourcing.taught import Lessons
 from flipsync.services.tenant_settings import PricingChoices
 
 NOTHING = float("nan")
