@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 from asked_goods import CODE, ask, experienced, sells
 from shop import Shop, dollars, open_store
+from trials import GRAPH, choose, figure, tried, work
 
-from agents import ROSTER
-from agents.governance.compliance import ComplianceAgent
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CatalogueEntry
-from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.dry_running import DryRun, dry_run
-from flipsync.runtime.gate import Gate
-from flipsync.runtime.graph import Graph
-from flipsync.runtime.runner import AgentRunner
 from flipsync.services import orders, recorded_desk
 from flipsync.services.desk import Services
 from flipsync.services.dry_run import CannotTell, ChangedDesk, change_of
 from flipsync.services.recorded_desk import RecordingDesk
-from flipsync.services.settings_changes import set_settings
 from flipsync.services.sourcing import scans
 from flipsync.services.sourcing.desk import ScanPart
 from flipsync.services.tenant_settings import TenantSettings, value_of
@@ -35,8 +28,6 @@ from flipsync.store.models import LabelPurchase
 from flipsync.store.repositories import sourcing as rows
 from flipsync.store.repositories import sourcing_facts as facts
 from flipsync.store.repositories.sourcing_facts import OutcomeRow
-
-GRAPH = Graph(ROSTER)
 
 
 @pytest.fixture
@@ -46,33 +37,13 @@ async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
     await store.aclose()
 
 
-async def choose(shop: Shop, settings: dict[str, Any]) -> None:
-    async with shop.unit() as unit:
-        await set_settings(unit, settings)
-
-
-async def advised(shop: Shop) -> None:
-    """Let the agent advise on all that is asked."""
-    path = DecisionPath(GRAPH, Gate(shop.firewall, [ComplianceAgent()]))
-    runner = AgentRunner(GRAPH.agents["sourcing"](), shop.store, path)
-    await runner.begin()
-    while await runner.step():
-        continue
-
-
-async def tried(shop: Shop, change: dict[str, Any], since: datetime | None = None) -> DryRun:
-    since = since or utc_now() - timedelta(hours=1)
-    return await dry_run(shop.store, shop.tenant_id, GRAPH.agents, change_of(change, GRAPH.agents), since=since)
-
-
 async def verdicts(shop: Shop, since: datetime, change: dict[str, Any]) -> tuple[str, str]:
     """The verdict on the one line that was asked about since then, as it was and as it would have been."""
-    found = await tried(shop, change, since)
+    found = await tried(shop, change, since=since)
     assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
     (told,) = found.differences
     then, now = told.then.partition(":")[0], told.now.partition(":")[0]
-    (buys,) = [each for each in found.figures if each.name == "goods to buy"]
-    assert (buys.then, buys.now, buys.unit) == (then == "buy", now == "buy", "count")
+    assert figure(found, "goods to buy") == (then == "buy", now == "buy")
     return then, now
 
 
@@ -93,7 +64,6 @@ async def notes(shop: Shop, scan: UUID) -> bytes:
     """What an agent that asks about a scan keeps."""
     async with shop.store.reader(shop.tenant_id) as session:
         desk = RecordingDesk(Services(session, shop.tenant_id, shop.store.clock.now()))
-        desk.begin()
         await desk.as_services().sourcing.part(scan, 0)
     packed = desk.notes().packed
     assert packed is not None
@@ -111,10 +81,10 @@ async def otherwise(shop: Shop, packed: bytes, scan: UUID, change: dict[str, Any
 async def dearest_asked(shop: Shop) -> datetime:
     """Goods are asked about at the most they may cost, to the cent; since when."""
     most = (await answer(shop, await ask(shop, CODE))).lines[0].scores[0].most_minor
-    await advised(shop)
+    await work(shop, "sourcing")
     since = utc_now()
     await ask(shop, CODE, cost=dollars(most))
-    await advised(shop)
+    await work(shop, "sourcing")
     return since
 
 
@@ -123,14 +93,14 @@ async def test_a_higher_profit_lets_goods_pass_and_a_lower_one_has_them_bought(s
     await choose(shop, {"sourcing.min_profit_minor": 200})
     since = await dearest_asked(shop)
     assert await verdicts(shop, since, {"sourcing.min_profit_minor": 201}) == ("buy", "pass")
-    assert (await tried(shop, {"sourcing.min_profit_minor": 200}, since)).unchanged == 1
-    lower = await tried(shop, {"sourcing.min_profit_minor": 0}, since)
+    assert (await tried(shop, {"sourcing.min_profit_minor": 200}, since=since)).unchanged == 1
+    lower = await tried(shop, {"sourcing.min_profit_minor": 0}, since=since)
     before, after = lower.differences[0].then, lower.differences[0].now
     assert before.startswith("buy") and after.startswith("buy") and before != after, "up to two dollars more"
     await choose(shop, {"sourcing.min_profit_minor": 5_000})
     since = utc_now()
     await ask(shop, CODE, cost=dollars(100))
-    await advised(shop)
+    await work(shop, "sourcing")
     assert await verdicts(shop, since, {"sourcing.min_profit_minor": 0}) == ("pass", "buy")
 
 
@@ -144,9 +114,9 @@ async def test_a_careful_owner_passes_what_a_bold_one_buys(shop: Shop) -> None:
     await known(shop)
     since = await dearest_asked(shop)
     assert await verdicts(shop, since, {"goals.risk": "careful"}) == ("buy", "pass")
-    bold = await tried(shop, {"goals.risk": "bold"}, since)
+    bold = await tried(shop, {"goals.risk": "bold"}, since=since)
     assert bold.differences[0].now.startswith("buy")
-    assert (await tried(shop, {"goals.horizon": "growth", "goals.questions": "few"}, since)).unchanged == 1
+    assert (await tried(shop, {"goals.horizon": "growth", "goals.questions": "few"}, since=since)).unchanged == 1
 
 
 async def test_fees_and_parcels_are_tried_on_advice(shop: Shop) -> None:
@@ -155,10 +125,10 @@ async def test_fees_and_parcels_are_tried_on_advice(shop: Shop) -> None:
     assert await verdicts(shop, since, {"pricing.marketplace_fee_bps": 1_300}) == ("buy", "pass")
     assert await verdicts(shop, since, {"pricing.marketplace_fee_fixed_minor": 30}) == ("buy", "pass")
     assert await verdicts(shop, since, {"pricing.shipping_cost_minor": 480}) == ("buy", "pass")
-    charged = await tried(shop, {"pricing.shipping_charged_minor": 100}, since)
+    charged = await tried(shop, {"pricing.shipping_charged_minor": 100}, since=since)
     assert charged.changed == 1 and charged.differences[0].now.startswith("buy")
     for neither in ("pricing.min_margin_bps", "pricing.max_step_up_bps"):
-        assert (await tried(shop, {neither: 900}, since)).unchanged == 1, "no price of ours is asked for"
+        assert (await tried(shop, {neither: 900}, since=since)).unchanged == 1, "no price of ours is asked for"
 
 
 async def test_by_when_how_much_should_be_sold_is_tried(shop: Shop) -> None:
@@ -168,7 +138,7 @@ async def test_by_when_how_much_should_be_sold_is_tried(shop: Shop) -> None:
         cost = dollars(500)
         some = [scans.read_question(CODE, cost=cost, units=each) for each in (1, 1, 1, 1, 1, 1, 60)]
         await scans.ask(unit, some, name="lot")
-    await advised(shop)
+    await work(shop, "sourcing")
     (slow,) = (await tried(shop, {"sourcing.turn_share": 0.9})).differences
     assert slow.then.startswith("buy") and slow.now.startswith("pass") and "60 sold in 90 days" in slow.now
     assert slow.now.endswith("; and 2 more") and slow.now.count("buy: ") == 4
@@ -278,10 +248,10 @@ async def test_advice_that_kept_nothing_to_work_it_out_from_is_counted_apart(
     await known(shop)
     monkeypatch.setattr(recorded_desk, "GROUNDS", {})
     await ask(shop, CODE, cost=dollars(500))
-    await advised(shop)
+    await work(shop, "sourcing")
     monkeypatch.undo()
     await ask(shop, CODE, cost=dollars(500))
-    await advised(shop)
+    await work(shop, "sourcing")
     for change in ({"sourcing.min_profit_minor": 5_000}, {"goals.risk": "careful"}, {"pricing.tax_bps": 2_000}):
         found = await tried(shop, change)
         (why,) = found.cannot

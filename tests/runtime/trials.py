@@ -42,7 +42,7 @@ async def work(shop: Shop, *names: str, **instead: type[Agent[Any]]) -> None:
 
 async def tried(shop: Shop, change: dict[str, Any], **how: Any) -> DryRun:
     agents = how.pop("agents", GRAPH.agents)
-    since = utc_now() - timedelta(hours=1)
+    since = how.pop("since", None) or utc_now() - timedelta(hours=1)
     return await dry_run(shop.store, shop.tenant_id, agents, change_of(change, agents), since=since, **how)
 
 
