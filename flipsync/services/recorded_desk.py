@@ -25,6 +25,7 @@ from flipsync.domain.advertising import AdsRead
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.events import CycleStarted, Event
+from flipsync.domain.purchase_events import PurchaseDue
 from flipsync.domain.sourcing import CatalogueAnswered, SourcingAsked
 from flipsync.services.desk import Services
 from flipsync.services.grounds import GROUNDS, Ground
@@ -132,7 +133,7 @@ class RecordingDesk(_Desk):
     def begin(self, fact: Event) -> None:
         """The next decision, on that fact, starts here."""
         self._noted, self._grounds = [], {}
-        seldom = isinstance(fact, AdsRead | SourcingAsked | CatalogueAnswered)
+        seldom = isinstance(fact, AdsRead | PurchaseDue | SourcingAsked | CatalogueAnswered)
         seldom = seldom or (isinstance(fact, CycleStarted) and fact.cycle != "hourly")
         self._most = MOST_OF_REVIEW if seldom else MOST_BYTES
 
