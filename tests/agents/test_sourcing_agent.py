@@ -90,8 +90,9 @@ async def test_a_channels_catalogue_is_asked_once_and_its_answer_decided_on(shop
     async with shop.unit() as unit:
         line = await rows.line_of(unit.session, scan)
         assert line is not None
+        offers = (dollars(0), dollars(2500))  # one names no price
         entry = CatalogueEntry(
-            key=str(line.id), external_id="X1", title="Highlighter", codes=(f"0{CODE}",), offers=(dollars(2500),)
+            key=str(line.id), external_id="X1", title="Highlighter", codes=(f"0{CODE}",), offers=offers
         )
         await scans.enter_answer(unit, ebay, scan, 0, [entry], "USD")
     (told,) = await shop.events(CatalogueAnswered)

@@ -91,7 +91,7 @@ def start(flipsync: Flipsync, api_url: str) -> Start:
 
 
 async def _answer(url: str, decision: str) -> str:
-    async with httpx2.AsyncClient(trust_env=False, follow_redirects=True) as browser:
+    async with httpx2.AsyncClient(trust_env=False, follow_redirects=True, timeout=60) as browser:
         page = await browser.get(f"{url}&decision={decision}", headers={"Accept": "text/html"})
     return page.text
 

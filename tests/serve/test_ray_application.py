@@ -45,7 +45,9 @@ async def test_the_api_on_ray_serve(whole_system: WholeSystem, passwords: Passwo
     with open_books(whole_system.home, {}) as store:
         gamma = await found_business(store, box, passwords, tokens, f"gamma{secrets.token_hex(4)}")
         await store.aclose()
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{whole_system.port}", trust_env=False) as client:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{whole_system.port}", trust_env=False, timeout=60
+    ) as client:
         ready = await client.get(f"{API}/monitoring/ready")
         assert ready.status_code == 200, ready.text
         order = await client.get(f"{API}/orders/{gamma.ids['order_id']}", headers=gamma.headers())

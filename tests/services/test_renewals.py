@@ -285,7 +285,7 @@ async def test_processes_that_renew_at_shopify_at_once_all_go_on(
         "http://127.0.0.1:8000/api/v1/oauth/callback/shopify",
         "",
     )
-    async with httpx2.AsyncClient(trust_env=False) as browser:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as browser:
         sent = await browser.get(f"{consent.url(asked)}&decision=grant")
     code = dict(httpx2.URL(sent.headers["Location"]).params)["code"]
     grant = await consent.redeem(asked, code, Unlimited(), "test")

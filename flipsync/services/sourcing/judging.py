@@ -246,10 +246,11 @@ def _cases(place: int, line: Line, accounts: Sequence[AccountRow], books: Books)
             )
     for find in line.finds:
         case = cases.get(find.account_id)
-        if find.line_id != line.row.id or case is None or not find.offers or not _is(find, line):
+        offers = [each for each in find.offers if each > 0]  # nothing is sold for nothing
+        if find.line_id != line.row.id or case is None or not offers or not _is(find, line):
             continue
-        cheapest = min(find.offers) if case.market is None else min(case.market, *find.offers)
-        cases[find.account_id] = case._replace(market=cheapest, rivals=max(case.rivals, len(find.offers)))
+        cheapest = min(offers) if case.market is None else min(case.market, *offers)
+        cases[find.account_id] = case._replace(market=cheapest, rivals=max(case.rivals, len(offers)))
     return list(cases.values())
 
 
