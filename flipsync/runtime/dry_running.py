@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -37,6 +36,7 @@ from flipsync.runtime.decision_path import above_authority, lost
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
 from flipsync.services import order_choice
+from flipsync.services.channel_pace import Pace, paces
 from flipsync.services.dry_run import Change, ChangedDesk
 from flipsync.services.dry_run_books import count_books
 from flipsync.services.dry_run_money import Figure, Ledger, permitted
@@ -207,6 +207,23 @@ class _Deed:
         return ("; ".join(apart[:_NAMED]) + more or self.nothing) + self.goes
 
 
+@dataclass(frozen=True)
+class _Then:
+    """The books as they were when that was decided, as far as they tell it."""
+
+    store: Store
+    tenant_id: UUID
+    decision_id: UUID
+
+    async def sold(self, listings: Sequence[UUID], since: datetime) -> Mapping[UUID, int]:
+        async with self.store.reader(self.tenant_id) as session:
+            return await trial_books.sold(session, listings, since, self.decision_id)
+
+    async def paces(self) -> Mapping[UUID, Pace]:
+        async with self.store.reader(self.tenant_id) as session:
+            return await paces(session)
+
+
 class _Trial:
     def __init__(
         self,
@@ -272,8 +289,8 @@ class _Trial:
             event = Event.from_journal(row.event_type, row.event_payload)
             plain = RecordedDesk(self._tenant_id, row.packed)
             then = await agent().decide(event, self._context(row, plain))
-            sold = partial(self._sold, row.id)
-            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions, self._buying, sold)
+            books = _Then(self._store, self._tenant_id, row.id)
+            desk = ChangedDesk(self._tenant_id, row.packed, self._change, self._versions, self._buying, books)
         except Exception:
             raise _Cannot("it cannot be replayed as it was: `flipsync replay` says why") from None
         kept, again = as_kept(row), as_decided(then)
@@ -314,10 +331,6 @@ class _Trial:
         if on and self._standings.were_off(row.id) and any(map(movable, _kinds(row, decision))):
             raise _Cannot("what outcomes would have left of its confidence was not worked out while that was off")
         return self._bearing(row, decision)
-
-    async def _sold(self, decision_id: UUID, listings: Sequence[UUID], since: datetime) -> Mapping[UUID, int]:
-        async with self._store.reader(self._tenant_id) as session:
-            return await trial_books.sold(session, listings, since, decision_id)
 
     def _deed(
         self, spec: AgentSpec, decision: Decision[Any], bearing: Bearing, desk: ChangedDesk, *, changed: bool

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast, get_args
 from uuid import UUID
 
 import orjson
@@ -21,14 +21,16 @@ import orjson
 from flipsync.domain.errors import FlipSyncError, InvalidInput
 from flipsync.domain.goals import Goals
 from flipsync.services import order_choice
+from flipsync.services.accounts import StockMode
 from flipsync.services.advertising.desk import review_of
 from flipsync.services.buying_desk import settings_of, worked_out
+from flipsync.services.channel_pace import Pace
 from flipsync.services.desk import StockPicture, picture_from
 from flipsync.services.grounds import (
     GROUNDS,
     AdGround,
     BuyGround,
-    Ground,
+    Enough,
     JudgeGround,
     MarginGround,
     MovesGround,
@@ -45,12 +47,15 @@ from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer,
 from flipsync.services.repricing import repricing_from
 from flipsync.services.sourcing.desk import ScanPart, part_of
 from flipsync.services.tenant_settings import PricingChoices, StockChoices, TenantSettings, changed, value_of
+from flipsync.store.repositories.inventory import ShareRow
 from flipsync.store.repositories.pricing import PriceRow
 
 #: the price policy that decides, which the registry names and no setting
 POLICY: Final = "pricing.policy"
 #: and the one that buys
 BUYING_POLICY: Final = "purchasing.policy"
+#: how the shelf is shared among channels, which is chosen channel by channel: tried for all goods at once
+STOCK_MODE: Final = "stock.mode"
 #: how far an agent decides by itself: agents.NAME.(one of these)
 AUTHORITY: Final = ("auto_above", "max_stake_minor")
 #: what the books alone tell of: limits by which no agent decides, and where a day begins (dry_run_books)
@@ -96,10 +101,6 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
         "a language model's words, which change nothing that is decided; it is not asked about the past",
     ),
 }
-#: why the others cannot be tried
-NOT_COVERED: Final[Mapping[str, str]] = {
-    "stock.mode": "the delays of channels are read for shared shelves only, and the sales of partitioned ones only",
-}
 _AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 #: settings that an order's fees depend on
 _FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
@@ -141,8 +142,15 @@ _SENT = frozenset(f"purchasing.{name}" for name in ("review_days", "holding_bps"
 
 _GONE = "the policy that decided is not in the registry any more"
 
-#: units that listings sold since a moment, as far as the books knew when it was decided
-Sold = Callable[[Sequence[UUID], datetime], Awaitable[Mapping[UUID, int]]]
+
+class Books(Protocol):
+    """What is asked of the books where a decision did not read it."""
+
+    async def sold(self, listings: Sequence[UUID], since: datetime) -> Mapping[UUID, int]:
+        """Units that listings sold since a moment, as far as was known when it was decided."""
+
+    async def paces(self) -> Mapping[UUID, Pace]:
+        """How fast accounts are, as measured last: how fast they were then is not kept."""
 
 
 class CannotTell(FlipSyncError):
@@ -154,19 +162,20 @@ class CannotTell(FlipSyncError):
 @dataclass(frozen=True)
 class Change:
     """Settings as they would be. `authority` is by agent; `policy` and `buying` are versions of the registry that would
-    price and buy."""
+    price and buy; `stock_mode` is how all goods would be shared among channels."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     authority: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     policy: str | None = None
     buying: str | None = None
+    stock_mode: StockMode | None = None
 
     def touches(self, part: str) -> bool:
         """Whether answers of that desk may be others."""
         theirs = any(key.startswith(f"{part}.") for key in set(self.settings) - _NOT_THEIRS)
         also = not _ALSO.get(part, frozenset()).isdisjoint(self.settings)
-        version = {"pricing": self.policy, "purchasing": self.buying}.get(part)
-        return theirs or also or bool(version)
+        beside = {"pricing": self.policy, "purchasing": self.buying, "stock": self.stock_mode}.get(part)
+        return theirs or also or bool(beside)
 
     @property
     def touches_fees(self) -> bool:
@@ -183,7 +192,8 @@ class Change:
 
     def as_dict(self) -> dict[str, Any]:
         told = dict(self.settings)
-        told |= {key: each for key, each in ((POLICY, self.policy), (BUYING_POLICY, self.buying)) if each}
+        beside = ((POLICY, self.policy), (BUYING_POLICY, self.buying), (STOCK_MODE, self.stock_mode))
+        told |= {key: each for key, each in beside if each}
         return told | {
             f"agents.{name}.{key}": value for name, of in self.authority.items() for key, value in of.items()
         }
@@ -203,13 +213,15 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
         raise InvalidInput("no change is given", hint="for example pricing.min_margin_bps=800")
     settings: dict[str, Any] = {}
     authority: dict[str, dict[str, float]] = {}
-    policy = buying = None
+    policy = buying = stock_mode = None
     for key, value in wanted.items():
         agent = _AGENT.fullmatch(key)
         if key == POLICY:
             policy = str(value)
         elif key == BUYING_POLICY:
             buying = str(value)
+        elif key == STOCK_MODE:
+            stock_mode = _mode(value)
         elif agent is not None and agent[2] in AUTHORITY:
             if agent[1] not in agents:
                 raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
@@ -217,9 +229,18 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
         elif key in COVERED or key in DECIDES_NOTHING:
             settings[key] = value
         else:
-            raise InvalidInput(f"{key} cannot be tried on the past: {_why_not(key)}", hint=f"these can: {_names()}")
+            raise InvalidInput(
+                f"{key} cannot be tried on the past: there is no such setting", hint=f"these can: {_names()}"
+            )
     checked = changed(TenantSettings(), settings)
-    return Change({key: value_of(checked, key) for key in settings}, authority, policy, buying)
+    return Change({key: value_of(checked, key) for key in settings}, authority, policy, buying, stock_mode)
+
+
+def _mode(value: Any) -> StockMode:
+    if value not in get_args(StockMode):
+        hint = f"one of {', '.join(get_args(StockMode))}"
+        raise InvalidInput(f"{STOCK_MODE} {value!r} is not a stock mode", hint=hint)
+    return cast(StockMode, value)
 
 
 def _bound(key: str, value: Any) -> float:
@@ -233,14 +254,9 @@ def _bound(key: str, value: Any) -> float:
     return number
 
 
-def _why_not(key: str) -> str:
-    return NOT_COVERED.get(key, "there is no such setting")
-
-
 def _names() -> str:
-    return ", ".join(
-        [*sorted({*COVERED, *DECIDES_NOTHING}), POLICY, BUYING_POLICY, *(f"agents.NAME.{each}" for each in AUTHORITY)]
-    )
+    beside = (POLICY, BUYING_POLICY, STOCK_MODE, *(f"agents.NAME.{each}" for each in AUTHORITY))
+    return ", ".join([*sorted({*COVERED, *DECIDES_NOTHING}), *beside])
 
 
 @dataclass(frozen=True)
@@ -263,15 +279,15 @@ class ChangedDesk(RecordedDesk):
         change: Change,
         versions: Mapping[str, Version],
         buying: Mapping[str, order_choice.Version] | None = None,
-        sold: Sold | None = None,
+        books: Books | None = None,
     ) -> None:
         """`versions` are the price policies of the registry, by id and by version; `buying` those that buy. Without
-        `sold` no other window of demand can be tried."""
+        `books` neither another window of demand nor another way to share the shelf can be tried."""
         super().__init__(tenant_id, packed)
         self._change = change
         self._versions = versions
         self._buying = buying or {}
-        self._sold = sold
+        self._books = books
         #: what prices were decided from, by listing, where the change touches prices
         self.priced: dict[UUID, Priced] = {}
         #: whether the owner wants to be asked before money is spent on ads, as it was and as it would have been
@@ -294,16 +310,15 @@ class ChangedDesk(RecordedDesk):
             _refuse_beside(name, told, self._change)
             if name not in GROUNDS or not self._change.touches(name.partition(".")[0]):
                 return told
-            partitioned = name == "stock.picture" and (told is None or told.item.mode != "pooled")
-            if partitioned and (told is None or _WINDOW not in self._change.settings):
-                return told  # no other setting that can be tried shapes it
-            if name == "sourcing.part" and told is None:
-                return told  # nobody asks about that any more
+            if name in ("stock.picture", "sourcing.part") and told is None:
+                return told  # it is gone
+            if name == "stock.picture" and not self._shapes(told):
+                return told
             if kept is None:
                 raise CannotTell("what its answers were worked out from is not kept: from before it was, or too much")
             ground = read_ground(name, kept)
-            if partitioned and isinstance(ground, PaceGround):
-                then, now = await self._shared_out(told, ground.choices)
+            if isinstance(ground, PaceGround):
+                then, now = await self._shared(told, ground)
             else:
                 then, now = await asyncio.to_thread(self._worked_out, name, arguments, told, ground)
             if then != told:
@@ -312,31 +327,42 @@ class ChangedDesk(RecordedDesk):
 
         return answer
 
-    async def _shared_out(self, told: StockPicture, choices: StockChoices) -> tuple[StockPicture, StockPicture]:
-        """Partitioned stock by what its listings sold in the window of then, and in the other."""
-        if self._sold is None:
-            raise CannotTell("what was sold in another window was not read")
-        pictures = []
-        for days in (choices.demand_window_days, self._change.settings[_WINDOW]):
-            sold = await self._sold([row.listing_id for row in told.listings], self.now - timedelta(days=days))
-            rows = tuple(replace(row, sold=sold.get(row.listing_id, 0)) for row in told.listings)
-            pictures.append(picture_from(told.item, rows, choices, {}))
-        then, now = pictures
-        if then.listings != told.listings:
-            raise CannotTell("what had been sold by then is not in the books any more as it was")
+    def _shapes(self, told: StockPicture) -> bool:
+        """Of partitioned stock, whether the change bears on it."""
+        other = self._change.stock_mode not in (None, told.item.mode)
+        return other or told.item.mode == "pooled" or _WINDOW in self._change.settings
+
+    async def _shared(self, told: StockPicture, ground: PaceGround) -> tuple[StockPicture, StockPicture]:
+        """An item's shares as they were, and as they would have been: partitioned ones rest on what listings sold
+        within the window, pooled ones on how fast the accounts are."""
+        choices = self._change.applied(TenantSettings(stock=ground.choices)).stock
+        modes = told.item.mode, self._change.stock_mode or told.item.mode
+        then = picture_from(told.item, told.listings, ground.choices, ground.paces)
+        rows, paces = told.listings, ground.paces
+        if modes[1] == "escrow":
+            if modes[0] == "escrow" and await self._sold(rows, ground.choices) != rows:
+                raise CannotTell("what had been sold by then is not in the books any more as it was")
+            rows = await self._sold(rows, choices)
+        elif modes[0] == "escrow":
+            rows = tuple(replace(row, sold=0) for row in rows)
+            paces = dict(await self._asked().paces())
+        now = picture_from(replace(told.item, mode=modes[1]), rows, choices, paces)
         self.pictures.append((then, now))
         return then, now
 
-    def _worked_out(self, name: str, arguments: tuple[Any, ...], told: Any, ground: Ground) -> tuple[Any, Any]:
+    async def _sold(self, rows: tuple[ShareRow, ...], choices: StockChoices) -> tuple[ShareRow, ...]:
+        since = self.now - timedelta(days=choices.demand_window_days)
+        sold = await self._asked().sold([row.listing_id for row in rows], since)
+        return tuple(replace(row, sold=sold.get(row.listing_id, 0)) for row in rows)
+
+    def _asked(self) -> Books:
+        if self._books is None:
+            raise CannotTell("it asks what was not read then")
+        return self._books
+
+    def _worked_out(self, name: str, arguments: tuple[Any, ...], told: Any, ground: Enough) -> tuple[Any, Any]:
         """The answer as it was, and as it would have been."""
         match ground:
-            case PaceGround():
-                stock = self._change.applied(TenantSettings(stock=ground.choices)).stock
-                then, now = (
-                    picture_from(told.item, told.listings, each, ground.paces) for each in (ground.choices, stock)
-                )
-                self.pictures.append((then, now))
-                return then, now
             case BuyGround():
                 return self._bought(name, arguments, ground)
             case AdGround():

@@ -91,7 +91,8 @@ MEANS: Mapping[str, tuple[str, str]] = {
     ),
     "units shown": (
         "units that shared shelves show on the channel, summed over the decisions on them",
-        "Partitioned goods are counted apart.",
+        "Partitioned goods are counted apart, unless they are tried as shared: then by the delays of channels as they "
+        "are now.",
     ),
     "units shared out": (
         "units of partitioned goods that a channel may sell, summed over the decisions on them",
@@ -160,16 +161,19 @@ class Ledger:
         return 0.0 if net is None else sold[1] * net[1] - sold[0] * net[0]
 
     def shelf(self, then: StockPicture, now: StockPicture) -> None:
-        """An item's shelf, on both sides."""
-        pooled = then.item.mode == "pooled"
+        """An item's shelf, on both sides. What partitioned goods lose by showing less is not worked out."""
+        modes = {then.item.mode, now.item.mode}
         for row in then.listings:
             if row.listing_status == "active":
                 shares = then.shares[row.listing_id], now.shares[row.listing_id]
-                self.count("units shown" if pooled else "units shared out", *shares, of=row.vendor, unit="units")
-        if not pooled:
+                name = "units shown" if "pooled" in modes else "units shared out"
+                self.count(name, *shares, of=row.vendor, unit="units")
+        if "pooled" not in modes:
             return
         for name, what in (("sold twice", "shown"), ("sales not seen", "unseen")):
             sides = [getattr(each.odds, what) if each.odds is not None else 0.0 for each in (then, now)]
+            if name == "sales not seen" and "escrow" in modes:
+                continue
             self.count(name, *sides, unit="units")
 
     def figures(self, until: datetime) -> list[Figure]:

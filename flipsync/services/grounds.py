@@ -157,7 +157,9 @@ class JudgeGround:
     by_usual_parcel: bool = False
 
 
-Ground = PriceGround | MarginGround | PaceGround | BuyGround | AdGround | TrainingGround | MovesGround | JudgeGround
+#: enough to work an answer out again; a picture of stock may ask the books beside it
+Enough = PriceGround | MarginGround | BuyGround | AdGround | TrainingGround | MovesGround | JudgeGround
+Ground = Enough | PaceGround
 
 #: by the question it belongs to
 GROUNDS: dict[str, type[Ground]] = {

@@ -106,7 +106,7 @@ def test_a_setting_is_changed_and_put_back(flipsync: Flipsync, decided: str) -> 
         (("replay", "--agent", "nobody"), "nobody is called"),
         (("undo", "change", "01890000-0000-7000-8000-000000000000"), "no change"),
         (("settings", "set", "pricing.no=1"), "no setting"),
-        (("settings", "dry-run", "stock.mode=pooled"), "cannot be tried on the past"),
+        (("settings", "dry-run", "stock.modes=pooled"), "cannot be tried on the past"),
         (("settings", "dry-run", "pricing.min_margin_bps"), "is no change"),
         (("settings", "dry-run", "pricing.min_margin_bps=high"), "valid integer"),
         (("goals", "dry-run"), "no goal is given"),

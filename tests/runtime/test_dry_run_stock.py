@@ -130,3 +130,38 @@ async def test_another_window_of_demand_is_tried_on_shared_shelves(shop: Shop) -
     assert long.cannot == short.cannot == {}
     risks = [figure(each, "sold twice") for each in (long, short)]
     assert risks[0][0] == risks[1][0] and risks[0][1] != risks[1][1]
+
+
+async def test_sharing_the_shelf_is_tried_where_it_was_partitioned(shop: Shop) -> None:
+    """The only unit is one channel's. Shared, both show it as long as selling it twice is no matter."""
+    goods = await shop.variant(units=1)
+    for vendor, units in (("ebay", 1), ("amazon", 0)):
+        await shop.listing(await shop.account(vendor), goods, units=units)  # type: ignore[arg-type]
+    await moved(shop, goods)
+    assert (await tried(shop, {"stock.mode": "escrow"})).changed == 0
+    found = await tried(shop, {"stock.mode": "pooled", "stock.oversell_limit": 1.0})
+    decided = found.by_agent["inventory"].decisions
+    assert found.changed == decided > 0 and found.cannot == {}
+    assert [figure(found, "units shown", each) for each in ("ebay", "amazon")] == [(decided, decided), (0, decided)]
+    then, now = figure(found, "sold twice")
+    assert then == 0 < now
+    strict = await tried(shop, {"stock.mode": "pooled", "stock.oversell_limit": 0.0})
+    assert figure(strict, "sold twice") == (0, 0)
+    assert "sales not seen" not in {each.name for each in found.figures}, "of partitioned goods that is not known"
+
+
+async def test_partitioning_the_shelf_is_tried_where_it_was_shared(shop: Shop) -> None:
+    """A week ago one channel sold two, a day ago the other one: of three left each gets what it sells."""
+    accounts = [await shop.account(vendor, stock_mode="pooled") for vendor in ("ebay", "amazon")]  # type: ignore[arg-type]
+    goods = await shop.variant(units=6, mode="pooled")
+    for each in accounts:
+        await shop.listing(each, goods, units=0)
+    await sell(shop, accounts[0], goods, 2, days=7)
+    await sell(shop, accounts[1], goods, 1, days=1)
+    await work(shop, "inventory")
+    found = await tried(shop, {"stock.mode": "escrow"})
+    assert found.cannot == {} and figure(found, "sold twice")[1] == 0
+    decided = found.by_agent["inventory"].decisions
+    shown = [figure(found, "units shown", each) for each in ("ebay", "amazon")]
+    assert sum(now for _, now in shown) == 3 * decided < sum(then for then, _ in shown), "no unit is on show twice"
+    assert all(now > 0 for _, now in shown)

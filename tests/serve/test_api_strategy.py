@@ -103,7 +103,7 @@ async def test_a_business_tries_one_change_at_a_time(
 
 async def test_what_cannot_be_tried_is_refused_with_what_can(client: httpx2.AsyncClient, alpha: Business) -> None:
     answer = await client.post(
-        f"{API}/strategy/dry-run", headers=alpha.headers(), json={"change": {"stock.mode": "pooled"}}
+        f"{API}/strategy/dry-run", headers=alpha.headers(), json={"change": {"stock.modes": "pooled"}}
     )
     assert answer.status_code == 422, answer.text
     assert "cannot be tried" in answer.json()["detail"] and "pricing.min_margin_bps" in answer.json()["hint"]
