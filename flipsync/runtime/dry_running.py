@@ -209,7 +209,7 @@ class _Deed:
 
 @dataclass(frozen=True)
 class _Then:
-    """The books as they were when that was decided, as far as they tell it."""
+    """What was sold as the books had it when that was decided; how fast accounts are, as it is known now."""
 
     store: Store
     tenant_id: UUID
