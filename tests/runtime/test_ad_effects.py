@@ -74,7 +74,9 @@ class EbayTrade:
 
     async def sell(self, units: int) -> None:
         async with self.shop.unit() as unit:
-            await orders.ingest_order(unit, self.account, self.shop.order({self.goods.sku: units}))
+            # just now: what was sold before midnight is of no day that the ad was shown on
+            order = self.shop.order({self.goods.sku: units}).model_copy(update={"placed_at": unit.now})
+            await orders.ingest_order(unit, self.account, order)
 
 
 @pytest.fixture
