@@ -41,7 +41,7 @@ from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import replay
 from flipsync.runtime.runner import AgentRunner
 from flipsync.services.desk import Services
-from flipsync.services.dry_run import change_of
+from flipsync.services.dry_run_change import change_of
 from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.recorded_desk import RecordingDesk
 from flipsync.store.bootstrap import WORKER_ROLE, role_url

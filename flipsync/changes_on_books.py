@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from flipsync.commands_on_books import in_books
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound
@@ -121,6 +123,14 @@ def directives_of(home: Path, tenant: str | None, *, all_of_them: bool) -> list[
     return in_books(home, {}, tenant, work)
 
 
+def account_named(home: Path, name: str, tenant: str | None) -> UUID:
+    async def work(store: Store, tenant_id: UUID) -> UUID:
+        async with store.reader(tenant_id) as session:
+            return await _named(session, name)
+
+    return in_books(home, {}, tenant, work)
+
+
 def give_directive(home: Path, form: DirectiveForm, account: str | None, tenant: str | None) -> DirectiveView:
     """Bind agents, to what is said of the account of that name or of everything."""
 
@@ -128,10 +138,8 @@ def give_directive(home: Path, form: DirectiveForm, account: str | None, tenant:
         async with store.unit(tenant_id) as unit:
             wanted = form
             if account is not None:
-                known = {each.name: each.id for each in await listing_rows.accounts(unit.session)}
-                if account not in known:
-                    raise NotFound(f"no account is called {account!r}", hint="`flipsync channels list` names them")
-                wanted = form.model_copy(update={"terms": form.terms.model_copy(update={"account_id": known[account]})})
+                known = await _named(unit.session, account)
+                wanted = form.model_copy(update={"terms": form.terms.model_copy(update={"account_id": known})})
             return await directives.give(unit, wanted, None)
 
     return in_books(home, {}, tenant, work)
@@ -143,6 +151,13 @@ def end_directive(home: Path, directive_id: UUID, reason: str, tenant: str | Non
             return await directives.end(unit, directive_id, reason, None)
 
     return in_books(home, {}, tenant, work)
+
+
+async def _named(session: AsyncSession, name: str) -> UUID:
+    known = {each.name: each.id for each in await listing_rows.accounts(session)}
+    if name not in known:
+        raise NotFound(f"no account is called {name!r}", hint="`flipsync channels list` names them")
+    return known[name]
 
 
 def _anything(_: str) -> bool:

@@ -43,6 +43,7 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
     spec = AgentSpec(
         name="resource",
         ecosystem="executive",
+        version="2",
         reports_to="executive",
         authority=Authority(auto_above=0.6),
         batch=1,
@@ -54,10 +55,13 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
         if isinstance(event, CycleStarted) and event.cycle not in ("hourly", "daily"):
             return Decision.hold(f"a {event.cycle} review divides no budget")
         fleet = (await ctx.services.profile()).settings.fleet
-        if not fleet.share_out:
-            return Decision.hold("the owner keeps the shares (fleet.share_out is off)")
-        if isinstance(event, CycleStarted) and event.cycle == "daily":
-            return await self._money(ctx)
+        daily = isinstance(event, CycleStarted) and event.cycle == "daily"
+        # looked at also where the owner keeps the shares: so it can be told later what would have been
+        decision = await (self._money(ctx) if daily else self._hour(event, ctx))
+        return decision if fleet.share_out else Decision.hold("the owner keeps the shares (fleet.share_out is off)")
+
+    async def _hour(self, event: BudgetRunningLow | CycleStarted, ctx: Context) -> Decision[ShareBudgets]:
+        """Touched listings and margin at risk."""
         used = await ctx.services.resources.used()
         if isinstance(event, CycleStarted) and max(used.listings, used.margin) < _SCARCE:
             told = f"{used.listings:.0%} of the listings and {used.margin:.0%} of the margin an hour are used"

@@ -22,6 +22,7 @@ class AutoListingAgent(Agent[StockToList]):
     spec = AgentSpec(
         name="auto_listing",
         ecosystem="logistics",
+        version="2",
         reports_to="executive",
         authority=Authority(auto_above=0.6, max_stake=usd("500.00")),
         pace=0.25,

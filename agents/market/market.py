@@ -26,6 +26,7 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
     spec = AgentSpec(
         name="market",
         ecosystem="market",
+        version="2",
         reports_to="executive",
         authority=Authority(auto_above=_ENDORSE_FROM),
         pace=0.25,
@@ -44,17 +45,22 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             listing = Evidence(kind="listing", id=event.listing_id)
             return Decision.propose(end, why=f"the owner wants it: {event.reason}", evidence=[listing])
         profile = await ctx.services.profile()
-        if not profile.settings.auto_list:
-            return Decision.hold("the owner lists by hand (auto_list is off)")
+        # looked at also where the owner lists by hand: so it can be told later what would have been
+        decision = await self._list(event, profile.directives, ctx)
+        return decision if profile.settings.auto_list else Decision.hold("the owner lists by hand (auto_list is off)")
+
+    async def _list(
+        self, event: ProductImported | ListingsSurveyed, directives: tuple[Directive, ...], ctx: Context
+    ) -> Decision[ListOnChannel | EndListing | EndorseDecision | OverruleDecision]:
         if isinstance(event, ListingsSurveyed):
             products = await ctx.services.listings.products_not_on(event.account_id)
             others = set(await ctx.services.new_stock.being_listed())
             left = [each for each in products if each not in others]
-            return await self._place(left, [event.account_id], profile.directives, ctx)
+            return await self._place(left, [event.account_id], directives, ctx)
         if await ctx.services.new_stock.looked_after(event.product_id, created=event.created):
             return Decision.hold("auto_listing looks after new stock, and after this until it is listed")
         accounts = [account.id for account in await ctx.services.accounts.connected()]
-        return await self._place([event.product_id], accounts, profile.directives, ctx)
+        return await self._place([event.product_id], accounts, directives, ctx)
 
     async def _place(
         self, products: list[UUID], accounts: list[UUID], directives: tuple[Directive, ...], ctx: Context
@@ -65,17 +71,19 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
         chosen = [account for account in chosen if account.surveyed]
         if not chosen:
             return Decision.hold("what the channel offers already is not known yet: nothing may be listed twice")
-        bound = [bearing(directives, ctx.now, "list-nothing", account.id) for account in chosen]
-        chosen = [account for account, directive in zip(chosen, bound, strict=True) if directive is None]
-        if not chosen:
-            held = [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound if each is not None]
-            return Decision.hold("a directive says to list nothing new there", evidence=held)
+        bound = {account.id: bearing(directives, ctx.now, "list-nothing", account.id) for account in chosen}
+        held = [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in bound.values() if each]
         proposals, alternatives = [], []
         for product_id in products:
+            # as above: also where nothing may be listed
             for place in await places(ctx.services, product_id, chosen):
+                if bound[place.account_id] is not None:
+                    continue
                 alternatives.append(place.alternative)
                 if place.chosen:
                     proposals.append(ListOnChannel(product_id=product_id, account_id=place.account_id))
+        if len(held) == len(chosen):
+            return Decision.hold("a directive says to list nothing new there", evidence=held)
         evidence = [Evidence(kind="product", id=product_id) for product_id in products[:20]]
         if not proposals:
             reason = alternatives[0].why if alternatives else "nothing to place"

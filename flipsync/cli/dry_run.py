@@ -1,4 +1,4 @@
-"""`dry-run` of settings, goals and models: a change tried on past decisions, and what came of it told."""
+"""`dry-run` of settings, goals, models and directives: a change tried on past decisions, and what came of it told."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def try_on_past(
     """Run it and tell what came of it."""
     graph = importlib.import_module("flipsync.runtime.graph")
     agents = graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).agents
-    checked = importlib.import_module("flipsync.services.dry_run").change_of(change, agents)
+    checked = importlib.import_module("flipsync.services.dry_run_change").change_of(change, agents)
     running = importlib.import_module("flipsync.runtime.dry_running")
     begin = utc_now() - span(since)
     with counting("trying it on the past", as_json=as_json) as progress:

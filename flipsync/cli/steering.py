@@ -12,12 +12,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.cli.dry_run import Limit, Since, Tenant, try_on_past
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import Money
 from flipsync.embedded.instance import home_folder
 
 directives_app = typer.Typer(no_args_is_help=True, help="What agents are bound to for a time: shown, given, ended.")
-Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)")]
+_KINDS = "clear-stock, hold-prices, cap-labels or list-nothing"
+Kind = Annotated[str, typer.Argument(help=_KINDS)]
+Account = Annotated[str | None, typer.Option(help="only on the account of this name")]
+Category = Annotated[str | None, typer.Option(help="only goods of this category")]
+Patience = Annotated[int | None, typer.Option(help="clear-stock: how long money is waited for")]
+Most = Annotated[int | None, typer.Option(help="cap-labels: the most one may cost, in minor units")]
 
 
 def plan(
@@ -99,18 +105,18 @@ def list_directives(
 
 @directives_app.command("give")
 def give(
-    kind: Annotated[str, typer.Argument(help="clear-stock, hold-prices, cap-labels or list-nothing")],
+    kind: Kind,
     reason: Annotated[str, typer.Option(help="why, for whoever asks later")],
     days: Annotated[int, typer.Option(help="how long it binds")] = 7,
-    account: Annotated[str | None, typer.Option(help="only on the account of this name")] = None,
-    category: Annotated[str | None, typer.Option(help="only goods of this category")] = None,
-    patience_days: Annotated[int | None, typer.Option(help="clear-stock: how long money is waited for")] = None,
-    limit_minor: Annotated[int | None, typer.Option(help="cap-labels: the most one may cost, in minor units")] = None,
+    account: Account = None,
+    category: Category = None,
+    patience_days: Patience = None,
+    limit_minor: Most = None,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bind agents by your own word, from the next decision on."""
+    """Bind agents by your own word, from the next decision on; `flipsync directives dry-run` tries it first."""
     form = importlib.import_module("flipsync.services.directives").DirectiveForm
     terms = {"kind": kind, "category": category, "patience_days": patience_days, "limit_minor": limit_minor}
     try:
@@ -134,6 +140,32 @@ def end(
     if not reason.strip():
         raise InvalidInput("say why it ends")
     _show(_books().end_directive(home_folder(home), directive_id, reason[:500], tenant), as_json)
+
+
+@directives_app.command("dry-run")
+def dry_run(
+    kind: Annotated[str | None, typer.Argument(help=_KINDS)] = None,
+    account: Account = None,
+    category: Category = None,
+    patience_days: Patience = None,
+    limit_minor: Most = None,
+    without: Annotated[UUID | None, typer.Option("--end", help="as if this one had not bound anybody")] = None,
+    since: Since = "90d",
+    limit: Limit = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What agents would have decided had it bound them, and what that means in money. Changes nothing."""
+    if kind is None and without is None:
+        raise InvalidInput("no directive is given", hint="for example: flipsync directives dry-run hold-prices")
+    terms = {"kind": kind, "category": category, "patience_days": patience_days, "limit_minor": limit_minor}
+    if account is not None:
+        terms["account_id"] = _books().account_named(home_folder(home), account, tenant)
+    change: dict[str, Any] = {} if without is None else {"directives.end": without}
+    if kind is not None:
+        change["directives.give"] = {key: each for key, each in terms.items() if each is not None}
+    try_on_past(change, since=since, limit=limit, tenant=tenant, home=home, as_json=as_json)
 
 
 def _books() -> Any:

@@ -1,4 +1,4 @@
-"""Tries a change of settings on past decisions: each is decided again, as it was and as it would have been.
+"""Tries a change on past decisions: each is decided again, as it was and as it would have been.
 
 It changes nothing.
 
@@ -24,6 +24,7 @@ from flipsync.domain import commands as c
 from flipsync.domain.advertising import SetAdRate
 from flipsync.domain.clock import utc_now
 from flipsync.domain.decisions import Decision
+from flipsync.domain.directives import bearing as binding
 from flipsync.domain.errors import FlipSyncError, NotFound
 from flipsync.domain.events import Event
 from flipsync.domain.ids import first_id_at
@@ -37,8 +38,9 @@ from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
 from flipsync.services import order_choice
 from flipsync.services.channel_pace import Pace, paces
-from flipsync.services.dry_run import Change, ChangedDesk
+from flipsync.services.dry_run import ChangedDesk
 from flipsync.services.dry_run_books import count_books
+from flipsync.services.dry_run_change import Change, looked_up
 from flipsync.services.dry_run_money import Figure, Ledger, permitted
 from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice
@@ -130,11 +132,12 @@ async def dry_run(
 ) -> DryRun:
     """Try `change` on what was decided since then (wall clock), oldest first; `limit` decisions or `seconds` at most.
 
-    Raises NotFound for a policy that is not in the registry.
+    Raises NotFound for a policy that is not in the registry, and as `looked_up` does.
     """
     began = time.monotonic()
     found = DryRun(change.as_dict(), since, store.clock.now(), change.decides_nothing)
     async with store.reader(tenant_id) as session:
+        change = await looked_up(session, change)
         versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind), read_version)
         buying = _versions(
             await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind), order_choice.read_version
@@ -343,11 +346,17 @@ class _Trial:
             payload = command.model_dump(mode="json")
             priced = desk.priced.get(command.listing_id) if isinstance(command, c.ChangePrice) else None
             if isinstance(command, c.ChangePrice) and priced is not None:
-                allowed = permitted(priced, command.price, priced.now if changed else priced.then, desk.now)
+                row, choices = (priced.would, priced.now) if changed else (priced.row, priced.then)
+                allowed = permitted(row, command.price, choices, desk.now)
                 words.append(_price_words(priced.row.sku, command, allowed))
                 if allowed is None:
                     continue
                 prices[command.listing_id] = payload["price"]["amount_minor"] = allowed
+            elif isinstance(command, c.ListOnChannel) and binding(
+                desk.directives[changed], desk.now, "list-nothing", command.account_id
+            ):
+                words.append(f"no {_words(command)}: a directive says to list nothing new there")
+                continue
             else:
                 words.append(_words(command))
             commands.append([command.type_name(), payload])

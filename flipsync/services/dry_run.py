@@ -1,31 +1,28 @@
-"""A change of settings that is not made: which can be tried on past decisions, and what they would have read under it.
+"""What past decisions would have read under a change that is not made.
 
 `ChangedDesk` answers an agent's questions from a decision's notes, as they would have been answered with the change:
-answers that settings shape are worked out again, by the functions that worked them out then, from what was kept beside
-them. Everything else is answered as it was. It refuses (`CannotTell`) rather than guess.
+answers that it shapes are worked out again, by the functions that worked them out then, from what was kept beside them.
+Everything else is answered as it was. It refuses (`CannotTell`) rather than guess.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, Final, Protocol, cast, get_args
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-import orjson
-
-from flipsync.domain.errors import FlipSyncError, InvalidInput
+from flipsync.domain.directives import Directive
+from flipsync.domain.errors import FlipSyncError
 from flipsync.domain.goals import Goals
 from flipsync.services import order_choice
-from flipsync.services.accounts import StockMode
 from flipsync.services.advertising.desk import review_of
 from flipsync.services.buying_desk import settings_of, worked_out
 from flipsync.services.channel_pace import Pace
 from flipsync.services.desk import StockPicture, picture_from
+from flipsync.services.dry_run_change import Change
 from flipsync.services.grounds import (
     GROUNDS,
     AdGround,
@@ -46,84 +43,10 @@ from flipsync.services.quotes import margins_from, quotes_from
 from flipsync.services.recorded_desk import Question, RecordedDesk, read_answer, read_ground
 from flipsync.services.repricing import repricing_from
 from flipsync.services.sourcing.desk import ScanPart, part_of
-from flipsync.services.tenant_settings import PricingChoices, StockChoices, TenantSettings, changed, value_of
+from flipsync.services.tenant_settings import PricingChoices, StockChoices, TenantSettings
 from flipsync.store.repositories.inventory import ShareRow
 from flipsync.store.repositories.pricing import PriceRow
 
-#: the price policy that decides, which the registry names and no setting
-POLICY: Final = "pricing.policy"
-#: and the one that buys
-BUYING_POLICY: Final = "purchasing.policy"
-#: how the shelf is shared among channels, which is chosen channel by channel: tried for all goods at once
-STOCK_MODE: Final = "stock.mode"
-#: how far an agent decides by itself: agents.NAME.(one of these)
-AUTHORITY: Final = ("auto_above", "max_stake_minor")
-#: what the books alone tell of: limits by which no agent decides, and where a day begins (dry_run_books)
-BY_BOOKS: Final[frozenset[str]] = frozenset(
-    {
-        "approval_hours",
-        "time_zone",
-        *(f"orders.{name}" for name in ("refund_approval_minor", "label_limit_minor")),
-        *(f"fleet.{name}" for name in ("listings_per_hour", "margin_at_risk_minor")),
-        *(f"fleet.{name}" for name in ("listing_shares_bps", "margin_shares_bps")),
-    }
-)
-COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
-    {
-        *(f"goals.{name}" for name in ("horizon", "risk", "questions")),
-        *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
-        *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
-        *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
-        *(f"pricing.{name}" for name in ("canary_bps", "retrain_days")),
-        *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve", "demand_window_days")),
-        *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
-        *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
-        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
-        *(f"advertising.{name}" for name in ("mode", "max_rate_bps", "monthly_budget_minor")),
-        *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
-        *(f"sourcing.{name}" for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")),
-        "listings.hand_edits",
-        "auto_list",
-        "fleet.share_out",
-        "grades.move_authority",
-    }
-)
-#: settings by which nothing is decided: they can be tried, and what they change is said
-DECIDES_NOTHING: Final[Mapping[str, str]] = {
-    "journal.reads_kept_days": "how long it is known what a decision read; none is made by it",
-    "memory.kept_days": "how long attempts are remembered; they are told beside a decision, none is made by them",
-    "privacy.amazon_days": "how long it is known who bought, which is no reason for a decision",
-    "privacy.buyer_days": "how long it is known who bought, which is no reason for a decision",
-    "webhook_base_url": "where channels tell of things, not what is decided about them",
-    "approval_escalates_after": "who else is told of a question, not what is asked",
-    **dict.fromkeys(
-        ("language.enabled", "language.tokens_per_day", "language.usd_cents_per_day"),
-        "a language model's words, which change nothing that is decided; it is not asked about the past",
-    ),
-}
-_AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
-#: settings that an order's fees depend on
-_FEES = frozenset({"pricing.fees", "pricing.marketplace_fee_bps", "pricing.marketplace_fee_fixed_minor"})
-#: settings that what a sale left depends on
-_EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "shipping_charged_minor", "tax_bps")}
-#: settings that what a sale would leave, or would have to leave, depends on
-_LEFT_OVER = _EARNINGS | {"pricing.min_margin_bps"}
-#: when a kind of policy is searched for anew
-_RETRAIN = frozenset({"pricing.retrain_days", "purchasing.retrain_days"})
-#: what shapes no answer of the desk it is named after: what an agent reads itself, and when trainings are due
-_NOT_THEIRS = frozenset({"purchasing.alone_minor", *_RETRAIN})
-#: by desk, settings beside its own that its answers depend on
-_ALSO: Mapping[str, frozenset[str]] = {
-    "purchasing": frozenset(
-        f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "shipping_cost_minor")
-    ),
-    "advertising": frozenset(
-        f"pricing.{name}"
-        for name in ("fees", "shipping_cost_minor", "shipping_charged_minor", "tax_bps", "min_margin_bps")
-    ),
-    "models": _RETRAIN,
-    "sourcing": _EARNINGS | {"goals.risk"},
-}
 #: how long the past is that a partitioned item's units are shared out by
 _WINDOW: Final = "stock.demand_window_days"
 #: questions whose answers rest on what was sold by day
@@ -160,110 +83,11 @@ class CannotTell(FlipSyncError):
 
 
 @dataclass(frozen=True)
-class Change:
-    """Settings as they would be. `authority` is by agent; `policy` and `buying` are versions of the registry that would
-    price and buy; `stock_mode` is how all goods would be shared among channels."""
-
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    authority: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    policy: str | None = None
-    buying: str | None = None
-    stock_mode: StockMode | None = None
-
-    def touches(self, part: str) -> bool:
-        """Whether answers of that desk may be others."""
-        theirs = any(key.startswith(f"{part}.") for key in set(self.settings) - _NOT_THEIRS)
-        also = not _ALSO.get(part, frozenset()).isdisjoint(self.settings)
-        beside = {"pricing": self.policy, "purchasing": self.buying, "stock": self.stock_mode}.get(part)
-        return theirs or also or bool(beside)
-
-    @property
-    def touches_fees(self) -> bool:
-        return not _FEES.isdisjoint(self.settings)
-
-    @property
-    def touches_earnings(self) -> bool:
-        return bool(self.policy) or not _EARNINGS.isdisjoint(self.settings)
-
-    @property
-    def decides_nothing(self) -> dict[str, str]:
-        """What of it no decision depends on, and what it changes instead."""
-        return {key: DECIDES_NOTHING[key] for key in self.settings if key in DECIDES_NOTHING}
-
-    def as_dict(self) -> dict[str, Any]:
-        told = dict(self.settings)
-        beside = ((POLICY, self.policy), (BUYING_POLICY, self.buying), (STOCK_MODE, self.stock_mode))
-        told |= {key: each for key, each in beside if each}
-        return told | {
-            f"agents.{name}.{key}": value for name, of in self.authority.items() for key, value in of.items()
-        }
-
-    def applied(self, settings: TenantSettings) -> TenantSettings:
-        return _applied(settings.model_dump_json(), orjson.dumps(dict(self.settings)))
-
-
-@lru_cache(maxsize=256)
-def _applied(settings: str, change: bytes) -> TenantSettings:
-    return changed(TenantSettings.model_validate_json(settings), orjson.loads(change))
-
-
-def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
-    """Checked. Raises InvalidInput for what cannot be tried, with what can, and for values that no setting takes."""
-    if not wanted:
-        raise InvalidInput("no change is given", hint="for example pricing.min_margin_bps=800")
-    settings: dict[str, Any] = {}
-    authority: dict[str, dict[str, float]] = {}
-    policy = buying = stock_mode = None
-    for key, value in wanted.items():
-        agent = _AGENT.fullmatch(key)
-        if key == POLICY:
-            policy = str(value)
-        elif key == BUYING_POLICY:
-            buying = str(value)
-        elif key == STOCK_MODE:
-            stock_mode = _mode(value)
-        elif agent is not None and agent[2] in AUTHORITY:
-            if agent[1] not in agents:
-                raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
-            authority.setdefault(agent[1], {})[agent[2]] = _bound(key, value)
-        elif key in COVERED or key in DECIDES_NOTHING:
-            settings[key] = value
-        else:
-            raise InvalidInput(
-                f"{key} cannot be tried on the past: there is no such setting", hint=f"these can: {_names()}"
-            )
-    checked = changed(TenantSettings(), settings)
-    return Change({key: value_of(checked, key) for key in settings}, authority, policy, buying, stock_mode)
-
-
-def _mode(value: Any) -> StockMode:
-    if value not in get_args(StockMode):
-        hint = f"one of {', '.join(get_args(StockMode))}"
-        raise InvalidInput(f"{STOCK_MODE} {value!r} is not a stock mode", hint=hint)
-    return cast(StockMode, value)
-
-
-def _bound(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidInput(f"{key} {value!r}: a number is asked for") from None
-    if not (0 <= number <= 1 if key.endswith("auto_above") else 0 <= number < 1e15 and number == int(number)):
-        what = "between 0 and 1" if key.endswith("auto_above") else "a whole number of minor units"
-        raise InvalidInput(f"{key} {value!r}: {what}")
-    return number
-
-
-def _names() -> str:
-    beside = (POLICY, BUYING_POLICY, STOCK_MODE, *(f"agents.NAME.{each}" for each in AUTHORITY))
-    return ", ".join([*sorted({*COVERED, *DECIDES_NOTHING}), *beside])
-
-
-@dataclass(frozen=True)
 class Priced:
-    """A listing's row, the owner's choices as they were and as they would have been, and the rule that priced it."""
+    """A listing and the owner's choices, as they were and as they would have been, and the rule that priced it."""
 
     row: PriceRow
+    would: PriceRow
     then: PricingChoices
     now: PricingChoices
     rule: PricingPolicy
@@ -292,6 +116,8 @@ class ChangedDesk(RecordedDesk):
         self.priced: dict[UUID, Priced] = {}
         #: whether the owner wants to be asked before money is spent on ads, as it was and as it would have been
         self.asks_for_ads = (False, False)
+        #: what bound agents, as it was and as it would have been
+        self.directives: tuple[tuple[Directive, ...], tuple[Directive, ...]] = ((), change.bound(()))
         #: pictures of stock as they were and as they would have been
         self.pictures: list[tuple[StockPicture, StockPicture]] = []
 
@@ -302,8 +128,10 @@ class ChangedDesk(RecordedDesk):
             if name == "profile":
                 settings = self._change.applied(told.settings)
                 self.asks_for_ads = (told.settings.advertising.mode == "ask", settings.advertising.mode == "ask")
-                return told.model_copy(update={"settings": settings})
-            if name == "orders.oversold" and self._change.touches_fees and told is not None:
+                bound = self._change.bound(told.directives)
+                self.directives = (told.directives, bound)
+                return told.model_copy(update={"settings": settings, "directives": bound})
+            if name == "orders.oversold" and self._change.touches_fees_or_costs and told is not None:
                 raise CannotTell("what an oversold order was worked out from is not kept")
             if name == "models.review" and self._change.touches_earnings and (told.live or told.canary or told.shadow):
                 raise CannotTell("the sales that price policies were judged by are not kept with the judgement")
@@ -368,9 +196,10 @@ class ChangedDesk(RecordedDesk):
             case AdGround():
                 was = TenantSettings(pricing=ground.pricing, advertising=ground.limits)
                 would = self._change.applied(was)
+                other = replace(ground, listings=[self._change.advertised(row) for row in ground.listings])
                 return (
                     review_of(arguments[0], ground, was.pricing, was.advertising, self.now),
-                    review_of(arguments[0], ground, would.pricing, would.advertising, self.now),
+                    review_of(arguments[0], other, would.pricing, would.advertising, self.now),
                 )
             case JudgeGround():
                 return self._judged(told, ground)
@@ -386,7 +215,7 @@ class ChangedDesk(RecordedDesk):
                 pricing = self._change.applied(TenantSettings(pricing=ground.choices)).pricing
                 return (
                     margins_from(ground.variants, arguments[1], ground.choices, self.now),
-                    margins_from(ground.variants, arguments[1], pricing, self.now),
+                    margins_from(list(map(self._change.goods, ground.variants)), arguments[1], pricing, self.now),
                 )
             case PriceGround():
                 return self._quoted(name, ground)
@@ -396,13 +225,17 @@ class ChangedDesk(RecordedDesk):
         staged = self._staged(ground)
         after = staged if self._change.policy is None else Staged(live=self._versions[self._change.policy])
         rule = staged.live.rule
-        self.priced |= {row.listing_id: Priced(row, ground.choices, pricing, rule) for row in ground.rows}
-        bound = ground.directives
+        rows = self._change.priced(ground.rows, self.now)
+        self.priced |= {
+            row.listing_id: Priced(row, would, ground.choices, pricing, rule)
+            for row, would in zip(ground.rows, rows, strict=True)
+        }
+        bound, would_bind = ground.directives, self._change.bound(ground.directives)
         if name == "pricing.repricing":
             was = repricing_from(ground.rows, ground.choices, self.now, staged, bound)
-            return was, repricing_from(ground.rows, pricing, self.now, after, bound)
+            return was, repricing_from(rows, pricing, self.now, after, would_bind)
         before = quotes_from(ground.rows, ground.choices, self.now, staged, bound)
-        quotes = quotes_from(ground.rows, pricing, self.now, after, bound)
+        quotes = quotes_from(rows, pricing, self.now, after, would_bind)
         if name == "pricing.quote":
             return next(iter(before), None), next(iter(quotes), None)
         return before, quotes
@@ -451,7 +284,7 @@ class ChangedDesk(RecordedDesk):
 
 def _refuse_beside(name: str, told: Any, change: Change) -> None:
     """Raises CannotTell for an answer that the change shapes and that is not worked out again."""
-    margins = not _LEFT_OVER.isdisjoint(change.settings)
+    margins = change.touches_left_over
     if name in ("purchasing.returns", "advertising.returns"):
         begins = not _LIMITS.isdisjoint(change.settings)  # where there was no limit nothing was asked of its worth
         shaped = change.touches(name.partition(".")[0]) and (bool(told) or begins)
@@ -461,10 +294,12 @@ def _refuse_beside(name: str, told: Any, change: Change) -> None:
         shaped = told is not None and (margins or not _SENT.isdisjoint(change.settings))
     elif name in ("resources.used", "resources.review"):
         shaped = any(key.startswith("fleet.") and key != "fleet.share_out" for key in change.settings)
+    elif name == "strategy.outlook":
+        shaped = told is not None and change.touches_costs
     elif name == "new_stock.look":
         shaped = told is not None and bool(told.prices or told.unpriced) and margins
     else:
         staged = name == "models.review" and (told.live or told.canary or told.shadow)
-        shaped = bool(staged) and change.touches("purchasing")
+        shaped = bool(staged) and (change.touches("purchasing") or change.touches_costs)
     if shaped or ("time_zone" in change.settings and name in _BY_DAY and told):
         raise CannotTell("it asked what is worked out by the choices of then, and not again by others")

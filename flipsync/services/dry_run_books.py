@@ -1,5 +1,5 @@
-"""Limits on what persons ask for and on what agents change an hour, and where a day begins: what others would have
-meant, counted in the books.
+"""Limits on what persons ask for and on what agents change an hour, caps on labels, and where a day begins: what others
+would have meant, counted in the books.
 
 No decision depends on them, so none is made again: both sides are counted by the same functions over what happened.
 """
@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import OverBudget
-from flipsync.services.dry_run import BY_BOOKS, Change
+from flipsync.services.dry_run_change import BY_BOOKS, Change
 from flipsync.services.dry_run_money import Ledger
 from flipsync.services.settings_changes import unknown_zone
 from flipsync.services.tenant_settings import FleetChoices, TenantSettings, value_of
@@ -32,6 +32,11 @@ async def count_books(
 ) -> None:
     """Count what the change would have meant to what happened between the moments (wall clock); `then` are the
     settings as they are."""
+    for cap in change.given:
+        if cap.limit_minor is not None:
+            for each in await rows.labels_above(session, since, until, cap.limit_minor, cap.account_id):
+                ledger.count("labels not bought", 0, each.count)
+                ledger.count("labels not bought", 0, each.minor, unit=each.currency)
     keys = BY_BOOKS.intersection(change.settings)
     if not keys:
         return

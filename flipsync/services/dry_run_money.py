@@ -20,6 +20,7 @@ from flipsync.services.pricing.rules import FirewallLimits
 from flipsync.services.quotes import lowest_price, proposal_for, request_for
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
+from flipsync.store.repositories.pricing import PriceRow
 
 _DAY = timedelta(days=1)
 _LIMITS = FirewallLimits()
@@ -70,6 +71,11 @@ MEANS: Mapping[str, tuple[str, str]] = {
     "labels above the limit": (
         "labels that cost more than the limit, and what they cost together: each needs a limit of its own to be bought",
         "By the limit as it is and as it would be, also where whoever bought it had named another.",
+    ),
+    "labels not bought": (
+        "labels that cost more than the directive allows, and what they cost together",
+        "As if it had bound all the time. Whether another service would have been cheap enough is not looked at, nor "
+        "what a directive that is ended kept from being bought.",
     ),
     "changes put off": (
         "changes of prices, words and listings beyond what may be changed within an hour, in all and by channel",
@@ -129,9 +135,9 @@ class _Stretch:
     now: int
 
 
-def permitted(priced: Priced, price: Money, choices: PricingChoices, at: datetime) -> int | None:
+def permitted(row: PriceRow, price: Money, choices: PricingChoices, at: datetime) -> int | None:
     """What the firewall lets through of a price, in minor units; None where nothing."""
-    return judge(proposal_for(priced.row, price, choices, at, _NOTHING_MOVED, released=True), _LIMITS, at)[0]
+    return judge(proposal_for(row, price, choices, at, _NOTHING_MOVED, released=True), _LIMITS, at)[0]
 
 
 class Ledger:
@@ -151,7 +157,7 @@ class Ledger:
         row = priced.row
         self._close(row.listing_id, at)
         self.count("price changes", then != row.current_minor, now != row.current_minor)
-        lowest = lowest_price(row, priced.now, at)
+        lowest = lowest_price(priced.would, priced.now, at)
         self.count("below the floor", then < lowest, now < lowest)
         if then == now:
             return 0.0
@@ -206,7 +212,7 @@ class Ledger:
 def _sold(stretch: _Stretch, until: datetime) -> tuple[float, float]:
     """Units expected at the two prices from the stretch's beginning on."""
     days = max(0.0, (until - stretch.since) / _DAY)
-    request = request_for(stretch.priced.row, stretch.priced.now, stretch.since)
+    request = request_for(stretch.priced.would, stretch.priced.now, stretch.since)
     if request is None:
         return 0.0, 0.0
     most = float(max(0, stretch.priced.row.entitled))
@@ -216,10 +222,10 @@ def _sold(stretch: _Stretch, until: datetime) -> tuple[float, float]:
 
 def _nets(stretch: _Stretch) -> tuple[int, int] | None:
     """What one sale leaves at the two prices, by the changed settings; None where cost or fees are not known."""
-    priced = stretch.priced
-    price = Money(amount_minor=stretch.now, currency=priced.row.currency)
-    proposal = proposal_for(priced.row, price, priced.now, stretch.since, _NOTHING_MOVED)
-    if proposal.fees is None or not priced.row.cost_minor or priced.row.variant_currency != priced.row.currency:
+    row, choices = stretch.priced.would, stretch.priced.now
+    price = Money(amount_minor=stretch.now, currency=row.currency)
+    proposal = proposal_for(row, price, choices, stretch.since, _NOTHING_MOVED)
+    if proposal.fees is None or not row.cost_minor or row.variant_currency != row.currency:
         return None
     economics = proposal.economics(proposal.fees.terms(stretch.since))
     return economics.net(stretch.then), economics.net(stretch.now)

@@ -34,7 +34,9 @@ async def places(services: Services, product_id: UUID, accounts: Sequence[Accoun
         nets = [margin.net for margin in margins if margin.account_id == account.id]
         known = [net for net in nets if net is not None]
         earning = [net for net in known if net.amount_minor > 0]
-        chosen = bool(earning) and await services.listings.can_list(product_id, account.id) > 0
+        # asked also where nothing earns: so other choices can be tried on it later
+        free = await services.listings.can_list(product_id, account.id)
+        chosen = bool(earning) and free > 0
         most = float(max((net.amount_minor for net in known), default=0))
         found.append(
             Place(

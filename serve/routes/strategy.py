@@ -15,7 +15,7 @@ from flipsync.runtime import dry_running
 from flipsync.security.tokens import Claims
 from flipsync.services import directives, goals, strategy_desk, undo_changes
 from flipsync.services.directives import DirectiveEnd, DirectiveFilter, DirectiveView
-from flipsync.services.dry_run import change_of
+from flipsync.services.dry_run_change import change_of
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.services.strategy_desk import PlanView
 from flipsync.services.undo_changes import ChangeReport, ChangeUndo, ChangeView
@@ -124,7 +124,7 @@ async def end_directive(
 
 
 class DryRunForm(BaseModel):
-    """Settings as they would be, by their dotted names."""
+    """Settings and other rules as they would be, by their dotted names."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -132,14 +132,15 @@ class DryRunForm(BaseModel):
         min_length=1,
         max_length=50,
         description="pricing.*, stock.*, goals.* and others; pricing.policy: a version of the registry;"
-        " agents.NAME.auto_above, agents.NAME.max_stake_minor",
+        " agents.NAME.auto_above, agents.NAME.max_stake_minor; directives.give: terms, directives.end: ids;"
+        " variants.SKU.cost_minor, floor_minor, ceiling_minor",
         examples=[{"pricing.min_margin_bps": 800}],
     )
     since: AwareDatetime | None = Field(default=None, description="decided since then; default: 90 days ago")
     limit: int = Field(default=5_000, ge=1, le=50_000, description="at most so many decisions, oldest first")
 
 
-@router.post("/dry-run", summary="Try settings on the past", responses=problems(401, 403, 404, 409, 503))
+@router.post("/dry-run", summary="Try other rules on the past", responses=problems(401, 403, 404, 409, 503))
 async def try_on_past(
     form: DryRunForm,
     user: Annotated[Claims, may("strategy:read", "decisions:read", "pricing:read")],

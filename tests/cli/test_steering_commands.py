@@ -52,6 +52,25 @@ def test_what_cannot_be_is_refused_in_a_line(flipsync: Flipsync, words: tuple[st
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_directive_is_tried_before_it_is_given(flipsync: Flipsync) -> None:
+    told = flipsync("directives", "dry-run", "clear-stock", "--patience-days", "7", "--category", "lamps", "--json")
+    assert told.returncode == 0, told.stderr
+    terms = {"kind": "clear-stock", "category": "lamps", "patience_days": 7}
+    assert json.loads(told.stdout)["change"] == {"directives.give": [terms]}
+    assert json.loads(flipsync("directives", "list", "--all", "--json").stdout)["directives"] == []
+    given = json.loads(flipsync("directives", "give", "hold-prices", "--reason", "a test", "--json").stdout)
+    without = flipsync("directives", "dry-run", "--end", given["id"])
+    assert without.returncode == 0 and "Nothing was changed." in without.stdout
+    for words, said in (
+        ((), "no directive is given"),
+        (("clear-stock",), "patience_days is for clear-stock"),
+        (("hold-prices", "--account", "no such"), "no account is called"),
+        (("--end", "018f0000-0000-7000-8000-000000000000"), "no directive 018f"),
+    ):
+        done = flipsync("directives", "dry-run", *words)
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_without_forecasts_there_is_no_plan_yet(flipsync: Flipsync) -> None:
     assert "no plan yet" in flipsync("plan").stdout
     assert json.loads(flipsync("plan", "--json").stdout) == {"plans": []}

@@ -19,7 +19,8 @@ from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CatalogueEntry
 from flipsync.services import orders, recorded_desk
 from flipsync.services.desk import Services
-from flipsync.services.dry_run import CannotTell, ChangedDesk, change_of
+from flipsync.services.dry_run import CannotTell, ChangedDesk
+from flipsync.services.dry_run_change import change_of
 from flipsync.services.recorded_desk import RecordingDesk
 from flipsync.services.sourcing import scans
 from flipsync.services.sourcing.desk import ScanPart

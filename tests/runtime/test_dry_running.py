@@ -15,6 +15,7 @@ from shop import Shop, open_store
 from sqlalchemy import text, update
 from trials import GRAPH, choose, figure, priced, tried, work
 
+from agents.market.market import MarketAgent
 from flipsync.domain.advertising import AdsRead
 from flipsync.domain.clock import ManualClock, utc_now
 from flipsync.domain.commands import ChangePrice
@@ -26,14 +27,8 @@ from flipsync.learning.policy import Origin
 from flipsync.runtime.agent import Agent, AgentSpec, Context
 from flipsync.runtime.dry_running import dry_run
 from flipsync.services import model_registry, orders, recorded_desk
-from flipsync.services.dry_run import (
-    COVERED,
-    DECIDES_NOTHING,
-    POLICY,
-    CannotTell,
-    ChangedDesk,
-    change_of,
-)
+from flipsync.services.dry_run import CannotTell, ChangedDesk
+from flipsync.services.dry_run_change import COVERED, DECIDES_NOTHING, POLICY, change_of
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
 from flipsync.services.policy_choice import block_start
@@ -200,7 +195,14 @@ async def test_being_asked_before_money_is_spent_on_ads_is_tried(shop: Shop, mod
         unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
     await work(shop, "advertising")
     again = await tried(shop, {"advertising.mode": "off"})
-    assert again.cannot == {"with the change it would have read what it did not read then": 1}, "which ads would end"
+    (pulled,) = [each for each in again.differences if "PullAds" in each.then]
+    assert again.cannot == {} and "there are none" in pulled.now, "what was set is on no channel yet"
+    await choose(shop, {"advertising.mode": "off"})
+    async with shop.unit() as unit:
+        unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
+    await work(shop, "advertising")
+    on = await tried(shop, {"advertising.mode": "auto"})
+    assert on.cannot == {} and any("no ads of ours" in each.then and "PullAds" in each.now for each in on.differences)
 
 
 async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
@@ -225,13 +227,13 @@ async def test_that_shares_are_moved_is_tried(shop: Shop) -> None:
     assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
     (told,) = found.differences
     assert "ShareBudgets" in told.then and "the owner keeps the shares" in told.now
-    await choose(shop, {"fleet.share_out": False})
+    await choose(shop, {"fleet.share_out": False, "purchasing.cash_shares_bps": {str(new_id()): 5_000}})
     async with shop.unit() as unit:
         unit.emit(CycleStarted(tenant_id=shop.tenant_id, cycle="daily"))
     await work(shop, "resource")
     again = await tried(shop, {"fleet.share_out": True})
-    assert again.unchanged == 1
-    assert again.cannot == {"with the change it would have read what it did not read then": 1}
+    assert (again.decisions, again.unchanged, again.changed, again.cannot) == (2, 1, 1, {})
+    assert "the owner keeps the shares" in again.differences[0].then and "ShareBudgets" in again.differences[0].now
 
 
 async def test_no_change_makes_no_difference(shop: Shop) -> None:
@@ -318,17 +320,32 @@ async def test_answers_without_what_they_rest_on_are_not_guessed(shop: Shop, mon
     assert (await tried(shop, {"goals.risk": "bold"})).unchanged == 1, "goals shape no quote: nothing is missing"
 
 
-async def test_what_would_have_been_read_otherwise_cannot_be_told(shop: Shop) -> None:
-    """The owner listed by hand then: what would have been asked without is in no notes."""
+class Hasty(MarketAgent):
+    """Looks at nothing where the owner lists by hand."""
+
+    async def decide(self, event: Any, ctx: Context) -> Decision[Any]:
+        if not (await ctx.services.profile()).settings.auto_list:
+            return Decision.hold("the owner lists by hand")
+        return await super().decide(event, ctx)
+
+
+@pytest.mark.parametrize(("agent", "told"), [(MarketAgent, True), (Hasty, False)])
+async def test_what_would_have_been_read_otherwise_cannot_be_told(
+    shop: Shop, agent: type[MarketAgent], told: bool
+) -> None:
+    """The owner listed by hand then: where nothing was asked, what would have been is in no notes."""
+    await shop.account()
+    await choose(shop, {"auto_list": False})
     async with shop.unit() as unit:
-        await unit.session.execute(
-            text("UPDATE tenant SET settings = '{\"auto_list\": false}' WHERE id = :id"), {"id": shop.tenant_id}
-        )
         goods = await shop.variant()
         unit.emit(ProductImported(product_id=goods.product_id, created=True))
-    await work(shop, "market")
-    found = await tried(shop, {"auto_list": True})
-    assert found.cannot == {"with the change it would have read what it did not read then": 1}
+    await work(shop, "market", market=agent)
+    found = await tried(shop, {"auto_list": True}, agents=GRAPH.agents | {"market": agent})
+    if told:
+        assert (found.changed, found.cannot) == (1, {})
+        assert "by hand" in found.differences[0].then and "ListOnChannel" in found.differences[0].now
+    else:
+        assert found.cannot == {"with the change it would have read what it did not read then": 1}
 
 
 @pytest.mark.parametrize(

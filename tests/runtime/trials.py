@@ -20,9 +20,7 @@ from flipsync.runtime.dry_running import DryRun, dry_run
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner
-from flipsync.services.dry_run import (
-    change_of,
-)
+from flipsync.services.dry_run_change import change_of
 from flipsync.services.dry_run_money import MEANS
 from flipsync.services.settings_changes import set_settings
 from flipsync.store.repositories import listings as listing_rows

@@ -33,7 +33,7 @@ from flipsync.runtime.runner import AgentRunner
 from flipsync.services import model_registry as registry
 from flipsync.services import recorded_desk, suppliers
 from flipsync.services.desk import Services
-from flipsync.services.dry_run import change_of
+from flipsync.services.dry_run_change import change_of
 from flipsync.services.learned_buying import STEP, ShopOrder, shipped_knobs
 from flipsync.services.model_limits import orders_lawful
 from flipsync.services.order_choice import AS_SHIPPED, BLOCK, Staged, Version, arms, block_of, rule_of

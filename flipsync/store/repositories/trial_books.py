@@ -64,8 +64,10 @@ _REFUNDS = text(
 _LABELS = text(
     """
     SELECT currency, count(*) AS count, sum(cost_minor)::bigint AS minor
-      FROM label_purchase
+      FROM label_purchase l
      WHERE tenant_id = current_tenant() AND id >= :first AND id < :last AND cost_minor > :most
+       AND (CAST(:account AS uuid) IS NULL
+            OR EXISTS (SELECT FROM customer_order o WHERE o.id = l.order_id AND o.account_id = :account))
      GROUP BY currency ORDER BY currency
     """
 )
@@ -125,9 +127,12 @@ async def refunds_above(session: AsyncSession, since: datetime, until: datetime,
     return [Counted(*row) for row in await session.execute(_REFUNDS, {**_between(since, until), "most": most})]
 
 
-async def labels_above(session: AsyncSession, since: datetime, until: datetime, most: int) -> Sequence[Counted]:
-    """Labels that cost more than that, in minor units of their currencies."""
-    return [Counted(*row) for row in await session.execute(_LABELS, {**_between(since, until), "most": most})]
+async def labels_above(
+    session: AsyncSession, since: datetime, until: datetime, most: int, account_id: UUID | None = None
+) -> Sequence[Counted]:
+    """Labels, of one account or of all, that cost more than that, in minor units of their currencies."""
+    values = {**_between(since, until), "most": most, "account": account_id}
+    return [Counted(*row) for row in await session.execute(_LABELS, values)]
 
 
 async def listing_changes(
