@@ -128,9 +128,13 @@ def oversell(
 
 
 @bench_app.command()
-def replay(quick: Quick = False, as_json: Json = False) -> None:
+def replay(
+    quick: Quick = False,
+    as_json: Json = False,
+    rounds: Annotated[int, typer.Option(min=1, help="with notes, and as many without")] = 8,
+) -> None:
     """Decisions made again from what they read: how many come out alike, how fast, what keeping the reads costs."""
-    run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json)
+    run_benchmark("replay", *["--quick"] * quick, *["--json"] * as_json, "--rounds", str(rounds))
 
 
 @bench_app.command()
