@@ -194,7 +194,7 @@ async def test_the_gate_holds_every_limit_whoever_asks(shop: Shop, ebay: Account
     await wants(shop, monthly_budget_minor=100)
     async with shop.unit() as unit:
         await books.record(unit, ebay, [], [], unit.now)
-        await unit.session.execute(text("UPDATE ad_day SET ad_fees_minor = 50"))
+        await unit.session.execute(text("UPDATE ad_day SET ad_fees_minor = 100"))
     assert "all they may" in (await judged(shop, ebay, listing, 400)).reason
 
 
