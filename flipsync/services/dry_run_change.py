@@ -317,7 +317,9 @@ def _read(kind: TypeAdapter[list[V]], key: str, value: Any) -> list[V]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        hint = 'for example [{"kind": "hold-prices"}]' if key == GIVE else "ids, as `flipsync directives list` shows them"
+        hint = (
+            'for example [{"kind": "hold-prices"}]' if key == GIVE else "ids, as `flipsync directives list` shows them"
+        )
         raise InvalidInput(f"{key} {where}: {first['msg']}", hint=hint) from None
 
 

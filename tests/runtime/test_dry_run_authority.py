@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from shop import Shop, open_store
+from shop import Shop
 from sqlalchemy import text
 from trials import GRAPH, choose, figure, priced, tried, work
 
@@ -18,13 +16,6 @@ from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.gate import Gate
 from flipsync.services.desk import Services
 from flipsync.store import models as m
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def test_authority_sends_decisions_up(shop: Shop) -> None:

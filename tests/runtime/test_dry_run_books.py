@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from shop import Shop, open_store
+from shop import Shop
 from trials import figure, priced, tried, work
 
 from flipsync.domain.clock import utc_now
@@ -19,13 +18,6 @@ from flipsync.services.dry_run_books import put_off
 from flipsync.services.tenant_settings import FleetChoices
 from flipsync.store import models as m
 from flipsync.store.repositories.trial_books import HourOfChanges
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def test_how_long_a_question_waits_is_counted_in_the_books(shop: Shop) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
-from shop import Shop, open_store
+from shop import Shop
 from trials import GRAPH, choose, figure, priced, tried, work
 
 from flipsync.domain.advertising import AdsRead
@@ -22,13 +21,6 @@ from flipsync.services.dry_run_change import change_of
 from flipsync.store.models import LabelPurchase, Product
 
 HOLD = {"directives.give": {"kind": "hold-prices"}}
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def about(shop: Shop, listing: UUID) -> Any:

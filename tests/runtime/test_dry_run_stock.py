@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
-from shop import Goods, Shop, open_store
+from shop import Goods, Shop
 from sqlalchemy import text, update
 from trials import figure, tried, work
 
@@ -17,13 +15,6 @@ from flipsync.domain.ids import new_id
 from flipsync.services import orders, stock
 from flipsync.services.orders import AccountRef
 from flipsync.store.models import Allocation
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def test_a_stricter_limit_shows_fewer_units_of_a_shared_shelf(shop: Shop) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -41,13 +40,6 @@ from flipsync.store.repositories import replay as replay_rows
 WEEK, CASH = "purchasing.review_days", "purchasing.cash_minor"
 BETTER = {"difference": [0.01, 0.005, 0.015], "unit": "profit", "runs": 20}
 TABLES = ("event", "agent_decision", "proposal", "effect", "decision_notes", "audit_entry", "tenant", "listing")
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def counts(shop: Shop) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-import pytest
-from shop import Shop, dollars, open_store
+from shop import Shop, dollars
 
 from flipsync.domain.commands import ChangePrice, Command, EndorseDecision
 from flipsync.domain.events import OfferChanged
@@ -14,13 +12,6 @@ from flipsync.domain.ids import new_id
 from flipsync.services.approval_outcomes import if_approved
 from flipsync.store.database import SessionReader
 from flipsync.store.models import AgentDecision, Proposal
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def decided(shop: Shop, *commands: tuple[Command, str | None]) -> UUID:

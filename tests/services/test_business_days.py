@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,13 +26,6 @@ from flipsync.store.database import SessionReader
 PAGE = PageRequest(limit=200)
 WHOLE = {"from": date(2026, 1, 1), "to": date(2026, 12, 31)}
 ZONES = ["UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu", "Pacific/Auckland", "America/Sao_Paulo"]
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def sell(shop: Shop, account: AccountRef, *moments: datetime, sku: str = "TEA") -> None:

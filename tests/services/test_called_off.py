@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
-from shop import Goods, Shop, open_store, refund
+from shop import Goods, Shop, refund
 
 from agents.logistics.fulfillment import FulfillmentAgent
 from flipsync.domain.called_off import PutBackUnits, UnitsInDoubt
@@ -18,13 +17,6 @@ from flipsync.domain.events import ShipmentConfirmed, StockFreed
 from flipsync.services import called_off, money_out, orders, stock
 from flipsync.services.orders import AccountRef, IngestResult
 from flipsync.store.repositories import matters
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 class Sale:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from shop import Goods, Shop, open_store
+from shop import Goods, Shop
 from sqlalchemy import text
 
 from agents.market.inventory import InventoryAgent
@@ -17,13 +16,6 @@ from flipsync.services import accounts, channel_pace
 from flipsync.services.channel_delay import BELIEVED_SHOWN, BELIEVED_TOLD, points_of
 from flipsync.services.orders import AccountRef, ingest_order
 from flipsync.store.journal import ProposedCommand
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def pooled(shop: Shop, units: int, channels: int = 2) -> tuple[Goods, list[AccountRef], list[UUID]]:

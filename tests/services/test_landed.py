@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from shop import Goods, Shop, dollars, open_store
+from shop import Goods, Shop, dollars
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, NotFound
@@ -20,13 +19,6 @@ from flipsync.services.landed import costed, unit_cost
 from flipsync.store.models import Variant
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def arrive(shop: Shop, goods: Goods, units: int, minor: int, *, key: str = "") -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
-from shop import Shop, open_store
+from shop import Shop
 from sqlalchemy import text
 
 from agents.market.pricing import PricingAgent
@@ -34,13 +33,6 @@ from flipsync.store.repositories.policies import ChoiceRow
 
 ORIGIN = Origin("shop-price", "test", 1)
 BETTER = {"difference": [0.1, 0.05, 0.15], "unit": "profit", "runs": 10}
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 def rule(**knobs: float) -> ShopPrice:

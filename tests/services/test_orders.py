@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from shop import Goods, Shop, open_store, refund
+from shop import Goods, Shop, refund
 from sqlalchemy import select
 
 from flipsync.domain.channel import Address, ChannelOrder
@@ -28,13 +27,6 @@ from flipsync.services.desk import Services
 from flipsync.services.orders import AccountRef, IngestResult
 from flipsync.store.models import Order, OrderLine, Shipment
 from flipsync.store.repositories import stock as stock_rows
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def tell(shop: Shop, account: AccountRef, told: ChannelOrder) -> IngestResult:

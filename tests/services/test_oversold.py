@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from shop import Goods, Shop, open_store
+from shop import Goods, Shop
 from sqlalchemy import text
 
 from agents.logistics.fulfillment import FulfillmentAgent
@@ -18,13 +17,6 @@ from flipsync.services.account_health import RULES, Standing, cost_of_cancelling
 from flipsync.services.orders import AccountRef, hand_over, ingest_order, mark_ready
 from flipsync.services.oversold import hand_over_units
 from flipsync.store.models import Tenant
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def sold_twice(shop: Shop, first: str, second: str) -> tuple[Goods, list[AccountRef], list[UUID]]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from shop import Shop, dollars, open_store
+from shop import Shop, dollars
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
@@ -100,13 +99,6 @@ def test_a_price_out_of_reach_is_not_tried() -> None:
 
 
 # -- in the books -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def stage(shop: Shop, *stages: str, **knobs: float) -> str:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from shop import Shop, open_store
+from shop import Shop
 
 from flipsync.domain.errors import InvalidInput
 from flipsync.services import price_lists, suppliers
 from flipsync.services.price_lists import read_price_list
 from flipsync.services.suppliers import OfferForm, SupplierForm
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 def test_decimal_marks_packs_and_their_own_names_are_read() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from shop import Goods, Shop, dollars, open_store
+from shop import Goods, Shop, dollars
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
@@ -24,13 +23,6 @@ from flipsync.store.repositories.pricing import PriceRow
 CHOICES = PricingChoices()
 #: an hour in which nothing moved
 STILL = HourOfMoves(CatalogueSize(1, 2999), 0, 0)
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def row_of(shop: Shop, listing: Any) -> PriceRow:

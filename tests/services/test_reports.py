@@ -6,12 +6,11 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from shop import Shop, dollars, open_store
+from shop import Shop, dollars
 
 from flipsync.domain.channel import ChannelOrder, ChannelOrderLine, ChannelRefund
 from flipsync.domain.errors import InvalidInput
@@ -24,13 +23,6 @@ from flipsync.services.reports import Kind, Report
 TODAY = date(2026, 3, 31)
 SPAN = Span.model_validate({"from": date(2026, 3, 1), "to": TODAY})
 EVIL = '=HYPERLINK("http://evil.example","click")'
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def sell(shop: Shop, account: AccountRef, sku: str, *, currency: str = "USD", refunded: int = 0) -> None:

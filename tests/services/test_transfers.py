@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shop import Goods, Shop, open_store
+from shop import Goods, Shop
 from sqlalchemy import select
 
 from flipsync.domain.channel import ListingState, WarehouseUnits
@@ -66,13 +65,6 @@ class Trade:
         told = told.model_copy(update={"lines": (line,), "fulfilled_by": "channel"})
         async with self.shop.unit() as unit:
             await orders.ingest_order(unit, self.amazon, told)
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 async def make_trade(shop: Shop, *, units: int = 10, mode: str = "escrow") -> Trade:

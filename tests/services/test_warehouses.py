@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from shop import Goods, Shop, open_store
+from shop import Goods, Shop
 from sqlalchemy import select
 
 from agents.logistics.fulfillment import FulfillmentAgent
@@ -66,13 +65,6 @@ class Trade:
         told = self.shop.order({sku: units}, **more)
         line = told.lines[0].model_copy(update={"listing_external_id": sku})
         return told.model_copy(update={"lines": (line,), "fulfilled_by": "channel"})
-
-
-@pytest.fixture
-async def shop(database_urls: dict[str, str]) -> AsyncIterator[Shop]:
-    store = open_store(database_urls["worker"])
-    yield await Shop(store).found()
-    await store.aclose()
 
 
 @pytest.fixture
