@@ -109,6 +109,22 @@ async def test_what_cannot_be_tried_is_refused_with_what_can(client: httpx2.Asyn
     assert "cannot be tried" in answer.json()["detail"] and "pricing.min_margin_bps" in answer.json()["hint"]
 
 
+async def test_rules_about_what_is_another_business_s_are_not_tried(
+    client: httpx2.AsyncClient, alpha: Business, beta: Business
+) -> None:
+    url = f"{API}/strategy/dry-run"
+    for whose, status in ((alpha, 200), (beta, 404)):
+        ids = {name: str(whose.ids[f"{name}_id"]) for name in ("account", "directive")}
+        for change in (
+            {f"variants.{whose.marker}-SKU.floor_minor": 500},
+            {"directives.give": [{"kind": "list-nothing", "account_id": ids["account"]}]},
+            {"directives.end": [ids["directive"]]},
+        ):
+            answer = await client.post(url, headers=alpha.headers(), json={"change": change})
+            assert answer.status_code == status, answer.text
+            assert status != 200 or answer.json()["change"] == change
+
+
 async def test_a_key_that_may_not_see_prices_tries_nothing(client: httpx2.AsyncClient, alpha: Business) -> None:
     wanted = {
         "name": "goals only",
