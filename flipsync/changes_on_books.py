@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from flipsync.commands_on_books import in_books
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import NotFound
-from flipsync.services import directives, strategy_desk, undo_changes
+from flipsync.services import accounts, directives, strategy_desk, undo_changes
 from flipsync.services import undo as undoing
 from flipsync.services.advertising import reading as ad_reading
 from flipsync.services.advertising.reading import AdView, LimitsView
@@ -24,7 +21,6 @@ from flipsync.services.strategy_desk import PlanView
 from flipsync.services.tenant_settings import SETTINGS, profile, value_of
 from flipsync.services.undo import UndoReport
 from flipsync.services.undo_changes import ChangeReport, ChangeView
-from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.unit_of_work import Routing, Store
 
 
@@ -126,7 +122,7 @@ def directives_of(home: Path, tenant: str | None, *, all_of_them: bool) -> list[
 def account_named(home: Path, name: str, tenant: str | None) -> UUID:
     async def work(store: Store, tenant_id: UUID) -> UUID:
         async with store.reader(tenant_id) as session:
-            return await _named(session, name)
+            return await accounts.account_named(session, name)
 
     return in_books(home, {}, tenant, work)
 
@@ -138,7 +134,7 @@ def give_directive(home: Path, form: DirectiveForm, account: str | None, tenant:
         async with store.unit(tenant_id) as unit:
             wanted = form
             if account is not None:
-                known = await _named(unit.session, account)
+                known = await accounts.account_named(unit.session, account)
                 wanted = form.model_copy(update={"terms": form.terms.model_copy(update={"account_id": known})})
             return await directives.give(unit, wanted, None)
 
@@ -151,13 +147,6 @@ def end_directive(home: Path, directive_id: UUID, reason: str, tenant: str | Non
             return await directives.end(unit, directive_id, reason, None)
 
     return in_books(home, {}, tenant, work)
-
-
-async def _named(session: AsyncSession, name: str) -> UUID:
-    known = {each.name: each.id for each in await listing_rows.accounts(session)}
-    if name not in known:
-        raise NotFound(f"no account is called {name!r}", hint="`flipsync channels list` names them")
-    return known[name]
 
 
 def _anything(_: str) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flipsync.domain.advertising import AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
 from flipsync.domain.decisions import Alternative, Decision, Evidence
 from flipsync.domain.events import CycleStarted
 from flipsync.domain.money import Money, usd
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Budget, Context
 from flipsync.services.advertising.desk import AdReview
-from flipsync.store.repositories.advertising import AdStand
 
 #: days of fees that are at stake by a rate: after that it has been looked at many times
 _STAKE_DAYS = 14
@@ -43,9 +40,9 @@ class AdvertisingAgent(Agent[CycleStarted | AdsRead | AdvertisedStockTurned]):
             return off if mode == "off" else reviewed
         if event.cycle != "daily" or event.tenant_id != ctx.tenant_id:
             return Decision.hold("ads are looked at once a day")
-        own, accounts = await ctx.services.advertising.own(), await ctx.services.advertising.accounts()
+        accounts, ended = await ctx.services.advertising.accounts(), await self._end_all(ctx)
         if mode == "off":
-            return _ended(own)
+            return ended
         if not accounts:
             return Decision.hold("no account has ads that are paid by the sale")
         return Decision.propose(
@@ -88,25 +85,25 @@ class AdvertisingAgent(Agent[CycleStarted | AdsRead | AdvertisedStockTurned]):
             why = f"{back[0].available} units can be shipped again: the ad comes back at the rate it had"
         return Decision.propose(*commands, why=why, confidence=0.95, evidence=evidence)
 
-
-def _ended(own: Sequence[AdStand]) -> Decision[SetAdRate]:
-    if not own:
-        return Decision.hold("the owner wants no ads of ours (advertising.mode is off), and there are none")
-    return Decision.propose(
-        *(
-            SetAdRate(
-                account_id=each.account_id,
-                listing_id=each.listing_id,
-                rate_bps=0,
-                was_bps=each.rate_bps,
-                cause="off",
-            )
-            for each in own
-        ),
-        why=f"the owner wants no ads of ours (advertising.mode is off): {len(own)} end",
-        confidence=0.95,
-        evidence=[Evidence(kind="listing", id=each.listing_id, note=each.sku) for each in own[:50]],
-    )
+    async def _end_all(self, ctx: Context) -> Decision[SetAdRate]:
+        own = await ctx.services.advertising.own()
+        if not own:
+            return Decision.hold("the owner wants no ads of ours (advertising.mode is off), and there are none")
+        return Decision.propose(
+            *(
+                SetAdRate(
+                    account_id=each.account_id,
+                    listing_id=each.listing_id,
+                    rate_bps=0,
+                    was_bps=each.rate_bps,
+                    cause="off",
+                )
+                for each in own
+            ),
+            why=f"the owner wants no ads of ours (advertising.mode is off): {len(own)} end",
+            confidence=0.95,
+            evidence=[Evidence(kind="listing", id=each.listing_id, note=each.sku) for each in own[:50]],
+        )
 
 
 def _reviewed(review: AdReview) -> Decision[SetAdRate]:

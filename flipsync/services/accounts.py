@@ -24,6 +24,7 @@ from flipsync.services.channel_faults import OpenFault, open_faults
 from flipsync.services.credential_ends import CredentialTerm
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
+from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import reconciling
 from flipsync.store.unit_of_work import UnitOfWork
 
@@ -177,6 +178,14 @@ async def get_account(session: AsyncSession, account_id: UUID) -> AccountSummary
     if row is None:
         raise NotFound(f"no account {account_id}")
     return _summary(row, await credential_ends.of_account(session, account_id), await open_faults(session, account_id))
+
+
+async def account_named(session: AsyncSession, name: str) -> UUID:
+    """The id of a connected account. Raises NotFound."""
+    known = {each.name: each.id for each in await listing_rows.accounts(session)}
+    if name not in known:
+        raise NotFound(f"no account is called {name!r}", hint="`flipsync channels list` names them")
+    return known[name]
 
 
 async def list_accounts(
