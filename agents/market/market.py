@@ -45,9 +45,12 @@ class MarketAgent(Agent[ProductImported | ListingsSurveyed | ListingUnwanted | D
             listing = Evidence(kind="listing", id=event.listing_id)
             return Decision.propose(end, why=f"the owner wants it: {event.reason}", evidence=[listing])
         profile = await ctx.services.profile()
-        # looked at also where the owner lists by hand: so it can be told later what would have been
+        by_hand = Decision[ListOnChannel].hold("the owner lists by hand (auto_list is off)")
+        if isinstance(event, ListingsSurveyed) and not profile.settings.auto_list:
+            return by_hand  # about all there is: too much to look at, and to keep, for nothing
+        # one product is looked at all the same: so it can be told later what would have been
         decision = await self._list(event, profile.directives, ctx)
-        return decision if profile.settings.auto_list else Decision.hold("the owner lists by hand (auto_list is off)")
+        return decision if profile.settings.auto_list else by_hand
 
     async def _list(
         self, event: ProductImported | ListingsSurveyed, directives: tuple[Directive, ...], ctx: Context

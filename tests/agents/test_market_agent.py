@@ -81,10 +81,15 @@ async def test_nothing_is_placed_on_a_paused_account_or_without_any(shop: Shop) 
 
 async def test_an_owner_who_lists_by_hand_is_not_helped(shop: Shop) -> None:
     by_hand = await Shop(shop.store).found(auto_list=False)
-    await by_hand.account()
+    account = await by_hand.account()
     goods = await by_hand.variant(units=1)
-    decision = await by_hand.decide(MarketAgent(), ProductImported(product_id=goods.product_id, created=True))
-    assert decision.is_hold and "auto_list" in decision.rationale
+    seen = {"adopted": 0, "doubtful": 0, "unknown": 0}
+    for fact in (
+        ProductImported(product_id=goods.product_id, created=True),
+        ListingsSurveyed(account_id=account.id, vendor=account.vendor, **seen),
+    ):
+        decision = await by_hand.decide(MarketAgent(), fact)
+        assert decision.is_hold and "auto_list" in decision.rationale
 
 
 @pytest.mark.parametrize(("confidence", "command"), [(0.5, EndorseDecision), (0.3, OverruleDecision)])
