@@ -61,7 +61,6 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
         return decision if fleet.share_out else Decision.hold("the owner keeps the shares (fleet.share_out is off)")
 
     async def _hour(self, event: BudgetRunningLow | CycleStarted, ctx: Context) -> Decision[ShareBudgets]:
-        """Touched listings and margin at risk."""
         used = await ctx.services.resources.used()
         if isinstance(event, CycleStarted) and max(used.listings, used.margin) < _SCARCE:
             told = f"{used.listings:.0%} of the listings and {used.margin:.0%} of the margin an hour are used"
@@ -149,7 +148,11 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
             for name in scarce
         }
         present = {LISTINGS: review.fleet.listing_shares_bps, MARGIN: review.fleet.margin_shares_bps}
-        moved = {name: each for name, each in wanted.items() if _apart(each, present[name]) >= WORTH_BPS}
+        moved = {
+            name: each
+            for name, each in wanted.items()
+            if set(each) != set(present[name]) or apart(each, present[name]) >= WORTH_BPS
+        }
         if not moved:
             why = "the shares are right as they are" if scarce else "no budget binds what is worth doing now"
             return Decision.hold(f"{why}; {prices}", evidence=evidence, alternatives=alternatives)
@@ -165,13 +168,6 @@ class ResourceAgent(Agent[BudgetRunningLow | CycleStarted]):
             evidence=evidence,
             alternatives=alternatives,
         )
-
-
-def _apart(wanted: dict[str, int], present: dict[str, int]) -> int:
-    """By how much the share that differs most does; all of it where there are none."""
-    if set(wanted) != set(present):
-        return 10_000
-    return max(abs(share - present[name]) for name, share in wanted.items())
 
 
 def _prices(found: Division, review: ResourceReview) -> str:
