@@ -238,3 +238,21 @@ async def test_a_second_feed_that_is_refused_spoils_nothing_of_the_first(
     first, *others = (await channel.connector.set_quantities(changes()))[:3]
     assert first.state.quantity == 10
     assert all(isinstance(each.error, Retryable) for each in others)
+
+
+async def test_a_reading_back_that_comes_too_early_is_asked_again_and_nothing_else_is(channel: Any) -> None:
+    passed, asked = channel.tap.inner.handle_async_request, list[str]()
+
+    async def early(request: httpx2.Request) -> httpx2.Response:
+        named = request.url.params.get("identifiers", "").split(",")
+        if "S0" in named:
+            asked.append(",".join(named))
+            if len(asked) == 1:
+                return httpx2.Response(429, json={"errors": [{"code": "QuotaExceeded", "message": "Too early."}]})
+        return await passed(request)
+
+    await channel.connector.set_quantities(changes())  # learns of them
+    channel.tap.inner.handle_async_request = early
+    outcomes = await channel.connector.set_quantities(changes())
+    assert [outcome.error or outcome.state.quantity for outcome in outcomes[:3]] == [10, 11, 12]
+    assert asked == ["S0,S1,S2"] * 2

@@ -11,7 +11,7 @@ from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 
-_FIRST_LOOK, _LONGEST_PAUSE = 1.0, 60.0
+_FIRST_LOOK, _LONGEST_PAUSE = 0.5, 60.0
 
 
 async def report(
