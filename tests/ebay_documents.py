@@ -28,6 +28,7 @@ APIS = {
     "/sell/feed/v1": "portal-2026-06/sell_feed_v1_oas3.json",
     "/buy/browse/v1": "portal-2026-06/buy_browse_v1_oas3.json",
     "/commerce/taxonomy/v1": "portal-2026-06/commerce_taxonomy_v1_oas3.json",
+    "/commerce/catalog/v1_beta": "portal-2026-06/commerce_catalog_v1_beta_oas3.json",
     "/commerce/notification/v1": "portal-2026-06/commerce_notification_v1_oas3.json",
     "/commerce/identity/v1": "portal-2026-06/commerce_identity_v1_oas3.json",
     "/developer/analytics/v1_beta": "portal-2026-06/developer_analytics_v1_beta_oas3.json",

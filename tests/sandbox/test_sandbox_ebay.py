@@ -352,6 +352,29 @@ async def test_what_anybody_may_ask(seller: Seller) -> None:
         assert none["total"] == 0
 
 
+async def test_the_catalogue_is_the_sellers_to_look_into(seller: Seller) -> None:
+    await seller.list_lamp()
+    root = "/commerce/catalog/v1_beta"
+    search = f"{root}/product_summary/search"
+    for query, id in (
+        ("limit=5", 75001),
+        ("q=lamp&gtin=4006381333931", 75018),
+        ("q=lamp&limit=201", 75004),
+        ("gtin=4006381-3", 75017),
+    ):
+        assert await seller.refused("GET", f"{search}?{query}") == (400, id)
+    assert (await seller.refused("GET", f"{search}?q=lamp", app=True))[0] == 403
+    (found,) = (await seller.call("GET", f"{search}?gtin=4006381333931,4006381333948")).json()["productSummaries"]
+    (same,) = (await seller.call("GET", f"{search}?q=sofa lamp")).json()["productSummaries"]
+    assert found["epid"] == same["epid"] and found["gtin"] == ["4006381333931"]
+    assert (await seller.call("GET", f"{search}?q=sofa,lamp")).status_code == 204
+    whole = (await seller.call("GET", f"{root}/product/{found['epid']}")).json()
+    assert whole["title"] == found["title"]
+    assert await seller.refused("GET", f"{root}/product/1") == (400, 75010)
+    offers = (await seller.call("GET", f"/buy/browse/v1/item_summary/search?epid={found['epid']}", app=True)).json()
+    assert offers["total"] >= 2
+
+
 async def test_destinations_must_answer_and_subscriptions_must_fit(seller: Seller) -> None:
     root = "/commerce/notification/v1"
     token = "t" * 32

@@ -1,4 +1,4 @@
-"""What anybody may ask: categories with their item specifics (Taxonomy), and what is on sale (Browse)."""
+"""Categories with their item specifics (Taxonomy), articles (Catalog), and what is on sale (Browse)."""
 
 from __future__ import annotations
 
@@ -99,6 +99,98 @@ class Taxonomy:
         return Answer(200, encode({"aspects": aspects}))
 
 
+class Catalog:
+    """Articles that somebody offers under a barcode; eBay has them whether or not ours are on sale."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+
+    def search(self, call: Call) -> Answer:
+        self._place(call)
+        query, codes = call.first("q"), call.first("gtin")
+        if (query is None) == (codes is None):
+            if query is None:
+                text = "The call must have a valid 'q', or 'category_ids' or 'gtin' or 'mpn' query parameter."
+                raise refuse(400, 75001, text, "API_CATALOG")
+            raise refuse(400, 75018, "The call must be made with either 'q' or 'gtin/mpn'.", "API_CATALOG")
+        limit = call.first("limit") or "50"
+        if not limit.isdigit() or not 1 <= int(limit) <= 200:
+            raise refuse(400, 75004, "The 'limit' value should be between 1 and 200 (inclusive).", "API_CATALOG")
+        found = self._articles().values()
+        if codes is not None:
+            wanted = set(codes.split(","))
+            if any(not code.isalnum() for code in wanted):
+                raise refuse(400, 75017, "The specified GTIN value is invalid.", "API_CATALOG")
+            fitting = [each for each in found if wanted & set(each["gtin"])]
+        else:
+            fitting = [each for each in found if self._fits(query or "", each)]
+        if not fitting:
+            return Answer(204, b"")
+        shown = fitting[: int(limit)]
+        body = {
+            "href": f"{call.origin}{call.full_path}",
+            "limit": int(limit),
+            "offset": 0,
+            "total": len(fitting),
+            "productSummaries": [
+                {**each, "productHref": f"{call.origin}/commerce/catalog/v1_beta/product/{each['epid']}"}
+                for each in shown
+            ],
+        }
+        return Answer(200, encode(body))
+
+    def product(self, call: Call, epid: str) -> Answer:
+        self._place(call)
+        found = self._articles().get(epid)
+        if found is None:
+            raise refuse(400, 75010, f"The specified EPID value {epid} was not found.", "API_CATALOG")
+        more = {"description": found["title"], "primaryCategoryId": "88433", "version": "1"}
+        return Answer(200, encode({**found, **more}))
+
+    def _place(self, call: Call) -> None:
+        place = call.headers.get("x-ebay-c-marketplace-id", self.shop.marketplace_id)
+        if place != self.shop.marketplace_id:
+            text = f"Currently, the {place} marketplace is not supported."
+            raise refuse(400, 75007, text, "API_CATALOG")
+
+    def _articles(self) -> dict[str, dict[str, Any]]:
+        """By their numbers."""
+        found: dict[str, dict[str, Any]] = {}
+        for listing in self.shop.books.listings("channel = 'ebay' AND status <> 'trash'", ()):
+            product = listing.doc["item"].get("product", {})
+            kinds = {kind: product[kind] for kind in ("ean", "upc", "isbn") if product.get(kind)}
+            codes = _codes(listing)
+            if codes:
+                epid = epid_of(codes[0])
+                brand = {"brand": product["brand"]} if product.get("brand") else {}
+                pictures = product.get("imageUrls") or ["https://i.ebayimg.com/images/none.jpg"]
+                image = {"imageUrl": pictures[0], "height": 500, "width": 500}
+                found[epid] = {
+                    "epid": epid,
+                    "title": listing.title,
+                    **brand,
+                    **kinds,
+                    "gtin": codes,
+                    "image": image,
+                    "aspects": [
+                        {"localizedName": name, "localizedValues": values}
+                        for name, values in (product.get("aspects") or {}).items()
+                    ],
+                }
+        return found
+
+    def _fits(self, query: str, article: dict[str, Any]) -> bool:
+        """Words with commas between them must all be there, of words with spaces one."""
+        told = set(_WORD.findall(f"{article['title']} {article.get('brand', '')}".casefold()))
+        words = [word for word in re.split(r"[,\s]+", query.casefold()) if word]
+        return (any if re.search(r"\s", query) else all)(word in told for word in words)
+
+
+def epid_of(code: str) -> str:
+    """eBay's number of the article with this barcode."""
+    return str(240_000_000 + crc32(code.encode()) % 1_000_000_000)
+
+
 class Browse:
     """Fixed-price offers of the rivals and of the seller, by barcode or by words of the title."""
 
@@ -113,9 +205,8 @@ class Browse:
         limit, offset = self._page(call)
         only, without = self._filters(call)
         rows: list[dict[str, Any]] = []
-        if epid is None:
-            for listing in self._of(gtin, query):
-                rows += self._offers(listing)
+        for listing in self._of(gtin, query, epid):
+            rows += self._offers(listing)
         shown = [
             row
             for row in rows
@@ -154,16 +245,19 @@ class Browse:
             raise refuse(400, 12002, "The buyingOptions value is invalid.", "API_BROWSE")
         return named.get("sellers", set()), named.get("excludeSellers", set())
 
-    def _of(self, gtin: str | None, query: str | None) -> list[Listing]:
+    def _of(self, gtin: str | None, query: str | None, epid: str | None) -> list[Listing]:
         """Our rows of these goods: rivals sell what we sell."""
+        if epid is not None:
+            every = self.shop.books.listings("channel = 'ebay' AND status <> 'trash'", ())
+            return [listing for listing in every if epid in map(epid_of, _codes(listing))]
         words = set(_WORD.findall((query or "").casefold()))
         found = []
         hint = f'%"{gtin}"%' if gtin is not None else f"%{max(words, key=len, default='')}%"
         where = "channel = 'ebay' AND status <> 'trash' AND (CASE WHEN ? THEN doc ELSE lower(title) END) LIKE ?"
         for listing in self.shop.books.listings(where, (gtin is not None, hint)):
-            product = listing.doc["item"].get("product", {})
-            codes = {code for name in ("ean", "upc", "isbn") for code in product.get(name, [])}
-            fits = gtin in codes if gtin is not None else words <= set(_WORD.findall(listing.title.casefold()))
+            fits = (
+                gtin in _codes(listing) if gtin is not None else words <= set(_WORD.findall(listing.title.casefold()))
+            )
             if fits:
                 found.append(listing)
         return found
@@ -193,3 +287,8 @@ class Browse:
             "buyingOptions": ["FIXED_PRICE"],
             "itemLocation": {"country": "US"},
         }
+
+
+def _codes(listing: Listing) -> list[str]:
+    product = listing.doc["item"].get("product", {})
+    return [code for kind in ("ean", "upc", "isbn") for code in product.get(kind, [])]

@@ -24,6 +24,7 @@ APIS: dict[str, tuple[str, str, str, int]] = {
     "/sell/analytics/": ("sell", "analytics", "v1", 400),
     "/buy/browse/": ("buy", "browse", "v1", 5_000),
     "/commerce/taxonomy/": ("commerce", "taxonomy", "v1", 5_000),
+    "/commerce/catalog/": ("commerce", "catalog", "v1_beta", 10_000),
     "/commerce/notification/": ("commerce", "notification", "v1", 10_000),
     "/commerce/identity/": ("commerce", "identity", "v1", 10_000),
     "/developer/analytics/": ("developer", "analytics", "v1_beta", 10_000),

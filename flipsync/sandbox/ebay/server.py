@@ -12,7 +12,7 @@ from flipsync.sandbox.ebay import bodies
 from flipsync.sandbox.ebay.ads import Ads
 from flipsync.sandbox.ebay.authorize import PAGE, Page
 from flipsync.sandbox.ebay.beside import Beside
-from flipsync.sandbox.ebay.catalog import Browse, Taxonomy
+from flipsync.sandbox.ebay.catalog import Browse, Catalog, Taxonomy
 from flipsync.sandbox.ebay.elsewhere import Elsewhere
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
 from flipsync.sandbox.ebay.items import Items
@@ -32,6 +32,7 @@ from flipsync.sandbox.webhooks import Webhooks
 _MARKETPLACES = {"USD": "EBAY_US", "GBP": "EBAY_GB", "EUR": "EBAY_DE", "CAD": "EBAY_CA", "AUD": "EBAY_AU"}
 TOKEN_PATH = "/identity/v1/oauth2/token"  # noqa: S105 - a path
 _INVENTORY, _NOTIFICATION = "/sell/inventory/v1", "/commerce/notification/v1"
+_CATALOG = "/commerce/catalog/v1_beta"
 _BULK_UPDATE = f"{_INVENTORY}/bulk_update_price_quantity"
 _QUESTIONS = frozenset({TOKEN_PATH, PAGE, f"{_INVENTORY}/bulk_get_inventory_item"})
 _IDENTITY = "/commerce/identity/v1/user/"
@@ -70,6 +71,7 @@ class EbayServer(ChannelServer):
         self.quotas = Quotas()
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
+        self.catalog = Catalog(shop)
         self.beside, self.ads, self.elsewhere = Beside(shop), Ads(shop), Elsewhere(shop)
         self.notification = Notification(shop, key)
         self._routes = [
@@ -120,6 +122,8 @@ class EbayServer(ChannelServer):
             ("GET", f"{tree}/{_PART}/get_category_suggestions", self.taxonomy.suggestions, PUBLIC),
             ("GET", f"{tree}/{_PART}/get_item_aspects_for_category", self.taxonomy.aspects, PUBLIC),
             ("GET", "/buy/browse/v1/item_summary/search", self.browse.search, PUBLIC),
+            ("GET", f"{_CATALOG}/product_summary/search", self.catalog.search, write),
+            ("GET", f"{_CATALOG}/product/{_PART}", self.catalog.product, write),
             ("GET", "/developer/analytics/v1_beta/rate_limit/", self.quotas.answer, PUBLIC),
             ("GET", f"{_NOTIFICATION}/config", notes.get_config, PUBLIC),
             ("PUT", f"{_NOTIFICATION}/config", notes.put_config, PUBLIC),

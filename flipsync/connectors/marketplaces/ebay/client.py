@@ -40,6 +40,7 @@ from flipsync.connectors.marketplaces.ebay.migration import Migration
 from flipsync.connectors.marketplaces.ebay.negotiation import Negotiation
 from flipsync.connectors.marketplaces.ebay.orders import Orders
 from flipsync.connectors.marketplaces.ebay.probe import probe
+from flipsync.connectors.marketplaces.ebay.products import Products
 from flipsync.connectors.marketplaces.ebay.quantities import Quantities, listing_of
 from flipsync.connectors.marketplaces.ebay.revisions import Revisions
 from flipsync.connectors.marketplaces.ebay.rivals import Rivals
@@ -109,6 +110,7 @@ class EbayConnector(MarketplaceConnector):
         self._quantities = Quantities(self._api, self._listings, self._writer, self._revisions)
         self._orders = Orders(self._api, config.currency)
         self._rivals = Rivals(self._api, config, self._listings)
+        self._products = Products(self._api)
         self._notifications = Notifications(self._api, config)
         #: what eBay has beside the common interface
         self.negotiation = Negotiation(self._api)
@@ -235,7 +237,7 @@ class EbayConnector(MarketplaceConnector):
         return [rival async for rival in self._rivals.of(skus)]
 
     async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
-        return await look_up(self._rivals, questions)
+        return await look_up(self._products, self._rivals, questions)
 
     async def seller_standards(self) -> list[Standard]:
         """How eBay rates the seller."""
