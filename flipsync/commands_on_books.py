@@ -35,7 +35,7 @@ from flipsync.services.approvals import answer_approvals as answer_all
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
 from flipsync.services.channel_faults import OpenFault
-from flipsync.services.channel_probe import ProbeReport
+from flipsync.services.channel_probe import ProbeReport, SeenLimits
 from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
 from flipsync.services.goals import GoalsChange, GoalsView, get_goals, set_goals
@@ -292,8 +292,9 @@ def try_channel(config: AccountConfig, credentials: Mapping[str, str]) -> ProbeR
     """Try a channel that is in no books."""
 
     async def work() -> ProbeReport:
-        async with connect(config, _secret(credentials), Unlimited(), "probe") as connector:
-            return await channel_probe.try_channel(connector)
+        limits = SeenLimits()
+        async with connect(config, _secret(credentials), limits, "probe") as connector:
+            return await channel_probe.try_channel(connector, limits)
 
     return asyncio.run(work())
 
@@ -311,9 +312,9 @@ def connect_channel(
     """Try a channel and put it in the books. Raises Rejected when it cannot be read; then nothing is written."""
 
     async def work(store: Store, tenant_id: UUID) -> tuple[UUID, ProbeReport]:
-        vault = MemoryVault(_secret(credentials))
-        async with connect(config, vault.credentials, Unlimited(), "probe", vault) as connector:
-            report = await channel_probe.try_channel(connector)
+        vault, limits = MemoryVault(_secret(credentials)), SeenLimits()
+        async with connect(config, vault.credentials, limits, "probe", vault) as connector:
+            report = await channel_probe.try_channel(connector, limits)
         failed = [check for check in report.checks if not check.ok]
         if report.channel is None or not report.channel.can_read:
             raise Rejected(failed[0].detail, hint=failed[0].hint, auth=True)
@@ -390,9 +391,9 @@ def probe_channel(home: Path, channel: str, tenant: str | None) -> tuple[ProbeRe
         async with store.reader(tenant_id) as session:
             summary = channel_named(await accounts.list_accounts(session), channel)
             account = await accounts.load_account(session, box, summary.id)
-        vault = AccountVault(store, box, tenant_id, account.id)
-        async with connect(account.config, account.credentials, Unlimited(), str(account.id), vault) as connector:
-            return await channel_probe.try_channel(connector), summary.faults
+        vault, limits = AccountVault(store, box, tenant_id, account.id), SeenLimits()
+        async with connect(account.config, account.credentials, limits, str(account.id), vault) as connector:
+            return await channel_probe.try_channel(connector, limits), summary.faults
 
     return in_books(home, {}, tenant, work)
 

@@ -130,7 +130,7 @@ def _show(told: Any) -> None:
     for title in ("check", "", "ms", "detail", "what to do"):
         table.add_column(title, overflow="fold")
     for check in told.checks:
-        mark = "[green]ok[/]" if check.ok else "[red]failed[/]"
+        mark = "[green]ok[/]" if check.ok else "[yellow]cannot[/]" if check.optional else "[red]failed[/]"
         table.add_row(check.name, mark, str(check.milliseconds), escape(check.detail), escape(check.hint))
     out.print(table)
 
@@ -286,7 +286,8 @@ def probe(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check credentials, permissions and every read; changes nothing that stays. Exit code 1 when one fails."""
+    """Check credentials, permissions, every read, webhooks and limits; changes nothing that stays. Exit code 1 when one
+    fails that selling needs."""
     books = importlib.import_module("flipsync.commands_on_books")
     with err.status("asking the channel") if err.is_terminal else _quiet():
         if base_url is None:

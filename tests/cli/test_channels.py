@@ -25,7 +25,8 @@ async def test_a_channel_is_tried_connected_listed_and_let_go(start_sandbox: Any
     assert tried.returncode == 0, tried.stderr
     told = json.loads(tried.stdout)
     assert told["healthy"] and told["channel"]["currency"] == "USD"
-    assert [check["name"] for check in told["checks"]] == ["credentials", "listings", "find by SKU", "orders"]
+    names = ["credentials", "listings", "find by SKU", "orders", "webhooks", "limits"]
+    assert [check["name"] for check in told["checks"]] == names
     connected = run("connect", "woocommerce", "--name", "My shop", *address, "--credentials", "-", "--json", given=keys)
     assert connected.returncode == 0, connected.stderr
     account_id = json.loads(connected.stdout)["account_id"]
