@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -275,3 +276,77 @@ def test_a_part_of_an_answer_that_was_cut_off_is_no_answer(before: bytes) -> Non
     for end in range(1, len(whole)):
         with pytest.raises(ValueError, match=r"line \d"):
             _json(before + whole[:end])
+
+
+WARNING = b"<br />\n<b>Deprecated</b>: Creation of dynamic property in <b>/srv/x.php</b> on line <b>9</b><br />\n"
+
+
+def refusal(status: int, code: str, message: str, *, data: Any = ...) -> bytes:
+    shown = {"status": status} if data is ... else data
+    return json.dumps({"code": code, "message": message, "data": shown}).encode()
+
+
+def answering(status: int, body: bytes, content_type: str = "application/json") -> WooCommerceConnector:
+    answer = httpx2.Response(status, content=body, headers={"Content-Type": content_type})
+    return Host(lambda request: answer, "https", "https").connector()
+
+
+@pytest.mark.parametrize("before", [b"", WARNING, b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("status", [404, 200])
+async def test_a_refusal_is_read_with_warnings_before_it_and_a_good_status_above_it(status: int, before: bytes) -> None:
+    """PHP cannot change its status any more once a warning was printed."""
+    missing = before + refusal(404, "woocommerce_rest_product_invalid_id", "Invalid ID.")
+    assert await answering(status, missing, "text/html; charset=UTF-8").read_listing("7") is None
+    taken = before + refusal(400, "product_invalid_sku", "Invalid or duplicated SKU.")
+    with pytest.raises(Rejected) as refused:
+        await answering(400 if status == 404 else 200, taken).set_price("7", usd("1.00"), "k1")
+    assert (refused.value.vendor_code, refused.value.vendor_status) == ("product_invalid_sku", 400)
+
+
+async def test_an_error_under_a_good_status_is_what_it_says() -> None:
+    slow = answering(200, refusal(429, "too_many_requests", "Slow down"))
+    for call in (slow.read_listing("7"), slow.set_price("7", usd("1.00"), "k1")):
+        with pytest.raises(Retryable):
+            await call
+    for body in (refusal(500, "internal_server_error", "x"), refusal(0, "odd", "x", data=None)):
+        broken = answering(200, body)
+        with pytest.raises(OutcomeUnknown):
+            await broken.set_price("7", usd("1.00"), "k1")
+        with pytest.raises(Retryable):
+            await broken.read_listing("7")
+
+
+async def test_what_stands_before_the_shop_says_nothing_of_the_keys() -> None:
+    """A firewall that dislikes one description must not look like keys that were taken back."""
+    with pytest.raises(Rejected) as refused:
+        await answering(403, b"<html><h1>Forbidden</h1></html>", "text/html").set_price("7", usd("1.00"), "k1")
+    assert not refused.value.auth and "security plug-in" in refused.value.hint
+    told = refusal(403, "woocommerce_rest_cannot_edit", "Sorry, you are not allowed to edit this resource.")
+    with pytest.raises(Rejected) as refused:
+        await answering(403, told).set_price("7", usd("1.00"), "k1")
+    assert refused.value.auth
+
+
+async def test_a_status_that_wordpress_did_not_find_is_the_one_that_counts() -> None:
+    gone = answering(500, refusal(500, "woocommerce_rest_invalid_order_id", "Invalid order ID.", data=404))
+    with pytest.raises(Rejected) as refused:
+        await gone.set_price("7", usd("1.00"), "k1")
+    assert refused.value.missing
+    with pytest.raises(OutcomeUnknown):
+        await answering(500, refusal(500, "x", "x", data=500)).set_price("7", usd("1.00"), "k1")
+
+
+async def test_a_call_that_was_sent_twice_on_its_way_may_have_been_carried_out() -> None:
+    used = refusal(401, "woocommerce_rest_authentication_error", "Invalid nonce - nonce has already been used.")
+    with pytest.raises(OutcomeUnknown):
+        await answering(401, used).set_price("7", usd("1.00"), "k1")
+    with pytest.raises(Retryable):
+        await answering(401, used).read_listing("7")
+
+
+async def test_a_login_page_is_named_as_what_it_is() -> None:
+    page = answering(200, b"<!doctype html><title>Log in</title>", "text/html; charset=UTF-8")
+    with pytest.raises(Retryable, match="a page for people came"):
+        await page.read_listing("7")
+    with pytest.raises(OutcomeUnknown, match="a page for people came"):
+        await page.set_price("7", usd("1.00"), "k1")

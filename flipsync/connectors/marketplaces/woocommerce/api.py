@@ -72,7 +72,9 @@ class ShopApi:
         self._key, self._secret = credentials["consumer_key"], credentials["consumer_secret"]
         # Basic is ignored over plain http, where a secret could be read on the way.
         self._way = Way("basic" if config.base_url.scheme == "https" else "http", _root_of(str(config.base_url)))
-        self._http = HttpCore(config, limiter, account_key, read_error=mapping.read_error, transport=transport)
+        self._http = HttpCore(
+            config, limiter, account_key, read_error=mapping.read_error, transport=transport, parse=_json
+        )
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -90,6 +92,10 @@ class ShopApi:
                     # not a thing is missing, but WooCommerce
                     error.missing = False
                     error.hint = "no WooCommerce answers here: check base_url, and that the plug-in is active"
+                if isinstance(error, Rejected) and error.vendor_status == 403 and not error.vendor_code:
+                    # WooCommerce names a reason: what stands before it has judged this call, not the keys
+                    error.auth = False
+                    error.hint = "not the shop but its host, or a security plug-in, refused this: have it let us pass"
                 first = first or error
                 other = next((each for each in _ways_round(way, method, path, error) if each not in tried), None)
                 if other is None:
@@ -121,12 +127,13 @@ class ShopApi:
             signed_url = f"{way.key}:{url.partition(':')[2]}"
             sent += oauth.signed_params(method, signed_url, sent, key, secret)
 
-        def read(content: bytes) -> T:
-            return decode(_json(content))
+        def read(data: Any) -> T:
+            refused = mapping.error_inside(data, writes=method != "GET")
+            if refused is not None:
+                raise refused
+            return decode(data)
 
-        return await self._http.request(
-            method, url, decode=read, params=sent, body=body, headers=headers, signed=False, raw=True
-        )
+        return await self._http.request(method, url, decode=read, params=sent, body=body, headers=headers, signed=False)
 
     async def index(self, decode: Callable[[Any], T]) -> T:
         """WordPress's own index, asked without a key: WordPress would take the shop's key for a wrong password."""
@@ -240,7 +247,7 @@ def _moved(way: Way, path: str, location: str) -> Way | None:
 def _json(content: bytes) -> Any:
     """The answer; PHP may print warnings of its own in front of it. Raises ValueError."""
     try:
-        return json.loads(content) if content else None
+        return json.loads(content)
     except ValueError:
         text = content.decode("utf-8", "replace")
         # a warning ends with its line or its tag: what begins elsewhere is a part of an answer that was cut off

@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from flipsync.connectors.marketplaces.woocommerce import wire
-from flipsync.connectors.request import VendorError
+from flipsync.connectors.request import Meaning, VendorError
 from flipsync.domain.channel import (
     Address,
     ChannelOrder,
@@ -399,8 +399,15 @@ def read_error(status: int, body: Any) -> VendorError:
         found = wire.Error.model_validate(body)
     except ValueError:
         return VendorError()
+    meaning: Meaning = "as the status"
+    if status == 500 and type(found.data) is int and 400 <= found.data < 500:
+        # WooCommerce meant that status, and WordPress, which looks for it in an object, made it a 500
+        status, meaning = found.data, "refused"
     auth = status in (401, 403) or found.code == "woocommerce_rest_authentication_error"
     missing = status == 404 or (status == 400 and found.code.endswith(("_invalid_id", "_invalid_parent")))
+    if auth and "nonce" in found.message:
+        # each of ours is new: something on the way has sent the request twice, and this answers the second
+        return VendorError(code=found.code, message=found.message, meaning="broken")
     hint = ""
     if auth and "permission" in found.message:
         hint = "the key may not do this: give it read/write permission, of a user who manages the shop"
@@ -412,18 +419,31 @@ def read_error(status: int, body: Any) -> VendorError:
         hint = "the key or its secret was refused: make a new one in WooCommerce, Settings, Advanced, REST API"
     elif "image" in found.code:
         hint = "the shop fetches images itself, and could not have this one: check its address"
-    return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing)
+    return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing, meaning=meaning)
 
 
-def row_error(body: Any) -> ChannelError:
-    """A row of a batch that failed alone; its status is in its data, since the answer's own is 200."""
+def row_error(body: Any, unsaid: int = 400) -> ChannelError:
+    """A row of a batch that failed alone; its status is in its data, since the answer's own is 200 (else `unsaid`)."""
     data = body.get("data") if isinstance(body, dict) else None
     status = data.get("status") if isinstance(data, dict) else data
-    status = status if isinstance(status, int) else 400
+    status = status if type(status) is int else unsaid
     found = read_error(status, body)
     words: dict[str, Any] = {"hint": found.hint, "vendor_code": found.code, "vendor_status": status}
     if status == 429:
         return Retryable(found.message, vendor_code=found.code, vendor_status=status)
-    if status >= 500:
+    if status >= 500 or found.meaning == "broken":
         return OutcomeUnknown(found.message, **words)
     return Rejected(found.message, auth=found.auth, missing=found.missing, **words)
+
+
+def error_inside(data: Any, *, writes: bool) -> ChannelError | None:
+    """The error that an answer with a good status is: PHP cannot change its status once a warning was printed, and
+    some caches and plug-ins answer everything with 200."""
+    if not isinstance(data, dict) or "id" in data or "data" not in data:
+        return None
+    if not (isinstance(data.get("code"), str) and isinstance(data.get("message"), str)):
+        return None
+    error = row_error(data, unsaid=500)
+    if isinstance(error, OutcomeUnknown) and not writes:
+        return Retryable(error.message, vendor_code=error.vendor_code, vendor_status=error.vendor_status)
+    return error
