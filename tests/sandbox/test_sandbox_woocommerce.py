@@ -119,6 +119,26 @@ async def test_a_refund_through_a_gateway_that_is_none_fails(rig: Any) -> None:
     assert (await rig.woo("POST", path, {"amount": "1.00", "api_refund": False})).status_code == 201
 
 
+async def test_refunds_of_an_order_that_is_not_there(rig: Any) -> None:
+    """WooCommerce names a status where WordPress does not look for it."""
+    assert (await rig.woo("GET", "/orders/999/refunds")).text == "[]"
+    gone = await rig.woo("POST", "/orders/999/refunds", {"amount": "1.00"})
+    assert (gone.status_code, gone.json()["data"]) == (500, 404)
+    rig.sandbox.market.place("woo", (await rig.list_woo("R"))["sku"], 1, BUYER)
+    order = (await rig.woo("GET", "/orders")).json()[0]
+    less = await rig.woo("POST", f"/orders/{order['id']}/refunds", {"amount": "-1.00"})
+    assert (less.status_code, less.json()["data"]) == (500, 400)
+
+
+async def test_the_bin_says_what_an_order_was_before(rig: Any) -> None:
+    await rig.list_woo("R")
+    order = rig.sandbox.market.place("woo", "R", 1, BUYER)
+    await rig.woo("DELETE", f"/orders/{order.id}")
+    binned = (await rig.woo("GET", f"/orders/{order.id}")).json()
+    meta = {row["key"]: row["value"] for row in binned["meta_data"]}
+    assert (binned["status"], meta["_wp_trash_meta_status"]) == ("trash", "wc-processing")
+
+
 # Statuses
 
 

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore, is_loopback
-from flipsync.connectors.marketplaces.woocommerce import mapping, oauth
+from flipsync.connectors.marketplaces.woocommerce import oauth, refusals
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
 from flipsync.connectors.request import Answer, Params
 from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected
@@ -73,7 +73,7 @@ class ShopApi:
         # Basic is ignored over plain http, where a secret could be read on the way.
         self._way = Way("basic" if config.base_url.scheme == "https" else "http", _root_of(str(config.base_url)))
         self._http = HttpCore(
-            config, limiter, account_key, read_error=mapping.read_error, transport=transport, parse=_json
+            config, limiter, account_key, read_error=refusals.read_error, transport=transport, parse=_json
         )
 
     async def aclose(self) -> None:
@@ -128,7 +128,7 @@ class ShopApi:
             sent += oauth.signed_params(method, signed_url, sent, key, secret)
 
         def read(data: Any) -> T:
-            refused = mapping.error_inside(data, writes=method != "GET")
+            refused = refusals.error_inside(data, writes=method != "GET")
             if refused is not None:
                 raise refused
             return decode(data)

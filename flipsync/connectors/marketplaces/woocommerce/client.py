@@ -22,7 +22,7 @@ from flipsync.connectors.base import (
     QuantityOutcome,
     still_shows,
 )
-from flipsync.connectors.marketplaces.woocommerce import mapping, stock, webhooks, wire
+from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, stock, webhooks, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
@@ -43,7 +43,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import require_utc
-from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
 
 
@@ -271,7 +271,7 @@ class WooCommerceConnector(MarketplaceConnector):
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         order = await self._require_order(order_external_id)
-        if order.status not in ("processing", "completed", "on-hold"):
+        if not mapping.can_be_shipped(order):
             raise Rejected(f"the order is {order.status}: it cannot be shipped", vendor_code="status")
         # Before the write: a failed read after it must not hide that it was done.
         refunds = await refunds_of(self._api, order)
@@ -290,7 +290,10 @@ class WooCommerceConnector(MarketplaceConnector):
         order = await self._require_order(wish.order_external_id)
         self._require_currency(wish.amount)
         body = mapping.refund_body(order, wish)
-        return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
+        try:
+            return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
+        except OutcomeUnknown as unknown:
+            raise refusals.refund_refused(unknown) from unknown
 
     async def tell_buyer(self, order_external_id: str, text: str) -> None:
         """A note to the customer: the shop mails it to them."""

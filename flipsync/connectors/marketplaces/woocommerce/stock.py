@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
-from flipsync.connectors.marketplaces.woocommerce import mapping, wire
+from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
@@ -104,7 +104,7 @@ def _outcome(
     if not isinstance(data, dict) or data.get("id") != row_id:
         return None, OutcomeUnknown("the batch's answer leaves this listing out", hint="read back before trying again")
     if "error" in data:
-        return None, mapping.row_error(data["error"])
+        return None, refusals.row_error(data["error"])
     try:
         return listing(data), None
     except ValueError:
