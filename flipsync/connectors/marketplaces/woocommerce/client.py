@@ -224,7 +224,10 @@ class WooCommerceConnector(MarketplaceConnector):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: WooCommerce has no conditional write (see `capabilities`)."""
-        return await self._change(external_id, mapping.quantity_body(quantity))
+        state = await self._change(external_id, mapping.quantity_body(quantity))
+        if state.quantity is None and not await stock.counts_stock(self._api):
+            raise stock.not_counted()
+        return state
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         return await stock.set_quantities(self._api, changes, self._currency)

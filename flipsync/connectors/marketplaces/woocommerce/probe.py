@@ -7,6 +7,7 @@ from typing import Any
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.woocommerce import wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
+from flipsync.connectors.marketplaces.woocommerce.stock import counts_stock
 from flipsync.domain.channel import ChannelInfo
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import minor_digits
@@ -25,6 +26,8 @@ async def probe(api: ShopApi, config: AccountConfig) -> ChannelInfo:
     decimals = settings.get("woocommerce_price_num_decimals", "")
     if decimals.isdigit() and int(decimals) < minor_digits(currency):
         notes.append(f"the shop rounds prices to {decimals} decimals")
+    if not await counts_stock(api):
+        notes.append("the shop counts no stock: enable stock management in its settings, Products, Inventory")
     index = await _index(api)
     return ChannelInfo(
         name=index.name or config.base_url.host or "",
