@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, wire
 from flipsync.domain.channel import Offer, RefundOrder
@@ -465,3 +466,37 @@ def test_a_refund_whose_record_was_taken_away_is_not_asked_for_again(told: str, 
         assert isinstance(found, Rejected) and "do it in the shop" in found.hint
     else:
         assert isinstance(found, OutcomeUnknown) and found.for_person is (kind == "for a person")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"date_modified_gmt": "soon"},
+        {"stock_quantity": "many"},
+        {"stock_quantity": 1e30},
+        {"stock_quantity": "NaN"},
+        {"description": ["x"]},
+        {"images": [None, {"src": ["x"]}, "x"]},
+        {"images": "none"},
+        {"attributes": [None, {"name": {"de": "Farbe"}, "options": "a|b"}]},
+        {"meta_data": [None, {"key": ["x"], "value": 1}]},
+        {"parent_id": "none", "price": {"usd": 5}, "sku": ["A"], "name": {"de": "x"}},
+        {"status": None, "type": None, "manage_stock": None},
+    ],
+)
+def test_odd_things_in_a_product_do_not_hide_it(odd: dict[str, Any]) -> None:
+    state = mapping.product_listing(wire.Product.model_validate({"id": 7, "manage_stock": True, **odd}), "USD")
+    assert state.external_id == "7"
+    parent = wire.Product.model_validate({"id": 7, "type": "variable", **odd})
+    part = wire.Variation.model_validate({"id": 8, "manage_stock": True, **odd})
+    assert mapping.variation_listing(part, parent, "USD").external_id == "7/8"
+
+
+def test_amounts_units_and_dates_of_an_order_are_read_or_the_order_is_not() -> None:
+    line = {"id": 1, "quantity": 1, "total": "5.00"}
+    for odd in ({"quantity": "many"}, {"total": {"usd": 5}}):
+        with pytest.raises(ValidationError):
+            stored(line_items=[{**line, **odd}])
+    for told in ({"date_modified_gmt": "soon"}, {"total": ["5.00"]}, {"line_items": "one lamp"}):
+        with pytest.raises(ValidationError):
+            stored(**told)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +31,10 @@ from flipsync.connectors.http import HttpCore, is_loopback
 from flipsync.connectors.marketplaces.woocommerce import oauth, refusals
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
 from flipsync.connectors.request import Answer, Params
+from flipsync.connectors.unread import reason_of
 from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
@@ -157,7 +161,7 @@ class ShopApi:
 
     async def read_rows(self, path: str, decode: Callable[[Any], T], params: Params = ()) -> list[T]:
         """A list in one answer, for questions with few answers."""
-        return await self.read(path, _rows_of(decode), params)
+        return (await self.read(path, _rows_of(path, decode), params))[0]
 
     async def write(self, method: str, path: str, body: Any, decode: Callable[[Any], T], params: Params = ()) -> T:
         return (await self._call(method, path, decode, params, body)).value
@@ -182,9 +186,10 @@ class ShopApi:
 
         async def fetch(offset: int) -> Page[RowT]:
             sent = [*params, ("orderby", "id"), ("order", "asc"), ("per_page", str(PAGE_SIZE)), ("offset", str(offset))]
-            answer = await self._call("GET", path, _rows_of(decode), _as_kept(path, sent))
+            answer = await self._call("GET", path, _rows_of(path, decode), _as_kept(path, sent))
             total = answer.headers.get("X-WP-Total", "")
-            return Page(answer.value, int(total) if total.isdigit() else None)
+            rows, count = answer.value
+            return Page(rows, int(total) if total.isdigit() else None, count)
 
         return walk(fetch)
 
@@ -261,11 +266,22 @@ def _json(content: bytes) -> Any:
         raise
 
 
-def _rows_of(decode: Callable[[Any], T]) -> Callable[[Any], list[T]]:
-    def rows(data: Any) -> list[T]:
+def _rows_of(path: str, decode: Callable[[Any], T]) -> Callable[[Any], tuple[list[T], int]]:
+    """Rows, and how many there were: a product that cannot be read hinders no other (of other lists, each row counts).
+    Where none can be read the shop's answers have another form."""
+
+    def rows(data: Any) -> tuple[list[T], int]:
         if not isinstance(data, list):
             raise ValueError("a list was expected")
-        return [decode(row) for row in data]
+        found: list[T] = []
+        for number, row in enumerate(data, 1):
+            try:
+                found.append(decode(row))
+            except ValueError as error:
+                if not path.startswith("/products") or (number == len(data) and not found):
+                    raise
+                log.warning("row %d of %s is left out: %s", number, path, reason_of(error))
+        return found, len(data)
 
     return rows
 

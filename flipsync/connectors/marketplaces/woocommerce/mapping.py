@@ -124,7 +124,7 @@ def _text(row: wire.Product, *, of_group: bool) -> ListingText:
     return ListingText(
         title=row.name,
         description_html=row.description,
-        images=None if row.images is None else tuple(image.src for image in row.images),
+        images=None if row.images is None else tuple(image.src for image in row.images if image.src),
         specifics={each.name: ", ".join(each.options) for each in row.attributes if not each.variation},
         of_group=of_group,
     )

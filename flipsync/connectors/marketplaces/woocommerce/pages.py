@@ -2,7 +2,8 @@
 
 Pages by number drift: one row deleted ahead of us moves every later row forward, and the first of the next page is
 never seen. So each request starts on the last row already seen; if that place now shows an unseen row, rows were
-removed before it, and the walk steps back. Rows that appear behind us are for the caller's next walk.
+removed before it, and the walk steps back; unless the part before was short of rows, which are counted and not shown,
+and their number is what it was. Rows that appear behind us are for the caller's next walk.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ RowT = TypeVar("RowT", bound=Row)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[RowT]):
-    """Rows from one offset on, in ascending id, and X-WP-Total where the answer had it."""
+    """Rows from one offset on, in ascending id, and X-WP-Total where the answer had it. `sent` counts rows that cannot
+    be read, too."""
 
     rows: list[RowT]
     total: int | None
+    sent: int | None = None
 
     def is_last(self, offset: int) -> bool:
-        return len(self.rows) < PAGE_SIZE if self.total is None else offset + PAGE_SIZE >= self.total
+        if self.total is not None:
+            return offset + PAGE_SIZE >= self.total
+        return (len(self.rows) if self.sent is None else self.sent) < PAGE_SIZE
 
 
 async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[Page[RowT]]:
@@ -43,6 +48,7 @@ async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[P
     part of it is answered with the first one (something keeps `offset` from the shop)."""
     offset = steps_back = repeats = 0
     first: Page[RowT] | None = None
+    short_of = -1
     seen: set[int] = set()
     while True:
         page = await fetch(offset)
@@ -51,14 +57,15 @@ async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[P
         unseen = page.total is not None and page.is_last(offset) and page.total > len(seen)
         if repeats == _MAX_REPEATS or (repeats and unseen):
             raise Retryable("every part of the list is answered with the first one")
-        if offset and not (page.rows and page.rows[0].id in seen):
+        if offset and not (page.rows and page.rows[0].id in seen) and page.total != short_of:
             steps_back += 1
             if steps_back > _MAX_STEPS_BACK:
                 raise Retryable("the list changes faster than it can be read")
-            offset = max(0, offset - PAGE_SIZE)
+            offset = max(0, offset - max(1, PAGE_SIZE // 2))  # to come by another place next time
             continue
         fresh = [row for row in page.rows if row.id not in seen]
         seen.update(row.id for row in fresh)
+        short_of = page.total if page.total is not None and len(page.rows) < PAGE_SIZE else -1
         yield Page(fresh, page.total)
         if page.is_last(offset):
             return

@@ -57,7 +57,7 @@ async def counts_stock(api: ShopApi) -> bool:
         setting = await api.read("/settings/products/woocommerce_manage_stock", wire.Setting.model_validate)
     except (Rejected, Retryable):
         return True
-    return setting.value != "no"
+    return str(setting.value) != "no"
 
 
 async def read_listings(api: ShopApi, external_ids: Sequence[str], currency: str) -> dict[str, ListingState]:
