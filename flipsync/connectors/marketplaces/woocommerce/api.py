@@ -75,7 +75,7 @@ class ShopApi:
                 raise InvalidInput(f"the credential {name!r} is missing")
         self._key, self._secret = credentials["consumer_key"], credentials["consumer_secret"]
         # Basic is ignored over plain http, where a secret could be read on the way.
-        self._way = Way("basic" if config.base_url.scheme == "https" else "http", _root_of(str(config.base_url)))
+        self._way = Way("basic" if config.base_url.scheme == "https" else "http", root_of(str(config.base_url)))
         self._http = HttpCore(
             config, limiter, account_key, read_error=refusals.read_error, transport=transport, parse=_json
         )
@@ -194,7 +194,7 @@ class ShopApi:
         return walk(fetch)
 
 
-def _root_of(base_url: str) -> str:
+def root_of(base_url: str) -> str:
     """The shop's own address, from that or from one of its API's as a browser shows them."""
     site = re.split(r"[?#]", base_url, maxsplit=1)[0]
     return re.sub(r"(/index\.php)?(/wp-json(/.*)?)?/*$", "", site)

@@ -98,13 +98,15 @@ class WooCommerceConnector(MarketplaceConnector):
                     return state
             return None
         params = [("sku", wanted), ("status", "any"), ("per_page", "100")]
-        for row in await self._api.read_rows("/products", wire.Product.model_validate, params):
-            if row.sku.strip() != wanted or row.type in mapping.NOT_LISTINGS:
-                continue
-            if row.type == "variation":
-                return await self.read_listing(f"{row.parent_id}/{row.id}")
-            return mapping.product_listing(row, self._currency)
-        return None
+        rows = await self._api.read_rows("/products", wire.Product.model_validate, params)
+        found = [row for row in rows if row.sku.strip() == wanted and row.type not in mapping.NOT_LISTINGS]
+        if not found:
+            return None
+        # Plug-ins keep a copy of each product for every language, under one SKU: the one on sale, else the first.
+        row = min(found, key=lambda each: (each.status != "publish", each.id))
+        if row.type == "variation":
+            return await self.read_listing(f"{row.parent_id}/{row.id}")
+        return mapping.product_listing(row, self._currency)
 
     async def read_listing(self, external_id: str) -> ListingState | None:
         try:
@@ -173,8 +175,10 @@ class WooCommerceConnector(MarketplaceConnector):
         if wire.meta_value(product.meta_data, mapping.KEY_META) == key:
             return existing
         body = mapping.creation_body(offer, key, **await self._filing(offer))
+        del body["type"]  # the merchant may have made another kind of it
         if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer.images):
             del body["images"]
+        body = mapping.beside_its_own(product, body)
         return await self._api.write_article("PUT", path, body, self._decode_product)
 
     def _require_currency(self, price: Money) -> None:
@@ -194,6 +198,7 @@ class WooCommerceConnector(MarketplaceConnector):
         if offer.images and wire.meta_value(product.meta_data, mapping.IMAGES_META) != images:
             body |= mapping.images_body(offer)
             body["meta_data"] = mapping.meta_rows({mapping.IMAGES_META: images})
+        body = mapping.beside_its_own(product, body)
         return await self._api.write_article("PUT", f"/products/{product_id}", body, self._decode_product)
 
     async def end(self, external_id: str, key: str) -> None:

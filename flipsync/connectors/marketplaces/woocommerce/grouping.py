@@ -118,7 +118,7 @@ def parent_changes(parent: wire.Product, group: OfferGroup, chosen: tuple[str, .
         body["attributes"] = attributes
     meta = {}
     if not _same(parent.name, group.title) or wire.meta_value(parent.meta_data, TEXT_META) != _text_mark(group):
-        body["name"] = group.title
+        body["name"] = mapping.markup_free(group.title)
         if group.description_html:
             body["description"] = group.description_html
         meta[TEXT_META] = _text_mark(group)

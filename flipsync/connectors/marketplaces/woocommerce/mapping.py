@@ -131,7 +131,8 @@ def _text(row: wire.Product, *, of_group: bool) -> ListingText:
 
 
 def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) -> ListingState:
-    """A variation without a SKU of its own shows its parent's: reporting that would fold variations together.
+    """A variation without a SKU of its own shows its parent's, and its barcode: reporting those would fold variations
+    together.
 
     Stock managed by the parent (`manage_stock: "parent"`) is what this variation shows, shared with its siblings.
     """
@@ -152,7 +153,7 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
         group_external_id=str(parent.id),
-        barcode=row.global_unique_id or None,
+        barcode=None if row.global_unique_id in ("", parent.global_unique_id) else row.global_unique_id,
         text=_text(parent, of_group=True),
     )
 
@@ -197,6 +198,35 @@ def descriptive_body(offer: Offer, *, weight_unit: str | None, category_id: int 
     if category_id is not None:
         body["categories"] = [{"id": category_id}]
     return body
+
+
+def beside_its_own(product: wire.Product, body: dict[str, Any]) -> dict[str, Any]:
+    """What is written of a description to a product that is there.
+
+    Its pictures are not sent back to it, or the shop would copy its own. One that the merchant has made keeps its
+    categories, and its attributes, which may be the shop's filters, under their ids.
+    """
+    found = dict(body)
+    if "images" in found and [row["src"] for row in found["images"]] == [image.src for image in product.images or ()]:
+        del found["images"]
+    theirs = not wire.meta_value(product.meta_data, KEY_META)
+    if "categories" in found:
+        filed = [{"id": each.id} for each in product.categories if each.id and each.slug != "uncategorized"]
+        if found["categories"][0] in filed:
+            del found["categories"]
+        elif theirs:
+            found["categories"] = [*filed, *found["categories"]]
+    if "attributes" in found and theirs and product.attributes:
+        rows = [each.model_dump() for each in product.attributes]
+        for detail in found["attributes"]:
+            named = detail["name"].strip().casefold()
+            known = next((row for row in rows if row["name"].strip().casefold() == named), None)
+            if known is None:
+                rows.append({**detail, "position": len(rows)})
+            elif ", ".join(known["options"]) != detail["options"][0]:
+                known["options"] = detail["options"]
+        found["attributes"] = rows
+    return found
 
 
 def images_body(offer: Offer) -> dict[str, Any]:

@@ -162,6 +162,13 @@ class Image(Wire):
     src: Word = ""
 
 
+class Filed(Wire):
+    """A category of a product."""
+
+    id: SomeId = 0
+    slug: Word = ""
+
+
 class Product(Wire):
     """A product, or a variation as the SKU filter shows it."""
 
@@ -170,6 +177,7 @@ class Product(Wire):
     name: Words = ""
     description: Annotated[str | None, BeforeValidator(_body)] = None
     images: Annotated[list[Image] | None, BeforeValidator(_objects_or_none)] = None
+    categories: Annotated[list[Filed], BeforeValidator(_objects)] = Field(default_factory=list)
     type: Word = "simple"
     status: Word = "publish"
     sku: Word = ""
