@@ -124,3 +124,32 @@ def test_a_groups_new_title_is_written_as_text() -> None:
     group = OfferGroup(key="T", title="Tee <script>x</script> & more", options=("Size",), values={"Size": ("S",)})
     parent = wire.Product.model_validate({"id": 1, "name": "Tee", "type": "variable"})
     assert grouping.parent_changes(parent, group, ("S",))["name"] == "Tee &lt;script&gt;x&lt;/script&gt; &amp; more"
+
+
+def test_a_groups_pictures_are_not_sent_back_to_their_shop() -> None:
+    group = OfferGroup(
+        key="T", title="Tee", options=("Size",), values={"Size": ("S",)}, images=("https://shop.test/t",)
+    )
+    row = {"id": 1, "name": "Tee", "type": "variable", "images": [{"src": "https://shop.test/t"}]}
+    assert "images" not in grouping.parent_changes(wire.Product.model_validate(row), group, ("S",))
+    assert "images" in grouping.parent_changes(wire.Product.model_validate({**row, "images": []}), group, ("S",))
+
+
+@pytest.mark.parametrize("code", ["product_invalid_global_unique_id", "product_invalid_global_unique_id_format"])
+async def test_a_barcode_that_the_shop_does_not_take_is_left_out(code: str) -> None:
+    written: list[dict[str, Any]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json=[])
+        written.append(json.loads(request.content))
+        if "global_unique_id" in written[-1]:
+            error = {"code": code, "message": "Invalid or duplicated GTIN.", "data": {"status": 400}}
+            return httpx2.Response(400, json=error)
+        return httpx2.Response(201, json={"id": 7, "sku": "LAMP"})
+
+    config = AccountConfig(vendor="woocommerce", base_url="https://shop.test/", currency="USD")
+    keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+    connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(answer))
+    assert (await connector.publish(offer(barcode="4006381333931"), "k1")).external_id == "7"
+    assert ["global_unique_id" in body for body in written] == [True, False]

@@ -61,6 +61,33 @@ async def test_stock_without_manage_stock_is_dropped_and_null_is_zero(rig: Any) 
     assert (answer["stock_quantity"], answer["stock_status"]) == (0, "outofstock")
 
 
+async def test_a_variation_shows_what_is_its_parents(rig: Any) -> None:
+    option = {"name": "Size", "variation": True, "options": ["S", "M"]}
+    parent = {
+        "name": "T",
+        "type": "variable",
+        "sku": "TEE",
+        "global_unique_id": "4006381333931",
+        "attributes": [option],
+    }
+    parent |= {"manage_stock": True, "stock_quantity": 6}
+    made = (await rig.woo("POST", "/products", parent)).json()
+    part = (await rig.woo("POST", f"/products/{made['id']}/variations", {"regular_price": "5.00"})).json()
+    shown = {name: part[name] for name in ("sku", "global_unique_id", "manage_stock", "stock_quantity")}
+    inherited = {"sku": "TEE", "global_unique_id": "4006381333931", "manage_stock": "parent", "stock_quantity": 6}
+    assert shown == inherited
+
+
+async def test_names_are_searched_as_they_are_kept(rig: Any) -> None:
+    made = (await rig.woo("POST", "/products/categories", {"name": "Cups & Pots"})).json()
+    assert made["name"] == "Cups &amp; Pots"
+    found = [
+        (await rig.woo("GET", f"/products/categories?search={text}")).json()
+        for text in ("Cups%20%26%20Pots", "Cups%20%26amp%3B")
+    ]
+    assert [len(rows) for rows in found] == [0, 1]
+
+
 async def test_stock_follows_the_order_status_and_a_forced_delete_gives_nothing_back(rig: Any) -> None:
     product = await rig.list_woo("S", quantity=10)
     line = [{"product_id": product["id"], "quantity": 3}]

@@ -172,7 +172,8 @@ class ShopApi:
         try:
             return await self.write(method, path, body, decode)
         except Rejected as refused:
-            if refused.vendor_code != "product_invalid_global_unique_id" or "global_unique_id" not in body:
+            told = refused.vendor_code.startswith("product_invalid_global_unique_id")  # newer ones add "_format"
+            if not told or "global_unique_id" not in body:
                 raise
             without = {name: value for name, value in body.items() if name != "global_unique_id"}
             return await self.write(method, path, without, decode)

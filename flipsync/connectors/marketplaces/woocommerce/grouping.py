@@ -123,7 +123,8 @@ def parent_changes(parent: wire.Product, group: OfferGroup, chosen: tuple[str, .
             body["description"] = group.description_html
         meta[TEXT_META] = _text_mark(group)
     images = mapping.image_sources(group.images)
-    if group.images and wire.meta_value(parent.meta_data, mapping.IMAGES_META) != images:
+    shown = tuple(image.src for image in parent.images or ())
+    if group.images and group.images != shown and wire.meta_value(parent.meta_data, mapping.IMAGES_META) != images:
         body["images"] = [{"src": source} for source in group.images]
         meta[mapping.IMAGES_META] = images
     if meta:

@@ -76,6 +76,10 @@ def _objects(value: Any) -> Any:
     return [row for row in _some_rows(value) if isinstance(row, dict)]
 
 
+def _object(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
 def _objects_or_none(value: Any) -> Any:
     return None if value is None else _objects(value)
 
@@ -193,6 +197,7 @@ class Product(Wire):
 
 class Variation(Wire):
     id: int
+    image: Annotated[Image, BeforeValidator(_object)] = Image()
     status: Word = "publish"
     sku: Word = ""
     global_unique_id: Word = ""
