@@ -67,3 +67,26 @@ async def test_a_shop_that_counts_no_stock_says_so_once() -> None:
     (outcome,) = await connector.set_quantities([QuantityChange("7", 3, "k2")])
     assert isinstance(outcome.error, Rejected) and "stock management" in outcome.error.hint
     assert (await Counting().connector().set_quantity("7", 3, "k3")).quantity == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "currency", "notes"),
+    [("USD", "USD", 1), ("usd ", "USD", 1), ("Dollar", "USD", 1), ("", "USD", 1), ("EUR", "EUR", 2)],
+)
+async def test_a_probe_tells_of_settings_that_quantities_and_prices_depend_on(
+    told: str, currency: str, notes: int
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path.partition(_API)[2]
+        if path == "/settings/general":
+            return httpx2.Response(200, json=[{"id": "woocommerce_currency", "value": told}])
+        if path.startswith("/settings/products/"):
+            return httpx2.Response(200, json={"id": "woocommerce_manage_stock", "value": "no"})
+        return httpx2.Response(200, json={} if path in ("", "/system_status") else [])
+
+    config = AccountConfig(vendor="woocommerce", base_url="https://shop.test/", currency="USD")
+    keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+    connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(answer))
+    info = await connector.probe()
+    assert (info.currency, len(info.notes)) == (currency, notes)
+    assert "counts no stock" in info.notes[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flipsync.connectors.base import AccountConfig
@@ -20,7 +21,8 @@ async def probe(api: ShopApi, config: AccountConfig) -> ChannelInfo:
     can_read = await _can_read_orders(api, notes)
     can_write = await _can_write(api, notes)
     settings = await _settings(api, notes)
-    currency = settings.get("woocommerce_currency") or config.currency
+    told = settings.get("woocommerce_currency", "").strip().upper()
+    currency = told if re.fullmatch("[A-Z]{3}", told) else config.currency
     if currency != config.currency:
         notes.append(f"the shop sells in {currency}, the account is set to {config.currency}")
     decimals = settings.get("woocommerce_price_num_decimals", "")
