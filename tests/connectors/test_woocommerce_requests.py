@@ -61,6 +61,8 @@ class Contract:
                 typed = int(value)
             elif schema.get("type") == "boolean":
                 typed = {"true": True, "false": False}.get(value, value)
+            elif schema.get("type") == "array":
+                typed = value.split(",")
             found += self._errors(schema, typed, name)
         return found
 
@@ -193,6 +195,20 @@ async def test_refunds_come_with_their_lines(open_channel: Any) -> None:
     order = await connector.read_order(order_id)
     (refund,) = order.refunds
     assert (refund.amount, refund.restocked, order.holds_stock) == (usd("1.00"), {line: 2}, True)
+
+
+async def test_an_order_that_was_binned_is_told_of(open_channel: Any) -> None:
+    """The list leaves the bin out, and nothing else would ever say that nobody waits for the goods any more."""
+    channel = open_channel("woocommerce")
+    made = await channel.connector.publish(offer(), "k1")
+    gone, cancelled, kept = (channel.sell("LAMP-1") for _ in range(3))
+    with channel.sandbox.books.transaction():
+        channel.sandbox.woo.orders.update(int(cancelled), {"status": "cancelled"})
+        for order_id in (gone, cancelled):
+            channel.sandbox.woo.orders.remove(int(order_id), force=False)
+    told = {order.external_id: order async for order in channel.connector.orders(made.modified_at)}
+    seen = {order_id: (told[order_id].vendor_status, told[order_id].holds_stock) for order_id in told}
+    assert seen == {gone: ("trash", True), cancelled: ("trash", False), kept: ("processing", True)}
 
 
 async def test_money_that_the_shop_cannot_give_back_is_refused(open_channel: Any) -> None:
