@@ -161,7 +161,21 @@ async def test_a_shop_that_does_not_hear_where_to_begin_is_noticed(total: int | 
             pass
 
 
-@pytest.mark.parametrize("hidden", [{99}, {0, 99, 198}, set(range(50, 150)), {249}])
+@pytest.mark.parametrize("shown", [60, 10])
+async def test_a_page_that_is_cut_short_loses_nothing(shown: int) -> None:
+    """A proxy that shortens answers, or a shop with a limit of its own: what is missing is asked for, or told of."""
+
+    async def fetch(offset: int) -> Page[RefundRow]:
+        return Page([RefundRow(id=n) for n in range(250)[offset : offset + shown]], 250)
+
+    if shown == 60:
+        assert [row.id async for page in walk(fetch) for row in page.rows] == list(range(250))
+    else:
+        with pytest.raises(Retryable):
+            [row.id async for page in walk(fetch) for row in page.rows]
+
+
+@pytest.mark.parametrize("hidden", [{99}, {0, 99, 198}, set(range(30, 60)), {249}])
 async def test_rows_that_are_counted_and_not_shown_stop_nobody(hidden: set[int]) -> None:
     """The total counts what the key may not see, or what has no class any more."""
     calls = 0
@@ -196,3 +210,17 @@ async def test_a_product_that_cannot_be_read_hinders_no_other(caplog: pytest.Log
     rows[:] = [{"idV2": 1}, {"idV2": 2}]  # of which none can be read: that is no shop without goods
     with pytest.raises(Retryable):
         await listed()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+@pytest.mark.parametrize("total", [80, 250])
+async def test_an_answer_that_was_cut_short_once_is_asked_for_again(cut: int, total: int) -> None:
+    calls = 0
+
+    async def fetch(offset: int) -> Page[RefundRow]:
+        nonlocal calls
+        calls += 1
+        shown = 7 if calls == cut + 1 else pages.PAGE_SIZE
+        return Page([RefundRow(id=n) for n in range(total)[offset : offset + shown]], total)
+
+    assert [row.id async for page in walk(fetch) for row in page.rows] == list(range(total))

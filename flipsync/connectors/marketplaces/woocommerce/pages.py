@@ -2,8 +2,8 @@
 
 Pages by number drift: one row deleted ahead of us moves every later row forward, and the first of the next page is
 never seen. So each request starts on the last row already seen; if that place now shows an unseen row, rows were
-removed before it, and the walk steps back; unless the part before was short of rows, which are counted and not shown,
-and their number is what it was. Rows that appear behind us are for the caller's next walk.
+removed before it, the part before was cut short, or the row of that place is counted and not shown: the walk steps
+back, by half a page, to come by another place next time. Rows that appear behind us are for the caller's next walk.
 """
 
 from __future__ import annotations
@@ -40,7 +40,15 @@ class Page(Generic[RowT]):
     def is_last(self, offset: int) -> bool:
         if self.total is not None:
             return offset + PAGE_SIZE >= self.total
-        return (len(self.rows) if self.sent is None else self.sent) < PAGE_SIZE
+        return self._count < PAGE_SIZE
+
+    def is_short(self, offset: int) -> bool:
+        """Whether rows are missing that its total promises."""
+        return self.total is not None and self._count < min(PAGE_SIZE, self.total - offset)
+
+    @property
+    def _count(self) -> int:
+        return len(self.rows) if self.sent is None else self.sent
 
 
 async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[Page[RowT]]:
@@ -48,8 +56,8 @@ async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[P
     part of it is answered with the first one (something keeps `offset` from the shop)."""
     offset = steps_back = repeats = 0
     first: Page[RowT] | None = None
-    short_of = -1
     seen: set[int] = set()
+    looked_again = False
     while True:
         page = await fetch(offset)
         first = first or page
@@ -57,16 +65,18 @@ async def walk(fetch: Callable[[int], Awaitable[Page[RowT]]]) -> AsyncIterator[P
         unseen = page.total is not None and page.is_last(offset) and page.total > len(seen)
         if repeats == _MAX_REPEATS or (repeats and unseen):
             raise Retryable("every part of the list is answered with the first one")
-        if offset and not (page.rows and page.rows[0].id in seen) and page.total != short_of:
+        if offset and not (page.rows and page.rows[0].id in seen):
             steps_back += 1
             if steps_back > _MAX_STEPS_BACK:
                 raise Retryable("the list changes faster than it can be read")
-            offset = max(0, offset - max(1, PAGE_SIZE // 2))  # to come by another place next time
+            offset = max(0, offset - max(1, PAGE_SIZE // 2))
             continue
         fresh = [row for row in page.rows if row.id not in seen]
         seen.update(row.id for row in fresh)
-        short_of = page.total if page.total is not None and len(page.rows) < PAGE_SIZE else -1
         yield Page(fresh, page.total)
         if page.is_last(offset):
-            return
+            if not page.is_short(offset) or looked_again:
+                return
+            looked_again = True  # cut short on its way; what is missing again is counted and not shown
+            continue
         offset += PAGE_SIZE - 1
