@@ -40,6 +40,7 @@ T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 _API = "/wp-json/wc/v3"
 _NO_ROUTE = "rest_no_route"
+_BAD_KEY = "woocommerce_rest_authentication_error"
 #: in the warnings before an answer
 _MOST_BRACKETS = 40
 
@@ -214,9 +215,10 @@ def _ways_round(way: Way, method: str, path: str, error: ChannelError) -> Iterat
             yield moved
         return
     if status == 401:
-        if way.key == "basic" and code.startswith("woocommerce_rest_cannot_"):
-            yield replace(way, key="https")  # the shop saw nobody: the header did not get through
-        if way.key != "basic" and "signature" in error.message:
+        if way.key == "basic" and code not in ("", _BAD_KEY):
+            yield replace(way, key="https")  # the shop, or a plug-in of it, saw nobody: the header did not get through
+        if way.key != "basic" and ("signature" in error.message or code == _BAD_KEY):
+            # shops say in their own language that a signature does not match
             yield replace(way, key="http" if way.key == "https" else "https")
         if way.key != "basic" and way.root.startswith("http:") and is_loopback(urlsplit(way.root).hostname or ""):
             yield replace(way, key="basic")  # on this machine nobody reads along

@@ -24,7 +24,7 @@ def read_error(status: int, body: Any) -> VendorError:
         status, meaning = found.data, "refused"
     auth = status in (401, 403) or found.code == "woocommerce_rest_authentication_error"
     missing = status == 404 or (status == 400 and found.code.endswith(("_invalid_id", "_invalid_parent")))
-    if auth and "nonce" in found.message:
+    if auth and "nonce" in found.message.lower():
         # each of ours is new: something on the way has sent the request twice, and this answers the second
         return VendorError(code=found.code, message=found.message, meaning="broken")
     hint = ""
