@@ -226,7 +226,7 @@ async def test_keys_go_nowhere_else(scheme: str, location: str) -> None:
 )
 async def test_any_address_of_a_shop_is_one(base_url: str) -> None:
     host = Host(lambda request: None, "https", "https")
-    config = AccountConfig(vendor="woocommerce", base_url=base_url, currency="USD")  # type: ignore[arg-type]
+    config = AccountConfig(vendor="woocommerce", base_url=base_url, currency="USD")
     keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
     connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
     assert await connector.read_listing("7") is not None
@@ -239,7 +239,7 @@ async def test_a_server_on_this_machine_may_know_basic_alone() -> None:
 
     for name, taken in (("127.0.0.1:8080", True), ("shop.test", False)):
         host = Host(basic_alone, "http", "http")
-        config = AccountConfig(vendor="woocommerce", base_url=f"http://{name}", currency="USD")  # type: ignore[arg-type]
+        config = AccountConfig(vendor="woocommerce", base_url=f"http://{name}", currency="USD")
         keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
         connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
         if taken:

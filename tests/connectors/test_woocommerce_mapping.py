@@ -388,7 +388,7 @@ def test_an_order_as_plug_ins_leave_it() -> None:
         "meta_data": "",
     }
     row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": "2026-03-02T09:00:00"}
-    bare = {"billing": [], "shipping": None, "refunds": None, "customer_note": None, "total": "5.00 "}
+    bare: dict[str, Any] = {"billing": [], "shipping": None, "refunds": None, "customer_note": None, "total": "5.00 "}
     told = mapping.order(wire.Order.model_validate({**row, **bare, "line_items": {"0": line}}), ())
     assert (told.total, told.lines[0].quantity, told.lines[0].listing_external_id) == (usd("5"), 0, None)
 

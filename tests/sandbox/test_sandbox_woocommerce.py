@@ -63,7 +63,7 @@ async def test_stock_without_manage_stock_is_dropped_and_null_is_zero(rig: Any) 
 
 async def test_a_variation_shows_what_is_its_parents(rig: Any) -> None:
     option = {"name": "Size", "variation": True, "options": ["S", "M"]}
-    parent = {
+    parent: dict[str, Any] = {
         "name": "T",
         "type": "variable",
         "sku": "TEE",
