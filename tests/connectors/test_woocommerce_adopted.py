@@ -96,6 +96,14 @@ async def test_a_shops_own_pictures_are_not_sent_back_to_it() -> None:
     assert ["images" in body for body in shop.written] == [False, True]
 
 
+async def test_a_variations_own_picture_is_not_sent_back_either() -> None:
+    parent = {**LAMP, "id": 1, "type": "variable"}
+    shop = Shop(parent, {"id": 2, "sku": "LAMP-S", "image": {"id": 72, "src": "https://shop.test/s.jpg"}})
+    await shop.connector().revise("1/2", offer(images=("https://shop.test/s.jpg",)), "k1")
+    await shop.connector().revise("1/2", offer(images=("https://shop.test/t.jpg",)), "k2")
+    assert ["image" in body for body in shop.written] == [False, True]
+
+
 async def test_what_goes_back_on_sale_stays_of_its_kind() -> None:
     ended = {**LAMP, "status": "draft", "meta_data": [{"key": mapping.ENDED_META, "value": "yes"}]}
     shop = Shop(ended)
@@ -106,7 +114,7 @@ async def test_what_goes_back_on_sale_stays_of_its_kind() -> None:
 
 async def test_of_the_copies_of_one_product_in_several_languages_one_is_always_meant() -> None:
     german, french = {**LAMP, "id": 9, "name": "Lampe"}, {**LAMP, "id": 8, "status": "draft"}
-    found = await Shop(german, french, {**LAMP, "id": 11}).connector().find_listing("LAMP")
+    found = await Shop(french, {**LAMP, "id": 11}, german).connector().find_listing("LAMP")
     assert found is not None and found.external_id == "9"
 
 
