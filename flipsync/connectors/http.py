@@ -86,8 +86,12 @@ class HttpCore:
         read_limits: LimitReader | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         traceparent: ContextVar[str | None] = current_traceparent,
+        parse: Callable[[bytes], Any] = json.loads,
     ) -> None:
-        """With `tokens`, each signed request carries a current access token in the headers `bearer` makes of it."""
+        """With `tokens`, each signed request carries a current access token in the headers `bearer` makes of it.
+
+        `parse` reads a body, of an answer or of a refusal, and raises ValueError for what is none.
+        """
         self._config = config
         self._limiter = limiter
         self._account_key = account_key
@@ -98,6 +102,7 @@ class HttpCore:
         self._bearer = bearer
         self._read_limits = read_limits
         self._traceparent = traceparent
+        self._parse = parse
         host = config.base_url.host or ""
         self._client = httpx2.AsyncClient(
             transport=transport,
@@ -161,12 +166,14 @@ class HttpCore:
                 continue
             await self._refuse(response, error, writes, bucket)
         try:
-            value = decode(content if raw else json.loads(content) if content else None)
+            value = decode(content if raw else self._parse(content) if content else None)
         except (ValueError, RecursionError) as error:
             said = VendorError(message=_first_line(error))
             self._show(_seen(url, writes, body, response, content, said, trouble="unusable"))
-            what = f"the answer cannot be used: {_first_line(error)}"
             garbled = not content or isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError)
+            page = garbled and "html" in response.headers.get("Content-Type", "")
+            why = "a page for people came instead of data" if page else _first_line(error)
+            what = f"the answer cannot be used: {why}"
             if not writes and not garbled:
                 raise Unreadable(what, vendor_status=response.status_code) from error
             self._no_answer(what, writes, error, response.status_code)
@@ -196,7 +203,7 @@ class HttpCore:
 
     def _error_of(self, response: httpx2.Response, content: bytes) -> VendorError:
         try:
-            body = json.loads(content) if content else None
+            body = self._parse(content) if content else None
         except (ValueError, RecursionError):
             body = None
         return self._read_error(response.status_code, body)

@@ -90,6 +90,15 @@ def test_woocommerce() -> None:
     }
 
 
+@pytest.mark.parametrize("address", ["/wp-json/wc/v3/", "/?rest_route=/wc/v3", "/index.php/wp-json", "/"])
+def test_woocommerce_by_the_address_of_its_api(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BASES, "woocommerce", f"https://shop.example.com/wp{address}")
+    assert page("woocommerce")[0] == "https://shop.example.com/wp/wc-auth/v1/authorize"
+    plain = "https://shop.example.com/wp/?wc-auth-version=1&wc-auth-route=authorize"
+    where, query = page("woocommerce", options={"authorize_url": plain})
+    assert (where, query["wc-auth-route"]) == ("https://shop.example.com/wp/", "authorize")
+
+
 def test_woocommerce_posts_keys_over_https_only() -> None:
     with pytest.raises(InvalidInput, match="only over https") as refused:
         page("woocommerce", delivery_uri="http://us.example/api/v1/oauth/keys/woocommerce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -39,6 +40,7 @@ class Host:
         self.scheme = scheme
         self.signed_as = signed_as
         self.seen: list[httpx2.Request] = []
+        self.unsigned: dict[str, Any] = UNSIGNED
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
         self.seen.append(request)
@@ -52,7 +54,7 @@ class Host:
             signed = [pair for pair in query if pair[0] != "oauth_signature"]
             base = oauth.base_string(request.method, url, signed)
             if oauth.signature(base, "cs_1") != given["oauth_signature"]:
-                return httpx2.Response(401, json=UNSIGNED)
+                return httpx2.Response(401, json=self.unsigned)
         elif not request.headers.get("authorization", "").startswith("Basic "):
             return httpx2.Response(401, json=NOBODY)
         if request.url.path.endswith("/8"):
@@ -67,6 +69,12 @@ class Host:
 
 def headers_kept(request: httpx2.Request) -> httpx2.Response | None:
     return httpx2.Response(401, json=NOBODY) if "authorization" in request.headers else None
+
+
+def headers_kept_and_guests_too(request: httpx2.Request) -> httpx2.Response | None:
+    """A plug-in that closes WordPress's API to whoever is not logged in."""
+    closed = {"code": "rest_not_logged_in", "message": "You are not currently logged in.", "data": {"status": 401}}
+    return httpx2.Response(401, json=closed) if "authorization" in request.headers else None
 
 
 def plain_permalinks(request: httpx2.Request) -> httpx2.Response | None:
@@ -93,6 +101,7 @@ def methods_blocked(status: int) -> Callable[[httpx2.Request], httpx2.Response |
     [
         (headers_kept, "https", "https"),
         (headers_kept, "https", "http"),
+        (headers_kept_and_guests_too, "https", "https"),
         (lambda request: None, "http", "https"),
         (plain_permalinks, "https", "https"),
         (plain_permalinks, "http", "http"),
@@ -115,6 +124,17 @@ async def test_a_way_is_found_and_kept(rule: Any, scheme: str, signed_as: str) -
     tunnelled = host.seen[found]
     assert (tunnelled.method, tunnelled.url.params.get("_method")) in (("PUT", None), ("POST", "PUT"))
     assert not any("cs_1" in str(request.url) for request in host.seen)
+
+
+async def test_a_signature_is_refused_in_any_language() -> None:
+    """TLS ends before the shop, which then takes the address for http: it says so in the words of its site."""
+    host = Host(headers_kept, "https", "http")
+    host.unsigned = {**UNSIGNED, "message": "Ungültige Signatur - die Signatur stimmt nicht überein."}
+    connector = host.connector()
+    assert await connector.read_listing("7") is not None
+    found = len(host.seen)
+    assert await connector.read_listing("7") is not None
+    assert (found, len(host.seen)) == (3, 4)
 
 
 async def test_a_wrong_key_stays_a_wrong_key() -> None:
@@ -206,7 +226,7 @@ async def test_keys_go_nowhere_else(scheme: str, location: str) -> None:
 )
 async def test_any_address_of_a_shop_is_one(base_url: str) -> None:
     host = Host(lambda request: None, "https", "https")
-    config = AccountConfig(vendor="woocommerce", base_url=base_url, currency="USD")  # type: ignore[arg-type]
+    config = AccountConfig(vendor="woocommerce", base_url=base_url, currency="USD")
     keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
     connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
     assert await connector.read_listing("7") is not None
@@ -219,7 +239,7 @@ async def test_a_server_on_this_machine_may_know_basic_alone() -> None:
 
     for name, taken in (("127.0.0.1:8080", True), ("shop.test", False)):
         host = Host(basic_alone, "http", "http")
-        config = AccountConfig(vendor="woocommerce", base_url=f"http://{name}", currency="USD")  # type: ignore[arg-type]
+        config = AccountConfig(vendor="woocommerce", base_url=f"http://{name}", currency="USD")
         keys = {"consumer_key": SecretStr("ck_1"), "consumer_secret": SecretStr("cs_1")}
         connector = WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(host.answer))
         if taken:
@@ -275,3 +295,77 @@ def test_a_part_of_an_answer_that_was_cut_off_is_no_answer(before: bytes) -> Non
     for end in range(1, len(whole)):
         with pytest.raises(ValueError, match=r"line \d"):
             _json(before + whole[:end])
+
+
+WARNING = b"<br />\n<b>Deprecated</b>: Creation of dynamic property in <b>/srv/x.php</b> on line <b>9</b><br />\n"
+
+
+def refusal(status: int, code: str, message: str, *, data: Any = ...) -> bytes:
+    shown = {"status": status} if data is ... else data
+    return json.dumps({"code": code, "message": message, "data": shown}).encode()
+
+
+def answering(status: int, body: bytes, content_type: str = "application/json") -> WooCommerceConnector:
+    answer = httpx2.Response(status, content=body, headers={"Content-Type": content_type})
+    return Host(lambda request: answer, "https", "https").connector()
+
+
+@pytest.mark.parametrize("before", [b"", WARNING, b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("status", [404, 200])
+async def test_a_refusal_is_read_with_warnings_before_it_and_a_good_status_above_it(status: int, before: bytes) -> None:
+    """PHP cannot change its status any more once a warning was printed."""
+    missing = before + refusal(404, "woocommerce_rest_product_invalid_id", "Invalid ID.")
+    assert await answering(status, missing, "text/html; charset=UTF-8").read_listing("7") is None
+    taken = before + refusal(400, "product_invalid_sku", "Invalid or duplicated SKU.")
+    with pytest.raises(Rejected) as refused:
+        await answering(400 if status == 404 else 200, taken).set_price("7", usd("1.00"), "k1")
+    assert (refused.value.vendor_code, refused.value.vendor_status) == ("product_invalid_sku", 400)
+
+
+async def test_an_error_under_a_good_status_is_what_it_says() -> None:
+    slow = answering(200, refusal(429, "too_many_requests", "Slow down"))
+    for call in (slow.read_listing("7"), slow.set_price("7", usd("1.00"), "k1")):
+        with pytest.raises(Retryable):
+            await call
+    for body in (refusal(500, "internal_server_error", "x"), refusal(0, "odd", "x", data=None)):
+        broken = answering(200, body)
+        with pytest.raises(OutcomeUnknown):
+            await broken.set_price("7", usd("1.00"), "k1")
+        with pytest.raises(Retryable):
+            await broken.read_listing("7")
+
+
+async def test_what_stands_before_the_shop_says_nothing_of_the_keys() -> None:
+    """A firewall that dislikes one description must not look like keys that were taken back."""
+    with pytest.raises(Rejected) as refused:
+        await answering(403, b"<html><h1>Forbidden</h1></html>", "text/html").set_price("7", usd("1.00"), "k1")
+    assert not refused.value.auth and "security plug-in" in refused.value.hint
+    told = refusal(403, "woocommerce_rest_cannot_edit", "Sorry, you are not allowed to edit this resource.")
+    with pytest.raises(Rejected) as refused:
+        await answering(403, told).set_price("7", usd("1.00"), "k1")
+    assert refused.value.auth
+
+
+async def test_a_status_that_wordpress_did_not_find_is_the_one_that_counts() -> None:
+    gone = answering(500, refusal(500, "woocommerce_rest_invalid_order_id", "Invalid order ID.", data=404))
+    with pytest.raises(Rejected) as refused:
+        await gone.set_price("7", usd("1.00"), "k1")
+    assert refused.value.missing
+    with pytest.raises(OutcomeUnknown):
+        await answering(500, refusal(500, "x", "x", data=500)).set_price("7", usd("1.00"), "k1")
+
+
+async def test_a_call_that_was_sent_twice_on_its_way_may_have_been_carried_out() -> None:
+    used = refusal(401, "woocommerce_rest_authentication_error", "Invalid nonce - nonce has already been used.")
+    with pytest.raises(OutcomeUnknown):
+        await answering(401, used).set_price("7", usd("1.00"), "k1")
+    with pytest.raises(Retryable):
+        await answering(401, used).read_listing("7")
+
+
+async def test_a_login_page_is_named_as_what_it_is() -> None:
+    page = answering(200, b"<!doctype html><title>Log in</title>", "text/html; charset=UTF-8")
+    with pytest.raises(Retryable, match="a page for people came"):
+        await page.read_listing("7")
+    with pytest.raises(OutcomeUnknown, match="a page for people came"):
+        await page.set_price("7", usd("1.00"), "k1")

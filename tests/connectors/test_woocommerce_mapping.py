@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from flipsync.connectors.marketplaces.woocommerce import mapping, wire
-from flipsync.domain.channel import Offer
+from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, wire
+from flipsync.domain.channel import Offer, RefundOrder
+from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import Money, usd
 
 Load = Callable[[str], Any]
@@ -314,7 +316,7 @@ def test_what_is_sent_for_an_offer() -> None:
     ],
 )
 def test_error_bodies(status: int, body: Any, auth: int, missing: int, hint: str) -> None:
-    found = mapping.read_error(status, body)
+    found = refusals.read_error(status, body)
     assert (found.auth, found.missing) == (bool(auth), bool(missing))
     assert hint in found.hint
     assert found.code == (body["code"] if isinstance(body, dict) else "")
@@ -386,7 +388,7 @@ def test_an_order_as_plug_ins_leave_it() -> None:
         "meta_data": "",
     }
     row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": "2026-03-02T09:00:00"}
-    bare = {"billing": [], "shipping": None, "refunds": None, "customer_note": None, "total": "5.00 "}
+    bare: dict[str, Any] = {"billing": [], "shipping": None, "refunds": None, "customer_note": None, "total": "5.00 "}
     told = mapping.order(wire.Order.model_validate({**row, **bare, "line_items": {"0": line}}), ())
     assert (told.total, told.lines[0].quantity, told.lines[0].listing_external_id) == (usd("5"), 0, None)
 
@@ -398,3 +400,103 @@ def test_a_note_of_restocked_units_that_is_none_is_passed_over() -> None:
     refund = {"id": 3, "amount": "-5.00", "line_items": [{"id": 4, "quantity": -1, "meta_data": []}]}
     (told,) = mapping.order(order, [wire.Refund.model_validate(refund)]).refunds
     assert told.amount == usd("5")
+
+
+# Odd states of orders
+
+
+def stored(**told: Any) -> wire.Order:
+    row = {"id": 9, "status": "processing", "currency": "USD", "date_created_gmt": "2026-03-02T09:00:00", **told}
+    return wire.Order.model_validate(row)
+
+
+@pytest.mark.parametrize(
+    ("before", "holds"), [("wc-processing", True), ("wc-cancelled", False), ("wc-failed", False), ("on-hold", True)]
+)
+def test_the_bin_moves_no_stock(before: str, holds: bool) -> None:
+    """Merchants clear cancelled orders away: that their units went back stays true."""
+    binned = stored(
+        status="trash",
+        date_paid_gmt="2026-03-02T09:01:00",
+        meta_data=[{"id": 1, "key": "_wp_trash_meta_status", "value": before}],
+    )
+    assert (mapping.order(binned, ()).status, mapping.holds_stock(binned)) == ("cancelled", holds)
+
+
+@pytest.mark.parametrize(
+    ("told", "may"),
+    [
+        ({"status": "awaiting-shipment", "date_paid_gmt": "2026-03-02T09:01:00"}, True),
+        ({"status": "awaiting-shipment"}, False),
+        ({"status": "on-hold"}, True),
+        ({"status": "completed"}, True),
+        ({"status": "pending", "date_paid_gmt": "2026-03-02T09:01:00"}, False),
+        ({"status": "refunded", "date_paid_gmt": "2026-03-02T09:01:00"}, False),
+        ({"status": "trash", "date_paid_gmt": "2026-03-02T09:01:00"}, False),
+    ],
+)
+def test_a_paid_order_in_a_status_of_a_plug_ins_can_be_shipped(told: dict[str, Any], may: bool) -> None:
+    assert mapping.can_be_shipped(stored(**told)) is may
+
+
+def test_a_refund_of_half_a_unit_names_its_share() -> None:
+    row = stored(line_items=[{"id": 1, "product_id": 7, "quantity": 0.5, "total": "4.00"}])
+    wish = RefundOrder(
+        order_external_id="9", amount=usd("4.00"), reason="goods", reference="R1", units={"1": 1}, restock=True
+    )
+    assert mapping.refund_body(row, wish)["line_items"] == [{"id": 1, "quantity": 1, "refund_total": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "kind"),
+    [
+        ("HTTP 500: Invalid refund amount.", "woocommerce_rest_cannot_create_order_refund", "refused"),
+        (
+            "HTTP 500: The payment gateway for this order does not support automatic refunds.",
+            "woocommerce_rest_cannot_create_order_refund",
+            "refused",
+        ),
+        ("HTTP 500: Request timed out.", "woocommerce_rest_cannot_create_order_refund", "for a person"),
+        ("HTTP 500: crash", "internal_server_error", "read back"),
+    ],
+)
+def test_a_refund_whose_record_was_taken_away_is_not_asked_for_again(told: str, code: str, kind: str) -> None:
+    found = refusals.refund_refused(OutcomeUnknown(told, vendor_code=code, vendor_status=500))
+    if kind == "refused":
+        assert isinstance(found, Rejected) and "do it in the shop" in found.hint
+    else:
+        assert isinstance(found, OutcomeUnknown) and found.for_person is (kind == "for a person")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"date_modified_gmt": "soon"},
+        {"stock_quantity": "many"},
+        {"stock_quantity": 1e30},
+        {"stock_quantity": "NaN"},
+        {"description": ["x"]},
+        {"images": [None, {"src": ["x"]}, "x"]},
+        {"images": "none"},
+        {"attributes": [None, {"name": {"de": "Farbe"}, "options": "a|b"}]},
+        {"meta_data": [None, {"key": ["x"], "value": 1}]},
+        {"parent_id": "none", "price": {"usd": 5}, "sku": ["A"], "name": {"de": "x"}},
+        {"status": None, "type": None, "manage_stock": None},
+    ],
+)
+def test_odd_things_in_a_product_do_not_hide_it(odd: dict[str, Any]) -> None:
+    state = mapping.product_listing(wire.Product.model_validate({"id": 7, "manage_stock": True, **odd}), "USD")
+    assert state.external_id == "7"
+    parent = wire.Product.model_validate({"id": 7, "type": "variable", **odd})
+    part = wire.Variation.model_validate({"id": 8, "manage_stock": True, **odd})
+    assert mapping.variation_listing(part, parent, "USD").external_id == "7/8"
+
+
+def test_amounts_units_and_dates_of_an_order_are_read_or_the_order_is_not() -> None:
+    line = {"id": 1, "quantity": 1, "total": "5.00"}
+    for odd in ({"quantity": "many"}, {"total": {"usd": 5}}):
+        with pytest.raises(ValidationError):
+            stored(line_items=[{**line, **odd}])
+    for told in ({"date_modified_gmt": "soon"}, {"total": ["5.00"]}, {"line_items": "one lamp"}):
+        with pytest.raises(ValidationError):
+            stored(**told)

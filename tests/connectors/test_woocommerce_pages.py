@@ -80,8 +80,10 @@ class Shop:
         self.modified[order_id] = self.now
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request.url)
         query = request.url.params
+        if query.get("status") == "trash":  # the bin has a list of its own, and is empty
+            return httpx2.Response(200, json=[])
+        self.requests.append(request.url)
         after = datetime.fromisoformat(query["modified_after"] + "Z")
         assert (query["dates_are_gmt"], query["orderby"], query["order"]) == ("true", "id", "asc")
         found = sorted(n for n, moment in self.modified.items() if moment > after)
@@ -157,3 +159,68 @@ async def test_a_shop_that_does_not_hear_where_to_begin_is_noticed(total: int | 
     with pytest.raises(Retryable, match="first one"):
         async for _ in walk(fetch):
             pass
+
+
+@pytest.mark.parametrize("shown", [60, 10])
+async def test_a_page_that_is_cut_short_loses_nothing(shown: int) -> None:
+    """A proxy that shortens answers, or a shop with a limit of its own: what is missing is asked for, or told of."""
+
+    async def fetch(offset: int) -> Page[RefundRow]:
+        return Page([RefundRow(id=n) for n in range(250)[offset : offset + shown]], 250)
+
+    if shown == 60:
+        assert [row.id async for page in walk(fetch) for row in page.rows] == list(range(250))
+    else:
+        with pytest.raises(Retryable):
+            [row.id async for page in walk(fetch) for row in page.rows]
+
+
+@pytest.mark.parametrize("hidden", [{99}, {0, 99, 198}, set(range(30, 60)), {249}])
+async def test_rows_that_are_counted_and_not_shown_stop_nobody(hidden: set[int]) -> None:
+    """The total counts what the key may not see, or what has no class any more."""
+    calls = 0
+
+    async def fetch(offset: int) -> Page[RefundRow]:
+        nonlocal calls
+        calls += 1
+        rows = [RefundRow(id=n) for n in range(250)[offset : offset + pages.PAGE_SIZE] if n not in hidden]
+        return Page(rows, 250)
+
+    seen = [row.id async for page in walk(fetch) for row in page.rows]
+    assert seen == [n for n in range(250) if n not in hidden] and calls < 12
+
+
+async def test_a_product_that_cannot_be_read_hinders_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[Any] = [{"id": n, "sku": f"S{n}"} for n in range(1, 251)]
+    rows[4], rows[99] = None, {"sku": "nameless"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        offset = int(request.url.params["offset"])
+        return httpx2.Response(200, json=rows[offset : offset + 100])
+
+    async def listed() -> list[str]:
+        config = AccountConfig(vendor="woocommerce", base_url="https://shop.test", currency="USD")
+        keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+        transport = httpx2.MockTransport(answer)
+        async with WooCommerceConnector(config, keys, Unlimited(), "a", transport=transport) as connector:
+            return [state.external_id async for state in connector.listings()]
+
+    assert await listed() == [str(n) for n in range(1, 251) if n not in (5, 100)]
+    assert "is left out" in caplog.text
+    rows[:] = [{"idV2": 1}, {"idV2": 2}]  # of which none can be read: that is no shop without goods
+    with pytest.raises(Retryable):
+        await listed()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+@pytest.mark.parametrize("total", [80, 250])
+async def test_an_answer_that_was_cut_short_once_is_asked_for_again(cut: int, total: int) -> None:
+    calls = 0
+
+    async def fetch(offset: int) -> Page[RefundRow]:
+        nonlocal calls
+        calls += 1
+        shown = 7 if calls == cut + 1 else pages.PAGE_SIZE
+        return Page([RefundRow(id=n) for n in range(total)[offset : offset + shown]], total)
+
+    assert [row.id async for page in walk(fetch) for row in page.rows] == list(range(total))

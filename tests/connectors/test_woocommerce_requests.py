@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
-from flipsync.domain.channel import Offer, OfferGroup
+from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.errors import Rejected, Retryable
 from flipsync.domain.money import usd
 
@@ -61,6 +61,8 @@ class Contract:
                 typed = int(value)
             elif schema.get("type") == "boolean":
                 typed = {"true": True, "false": False}.get(value, value)
+            elif schema.get("type") == "array":
+                typed = value.split(",")
             found += self._errors(schema, typed, name)
         return found
 
@@ -193,6 +195,39 @@ async def test_refunds_come_with_their_lines(open_channel: Any) -> None:
     order = await connector.read_order(order_id)
     (refund,) = order.refunds
     assert (refund.amount, refund.restocked, order.holds_stock) == (usd("1.00"), {line: 2}, True)
+
+
+async def test_an_order_that_was_binned_is_told_of(open_channel: Any) -> None:
+    """The list leaves the bin out, and nothing else would ever say that nobody waits for the goods any more."""
+    channel = open_channel("woocommerce")
+    made = await channel.connector.publish(offer(), "k1")
+    gone, cancelled, kept = (channel.sell("LAMP-1") for _ in range(3))
+    with channel.sandbox.books.transaction():
+        channel.sandbox.woo.orders.update(int(cancelled), {"status": "cancelled"})
+        for order_id in (gone, cancelled):
+            channel.sandbox.woo.orders.remove(int(order_id), force=False)
+    told = {order.external_id: order async for order in channel.connector.orders(made.modified_at)}
+    seen = {order_id: (told[order_id].vendor_status, told[order_id].holds_stock) for order_id in told}
+    assert seen == {gone: ("trash", True), cancelled: ("trash", False), kept: ("processing", True)}
+
+
+async def test_money_that_the_shop_cannot_give_back_is_refused(open_channel: Any) -> None:
+    channel = open_channel("woocommerce")
+    await channel.connector.publish(offer(), "k1")
+    order_id = channel.sell("LAMP-1")
+    wish = RefundOrder(order_external_id=order_id, amount=usd("5.00"), reason="late", reference="R1")
+    much = wish.model_copy(update={"amount": usd("500.00")})
+    with pytest.raises(Rejected, match="Invalid refund amount") as refused:
+        await channel.connector.issue_refund(much, "k2")
+    assert "do it in the shop" in refused.value.hint
+    with channel.sandbox.books.transaction():
+        channel.sandbox.woo.orders.update(int(order_id), {"payment_method": "cod"})
+    with pytest.raises(Rejected, match="payment gateway"):
+        await channel.connector.issue_refund(wish, "k3")
+    with channel.sandbox.books.transaction():
+        channel.sandbox.woo.orders.update(int(order_id), {"payment_method": "stripe"})
+    assert await channel.connector.issue_refund(wish, "k4")
+    assert [refund.amount for refund in (await channel.connector.read_order(order_id)).refunds] == [usd("5.00")]
 
 
 def requests_of(channel: Any, method: str) -> list[dict[str, Any]]:

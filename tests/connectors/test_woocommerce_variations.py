@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from flipsync.connectors.base import QuantityChange
-from flipsync.connectors.marketplaces.woocommerce import grouping, mapping, webhooks, wire
+from flipsync.connectors.marketplaces.woocommerce import grouping, refusals, webhooks, wire
 from flipsync.domain.channel import Offer, OfferGroup
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
@@ -287,7 +287,7 @@ async def test_a_notice_of_a_variation_names_it_with_its_parent(shop: Any) -> No
     ],
 )
 def test_rows_of_a_batch_fail_each_in_its_way(body: Any, kind: str) -> None:
-    error = mapping.row_error(body)
+    error = refusals.row_error(body)
     if kind == "unknown":
         assert isinstance(error, OutcomeUnknown)
     else:

@@ -139,3 +139,10 @@ def test_other_topics_pass_by() -> None:
 def test_subscriptions_are_named_by_their_secret_without_showing_it() -> None:
     assert subscription_name("order.created", "a") != subscription_name("order.created", "b")
     assert "s3cret" not in subscription_name("order.created", "s3cret")
+
+
+@pytest.mark.parametrize("status", ["checkout-draft", "auto-draft"])
+def test_a_basket_at_the_till_is_no_order(status: str) -> None:
+    notice = deliver("order.updated", order(status=status))
+    assert (notice.kind, notice.order, notice.resource_id) == ("other", None, "727")
+    assert deliver("order.updated", order(status="pending")).kind == "order"

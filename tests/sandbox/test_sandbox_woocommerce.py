@@ -61,6 +61,33 @@ async def test_stock_without_manage_stock_is_dropped_and_null_is_zero(rig: Any) 
     assert (answer["stock_quantity"], answer["stock_status"]) == (0, "outofstock")
 
 
+async def test_a_variation_shows_what_is_its_parents(rig: Any) -> None:
+    option = {"name": "Size", "variation": True, "options": ["S", "M"]}
+    parent: dict[str, Any] = {
+        "name": "T",
+        "type": "variable",
+        "sku": "TEE",
+        "global_unique_id": "4006381333931",
+        "attributes": [option],
+    }
+    parent |= {"manage_stock": True, "stock_quantity": 6}
+    made = (await rig.woo("POST", "/products", parent)).json()
+    part = (await rig.woo("POST", f"/products/{made['id']}/variations", {"regular_price": "5.00"})).json()
+    shown = {name: part[name] for name in ("sku", "global_unique_id", "manage_stock", "stock_quantity")}
+    inherited = {"sku": "TEE", "global_unique_id": "4006381333931", "manage_stock": "parent", "stock_quantity": 6}
+    assert shown == inherited
+
+
+async def test_names_are_searched_as_they_are_kept(rig: Any) -> None:
+    made = (await rig.woo("POST", "/products/categories", {"name": "Cups & Pots"})).json()
+    assert made["name"] == "Cups &amp; Pots"
+    found = [
+        (await rig.woo("GET", f"/products/categories?search={text}")).json()
+        for text in ("Cups%20%26%20Pots", "Cups%20%26amp%3B")
+    ]
+    assert [len(rows) for rows in found] == [0, 1]
+
+
 async def test_stock_follows_the_order_status_and_a_forced_delete_gives_nothing_back(rig: Any) -> None:
     product = await rig.list_woo("S", quantity=10)
     line = [{"product_id": product["id"], "quantity": 3}]
@@ -117,6 +144,26 @@ async def test_a_refund_through_a_gateway_that_is_none_fails(rig: Any) -> None:
     path = f"/orders/{order['id']}/refunds"
     assert (await rig.woo("POST", path, {"amount": "1.00"})).status_code == 500
     assert (await rig.woo("POST", path, {"amount": "1.00", "api_refund": False})).status_code == 201
+
+
+async def test_refunds_of_an_order_that_is_not_there(rig: Any) -> None:
+    """WooCommerce names a status where WordPress does not look for it."""
+    assert (await rig.woo("GET", "/orders/999/refunds")).text == "[]"
+    gone = await rig.woo("POST", "/orders/999/refunds", {"amount": "1.00"})
+    assert (gone.status_code, gone.json()["data"]) == (500, 404)
+    rig.sandbox.market.place("woo", (await rig.list_woo("R"))["sku"], 1, BUYER)
+    order = (await rig.woo("GET", "/orders")).json()[0]
+    less = await rig.woo("POST", f"/orders/{order['id']}/refunds", {"amount": "-1.00"})
+    assert (less.status_code, less.json()["data"]) == (500, 400)
+
+
+async def test_the_bin_says_what_an_order_was_before(rig: Any) -> None:
+    await rig.list_woo("R")
+    order = rig.sandbox.market.place("woo", "R", 1, BUYER)
+    await rig.woo("DELETE", f"/orders/{order.id}")
+    binned = (await rig.woo("GET", f"/orders/{order.id}")).json()
+    meta = {row["key"]: row["value"] for row in binned["meta_data"]}
+    assert (binned["status"], meta["_wp_trash_meta_status"]) == ("trash", "wc-processing")
 
 
 # Statuses

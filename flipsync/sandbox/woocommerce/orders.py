@@ -120,7 +120,12 @@ class Orders:
         elif order.status == "trash":
             raise wire.refusal(410, "woocommerce_rest_already_trashed", "The order has already been deleted.")
         else:
-            order.doc["status_before_trash"] = order.status
+            notes = (
+                ("_wp_trash_meta_status", f"wc-{order.status}"),
+                ("_wp_trash_meta_time", self.books.clock.now_ms() // 1000),
+            )
+            rows = [{"key": key, "value": str(value)} for key, value in notes]
+            order.doc["meta_data"] = wire.merged_meta(order.doc.get("meta_data", []), rows, self.books.next_id)
             order.status = "trash"
             self.books.save_order(order)
         return view

@@ -328,7 +328,8 @@ class Products:
             "description": text(doc["description"]),
             "short_description": text(doc["short_description"]),
             "sku": listing.sku or (parent.sku if parent is not None else ""),
-            "global_unique_id": doc["global_unique_id"],
+            "global_unique_id": doc["global_unique_id"]
+            or (parent.doc["global_unique_id"] if parent is not None else ""),
             "price": price,
             "regular_price": doc["regular_price"],
             "sale_price": doc["sale_price"],

@@ -24,21 +24,30 @@ class OrderDetails:
     # Refunds
 
     def list_refunds(self, call: Call, order_id: int) -> Answer:
-        order = self.orders.find(order_id, 404)
+        """Of an order that does not exist: none."""
         page = wire.page_of(call)
-        refunds = sorted(order.refunds, key=lambda refund: refund.id, reverse=True)
+        order = self.books.order(order_id)
+        if order is None or order.channel != "woo":
+            return wire.list_answer(call, [], 0, page)
+        refunds = sorted(order.refunds, key=lambda refund: refund.id, reverse=call.first("order") != "asc")
         shown = refunds[page.offset : page.offset + page.size]
         return wire.list_answer(call, [self._refund_view(order, refund) for refund in shown], len(refunds), page)
 
+    def _order(self, order_id: int) -> Order:
+        order = self.books.order(order_id)
+        if order is None or order.channel != "woo":
+            raise wire.bare_refusal("woocommerce_rest_invalid_order_id", "Invalid order ID.", 404)
+        return order
+
     def get_refund(self, call: Call, order_id: int, refund_id: int) -> Answer:
-        order = self.orders.find(order_id, 404)
+        order = self._order(order_id)
         refund = next((refund for refund in order.refunds if refund.id == refund_id), None)
         if refund is None:
-            raise wire.refusal(404, "woocommerce_rest_invalid_order_refund_id", "Invalid order refund ID.")
+            raise wire.bare_refusal("woocommerce_rest_invalid_order_refund_id", "Invalid order refund ID.", 404)
         return wire.json_answer(self._refund_view(order, refund))
 
     def post_refund(self, call: Call, body: Row, order_id: int) -> Answer:
-        order = self.orders.find(order_id, 404)
+        order = self._order(order_id)
         rows = wire.typed(body, "line_items", "array") if "line_items" in body else []
         lines = {int(row["id"]): self._refunded_line(order, row) for row in rows if str(row.get("id", "")).isdigit()}
         if "amount" in body:
@@ -47,7 +56,8 @@ class OrderDetails:
         else:
             amount = sum(minor for _, minor in lines.values())
         if amount < 0:
-            raise wire.refusal(400, "woocommerce_rest_invalid_order_refund", "Refund amount must be greater than zero.")
+            code = "woocommerce_rest_invalid_order_refund"
+            raise wire.bare_refusal(code, "Refund amount must be greater than zero.", 400)
         if amount > order.total_minor - order.refunded_minor:
             raise wire.bare_refusal(_CANNOT_REFUND, "Invalid refund amount.")
         through_gateway = body.get("api_refund", True) not in (False, "false", 0)

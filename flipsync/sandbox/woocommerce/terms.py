@@ -57,7 +57,7 @@ class Terms:
         search, slug = call.first("search"), call.first("slug")
         if search:
             where += " AND name LIKE '%' || ? || '%'"
-            params.append(wire.filtered(search))
+            params.append(search)  # as it was sent, although names are kept with their entities
         if slug:
             where += " AND slug = ?"
             params.append(slug)

@@ -40,9 +40,9 @@ def refusal(status: int, code: str, message: str, extra: Mapping[str, Any] | Non
     return Refusal(json_answer(error_body(status, code, message, extra), status))
 
 
-def bare_refusal(code: str, message: str) -> Refusal:
-    """The odd 500 whose `data` is a number."""
-    return Refusal(json_answer({"code": code, "message": message, "data": 500}, 500))
+def bare_refusal(code: str, message: str, meant: int = 500) -> Refusal:
+    """The odd 500 whose `data` is a number: WordPress looks for the status in an object, and finds none."""
+    return Refusal(json_answer({"code": code, "message": message, "data": meant}, 500))
 
 
 def invalid_parameter(name: str, problem: str) -> Refusal:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,15 +28,19 @@ from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore, is_loopback
-from flipsync.connectors.marketplaces.woocommerce import mapping, oauth
+from flipsync.connectors.marketplaces.woocommerce import oauth, refusals
 from flipsync.connectors.marketplaces.woocommerce.pages import PAGE_SIZE, Page, Row, walk
 from flipsync.connectors.request import Answer, Params
+from flipsync.connectors.unread import reason_of
 from flipsync.domain.errors import ChannelError, InvalidInput, OutcomeUnknown, Rejected
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 _API = "/wp-json/wc/v3"
 _NO_ROUTE = "rest_no_route"
+_BAD_KEY = "woocommerce_rest_authentication_error"
 #: in the warnings before an answer
 _MOST_BRACKETS = 40
 
@@ -71,8 +76,10 @@ class ShopApi:
                 raise InvalidInput(f"the credential {name!r} is missing")
         self._key, self._secret = credentials["consumer_key"], credentials["consumer_secret"]
         # Basic is ignored over plain http, where a secret could be read on the way.
-        self._way = Way("basic" if config.base_url.scheme == "https" else "http", _root_of(str(config.base_url)))
-        self._http = HttpCore(config, limiter, account_key, read_error=mapping.read_error, transport=transport)
+        self._way = Way("basic" if config.base_url.scheme == "https" else "http", root_of(str(config.base_url)))
+        self._http = HttpCore(
+            config, limiter, account_key, read_error=refusals.read_error, transport=transport, parse=_json
+        )
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -90,6 +97,10 @@ class ShopApi:
                     # not a thing is missing, but WooCommerce
                     error.missing = False
                     error.hint = "no WooCommerce answers here: check base_url, and that the plug-in is active"
+                if isinstance(error, Rejected) and error.vendor_status == 403 and not error.vendor_code:
+                    # WooCommerce names a reason: what stands before it has judged this call, not the keys
+                    error.auth = False
+                    error.hint = "not the shop but its host, or a security plug-in, refused this: have it let us pass"
                 first = first or error
                 other = next((each for each in _ways_round(way, method, path, error) if each not in tried), None)
                 if other is None:
@@ -121,12 +132,13 @@ class ShopApi:
             signed_url = f"{way.key}:{url.partition(':')[2]}"
             sent += oauth.signed_params(method, signed_url, sent, key, secret)
 
-        def read(content: bytes) -> T:
-            return decode(_json(content))
+        def read(data: Any) -> T:
+            refused = refusals.error_inside(data, writes=method != "GET")
+            if refused is not None:
+                raise refused
+            return decode(data)
 
-        return await self._http.request(
-            method, url, decode=read, params=sent, body=body, headers=headers, signed=False, raw=True
-        )
+        return await self._http.request(method, url, decode=read, params=sent, body=body, headers=headers, signed=False)
 
     async def index(self, decode: Callable[[Any], T]) -> T:
         """WordPress's own index, asked without a key: WordPress would take the shop's key for a wrong password."""
@@ -150,7 +162,7 @@ class ShopApi:
 
     async def read_rows(self, path: str, decode: Callable[[Any], T], params: Params = ()) -> list[T]:
         """A list in one answer, for questions with few answers."""
-        return await self.read(path, _rows_of(decode), params)
+        return (await self.read(path, _rows_of(path, decode), params))[0]
 
     async def write(self, method: str, path: str, body: Any, decode: Callable[[Any], T], params: Params = ()) -> T:
         return (await self._call(method, path, decode, params, body)).value
@@ -161,7 +173,8 @@ class ShopApi:
         try:
             return await self.write(method, path, body, decode)
         except Rejected as refused:
-            if refused.vendor_code != "product_invalid_global_unique_id" or "global_unique_id" not in body:
+            told = refused.vendor_code.startswith("product_invalid_global_unique_id")  # newer ones add "_format"
+            if not told or "global_unique_id" not in body:
                 raise
             without = {name: value for name, value in body.items() if name != "global_unique_id"}
             return await self.write(method, path, without, decode)
@@ -175,14 +188,15 @@ class ShopApi:
 
         async def fetch(offset: int) -> Page[RowT]:
             sent = [*params, ("orderby", "id"), ("order", "asc"), ("per_page", str(PAGE_SIZE)), ("offset", str(offset))]
-            answer = await self._call("GET", path, _rows_of(decode), _as_kept(path, sent))
+            answer = await self._call("GET", path, _rows_of(path, decode), _as_kept(path, sent))
             total = answer.headers.get("X-WP-Total", "")
-            return Page(answer.value, int(total) if total.isdigit() else None)
+            rows, count = answer.value
+            return Page(rows, int(total) if total.isdigit() else None, count)
 
         return walk(fetch)
 
 
-def _root_of(base_url: str) -> str:
+def root_of(base_url: str) -> str:
     """The shop's own address, from that or from one of its API's as a browser shows them."""
     site = re.split(r"[?#]", base_url, maxsplit=1)[0]
     return re.sub(r"(/index\.php)?(/wp-json(/.*)?)?/*$", "", site)
@@ -201,9 +215,10 @@ def _ways_round(way: Way, method: str, path: str, error: ChannelError) -> Iterat
             yield moved
         return
     if status == 401:
-        if way.key == "basic" and code.startswith("woocommerce_rest_cannot_"):
-            yield replace(way, key="https")  # the shop saw nobody: the header did not get through
-        if way.key != "basic" and "signature" in error.message:
+        if way.key == "basic" and code not in ("", _BAD_KEY):
+            yield replace(way, key="https")  # the shop, or a plug-in of it, saw nobody: the header did not get through
+        if way.key != "basic" and ("signature" in error.message or code == _BAD_KEY):
+            # shops say in their own language that a signature does not match
             yield replace(way, key="http" if way.key == "https" else "https")
         if way.key != "basic" and way.root.startswith("http:") and is_loopback(urlsplit(way.root).hostname or ""):
             yield replace(way, key="basic")  # on this machine nobody reads along
@@ -240,7 +255,7 @@ def _moved(way: Way, path: str, location: str) -> Way | None:
 def _json(content: bytes) -> Any:
     """The answer; PHP may print warnings of its own in front of it. Raises ValueError."""
     try:
-        return json.loads(content) if content else None
+        return json.loads(content)
     except ValueError:
         text = content.decode("utf-8", "replace")
         # a warning ends with its line or its tag: what begins elsewhere is a part of an answer that was cut off
@@ -254,11 +269,22 @@ def _json(content: bytes) -> Any:
         raise
 
 
-def _rows_of(decode: Callable[[Any], T]) -> Callable[[Any], list[T]]:
-    def rows(data: Any) -> list[T]:
+def _rows_of(path: str, decode: Callable[[Any], T]) -> Callable[[Any], tuple[list[T], int]]:
+    """Rows, and how many there were: a product that cannot be read hinders no other (of other lists, each row counts).
+    Where none can be read the shop's answers have another form."""
+
+    def rows(data: Any) -> tuple[list[T], int]:
         if not isinstance(data, list):
             raise ValueError("a list was expected")
-        return [decode(row) for row in data]
+        found: list[T] = []
+        for number, row in enumerate(data, 1):
+            try:
+                found.append(decode(row))
+            except ValueError as error:
+                if not path.startswith("/products") or (number == len(data) and not found):
+                    raise
+                log.warning("row %d of %s is left out: %s", number, path, reason_of(error))
+        return found, len(data)
 
     return rows
 

@@ -22,7 +22,7 @@ from flipsync.connectors.base import (
     QuantityOutcome,
     still_shows,
 )
-from flipsync.connectors.marketplaces.woocommerce import mapping, stock, webhooks, wire
+from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, stock, webhooks, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
@@ -43,7 +43,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import require_utc
-from flipsync.domain.errors import Rejected, Retryable
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
 
 
@@ -98,13 +98,15 @@ class WooCommerceConnector(MarketplaceConnector):
                     return state
             return None
         params = [("sku", wanted), ("status", "any"), ("per_page", "100")]
-        for row in await self._api.read_rows("/products", wire.Product.model_validate, params):
-            if row.sku.strip() != wanted or row.type in mapping.NOT_LISTINGS:
-                continue
-            if row.type == "variation":
-                return await self.read_listing(f"{row.parent_id}/{row.id}")
-            return mapping.product_listing(row, self._currency)
-        return None
+        rows = await self._api.read_rows("/products", wire.Product.model_validate, params)
+        found = [row for row in rows if row.sku.strip() == wanted and row.type not in mapping.NOT_LISTINGS]
+        if not found:
+            return None
+        # Plug-ins keep a copy of each product for every language, under one SKU: the one on sale, else the first.
+        row = min(found, key=lambda each: (each.status != "publish", each.id))
+        if row.type == "variation":
+            return await self.read_listing(f"{row.parent_id}/{row.id}")
+        return mapping.product_listing(row, self._currency)
 
     async def read_listing(self, external_id: str) -> ListingState | None:
         try:
@@ -173,8 +175,10 @@ class WooCommerceConnector(MarketplaceConnector):
         if wire.meta_value(product.meta_data, mapping.KEY_META) == key:
             return existing
         body = mapping.creation_body(offer, key, **await self._filing(offer))
+        del body["type"]  # the merchant may have made another kind of it
         if wire.meta_value(product.meta_data, mapping.IMAGES_META) == mapping.image_sources(offer.images):
             del body["images"]
+        body = mapping.beside_its_own(product, body)
         return await self._api.write_article("PUT", path, body, self._decode_product)
 
     def _require_currency(self, price: Money) -> None:
@@ -194,6 +198,7 @@ class WooCommerceConnector(MarketplaceConnector):
         if offer.images and wire.meta_value(product.meta_data, mapping.IMAGES_META) != images:
             body |= mapping.images_body(offer)
             body["meta_data"] = mapping.meta_rows({mapping.IMAGES_META: images})
+        body = mapping.beside_its_own(product, body)
         return await self._api.write_article("PUT", f"/products/{product_id}", body, self._decode_product)
 
     async def end(self, external_id: str, key: str) -> None:
@@ -224,7 +229,10 @@ class WooCommerceConnector(MarketplaceConnector):
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """`expected_version` is not heeded: WooCommerce has no conditional write (see `capabilities`)."""
-        return await self._change(external_id, mapping.quantity_body(quantity))
+        state = await self._change(external_id, mapping.quantity_body(quantity))
+        if state.quantity is None and not await stock.counts_stock(self._api):
+            raise stock.not_counted()
+        return state
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         return await stock.set_quantities(self._api, changes, self._currency)
@@ -271,7 +279,7 @@ class WooCommerceConnector(MarketplaceConnector):
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
         order = await self._require_order(order_external_id)
-        if order.status not in ("processing", "completed", "on-hold"):
+        if not mapping.can_be_shipped(order):
             raise Rejected(f"the order is {order.status}: it cannot be shipped", vendor_code="status")
         # Before the write: a failed read after it must not hide that it was done.
         refunds = await refunds_of(self._api, order)
@@ -290,7 +298,10 @@ class WooCommerceConnector(MarketplaceConnector):
         order = await self._require_order(wish.order_external_id)
         self._require_currency(wish.amount)
         body = mapping.refund_body(order, wish)
-        return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
+        try:
+            return await self._api.write("POST", f"/orders/{order.id}/refunds", body, mapping.decode_refund_id)
+        except OutcomeUnknown as unknown:
+            raise refusals.refund_refused(unknown) from unknown
 
     async def tell_buyer(self, order_external_id: str, text: str) -> None:
         """A note to the customer: the shop mails it to them."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.consent import Asked, Consent, ConsentDenied, Consented, ConsentForged, Credentials, Query
+from flipsync.connectors.marketplaces.woocommerce.api import root_of
 from flipsync.domain.channel import Vendor
 from flipsync.domain.errors import InvalidInput
 
@@ -39,6 +40,10 @@ class WooCommerceConsent(Consent):
 
     def is_vendors(self, config: AccountConfig) -> bool:
         return True  # there is no application whose secret could be lost
+
+    def page_url(self, config: AccountConfig) -> str:
+        """On a shop with plain permalinks, `authorize_url` is its /?wc-auth-version=1&wc-auth-route=authorize."""
+        return config.options.get("authorize_url") or root_of(str(config.base_url)) + self.page
 
     def page_query(self, asked: Asked) -> dict[str, str]:
         """Raises InvalidInput for an address of ours that the shop would refuse to post keys to."""

@@ -118,12 +118,13 @@ def parent_changes(parent: wire.Product, group: OfferGroup, chosen: tuple[str, .
         body["attributes"] = attributes
     meta = {}
     if not _same(parent.name, group.title) or wire.meta_value(parent.meta_data, TEXT_META) != _text_mark(group):
-        body["name"] = group.title
+        body["name"] = mapping.markup_free(group.title)
         if group.description_html:
             body["description"] = group.description_html
         meta[TEXT_META] = _text_mark(group)
     images = mapping.image_sources(group.images)
-    if group.images and wire.meta_value(parent.meta_data, mapping.IMAGES_META) != images:
+    shown = tuple(image.src for image in parent.images or ())
+    if group.images and group.images != shown and wire.meta_value(parent.meta_data, mapping.IMAGES_META) != images:
         body["images"] = [{"src": source} for source in group.images]
         meta[mapping.IMAGES_META] = images
     if meta:

@@ -11,7 +11,6 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from flipsync.connectors.marketplaces.woocommerce import wire
-from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import (
     Address,
     ChannelOrder,
@@ -24,7 +23,6 @@ from flipsync.domain.channel import (
     OrderStatus,
     RefundOrder,
 )
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
 
 KEY_META = "_flipsync_key"
@@ -35,12 +33,13 @@ TRACKING_META = "_flipsync_tracking_number"
 _REDUCED_META = "_reduced_stock"
 _RESTOCKED_META = "_restock_refunded_items"
 _REFUNDED_LINE_META = "_refunded_item_id"
+_BINNED_META = "_wp_trash_meta_status"
 
 #: Types that are not one article with its own price and stock.
 NOT_LISTINGS = frozenset({"variable", "variable-subscription", "grouped", "external"})
 _VARIABLE = frozenset({"variable", "variable-subscription"})
 #: A basket at the till: WooCommerce keeps it as an order, and drops it a day later if nothing comes of it.
-NOT_ORDERED = frozenset({"checkout-draft", "auto-draft"})
+NOT_ORDERED = frozenset({"checkout-draft", "auto-draft", "draft", "new"})
 _ORDER_STATUS: dict[str, OrderStatus] = {
     "auto-draft": "pending",
     "checkout-draft": "pending",
@@ -125,14 +124,15 @@ def _text(row: wire.Product, *, of_group: bool) -> ListingText:
     return ListingText(
         title=row.name,
         description_html=row.description,
-        images=None if row.images is None else tuple(image.src for image in row.images),
+        images=None if row.images is None else tuple(image.src for image in row.images if image.src),
         specifics={each.name: ", ".join(each.options) for each in row.attributes if not each.variation},
         of_group=of_group,
     )
 
 
 def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) -> ListingState:
-    """A variation without a SKU of its own shows its parent's: reporting that would fold variations together.
+    """A variation without a SKU of its own shows its parent's, and its barcode: reporting those would fold variations
+    together.
 
     Stock managed by the parent (`manage_stock: "parent"`) is what this variation shows, shared with its siblings.
     """
@@ -153,7 +153,7 @@ def variation_listing(row: wire.Variation, parent: wire.Product, currency: str) 
         quantity=units(row.stock_quantity) if row.manage_stock else None,
         modified_at=row.date_modified_gmt,
         group_external_id=str(parent.id),
-        barcode=row.global_unique_id or None,
+        barcode=None if row.global_unique_id in ("", parent.global_unique_id) else row.global_unique_id,
         text=_text(parent, of_group=True),
     )
 
@@ -200,6 +200,35 @@ def descriptive_body(offer: Offer, *, weight_unit: str | None, category_id: int 
     return body
 
 
+def beside_its_own(product: wire.Product, body: dict[str, Any]) -> dict[str, Any]:
+    """What is written of a description to a product that is there.
+
+    Its pictures are not sent back to it, or the shop would copy its own. One that the merchant has made keeps its
+    categories, and its attributes, which may be the shop's filters, under their ids.
+    """
+    found = dict(body)
+    if "images" in found and [row["src"] for row in found["images"]] == [image.src for image in product.images or ()]:
+        del found["images"]
+    theirs = not wire.meta_value(product.meta_data, KEY_META)
+    if "categories" in found:
+        filed = [{"id": each.id} for each in product.categories if each.id and each.slug != "uncategorized"]
+        if found["categories"][0] in filed:
+            del found["categories"]
+        elif theirs:
+            found["categories"] = [*filed, *found["categories"]]
+    if "attributes" in found and theirs and product.attributes:
+        rows = [each.model_dump() for each in product.attributes]
+        for detail in found["attributes"]:
+            named = detail["name"].strip().casefold()
+            known = next((row for row in rows if row["name"].strip().casefold() == named), None)
+            if known is None:
+                rows.append({**detail, "position": len(rows)})
+            elif ", ".join(known["options"]) != detail["options"][0]:
+                known["options"] = detail["options"]
+        found["attributes"] = rows
+    return found
+
+
 def images_body(offer: Offer) -> dict[str, Any]:
     return {"images": [{"src": source} for source in offer.images]}
 
@@ -237,25 +266,35 @@ def holds_stock(row: wire.Order) -> bool:
     Taken at processing, completed and on-hold, given back at pending, cancelled and failed. `refunded`, the bin and
     plug-ins' own statuses move nothing: there the lines tell (`_reduced_stock`), or else whether it was ever paid.
     """
-    if row.status in _TAKES_STOCK:
+    status = row.status
+    if status == "trash":  # moves nothing: what it was before still holds
+        status = wire.meta_value(row.meta_data, _BINNED_META).removeprefix("wc-") or status
+    if status in _TAKES_STOCK:
         return True
-    if row.status in _GIVES_BACK:
+    if status in _GIVES_BACK:
         return False
     reduced = [wire.meta_value(line.meta_data, _REDUCED_META) for line in row.line_items]
     return any(reduced) or row.date_paid_gmt is not None or bool(row.refunds)
 
 
+def order_status(row: wire.Order) -> OrderStatus:
+    """A status of a plug-in's is told by whether the order was ever paid."""
+    return _ORDER_STATUS.get(row.status) or ("paid" if row.date_paid_gmt else "pending")
+
+
+def can_be_shipped(row: wire.Order) -> bool:
+    """Unpaid orders are not, but for those that are paid on delivery or by a transfer that was seen."""
+    return row.status == "on-hold" or order_status(row) in ("paid", "shipped")
+
+
 def order(row: wire.Order, refunds: Sequence[wire.Refund]) -> ChannelOrder:
     """`refunds` is the answer of /orders/{id}/refunds; the order itself lists too little. Raises ValueError."""
     currency = row.currency
-    status = _ORDER_STATUS.get(row.status)
-    if status is None:
-        status = "paid" if row.date_paid_gmt else "pending"
     person = row.shipping if row.shipping.address_1 or row.shipping.city else row.billing
     return ChannelOrder(
         external_id=str(row.id),
         number=row.number or str(row.id),
-        status=status,
+        status=order_status(row),
         vendor_status=row.status,
         holds_stock=holds_stock(row),
         placed_at=row.date_created_gmt or row.changed_at,
@@ -289,11 +328,15 @@ def _line(row: wire.Line, currency: str) -> ChannelOrderLine:
         listing_external_id=listing if row.product_id else None,
         sku=row.sku,
         title=row.name,
-        # Rounded up: half a unit sold (some plug-ins) is one unit less to promise.
-        quantity=max(0, int(row.quantity.to_integral_value(rounding=ROUND_CEILING))),
+        quantity=_sold(row),
         total=amount(row.total, currency),
         tax=amount(row.total_tax, currency),
     )
+
+
+def _sold(row: wire.Line) -> int:
+    """Units of a line, rounded up: half a unit sold (some plug-ins) is one unit less to promise."""
+    return max(0, int(row.quantity.to_integral_value(rounding=ROUND_CEILING)))
 
 
 def same_words(stored: str, sent: str) -> bool:
@@ -360,7 +403,7 @@ def refund_body(row: wire.Order, wish: RefundOrder) -> dict[str, Any]:
     for line in row.line_items:
         wanted = wish.units.get(str(line.id), 0)
         if wanted and wish.restock and line.quantity > 0:
-            share = amount(line.total, row.currency).amount_minor * wanted / int(line.quantity)
+            share = amount(line.total, row.currency).amount_minor * wanted / _sold(line)
             worth = Money(amount_minor=min(round(share), wish.amount.amount_minor), currency=row.currency)
             lines.append({"id": line.id, "quantity": wanted, "refund_total": float(worth.decimal())})
     return {
@@ -385,45 +428,9 @@ def is_shipped_with(row: wire.Order, carrier: str, tracking_number: str) -> bool
     return row.status == "completed" and kept == shipment_meta(carrier, tracking_number)
 
 
-# Queries and errors
+# Queries
 
 
 def gmt_query(moment: datetime) -> str:
     """A time for `modified_after` with `dates_are_gmt`: UTC digits without a zone, which would shift them."""
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat()
-
-
-def read_error(status: int, body: Any) -> VendorError:
-    """WordPress's error body. A missing id is 400 on PUT; a key that may only read is 401, not 403."""
-    try:
-        found = wire.Error.model_validate(body)
-    except ValueError:
-        return VendorError()
-    auth = status in (401, 403) or found.code == "woocommerce_rest_authentication_error"
-    missing = status == 404 or (status == 400 and found.code.endswith(("_invalid_id", "_invalid_parent")))
-    hint = ""
-    if auth and "permission" in found.message:
-        hint = "the key may not do this: give it read/write permission, of a user who manages the shop"
-    elif auth and "signature" in found.message:
-        hint = "the secret is wrong, or base_url is not the address in the shop's own settings (General, Site address)"
-    elif auth and "timestamp" in found.message:
-        hint = "this machine's clock and the store's differ by more than 15 minutes"
-    elif auth:
-        hint = "the key or its secret was refused: make a new one in WooCommerce, Settings, Advanced, REST API"
-    elif "image" in found.code:
-        hint = "the shop fetches images itself, and could not have this one: check its address"
-    return VendorError(code=found.code, message=found.message, hint=hint, auth=auth, missing=missing)
-
-
-def row_error(body: Any) -> ChannelError:
-    """A row of a batch that failed alone; its status is in its data, since the answer's own is 200."""
-    data = body.get("data") if isinstance(body, dict) else None
-    status = data.get("status") if isinstance(data, dict) else data
-    status = status if isinstance(status, int) else 400
-    found = read_error(status, body)
-    words: dict[str, Any] = {"hint": found.hint, "vendor_code": found.code, "vendor_status": status}
-    if status == 429:
-        return Retryable(found.message, vendor_code=found.code, vendor_status=status)
-    if status >= 500:
-        return OutcomeUnknown(found.message, **words)
-    return Rejected(found.message, auth=found.auth, missing=found.missing, **words)

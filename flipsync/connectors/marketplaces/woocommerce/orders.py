@@ -11,6 +11,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.woocommerce import mapping, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.connectors.unread import Aside
+from flipsync.domain.errors import Rejected
 
 _WALKS = 3
 
@@ -43,7 +44,8 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
     """Orders changed at or after `since` (UTC), oldest change first; complete up to the last one yielded.
 
     A list of several pages is walked until nothing new turns up: an order that changes behind the walk is not seen,
-    and would be lost if a later change were yielded and the caller went on from there.
+    and would be lost if a later change were yielded and the caller went on from there. Orders in the bin have a list
+    of their own, read last: what is binned after that changes later than all that was seen.
     """
     found: dict[int, wire.Order] = {}
     start = known = since
@@ -52,10 +54,7 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
         # Everything missing after this walk changes after it began, so no earlier than what is known already.
         known = max((order.changed_at for order in found.values()), default=since)
         pages, changed = 0, False
-        # "After" excludes its own second.
-        after = mapping.gmt_query(start - timedelta(seconds=1))
-        params = [("modified_after", after), ("dates_are_gmt", "true")]
-        async for page in api.pages("/orders", _order_or_unread, params):
+        async for page in api.pages("/orders", _order_or_unread, _changed_after(start)):
             pages += 1
             for order in page.rows:
                 if isinstance(order, _Unread):
@@ -69,6 +68,23 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
         if complete:
             break
         start = known
+    found |= await _binned(api, since)
     for order in sorted(found.values(), key=lambda order: (order.changed_at, order.id)):
         if order.changed_at >= since and (complete or order.changed_at <= known):
             yield order
+
+
+def _changed_after(moment: datetime) -> list[tuple[str, str]]:
+    # "After" excludes its own second.
+    after = mapping.gmt_query(moment - timedelta(seconds=1))
+    return [("modified_after", after), ("dates_are_gmt", "true")]
+
+
+async def _binned(api: ShopApi, since: datetime) -> dict[int, wire.Order]:
+    """Orders that were moved to the bin; "any" status leaves them out. Shops without such a list have none to tell."""
+    params = [*_changed_after(since), ("status", "trash")]
+    try:
+        rows = await api.rows("/orders", _order_or_unread, params)
+    except Rejected:
+        return {}
+    return {row.id: row for row in rows if isinstance(row, wire.Order) and row.status == "trash"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.woocommerce import wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
+from flipsync.connectors.marketplaces.woocommerce.stock import counts_stock
 from flipsync.domain.channel import ChannelInfo
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import minor_digits
@@ -19,12 +21,15 @@ async def probe(api: ShopApi, config: AccountConfig) -> ChannelInfo:
     can_read = await _can_read_orders(api, notes)
     can_write = await _can_write(api, notes)
     settings = await _settings(api, notes)
-    currency = settings.get("woocommerce_currency") or config.currency
+    told = settings.get("woocommerce_currency", "").strip().upper()
+    currency = told if re.fullmatch("[A-Z]{3}", told) else config.currency
     if currency != config.currency:
         notes.append(f"the shop sells in {currency}, the account is set to {config.currency}")
     decimals = settings.get("woocommerce_price_num_decimals", "")
     if decimals.isdigit() and int(decimals) < minor_digits(currency):
         notes.append(f"the shop rounds prices to {decimals} decimals")
+    if not await counts_stock(api):
+        notes.append("the shop counts no stock: enable stock management in its settings, Products, Inventory")
     index = await _index(api)
     return ChannelInfo(
         name=index.name or config.base_url.host or "",

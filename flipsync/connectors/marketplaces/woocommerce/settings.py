@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flipsync.connectors.marketplaces.woocommerce import wire
+from flipsync.connectors.marketplaces.woocommerce import mapping, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import Rejected
@@ -39,12 +39,20 @@ class ShopSettings:
         """The shop's category of that name; none is made, since the category tree is the merchant's."""
         if name not in self._categories:
             try:
-                params = [("search", name), ("per_page", "100")]
-                terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, params)
+                found = await self._found(name)
             except Rejected:
                 return None  # a category is no reason not to sell
-            found = next((term.id for term in terms if term.name.casefold() == name.casefold()), None)
             if found is None:
                 return None
             self._categories[name] = found
         return self._categories[name]
+
+    async def _found(self, name: str) -> int | None:
+        # "A & B" is kept, and searched, as "A &amp; B"
+        for text in dict.fromkeys((mapping.markup_free(name), name)):
+            params = [("search", text), ("per_page", "100")]
+            terms = await self._api.read_rows("/products/categories", wire.Term.model_validate, params)
+            found = next((term.id for term in terms if term.name.casefold() == name.casefold()), None)
+            if found is not None:
+                return found
+        return None

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
-from flipsync.connectors.marketplaces.woocommerce import mapping, wire
+from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
 BATCH = 100
 Numbered = tuple[int, QuantityChange, int]
@@ -36,7 +36,28 @@ async def set_quantities(api: ShopApi, changes: Sequence[QuantityChange], curren
             continue
         for start in range(0, len(rows), BATCH):
             outcomes |= await _batch(api, path, rows[start : start + BATCH], listing)
+    dropped = {place for place, each in outcomes.items() if each.state is not None and each.state.quantity is None}
+    if dropped and not await counts_stock(api):
+        outcomes |= {place: QuantityOutcome(changes[place], None, not_counted()) for place in dropped}
     return [outcomes[place] for place in range(len(changes))]
+
+
+def not_counted() -> Rejected:
+    return Rejected(
+        "the shop counts no stock: it dropped the quantity",
+        hint="WooCommerce, Settings, Products, Inventory: enable stock management",
+        vendor_code="not_counted",
+    )
+
+
+async def counts_stock(api: ShopApi) -> bool:
+    """Whether stock management is on: without, every quantity that is written is dropped with a 200. True where nobody
+    knows."""
+    try:
+        setting = await api.read("/settings/products/woocommerce_manage_stock", wire.Setting.model_validate)
+    except (Rejected, Retryable):
+        return True
+    return str(setting.value) != "no"
 
 
 async def read_listings(api: ShopApi, external_ids: Sequence[str], currency: str) -> dict[str, ListingState]:
@@ -81,6 +102,11 @@ async def _batch(
     try:
         answered = await api.write("POST", path, body, _updated)
     except ChannelError as failed:
+        if isinstance(failed, Rejected) and failed.vendor_status == 413 and len(rows) > 1:
+            # shops may take fewer rows, and servers smaller bodies
+            half = len(rows) // 2
+            first = await _batch(api, path, rows[:half], listing)
+            return first | await _batch(api, path, rows[half:], listing)
         return {place: QuantityOutcome(change, None, failed) for place, change, _ in rows}
     outcomes = {}
     for number, (place, change, row_id) in enumerate(rows):
@@ -104,7 +130,7 @@ def _outcome(
     if not isinstance(data, dict) or data.get("id") != row_id:
         return None, OutcomeUnknown("the batch's answer leaves this listing out", hint="read back before trying again")
     if "error" in data:
-        return None, mapping.row_error(data["error"])
+        return None, refusals.row_error(data["error"])
     try:
         return listing(data), None
     except ValueError:

@@ -71,7 +71,8 @@ class Variations:
         described = grouping.variation_body(offer, parent, **await self._filing(offer))
         body = {name: value for name, value in described.items() if value}
         images = mapping.image_sources(offer.images[:1])
-        if offer.images and wire.meta_value(row.meta_data, mapping.IMAGES_META) != images:
+        sent = wire.meta_value(row.meta_data, mapping.IMAGES_META) == images
+        if offer.images and not sent and row.image.src != offer.images[0]:
             body |= {"image": {"src": offer.images[0]}, "meta_data": mapping.meta_rows({mapping.IMAGES_META: images})}
         return await self._write("PUT", path, body, parent)
 

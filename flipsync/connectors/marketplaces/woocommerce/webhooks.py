@@ -85,6 +85,9 @@ def _notice(topic: str, data: dict[str, Any], body: bytes, delivery: str) -> Web
     if resource == "order":
         order = wire.Order.model_validate(data)
         moment = order.changed_at
+        if order.status in mapping.NOT_ORDERED:  # a basket: it is told of again once it is ordered
+            key = f"{topic}:{order.id}:{moment.isoformat()}:{order.status}"
+            return WebhookNotice(kind="other", topic=topic, resource_id=str(order.id), dedup_key=key)
         # Dates have whole seconds; the status tells two changes within one apart.
         key = f"{topic}:{order.id}:{moment.isoformat()}:{order.status}:{order.total}:{len(order.refunds)}"
         # What refunds put back on sale is not in this body: such an order is to be fetched.

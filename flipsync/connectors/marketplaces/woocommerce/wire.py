@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from flipsync.domain.channel import MAX_UNITS_TOLD
+
 
 def _utc(value: Any) -> Any:
     """`date_*_gmt` is UTC without a Z."""
@@ -39,18 +41,9 @@ def _rows(value: Any) -> Any:
     return list(value.values()) if isinstance(value, dict) else value
 
 
-def _list_or_none(value: Any) -> Any:
-    return None if value is None else _rows(value)
-
-
 def _map(value: Any) -> Any:
     """PHP writes an empty map as []."""
     return value or {}
-
-
-def _number(value: Any) -> Any:
-    """Nothing, where a plug-in sends an empty text."""
-    return None if value == "" or value is False else value
 
 
 def _flag(value: Any) -> Any:
@@ -62,6 +55,61 @@ def _stock_flag(value: Any) -> Any:
     return value if value == "parent" else _flag(value)
 
 
+# What a plug-in has put where another thing belongs in a product is nothing: with odd pictures it is still for sale.
+# Amounts, units and dates of orders are read as they are, or the order is not.
+
+
+def _word(value: Any) -> Any:
+    return _plain(value) if value is None or isinstance(value, str | int | float) else ""
+
+
+def _words(value: Any) -> Any:
+    return _text(value) if value is None or isinstance(value, str | int | float) else ""
+
+
+def _some_rows(value: Any) -> Any:
+    rows = _rows(value)
+    return rows if isinstance(rows, list) else []
+
+
+def _objects(value: Any) -> Any:
+    return [row for row in _some_rows(value) if isinstance(row, dict)]
+
+
+def _object(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects_or_none(value: Any) -> Any:
+    return None if value is None else _objects(value)
+
+
+def _body(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else ""
+
+
+def _some_id(value: Any) -> Any:
+    return value if type(value) is int or (isinstance(value, str) and value.isdecimal()) else 0
+
+
+def _some_date(value: Any) -> Any:
+    try:
+        return _utc(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _some_units(value: Any) -> Any:
+    """Not more than is believed of any shop."""
+    try:
+        found = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return max(-_MOST_UNITS, min(found, _MOST_UNITS)) if found.is_finite() else None
+
+
+_MOST_UNITS = Decimal(MAX_UNITS_TOLD)
+
 Gmt = Annotated[datetime | None, BeforeValidator(_utc)]
 Text = Annotated[str, BeforeValidator(_text)]
 #: letters as they are: SKUs, keys, statuses, decimals
@@ -69,9 +117,13 @@ Plain = Annotated[str, BeforeValidator(_plain)]
 DecimalText = Plain
 Id = Annotated[int, BeforeValidator(lambda value: value or 0)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Word = Annotated[str, BeforeValidator(_word)]
+Words = Annotated[str, BeforeValidator(_words)]
+SomeId = Annotated[int, BeforeValidator(_some_id)]
+SomeDate = Annotated[datetime | None, BeforeValidator(_some_date)]
+SomeUnits = Annotated[Decimal | None, BeforeValidator(_some_units)]
 #: "parent": of a variation that has no stock of its own
 StockFlag = Annotated[bool | str, BeforeValidator(_stock_flag)]
-Units = Annotated[Decimal | None, BeforeValidator(_number)]
 
 
 class Wire(BaseModel):
@@ -79,11 +131,11 @@ class Wire(BaseModel):
 
 
 class Meta(Wire):
-    key: Plain = ""
+    key: Word = ""
     value: Any = None
 
 
-Metas = Annotated[list[Meta], BeforeValidator(_rows)]
+Metas = Annotated[list[Meta], BeforeValidator(_objects)]
 
 
 def meta_value(rows: list[Meta], key: str) -> str:
@@ -94,58 +146,67 @@ def meta_value(rows: list[Meta], key: str) -> str:
 class Attribute(Wire):
     """What a product comes in; `id` is 0 for an attribute of this product alone."""
 
-    id: Id = 0
-    name: Text = ""
-    position: Id = 0
+    id: SomeId = 0
+    name: Words = ""
+    position: SomeId = 0
     visible: Flag = False
     variation: Flag = False
-    options: Annotated[list[Text], BeforeValidator(_rows)] = Field(default_factory=list)
+    options: Annotated[list[Words], BeforeValidator(_some_rows)] = Field(default_factory=list)
 
 
 class AttributeValue(Wire):
     """A variation's choice for one attribute; "" stands for any."""
 
-    id: Id = 0
-    name: Text = ""
-    option: Text = ""
+    id: SomeId = 0
+    name: Words = ""
+    option: Words = ""
 
 
 class Image(Wire):
-    src: Plain = ""
+    src: Word = ""
+
+
+class Filed(Wire):
+    """A category of a product."""
+
+    id: SomeId = 0
+    slug: Word = ""
 
 
 class Product(Wire):
     """A product, or a variation as the SKU filter shows it."""
 
     id: int
-    parent_id: Id = 0
-    name: Text = ""
-    description: str | None = None
-    images: Annotated[list[Image] | None, BeforeValidator(_list_or_none)] = None
-    type: Plain = "simple"
-    status: Plain = "publish"
-    sku: Plain = ""
-    global_unique_id: DecimalText = ""
-    price: DecimalText = ""
-    regular_price: DecimalText = ""
+    parent_id: SomeId = 0
+    name: Words = ""
+    description: Annotated[str | None, BeforeValidator(_body)] = None
+    images: Annotated[list[Image] | None, BeforeValidator(_objects_or_none)] = None
+    categories: Annotated[list[Filed], BeforeValidator(_objects)] = Field(default_factory=list)
+    type: Word = "simple"
+    status: Word = "publish"
+    sku: Word = ""
+    global_unique_id: Word = ""
+    price: Word = ""
+    regular_price: Word = ""
     manage_stock: StockFlag = False
-    stock_quantity: Units = None
-    attributes: Annotated[list[Attribute], BeforeValidator(_rows)] = Field(default_factory=list)
-    date_modified_gmt: Gmt = None
+    stock_quantity: SomeUnits = None
+    attributes: Annotated[list[Attribute], BeforeValidator(_objects)] = Field(default_factory=list)
+    date_modified_gmt: SomeDate = None
     meta_data: Metas = Field(default_factory=list)
 
 
 class Variation(Wire):
     id: int
-    status: Plain = "publish"
-    sku: Plain = ""
-    global_unique_id: DecimalText = ""
-    price: DecimalText = ""
-    regular_price: DecimalText = ""
+    image: Annotated[Image, BeforeValidator(_object)] = Image()
+    status: Word = "publish"
+    sku: Word = ""
+    global_unique_id: Word = ""
+    price: Word = ""
+    regular_price: Word = ""
     manage_stock: StockFlag = False
-    stock_quantity: Units = None
-    attributes: Annotated[list[AttributeValue], BeforeValidator(_rows)] = Field(default_factory=list)
-    date_modified_gmt: Gmt = None
+    stock_quantity: SomeUnits = None
+    attributes: Annotated[list[AttributeValue], BeforeValidator(_objects)] = Field(default_factory=list)
+    date_modified_gmt: SomeDate = None
     meta_data: Metas = Field(default_factory=list)
 
 
