@@ -127,13 +127,23 @@ async def test_what_cannot_be_defined_is_written_all_the_same(open_channel: Any,
     assert len(sent(channel, "Define")) == (2 if why == "unknown" else 1), "told once, not with each"
 
 
-async def test_variations_share_a_product_and_have_none(open_channel: Any) -> None:
+async def test_a_variation_has_its_own_without_its_choices_and_the_others_keep_theirs(open_channel: Any) -> None:
     channel = open_channel("shopify")
     group = OfferGroup(key="g", title="Shirt", options=("Size",), values={"Size": ("S", "M")})
-    for size in ("S", "M"):
-        made = await channel.connector.publish(lamp(sku=f"S-{size}", group=group, choices=(size,)), f"k{size}")
-    assert await specifics(channel, made.external_id) is None
+    made = {}
+    for size, fabric in (("S", "Linen"), ("M", "Cotton")):
+        offer = lamp(sku=f"S-{size}", group=group, choices=(size,), attributes={"Size": size, "Fabric": fabric})
+        made[size] = (await channel.connector.publish(offer, f"k{size}")).external_id
+    assert await specifics(channel, made["S"]) == {"Fabric": "Linen"}
     assert [name for name in doc(channel)["metafields"] if name.startswith("specifics.")] == []
+    assert [row["definition"]["ownerType"] for row in sent(channel, "Define")] == ["PRODUCTVARIANT"]
+    revised = lamp(sku="S-S", group=group, choices=("S",), attributes={"Size": "S", "Fabric": "Hemp", "Care": "30°"})
+    await channel.connector.revise(made["S"], revised, "k3")
+    assert await specifics(channel, made["S"]) == {"Fabric": "Hemp", "Care": "30°"}
+    assert await specifics(channel, made["M"]) == {"Fabric": "Cotton"}
+    await channel.connector.end(made["S"], "k4")
+    await channel.connector.publish(revised.model_copy(update={"attributes": {"Fabric": "Jute"}}), "k5")
+    assert await specifics(channel, made["S"]) == {"Fabric": "Jute", "Care": "30°"}
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,10 @@ class Quantity(Wire):
     updated_at: AwareDatetime | None = None
 
 
+class ItemRef(Wire):
+    id: str
+
+
 class Level(Wire):
     quantities: list[Quantity]
 
@@ -238,6 +242,7 @@ class Variant(Wire):
     ended_key_meta: MetaValue | None = Field(alias="endedKey", default=None)
     inventory_item: InventoryItem
     product: Product
+    specifics: Connection[Specific] | None = None
 
     @property
     def publish_key(self) -> str:
@@ -270,6 +275,24 @@ class ProductImages(Wire):
         return _meta(self.images_meta)
 
 
+class SelectedOption(Wire):
+    name: str
+    value: str
+
+
+class BeforeRevision(Wire):
+    selected_options: list[SelectedOption] = Field(default_factory=list)
+    product: ProductImages
+
+
+class PicturedVariant(Wire):
+    media: Connection[ItemRef]
+
+
+class PicturedVariants(Wire):
+    variants: Connection[PicturedVariant]
+
+
 class ProductVariants(Wire):
     id: str
     variants: Connection[Variant]
@@ -298,10 +321,6 @@ class Taxonomy(Wire):
 
 
 # Stock
-
-
-class ItemRef(Wire):
-    id: str
 
 
 class StockChange(Wire):
