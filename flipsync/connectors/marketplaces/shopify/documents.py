@@ -101,8 +101,8 @@ CATEGORIES = Document(
 PUBLICATIONS = Document(
     "Publications",
     "publications",
-    """query Publications {
-  publications(first: 25) {
+    """query Publications($after: String) {
+  publications(first: 25, after: $after) {
     nodes { id catalog { title } channels(first: 5) { nodes { name handle } } } pageInfo { hasNextPage endCursor }
   }
 }""",
@@ -155,11 +155,12 @@ READ_LISTINGS = Document(
     f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Shown }} }}" + _SHOWN,
     cost=500,
 )
-PRODUCT_BY_HANDLE = Document(
-    "ProductByHandle",
+#: a product and its variants by handle or id; unlike the search, Shopify knows these at once
+PRODUCT_SKUS = Document(
+    "ProductSkus",
     "productByIdentifier",
-    """query ProductByHandle($handle: String!, $after: String) {
-  productByIdentifier(identifier: { handle: $handle }) {
+    """query ProductSkus($identifier: ProductIdentifierInput!, $after: String) {
+  productByIdentifier(identifier: $identifier) {
     id variants(first: 100, after: $after) { nodes { id sku } pageInfo { hasNextPage endCursor } }
   }
 }""",

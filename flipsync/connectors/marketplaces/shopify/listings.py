@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
-from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.api import AdminApi, next_page
 from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
 from flipsync.connectors.marketplaces.shopify.specifics import Specifics
@@ -163,26 +163,24 @@ class Shelf:
                 raise Retryable(refused.message, vendor_code=refused.vendor_code) from refused
             return await self._add_variation(product, offer, key, specifics)
         if made.product is None or not made.product.variants.nodes:
-            raise errors.unusable("the answer does not show the product that was made", writes=True)
+            return await self._made({"handle": body["handle"]}, offer)
         return made.product.variants.nodes[0]
 
     async def _by_handle(self, handle: str) -> _Family | None:
-        """The product with this handle; unlike the search, Shopify knows it at once."""
-        return await self._family(documents.PRODUCT_BY_HANDLE, {"handle": handle})
+        return await self._family(documents.PRODUCT_SKUS, {"identifier": {"handle": handle}})
 
     async def _family(self, document: documents.Document, variables: dict[str, Any]) -> _Family | None:
         """A product with all of its variants; None when there is no such product."""
         after: str | None = None
+        seen: set[str | None] = {None}
         found: list[wire.Sibling] = []
         while True:
             part = await self._api.read(document, _siblings_or_none, {**variables, "after": after})
             if part is None:
                 return None
             found += part.variants.nodes
-            info = part.variants.page_info
-            if not info.has_next_page or info.end_cursor in (None, after):
+            if (after := next_page(part.variants.page_info, seen)) is None:
                 return _Family(part.id, found)
-            after = info.end_cursor
 
     async def _add_variation(
         self, product: _Family, offer: Offer, key: str, specifics: Sequence[dict[str, str]]
@@ -204,7 +202,19 @@ class Shelf:
             if refused.vendor_code == _VARIANT_THERE:
                 refused.hint = "another SKU of the product has the same choices"
             raise
-        return _only(made)
+        if made.product_variants:
+            return made.product_variants[0]
+        return await self._made({"id": product.id}, offer)
+
+    async def _made(self, identifier: dict[str, str], offer: Offer) -> wire.Variant:
+        """The variant that was just made, where the answer does not show it."""
+        with after_a_write("the listing"):
+            product = await self._family(documents.PRODUCT_SKUS, {"identifier": identifier})
+            rows = [] if product is None else product.variants
+            found = next((row for row in rows if row.sku.strip() == offer.sku.strip()), None)
+            if found is not None:
+                return await self.known(found.id)
+        raise errors.unusable("the shop does not show the variant that was made", writes=True)
 
     async def _on_sale(self, row: wire.Variant, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
         """Finish a publishing that broke off, and put an ended listing on sale again; leave what is on sale, and what
@@ -268,7 +278,11 @@ class Shelf:
 
     async def _update_variant(self, row: wire.Variant, body: dict[str, Any]) -> wire.Variant:
         variables = {"product": row.product.id, "variants": [body], **await self._places.variables()}
-        return _only(await self._api.write(documents.VARIANTS_UPDATE, wire.VariantsPayload, variables))
+        made = await self._api.write(documents.VARIANTS_UPDATE, wire.VariantsPayload, variables)
+        if made.product_variants:
+            return made.product_variants[0]
+        with after_a_write("the variant"):  # its answer need not show it
+            return await self.known(row.id)
 
     async def revise(self, variant_id: str, offer: Offer) -> wire.Variant:
         """What is the variant's own, then text and images of the product. Where that has several variants it is the
@@ -319,15 +333,14 @@ class Shelf:
         """`productSet` takes away every picture it is not given, also those that single variants are shown with."""
         found: dict[str, None] = {}
         after: str | None = None
+        seen: set[str | None] = {None}
         while True:
             part = await self._api.read(
                 documents.VARIANT_PICTURES, wire.PicturedVariants.model_validate, {"id": product_id, "after": after}
             )
             found |= dict.fromkeys(picture.id for each in part.variants.nodes for picture in each.media.nodes)
-            info = part.variants.page_info
-            if not info.has_next_page or info.end_cursor in (None, after):
+            if (after := next_page(part.variants.page_info, seen)) is None:
                 return [{"id": picture} for picture in found]
-            after = info.end_cursor
 
     async def end(self, variant_id: str) -> None:
         """Archive the product, or take one variation of several out of the store."""
@@ -389,9 +402,3 @@ def _variants_of_nodes(data: Any) -> list[wire.Variant]:
         raise ValueError("a list was expected")
     kinds = [row for row in data if isinstance(row, dict) and row.get("__typename") == "ProductVariant"]
     return [wire.Variant.model_validate(row) for row in kinds]
-
-
-def _only(payload: wire.VariantsPayload) -> wire.Variant:
-    if not payload.product_variants:
-        raise errors.unusable("the answer does not show the variant that was written", writes=True)
-    return payload.product_variants[0]

@@ -97,10 +97,10 @@ class Specifics:
             return
         except OutcomeUnknown:
             return  # the next listing finds out
-        if not payload.user_errors or any(error.code == "TAKEN" for error in payload.user_errors):
-            self._defined[owner].add(key)
+        if any("LIMIT" in error.code for error in payload.user_errors):
+            self._may = False  # the shop has as many as it may
         else:
-            self._may = False
+            self._defined[owner].add(key)  # or this one cannot be, and need not be tried again
 
     async def _all(self, owner: Owner) -> AsyncIterator[wire.Definition]:
         decode = wire.Connection[wire.Definition].model_validate
