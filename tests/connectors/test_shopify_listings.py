@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -200,6 +201,24 @@ async def test_a_choice_that_was_renamed_is_renamed_there_and_no_other(channel: 
     other = SHIRT.model_copy(update={"options": ("Size", "Colour"), "values": {"Size": ("S",), "Colour": ("Red",)}})
     await connector.revise(blue.external_id, shirt("S", "Red", group=other), "k5")
     assert (await connector.read_listing(blue.external_id)).title == "Linen shirt - S / Navy", "options of other names"
+
+
+async def test_a_choice_that_the_shop_names_itself_keeps_nothing_else_from_being_written(channel: Any) -> None:
+    """Colours are often values of a category's metafield, which have names of their own."""
+    connector = channel.connector
+    blue = await connector.publish(shirt("S", "Blue"), "k1")
+    passed = channel.tap.inner.handle_async_request
+
+    async def linked(request: httpx2.Request) -> httpx2.Response:
+        if b"optionValues" not in request.content or b"mutation UpdateVariants" not in request.content:
+            return await passed(request)
+        error = {"field": ["variants", "0"], "message": "no", "code": "CANNOT_SET_NAME_FOR_LINKED_OPTION_VALUE"}
+        payload = {"productVariants": None, "userErrors": [error]}
+        return httpx2.Response(200, json={"data": {"productVariantsBulkUpdate": payload}}, request=request)
+
+    channel.tap.inner.handle_async_request = linked
+    revised = await connector.revise(blue.external_id, shirt("S", "Navy", barcode="4006381333931"), "k2")
+    assert (revised.title, revised.barcode) == ("Linen shirt - S / Blue", "4006381333931")
 
 
 async def test_new_pictures_of_a_group_leave_those_of_single_variants(channel: Any) -> None:

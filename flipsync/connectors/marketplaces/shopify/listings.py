@@ -24,6 +24,11 @@ _PAGES_AT_ONCE = 200
 #: Refusals that mean that what was to be made is there already.
 _HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
 
+#: Choices that are values of a metafield, or of options that the shop has settled on, are not renamed one by one.
+_NAMED_ELSEWHERE = frozenset(
+    {"CANNOT_SET_NAME_FOR_LINKED_OPTION_VALUE", "OPTION_VALUE_DOES_NOT_EXIST", "OPTION_VALUE_NAME_TOO_LONG"}
+)
+
 SetQuantity = Callable[[wire.Variant, int, str], Awaitable[int | None]]
 
 
@@ -292,10 +297,13 @@ class Shelf:
         if before is None:
             raise Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
         details = await self._own_details(row, offer, before)
+        chosen = [] if row.product.has_only_default_variant else mapping.other_choices(offer, before.selected_options)
         text = await self._text(offer, alone=row.product.has_only_default_variant)
+        renamed = bool(chosen) and await self._rename(row, chosen)
         if details:
-            await self._update_variant(row, {"id": row.id, **details})
-        with after_a_write("the variant") if details else nullcontext():
+            with after_a_write("the choice") if renamed else nullcontext():
+                await self._update_variant(row, {"id": row.id, **details})
+        with after_a_write("the variant") if details or renamed else nullcontext():
             if text:
                 await self._revise_product(row, offer, before.product, text)
             return await self.known(row.id)
@@ -305,8 +313,19 @@ class Shelf:
         if row.product.has_only_default_variant:
             return details
         specifics = await self._specifics_of(offer, [option.name for option in before.selected_options])
-        chosen = mapping.other_choices(offer, before.selected_options)
-        return details | ({"metafields": specifics} if specifics else {}) | ({"optionValues": chosen} if chosen else {})
+        return details | ({"metafields": specifics} if specifics else {})
+
+    async def _rename(self, row: wire.Variant, chosen: list[dict[str, str]]) -> bool:
+        """Whether the variant's choices are now the offer's. Those that the shop names itself stay as they are."""
+        try:
+            await self._update_variant(row, {"id": row.id, "optionValues": chosen})
+        except Rejected as refused:
+            if refused.vendor_code in _NAMED_ELSEWHERE:
+                return False
+            if refused.vendor_code == _VARIANT_THERE:
+                refused.hint = "another variant of the product has the same choices"
+            raise
+        return True
 
     async def _revise_product(
         self, row: wire.Variant, offer: Offer, product: wire.ProductImages, body: dict[str, Any]
