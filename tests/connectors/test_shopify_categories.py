@@ -78,10 +78,11 @@ async def test_a_word_that_cannot_be_searched_for_keeps_no_other_from_it(channel
 
     async def one_word(request: httpx2.Request) -> httpx2.Response:
         if b'"Lamps"' not in request.content or CATEGORIES.name.encode() not in request.content:
-            return await passed(request)
+            answer: httpx2.Response = await passed(request)
+            return answer
         error = {"message": "Invalid search", "extensions": {"code": "BAD_REQUEST"}}
-        answer = {"data": {"taxonomy": None}, **({"errors": [error]} if refused else {})}
-        return httpx2.Response(200, json=answer, request=request)
+        told = {"data": {"taxonomy": None}, **({"errors": [error]} if refused else {})}
+        return httpx2.Response(200, json=told, request=request)
 
     channel.tap.inner.handle_async_request = one_word
     await channel.connector.publish(offer(category="Lamps"), "k1")

@@ -157,7 +157,7 @@ async def test_a_write_answered_in_part_was_done() -> None:
 
 async def test_what_an_answer_does_not_show_of_a_write_is_read_back() -> None:
     """By the schema a mutation need not show what it wrote."""
-    payload = {"productVariants": None, "userErrors": []}
+    payload: dict[str, Any] = {"productVariants": None, "userErrors": []}
     async with connect(Shop({"data": {"productVariantsBulkUpdate": payload}})) as connector:
         shown = await connector.set_price(VARIANT, usd("21"), "k")
     assert (shown.external_id, shown.price) == (VARIANT, usd("19.90")), "as it was read"
@@ -186,7 +186,8 @@ async def test_a_request_with_the_same_key_under_way_is_unknown() -> None:
 
 
 async def test_an_account_that_is_told_by_nothing_is_no_crash() -> None:
-    for shown in (None, [], {}, "x"):
+    answers: tuple[Any, ...] = (None, [], {}, "x")
+    for shown in answers:
         shop = Shop({"data": {"shop": shown, "currentAppInstallation": shown}})
         async with connect(shop) as connector:
             with pytest.raises(Retryable, match="cannot be used"):

@@ -211,7 +211,8 @@ async def test_a_choice_that_the_shop_names_itself_keeps_nothing_else_from_being
 
     async def linked(request: httpx2.Request) -> httpx2.Response:
         if b"optionValues" not in request.content or b"mutation UpdateVariants" not in request.content:
-            return await passed(request)
+            answer: httpx2.Response = await passed(request)
+            return answer
         error = {"field": ["variants", "0"], "message": "no", "code": "CANNOT_SET_NAME_FOR_LINKED_OPTION_VALUE"}
         payload = {"productVariants": None, "userErrors": [error]}
         return httpx2.Response(200, json={"data": {"productVariantsBulkUpdate": payload}}, request=request)
