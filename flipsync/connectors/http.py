@@ -157,6 +157,8 @@ class HttpCore:
                 if rate is not None or burst is not None or left is not None:
                     await self._limiter.learn(bucket, rate_per_second=rate, burst=burst, left=left)
             if response.status_code < 300:
+                if token is not None and self._tokens is not None:
+                    self._tokens.accepted(token)
                 break
             error = self._error_of(response, content)
             self._show(_seen(url, writes, body, response, content, error))

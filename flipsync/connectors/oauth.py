@@ -20,7 +20,7 @@ from flipsync.domain.errors import Rejected
 
 #: A token this close to its end is renewed first: a request must not outlive its token.
 MARGIN = timedelta(minutes=2)
-#: A vendor that refuses a token younger than this refuses the account, not the token.
+#: A vendor that has never taken a token, and refuses one younger than this for the second time, refuses the account.
 _YOUNG = timedelta(seconds=30)
 
 
@@ -52,7 +52,7 @@ class AccessTokens:
         now: Callable[[], datetime] = utc_now,
         young: timedelta = _YOUNG,
     ) -> None:
-        """A token refused within `young` of being given is not replaced: see `refused`."""
+        """A token that never worked is replaced once within `young` of being given: see `refused`."""
         self._vault = vault
         self._ask = ask
         self._name = name
@@ -61,6 +61,8 @@ class AccessTokens:
         self._young = young
         self._token, self._expires_at = self._stored(credentials)
         self._renewed_at: datetime | None = None
+        self._worked: str | None = None
+        self._doubted = False
 
     def _stored(self, credentials: Mapping[str, SecretStr]) -> tuple[SecretStr | None, datetime | None]:
         until = credentials.get(self._expiry_name)
@@ -79,10 +81,17 @@ class AccessTokens:
         """
         if self._token is not None and self._token.get_secret_value() != token.get_secret_value():
             return True
-        if self._renewed_at is not None and self._now() - self._renewed_at < self._young:
+        worked = self._worked == token.get_secret_value()
+        is_young = self._renewed_at is not None and self._now() - self._renewed_at < self._young
+        if is_young and not worked and self._doubted:
             return False
         await self._renew(token)
+        self._doubted = not worked
         return True
+
+    def accepted(self, token: SecretStr) -> None:
+        """The vendor has carried out something asked with `token`: that it ends early is no fault of the account's."""
+        self._worked = token.get_secret_value()
 
     def _lasts(self, until: datetime | None) -> bool:
         return until is None or until - self._now() > MARGIN

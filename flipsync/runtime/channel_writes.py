@@ -176,6 +176,8 @@ async def revise(job: Job, command: c.ReviseListing) -> Done:
     elif unmoved and title != listing.title:
         raise OutcomeUnknown(f"the channel shows “{seen.title}” instead of “{title}”")
     whole = await _whole(job, seen)
+    if lacking := hand_edits.not_shown(command.offer, whole):
+        told += f"; it does not show {', '.join(lacking)}"
 
     async def book(unit: UnitOfWork) -> None:
         await listing_rows.set_title(unit, listing.id, title)

@@ -81,6 +81,21 @@ def glance(shown: Mapping[str, Any], seen: ListingState) -> Glance:
     return "remember" if set(now) - set(known) or (shown.get("told") and not fields) else ""
 
 
+def not_shown(offer: Offer, seen: ListingState) -> tuple[str, ...]:
+    """Item specifics that a channel which tells them does not show, by the name or the value they were told with."""
+    shown = text_of(seen).specifics
+    if shown is None:
+        return ()
+    there = {_plain(word) for pair in shown.items() for word in pair}
+    chosen = () if offer.group is None else offer.group.options
+    names = [name for name, value in offer.attributes.items() if value.strip() and name not in chosen]
+    return tuple(name for name in names if not {_plain(name), _plain(offer.attributes[name])} & there)
+
+
+def _plain(words: str) -> str:
+    return "".join(each for each in words.casefold() if each.isalnum())
+
+
 def _moment(seen: ListingState) -> str | None:
     return seen.modified_at.isoformat() if seen.modified_at else None
 

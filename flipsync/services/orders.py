@@ -74,12 +74,17 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         return IngestResult("stale", order.id)
     created = new is not None
     lines = list(await repository.lines_of(unit.session, order.id))
+    added: dict[UUID, int] = {}
+    longer = order.holds_stock and told.holds_stock and _is_longer(told, lines)
+    if longer and await _may_grow(unit, order):
+        lines, added = await _grown(unit, account, order, told, lines)
     if order.pool != warehouses.OWN and told.holds_stock and not order.holds_stock:
         await warehouses.cover(unit, order.pool, lines)
     items = await repository.stock_items_of_lines(unit.session, lines)
     before, refunds_new = (order.status, order.holds_stock), False
     if told.holds_stock and not order.holds_stock:
         await _reserve_all(unit, lines, items)
+    await _reserve_added(unit, lines, items, added)
     for refund in told.refunds:
         if await repository.record_refund(unit, order, refund.external_id, refund.amount.amount_minor):
             refunds_new = True
@@ -103,7 +108,7 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
         order.fee_minor = told.channel_fee.amount_minor
     if told.holds_stock and called_off.is_over(order, told.status, lines):
         await called_off.close(unit, account.vendor, order, lines, items)
-    elif told.holds_stock and order.state in ("received", "cancelled"):
+    elif told.holds_stock and (order.state in ("received", "cancelled") or added):
         order.state = "received" if short else "reserved"
     elif not told.holds_stock and told.status in _OVER and order.state != "shipped":
         order.state = "cancelled"
@@ -111,7 +116,7 @@ async def ingest_order(unit: UnitOfWork, account: AccountRef, told: ChannelOrder
     in_house = ("received", "reserved", "ready") if order.pool == warehouses.OWN else ("reserved",)
     if told.holds_stock and told.status == "shipped" and order.state in in_house:
         await confirm_shipped(unit, account, order.id)  # by whom ever: by us, by hand on its page, by the channel
-    if told.holds_stock and not before[1]:
+    if told.holds_stock and (added or not before[1]):
         _tell_sold(unit, account, order.id, {line.listing_id for line in lines if line.listing_id}, short)
         return IngestResult("created" if created else "changed", order.id, short)
     if created:
@@ -300,6 +305,47 @@ def _line(told: ChannelOrderLine, listing: SoldListing | Goods | None) -> NewLin
         tax_minor=told.tax.amount_minor,
         cost_minor=listing.cost_minor if listing else None,
     )
+
+
+def _is_longer(told: ChannelOrder, lines: list[OrderLine]) -> bool:
+    known = {line.external_id: line.quantity for line in lines}
+    return any(each.quantity > known.get(each.external_id, 0) for each in told.lines)
+
+
+async def _may_grow(unit: UnitOfWork, order: Order) -> bool:
+    """Whether what is added to an order can still go into its parcel."""
+    waits = order.pool == warehouses.OWN and order.state in ("received", "reserved", "ready")
+    return waits and not await repository.is_handed_over(unit.session, order.id)
+
+
+async def _grown(
+    unit: UnitOfWork, account: AccountRef, order: Order, told: ChannelOrder, lines: list[OrderLine]
+) -> tuple[list[OrderLine], dict[UUID, int]]:
+    """An order that was edited after it was placed: its lines with those that are new, and by line the units that came
+    on top. What was taken out of it comes as a refund."""
+    known = {line.external_id: line for line in lines}
+    new = [each for each in told.lines if each.external_id not in known]
+    if new:
+        found = await _listings(unit, account, told)
+        await new_orders.insert_lines(unit, order.id, [_line(each, found(each)) for each in new])
+        lines = list(await repository.lines_of(unit.session, order.id))
+    added = {line.id: line.quantity for line in lines if line.external_id not in known}
+    for each in told.lines:
+        line = known.get(each.external_id)
+        if line is not None and each.quantity > line.quantity:
+            added[line.id] = each.quantity - line.quantity
+            line.quantity = each.quantity
+            line.total_minor, line.tax_minor = each.total.amount_minor, each.tax.amount_minor
+    return lines, added
+
+
+async def _reserve_added(
+    unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID], added: dict[UUID, int]
+) -> None:
+    for line in stock.by_item([line for line in lines if line.id in added], items):
+        if line.listing_id in items:
+            got = await stock.reserve(unit, line, items[line.listing_id], added[line.id], sold_on=line.listing_id)
+            line.short += added[line.id] - got
 
 
 async def _reserve_all(unit: UnitOfWork, lines: list[OrderLine], items: dict[UUID, UUID]) -> None:

@@ -218,6 +218,27 @@ async def test_kits_count_in_kits() -> None:
     )
 
 
+async def test_a_kit_of_several_parts_is_as_many_as_the_scarcest_and_is_not_counted_here() -> None:
+    scarce = {"location_levels": [{**LEVEL, "stocked_quantity": 3, "reserved_quantity": 0}]}
+    parts = [
+        VARIANT["inventory_items"][0],
+        {"inventory_item_id": "iitem_2", "required_quantity": 2, "inventory": scarce},
+    ]
+    shop = Shop()
+    shop.routes["GET /admin/product-variants"] = {"variants": [{**VARIANT, "inventory_items": parts}]}
+    state = await shop.connector().read_listing("variant_1")
+    assert state is not None and state.quantity == 1
+    with pytest.raises(Rejected, match="is a kit"):
+        await shop.connector().set_quantity("variant_1", 4, "k")
+    assert shop.writes() == []
+
+
+def test_an_order_is_told_in_the_currency_of_its_region() -> None:
+    order = told(currency_code="jpy", total=4479, shipping_total=499)
+    assert (order.currency, str(order.total), str(order.shipping)) == ("JPY", "4479 JPY", "499 JPY")
+    assert {line.total.currency for line in order.lines} == {"JPY"}
+
+
 async def test_a_price_keeps_those_beside_it_and_its_own_digits() -> None:
     shop = Shop()
     shop.routes["POST /admin/products/prod_1/variants/variant_1"] = {}

@@ -138,11 +138,27 @@ async def test_an_account_that_is_refused_stays_refused() -> None:
         return httpx2.Response(401, json={"error": "revoked"})
 
     http = core(world, answer)
-    with pytest.raises(Rejected) as refused:
+    for _ in range(3):
+        with pytest.raises(Rejected) as refused:
+            await http.request("PUT", "http://shop.test/x", decode=lambda data: data)
+        assert refused.value.auth
+    await http.aclose()
+    assert calls == ["Bearer a1", *["Bearer a2"] * 3], "of brand-new tokens that are refused one is replaced"
+
+
+async def test_a_token_that_worked_is_replaced_however_soon_it_ends() -> None:
+    world = World()
+    calls = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request.headers["Authorization"])
+        return httpx2.Response(401 if len(calls) % 2 == 0 else 200, json={})
+
+    http = core(world, answer)
+    for _ in range(4):
         await http.request("PUT", "http://shop.test/x", decode=lambda data: data)
     await http.aclose()
-    assert refused.value.auth
-    assert calls == ["Bearer a1"], "a brand-new token that is refused is not renewed again"
+    assert calls == [f"Bearer a{n}" for n in (1, 1, 2, 2, 3, 3, 4)]
 
 
 async def test_a_lost_answer_of_the_token_endpoint_leaves_no_doubt_about_the_write() -> None:

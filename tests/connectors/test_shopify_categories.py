@@ -72,6 +72,24 @@ async def test_a_category_that_shopify_does_not_know_is_refused_in_its_words(cha
     assert await channel.connector.find_listing("LAMP-1") is None
 
 
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_word_that_cannot_be_searched_for_keeps_no_other_from_it(channel: Any, refused: bool) -> None:
+    passed = channel.tap.inner.handle_async_request
+
+    async def one_word(request: httpx2.Request) -> httpx2.Response:
+        if b'"Lamps"' not in request.content or CATEGORIES.name.encode() not in request.content:
+            answer: httpx2.Response = await passed(request)
+            return answer
+        error = {"message": "Invalid search", "extensions": {"code": "BAD_REQUEST"}}
+        told = {"data": {"taxonomy": None}, **({"errors": [error]} if refused else {})}
+        return httpx2.Response(200, json=told, request=request)
+
+    channel.tap.inner.handle_async_request = one_word
+    await channel.connector.publish(offer(category="Lamps"), "k1")
+    await channel.connector.publish(offer("LAMP-2", category="Clothing"), "k2")
+    assert (shown(channel, "LAMP-1"), shown(channel, "LAMP-2")) == (None, "aa-1")
+
+
 async def test_an_app_that_may_not_see_categories_sells_all_the_same(channel: Any) -> None:
     passed = channel.tap.inner.handle_async_request
 

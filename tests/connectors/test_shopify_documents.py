@@ -109,6 +109,10 @@ async def a_day(channel: Any) -> None:
     await connector.revise(made.external_id, lamp.model_copy(update={"images": ("https://img.example/2.jpg",)}), "k3")
     assert await connector.read_whole(made.external_id)
     assert sum([count async for count in connector.learn_all()]) == 3
+    pictured = group.model_copy(update={"images": ("https://img.example/3.jpg",)})
+    shirt = Offer(sku="S-S", title="Shirt", price=usd("9"), quantity=2, group=pictured, choices=("XS",))
+    shirt = shirt.model_copy(update={"attributes": {"Fabric": "Linen"}})
+    await connector.revise(sizes[0].external_id, shirt, "k3s")
     await connector.set_price(made.external_id, usd("21"), "k4")
     await connector.set_quantity(made.external_id, 4, "k5", "5")
     await connector.set_quantities([QuantityChange(state.external_id, 7, "k6") for state in sizes])
@@ -119,7 +123,7 @@ async def a_day(channel: Any) -> None:
     assert [order async for order in connector.orders(made.modified_at)]
     await connector.end(sizes[0].external_id, "k8")
     await connector.publish(
-        Offer(sku="S-S", title="Shirt", price=usd("9"), quantity=2, group=group, choices=("S",)), "k9"
+        Offer(sku="S-S", title="Shirt", price=usd("9"), quantity=2, group=group, choices=("XS",)), "k9"
     )
     await connector.end(made.external_id, "k10")
     assert [state async for state in connector.listings()]

@@ -152,9 +152,60 @@ async def test_a_write_answered_in_part_was_done() -> None:
     for code in ("INTERNAL_SERVER_ERROR", "ACCESS_DENIED", "THROTTLED"):
         found = await write({"data": {"productVariantsBulkUpdate": payload}, "errors": [error(code)]})
         assert isinstance(found, OutcomeUnknown)
-    # No error at all, and yet nothing to see of what was written.
-    assert isinstance(await write({"data": {"productVariantsBulkUpdate": payload}}), OutcomeUnknown)
     assert isinstance(await write({"data": {"productVariantsBulkUpdate": {"productVariants": [ROW]}}}), OutcomeUnknown)
+
+
+async def test_what_an_answer_does_not_show_of_a_write_is_read_back() -> None:
+    """By the schema a mutation need not show what it wrote."""
+    payload: dict[str, Any] = {"productVariants": None, "userErrors": []}
+    async with connect(Shop({"data": {"productVariantsBulkUpdate": payload}})) as connector:
+        shown = await connector.set_price(VARIANT, usd("21"), "k")
+    assert (shown.external_id, shown.price) == (VARIANT, usd("19.90")), "as it was read"
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        [],
+        {"cost": None},
+        {"cost": {"requestedQueryCost": None, "actualQueryCost": "many", "throttleStatus": {"restoreRate": None}}},
+        {"cost": {"throttleStatus": {"maximumAvailable": 0, "currentlyAvailable": 0, "restoreRate": 0}}},
+    ],
+)
+async def test_what_an_answer_costs_does_not_decide_what_it_says(extensions: Any) -> None:
+    payload = {"productVariants": [ROW], "userErrors": []}
+    shop = Shop({"data": {"productVariantsBulkUpdate": payload}, "extensions": extensions})
+    async with connect(shop) as connector:
+        assert (await connector.set_price(VARIANT, usd("21"), "k")).external_id == VARIANT
+    assert isinstance(await write({"errors": [error("THROTTLED")], "extensions": extensions}), Retryable)
+
+
+async def test_a_request_with_the_same_key_under_way_is_unknown() -> None:
+    for code in ("IDEMPOTENCY_CONCURRENT_REQUEST", "TIMEOUT"):
+        assert isinstance(await write({"errors": [error(code)]}), OutcomeUnknown)
+
+
+async def test_an_account_that_is_told_by_nothing_is_no_crash() -> None:
+    answers: tuple[Any, ...] = (None, [], {}, "x")
+    for shown in answers:
+        shop = Shop({"data": {"shop": shown, "currentAppInstallation": shown}})
+        async with connect(shop) as connector:
+            with pytest.raises(Retryable, match="cannot be used"):
+                await connector.probe()
+
+
+@pytest.mark.parametrize("cursor", [None, "c1"])
+async def test_a_list_that_does_not_go_on_is_not_taken_for_all_of_it(cursor: str | None) -> None:
+    connection = {"nodes": [ROW], "pageInfo": {"hasNextPage": True, "endCursor": cursor}}
+    async with connect(Shop({"data": {"productVariants": connection}})) as connector:
+        with pytest.raises(Retryable, match="cannot be read to its end"):
+            _ = [state async for state in connector.listings()]
+
+
+async def test_a_place_to_sell_at_that_is_not_there_is_no_missing_listing() -> None:
+    told = {"field": ["input", "0", "publicationId"], "message": "Publication does not exist or is not publishable"}
+    refused = errors.refusal([wire.UserError.model_validate(told)])
+    assert isinstance(refused, Rejected) and not refused.missing
 
 
 async def test_a_listing_shown_in_part_is_not_believed() -> None:
@@ -205,7 +256,7 @@ async def test_user_errors_of_every_kind(
 async def test_http_errors_before_graphql(ask: Ask, status: int, hint: str) -> None:
     found = await ask({"errors": "Unavailable Shop"}, status=status)
     assert isinstance(found, Rejected) and hint in found.hint and "Unavailable Shop" in found.message
-    assert found.auth == (status in (402, 403)) and found.missing == (status == 404)
+    assert found.auth == (status in (402, 403)) and not found.missing, "no listing was asked for there"
 
 
 @BOTH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -143,6 +144,104 @@ async def test_revising_a_variation_tells_the_groups_text(channel: Any) -> None:
     revised = await connector.revise(made.external_id, shirt("S", "Blue", group=group, barcode="4006381333931"), "k2")
     assert revised.title == "Linen shirt, washed - S / Blue" and revised.barcode == "4006381333931"
     assert products(channel)[0]["files"] == ["https://img.example/shirt.jpg"]
+
+
+async def test_an_offer_that_speaks_for_one_variant_leaves_the_product_of_several_as_it_is(channel: Any) -> None:
+    """A merchant's own product with choices, of which our books know one variant as goods by themselves."""
+    connector = channel.connector
+    blue = await connector.publish(shirt("S", "Blue"), "k1")
+    white = await connector.publish(shirt("S", "White"), "k2")
+    before = products(channel)
+    alone = shirt("S", "Blue", group=None, choices=(), title="Shirt S blue", brand="Other", category="Shirts")
+    alone = alone.model_copy(update={"images": ("https://img.example/own.jpg",), "barcode": "4006381333931"})
+    revised = await connector.revise(blue.external_id, alone, "k3")
+    assert (revised.title, revised.barcode) == ("Linen shirt - S / Blue", "4006381333931")
+    await connector.end(blue.external_id, "k4")
+    back = await connector.publish(alone, "k5")
+    assert (back.external_id, back.status) == (blue.external_id, "active")
+    assert products(channel) == before
+    assert (await connector.read_listing(white.external_id)).title == "Linen shirt - S / White"
+
+
+async def test_goods_that_stand_alone_say_their_choices_though_they_belong_to_a_group(channel: Any) -> None:
+    connector = channel.connector
+    made = await connector.publish(shirt("S", "Blue", group=None, choices=()), "k1")
+    revised = await connector.revise(made.external_id, shirt("S", "Blue", attributes={"Size": "S"}), "k2")
+    assert revised.title == "Linen shirt – S / Blue" and revised.group_external_id is None
+    assert (await connector.read_whole(made.external_id)).text.specifics == {"Size": "S"}
+
+
+async def test_goods_that_stood_alone_are_listed_again_as_a_choice(channel: Any) -> None:
+    """What `flipsync listings quality` advises: off sale, and listed again."""
+    connector = channel.connector
+    alone = await connector.publish(shirt("S", "Blue", group=None, choices=()), "k1")
+    await connector.end(alone.external_id, "k2")
+    white = await connector.publish(shirt("S", "White"), "k3")
+    blue = await connector.publish(shirt("S", "Blue"), "k4")
+    assert blue.status == "active" and blue.group_external_id == white.group_external_id is not None
+    assert (await connector.read_listing(alone.external_id)).status == "ended"
+    assert (await connector.find_listing("SHIRT-S-Blue")).external_id == blue.external_id
+    assert (await connector.publish(shirt("S", "Blue"), "k4")).external_id == blue.external_id
+    await connector.end(blue.external_id, "k5")
+    assert (await connector.publish(shirt("S", "Blue"), "k4")).status == "ended", "a late repeat"
+    back = await connector.publish(shirt("S", "Blue"), "k6")
+    assert (back.external_id, back.status) == (blue.external_id, "active")
+
+
+async def test_a_choice_that_was_renamed_is_renamed_there_and_no_other(channel: Any) -> None:
+    connector = channel.connector
+    blue = await connector.publish(shirt("S", "Blue"), "k1")
+    white = await connector.publish(shirt("S", "White"), "k2")
+    await connector.revise(blue.external_id, shirt("S", "Navy"), "k3")
+    assert (await connector.read_listing(blue.external_id)).title == "Linen shirt - S / Navy"
+    assert (await connector.read_listing(white.external_id)).title == "Linen shirt - S / White"
+    with pytest.raises(Rejected) as refused:
+        await connector.revise(blue.external_id, shirt("S", "White", group=SHIRT, barcode="4006381333931"), "k4")
+    assert refused.value.vendor_code == "VARIANT_ALREADY_EXISTS"
+    other = SHIRT.model_copy(update={"options": ("Size", "Colour"), "values": {"Size": ("S",), "Colour": ("Red",)}})
+    await connector.revise(blue.external_id, shirt("S", "Red", group=other), "k5")
+    assert (await connector.read_listing(blue.external_id)).title == "Linen shirt - S / Navy", "options of other names"
+
+
+async def test_a_choice_that_the_shop_names_itself_keeps_nothing_else_from_being_written(channel: Any) -> None:
+    """Colours are often values of a category's metafield, which have names of their own."""
+    connector = channel.connector
+    blue = await connector.publish(shirt("S", "Blue"), "k1")
+    passed = channel.tap.inner.handle_async_request
+
+    async def linked(request: httpx2.Request) -> httpx2.Response:
+        if b"optionValues" not in request.content or b"mutation UpdateVariants" not in request.content:
+            answer: httpx2.Response = await passed(request)
+            return answer
+        error = {"field": ["variants", "0"], "message": "no", "code": "CANNOT_SET_NAME_FOR_LINKED_OPTION_VALUE"}
+        payload = {"productVariants": None, "userErrors": [error]}
+        return httpx2.Response(200, json={"data": {"productVariantsBulkUpdate": payload}}, request=request)
+
+    channel.tap.inner.handle_async_request = linked
+    revised = await connector.revise(blue.external_id, shirt("S", "Navy", barcode="4006381333931"), "k2")
+    assert (revised.title, revised.barcode) == ("Linen shirt - S / Blue", "4006381333931")
+
+
+async def test_new_pictures_of_a_group_leave_those_of_single_variants(channel: Any) -> None:
+    connector = channel.connector
+    blue = await connector.publish(shirt("S", "Blue"), "k1")
+    white = await connector.publish(shirt("S", "White"), "k2")
+    shop = channel.sandbox.server("/shopify").shop
+    own = "https://img.example/white.jpg"
+    with channel.sandbox.books.transaction():
+        (product,) = shop.products()
+        product.doc["files"].append(own)
+        shop.save_product(product)
+        variant = shop.variant(int(white.external_id.rpartition("/")[2]))
+        variant.doc["picture"] = own
+        shop.save_variant(variant, product)
+    mine = ("https://img.example/blue.jpg",)
+    group = SHIRT.model_copy(update={"images": ()})
+    await connector.revise(blue.external_id, shirt("S", "Blue", group=group, images=mine), "k3")
+    assert products(channel)[0]["files"] == ["https://img.example/shirt.jpg", own], "its own are no group's"
+    group = SHIRT.model_copy(update={"images": ("https://img.example/new.jpg",)})
+    await connector.revise(blue.external_id, shirt("S", "Blue", group=group, images=mine), "k4")
+    assert products(channel)[0]["files"] == ["https://img.example/new.jpg", own]
 
 
 async def test_images_are_sent_again_only_when_they_changed(channel: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from flipsync.connectors.marketplaces.shopify import order_mapping
 from flipsync.connectors.marketplaces.shopify.order_wire import Order, Payments
+from flipsync.connectors.marketplaces.shopify.wire import PageInfo
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 from flipsync.domain.money import usd
@@ -298,25 +300,68 @@ def test_money_goes_back_to_the_payments_it_came_from() -> None:
     def moved(number: int, kind: str, amount: str, of: int | None = None, status: str = "SUCCESS") -> dict[str, Any]:
         parent = None if of is None else {"id": f"gid://shopify/OrderTransaction/{of}"}
         name = f"gid://shopify/OrderTransaction/{number}"
-        row = {"id": name, "kind": kind, "status": status, "gateway": f"g{of or number}", "amountSet": bag(amount)}
+        both = {**bag(amount), "presentmentMoney": {"amount": str(Decimal(amount) * rate)}}
+        row = {"id": name, "kind": kind, "status": status, "gateway": f"g{of or number}", "amountSet": both}
         return {**row, "parentTransaction": parent}
 
-    paid = Payments.model_validate(
-        {
-            "id": "gid://shopify/Order/1",
-            "transactions": [
-                moved(1, "SALE", "30.00"),
-                moved(2, "SALE", "99.00", status="FAILURE"),
-                moved(3, "CAPTURE", "12.50"),
-                moved(4, "REFUND", "25.00", of=1),
-            ],
-        }
-    )
-    parts = order_mapping.give_back(paid, usd("10.00"))
+    def payments(currency: str) -> Payments:
+        return Payments.model_validate(
+            {
+                "id": "gid://shopify/Order/1",
+                "currencyCode": "USD",
+                "presentmentCurrencyCode": currency,
+                "transactions": [
+                    moved(1, "SALE", "30.00"),
+                    moved(2, "SALE", "99.00", status="FAILURE"),
+                    moved(5, "SALE", "99.00", status="PENDING"),
+                    moved(3, "CAPTURE", "12.50"),
+                    moved(4, "REFUND", "25.00", of=1),
+                ],
+            }
+        )
+
+    rate = Decimal(1)
+    paid = payments("USD")
+    given = order_mapping.give_back(paid, usd("10.00"))
+    assert "currency" not in given
+    parts = given["transactions"]
     assert [(part["parentId"][-1], part["amount"], part["gateway"]) for part in parts] == [
         ("1", "5.00", "g1"),
         ("3", "5.00", "g3"),
     ]
-    assert len(order_mapping.give_back(paid, usd("17.50"))) == 2
+    assert len(order_mapping.give_back(paid, usd("17.50"))["transactions"]) == 2
     with pytest.raises(Rejected, match="do not have that much left"):
         order_mapping.give_back(paid, usd("17.51"))
+    # a buyer who paid in yen gets yen back, the last of a payment to the yen
+    rate = Decimal("149.5")
+    given = order_mapping.give_back(payments("JPY"), usd("10.00"))
+    assert given["currency"] == "JPY" and [part["amount"] for part in given["transactions"]] == ["748", "748"]
+    many = payments("USD").model_copy(update={"transactions": payments("USD").transactions * 20})
+    with pytest.raises(Rejected, match="too many payments"):
+        order_mapping.give_back(many, usd("1.00"))
+
+
+def test_what_nobody_knows_yet_is_neither_paid_nor_put_back() -> None:
+    assert order_mapping.order(order(displayFinancialStatus="ON_REVIEW", fullyPaid=False)).status == "pending"
+    assert order_mapping.order(order(displayFinancialStatus="ON_REVIEW", fullyPaid=True)).status == "paid"
+    told = order_mapping.order(order(refunds=[refund(1, "5.00", (1, 1, "SENT_ELSEWHERE"), (1, 1, "CANCEL"))]))
+    assert told.refunds[0].restocked == {"gid://shopify/LineItem/1": 1}
+
+
+async def test_every_part_of_an_order_is_shipped_however_many(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = channel.sell("LAMP")
+    read = channel.connector._api.read
+
+    async def parted(document: Any, decode: Any, variables: Any) -> Any:
+        if document.name != "FulfillmentOrders":
+            return await read(document, decode, variables)
+        row = await read(document, decode, {**variables, "after": None})
+        if variables["after"] == "second":
+            return row
+        # nothing that can be shipped is on the first page
+        held = [part.model_copy(update={"status": "ON_HOLD"}) for part in row.fulfillment_orders.nodes]
+        page = {"nodes": held, "page_info": PageInfo(has_next_page=True, end_cursor="second")}
+        return row.model_copy(update={"fulfillment_orders": row.fulfillment_orders.model_copy(update=page)})
+
+    monkeypatch.setattr(channel.connector._api, "read", parted)
+    assert (await channel.connector.confirm_shipment(order_id, "UPS", "1Z", "k")).status == "shipped"

@@ -102,7 +102,7 @@ async def test_pictures_sent_and_words_lost_is_not_known(open_channel: Any) -> N
     assert (doc(channel)["title"], doc(channel)["files"]) == ("Lamp 2", ["https://i.example/2"])
 
 
-@pytest.mark.parametrize("why", ["denied", "full", "unknown"])
+@pytest.mark.parametrize("why", ["denied", "full", "unknown", "this one"])
 async def test_what_cannot_be_defined_is_written_all_the_same(open_channel: Any, why: str) -> None:
     channel = open_channel("shopify")
     passed = channel.tap.inner.handle_async_request
@@ -115,7 +115,8 @@ async def test_what_cannot_be_defined_is_written_all_the_same(open_channel: Any,
         if why == "denied":
             denied = {"message": "Access denied", "extensions": {"code": "ACCESS_DENIED"}, "path": ["x"]}
             return httpx2.Response(200, json={"data": {"metafieldDefinitionCreate": None}, "errors": [denied]})
-        full = {"field": None, "message": "limit", "code": "RESOURCE_TYPE_LIMIT_EXCEEDED"}
+        code = "RESOURCE_TYPE_LIMIT_EXCEEDED" if why == "full" else "UNSTRUCTURED_ALREADY_EXISTS"
+        full = {"field": None, "message": "no", "code": code}
         return httpx2.Response(
             200, json={"data": {"metafieldDefinitionCreate": {"createdDefinition": None, "userErrors": [full]}}}
         )
@@ -124,16 +125,26 @@ async def test_what_cannot_be_defined_is_written_all_the_same(open_channel: Any,
     made = await channel.connector.publish(lamp(attributes={"Material": "Brass", "Bulb base": "E27"}), "k1")
     assert made.status == "active"
     assert await specifics(channel, made.external_id) == {"material": "Brass", "bulb_base": "E27"}
-    assert len(sent(channel, "Define")) == (2 if why == "unknown" else 1), "told once, not with each"
+    assert len(sent(channel, "Define")) == (1 if why in ("denied", "full") else 2), "told once, not with each"
 
 
-async def test_variations_share_a_product_and_have_none(open_channel: Any) -> None:
+async def test_a_variation_has_its_own_without_its_choices_and_the_others_keep_theirs(open_channel: Any) -> None:
     channel = open_channel("shopify")
     group = OfferGroup(key="g", title="Shirt", options=("Size",), values={"Size": ("S", "M")})
-    for size in ("S", "M"):
-        made = await channel.connector.publish(lamp(sku=f"S-{size}", group=group, choices=(size,)), f"k{size}")
-    assert await specifics(channel, made.external_id) is None
+    made = {}
+    for size, fabric in (("S", "Linen"), ("M", "Cotton")):
+        offer = lamp(sku=f"S-{size}", group=group, choices=(size,), attributes={"Size": size, "Fabric": fabric})
+        made[size] = (await channel.connector.publish(offer, f"k{size}")).external_id
+    assert await specifics(channel, made["S"]) == {"Fabric": "Linen"}
     assert [name for name in doc(channel)["metafields"] if name.startswith("specifics.")] == []
+    assert [row["definition"]["ownerType"] for row in sent(channel, "Define")] == ["PRODUCTVARIANT"]
+    revised = lamp(sku="S-S", group=group, choices=("S",), attributes={"Size": "S", "Fabric": "Hemp", "Care": "30°"})
+    await channel.connector.revise(made["S"], revised, "k3")
+    assert await specifics(channel, made["S"]) == {"Fabric": "Hemp", "Care": "30°"}
+    assert await specifics(channel, made["M"]) == {"Fabric": "Cotton"}
+    await channel.connector.end(made["S"], "k4")
+    await channel.connector.publish(revised.model_copy(update={"attributes": {"Fabric": "Jute"}}), "k5")
+    assert await specifics(channel, made["S"]) == {"Fabric": "Jute", "Care": "30°"}
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,9 @@ ORDER: dict[str, Any] = {
             "quantity": 2,
             "orderPlacedQuantity": 2,
             "proratedUnitPrice": 1990,
+            "proratedUnitPriceWithTax": 1990,
             "proratedLinePrice": 3980,
-            "lineTax": 0,
+            "proratedLinePriceWithTax": 3980,
             "productVariant": {"id": "7", "sku": "LAMP", "name": "Lamp"},
             "fulfillmentLines": [],
         }
@@ -363,9 +364,19 @@ def test_states(state: str, status: str, holds: bool) -> None:
     assert (order.status, order.holds_stock, order.vendor_status) == (status, holds, state)
 
 
+async def test_what_the_shop_does_not_delete_is_not_left_on_sale() -> None:
+    """Vendure says NOT_DELETED in an answer like any other."""
+    kept = {"deleteProductVariant": {"result": "NOT_DELETED", "message": "it is needed"}}
+    shop = Shop(deleteProductVariant=kept, updateProductVariants=UPDATED)
+    await shop.connector().discard({**VARIANT, "id": "8"})
+    assert [variables["input"] for document, variables, _ in shop.seen if "updateProductVariants" in document] == [
+        {"id": "8", "enabled": False}
+    ]
+
+
 def test_refunds_give_money_and_cancelled_units_go_back_one_by_one() -> None:
     payment = {**ORDER["payments"][0], "refunds": [REFUND, {**REFUND, "id": "10", "state": "Failed"}]}
-    line = {**ORDER["lines"][0], "quantity": 0, "proratedLinePrice": 0}
+    line = {**ORDER["lines"][0], "quantity": 0, "proratedLinePrice": 0, "proratedLinePriceWithTax": 0}
     order = told(payments=[payment], lines=[line])
     assert [(each.external_id, each.amount, each.restocked) for each in order.refunds] == [
         ("cancelled-1-1", usd("0.00"), {"1": 1}),
@@ -377,11 +388,31 @@ def test_refunds_give_money_and_cancelled_units_go_back_one_by_one() -> None:
     assert told(payments=[whole]).status == "refunded"
 
 
-def test_yen_have_no_minor_unit() -> None:
+def test_amounts_are_hundredths_in_every_currency_unless_the_shop_says_otherwise() -> None:
+    """Vendure keeps 1990 yen as 199000, and a dinar, which has a thousand parts, as a hundred."""
     connector = Shop().connector()
-    connector.config = connector.config.model_copy(update={"currency": "JPY"})
-    assert connector.money(1990) == Money(amount_minor=1990, currency="JPY")
-    assert connector.amount(Money(amount_minor=1990, currency="JPY")) == 1990
+    for minor, price in ((199_000, Money(amount_minor=1990, currency="JPY")), (125, Money.parse("1.250", "KWD"))):
+        assert connector.money(minor, price.currency) == price and connector.amount(price) == minor
+    with pytest.raises(Rejected, match="2 decimals"):
+        connector.amount(Money.parse("1.255", "KWD"))
+    connector.decimals = 3
+    assert connector.amount(Money.parse("1.255", "KWD")) == 1255 and connector.money(1990) == usd("1.99")
+
+
+async def test_the_shop_says_how_many_decimals_its_amounts_have() -> None:
+    settings = {"globalSettings": {"serverConfig": {"moneyStrategyPrecision": 3}}}
+    shop = Shop(orders={"orders": {"items": [ORDER]}}, activeChannel={"activeChannel": CHANNEL, **settings})
+    (order,) = [each async for each in shop.connector().orders(datetime(2026, 11, 25, 18, tzinfo=UTC))]
+    assert order.shipping == usd("0.50") and order.lines[0].total == usd("3.98")
+
+
+def test_an_order_is_told_in_its_own_currency_with_the_tax_of_what_was_paid() -> None:
+    line = {**ORDER["lines"][0], "proratedLinePriceWithTax": 4378, "lineTax": 1000}
+    order = told(currencyCode="EUR", lines=[line])
+    assert (order.currency, str(order.total), str(order.lines[0].tax)) == ("EUR", "44.79 EUR", "3.98 EUR")
+    fewer = {**line, "quantity": 1, "proratedUnitPriceWithTax": 2189, "proratedLinePrice": 1990}
+    (told_line,) = told(lines=[fewer]).lines
+    assert (told_line.quantity, told_line.total, told_line.tax) == (2, usd("39.80"), usd("3.98"))
 
 
 async def test_the_feed_asks_for_what_changed_and_for_all_that_is_young() -> None:

@@ -70,6 +70,38 @@ async def test_webhook_and_poll_at_the_same_moment_book_it_once(shop: Shop) -> N
     assert await figures(shop, goods, listing) == (9, 4, 5)
 
 
+async def test_what_is_added_to_an_order_is_set_aside_and_packed_too(shop: Shop) -> None:
+    account, goods, more = await shop.account(), await shop.variant(units=5), await shop.variant(units=2)
+    listing, other = await shop.listing(account, goods, units=5), await shop.listing(account, more, units=2)
+    order_id = (await tell(shop, account, shop.order({goods.sku: 2}, external_id="o"))).order_id
+    async with shop.unit() as unit:
+        await orders.mark_ready(unit, order_id)
+    edited = shop.order({goods.sku: 3, more.sku: 3}, external_id="o", minute=1)
+    outcomes = [await tell(shop, account, edited) for _ in range(2)]
+    assert [(each.outcome, each.short_units) for each in outcomes] == [("changed", 1), ("unchanged", 0)]
+    assert (await order_of(shop, order_id)).state == "received", "it is not packed as it was"
+    assert await figures(shop, goods, listing) == (5, 3, 2) and await figures(shop, more, other) == (2, 2, 0)
+    async with shop.store.reader(shop.tenant_id) as session:
+        lines = await session.scalars(select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.id))
+        assert [(line.sku, line.quantity, line.reserved, line.short) for line in lines] == [
+            (goods.sku, 3, 3, 0),
+            (more.sku, 3, 2, 1),
+        ]
+    assert len(await shop.events(OrderReceived)) == 2, "whoever packs hears of it, once"
+
+
+async def test_nothing_is_added_to_a_parcel_that_has_left(shop: Shop) -> None:
+    account, goods, more = await shop.account(), await shop.variant(units=5), await shop.variant(units=2)
+    for each in (goods, more):
+        await shop.listing(account, each, units=2)
+    order_id = (await tell(shop, account, shop.order({goods.sku: 2}, external_id="o"))).order_id
+    async with shop.unit() as unit:
+        await orders.mark_ready(unit, order_id)
+        await orders.hand_over(unit, account, order_id, "UPS", "1Z")
+    await tell(shop, account, shop.order({goods.sku: 2, more.sku: 1}, external_id="o", minute=1))
+    assert (await shop.item(more)).reserved == 0 and (await order_of(shop, order_id)).state == "ready"
+
+
 async def test_news_that_arrives_after_newer_news_changes_nothing(shop: Shop) -> None:
     account, goods = await shop.account(), await shop.variant(units=5)
     listing = await shop.listing(account, goods, units=5)

@@ -35,6 +35,8 @@ class StoreCalls:
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"token": ("token",)}
     #: Whether the shop writes amounts in minor units (1990) or in major ones (19.9, "19.90").
     minor_units: ClassVar[bool] = False
+    #: Decimals that amounts in minor units have in every currency; None: as many as each currency has.
+    decimals: int | None = None
     page_size: ClassVar[int] = 100
     #: Where the GraphQL of the shop is, below base_url.
     graphql_path: ClassVar[str] = "/graphql"
@@ -228,21 +230,27 @@ class StoreCalls:
         except UNUSABLE as error:
             _cannot_use(error, True)
 
-    def money(self, value: Any) -> Money:
-        """An amount as the shop writes it, in the account's currency; half up. Raises ValueError."""
-        currency = self.config.currency
+    def money(self, value: Any, currency: str | None = None) -> Money:
+        """An amount as the shop writes it, in that currency or else the account's; half up. Raises ValueError."""
+        currency = currency or self.config.currency
         try:
-            if self.minor_units:
+            if self.minor_units and self.decimals is None:
                 return Money(amount_minor=int(value), currency=currency)
-            return Money.round_decimal(Decimal(str(value)), currency, ROUND_HALF_UP)
+            major = Decimal(str(value)).scaleb(-(self.decimals or 0))
+            return Money.round_decimal(major, currency, ROUND_HALF_UP)
         except InvalidOperation as error:
             raise ValueError(f"{value!r} is not an amount") from error
 
     def amount(self, price: Money) -> int | float:
-        """A price as a JSON number. A float only on the wire: its shortest form has the price's own digits."""
-        if self.minor_units:
+        """A price as a JSON number. A float only on the wire: its shortest form has the price's own digits.
+
+        Raises Rejected for one that the shop cannot write.
+        """
+        if self.minor_units and self.decimals is None:
             return price.amount_minor
-        value = price.decimal()
+        value = price.decimal().scaleb(self.decimals or 0)
+        if self.minor_units and value != value.to_integral_value():
+            raise Rejected(f"the shop keeps amounts to {self.decimals} decimals: {price}", vendor_code="price")
         return int(value) if value == value.to_integral_value() else float(value)
 
     @staticmethod

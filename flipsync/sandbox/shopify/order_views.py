@@ -59,6 +59,7 @@ class OrderViews:
             "fullyPaid": True,
             "taxesIncluded": False,
             "currencyCode": order.currency,
+            "presentmentCurrencyCode": order.currency,
             "note": order.doc.get("note") or None,
             "email": order.doc["ship_to"]["email"] or None,
             "phone": order.doc["ship_to"]["phone"] or None,

@@ -23,7 +23,7 @@ from flipsync.sandbox.shopify.shop import (
 )
 from flipsync.sandbox.shopify.taxonomy import CATEGORIES
 from flipsync.sandbox.shopify.variants import Variants, note_metafields
-from flipsync.sandbox.shopify.views import DEFAULT_OPTION, DEFAULT_VALUE, item_view, product_view, variant_view
+from flipsync.sandbox.shopify.views import DEFAULT_OPTION, DEFAULT_VALUE, item_view, picture, product_view, variant_view
 
 _TEXTS = ("title", "descriptionHtml", "vendor", "productType")
 
@@ -114,7 +114,14 @@ class Products:
         if "category" in input:
             product.doc["category"] = _category(input["category"], ("input", "category"))
         if "files" in input:
-            product.doc["files"] = [row.get("originalSource", "") for row in input["files"] or ()]
+            known = {picture(product, source)["id"]: source for source in product.doc["files"]}
+            wanted = [
+                known.get(row["id"]) if "id" in row else row.get("originalSource") for row in input["files"] or ()
+            ]
+            if None in wanted:
+                path = ("input", "files", wanted.index(None))
+                raise InputRefused("INVALID_INPUT", path, "The file does not exist")
+            product.doc["files"] = wanted
         if "metafields" in input:
             product.doc["metafields"] = {}
             note_metafields(product.doc, input["metafields"] or (), ("input", "metafields"))

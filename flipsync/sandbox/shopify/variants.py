@@ -101,9 +101,7 @@ class Variants:
     def add(self, product: Product, row: Row, path: _PATH) -> Listing:
         bulk = path[0] == "variants"
         chosen = self._choices(product, row.get("optionValues") or (), path, adding=bulk)
-        if any(listing.doc["options"] == chosen for listing in self.shop.variants(product.id)):
-            message = f"The variant '{' / '.join(chosen)}' already exists."
-            raise InputRefused("VARIANT_ALREADY_EXISTS" if bulk else "INVALID_VARIANT", path, message)
+        self._require_new(product, chosen, path)
         now = self.books.clock.now_ms()
         doc: Row = {
             "product_id": product.id,
@@ -136,6 +134,13 @@ class Variants:
         self.books.add_listing(listing, product.handle)
         return listing
 
+    def _require_new(self, product: Product, chosen: list[str], path: _PATH, besides: int | None = None) -> None:
+        """One variant for each combination of choices."""
+        others = (each for each in self.shop.variants(product.id) if each.id != besides)
+        if any(each.doc["options"] == chosen for each in others):
+            message = f"The variant '{' / '.join(chosen)}' already exists."
+            raise InputRefused("VARIANT_ALREADY_EXISTS" if path[0] == "variants" else "INVALID_VARIANT", path, message)
+
     def _first_quantity(self, row: Row, path: _PATH) -> int:
         total = 0
         for place, level in enumerate(row.get("inventoryQuantities") or ()):
@@ -150,7 +155,9 @@ class Variants:
 
     def _change_variant(self, product: Product, listing: Listing, row: Row, path: _PATH) -> None:
         if row.get("optionValues"):
-            listing.doc["options"] = self._choices(product, row["optionValues"], path, adding=path[0] == "variants")
+            chosen = self._choices(product, row["optionValues"], path, adding=path[0] == "variants")
+            self._require_new(product, chosen, path, besides=listing.id)
+            listing.doc["options"] = chosen
         was_tracked = listing.doc["tracked"]
         self._fill(listing, row, path)
         self.shop.save_variant(listing, product)

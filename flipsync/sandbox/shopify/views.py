@@ -17,6 +17,7 @@ from flipsync.sandbox.shopify.shop import (
     item_id,
     keyed_page,
     number,
+    page,
     stamp,
 )
 from flipsync.sandbox.shopify.taxonomy import category_view
@@ -54,7 +55,7 @@ def product_view(shop: Shop, product_id: int) -> Row:
 
     def media(info: Any, first: int | None = None, after: str | None = None) -> Row:
         files = list(enumerate(once().doc["files"], 1))
-        return keyed_page(files, first, after, lambda row: _picture(once(), *row), lambda row: [row[0]])
+        return keyed_page(files, first, after, lambda row: picture(once(), row[1]), lambda row: [row[0]])
 
     return {
         "__typename": "Product",
@@ -85,9 +86,9 @@ def product_view(shop: Shop, product_id: int) -> Row:
     }
 
 
-def _picture(product: Listing, place: int, source: str) -> Row:
+def picture(product: Product, source: str) -> Row:
     """Shopify serves a copy of its own, under the picture's name, with a version behind it."""
-    number = int.from_bytes(hashlib.sha256(f"{product.id} {place} {source}".encode()).digest()[:5])
+    number = int.from_bytes(hashlib.sha256(f"{product.id} {source}".encode()).digest()[:5])
     name = source.rpartition("/")[2].partition("?")[0] or "image"
     return {
         "__typename": "MediaImage",
@@ -107,6 +108,12 @@ def variant_view(shop: Shop, listing: Listing) -> Row:
         names = [row["name"] for row in product.doc["options"]]
         return [{"name": name, "value": value} for name, value in zip(names, once().doc["options"], strict=True)]
 
+    def media(info: Any, first: int | None = None, after: str | None = None) -> Row:
+        product, source = shop.product(product_id), once().doc.get("picture")
+        assert product is not None
+        shown = [source] if source in product.doc["files"] else []
+        return page(shown, first, after, lambda each: picture(product, each))
+
     return {
         "__typename": "ProductVariant",
         "id": gid("ProductVariant", listing.id),
@@ -125,6 +132,10 @@ def variant_view(shop: Shop, listing: Listing) -> Row:
         "inventoryItem": lambda info: item_view(shop, once()),
         "selectedOptions": selected,
         "product": lambda info: product_view(shop, product_id),
+        "media": media,
+        "metafields": lambda info, **given: metafields.metafields(
+            shop, once().doc, "PRODUCTVARIANT", listing.id, **given
+        ),
         "metafield": lambda info, key, namespace=None: metafields.metafield(
             shop, once().doc, "PRODUCTVARIANT", listing.id, f"{namespace}.{key}"
         ),

@@ -14,8 +14,9 @@ from flipsync.connectors.marketplaces.shopify import errors, wire
 from flipsync.connectors.marketplaces.shopify.documents import API_VERSION, Document
 from flipsync.connectors.oauth import AccessTokens, Grant
 from flipsync.connectors.request import Form, Limit
+from flipsync.connectors.unread import reason_of
 from flipsync.connectors.vault import Vault
-from flipsync.domain.errors import InvalidInput, Rejected, Unreadable
+from flipsync.domain.errors import InvalidInput, Rejected, Retryable, Unreadable
 
 T = TypeVar("T")
 PayloadT = TypeVar("PayloadT", bound=wire.Payload)
@@ -103,14 +104,18 @@ class AdminApi:
         """The answer's `data`, with its root field present. Raises the three failures."""
         kind = (document.name, int(variables.get("first") or len(variables.get("ids") or ())))
         cost = self._costs.get(kind, document.cost)
-        answer = await self._http.request(
-            "POST",
-            self._url,
-            decode=wire.Envelope.model_validate,
-            body={"query": document.text, "variables": dict(variables), "operationName": document.name},
-            limit=Limit(_BUCKET, RESTORE_RATE, BUCKET_SIZE, cost),
-            reads=not document.writes,
-        )
+        try:
+            answer = await self._http.request(
+                "POST",
+                self._url,
+                decode=wire.Envelope.model_validate,
+                body={"query": document.text, "variables": dict(variables), "operationName": document.name},
+                limit=Limit(_BUCKET, RESTORE_RATE, BUCKET_SIZE, cost),
+                reads=not document.writes,
+            )
+        except Rejected as refused:
+            refused.missing = False  # the shop or its API is not at this address: that says nothing of what it sells
+            raise
         self.served_version = answer.headers.get("X-Shopify-API-Version") or API_VERSION
         envelope = answer.value
         await self._learn(kind, cost, envelope.extensions.cost)
@@ -125,7 +130,7 @@ class AdminApi:
         """Shopify takes what a document may cost at most, and gives back what it did not cost in the end."""
         if cost is None:
             return
-        if cost.requested_query_cost > 0:
+        if cost.requested_query_cost:
             self._costs[kind] = cost.requested_query_cost
         if (status := cost.throttle_status) is not None:
             await self._limiter.learn(
@@ -147,7 +152,7 @@ class AdminApi:
         try:
             return decode(data[document.root])
         except ValueError as error:
-            raise Unreadable(f"the answer cannot be used: {_first_line(error)}") from error
+            raise Unreadable(f"the answer cannot be used: {reason_of(error)}") from error
 
     async def write(self, document: Document, model: type[PayloadT], variables: Mapping[str, Any]) -> PayloadT:
         """A mutation's payload without userErrors. Raises the three failures."""
@@ -163,26 +168,31 @@ class AdminApi:
         try:
             return model.model_validate(data[document.root])
         except ValueError as error:
-            raise errors.unusable(f"the answer cannot be used: {_first_line(error)}", writes=True) from error
+            raise errors.unusable(f"the answer cannot be used: {reason_of(error)}", writes=True) from error
 
     async def pages(
         self, document: Document, decode: Callable[[Any], wire.Connection[T]], variables: Mapping[str, Any]
     ) -> AsyncIterator[list[T]]:
-        """A connection at the root, page after page, until the last one or one that is shown again."""
+        """A connection at the root, page after page. Raises Retryable where there is more and no way to it: what was
+        shown until then is not all."""
         after: str | None = None
-        seen: set[str | None] = set()
-        while after not in seen:
-            seen.add(after)
+        seen: set[str | None] = {None}
+        while True:
             page = await self.read(document, decode, {**variables, "after": after})
             yield page.nodes
-            if not page.page_info.has_next_page or page.page_info.end_cursor is None:
+            if (after := next_page(page.page_info, seen)) is None:
                 return
-            after = page.page_info.end_cursor
 
 
 def _token_header(token: SecretStr) -> Mapping[str, str]:
     return {"X-Shopify-Access-Token": token.get_secret_value()}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def next_page(info: wire.PageInfo, seen: set[str | None]) -> str | None:
+    """Where the next page begins, and noted as seen; None after the last one. Raises Retryable for one seen before."""
+    if not info.has_next_page:
+        return None
+    if info.end_cursor in seen:
+        raise Retryable("the list cannot be read to its end: its next page is not told")
+    seen.add(info.end_cursor)
+    return info.end_cursor

@@ -8,6 +8,7 @@ Lighting > Lamps"), or by a name that only one category has.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.shopify import documents, wire
@@ -44,20 +45,26 @@ class Categories:
                 self._found.clear()
             try:
                 self._found[name] = await self._search(name)
-            except Rejected:  # the app may not see it, or Shopify cannot search for such words
-                self._hidden = True
-                return None
+            except Rejected as refused:
+                if refused.auth:
+                    self._hidden = True  # the app may not see them
+                    return None
+                self._found[name] = None  # Shopify cannot search for such words
         return self._found[name]
 
     async def _search(self, name: str) -> str | None:
         path = [part.strip() for part in name.split(">")]
-        decode = wire.Taxonomy.model_validate
-        rows = (await self._api.read(documents.CATEGORIES, decode, {"search": path[-1]})).categories.nodes
+        taxonomy = await self._api.read(documents.CATEGORIES, _taxonomy_or_none, {"search": path[-1]})
+        rows = [] if taxonomy is None else taxonomy.categories.nodes
         live = [row for row in rows if not row.is_archived]
         wanted = " > ".join(path).casefold()
         whole = [row.id for row in live if row.full_name.casefold() == wanted]
         alike = whole or ([row.id for row in live if row.name.casefold() == wanted] if len(path) == 1 else [])
         return alike[0] if len(alike) == 1 else None
+
+
+def _taxonomy_or_none(data: Any) -> wire.Taxonomy | None:
+    return None if data is None else wire.Taxonomy.model_validate(data)
 
 
 def _by_id(text: str) -> str | None:

@@ -13,7 +13,7 @@ API_VERSION = "2026-10"
 #: Our own notes on products and variants are metafields of this namespace.
 NAMESPACE = "flipsync"
 PUBLISH_KEY, ENDED_KEY, IMAGES_KEY = "publish_key", "ended_key", "images"
-#: Item specifics are metafields of products in this one, which merchants see and change as "Material" or "Colour".
+#: Item specifics are metafields of products, or of single variants, in this one: merchants see and change them by name.
 SPECIFICS = "specifics"
 
 LISTINGS_PAGE = 100
@@ -101,8 +101,8 @@ CATEGORIES = Document(
 PUBLICATIONS = Document(
     "Publications",
     "publications",
-    """query Publications {
-  publications(first: 25) {
+    """query Publications($after: String) {
+  publications(first: 25, after: $after) {
     nodes { id catalog { title } channels(first: 5) { nodes { name handle } } } pageInfo { hasNextPage endCursor }
   }
 }""",
@@ -132,16 +132,22 @@ READ_LISTING = Document(
 READ_WHOLE = Document(
     "ReadWhole",
     "productVariant",
-    f"query ReadWhole($id: ID!, {_PLACE}) {{ productVariant(id: $id) {{ ...Listing product {{ ...Whole }} }} }}"
+    f"query ReadWhole($id: ID!, {_PLACE}) {{"
     """
-fragment Whole on Product {
-  media(first: 10) { nodes { id ... on MediaImage { image { url } } } pageInfo { hasNextPage endCursor } }
-  specifics: metafields(namespace: "specifics", first: 30) {
-    nodes { key value definition { name } } pageInfo { hasNextPage endCursor }
+  productVariant(id: $id) {
+    ...Listing
+    specifics: metafields(namespace: "specifics", first: 30) { ...Specifics }
+    product {
+      media(first: 10) { nodes { id ... on MediaImage { image { url } } } pageInfo { hasNextPage endCursor } }
+      specifics: metafields(namespace: "specifics", first: 30) { ...Specifics }
+    }
   }
 }
+fragment Specifics on MetafieldConnection {
+  nodes { key value definition { name } } pageInfo { hasNextPage endCursor }
+}
 """ + _LISTING,
-    cost=88,
+    cost=148,
 )
 READ_LISTINGS = Document(
     "ReadListings",
@@ -149,11 +155,12 @@ READ_LISTINGS = Document(
     f"query ReadListings($ids: [ID!]!, {_PLACE}) {{ nodes(ids: $ids) {{ __typename ...Shown }} }}" + _SHOWN,
     cost=500,
 )
-PRODUCT_BY_HANDLE = Document(
-    "ProductByHandle",
+#: a product and its variants by handle or id; unlike the search, Shopify knows these at once
+PRODUCT_SKUS = Document(
+    "ProductSkus",
     "productByIdentifier",
-    """query ProductByHandle($handle: String!, $after: String) {
-  productByIdentifier(identifier: { handle: $handle }) {
+    """query ProductSkus($identifier: ProductIdentifierInput!, $after: String) {
+  productByIdentifier(identifier: $identifier) {
     id variants(first: 100, after: $after) { nodes { id sku } pageInfo { hasNextPage endCursor } }
   }
 }""",
@@ -172,13 +179,30 @@ SIBLINGS = Document(
 }""",
     cost=101,
 )
-PRODUCT_IMAGES = Document(
-    "ProductImages",
-    "product",
-    """query ProductImages($id: ID!) {
-  product(id: $id) { id images: metafield(namespace: "flipsync", key: "images") { value } }
+#: what a revision has to know of a variant and its product before it writes
+BEFORE_REVISION = Document(
+    "BeforeRevision",
+    "productVariant",
+    """query BeforeRevision($id: ID!) {
+  productVariant(id: $id) {
+    selectedOptions { name value }
+    product { id images: metafield(namespace: "flipsync", key: "images") { value } }
+  }
 }""",
-    cost=2,
+    cost=4,
+)
+#: the pictures that single variants of a product are shown with
+VARIANT_PICTURES = Document(
+    "VariantPictures",
+    "product",
+    """query VariantPictures($id: ID!, $after: String) {
+  product(id: $id) {
+    variants(first: 100, after: $after) {
+      nodes { media(first: 1) { nodes { id } pageInfo { hasNextPage endCursor } } } pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    cost=201,
 )
 PRODUCT_SET = Document(
     "SetProduct",
@@ -283,8 +307,8 @@ def counted_variants(location: str) -> str:
 DEFINITIONS = Document(
     "Definitions",
     "metafieldDefinitions",
-    """query Definitions($after: String) {
-  metafieldDefinitions(ownerType: PRODUCT, namespace: "specifics", first: 100, after: $after) {
+    """query Definitions($owner: MetafieldOwnerType!, $after: String) {
+  metafieldDefinitions(ownerType: $owner, namespace: "specifics", first: 100, after: $after) {
     nodes { key name } pageInfo { hasNextPage endCursor }
   }
 }""",

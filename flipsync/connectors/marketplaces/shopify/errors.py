@@ -40,6 +40,8 @@ _MISSING = frozenset(
 _STALE = frozenset({"CHANGE_FROM_QUANTITY_STALE", "COMPARE_QUANTITY_STALE"})
 #: It may be under way, or have been done in part.
 _UNKNOWN = frozenset({"IDEMPOTENCY_CONCURRENT_REQUEST", "GENERIC_ERROR", "JOB_ERROR"})
+#: The document was understood, and something went wrong after that.
+_BROKEN = _UNKNOWN | {"INTERNAL_SERVER_ERROR", "TIMEOUT"}
 
 
 def read_error(status: int, body: Any) -> VendorError:
@@ -60,12 +62,11 @@ def read_error(status: int, body: Any) -> VendorError:
 
 def wait_seconds(cost: wire.Cost | None) -> float | None:
     """Until the bucket holds what the document asks for; None when the answer does not say."""
-    if cost is None or cost.throttle_status is None or cost.throttle_status.restore_rate <= 0:
+    if cost is None or cost.throttle_status is None:
         return None
     status = cost.throttle_status
-    return max(0.0, min(cost.requested_query_cost, status.maximum_available) - status.currently_available) / (
-        status.restore_rate
-    )
+    asked = cost.requested_query_cost or 0.0
+    return max(0.0, min(asked, status.maximum_available) - status.currently_available) / status.restore_rate
 
 
 def failure(envelope: wire.Envelope, root: str, *, writes: bool, partial: bool) -> ChannelError | None:
@@ -88,7 +89,7 @@ def failure(envelope: wire.Envelope, root: str, *, writes: bool, partial: bool) 
     for known in _REFUSALS:
         if known in codes:
             return Rejected(message, hint=_hint(known, errors), vendor_code=known, auth=known in _AUTH)
-    if not envelope.answered and "INTERNAL_SERVER_ERROR" not in codes:
+    if not envelope.answered and not codes & _BROKEN:
         return Rejected(f"the request was not understood: {message}", vendor_code=code)
     return unusable(message, writes, code)
 
@@ -105,6 +106,13 @@ def unusable(message: str, writes: bool, code: str = "") -> ChannelError:
     return Retryable(message, vendor_code=code)
 
 
+def _is_missing(error: wire.UserError) -> bool:
+    """By its words alone; a place to sell at is no listing."""
+    words = error.message.lower()
+    gone = "does not exist" in words or "not found" in words
+    return not error.code and gone and not any(place in words for place in ("publication", "location"))
+
+
 def refusal(errors: Sequence[wire.UserError]) -> ChannelError | None:
     """What a mutation's userErrors mean; None when there are none."""
     if not errors:
@@ -119,8 +127,5 @@ def refusal(errors: Sequence[wire.UserError]) -> ChannelError | None:
     if codes & _STALE:
         return Rejected(message, hint="the stock has moved: read it again", vendor_code="version")
     # Mutations that give no codes have only their words.
-    missing = bool(codes & _MISSING) or any(
-        not error.code and ("does not exist" in error.message or "not found" in error.message.lower())
-        for error in errors
-    )
+    missing = bool(codes & _MISSING) or any(_is_missing(error) for error in errors)
     return Rejected(message, vendor_code=first.code or "user_error", missing=missing)

@@ -6,13 +6,13 @@ options, to which variations are added one by one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
-from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.api import AdminApi, next_page
 from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
 from flipsync.connectors.marketplaces.shopify.specifics import Specifics
@@ -23,6 +23,11 @@ from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retry
 _PAGES_AT_ONCE = 200
 #: Refusals that mean that what was to be made is there already.
 _HANDLE_TAKEN, _VARIANT_THERE = "HANDLE_NOT_UNIQUE", "VARIANT_ALREADY_EXISTS"
+
+#: Choices that are values of a metafield, or of options that the shop has settled on, are not renamed one by one.
+_NAMED_ELSEWHERE = frozenset(
+    {"CANNOT_SET_NAME_FOR_LINKED_OPTION_VALUE", "OPTION_VALUE_DOES_NOT_EXIST", "OPTION_VALUE_NAME_TOO_LONG"}
+)
 
 SetQuantity = Callable[[wire.Variant, int, str], Awaitable[int | None]]
 
@@ -88,17 +93,22 @@ class Shelf:
         return found
 
     async def find(self, sku: str) -> wire.Variant | None:
-        """The oldest variant with exactly this SKU: Shopify lets several have one, and searches without case.
+        """The oldest variant with exactly this SKU, of those on sale first: Shopify lets several have one, and searches
+        without case. Of ended ones a choice of several goes first: goods that stood alone before may be one by now.
 
         Rows of lists come without our own notes on them.
         """
         wanted = sku.strip()
         variables = {"first": documents.SKU_PAGE, "query": f"sku:{mapping.quoted(wanted)}"}
+        ended: list[wire.Variant] = []
         async for rows in self._pages(variables):
             for row in rows:
-                if row.sku.strip() == wanted:
+                if row.sku.strip() != wanted:
+                    continue
+                if mapping.status_of(row) != "ended":
                     return row
-        return None
+                ended.append(row)
+        return min(ended, key=lambda row: row.product.has_only_default_variant, default=None)
 
     async def all(self) -> AsyncIterator[wire.Variant]:
         last = 0
@@ -133,17 +143,20 @@ class Shelf:
         found = await self.find(offer.sku)
         if found is not None and mapping.status_of(found) == "active":
             return found
-        row = await self._create(offer, key) if found is None else await self.known(found.id)
+        row = None if found is None else await self.known(found.id)
+        if row is None or _stood_alone(row, offer, key):
+            row = await self._create(offer, key)
         return await self._on_sale(row, offer, key, set_quantity)
 
     async def _create(self, offer: Offer, key: str) -> wire.Variant:
         location, category = await self._places.location(), await self._categories.of(offer.category)
         try:
-            body = mapping.creation_input(offer, key, location, category, await self._specifics.of(offer))
+            specifics = await self._specifics_of(offer)
+            body = mapping.creation_input(offer, key, location, category, specifics)
         except ValueError as error:
             raise Rejected(f"the offer does not fit its group: {error}", vendor_code="choices") from error
         if offer.group is not None and (product := await self._by_handle(body["handle"])) is not None:
-            return await self._add_variation(product, offer, key)
+            return await self._add_variation(product, offer, key, specifics)
         variables = {"identifier": None, "input": body, **await self._places.variables()}
         try:
             made = await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, variables)
@@ -153,30 +166,30 @@ class Shelf:
             product = await self._by_handle(body["handle"])
             if product is None:
                 raise Retryable(refused.message, vendor_code=refused.vendor_code) from refused
-            return await self._add_variation(product, offer, key)
+            return await self._add_variation(product, offer, key, specifics)
         if made.product is None or not made.product.variants.nodes:
-            raise errors.unusable("the answer does not show the product that was made", writes=True)
+            return await self._made({"handle": body["handle"]}, offer)
         return made.product.variants.nodes[0]
 
     async def _by_handle(self, handle: str) -> _Family | None:
-        """The product with this handle; unlike the search, Shopify knows it at once."""
-        return await self._family(documents.PRODUCT_BY_HANDLE, {"handle": handle})
+        return await self._family(documents.PRODUCT_SKUS, {"identifier": {"handle": handle}})
 
     async def _family(self, document: documents.Document, variables: dict[str, Any]) -> _Family | None:
         """A product with all of its variants; None when there is no such product."""
         after: str | None = None
+        seen: set[str | None] = {None}
         found: list[wire.Sibling] = []
         while True:
             part = await self._api.read(document, _siblings_or_none, {**variables, "after": after})
             if part is None:
                 return None
             found += part.variants.nodes
-            info = part.variants.page_info
-            if not info.has_next_page or info.end_cursor in (None, after):
+            if (after := next_page(part.variants.page_info, seen)) is None:
                 return _Family(part.id, found)
-            after = info.end_cursor
 
-    async def _add_variation(self, product: _Family, offer: Offer, key: str) -> wire.Variant:
+    async def _add_variation(
+        self, product: _Family, offer: Offer, key: str, specifics: Sequence[dict[str, str]]
+    ) -> wire.Variant:
         """The product's variant with the offer's SKU, or a new one of the offer's choices."""
         for row in product.variants:
             if row.sku.strip() == offer.sku.strip():
@@ -185,7 +198,7 @@ class Shelf:
             raise Rejected("the product's address is taken by other goods", vendor_code=_HANDLE_TAKEN)
         variables = {
             "product": product.id,
-            "variants": [mapping.variation_input(offer, key, await self._places.location())],
+            "variants": [mapping.variation_input(offer, key, await self._places.location(), specifics)],
             **await self._places.variables(),
         }
         try:
@@ -194,7 +207,19 @@ class Shelf:
             if refused.vendor_code == _VARIANT_THERE:
                 refused.hint = "another SKU of the product has the same choices"
             raise
-        return _only(made)
+        if made.product_variants:
+            return made.product_variants[0]
+        return await self._made({"id": product.id}, offer)
+
+    async def _made(self, identifier: dict[str, str], offer: Offer) -> wire.Variant:
+        """The variant that was just made, where the answer does not show it."""
+        with after_a_write("the listing"):
+            product = await self._family(documents.PRODUCT_SKUS, {"identifier": identifier})
+            rows = [] if product is None else product.variants
+            found = next((row for row in rows if row.sku.strip() == offer.sku.strip()), None)
+            if found is not None:
+                return await self.known(found.id)
+        raise errors.unusable("the shop does not show the variant that was made", writes=True)
 
     async def _on_sale(self, row: wire.Variant, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
         """Finish a publishing that broke off, and put an ended listing on sale again; leave what is on sale, and what
@@ -212,19 +237,34 @@ class Shelf:
 
     async def _relist(self, row: wire.Variant, offer: Offer, key: str, set_quantity: SetQuantity) -> wire.Variant:
         """Price, stock and text first; the last step is the one that buyers see."""
-        await self._update_variant(row, mapping.relisting_input(row.id, offer, key))
+        alone = row.product.has_only_default_variant
+        specifics = () if alone else await self._specifics_of(offer)
+        await self._update_variant(row, mapping.relisting_input(row.id, offer, key, specifics))
         with after_a_write("the price"):
             await set_quantity(row, offer.quantity, key)
             if mapping.taken_out(row):
                 await self._show(row.id)
-            text = await self._text(offer)
+            text = await self._text(offer, alone=alone)
             product = {"id": row.product.id, **text, "status": "ACTIVE"}
             await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, {"product": product})
             await self._show(row.product.id)
             return await self.known(row.id)
 
-    async def _text(self, offer: Offer) -> dict[str, Any]:
-        return mapping.product_text(offer, await self._categories.of(offer.category), await self._specifics.of(offer))
+    async def _specifics_of(self, offer: Offer, choices: Collection[str] = ()) -> list[dict[str, str]]:
+        """Of one variant beside others, which is offered so or has these choices in the shop."""
+        if offer.group is None and not choices:
+            return await self._specifics.of(offer)
+        names = {*choices, *(offer.group.options if offer.group is not None else ())}
+        return await self._specifics.of(offer, "PRODUCTVARIANT", names)
+
+    async def _text(self, offer: Offer, *, alone: bool) -> dict[str, Any]:
+        """What the product is to say; nothing where it has other variants and the offer does not speak for these."""
+        if not alone and offer.group is None:
+            return {}
+        category = await self._categories.of(offer.category)
+        if alone or offer.group is None:
+            return mapping.product_text(offer, offer, category, await self._specifics.of(offer))
+        return mapping.product_text(offer, offer.group, category)
 
     async def _show(self, thing_id: str) -> None:
         """Show a product, or a variation of one, where it is sold."""
@@ -243,34 +283,83 @@ class Shelf:
 
     async def _update_variant(self, row: wire.Variant, body: dict[str, Any]) -> wire.Variant:
         variables = {"product": row.product.id, "variants": [body], **await self._places.variables()}
-        return _only(await self._api.write(documents.VARIANTS_UPDATE, wire.VariantsPayload, variables))
+        made = await self._api.write(documents.VARIANTS_UPDATE, wire.VariantsPayload, variables)
+        if made.product_variants:
+            return made.product_variants[0]
+        with after_a_write("the variant"):  # its answer need not show it
+            return await self.known(row.id)
 
     async def revise(self, variant_id: str, offer: Offer) -> wire.Variant:
-        """Text and images of the product, barcode and weight of the variant. Images go only when they changed."""
+        """What is the variant's own, then text and images of the product. Where that has several variants it is the
+        group that speaks for it, and what single ones have stays. Images go only when they changed."""
         row = await self.known(variant_id)
-        product = await self._api.read(documents.PRODUCT_IMAGES, _images_or_none, {"id": row.product.id})
-        if product is None:
-            raise Rejected("the shop has no such product", vendor_code="not_found", missing=True)
-        body = await self._text(offer)
+        before = await self._api.read(documents.BEFORE_REVISION, _before_or_none, {"id": row.id})
+        if before is None:
+            raise Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
+        details = await self._own_details(row, offer, before)
+        chosen = [] if row.product.has_only_default_variant else mapping.other_choices(offer, before.selected_options)
+        text = await self._text(offer, alone=row.product.has_only_default_variant)
+        renamed = bool(chosen) and await self._rename(row, chosen)
+        if details:
+            with after_a_write("the choice") if renamed else nullcontext():
+                await self._update_variant(row, {"id": row.id, **details})
+        with after_a_write("the variant") if details or renamed else nullcontext():
+            if text:
+                await self._revise_product(row, offer, before.product, text)
+            return await self.known(row.id)
+
+    async def _own_details(self, row: wire.Variant, offer: Offer, before: wire.BeforeRevision) -> dict[str, Any]:
+        details = mapping.variant_details(offer)
+        if row.product.has_only_default_variant:
+            return details
+        specifics = await self._specifics_of(offer, [option.name for option in before.selected_options])
+        return details | ({"metafields": specifics} if specifics else {})
+
+    async def _rename(self, row: wire.Variant, chosen: list[dict[str, str]]) -> bool:
+        """Whether the variant's choices are now the offer's. Those that the shop names itself stay as they are."""
+        try:
+            await self._update_variant(row, {"id": row.id, "optionValues": chosen})
+        except Rejected as refused:
+            if refused.vendor_code in _NAMED_ELSEWHERE:
+                return False
+            if refused.vendor_code == _VARIANT_THERE:
+                refused.hint = "another variant of the product has the same choices"
+            raise
+        return True
+
+    async def _revise_product(
+        self, row: wire.Variant, offer: Offer, product: wire.ProductImages, body: dict[str, Any]
+    ) -> None:
+        alone = row.product.has_only_default_variant
         if not body["descriptionHtml"]:
             del body["descriptionHtml"]  # what the offer leaves open stays as the shop has it
-        images = mapping.images_of(offer)
+        # its own pictures are no group's: each variation would put them in the place of the others'
+        images = offer.images if alone or offer.group is None else offer.group.images
         remembered = mapping.images_note(images)
         new_images = bool(images) and product.images != remembered["value"]
         if new_images:
             # by themselves: `productSet` would take away every metafield that it is not given, the merchant's too
-            files = {"files": mapping.files(images)}
+            kept = [] if alone else await self._pictures_of_variants(product.id)
+            files = {"files": [*mapping.files(images), *kept]}
             given = {"identifier": {"id": product.id}, "input": files, **await self._places.variables()}
             await self._api.write(documents.PRODUCT_SET, wire.ProductPayload, given)
             body |= {"metafields": [*body.get("metafields", ()), remembered]}
         with after_a_write("the pictures") if new_images else nullcontext():
             given = {"product": {"id": product.id, **body}}
             await self._api.write(documents.PRODUCT_UPDATE, wire.Payload, given)
-        with after_a_write("the text"):
-            details = mapping.variant_details(offer)
-            if details:
-                return await self._update_variant(row, {"id": row.id, **details})
-            return await self.known(row.id)
+
+    async def _pictures_of_variants(self, product_id: str) -> list[dict[str, str]]:
+        """`productSet` takes away every picture it is not given, also those that single variants are shown with."""
+        found: dict[str, None] = {}
+        after: str | None = None
+        seen: set[str | None] = {None}
+        while True:
+            part = await self._api.read(
+                documents.VARIANT_PICTURES, wire.PicturedVariants.model_validate, {"id": product_id, "after": after}
+            )
+            found |= dict.fromkeys(picture.id for each in part.variants.nodes for picture in each.media.nodes)
+            if (after := next_page(part.variants.page_info, seen)) is None:
+                return [{"id": picture} for picture in found]
 
     async def end(self, variant_id: str) -> None:
         """Archive the product, or take one variation of several out of the store."""
@@ -316,8 +405,15 @@ def _siblings_or_none(data: Any) -> wire.Siblings | None:
     return None if data is None else wire.Siblings.model_validate(data)
 
 
-def _images_or_none(data: Any) -> wire.ProductImages | None:
-    return None if data is None else wire.ProductImages.model_validate(data)
+def _before_or_none(data: Any) -> wire.BeforeRevision | None:
+    return None if data is None else wire.BeforeRevision.model_validate(data)
+
+
+def _stood_alone(row: wire.Variant, offer: Offer, key: str) -> bool:
+    """Whether goods that are a choice of several by now were taken off sale as a product of their own; a late repeat
+    of the publishing that was ended finds that one."""
+    apart = offer.group is not None and row.product.has_only_default_variant
+    return apart and mapping.status_of(row) == "ended" and row.ended_key != key
 
 
 def _variants_of_nodes(data: Any) -> list[wire.Variant]:
@@ -325,9 +421,3 @@ def _variants_of_nodes(data: Any) -> list[wire.Variant]:
         raise ValueError("a list was expected")
     kinds = [row for row in data if isinstance(row, dict) and row.get("__typename") == "ProductVariant"]
     return [wire.Variant.model_validate(row) for row in kinds]
-
-
-def _only(payload: wire.VariantsPayload) -> wire.Variant:
-    if not payload.product_variants:
-        raise errors.unusable("the answer does not show the variant that was written", writes=True)
-    return payload.product_variants[0]

@@ -24,6 +24,7 @@ from flipsync.domain.channel import (
     ListingStatus,
     ListingText,
     Offer,
+    OfferGroup,
 )
 from flipsync.domain.money import Money
 
@@ -130,7 +131,7 @@ def listing(row: wire.Variant, currency: str) -> ListingState:
             title=row.product.title,
             description_html=row.product.description_html,
             images=pictures(row.product),
-            specifics=specifics_of(row.product),
+            specifics=specifics_of(row),
             of_group=not row.product.has_only_default_variant,
         ),
     )
@@ -154,18 +155,15 @@ def images_note(images: Sequence[str]) -> dict[str, str]:
     return note(IMAGES_KEY, json.dumps(list(images)), "json")
 
 
-def images_of(offer: Offer) -> tuple[str, ...]:
-    return (offer.group.images or offer.images) if offer.group is not None else offer.images
-
-
 def files(images: Sequence[str]) -> list[dict[str, str]]:
     return [{"originalSource": source, "contentType": "IMAGE"} for source in images]
 
 
-def product_text(offer: Offer, category: str | None = None, specifics: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
-    """Title, text, brand, type, category and specifics: the group's own for a variation. `category` is one of
-    Shopify's, `specifics` are metafields."""
-    described = offer.group or offer
+def product_text(
+    offer: Offer, described: Offer | OfferGroup, category: str | None = None, specifics: Sequence[dict[str, str]] = ()
+) -> dict[str, Any]:
+    """Title and text of what is `described`, with the offer's brand, type, category and specifics. `category` is one
+    of Shopify's, `specifics` are metafields."""
     body: dict[str, Any] = {"title": described.title, "descriptionHtml": described.description_html}
     if offer.brand:
         body["vendor"] = offer.brand
@@ -216,19 +214,20 @@ def creation_input(
 ) -> dict[str, Any]:
     """A new product for `productSet`, with one variant: itself, or the first variation of its group."""
     single = offer.group is None
-    text = product_text(offer, category, specifics)
-    images = images_of(offer)
+    text = product_text(offer, offer.group or offer, category, specifics if single else ())
+    # the first variation's stand for a group without its own
+    images = (offer.group.images if offer.group is not None else ()) or offer.images
     variant = {
         **_stocked(variant_details(offer)),
         "optionValues": option_values(offer),
         "sku": offer.sku,
         "price": offer.price.plain(),
         "inventoryQuantities": [{"locationId": location, "name": "available", "quantity": offer.quantity}],
-        "metafields": [note(PUBLISH_KEY, key)],
+        "metafields": [note(PUBLISH_KEY, key), *(() if single else specifics)],
     }
     return {
         **text,
-        "handle": handle("sku", offer.sku) if single or offer.group is None else handle("group", offer.group.key),
+        "handle": handle("sku", offer.sku) if offer.group is None else handle("group", offer.group.key),
         "status": "ACTIVE",
         "files": files(images),
         "metafields": [*text.get("metafields", ()), images_note(images)],
@@ -237,7 +236,7 @@ def creation_input(
     }
 
 
-def variation_input(offer: Offer, key: str, location: str) -> dict[str, Any]:
+def variation_input(offer: Offer, key: str, location: str, specifics: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
     """One more variant of a product that is there, for `productVariantsBulkCreate`."""
     body = _stocked(variant_details(offer))
     body["inventoryItem"]["sku"] = offer.sku
@@ -246,18 +245,31 @@ def variation_input(offer: Offer, key: str, location: str) -> dict[str, Any]:
         "optionValues": option_values(offer),
         "price": offer.price.plain(),
         "inventoryQuantities": [{"locationId": location, "availableQuantity": offer.quantity}],
-        "metafields": [note(PUBLISH_KEY, key)],
+        "metafields": [note(PUBLISH_KEY, key), *specifics],
     }
 
 
-def relisting_input(variant_id: str, offer: Offer, key: str) -> dict[str, Any]:
+def relisting_input(
+    variant_id: str, offer: Offer, key: str, specifics: Sequence[dict[str, str]] = ()
+) -> dict[str, Any]:
     """A variant that goes back on sale: price and details as offered; its stock is set by itself."""
     return {
         **_stocked(variant_details(offer)),
         "id": variant_id,
         "price": offer.price.plain(),
-        "metafields": [note(PUBLISH_KEY, key)],
+        "metafields": [note(PUBLISH_KEY, key), *specifics],
     }
+
+
+def other_choices(offer: Offer, shown: Sequence[wire.SelectedOption]) -> list[dict[str, str]]:
+    """The offer's choices where the shop shows others; none where its product has options of other names."""
+    if offer.group is None or len(offer.group.options) != len(offer.choices):
+        return []
+    names = {row.name.strip().casefold(): row.name for row in shown}
+    wanted = dict(zip((name.strip().casefold() for name in offer.group.options), offer.choices, strict=True))
+    if set(names) != set(wanted) or all(row.value == wanted[row.name.strip().casefold()] for row in shown):
+        return []
+    return [{"optionName": names[name], "name": choice} for name, choice in wanted.items()]
 
 
 def ended_input(row: wire.Variant) -> dict[str, Any]:

@@ -81,10 +81,10 @@ REFUND = Document(
 FULFILLMENT_ORDERS = Document(
     "FulfillmentOrders",
     "order",
-    """query FulfillmentOrders($id: ID!) {
+    """query FulfillmentOrders($id: ID!, $after: String) {
   order(id: $id) {
     id cancelledAt displayFulfillmentStatus
-    fulfillmentOrders(first: 50) {
+    fulfillmentOrders(first: 50, after: $after) {
       nodes { id status assignedLocation { location { id } } supportedActions { action } }
       pageInfo { hasNextPage endCursor }
     }
@@ -101,19 +101,21 @@ FULFILL = Document(
     cost=12,
     writes=True,
 )
+TRANSACTIONS = 100
 #: what was paid, and what of it was given back
 PAYMENTS = Document(
     "Payments",
     "order",
-    """query Payments($id: ID!) {
-  order(id: $id) {
-    id
-    transactions(first: 50) {
-      id kind status gateway amountSet { shopMoney { amount } } parentTransaction { id }
-    }
-  }
-}""",
-    cost=201,
+    f"""query Payments($id: ID!) {{
+  order(id: $id) {{
+    id currencyCode presentmentCurrencyCode
+    transactions(first: {TRANSACTIONS}) {{
+      id kind status gateway parentTransaction {{ id }}
+      amountSet {{ shopMoney {{ amount }} presentmentMoney {{ amount }} }}
+    }}
+  }}
+}}""",
+    cost=501,
 )
 GIVE_BACK = Document(
     "GiveBack",

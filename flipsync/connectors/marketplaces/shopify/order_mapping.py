@@ -8,13 +8,16 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import mapping
 from flipsync.connectors.marketplaces.shopify import order_wire as wire
+from flipsync.connectors.marketplaces.shopify.order_documents import TRANSACTIONS
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, OrderStatus
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
 _UNPAID = frozenset({"PENDING", "AUTHORIZED", "PARTIALLY_PAID"})
 _UNPAYABLE = frozenset({"EXPIRED", "VOIDED"})
+_PAID = frozenset({"PAID", "PARTIALLY_REFUNDED"})
 _SENT = frozenset({"FULFILLED", "FULFILLMENT_NOT_REQUIRED"})
+_RESTOCKED = frozenset({"CANCEL", "RETURN", "LEGACY_RESTOCK"})
 
 
 def updated_since(moment: datetime) -> str:
@@ -35,7 +38,7 @@ def order_status(row: wire.Order) -> OrderStatus:
         return "shipped"
     if money_state in _UNPAYABLE:
         return "failed"
-    if money_state in _UNPAID or (not money_state and not row.fully_paid):
+    if money_state in _UNPAID or (money_state not in _PAID and not row.fully_paid):
         return "pending"
     return "paid"
 
@@ -72,43 +75,54 @@ def restocked(row: wire.Refund) -> dict[str, int]:
     """Units per order line that a refund put back on the shelf."""
     found: dict[str, int] = {}
     for item in row.refund_line_items.nodes:
-        if item.restock_type != "NO_RESTOCK" and item.quantity:
+        if item.restock_type in _RESTOCKED and item.quantity:
             found[item.line_item.id] = found.get(item.line_item.id, 0) + item.quantity
     return found
 
 
-def give_back(row: wire.Payments, amount: Money) -> list[dict[str, Any]]:
-    """Refunds of payments that make up the amount, first payment first. Raises Rejected when less is left of them."""
+def give_back(row: wire.Payments, amount: Money) -> dict[str, Any]:
+    """Refunds of payments that make up the amount, first payment first, in the currency that the buyer paid in.
+
+    Raises Rejected when less is left of them, or when they may not be all.
+    """
+    if len(row.transactions) >= TRANSACTIONS:
+        raise Rejected("the order has too many payments to give back from here", vendor_code="amount")
     done = [each for each in row.transactions if each.status in ("SUCCESS", "PENDING")]
     left, parts = amount.decimal(), []
     for payment in done:
-        if payment.kind not in ("SALE", "CAPTURE"):
+        if payment.kind not in ("SALE", "CAPTURE") or payment.status != "SUCCESS":
             continue
-        back = sum(
-            (
-                each.amount_set.value
-                for each in done
-                if each.kind == "REFUND"
-                and each.parent_transaction is not None
-                and each.parent_transaction.id == payment.id
-            ),
-            Decimal(0),
-        )
-        part = min(left, payment.amount_set.value - back)
+        given = [each.amount_set for each in done if each.kind == "REFUND" and _is_of(each, payment)]
+        held = payment.amount_set.value - sum((each.value for each in given), Decimal(0))
+        part = min(left, held)
         if part > 0:
             left -= part
+            paid = payment.amount_set.presentment_money.amount
+            held_there = paid - sum((each.presentment_money.amount for each in given), Decimal(0))
+            there = held_there if part == held else part * paid / payment.amount_set.value
             parts.append(
                 {
                     "orderId": row.id,
                     "parentId": payment.id,
-                    "amount": Money.from_decimal(part, amount.currency).plain(),
+                    "amount": _spelled(there, row, part),
                     "gateway": payment.gateway,
                     "kind": "REFUND",
                 }
             )
     if left > 0:
         raise Rejected("the order's payments do not have that much left to give back", vendor_code="amount")
-    return parts
+    elsewhere = row.presentment_currency_code != row.currency_code
+    return {"transactions": parts, **({"currency": row.presentment_currency_code} if elsewhere else {})}
+
+
+def _is_of(refund: wire.Transaction, payment: wire.Transaction) -> bool:
+    return refund.parent_transaction is not None and refund.parent_transaction.id == payment.id
+
+
+def _spelled(there: Decimal, row: wire.Payments, part: Decimal) -> str:
+    if row.presentment_currency_code == row.currency_code:
+        return Money.from_decimal(part, row.currency_code).plain()
+    return mapping.money(there, row.presentment_currency_code).plain()
 
 
 def order(row: wire.Order) -> ChannelOrder:

@@ -123,6 +123,10 @@ class ShippableOrder(Wire):
     fulfillment_orders: Connection[FulfillmentOrder]
 
 
+class PaidBag(MoneyBag):
+    presentment_money: Amount
+
+
 class Transaction(Wire):
     """Money that moved for an order; a refund names the payment it is of."""
 
@@ -130,12 +134,16 @@ class Transaction(Wire):
     kind: str
     status: str
     gateway: Text = ""
-    amount_set: MoneyBag
+    amount_set: PaidBag
     parent_transaction: ItemRef | None = None
 
 
 class Payments(Wire):
+    """What was paid in two currencies: the shop's, and the one that the buyer was shown and paid in."""
+
     id: str
+    currency_code: str
+    presentment_currency_code: str
     transactions: list[Transaction]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.shopify import mapping, order_mapping, wire
 from flipsync.connectors.marketplaces.shopify import order_documents as documents
 from flipsync.connectors.marketplaces.shopify import order_wire as shapes
-from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.marketplaces.shopify.api import AdminApi, next_page
 from flipsync.connectors.marketplaces.shopify.listings import after_a_write
 from flipsync.connectors.unread import Aside
 from flipsync.domain.channel import RefundOrder
@@ -46,9 +46,10 @@ async def read_order(api: AdminApi, order_id: str) -> shapes.Order | None:
     if row is None:
         return None
     lines, info = list(row.line_items.nodes), row.line_items.page_info
-    while info.has_next_page and info.end_cursor is not None:
-        more = await api.read(documents.ORDER, _order_or_none, {"id": order_id, "after": info.end_cursor})
-        if more is None or not more.line_items.nodes or more.line_items.page_info.end_cursor == info.end_cursor:
+    seen: set[str | None] = {None}
+    while (after := next_page(info, seen)) is not None:
+        more = await api.read(documents.ORDER, _order_or_none, {"id": order_id, "after": after})
+        if more is None or not more.line_items.nodes:
             raise Retryable("the order's lines cannot be read to their end")
         lines += more.line_items.nodes
         info = more.line_items.page_info
@@ -64,14 +65,13 @@ async def _read_refund(api: AdminApi, refund_id: str) -> shapes.Refund:
     first: shapes.Refund | None = None
     lines: list[shapes.RefundLine] = []
     after: str | None = None
+    seen: set[str | None] = {None}
     while True:
         part = await api.read(documents.REFUND, shapes.Refund.model_validate, {"id": refund_id, "after": after})
         first = first or part
         lines += part.refund_line_items.nodes
-        info = part.refund_line_items.page_info
-        if not info.has_next_page or info.end_cursor in (None, after):
+        if (after := next_page(part.refund_line_items.page_info, seen)) is None:
             break
-        after = info.end_cursor
     whole = wire.Connection[shapes.RefundLine](nodes=lines, page_info=wire.PageInfo(has_next_page=False))
     return first.model_copy(update={"refund_line_items": whole})
 
@@ -92,7 +92,7 @@ async def ship(api: AdminApi, order_id: str, carrier: str, tracking_number: str,
     An order that is fulfilled already is left as it is. Raises Rejected for what cannot be shipped.
     """
     known = mapping.is_gid(order_id, "Order")
-    row = await api.read(documents.FULFILLMENT_ORDERS, _shippable_or_none, {"id": order_id}) if known else None
+    row = await _read_shippable(api, order_id) if known else None
     if row is None:
         raise Rejected("there is no such order", vendor_code="not_found", missing=True)
     if row.cancelled_at is not None:
@@ -124,6 +124,21 @@ async def ship(api: AdminApi, order_id: str, carrier: str, tracking_number: str,
     return whole
 
 
+async def _read_shippable(api: AdminApi, order_id: str) -> shapes.ShippableOrder | None:
+    """With every part that it ships in."""
+    parts: list[shapes.FulfillmentOrder] = []
+    after: str | None = None
+    seen: set[str | None] = {None}
+    while True:
+        row = await api.read(documents.FULFILLMENT_ORDERS, _shippable_or_none, {"id": order_id, "after": after})
+        if row is None:
+            return None
+        parts += row.fulfillment_orders.nodes
+        if (after := next_page(row.fulfillment_orders.page_info, seen)) is None:
+            whole = wire.Connection[shapes.FulfillmentOrder](nodes=parts, page_info=wire.PageInfo(has_next_page=False))
+            return row.model_copy(update={"fulfillment_orders": whole})
+
+
 async def give_back(
     api: AdminApi, wish: RefundOrder, key: str, *, notify: bool, location: Callable[[], Awaitable[str]]
 ) -> str:
@@ -143,7 +158,7 @@ async def give_back(
         "orderId": row.id,
         "note": wish.words,
         "notify": notify,
-        "transactions": order_mapping.give_back(row, wish.amount),
+        **order_mapping.give_back(row, wish.amount),
         **({"refundLineItems": lines} if lines else {}),
     }
     given = await api.write(documents.GIVE_BACK, shapes.RefundGiven, {"input": body, "key": key})

@@ -9,6 +9,7 @@ from flipsync.connectors.marketplaces.shopify import documents, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.documents import API_VERSION
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.connectors.unread import usable
 from flipsync.domain.channel import ChannelInfo
 from flipsync.domain.errors import InvalidInput, Rejected
 
@@ -23,7 +24,7 @@ SHOWING_SCOPES = ("read_publications", "write_publications")
 async def probe(api: AdminApi, places: ShopPlaces, config: AccountConfig) -> ChannelInfo:
     """Raises InvalidInput, naming the locations, when the shop has several and the account chose none."""
     data = await api.send(documents.ACCOUNT, {})
-    account = wire.Account.model_validate(data)
+    account = usable(wire.Account.model_validate, data)
     scopes = {scope.handle for scope in account.current_app_installation.access_scopes}
     notes = []
     for needed, what in ((READ_SCOPES, "read"), (WRITE_SCOPES, "write"), (SHOWING_SCOPES, "publish")):

@@ -64,7 +64,7 @@ class ShopPlaces:
             return _option("Publication", "publication_id", chosen)
         decode = wire.Connection[wire.Publication].model_validate
         try:
-            rows = (await self._api.read(documents.PUBLICATIONS, decode, {})).nodes
+            rows = [row async for page in self._api.pages(documents.PUBLICATIONS, decode, {}) for row in page]
         except Rejected as refused:
             if refused.vendor_code != "ACCESS_DENIED":
                 raise

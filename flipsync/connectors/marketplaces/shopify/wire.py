@@ -5,7 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
@@ -16,7 +25,7 @@ class Wire(BaseModel):
 
 
 def _text(value: Any) -> Any:
-    return "" if value is None else value
+    return "" if value is None else str(value) if isinstance(value, int | float) else value
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -30,26 +39,43 @@ class ErrorExtensions(Wire):
     required_access: Text = ""
 
 
+def _mapping(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
 class GraphError(Wire):
     message: Text = ""
     path: list[str | int] | None = None
-    extensions: ErrorExtensions = ErrorExtensions()
+    extensions: Annotated[ErrorExtensions, BeforeValidator(_mapping)] = ErrorExtensions()
+
+
+#: of points
+Points = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+More = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 
 
 class ThrottleStatus(Wire):
-    maximum_available: float
-    currently_available: float
-    restore_rate: float
+    maximum_available: More
+    currently_available: Annotated[float, Field(allow_inf_nan=False)]  # below zero after a costly answer
+    restore_rate: More
+
+
+def _advice(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """What a document cost is worth knowing, but not worth an answer: what cannot be read of it is not known."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
 
 
 class Cost(Wire):
-    requested_query_cost: float = 0
-    actual_query_cost: float | None = None
-    throttle_status: ThrottleStatus | None = None
+    requested_query_cost: Annotated[Points | None, WrapValidator(_advice)] = None
+    actual_query_cost: Annotated[Points | None, WrapValidator(_advice)] = None
+    throttle_status: Annotated[ThrottleStatus | None, WrapValidator(_advice)] = None
 
 
 class Extensions(Wire):
-    cost: Cost | None = None
+    cost: Annotated[Cost | None, WrapValidator(_advice)] = None
 
 
 def _errors(value: Any) -> Any:
@@ -59,16 +85,12 @@ def _errors(value: Any) -> Any:
     return value if isinstance(value, list) else [{"message": str(value)}]
 
 
-def _extensions(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class Envelope(Wire):
     """`data` left out means that the document was not carried out at all; `answered` tells that from null."""
 
     data: dict[str, Any] | None = None
     errors: Annotated[list[GraphError], BeforeValidator(_errors)] = Field(default_factory=list)
-    extensions: Annotated[Extensions, BeforeValidator(_extensions)] = Extensions()
+    extensions: Annotated[Extensions, BeforeValidator(_mapping)] = Extensions()
 
     @property
     def answered(self) -> bool:
@@ -172,6 +194,10 @@ class Quantity(Wire):
     updated_at: AwareDatetime | None = None
 
 
+class ItemRef(Wire):
+    id: str
+
+
 class Level(Wire):
     quantities: list[Quantity]
 
@@ -238,6 +264,7 @@ class Variant(Wire):
     ended_key_meta: MetaValue | None = Field(alias="endedKey", default=None)
     inventory_item: InventoryItem
     product: Product
+    specifics: Connection[Specific] | None = None
 
     @property
     def publish_key(self) -> str:
@@ -270,6 +297,24 @@ class ProductImages(Wire):
         return _meta(self.images_meta)
 
 
+class SelectedOption(Wire):
+    name: str
+    value: str
+
+
+class BeforeRevision(Wire):
+    selected_options: list[SelectedOption] = Field(default_factory=list)
+    product: ProductImages
+
+
+class PicturedVariant(Wire):
+    media: Connection[ItemRef]
+
+
+class PicturedVariants(Wire):
+    variants: Connection[PicturedVariant]
+
+
 class ProductVariants(Wire):
     id: str
     variants: Connection[Variant]
@@ -298,10 +343,6 @@ class Taxonomy(Wire):
 
 
 # Stock
-
-
-class ItemRef(Wire):
-    id: str
 
 
 class StockChange(Wire):

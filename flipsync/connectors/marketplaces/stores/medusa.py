@@ -265,6 +265,12 @@ class MedusaStore(MedusaOrders):
         linked, level = level_of(row)
         if linked is None:
             raise Rejected("the variant's stock is not counted", vendor_code="inventory")
+        if len(row["inventory_items"]) > 1:
+            raise Rejected(
+                "the variant is a kit: its units are those of its parts, which may be in other kits too",
+                hint="count the parts in the shop",
+                vendor_code="inventory",
+            )
         units = quantity * int(linked.get("required_quantity") or 1)
         reserved = 0 if level is None else int(level["reserved_quantity"])
         place = {"inventory_item_id": linked["inventory_item_id"], "location_id": row["place"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.store import Row, StoreConnector
@@ -87,7 +87,8 @@ class MedusaOrders(StoreConnector):
         refunds = [refund for payment in payments for refund in payment["refunds"] or []]
         dated = [row["updated_at"], *(each["updated_at"] for each in payments), *(r["created_at"] for r in refunds)]
         changed = max(self.moment(each) for each in dated)
-        address, money = row["shipping_address"] or {}, self.money
+        currency = row["currency_code"].upper()  # each region of a shop sells in its own
+        address, money = row["shipping_address"] or {}, partial(self.money, currency=currency)
         return ChannelOrder(
             external_id=row["id"],
             number=str(row["display_id"]),
@@ -96,8 +97,8 @@ class MedusaOrders(StoreConnector):
             holds_stock=row["status"] != "canceled",
             placed_at=self.moment(row["created_at"]),
             modified_at=changed,
-            currency=row["currency_code"].upper(),
-            lines=tuple(self._line(line) for line in row["items"]),
+            currency=currency,
+            lines=tuple(self._line(line, currency) for line in row["items"]),
             shipping=money(row["shipping_total"]) + -money(row["shipping_tax_total"] or 0),
             tax=money(row["tax_total"]),
             # What was given back is booked as a credit line.
@@ -124,15 +125,15 @@ class MedusaOrders(StoreConnector):
             ship_to=_address(address, row["email"] or ""),
         )
 
-    def _line(self, line: Row) -> ChannelOrderLine:
+    def _line(self, line: Row, currency: str) -> ChannelOrderLine:
         return ChannelOrderLine(
             external_id=line["id"],
             listing_external_id=line["variant_id"],
             sku=line["variant_sku"] or "",
             title=line["title"],
             quantity=int(line["quantity"]),
-            total=self.money(line["total"]) + -self.money(line["tax_total"] or 0),
-            tax=self.money(line["tax_total"] or 0),
+            total=self.money(line["total"], currency) + -self.money(line["tax_total"] or 0, currency),
+            tax=self.money(line["tax_total"] or 0, currency),
         )
 
     def shipped_with(self, row: Row) -> Collection[str]:

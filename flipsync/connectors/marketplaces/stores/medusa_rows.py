@@ -37,7 +37,12 @@ def level_of(row: Row) -> tuple[Row | None, Row | None]:
 
 
 def on_offer(row: Row) -> int:
-    linked, level = level_of(row)
+    """Of a kit as many as its scarcest part allows."""
+    parts = row["inventory_items"] or []
+    return min((_free(*level_of({**row, "inventory_items": [part]})) for part in parts), default=0)
+
+
+def _free(linked: Row | None, level: Row | None) -> int:
     if linked is None or level is None:
         return 0
     free = int(level["stocked_quantity"]) - int(level["reserved_quantity"])

@@ -33,6 +33,9 @@ from flipsync.domain.channel import (
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
+#: Vendure's own default: it keeps yen and dinars as hundredths, too.
+DECIMALS = 2
+
 
 class VendureStore(VendureOrders):
     """One channel of a shop. Units on offer are those at one location: on hand, less allocated, less the threshold."""
@@ -43,6 +46,7 @@ class VendureStore(VendureOrders):
     )
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"api_key": ("api_key",), "login": ("username", "password")}
     minor_units: ClassVar[bool] = True
+    decimals: int | None = DECIMALS
     graphql_path: ClassVar[str] = "/admin-api"
     _shop: Row | None = None
     _place: str | None = None
@@ -73,7 +77,11 @@ class VendureStore(VendureOrders):
     async def shop(self) -> Row:
         """The channel's settings."""
         if self._shop is None:
-            self._shop = (await self.graphql(documents.SHOP))["activeChannel"]
+            told = await self.graphql(documents.SHOP)
+            config = (told.get("globalSettings") or {}).get("serverConfig") or {}
+            precision = config.get("moneyStrategyPrecision")
+            self.decimals = DECIMALS if precision is None else int(precision)
+            self._shop = told["activeChannel"]
         return self._shop
 
     async def about(self) -> ChannelInfo:
@@ -179,7 +187,11 @@ class VendureStore(VendureOrders):
         return str(made[0]["id"])
 
     async def discard(self, row: Row) -> None:
-        await self.graphql(documents.DELETE_VARIANT, {"id": row["id"]}, writes=True)
+        answer = await self.graphql(documents.DELETE_VARIANT, {"id": row["id"]}, writes=True)
+        if answer["deleteProductVariant"]["result"] != "DELETED":
+            # a second listing of the same goods must not stay on sale
+            await self._update(row, enabled=False)
+            return
         await self.products.drop_if_empty(row["product"]["id"])
 
     async def _update(self, row: Row, **changes: Any) -> None:

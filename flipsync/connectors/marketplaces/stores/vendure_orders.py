@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from flipsync.connectors.marketplaces.store import Row, StoreConnector
 from flipsync.connectors.marketplaces.stores import vendure_documents as documents
@@ -20,8 +22,13 @@ _PAID = ("PaymentSettled", "PartiallyShipped", "Modifying", "ArrangingAdditional
 class VendureOrders(StoreConnector):
     """The half of the store's class that sells."""
 
+    @abstractmethod
+    async def shop(self) -> Row:
+        """The channel's settings; amounts are read by them."""
+
     async def order_rows(self, since: datetime) -> AsyncIterator[Row]:
         """An order's updatedAt does not move with its shipments and refunds: young orders are all looked at."""
+        await self.shop()
         young = since - timedelta(days=float(self.config.options.get("watch_days", "30")))
         changed = {"updatedAt": {"after": (since - timedelta(seconds=1)).isoformat()}}
         placed = {"orderPlacedAt": {"after": young.isoformat()}}
@@ -38,6 +45,7 @@ class VendureOrders(StoreConnector):
     async def order_row(self, external_id: str) -> Row | None:
         if not ID.fullmatch(external_id):
             return None
+        await self.shop()
         found: Row | None = (await self.graphql(documents.ORDER, {"id": external_id}))["order"]
         return found
 
@@ -50,7 +58,7 @@ class VendureOrders(StoreConnector):
             *(self.moment(each["createdAt"]) for each in row["history"]["items"]),
         )
         paid = sum(payment["amount"] for payment in payments if payment["state"] == "Settled")
-        state, money = row["state"], self.money
+        state, money = row["state"], partial(self.money, currency=row["currencyCode"])
         status: OrderStatus = "shipped" if state in _SHIPPED else "paid" if state in _PAID else "pending"
         if state == "Cancelled":
             status = "cancelled"
@@ -79,7 +87,7 @@ class VendureOrders(StoreConnector):
             placed_at=self.moment(row["orderPlacedAt"] or row["updatedAt"]),
             modified_at=changed,
             currency=row["currencyCode"],
-            lines=tuple(self._line(line) for line in row["lines"]),
+            lines=tuple(self._line(line, row["currencyCode"]) for line in row["lines"]),
             shipping=money(row["shipping"]),
             tax=money(sum(each["taxTotal"] for each in row["taxSummary"])),
             total=money(row["totalWithTax"]),
@@ -106,17 +114,20 @@ class VendureOrders(StoreConnector):
             ),
         )
 
-    def _line(self, line: Row) -> ChannelOrderLine:
+    def _line(self, line: Row, currency: str) -> ChannelOrderLine:
+        """Tax is what the discounted price bears: `lineTax` is that of the price before discounts."""
         units = line["orderPlacedQuantity"] or line["quantity"]
-        whole = line["proratedLinePrice"] if units == line["quantity"] else line["proratedUnitPrice"] * units
+        whole, gross = line["proratedLinePrice"], line["proratedLinePriceWithTax"]
+        if units != line["quantity"]:
+            whole, gross = line["proratedUnitPrice"] * units, line["proratedUnitPriceWithTax"] * units
         return ChannelOrderLine(
             external_id=line["id"],
             listing_external_id=line["productVariant"]["id"],
             sku=line["productVariant"]["sku"],
             title=line["productVariant"]["name"],
             quantity=units,
-            total=self.money(whole),
-            tax=self.money(line["lineTax"]),
+            total=self.money(whole, currency),
+            tax=self.money(gross - whole, currency),
         )
 
     def shipped_with(self, row: Row) -> Collection[str]:
