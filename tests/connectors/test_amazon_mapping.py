@@ -177,9 +177,24 @@ def test_tax_shipping_and_discounts_are_told_apart() -> None:
     assert found.total == found.lines[0].total + found.tax + found.shipping == usd("46.28")
 
 
+def test_a_replacement_costs_nothing() -> None:
+    zero = {"amount": "0.00", "currencyCode": "USD"}
+    product = {"sellerSku": "A", "price": {"unitPrice": {"amount": "19.90", "currencyCode": "USD"}}}
+    row = {"orderItemId": "1", "quantityOrdered": 1, "product": product}
+    found = order_mapping.order(order(orderItems=[row], proceeds={"grandTotal": zero}), "USD")
+    assert found.total == usd("0.00")
+
+
 @pytest.mark.parametrize(
     ("text", "good"),
-    [("111-0000000-0000001", True), ("S01-1234567-1234567", True), ("424242", False), ("../x", False), ("", False)],
+    [
+        ("111-0000000-0000001", True),
+        ("S01-1234567-1234567", True),
+        ("902-x", True),
+        ("..", False),
+        ("../x", False),
+        ("", False),
+    ],
 )
 def test_what_can_be_an_orders_id(text: str, good: bool) -> None:
     assert order_mapping.is_order_id(text) == good

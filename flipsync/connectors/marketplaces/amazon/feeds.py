@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Told
 from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
+from flipsync.connectors.request import Params
 from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 #: Messages of one feed. Amazon advises files below 10 MiB; this many patches are about 3.
 MESSAGES = 10_000
@@ -101,9 +104,27 @@ def feed_document(
 Found = Callable[[Sequence[wire.Item]], None]
 
 
-async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | None = None) -> dict[str, wire.Item]:
-    """These listings by SKU, twenty a call; what Amazon does not know is left out. `found_some` hears of those of each
-    call as they come."""
+def rows_of_listings() -> Rows:
+    """Where listings go that cannot be read, by their SKU."""
+    return Rows("listings", "sku")
+
+
+def search_pages(api: SellerApi, query: Params, aside: Rows) -> AsyncIterator[wire.ItemSearch]:
+    """The pages of one search of listings."""
+    decode = partial(wire.ItemSearch.model_validate, context=aside.context)
+
+    async def ask(token: str | None) -> wire.ItemSearch:
+        params = [*query, *([("pageToken", token)] if token else [])]
+        return await api.call("searchListingsItems", decode, path={"sellerId": api.seller_id}, params=params)
+
+    return pages(ask, lambda page: page.pagination.next_token)
+
+
+async def find_items(
+    api: SellerApi, skus: Sequence[str], aside: Rows, found_some: Found | None = None
+) -> dict[str, wire.Item]:
+    """These listings by SKU, twenty a call; what Amazon does not know is left out, and what cannot be read goes
+    `aside`. `found_some` hears of those of each call as they come."""
     found: dict[str, wire.Item] = {}
     # The list is written with commas, so a SKU with one is asked for alone.
     plain = [sku for sku in dict.fromkeys(skus) if "," not in sku]
@@ -118,11 +139,10 @@ async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | No
                 ("pageSize", str(_SEARCH)),
                 *_INCLUDED,
             ]
-            path = {"sellerId": api.seller_id}
-            answer = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
-            found.update((item.sku, item) for item in answer.items)
-            if found_some is not None:
-                found_some(answer.items)
+            async for page in search_pages(api, params, aside):
+                found.update((item.sku, item) for item in page.items)
+                if found_some is not None:
+                    found_some(page.items)
 
     # one after the other an answer's way, not Amazon's limit, would set the pace
     searches = [asyncio.create_task(search()) for _ in range(min(_AT_ONCE, math.ceil(len(plain) / _SEARCH)))]
@@ -135,7 +155,11 @@ async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | No
         if "," in sku:
             path = {"sellerId": api.seller_id, "sku": sku}
             params = [*api.here, *_INCLUDED]
-            item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
+            try:
+                item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
+            except Unreadable as error:
+                aside.keep({"sku": sku}, error)
+                continue
             if item is not None:
                 found[sku] = item
                 if found_some is not None:
@@ -165,26 +189,30 @@ class QuantityFeed:
     async def set(
         self,
         changes: Sequence[QuantityChange],
-        supplies: Mapping[str, Supply],
+        supplies: Mapping[str, Supply | ChannelError],
         taken: Taken | None = None,
         told: Told | None = None,
     ) -> list[QuantityOutcome]:
-        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list; `taken` is told the
-        id of each feed, and `told` what each reading-back shows.
+        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list, and says why of what
+        cannot be read; `taken` is told the id of each feed, and `told` what each reading-back shows.
 
         Raises Rejected or Retryable only before a feed was taken.
         """
         outcomes: dict[int, ChannelError | None] = {}
         sent: list[int] = []
         last: dict[str, int] = {}
+        written: dict[str, Supply] = {}
         for index, change in enumerate(changes):
             supply = supplies.get(change.external_id)
             if supply is None:
                 outcomes[index] = Rejected("there is no such listing", vendor_code="NOT_FOUND", missing=True)
+            elif isinstance(supply, ChannelError):
+                outcomes[index] = supply
             elif not supply.own_stock:
                 outcomes[index] = warehouse_only()
             else:
                 last[change.external_id] = index
+                written[change.external_id] = supply
                 sent.append(index)
         # Messages of one feed are not carried out in order: of several changes to one SKU only the last is sent.
         unique = [index for index in sent if last[changes[index].external_id] == index]
@@ -194,7 +222,7 @@ class QuantityFeed:
             for part in _parts(unique):
                 asked = [changes[index] for index in part]
                 try:
-                    feed = await self._send(asked, [supplies[each.external_id] for each in asked], taken)
+                    feed = await self._send(asked, [written[each.external_id] for each in asked], taken)
                 except (Rejected, Retryable) as error:
                     if not feeds:
                         raise
@@ -231,14 +259,17 @@ class QuantityFeed:
             if error is None
         }
 
+        aside = rows_of_listings()
+
         def see(items: Sequence[wire.Item]) -> None:
-            states = {item.sku: self._seen(item) for item in items}
+            read = ((item.sku, aside.read(self._seen, item)) for item in items)
+            states = {sku: state for sku, state in read if state is not None}
             shown.update(states)
             if told is not None:
                 told([QuantityOutcome(accepted[sku], state, None) for sku, state in states.items() if sku in accepted])
 
         with suppress(ChannelError):  # what is not read back is not known
-            await find_items(self._api, list(accepted), see)
+            await find_items(self._api, list(accepted), aside, see)
         return dict(zip(part, verdict, strict=True))
 
     def _outcome(
@@ -285,12 +316,12 @@ class QuantityFeed:
         if feed is None or feed.processing_status != "DONE" or feed.result_feed_document_id is None:
             how = "is not known any more" if feed is None else f"ended {feed.processing_status}"
             raise OutcomeUnknown(f"feed {feed_id} {how}", hint="read the listings back")
-        waited = 0.0
+        pause = waited = 0.0
         while True:
             try:
                 return await self._download(feed.result_feed_document_id)
             except Retryable as later:
-                pause = max(later.after or 0.0, _FIRST_LOOK)
+                pause = max(later.after or 0.0, _FIRST_LOOK, min(pause * 1.6, _LONGEST_PAUSE))
                 waited += pause
                 if waited > _PATIENCE:
                     raise OutcomeUnknown(f"the report of feed {feed_id} cannot be had: {later}") from later
@@ -321,9 +352,9 @@ class QuantityFeed:
         document = await self._api.call(
             "getFeedDocument", wire_work.FeedDocument.model_validate, path={"feedDocumentId": document_id}
         )
-        content = await self._api.fetch(document.url)
+        found = await self._api.fetch(document.url)
         try:
-            return read_report(content, gzipped=document.compression_algorithm == "GZIP")
+            return read_report(found.content, gzipped=document.compression_algorithm == "GZIP")
         except ValueError as error:
             raise OutcomeUnknown(f"the feed's report cannot be read: {error}", hint="read the listings back") from error
 

@@ -8,9 +8,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel, to_pascal
 
+from flipsync.connectors.unread import one_by_one
 from flipsync.domain.money import Money
 
 
@@ -64,7 +74,7 @@ class PascalPrice(Pascal):
 
 
 class Error(Wire):
-    code: str
+    code: str = ""
     message: str = ""
     details: str = ""
 
@@ -88,7 +98,7 @@ class TokenError(BaseModel):
 
 
 class RestrictedDataToken(Wire):
-    restricted_data_token: SecretStr
+    restricted_data_token: SecretStr = Field(min_length=1)
     expires_in: float | None = None
 
 
@@ -185,7 +195,7 @@ class Pagination(Wire):
 
 class ItemSearch(Wire):
     number_of_results: int
-    items: list[Item]
+    items: Annotated[list[Item], WrapValidator(one_by_one)]
     pagination: Pagination = Pagination()
 
 
@@ -234,7 +244,7 @@ class CatalogItem(Wire):
 
 
 class CatalogSearch(Wire):
-    items: list[CatalogItem]
+    items: Annotated[list[CatalogItem], WrapValidator(one_by_one)]
 
 
 class ProductType(Wire):

@@ -1,0 +1,236 @@
+"""What Amazon says no to, and where: in a 200, with a stale token of one resource, by a submission's status."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from amazon_answers import ORDER, Answers, at_once, connected, listing, order, page
+
+from flipsync.connectors.marketplaces.amazon import labels, messaging, outbound, reports
+from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
+from flipsync.connectors.marketplaces.amazon.listings import own_skus
+from flipsync.domain.channel import Address
+from flipsync.domain.clock import utc_now
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
+from flipsync.domain.money import usd
+
+STALE = {"code": "Unauthorized", "message": "Access denied.", "details": "The access token you provided has expired."}
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+async def amazon(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AmazonConnector]:
+    at_once(monkeypatch)
+    async with connected(answers) as connector:
+        yield connector
+
+
+# Errors in a success
+
+
+@pytest.mark.parametrize(
+    ("code", "read", "written"),
+    [
+        ("QuotaExceeded", Retryable, Retryable),
+        ("InvalidInput", Rejected, Rejected),
+        ("NotFound", Rejected, Rejected),
+        ("Unauthorized", Rejected, Rejected),
+        ("InternalFailure", Retryable, OutcomeUnknown),
+        ("SomethingNew", Retryable, OutcomeUnknown),
+        ("", Retryable, OutcomeUnknown),
+    ],
+)
+async def test_errors_in_a_success(
+    answers: Answers, amazon: AmazonConnector, code: str, read: type[ChannelError], written: type[ChannelError]
+) -> None:
+    wrong = {"errors": [{"code": code, "message": "no"}]}
+    answers.give("createUnexpectedProblem", wrong, status=201)
+    answers.give("createFulfillmentOrder", wrong)
+    answers.give("confirmShipment", wrong)
+    answers.give("getOrder", {"order": order()})
+    send = messaging.send(amazon._api, ORDER, "unexpectedProblem", "Hello")
+    consign = outbound.send(amazon._api, "O1", {"A": 1}, Address(name="Jo"), utc_now())
+    for write in (send, consign, amazon.confirm_shipment(ORDER, "UPS", "1Z", "k")):
+        with pytest.raises(ChannelError) as failed:
+            await write
+        assert type(failed.value) is written and failed.value.vendor_code == code
+    for name in ("getInventorySummaries", "getMarketplaceParticipations"):
+        answers.give(name, {**wrong, "payload": None})
+    for asked in (anext(aiter(amazon.warehouse())), amazon.probe()):
+        with pytest.raises(ChannelError) as failed:
+            await asked
+        assert type(failed.value) is read
+    # the bucket's next token: 0.016 of it a second
+    assert getattr(failed.value, "after", None) == (62.5 if code == "QuotaExceeded" else None)
+
+
+async def test_what_was_made_is_made_whatever_else_is_said(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getDestinations", {"payload": []})
+    made = {"destinationId": "D", "name": "x", "resource": {}}
+    answers.give("createDestination", {"payload": made, "errors": [{"code": "InternalFailure"}]})
+    answers.give("getSubscription", {"errors": [{"code": "NotFound"}]}, status=404)
+    subscription = {"subscriptionId": "S", "payloadVersion": "1.0", "destinationId": "D"}
+    answers.give("createSubscription", {"payload": subscription})
+    amazon.config.options["queue_arn"] = "arn:aws:sqs:us-east-1:1:q"
+    assert all(each.active for each in await amazon.ensure_webhooks("", amazon.credentials["client_id"]))
+
+
+@pytest.mark.parametrize("body", [["x"], "x", 1])
+async def test_a_message_answered_with_something_else_may_be_sent(
+    answers: Answers, amazon: AmazonConnector, body: Any
+) -> None:
+    answers.give("createUnexpectedProblem", body, status=201)
+    with pytest.raises(OutcomeUnknown):
+        await messaging.send(amazon._api, ORDER, "unexpectedProblem", "Hello")
+
+
+# Restricted data
+
+
+async def test_a_stale_token_of_one_resource_is_asked_for_anew(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("createRestrictedDataToken", {"restrictedDataToken": "one"}, {"restrictedDataToken": "two"})
+    answers.give("getShipment", {"errors": [STALE]}, status=403)
+    answers.then("getShipment", {"errors": [{"code": "NotFound"}]}, 404)
+    assert await labels.read(amazon._api, "S1") is None
+    assert [request.headers["x-amz-access-token"] for request in answers.sent("getShipment")] == ["one", "two"]
+
+
+async def test_a_role_that_is_missing_is_asked_for_once(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("createRestrictedDataToken", {"restrictedDataToken": "one"})
+    answers.give("getShipment", {"errors": [{**STALE, "details": ""}]}, status=403)
+    with pytest.raises(Rejected) as refused:
+        await labels.read(amazon._api, "S1")
+    assert refused.value.auth and len(answers.sent("getShipment")) == 1
+
+
+# Submissions
+
+
+ERROR = {"code": "8541", "message": "wrong", "severity": "ERROR", "categories": []}
+
+
+async def test_what_was_accepted_is_read_back_whatever_its_issues(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getListingsItem", listing("A"), listing("A", "25.00"))
+    told = {"sku": "A", "submissionId": "1", "issues": [ERROR]}
+    answers.give("patchListingsItem", {**told, "status": "ACCEPTED"})
+    assert (await amazon.set_price("A", usd("25.00"), "k")).price == usd("25.00")
+    for status in ("INVALID", "A_WORD_ADDED_SINCE"):
+        answers.give("patchListingsItem", {**told, "status": status})
+        with pytest.raises(Rejected, match="wrong"):
+            await amazon.set_price("A", usd("26.00"), "k")
+
+
+async def test_a_listing_that_goes_while_it_is_ended_is_ended(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getListingsItem", listing("A"))
+    answers.then("getListingsItem", {"errors": [{"code": "NOT_FOUND"}]}, 404)
+    answers.give("deleteListingsItem", {"errors": [{"code": "NOT_FOUND"}]}, status=404)
+    await amazon.end("A", "k")
+
+
+@pytest.mark.parametrize("status", [302, 413, 415])
+async def test_a_question_that_never_arrived_grants_nothing(
+    answers: Answers, amazon: AmazonConnector, status: int
+) -> None:
+    answers.give("getMarketplaceParticipations", {"payload": []})
+    answers.give("searchListingsItems", page({"sku": "A", "offers": [{}]}))
+    answers.give("putListingsItem", {"errors": [{"code": "RequestTooLarge"}]}, status=status)
+    with pytest.raises(Rejected):
+        await amazon.probe()
+    answers.give("putListingsItem", {"errors": [{"code": "InvalidInput"}]}, status=400)
+    found = await amazon.probe()
+    assert found.can_read and found.can_write
+
+
+# Shipments
+
+
+@pytest.mark.parametrize("status", [None, "", "A_WORD_ADDED_SINCE"])
+async def test_of_a_status_nobody_knows_amazon_judges(
+    answers: Answers, amazon: AmazonConnector, status: str | None
+) -> None:
+    answers.give("getOrder", {"order": order(status)}, {"order": order("SHIPPED")})
+    answers.give("confirmShipment", None, status=204)
+    assert (await amazon.confirm_shipment(ORDER, "UPS", "1Z", "k")).status == "shipped"
+    (body,) = answers.bodies("confirmShipment")
+    assert body["packageDetail"]["orderItems"] == [{"orderItemId": "1", "quantity": 2}]
+
+
+async def test_an_order_that_cannot_be_read_is_not_confirmed(answers: Answers, amazon: AmazonConnector) -> None:
+    def money(amount: str, currency: str = "USD") -> dict[str, str]:
+        return {"amount": amount, "currencyCode": currency}
+
+    def row(number: str, total: dict[str, str]) -> dict[str, Any]:
+        product = {"sellerSku": number}
+        return {
+            "orderItemId": number,
+            "quantityOrdered": 1,
+            "product": product,
+            "proceeds": {"proceedsTotal": total, "breakdowns": []},
+        }
+
+    mixed = order(orderItems=[row("1", money("5.00")), row("2", money("5", "JPY"))])
+    answers.give("getOrder", {"order": mixed})
+    with pytest.raises(Unreadable):
+        await amazon.confirm_shipment(ORDER, "UPS", "1Z", "k")
+    assert not answers.sent("confirmShipment")
+    answers.give("getOrder", {"order": order()}, {"order": mixed})
+    answers.give("confirmShipment", None, status=204)
+    with pytest.raises(OutcomeUnknown, match="was confirmed"):
+        await amazon.confirm_shipment(ORDER, "UPS", "1Z", "k")
+
+
+async def test_an_order_is_asked_for_by_whatever_id_amazon_gave_it(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getOrder", {"order": order(orderId="902-x")})
+    found = await amazon.read_order("902-x")
+    assert found is not None and found.external_id == "902-x"
+    assert answers.sent("getOrder")[0].url.path.endswith("/orders/902-x")
+
+
+# Reports
+
+
+JAPAN = "A1VC38T7YXB528"
+
+
+def reported(answers: Answers, content: bytes, media_type: str = "binary/octet-stream", **more: Any) -> None:
+    answers.give("createReport", {"reportId": "R"}, status=202)
+    answers.give("getReport", {"reportId": "R", "processingStatus": "DONE", "reportDocumentId": "D"})
+    answers.give("getReportDocument", {"reportDocumentId": "D", "url": "http://documents.test/report", **more})
+    answers.documents["/report"] = httpx2.Response(200, content=content, headers={"Content-Type": media_type})
+
+
+@pytest.mark.parametrize(
+    ("marketplace", "told", "charset", "text"),
+    [
+        ("ATVPDKIKX0DER", "", "utf-8-sig", "Caf\u00e9 \u5bff\u53f8"),
+        ("ATVPDKIKX0DER", "", "cp1252", "Caf\u00e9 \u20ac"),
+        (JAPAN, "", "cp932", "\u5bff\u53f8\uff5e\u2460"),
+        ("ATVPDKIKX0DER", "text/plain; charset=Shift_JIS", "shift_jis", "\u5bff\u53f8"),
+        ("ATVPDKIKX0DER", "text/plain;charset=Cp1250", "cp1250", "\u0142\u00f3d\u017a"),
+        ("ATVPDKIKX0DER", "text/plain;charset=nobodys", "cp1252", "Caf\u00e9"),
+    ],
+)
+async def test_the_letters_of_a_report(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, marketplace: str, told: str, charset: str, text: str
+) -> None:
+    at_once(monkeypatch)
+    packed = gzip.compress(f"item-name\tseller-sku\n{text}\tA\n".encode(charset))
+    reported(answers, packed, told or "binary/octet-stream", compressionAlgorithm="GZIP")
+    async with connected(answers, marketplace) as amazon:
+        assert text in await reports.report_text(amazon._api, "GET_MERCHANT_LISTINGS_ALL_DATA")
+
+
+@pytest.mark.parametrize("content", [b"seller-sku\n" + b"x" * 200_000, b"", b"<html>", b"price\n1\n"])
+async def test_a_report_that_is_none(answers: Answers, amazon: AmazonConnector, content: bytes) -> None:
+    reported(answers, content)
+    with pytest.raises(Retryable):
+        async for _ in own_skus(amazon._api):
+            pass
