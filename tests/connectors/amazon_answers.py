@@ -27,6 +27,7 @@ class Answers:
         self.given: dict[str, list[tuple[int, Any]]] = {}
         self.documents: dict[str, httpx2.Response] = {}
         self.requests: list[tuple[str, httpx2.Request]] = []
+        self.login: dict[str, Any] = {"access_token": "Atza|x", "expires_in": 3600}
 
     def give(self, name: str, *bodies: Any, status: int = 200) -> None:
         self.given[name] = [(status, body) for body in bodies]
@@ -43,7 +44,7 @@ class Answers:
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         path = request.url.raw_path.decode().partition("?")[0]
         if path == "/auth/o2/token":
-            return httpx2.Response(200, json={"access_token": "Atza|x", "expires_in": 3600})
+            return httpx2.Response(200, json=self.login)
         if request.url.host == "documents.test":
             return httpx2.Response(200) if request.method == "PUT" else self.documents[path]
         name = next(

@@ -188,7 +188,7 @@ def _option(config: AccountConfig, name: str) -> str:
 
 
 def _segment(text: str) -> str:
-    """One path segment. Raises Rejected for texts that a URL cannot carry as one."""
+    """One path segment. Raises Rejected for texts that a URL cannot carry as one: nothing has such a name."""
     if text in ("", ".", ".."):
-        raise Rejected(f"{text!r} cannot be part of an address", vendor_code="request")
+        raise Rejected(f"{text!r} cannot be part of an address", vendor_code="request", missing=True)
     return quote(text, safe="")

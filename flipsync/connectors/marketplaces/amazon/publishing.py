@@ -41,7 +41,7 @@ class Publisher:
         try:
             return await self._api.item("getListingsItem", sku, wire.Item.model_validate, INCLUDED)
         except Rejected as refused:
-            if refused.missing or refused.vendor_code == "request":
+            if refused.missing:
                 return None
             raise
 

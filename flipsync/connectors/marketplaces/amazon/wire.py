@@ -90,7 +90,7 @@ class AccessToken(BaseModel):
     expires_in: float | None = None
 
 
-class TokenError(BaseModel):
+class TokenError(_Shape):
     model_config = ConfigDict(extra="ignore")
 
     error: str
