@@ -27,6 +27,8 @@ class Answers:
         self.given: dict[str, list[tuple[int, Any]]] = {}
         self.documents: dict[str, httpx2.Response] = {}
         self.requests: list[tuple[str, httpx2.Request]] = []
+        #: how an upload is answered
+        self.uploads = 200
         self.login: dict[str, Any] = {"access_token": "Atza|x", "expires_in": 3600}
 
     def give(self, name: str, *bodies: Any, status: int = 200) -> None:
@@ -46,7 +48,7 @@ class Answers:
         if path == "/auth/o2/token":
             return httpx2.Response(200, json=self.login)
         if request.url.host == "documents.test":
-            return httpx2.Response(200) if request.method == "PUT" else self.documents[path]
+            return httpx2.Response(self.uploads) if request.method == "PUT" else self.documents[path]
         name = next(
             each.name
             for each in OPERATIONS.values()

@@ -10,8 +10,10 @@ import httpx2
 import pytest
 from amazon_answers import ORDER, Answers, at_once, connected, listing, order, page
 
+from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.amazon import labels, messaging, outbound, reports
 from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
+from flipsync.connectors.marketplaces.amazon.feeds import QuantityFeed
 from flipsync.connectors.marketplaces.amazon.listings import own_skus
 from flipsync.domain.channel import Address
 from flipsync.domain.clock import utc_now
@@ -234,3 +236,37 @@ async def test_a_report_that_is_none(answers: Answers, amazon: AmazonConnector, 
     with pytest.raises(Retryable):
         async for _ in own_skus(amazon._api):
             pass
+
+
+# Addresses of documents
+
+
+async def test_a_documents_address_that_is_over_is_not_the_accounts(answers: Answers, amazon: AmazonConnector) -> None:
+    reported(answers, b"")
+    for status, kind in ((403, Retryable), (404, Retryable), (302, Rejected), (416, Rejected)):
+        answers.documents["/report"] = httpx2.Response(status, content=b"<Error><Code>AccessDenied</Code></Error>")
+        with pytest.raises(kind, match="the document's address") as refused:
+            await reports.report_text(amazon._api, "GET_MERCHANT_LISTINGS_ALL_DATA")
+        assert not getattr(refused.value, "auth", False)
+
+
+async def test_an_upload_that_is_refused_is_made_anew(answers: Answers, amazon: AmazonConnector) -> None:
+    skus = [f"S{number}" for number in range(40)]
+    pages = [page(*map(listing, skus[:20])), page(*map(listing, skus[20:]))]
+    answers.give("searchListingsItems", *pages)
+    answers.give("createFeedDocument", {"feedDocumentId": "IN", "url": "http://documents.test/in"})
+    answers.uploads = 403
+    with pytest.raises(Retryable):
+        await amazon.set_quantities([QuantityChange(sku, 7, sku) for sku in skus])
+    assert not answers.sent("createFeed")
+
+
+async def test_the_result_of_a_feed_is_asked_for_at_a_new_address(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getFeed", {"feedId": "1", "processingStatus": "DONE", "resultFeedDocumentId": "OUT"})
+    where = [{"feedDocumentId": "OUT", "url": f"http://documents.test/{name}"} for name in ("over", "fresh")]
+    answers.give("getFeedDocument", *where)
+    answers.documents["/over"] = httpx2.Response(403)
+    report = {"issues": [], "summary": {"messagesProcessed": 1, "messagesAccepted": 1}}
+    answers.documents["/fresh"] = httpx2.Response(200, json=report)
+    feed = QuantityFeed(amazon._api, amazon._state)
+    assert (await feed._report("1")).summary.messages_accepted == 1

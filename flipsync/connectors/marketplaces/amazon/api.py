@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 from urllib.parse import quote
@@ -22,6 +22,8 @@ from flipsync.connectors.vault import Vault
 from flipsync.domain.errors import InvalidInput, Rejected, Retryable
 
 T = TypeVar("T")
+#: What is said of an address that is over, or does not hold what it should.
+ADDRESS_OVER = (400, 401, 403, 404, 410)
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.I)
 _CREDENTIALS = ("client_id", "client_secret", "refresh_token")
 
@@ -163,15 +165,28 @@ class SellerApi:
 
     async def fetch(self, url: str) -> Fetched:
         """A document at an address that carries its own permission. Raises Rejected, Retryable."""
-        answer = await self._login.request("GET", url, decode=bytes, signed=False, raw=True)
+        answer = await self._at_address(self._login.request("GET", url, decode=bytes, signed=False, raw=True))
         charset = _CHARSET.search(answer.headers.get("Content-Type", ""))
         return Fetched(answer.value, charset[1] if charset else "")
 
     async def upload(self, url: str, content: bytes, media_type: str) -> None:
         """Put a document at such an address. Nothing reads it yet, so it may be repeated."""
-        await self._login.request(
-            "PUT", url, decode=lambda _: None, body=Raw(content, media_type), signed=False, raw=True, reads=True
+        await self._at_address(
+            self._login.request(
+                "PUT", url, decode=lambda _: None, body=Raw(content, media_type), signed=False, raw=True, reads=True
+            )
         )
+
+    @staticmethod
+    async def _at_address(asking: Awaitable[T]) -> T:
+        """Addresses last for minutes, and what refuses one that is over is not the account's door."""
+        try:
+            return await asking
+        except Rejected as refused:
+            message = f"the document's address: {refused.message}"
+            if refused.vendor_status in ADDRESS_OVER:
+                raise Retryable(message, vendor_status=refused.vendor_status) from refused
+            raise Rejected(message, hint=refused.hint, vendor_status=refused.vendor_status) from refused
 
 
 def done(data: Any) -> None:

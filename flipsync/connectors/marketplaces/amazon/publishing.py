@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import ADDRESS_OVER, SellerApi
 from flipsync.connectors.marketplaces.amazon.attributes import Attributes, Place
 from flipsync.connectors.unread import usable
 from flipsync.domain.channel import ListingState, Offer
@@ -251,6 +251,10 @@ class Publisher:
             try:
                 found = json.loads((await self._api.fetch(definition.json_schema.link.resource)).content)
             except (Rejected, ValueError, RecursionError):
+                return {}
+            except Retryable as refused:
+                if refused.vendor_status not in ADDRESS_OVER:
+                    raise
                 return {}
             self._schemas[name] = found if isinstance(found, dict) else {}
         return self._schemas[name]
