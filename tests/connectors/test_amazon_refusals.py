@@ -270,3 +270,12 @@ async def test_the_result_of_a_feed_is_asked_for_at_a_new_address(answers: Answe
     answers.documents["/fresh"] = httpx2.Response(200, json=report)
     feed = QuantityFeed(amazon._api, amazon._state)
     assert (await feed._report("1")).summary.messages_accepted == 1
+
+
+async def test_kinds_of_message_are_told_by_their_address_too(answers: Answers, amazon: AmazonConnector) -> None:
+    where = f"/messaging/v1/orders/{ORDER}/messages"
+    links = [{"href": f"{where}/unexpectedProblem?marketplaceIds=X"}, {"href": "x", "name": "negotiateReturn"}]
+    answers.give("getMessagingActionsForOrder", {"_links": {"self": {"href": "x"}, "actions": links}})
+    answers.give("createUnexpectedProblem", {}, status=201)
+    assert await messaging.allowed(amazon._api, ORDER) == ["unexpectedProblem", "negotiateReturn"]
+    await amazon.tell_buyer(ORDER, "Hello")

@@ -25,7 +25,7 @@ async def allowed(api: SellerApi, order_id: str) -> list[str]:
         path={"amazonOrderId": order_id},
         params=api.here,
     )
-    return [action.name for action in answer.links.actions]
+    return [action.kind for action in answer.links.actions]
 
 
 async def send(api: SellerApi, order_id: str, kind: Kind, text: str) -> None:

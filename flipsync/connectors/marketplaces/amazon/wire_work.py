@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.connectors.marketplaces.amazon.wire import Pascal, Wire
@@ -118,7 +120,14 @@ class ReportDocument(Wire):
 
 
 class ActionLink(Wire):
-    name: str
+    """An address, and often the kind of message that goes there, with which it ends all the same."""
+
+    href: str = ""
+    name: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.name or urlsplit(self.href).path.rpartition("/")[2]
 
 
 class ActionLinks(Wire):
