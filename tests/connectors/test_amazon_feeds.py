@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from amazon_answers import Answers, at_once, connected, listing
 from amazon_models import models_at
 from jsonschema import Draft7Validator
 
@@ -238,3 +239,19 @@ async def test_a_second_feed_that_is_refused_spoils_nothing_of_the_first(
     first, *others = (await channel.connector.set_quantities(changes()))[:3]
     assert first.state.quantity == 10
     assert all(isinstance(each.error, Retryable) for each in others)
+
+
+async def test_handling_times_stay_whatever_way_units_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch)
+    slow = {"fulfillment_channel_code": "DEFAULT", "quantity": 4, "lead_time_to_ship_max_days": 5}
+    answers = Answers()
+    shown = listing("S0", units=7, attributes={"fulfillment_availability": ["odd", slow]})
+    answers.give("getListingsItem", shown)
+    answers.give("patchListingsItem", {"sku": "S0", "status": "ACCEPTED", "submissionId": "1"})
+    wanted = [{**slow, "quantity": 7}]
+    async with connected(answers) as amazon:
+        await amazon.set_quantity("S0", 7, "k")
+        assert answers.bodies("patchListingsItem")[0]["patches"][0]["value"] == wanted
+        supply = Supply.unpack(json.loads(json.dumps(amazon._supplies.get("S0").pack())))  # type: ignore[union-attr]
+    (message,) = json.loads(feed_document("S", "en_US", [QuantityChange("S0", 7, "k")], [supply]))["messages"]
+    assert message["patches"] == [{"op": "replace", "path": "/attributes/fulfillment_availability", "value": wanted}]

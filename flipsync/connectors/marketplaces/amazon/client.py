@@ -196,7 +196,7 @@ class AmazonConnector(MarketplaceConnector):
         supply = Supply.of(item, self._api.marketplace_id)
         if not supply.own_stock:
             raise warehouse_only()
-        rows = attributes.quantity_rows(quantity, supply.warehouses)
+        rows = supply.rows(quantity)
         return await self._change(item, {"fulfillment_availability": rows}, lambda state: state.quantity == quantity)
 
     async def _change(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Told
 from flipsync.connectors.knowledge import Facts
@@ -41,12 +42,14 @@ _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailabili
 @dataclass(frozen=True, slots=True)
 class Supply:
     """What must be known of a listing before its units are written. One that a report of all listings told names the
-    type that every offer has, and is written to without knowing what else supplies it (`merges`)."""
+    type that every offer has, and is written to without knowing what else supplies it (`merges`); of any other one,
+    `terms` is what is said of our own units beside their number."""
 
     product_type: str
     own_stock: bool
     warehouses: tuple[str, ...]
     merges: bool = False
+    terms: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, item: wire.Item, marketplace_id: str) -> Supply:
@@ -54,6 +57,7 @@ class Supply:
             product_type=mapping.product_type(item, marketplace_id),
             own_stock=mapping.own_quantity(item) is not None,
             warehouses=mapping.warehouse_channels(item),
+            terms=mapping.own_terms(item),
         )
 
     @classmethod
@@ -61,14 +65,19 @@ class Supply:
         """Of a listing that the report says we fulfil ourselves."""
         return cls(ANY_OFFER, own_stock=True, warehouses=(), merges=True)
 
+    def rows(self, quantity: int) -> list[dict[str, Any]]:
+        """What supplies it, with that many units of our own."""
+        return attributes.quantity_rows(quantity, self.warehouses, self.terms)
+
     def pack(self) -> Facts:
         facts = {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
-        return {**facts, "merges": True} if self.merges else facts
+        return facts | ({"merges": True} if self.merges else {}) | ({"terms": dict(self.terms)} if self.terms else {})
 
     @classmethod
     def unpack(cls, facts: Facts) -> Supply:
         warehouses = tuple(map(str, facts["warehouses"]))
-        return cls(str(facts["type"]), facts["own"] is True, warehouses, facts.get("merges") is True)
+        terms = tuple(facts.get("terms", {}).items())
+        return cls(str(facts["type"]), facts["own"] is True, warehouses, facts.get("merges") is True, terms)
 
 
 def warehouse_only() -> Rejected:
@@ -91,7 +100,11 @@ def feed_document(
             "operationType": "PATCH",
             "productType": supply.product_type,
             "patches": attributes.patch(
-                {"fulfillment_availability": attributes.quantity_rows(change.quantity, supply.warehouses)},
+                {
+                    "fulfillment_availability": attributes.quantity_rows(
+                        change.quantity, supply.warehouses, supply.terms
+                    )
+                },
                 "merge" if supply.merges else "replace",
             ),
         }

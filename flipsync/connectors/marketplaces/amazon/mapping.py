@@ -92,6 +92,7 @@ def read_limits(headers: httpx2.Headers) -> tuple[float | None, int | None, floa
 # Listings
 
 _PICTURE, _OTHER_PICTURE = "main_product_image_locator", "other_product_image_locator_"
+_UNITS = frozenset({"fulfillment_channel_code", "quantity"})
 _NO_SPECIFICS = frozenset({"item_name", "product_description"})
 
 
@@ -116,6 +117,14 @@ def own_quantity(item: wire.Item) -> int | None:
     if own:
         return own[0]
     return None if rows else 0
+
+
+def own_terms(item: wire.Item) -> tuple[tuple[str, Any], ...]:
+    """What the seller said of own stock beside its units: handling time, restock date."""
+    for row in _rows(item.attributes, "fulfillment_availability"):
+        if row.get("fulfillment_channel_code") == OWN_STOCK:
+            return tuple((name, value) for name, value in row.items() if name not in _UNITS)
+    return ()
 
 
 def warehouse_channels(item: wire.Item) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.connectors.marketplaces.amazon.wire import Pascal, Wire
@@ -127,7 +125,7 @@ class ActionLink(Wire):
 
     @property
     def kind(self) -> str:
-        return self.name or urlsplit(self.href).path.rpartition("/")[2]
+        return self.name or self.href.partition("?")[0].rpartition("/")[2]
 
 
 class ActionLinks(Wire):
