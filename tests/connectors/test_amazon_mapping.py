@@ -313,6 +313,16 @@ def test_money_keeps_its_digits() -> None:
     assert wire.Price.model_validate({"currencyCode": "USD", "amount": 17.99}).money() == usd("17.99")
 
 
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [(8.059999999999999, "8.06"), (0.1 + 0.2, "0.30"), (0.3 * 3, "0.90"), (12345678901234.56, "12345678901234.56")],
+)
+def test_digits_that_arithmetic_left_behind_are_none_of_an_amounts(told: float, meant: str) -> None:
+    assert wire.Price.model_validate({"currencyCode": "USD", "amount": told}).money() == usd(meant)
+    with pytest.raises(ValueError, match="more decimals"):
+        wire.Price.model_validate({"currencyCode": "USD", "amount": 8.055}).money()
+
+
 def test_warehouses_stay_named_without_units() -> None:
     assert attributes.quantity_rows(3, ("AMAZON_NA",)) == [
         {"fulfillment_channel_code": "DEFAULT", "quantity": 3},

@@ -13,7 +13,7 @@ from amazon_answers import ORDER, Answers, at_once, connected, listing, order, p
 from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.amazon import fees, labels
 from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
-from flipsync.domain.channel import Address
+from flipsync.domain.channel import Address, Offer
 from flipsync.domain.errors import OutcomeUnknown, Retryable, Unreadable
 from flipsync.domain.money import usd
 from flipsync.domain.sourcing import CatalogueQuestion
@@ -225,6 +225,15 @@ async def test_the_catalogue_around_pages_and_prices_that_cannot_be(answers: Ans
     answers.give("searchCatalogItems", {"numberOfResults": 1, "items": [{"asin": "X" * 200}]})
     with pytest.raises(Unreadable):
         await amazon.look_up([CatalogueQuestion(key="1", title="Lamp")])
+
+
+async def test_goods_are_matched_around_a_page_that_cannot_be(answers: Answers, amazon: AmazonConnector) -> None:
+    lamp = Offer(sku="A", title="Lamp", price=usd("19.90"), quantity=1, barcode="4006381333931")
+    answers.give("searchCatalogItems", {"numberOfResults": 2, "items": [{}, {"asin": "B000000001"}]})
+    assert await amazon._publisher._match(lamp) == ("B000000001", "PRODUCT")
+    answers.give("searchCatalogItems", {"numberOfResults": 1, "items": [{}]})
+    with pytest.raises(Unreadable):
+        await amazon._publisher._match(lamp)
 
 
 # Labels

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire
 from flipsync.connectors.marketplaces.amazon.api import ADDRESS_OVER, SellerApi
 from flipsync.connectors.marketplaces.amazon.attributes import Attributes, Place
+from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.connectors.unread import usable
 from flipsync.domain.channel import ListingState, Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
@@ -186,7 +188,11 @@ class Publisher:
             ("identifiersType", code[0].upper()),
             ("includedData", "summaries,productTypes"),
         ]
-        found = await self._api.call("searchCatalogItems", wire.CatalogSearch.model_validate, params=params)
+        aside = Rows("pages of the catalogue", "asin")
+        decode = partial(wire.CatalogSearch.model_validate, context=aside.context)
+        found = await self._api.call("searchCatalogItems", decode, params=params)
+        if not found.items:
+            aside.tell()
         buyable = [
             item
             for item in found.items

@@ -23,10 +23,16 @@ from pydantic.alias_generators import to_camel, to_pascal
 from flipsync.connectors.unread import one_by_one
 from flipsync.domain.money import Money
 
+#: Digits that arithmetic in doubles leaves behind an amount: 8.059999999999999 is 8.06.
+_NOISE = 4
+
 
 def _exact(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
     # A float's own digits, not its binary value: 17.99 is meant.
-    return str(value) if isinstance(value, float) else value
+    told, meant = str(value), f"{value:.15g}"
+    return meant if len(told) - len(meant) > _NOISE else told
 
 
 Amount = Annotated[Decimal, BeforeValidator(_exact)]
