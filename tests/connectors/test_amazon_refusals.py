@@ -279,3 +279,9 @@ async def test_kinds_of_message_are_told_by_their_address_too(answers: Answers, 
     answers.give("createUnexpectedProblem", {}, status=201)
     assert await messaging.allowed(amazon._api, ORDER) == ["unexpectedProblem", "negotiateReturn"]
     await amazon.tell_buyer(ORDER, "Hello")
+
+
+async def test_of_an_order_on_two_pages_the_newer_one_counts(answers: Answers, amazon: AmazonConnector) -> None:
+    newer = order("SHIPPED", lastUpdatedTime="2026-03-02T15:00:00Z")
+    answers.give("searchOrders", {"orders": [newer], "pagination": {"nextToken": "T"}}, {"orders": [order()]})
+    assert [each.status async for each in amazon.orders(utc_now())] == ["shipped"]

@@ -39,7 +39,10 @@ async def changed_orders(api: SellerApi, modified_after: datetime, aside: Aside)
     several = False
     async for page in pages(ask, lambda page: page.pagination.next_token):
         true_until = true_until or page.last_updated_before
-        found |= {order.order_id: order for order in page.orders}
+        for row in page.orders:
+            known = found.get(row.order_id)
+            if known is None or known.last_updated_time <= row.last_updated_time:
+                found[row.order_id] = row
         several = several or bool(page.pagination.next_token)
     for order in sorted(found.values(), key=lambda order: (order.last_updated_time, order.order_id)):
         if not several or true_until is None or order.last_updated_time <= true_until:
