@@ -16,6 +16,7 @@ from flipsync.domain.errors import ChannelError, Rejected, Retryable
 #: how far back orders are looked for, and how many rows of a list are read
 _ORDERS = timedelta(days=30)
 _ROWS = 3
+_CAUSES = ((Rejected, "rejected"), (Retryable, "retryable"))
 _NOBODYS_SKU = "flipsync-probe-no-such-sku"
 
 
@@ -117,7 +118,7 @@ async def _check(checks: list[Check], name: str, work: Callable[[], Awaitable[st
     try:
         detail = await work()
     except ChannelError as error:
-        cause = {Rejected: "rejected", Retryable: "retryable"}.get(type(error), "unknown")
+        cause = next((name for kind, name in _CAUSES if isinstance(error, kind)), "unknown")
         checks.append(Check(name, False, spent(), error.message, cause, error.hint))
     else:
         checks.append(Check(name, True, spent(), detail))

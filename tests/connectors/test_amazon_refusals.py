@@ -19,6 +19,7 @@ from flipsync.domain.channel import Address
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import usd
+from flipsync.services.channel_probe import try_channel
 
 STALE = {"code": "Unauthorized", "message": "Access denied.", "details": "The access token you provided has expired."}
 
@@ -285,3 +286,20 @@ async def test_of_an_order_on_two_pages_the_newer_one_counts(answers: Answers, a
     newer = order("SHIPPED", lastUpdatedTime="2026-03-02T15:00:00Z")
     answers.give("searchOrders", {"orders": [newer], "pagination": {"nextToken": "T"}}, {"orders": [order()]})
     assert [each.status async for each in amazon.orders(utc_now())] == ["shipped"]
+
+
+async def test_a_trial_tells_what_cannot_be_read_as_such(answers: Answers, amazon: AmazonConnector) -> None:
+    answers.give("getMarketplaceParticipations", {"payload": []})
+    answers.give("searchListingsItems", page(listing("A", "19.999")))
+    answers.give("putListingsItem", {"sku": "A", "status": "INVALID", "submissionId": "1"})
+    answers.give("getListingsItem", {"errors": [{"code": "NOT_FOUND"}]}, status=404)
+    answers.give("searchOrders", {"orders": [{"orderId": "1"}]})
+    answers.give("getListingOffersBatch", {"responses": []})
+    found = await try_channel(amazon)
+    assert [(each.name, each.cause) for each in found.checks] == [
+        ("credentials", ""),
+        ("listings", "retryable"),
+        ("find by SKU", ""),
+        ("orders", "retryable"),
+        ("rival offers", ""),
+    ]
