@@ -255,3 +255,15 @@ async def test_handling_times_stay_whatever_way_units_are_set(monkeypatch: pytes
         supply = Supply.unpack(json.loads(json.dumps(amazon._supplies.get("S0").pack())))  # type: ignore[union-attr]
     (message,) = json.loads(feed_document("S", "en_US", [QuantityChange("S0", 7, "k")], [supply]))["messages"]
     assert message["patches"] == [{"op": "replace", "path": "/attributes/fulfillment_availability", "value": wanted}]
+
+
+def test_an_issue_without_a_message_is_that_of_its_sku_or_of_the_whole_feed() -> None:
+    def judged(accepted: int, **issue: Any) -> list[bool]:
+        summary = {"messagesProcessed": 3, "messagesAccepted": accepted}
+        row = {"severity": "ERROR", "message": "no", **issue}
+        report = FeedReport.model_validate({"issues": [row], "summary": summary})
+        return [error is not None for error in verdicts(report, 3, ["A", "B", "C"])]
+
+    assert judged(2, sku="B") == judged(0, sku="B") == judged(2, messageId=2, sku="C") == [False, True, False]
+    assert judged(0) == judged(0, sku="X") == [True, True, True]
+    assert judged(2) == judged(2, sku="X") == judged(2, messageId=9) == [False, False, False], "they are read back"

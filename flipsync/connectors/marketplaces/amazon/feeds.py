@@ -263,7 +263,7 @@ class QuantityFeed:
         if isinstance(feed, OutcomeUnknown):
             return dict.fromkeys(part, feed)
         try:
-            verdict = verdicts(await self._report(feed), len(part))
+            verdict = verdicts(await self._report(feed), len(part), [changes[index].external_id for index in part])
         except OutcomeUnknown as unknown:
             return dict.fromkeys(part, unknown)
         accepted = {
@@ -380,21 +380,22 @@ def read_report(content: bytes, *, gzipped: bool) -> wire_work.FeedReport:
         raise ValueError("not gzip") from error
 
 
-def verdicts(report: wire_work.FeedReport, count: int) -> list[ChannelError | None]:
-    """For each message, None when it was accepted, else what Amazon has against it."""
+def verdicts(report: wire_work.FeedReport, count: int, skus: Sequence[str] = ()) -> list[ChannelError | None]:
+    """For each message, None when it was accepted, else what Amazon has against it. An issue that names no message is
+    that of its SKU (`skus`: those of the messages), or of the feed as a whole, where nothing of it was accepted."""
+    numbers = {sku: number for number, sku in enumerate(skus, start=1)}
     found: list[ChannelError | None] = [None] * count
     told: dict[int, list[wire_work.FeedIssue]] = {}
     for issue in report.issues:
         if issue.severity == "ERROR":
-            told.setdefault(issue.message_id or 0, []).append(issue)
+            told.setdefault(issue.message_id or numbers.get(issue.sku, 0), []).append(issue)
     for number, issues in told.items():
         words = "; ".join(
             f"{issue.attribute_name}: {issue.message}" if issue.attribute_name else issue.message for issue in issues
         )
         error = Rejected(words, vendor_code=issues[0].code)
-        if number == 0:
-            # Against the feed as a whole.
+        if number == 0 and not report.summary.messages_accepted:
             return [error] * count
-        if number <= count:
+        if 1 <= number <= count:
             found[number - 1] = error
     return found
