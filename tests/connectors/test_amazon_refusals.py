@@ -303,3 +303,16 @@ async def test_a_trial_tells_what_cannot_be_read_as_such(answers: Answers, amazo
         ("orders", "retryable"),
         ("rival offers", ""),
     ]
+
+
+@pytest.mark.parametrize(("times", "coding"), [(1, ""), (1, "gzip"), (2, "gzip")])
+async def test_a_packed_report_may_come_unpacked(
+    answers: Answers, amazon: AmazonConnector, times: int, coding: str
+) -> None:
+    content = b"seller-sku\tfulfillment-channel\nA\tDEFAULT\n"
+    for _ in range(times):
+        content = gzip.compress(content)
+    reported(answers, b"", compressionAlgorithm="GZIP")
+    headers = {"Content-Encoding": coding} if coding else {}
+    answers.documents["/report"] = httpx2.Response(200, content=content, headers=headers)
+    assert [sku async for sku in own_skus(amazon._api)] == ["A"]

@@ -24,16 +24,24 @@ from flipsync.domain.errors import InvalidInput, Rejected, Retryable
 T = TypeVar("T")
 #: What is said of an address that is over, or does not hold what it should.
 ADDRESS_OVER = (400, 401, 403, 404, 410)
+_GZIP = b"\x1f\x8b"
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.I)
 _CREDENTIALS = ("client_id", "client_secret", "refresh_token")
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A document, and the letters it says it is written in; "" where it does not say."""
+    """A document, and the letters it says it is written in; "" where it does not say. `opened`: its packing was told as
+    that of the answer, so that it came unpacked."""
 
     content: bytes
     charset: str
+    opened: bool = False
+
+    @property
+    def packed(self) -> bool:
+        """Whether a document that is packed still is."""
+        return not self.opened or self.content[:2] == _GZIP
 
 
 class SellerApi:
@@ -167,7 +175,8 @@ class SellerApi:
         """A document at an address that carries its own permission. Raises Rejected, Retryable."""
         answer = await self._at_address(self._login.request("GET", url, decode=bytes, signed=False, raw=True))
         charset = _CHARSET.search(answer.headers.get("Content-Type", ""))
-        return Fetched(answer.value, charset[1] if charset else "")
+        opened = bool(answer.headers.get("Content-Encoding"))
+        return Fetched(answer.value, charset[1] if charset else "", opened)
 
     async def upload(self, url: str, content: bytes, media_type: str) -> None:
         """Put a document at such an address. Nothing reads it yet, so it may be repeated."""

@@ -367,7 +367,7 @@ class QuantityFeed:
         )
         found = await self._api.fetch(document.url)
         try:
-            return read_report(found.content, gzipped=document.compression_algorithm == "GZIP")
+            return read_report(found.content, gzipped=document.compression_algorithm == "GZIP" and found.packed)
         except ValueError as error:
             raise OutcomeUnknown(f"the feed's report cannot be read: {error}", hint="read the listings back") from error
 

@@ -62,7 +62,7 @@ async def fetched(
         restricted=restricted,
     )
     found = await api.fetch(document.url)
-    if document.compression_algorithm != "GZIP":
+    if document.compression_algorithm != "GZIP" or not found.packed:
         return found
     try:
         return Fetched(gunzip(found.content), found.charset)
