@@ -163,7 +163,11 @@ def access_ends(credentials: Mapping[str, SecretStr]) -> datetime | None:
 
 
 def _after(now: datetime, seconds: float | None) -> datetime | None:
-    return None if seconds is None else now + timedelta(seconds=seconds)
+    """None also of a lifetime beyond all calendars: it lasts until it is refused."""
+    try:
+        return None if seconds is None else now + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        return None
 
 
 def _moment(text: SecretStr) -> datetime | None:

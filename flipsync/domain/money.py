@@ -18,6 +18,8 @@ _PLAIN_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?")
 
 #: PostgreSQL bigint; larger amounts are a mistake, not a price.
 MAX_MINOR = 2**63 - 1
+#: more than any amount has before its decimal point
+_MOST_DIGITS = 20
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code", examples=["USD"])]
 
@@ -52,6 +54,8 @@ class Money(BaseModel):
     @classmethod
     def from_decimal(cls, value: Decimal, currency: str) -> Self:
         """Exact conversion; raises ValueError when the currency has fewer decimals than `value`."""
+        if not value.is_finite() or value.adjusted() > _MOST_DIGITS:
+            raise ValueError(f"{value} is out of range for an amount")
         scaled = value.scaleb(minor_digits(currency))
         try:
             minor = int(scaled.to_integral_exact())

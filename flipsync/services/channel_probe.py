@@ -18,6 +18,7 @@ from flipsync.domain.sourcing import CATALOGUES, CatalogueQuestion
 #: how far back orders are looked for, and how many rows of a list are read
 _ORDERS = timedelta(days=30)
 _ROWS = 3
+_CAUSES = ((Rejected, "rejected"), (Retryable, "retryable"))
 _NOBODYS_SKU = "flipsync-probe-no-such-sku"
 #: a pencil that catalogues have: Stabilo's, whose code stands for EANs in textbooks
 _ANY_GTIN: Final = "04006381333931"
@@ -256,7 +257,7 @@ async def _check(checks: list[Check], name: str, work: Callable[[], Awaitable[st
     try:
         detail = await work()
     except ChannelError as error:
-        cause = {Rejected: "rejected", Retryable: "retryable"}.get(type(error), "unknown")
+        cause = next((name for kind, name in _CAUSES if isinstance(error, kind)), "unknown")
         checks.append(Check(name, False, spent(), error.message, cause, error.hint, optional))
     else:
         checks.append(Check(name, True, spent(), detail, optional=optional))

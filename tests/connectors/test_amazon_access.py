@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
+from amazon_answers import Answers, connected
 from amazon_channel import START, offer, watched
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
-from flipsync.domain.errors import InvalidInput, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Retryable
 
 
 @pytest.fixture
@@ -121,3 +123,46 @@ async def test_probe_tells_what_does_not_fit(channel: Any) -> None:
     info = await connector.probe()
     assert any("does not sell in marketplace" in note for note in info.notes)
     await connector.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "auth"),
+    [
+        (400, {"error": "invalid_grant", "error_description": None}, Rejected, True),
+        (400, {"error": "unauthorized_client"}, Rejected, True),
+        (200, {"error": "invalid_grant", "error_description": "revoked"}, Rejected, True),
+        (400, {"error": "temporarily_unavailable"}, Retryable, None),
+        (400, {"error": "server_error"}, Retryable, None),
+        (200, {"error": "slow_down"}, Retryable, None),
+        (200, {"token_type": "bearer"}, Retryable, None),
+    ],
+)
+async def test_what_login_refuses(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: Any, kind: type[ChannelError], auth: bool | None
+) -> None:
+    monkeypatch.setattr(Answers, "__call__", lambda *_: httpx2.Response(status, json=body))
+    async with connected(Answers()) as amazon:
+        with pytest.raises(kind) as refused:
+            await amazon.read_listing("A")
+    assert getattr(refused.value, "auth", None) == auth
+    if "error" in body:
+        assert refused.value.vendor_code == body["error"]
+
+
+async def test_a_token_that_lasts_for_ever() -> None:
+    answers = Answers()
+    answers.give("getListingsItem", {"sku": "A"})
+    answers.login = {"access_token": "Atza|x", "expires_in": 1e300}
+    async with connected(answers) as amazon:
+        assert await amazon.read_listing("A") is not None
+
+
+async def test_a_request_that_cannot_be_sent_says_nothing_of_listings() -> None:
+    answers = Answers()
+    answers.login = {"access_token": "Atza|\u00e9", "expires_in": 3600}
+    async with connected(answers) as amazon:
+        for sku in ("", ".", ".."):
+            assert await amazon.read_listing(sku) is None
+        with pytest.raises(Rejected, match="cannot be sent") as refused:
+            await amazon.read_listing("A")
+    assert not refused.value.missing

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from amazon_answers import Answers, at_once, connected, listing
 from amazon_models import models_at
 from jsonschema import Draft7Validator
 
@@ -256,3 +257,31 @@ async def test_a_reading_back_that_comes_too_early_is_asked_again_and_nothing_el
     outcomes = await channel.connector.set_quantities(changes())
     assert [outcome.error or outcome.state.quantity for outcome in outcomes[:3]] == [10, 11, 12]
     assert asked == ["S0,S1,S2"] * 2
+
+
+async def test_handling_times_stay_whatever_way_units_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch)
+    slow = {"fulfillment_channel_code": "DEFAULT", "quantity": 4, "lead_time_to_ship_max_days": 5}
+    answers = Answers()
+    shown = listing("S0", units=7, attributes={"fulfillment_availability": ["odd", slow]})
+    answers.give("getListingsItem", shown)
+    answers.give("patchListingsItem", {"sku": "S0", "status": "ACCEPTED", "submissionId": "1"})
+    wanted = [{**slow, "quantity": 7}]
+    async with connected(answers) as amazon:
+        await amazon.set_quantity("S0", 7, "k")
+        assert answers.bodies("patchListingsItem")[0]["patches"][0]["value"] == wanted
+        supply = Supply.unpack(json.loads(json.dumps(amazon._supplies.get("S0").pack())))  # type: ignore[union-attr]
+    (message,) = json.loads(feed_document("S", "en_US", [QuantityChange("S0", 7, "k")], [supply]))["messages"]
+    assert message["patches"] == [{"op": "replace", "path": "/attributes/fulfillment_availability", "value": wanted}]
+
+
+def test_an_issue_without_a_message_is_that_of_its_sku_or_of_the_whole_feed() -> None:
+    def judged(accepted: int, **issue: Any) -> list[bool]:
+        summary = {"messagesProcessed": 3, "messagesAccepted": accepted}
+        row = {"severity": "ERROR", "message": "no", **issue}
+        report = FeedReport.model_validate({"issues": [row], "summary": summary})
+        return [error is not None for error in verdicts(report, 3, ["A", "B", "C"])]
+
+    assert judged(2, sku="B") == judged(0, sku="B") == judged(2, messageId=2, sku="C") == [False, True, False]
+    assert judged(0) == judged(0, sku="X") == [True, True, True]
+    assert judged(2) == judged(2, sku="X") == judged(2, messageId=9) == [False, False, False], "they are read back"

@@ -177,9 +177,24 @@ def test_tax_shipping_and_discounts_are_told_apart() -> None:
     assert found.total == found.lines[0].total + found.tax + found.shipping == usd("46.28")
 
 
+def test_a_replacement_costs_nothing() -> None:
+    zero = {"amount": "0.00", "currencyCode": "USD"}
+    product = {"sellerSku": "A", "price": {"unitPrice": {"amount": "19.90", "currencyCode": "USD"}}}
+    row = {"orderItemId": "1", "quantityOrdered": 1, "product": product}
+    found = order_mapping.order(order(orderItems=[row], proceeds={"grandTotal": zero}), "USD")
+    assert found.total == usd("0.00")
+
+
 @pytest.mark.parametrize(
     ("text", "good"),
-    [("111-0000000-0000001", True), ("S01-1234567-1234567", True), ("424242", False), ("../x", False), ("", False)],
+    [
+        ("111-0000000-0000001", True),
+        ("S01-1234567-1234567", True),
+        ("902-x", True),
+        ("..", False),
+        ("../x", False),
+        ("", False),
+    ],
 )
 def test_what_can_be_an_orders_id(text: str, good: bool) -> None:
     assert order_mapping.is_order_id(text) == good
@@ -296,6 +311,16 @@ def test_money_keeps_its_digits() -> None:
     assert [written(usd(text)) for text in ("0.10", "1234567.89", "20.00")] == [0.1, 1234567.89, 20.0]
     assert written(Money(amount_minor=1980, currency="JPY")) == 1980
     assert wire.Price.model_validate({"currencyCode": "USD", "amount": 17.99}).money() == usd("17.99")
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [(8.059999999999999, "8.06"), (0.1 + 0.2, "0.30"), (0.3 * 3, "0.90"), (12345678901234.56, "12345678901234.56")],
+)
+def test_digits_that_arithmetic_left_behind_are_none_of_an_amounts(told: float, meant: str) -> None:
+    assert wire.Price.model_validate({"currencyCode": "USD", "amount": told}).money() == usd(meant)
+    with pytest.raises(ValueError, match="more decimals"):
+        wire.Price.model_validate({"currencyCode": "USD", "amount": 8.055}).money()
 
 
 def test_warehouses_stay_named_without_units() -> None:

@@ -316,6 +316,35 @@ def test_a_deleted_listing_is_told_as_deleted() -> None:
     assert notifications.parse(json.dumps(body)).deleted
 
 
+def told(topic: str, payload: dict[str, Any], moment: str = "2026-03-02T14:00:00Z") -> str:
+    body = {"NotificationType": topic, "EventTime": moment, "Payload": payload}
+    return json.dumps({**body, "NotificationMetadata": {"NotificationId": "n1"}})
+
+
+def order_changed(marketplace: str | None) -> str:
+    summary = {} if marketplace is None else {"MarketplaceId": marketplace}
+    change = {"AmazonOrderId": "111-0000000-0000001", "Summary": summary}
+    return told("ORDER_CHANGE", {"OrderChangeNotification": change})
+
+
+def test_what_happens_in_another_marketplace_is_not_ours() -> None:
+    here, there = "ATVPDKIKX0DER", "A2EUQ1WTGCTBG2"
+    deleted = told("LISTINGS_ITEM_STATUS_CHANGE", {"MarketplaceId": there, "Sku": "A", "Status": ["DELETED"]})
+    for text, ours in ((deleted, "listing"), (order_changed(there), "order")):
+        notice = notifications.parse(text, here)
+        assert (notice.kind, notice.deleted) == ("other", False)
+        assert notifications.parse(text, there).kind == ours
+    for known in (here, None):
+        assert notifications.parse(order_changed(known), here).kind == "order"
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "yesterday", ""])
+def test_what_happened_is_told_without_its_time(moment: str) -> None:
+    payload = {"OrderChangeNotification": {"AmazonOrderId": "1", "OrderChangeTrigger": {"TimeOfOrderChange": moment}}}
+    notice = notifications.parse(told("ORDER_CHANGE", payload, moment))
+    assert (notice.kind, notice.resource_id, notice.modified_at) == ("order", "1", None)
+
+
 # The queue refuses
 
 

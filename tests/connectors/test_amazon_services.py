@@ -195,7 +195,8 @@ async def test_refunds_of_an_order(server: Server, api: SellerApi) -> None:
     server.give("listTransactions", {"payload": {"transactions": rows}})
     (refund,) = await finances.refunds_of(api, "111-0000000-0000001")
     server.give("listTransactions", {"payload": {"transactions": rows}})
-    assert await finances.refunds(api, datetime(2026, 3, 1, tzinfo=UTC)) == {"111-0000000-0000001": [refund]}
+    found = await finances.refunds(api, datetime(2026, 3, 1, tzinfo=UTC), finances.rows_of_money())
+    assert found == {"111-0000000-0000001": [refund]}
     assert (refund.amount, refund.restocked) == (usd("19.90"), {})
     asked = server.sent("listTransactions")[0]
     assert "relatedIdentifierName=ORDER_ID" in str(asked.url)

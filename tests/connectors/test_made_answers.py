@@ -25,7 +25,7 @@ from graphql import (
     parse,
 )
 from made_answers import KINDS, How, made
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from test_amazon_examples import DECODERS, declared
 
 from flipsync.connectors.marketplaces.amazon import order_mapping, wire_orders
@@ -35,21 +35,33 @@ from flipsync.connectors.marketplaces.shopify import documents, order_documents,
 from flipsync.connectors.marketplaces.shopify import wire as shop
 
 #: what an answer is about: without it there is no answer, though the models let it be left out
-_POINT = frozenset({"payload", "restrictedDataToken", "_links"})
+_POINT = ("payload", "restrictedDataToken", "_links", "transactions", "actions")
 
 
 @pytest.mark.parametrize("name", sorted(DECODERS))
 def test_amazon(models: Models, name: str) -> None:
     operation = declared(models, name)
     answers = [row["schema"] for code, row in operation.spec["responses"].items() if code < "3" and "schema" in row]
+    resolve = _resolver(models.documents[operation.model])
     for schema in answers:
         for how in KINDS:
-            answer = made(schema, how, _resolver(models.documents[operation.model]))
-            try:
-                DECODERS[name](answer)
-            except ValidationError as error:
-                wrong = [row for row in error.errors() if row["loc"][-1] not in _POINT]
-                assert not wrong, f"{how}: {wrong}"
+            answer = made(schema, how, resolve)
+            _come_to_the_point(schema, answer, how, resolve)
+            DECODERS[name](answer)
+
+
+def _come_to_the_point(
+    schema: Mapping[str, Any], answer: Any, how: How, resolve: Callable[[str], Mapping[str, Any]]
+) -> None:
+    """An answer that says the least says it about something."""
+    while "$ref" in schema:
+        schema = resolve(schema["$ref"])
+    for name in _POINT:
+        inner = schema.get("properties", {}).get(name)
+        if inner is not None and isinstance(answer, dict):
+            if answer.get(name) is None:
+                answer[name] = made(inner, how, resolve)
+            _come_to_the_point(inner, answer[name], how, resolve)
 
 
 def test_an_amazon_order_of_a_status_nobody_knows_keeps_its_units(models: Models) -> None:

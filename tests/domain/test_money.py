@@ -112,3 +112,9 @@ def test_money_does_not_change_and_can_be_a_key() -> None:
     assert {price: 1}[usd("1.00")] == 1
     assert str(price) == "1.00 USD"
     assert not Money.zero("USD") and price
+
+
+@pytest.mark.parametrize("text", ["1e999999", "-1E400", "1e22", "NaN", "Infinity"])
+def test_what_is_beyond_all_amounts_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Money.from_decimal(Decimal(text), "USD")

@@ -73,6 +73,8 @@ def price_rows(price: Money, place: Place, known: Iterable[Mapping[str, Any]] = 
     ours = {"marketplace_id": place.marketplace_id, "currency": price.currency, "audience": "ALL"}
     rows = []
     for row in known:
+        if not isinstance(row, dict):
+            continue
         if (
             row.get("marketplace_id", place.marketplace_id) == place.marketplace_id
             and row.get("audience", "ALL") == "ALL"
@@ -83,9 +85,12 @@ def price_rows(price: Money, place: Place, known: Iterable[Mapping[str, Any]] = 
     return [{**ours, "our_price": schedule}, *rows]
 
 
-def quantity_rows(quantity: int, warehouses: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """fulfillment_availability with our own units. Amazon's warehouses stay named, their units are theirs to count."""
-    own = {"fulfillment_channel_code": OWN_STOCK, "quantity": quantity}
+def quantity_rows(
+    quantity: int, warehouses: Sequence[str] = (), terms: Iterable[tuple[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """fulfillment_availability with our own units. What else is said of them (`terms`: handling time, restock date)
+    stays, and so do Amazon's warehouses by name: their units are theirs to count."""
+    own = {**dict(terms), "fulfillment_channel_code": OWN_STOCK, "quantity": quantity}
     return [own, *({"fulfillment_channel_code": code} for code in warehouses)]
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 
 from flipsync.connectors.marketplaces.amazon import wire, wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CATALOGUES, CatalogueEntry, CatalogueQuestion
 
@@ -19,7 +22,12 @@ _SHOWN = "summaries,identifiers,salesRanks"
 
 async def look_up(api: SellerApi, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
     """Pages by barcode and ASIN, twenty a call; by title only where nothing else is known."""
-    entries: list[CatalogueEntry] = []
+    entries: list[CatalogueEntry | None] = []
+    aside = Rows("pages of the catalogue", "asin")
+
+    def entry(question: CatalogueQuestion, item: wire.CatalogItem) -> CatalogueEntry | None:
+        return aside.read(partial(_entry, question), item)
+
     by_asin = [question for question in questions if question.asin]
     by_code = [question for question in questions if question.gtin and not question.asin]
     for kind, alike in (("ASIN", by_asin), ("GTIN", by_code)):
@@ -30,17 +38,24 @@ async def look_up(api: SellerApi, questions: Sequence[CatalogueQuestion]) -> lis
             found = await _search(api, [("identifiers", ",".join(some)), ("identifiersType", kind)])
             for item in found:
                 told = {item.asin} if kind == "ASIN" else set(_codes(item))
-                entries += [_entry(question, item) for name in some if name in told for question in names[name]]
+                entries += [entry(question, item) for name in some if name in told for question in names[name]]
     for question in [each for each in questions if not each.gtin and not each.asin and each.title][:_TITLES]:
         found = await _search(api, [("keywords", question.title.replace(",", " "))])
-        entries += [_entry(question, item) for item in found[:_PAGES]]
-    prices = await _prices(api, list(dict.fromkeys(entry.external_id for entry in entries)))
-    return [entry.model_copy(update={"offers": prices.get(entry.external_id, ())}) for entry in entries]
+        entries += [entry(question, item) for item in found[:_PAGES]]
+    read = [each for each in entries if each is not None]
+    if not read:
+        aside.tell()
+    prices = await _prices(api, list(dict.fromkeys(each.external_id for each in read)))
+    return [each.model_copy(update={"offers": prices.get(each.external_id, ())}) for each in read]
 
 
 async def _search(api: SellerApi, question: list[tuple[str, str]]) -> list[wire.CatalogItem]:
     params = [*api.here, *question, ("includedData", _SHOWN), ("pageSize", "20")]
-    found = await api.call("searchCatalogItems", wire.CatalogSearch.model_validate, params=params)
+    aside = Rows("pages of the catalogue", "asin")
+    decode = partial(wire.CatalogSearch.model_validate, context=aside.context)
+    found = await api.call("searchCatalogItems", decode, params=params)
+    if not found.items:
+        aside.tell()
     return [
         item
         for item in found.items
@@ -57,11 +72,11 @@ async def _prices(api: SellerApi, asins: Sequence[str]) -> dict[str, tuple[Money
         for row in found.payload:
             if row.product is None or row.product.competitive_pricing is None:
                 continue
-            told = [
-                price.price.listing_price.money()
-                for price in row.product.competitive_pricing.competitive_prices
-                if price.condition.casefold() == "new" and not price.belongs_to_requester
-            ]
+            told = []
+            for price in row.product.competitive_pricing.competitive_prices:
+                if price.condition.casefold() == "new" and not price.belongs_to_requester:
+                    with suppress(ValueError):  # a price nobody can read is none
+                        told.append(price.price.listing_price.money())
             prices[row.asin] = tuple(sorted(told, key=lambda money: money.amount_minor))
     return prices
 

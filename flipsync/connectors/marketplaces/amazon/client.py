@@ -46,7 +46,14 @@ from flipsync.connectors.marketplaces.amazon import (
     wire_orders,
 )
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.feeds import MESSAGES, QuantityFeed, Supply, find_items, warehouse_only
+from flipsync.connectors.marketplaces.amazon.feeds import (
+    MESSAGES,
+    QuantityFeed,
+    Supply,
+    find_items,
+    rows_of_listings,
+    warehouse_only,
+)
 from flipsync.connectors.marketplaces.amazon.inventory import warehouse_stock
 from flipsync.connectors.marketplaces.amazon.listings import every_listing, own_skus
 from flipsync.connectors.marketplaces.amazon.probe import probe
@@ -70,7 +77,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unauthenticated
+from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Unauthenticated, Unreadable
 from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
@@ -133,8 +140,14 @@ class AmazonConnector(MarketplaceConnector):
     # Listings
 
     def _state(self, item: wire.Item) -> ListingState:
-        self._supplies.keep(item.sku, Supply.of(item, self._api.marketplace_id))
+        """Raises Unreadable."""
+        self._learn(item)
         return self._publisher.state(item)
+
+    def _learn(self, item: wire.Item) -> Supply:
+        supply = Supply.of(item, self._api.marketplace_id)
+        self._supplies.keep(item.sku, supply)
+        return supply
 
     async def find_listing(self, sku: str) -> ListingState | None:
         return await self.read_listing(sku)
@@ -144,9 +157,12 @@ class AmazonConnector(MarketplaceConnector):
         return None if item is None or mapping.is_parent(item) else self._state(item)
 
     async def listings(self) -> AsyncIterator[ListingState]:
-        async for item in every_listing(self._api):
-            if not mapping.is_parent(item):
-                yield self._state(item)
+        """Raises Unreadable for listings that cannot be read, once all others were told."""
+        aside = rows_of_listings()
+        async for item in every_listing(self._api, aside):
+            if not mapping.is_parent(item) and (state := aside.read(self._state, item)) is not None:
+                yield state
+        aside.tell()
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         existing = await self.read_listing(offer.sku)
@@ -180,7 +196,7 @@ class AmazonConnector(MarketplaceConnector):
         supply = Supply.of(item, self._api.marketplace_id)
         if not supply.own_stock:
             raise warehouse_only()
-        rows = attributes.quantity_rows(quantity, supply.warehouses)
+        rows = supply.rows(quantity)
         return await self._change(item, {"fulfillment_availability": rows}, lambda state: state.quantity == quantity)
 
     async def _change(
@@ -212,8 +228,15 @@ class AmazonConnector(MarketplaceConnector):
         return await QuantityFeed(self._api, self._state).set(changes, supplies, taken, told)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
-        found = await find_items(self._api, external_ids)
-        return {sku: self._state(item) for sku, item in found.items()}
+        """Without those that cannot be read, as if they were not known, so that they hinder no other. Raises Unreadable
+        where that leaves none."""
+        aside = rows_of_listings()
+        found = await find_items(self._api, external_ids, aside)
+        read = {sku: aside.read(self._state, item) for sku, item in found.items()}
+        told = {sku: state for sku, state in read.items() if state is not None}
+        if not told:
+            aside.tell()
+        return told
 
     async def _one_by_one(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         gate = asyncio.Semaphore(_AT_ONCE)
@@ -230,13 +253,15 @@ class AmazonConnector(MarketplaceConnector):
 
         return list(await asyncio.gather(*(one(change) for change in changes)))
 
-    async def _supplies_of(self, skus: Sequence[str]) -> dict[str, Supply]:
-        """What supplies these listings, read again where the last look is old."""
-        known = {sku: supply for sku in skus if (supply := self._supplies.get(sku)) is not None}
-        for sku, item in (await find_items(self._api, [sku for sku in skus if sku not in known])).items():
-            self._state(item)
-            known[sku] = Supply.of(item, self._api.marketplace_id)
-        return known
+    async def _supplies_of(self, skus: Sequence[str]) -> dict[str, Supply | ChannelError]:
+        """What supplies these listings, read again where the last look is old; or why it cannot be read."""
+        known: dict[str, Supply | ChannelError] = {
+            sku: supply for sku in skus if (supply := self._supplies.get(sku)) is not None
+        }
+        aside = rows_of_listings()
+        asked = [sku for sku in skus if sku not in known]
+        known |= {sku: self._learn(item) for sku, item in (await find_items(self._api, asked, aside)).items()}
+        return {sku: Unreadable(f"the listing cannot be read: {why}") for sku, why in aside.reasons.items()} | known
 
     def lacks(self, external_ids: Sequence[str]) -> list[str]:
         return [one for one in external_ids if self._supplies.get(one) is None]
@@ -279,17 +304,23 @@ class AmazonConnector(MarketplaceConnector):
         return None if order is None else usable(self._order, order)
 
     async def refunded(self, since: datetime) -> AsyncIterator[ChannelOrder]:
-        """Amazon's orders do not tell of refunds: they are found in its list of payments."""
-        for order_id, refunds in (await finances.refunds(self._api, since)).items():
-            order = await self.read_order(order_id)
+        """Amazon's orders do not tell of refunds: they are found in its list of payments. Raises Unreadable for those
+        that cannot be read, once all others were told."""
+        aside = finances.rows_of_money()
+        for order_id, refunds in (await finances.refunds(self._api, since, aside)).items():
+            try:
+                order = await self.read_order(order_id)
+            except Unreadable as error:
+                aside.keep({"orderId": order_id}, error)
+                continue
             if order is not None:
                 yield order.model_copy(update={"refunds": tuple(refunds)})
+        aside.tell()
 
     async def confirm_shipment(
         self, order_external_id: str, carrier: str, tracking_number: str, key: str
     ) -> ChannelOrder:
-        order = await orders.confirm(self._api, order_external_id, carrier, tracking_number)
-        return order_mapping.order(order, self.config.currency)
+        return await orders.confirm(self._api, order_external_id, carrier, tracking_number, self._order)
 
     # Labels
 
@@ -356,4 +387,4 @@ class AmazonConnector(MarketplaceConnector):
             except InvalidInput as error:
                 raise Rejected(error.message, hint=error.hint, vendor_code="queue") from error
         async for message in self._queue.messages():
-            yield notifications.notice(message)
+            yield notifications.notice(message, self._api.marketplace_id)

@@ -8,17 +8,21 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Told
 from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
+from flipsync.connectors.request import Params
 from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 #: Messages of one feed. Amazon advises files below 10 MiB; this many patches are about 3.
 MESSAGES = 10_000
@@ -40,12 +44,14 @@ _INCLUDED = [("includedData", "summaries,attributes,offers,fulfillmentAvailabili
 @dataclass(frozen=True, slots=True)
 class Supply:
     """What must be known of a listing before its units are written. One that a report of all listings told names the
-    type that every offer has, and is written to without knowing what else supplies it (`merges`)."""
+    type that every offer has, and is written to without knowing what else supplies it (`merges`); of any other one,
+    `terms` is what is said of our own units beside their number."""
 
     product_type: str
     own_stock: bool
     warehouses: tuple[str, ...]
     merges: bool = False
+    terms: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, item: wire.Item, marketplace_id: str) -> Supply:
@@ -53,6 +59,7 @@ class Supply:
             product_type=mapping.product_type(item, marketplace_id),
             own_stock=mapping.own_quantity(item) is not None,
             warehouses=mapping.warehouse_channels(item),
+            terms=mapping.own_terms(item),
         )
 
     @classmethod
@@ -60,14 +67,19 @@ class Supply:
         """Of a listing that the report says we fulfil ourselves."""
         return cls(ANY_OFFER, own_stock=True, warehouses=(), merges=True)
 
+    def rows(self, quantity: int) -> list[dict[str, Any]]:
+        """What supplies it, with that many units of our own."""
+        return attributes.quantity_rows(quantity, self.warehouses, self.terms)
+
     def pack(self) -> Facts:
         facts = {"type": self.product_type, "own": self.own_stock, "warehouses": list(self.warehouses)}
-        return {**facts, "merges": True} if self.merges else facts
+        return facts | ({"merges": True} if self.merges else {}) | ({"terms": dict(self.terms)} if self.terms else {})
 
     @classmethod
     def unpack(cls, facts: Facts) -> Supply:
         warehouses = tuple(map(str, facts["warehouses"]))
-        return cls(str(facts["type"]), facts["own"] is True, warehouses, facts.get("merges") is True)
+        terms = tuple(facts.get("terms", {}).items())
+        return cls(str(facts["type"]), facts["own"] is True, warehouses, facts.get("merges") is True, terms)
 
 
 def warehouse_only() -> Rejected:
@@ -90,7 +102,11 @@ def feed_document(
             "operationType": "PATCH",
             "productType": supply.product_type,
             "patches": attributes.patch(
-                {"fulfillment_availability": attributes.quantity_rows(change.quantity, supply.warehouses)},
+                {
+                    "fulfillment_availability": attributes.quantity_rows(
+                        change.quantity, supply.warehouses, supply.terms
+                    )
+                },
                 "merge" if supply.merges else "replace",
             ),
         }
@@ -103,9 +119,35 @@ def feed_document(
 Found = Callable[[Sequence[wire.Item]], None]
 
 
-async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | None = None) -> dict[str, wire.Item]:
-    """These listings by SKU, twenty a call; what Amazon does not know is left out. `found_some` hears of those of each
-    call as they come."""
+def rows_of_listings() -> Rows:
+    """Where listings go that cannot be read, by their SKU."""
+    return Rows("listings", "sku")
+
+
+def search_pages(api: SellerApi, query: Params, aside: Rows) -> AsyncIterator[wire.ItemSearch]:
+    """The pages of one search of listings. One that came too early by Amazon's clock is asked again, while others go
+    on: calls that left at once may arrive later than paced ones, and Amazon counts when they arrive."""
+    decode = partial(wire.ItemSearch.model_validate, context=aside.context)
+    path = {"sellerId": api.seller_id}
+
+    async def ask(token: str | None) -> wire.ItemSearch:
+        params = [*query, *([("pageToken", token)] if token else [])]
+        for _ in range(_EARLY_CALLS):
+            try:
+                return await api.call("searchListingsItems", decode, path=path, params=params)
+            except Retryable as early:
+                if early.vendor_status != 429 or (early.after or 0.0) > _LONGEST_PAUSE:
+                    raise
+        return await api.call("searchListingsItems", decode, path=path, params=params)
+
+    return pages(ask, lambda page: page.pagination.next_token)
+
+
+async def find_items(
+    api: SellerApi, skus: Sequence[str], aside: Rows, found_some: Found | None = None
+) -> dict[str, wire.Item]:
+    """These listings by SKU, twenty a call; what Amazon does not know is left out, and what cannot be read goes
+    `aside`. `found_some` hears of those of each call as they come."""
     found: dict[str, wire.Item] = {}
     # The list is written with commas, so a SKU with one is asked for alone.
     plain = [sku for sku in dict.fromkeys(skus) if "," not in sku]
@@ -120,10 +162,10 @@ async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | No
                 ("pageSize", str(_SEARCH)),
                 *_INCLUDED,
             ]
-            items = (await _unhurried(api, params)).items
-            found.update((item.sku, item) for item in items)
-            if found_some is not None:
-                found_some(items)
+            async for page in search_pages(api, params, aside):
+                found.update((item.sku, item) for item in page.items)
+                if found_some is not None:
+                    found_some(page.items)
 
     # one after the other an answer's way, not Amazon's limit, would set the pace
     searches = [asyncio.create_task(search()) for _ in range(min(_AT_ONCE, math.ceil(len(plain) / _SEARCH)))]
@@ -136,25 +178,16 @@ async def find_items(api: SellerApi, skus: Sequence[str], found_some: Found | No
         if "," in sku:
             path = {"sellerId": api.seller_id, "sku": sku}
             params = [*api.here, *_INCLUDED]
-            item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
+            try:
+                item = await api.known("getListingsItem", wire.Item.model_validate, path=path, params=params)
+            except Unreadable as error:
+                aside.keep({"sku": sku}, error)
+                continue
             if item is not None:
                 found[sku] = item
                 if found_some is not None:
                     found_some([item])
     return found
-
-
-async def _unhurried(api: SellerApi, params: Sequence[tuple[str, str]]) -> wire.ItemSearch:
-    """One search. One that came too early by Amazon's clock is asked again, and the others go on meanwhile: calls that
-    left at once may arrive later than paced ones, and Amazon counts when they arrive."""
-    path = {"sellerId": api.seller_id}
-    for _ in range(_EARLY_CALLS):
-        try:
-            return await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
-        except Retryable as early:
-            if early.vendor_status != 429 or (early.after or 0.0) > _LONGEST_PAUSE:
-                raise
-    return await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
 
 
 def _parts(indices: Sequence[int]) -> list[list[int]]:
@@ -179,26 +212,30 @@ class QuantityFeed:
     async def set(
         self,
         changes: Sequence[QuantityChange],
-        supplies: Mapping[str, Supply],
+        supplies: Mapping[str, Supply | ChannelError],
         taken: Taken | None = None,
         told: Told | None = None,
     ) -> list[QuantityOutcome]:
-        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list; `taken` is told the
-        id of each feed, and `told` what each reading-back shows.
+        """One outcome for each change, in their order. `supplies` lacks what Amazon does not list, and says why of what
+        cannot be read; `taken` is told the id of each feed, and `told` what each reading-back shows.
 
         Raises Rejected or Retryable only before a feed was taken.
         """
         outcomes: dict[int, ChannelError | None] = {}
         sent: list[int] = []
         last: dict[str, int] = {}
+        written: dict[str, Supply] = {}
         for index, change in enumerate(changes):
             supply = supplies.get(change.external_id)
             if supply is None:
                 outcomes[index] = Rejected("there is no such listing", vendor_code="NOT_FOUND", missing=True)
+            elif isinstance(supply, ChannelError):
+                outcomes[index] = supply
             elif not supply.own_stock:
                 outcomes[index] = warehouse_only()
             else:
                 last[change.external_id] = index
+                written[change.external_id] = supply
                 sent.append(index)
         # Messages of one feed are not carried out in order: of several changes to one SKU only the last is sent.
         unique = [index for index in sent if last[changes[index].external_id] == index]
@@ -208,7 +245,7 @@ class QuantityFeed:
             for part in _parts(unique):
                 asked = [changes[index] for index in part]
                 try:
-                    feed = await self._send(asked, [supplies[each.external_id] for each in asked], taken)
+                    feed = await self._send(asked, [written[each.external_id] for each in asked], taken)
                 except (Rejected, Retryable) as error:
                     if not feeds:
                         raise
@@ -236,7 +273,7 @@ class QuantityFeed:
         if isinstance(feed, OutcomeUnknown):
             return dict.fromkeys(part, feed)
         try:
-            verdict = verdicts(await self._report(feed), len(part))
+            verdict = verdicts(await self._report(feed), len(part), [changes[index].external_id for index in part])
         except OutcomeUnknown as unknown:
             return dict.fromkeys(part, unknown)
         accepted = {
@@ -245,14 +282,17 @@ class QuantityFeed:
             if error is None
         }
 
+        aside = rows_of_listings()
+
         def see(items: Sequence[wire.Item]) -> None:
-            states = {item.sku: self._seen(item) for item in items}
+            read = ((item.sku, aside.read(self._seen, item)) for item in items)
+            states = {sku: state for sku, state in read if state is not None}
             shown.update(states)
             if told is not None:
                 told([QuantityOutcome(accepted[sku], state, None) for sku, state in states.items() if sku in accepted])
 
         with suppress(ChannelError):  # what is not read back is not known
-            await find_items(self._api, list(accepted), see)
+            await find_items(self._api, list(accepted), aside, see)
         return dict(zip(part, verdict, strict=True))
 
     def _outcome(
@@ -299,12 +339,12 @@ class QuantityFeed:
         if feed is None or feed.processing_status != "DONE" or feed.result_feed_document_id is None:
             how = "is not known any more" if feed is None else f"ended {feed.processing_status}"
             raise OutcomeUnknown(f"feed {feed_id} {how}", hint="read the listings back")
-        waited = 0.0
+        pause = waited = 0.0
         while True:
             try:
                 return await self._download(feed.result_feed_document_id)
             except Retryable as later:
-                pause = max(later.after or 0.0, _FIRST_LOOK)
+                pause = max(later.after or 0.0, _FIRST_LOOK, min(pause * 1.6, _LONGEST_PAUSE))
                 waited += pause
                 if waited > _PATIENCE:
                     raise OutcomeUnknown(f"the report of feed {feed_id} cannot be had: {later}") from later
@@ -335,9 +375,9 @@ class QuantityFeed:
         document = await self._api.call(
             "getFeedDocument", wire_work.FeedDocument.model_validate, path={"feedDocumentId": document_id}
         )
-        content = await self._api.fetch(document.url)
+        found = await self._api.fetch(document.url)
         try:
-            return read_report(content, gzipped=document.compression_algorithm == "GZIP")
+            return read_report(found.content, gzipped=document.compression_algorithm == "GZIP" and found.packed)
         except ValueError as error:
             raise OutcomeUnknown(f"the feed's report cannot be read: {error}", hint="read the listings back") from error
 
@@ -350,21 +390,22 @@ def read_report(content: bytes, *, gzipped: bool) -> wire_work.FeedReport:
         raise ValueError("not gzip") from error
 
 
-def verdicts(report: wire_work.FeedReport, count: int) -> list[ChannelError | None]:
-    """For each message, None when it was accepted, else what Amazon has against it."""
+def verdicts(report: wire_work.FeedReport, count: int, skus: Sequence[str] = ()) -> list[ChannelError | None]:
+    """For each message, None when it was accepted, else what Amazon has against it. An issue that names no message is
+    that of its SKU (`skus`: those of the messages), or of the feed as a whole, where nothing of it was accepted."""
+    numbers = {sku: number for number, sku in enumerate(skus, start=1)}
     found: list[ChannelError | None] = [None] * count
     told: dict[int, list[wire_work.FeedIssue]] = {}
     for issue in report.issues:
         if issue.severity == "ERROR":
-            told.setdefault(issue.message_id or 0, []).append(issue)
+            told.setdefault(issue.message_id or numbers.get(issue.sku, 0), []).append(issue)
     for number, issues in told.items():
         words = "; ".join(
             f"{issue.attribute_name}: {issue.message}" if issue.attribute_name else issue.message for issue in issues
         )
         error = Rejected(words, vendor_code=issues[0].code)
-        if number == 0:
-            # Against the feed as a whole.
+        if number == 0 and not report.summary.messages_accepted:
             return [error] * count
-        if number <= count:
+        if 1 <= number <= count:
             found[number - 1] = error
     return found

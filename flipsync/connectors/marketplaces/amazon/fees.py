@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from flipsync.connectors.marketplaces.amazon import wire, wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.unread import reason_of
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
@@ -81,12 +85,19 @@ def _money(amount: Money) -> dict[str, Any]:
 def _results(data: Any) -> list[wire_market.FeesResult]:
     if not isinstance(data, list):
         raise ValueError("a list was expected")
-    return [wire_market.FeesResult.model_validate(row) for row in data]
+    found = []
+    for row in data:
+        with suppress(ValidationError):  # its question is answered with what there is: nothing
+            found.append(wire_market.FeesResult.model_validate(row))
+    return found
 
 
 def _answer(question: FeeQuestion, result: wire_market.FeesResult | None) -> FeeAnswer:
     if result is None or result.fees_estimate is None or result.fees_estimate.total_fees_estimate is None:
         reason = result.error.message or result.error.code if result and result.error else "Amazon gave no estimate"
         return FeeAnswer(question, None, {}, reason)
-    parts = {detail.fee_type: detail.final_fee.money() for detail in result.fees_estimate.fee_detail_list}
-    return FeeAnswer(question, result.fees_estimate.total_fees_estimate.money(), parts)
+    try:
+        parts = {detail.fee_type: detail.final_fee.money() for detail in result.fees_estimate.fee_detail_list}
+        return FeeAnswer(question, result.fees_estimate.total_fees_estimate.money(), parts)
+    except ValueError as error:
+        return FeeAnswer(question, None, {}, f"Amazon's estimate cannot be read: {reason_of(error)}")

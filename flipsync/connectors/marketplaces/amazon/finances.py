@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
 from flipsync.domain.channel import ChannelRefund
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
+
+_REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,29 @@ class Transaction:
 
     @property
     def is_refund(self) -> bool:
-        return self.kind.casefold() == "refund" and self.total.amount_minor < 0 and not self.deferred
+        return self.kind.casefold() == _REFUND and self.total.amount_minor < 0 and not self.deferred
 
 
 async def transactions(
     api: SellerApi, *, since: datetime | None = None, order_id: str | None = None
 ) -> AsyncIterator[Transaction]:
-    """Movements posted at or after `since`, or those of one order; one of the two is needed."""
+    """Movements posted at or after `since`, or those of one order; one of the two is needed. Raises Unreadable for
+    those that cannot be read, once all others were told."""
+    aside = rows_of_money()
+    async for row in _rows(api, aside, since=since, order_id=order_id):
+        if (movement := aside.read(transaction, row)) is not None:
+            yield movement
+    aside.tell()
+
+
+def rows_of_money() -> Rows:
+    """Where movements go that cannot be read."""
+    return Rows("movements of money", "transactionId")
+
+
+async def _rows(
+    api: SellerApi, aside: Rows, *, since: datetime | None = None, order_id: str | None = None
+) -> AsyncIterator[wire_money.Transaction]:
     if (since is None) == (order_id is None):
         raise Rejected("ask for a time or for an order", vendor_code="request")
     query = [("marketplaceId", api.marketplace_id)]
@@ -44,17 +65,24 @@ async def transactions(
         query.append(("postedAfter", require_utc(since).isoformat().replace("+00:00", "Z")))
     if order_id is not None:
         query += [("relatedIdentifierName", "ORDER_ID"), ("relatedIdentifierValue", order_id)]
-    token: str | None = None
-    seen: set[str] = set()
-    while True:
+    decode = partial(wire_money.TransactionPage.model_validate, context=aside.context)
+
+    async def ask(token: str | None) -> wire_money.TransactionPage:
         params = [*query, *([("nextToken", token)] if token else [])]
-        page = await api.call("listTransactions", wire_money.TransactionPage.model_validate, params=params)
+        return await api.call("listTransactions", decode, params=params)
+
+    async for page in pages(ask, lambda page: page.payload.next_token):
         for row in page.payload.transactions:
-            yield transaction(row)
-        token = page.payload.next_token
-        if not token or token in seen:
-            return
-        seen.add(token)
+            yield row
+
+
+async def _refunds(api: SellerApi, aside: Rows, **wanted: Any) -> AsyncIterator[Transaction]:
+    """What else moves money is not read: it hinders no refund."""
+    async for row in _rows(api, aside, **wanted):
+        if row.transaction_type.casefold() == _REFUND:
+            movement = aside.read(transaction, row)
+            if movement is not None and movement.is_refund:
+                yield movement
 
 
 async def refunds_of(api: SellerApi, order_id: str) -> list[ChannelRefund]:
@@ -62,15 +90,17 @@ async def refunds_of(api: SellerApi, order_id: str) -> list[ChannelRefund]:
 
     Returned units are the seller's to put on sale again, or come back with the warehouse's report: none is restocked.
     """
-    found = [row async for row in transactions(api, order_id=order_id)]
-    return [_refund(row) for row in found if row.is_refund]
+    aside = rows_of_money()
+    found = [_refund(row) async for row in _refunds(api, aside, order_id=order_id)]
+    aside.tell()
+    return found
 
 
-async def refunds(api: SellerApi, since: datetime) -> dict[str, list[ChannelRefund]]:
-    """Order id to what was given back for it at or after `since`."""
+async def refunds(api: SellerApi, since: datetime, aside: Rows) -> dict[str, list[ChannelRefund]]:
+    """Order id to what was given back for it at or after `since`; what cannot be read goes `aside`."""
     found: dict[str, list[ChannelRefund]] = {}
-    async for row in transactions(api, since=since):
-        if row.is_refund and row.order_id is not None:
+    async for row in _refunds(api, aside, since=since):
+        if row.order_id is not None:
             found.setdefault(row.order_id, []).append(_refund(row))
     return found
 
@@ -80,7 +110,9 @@ def _refund(row: Transaction) -> ChannelRefund:
 
 
 def transaction(row: wire_money.Transaction) -> Transaction:
-    """Raises ValueError for an amount its currency cannot have."""
+    """Raises ValueError for an amount its currency cannot have, and without amount or date."""
+    if row.posted_date is None or row.total_amount is None:
+        raise ValueError("it has no date or no amount")
     orders = [each.related_identifier_value for each in row.related_identifiers if each.is_order]
     posted = row.posted_date.astimezone(UTC)
     identity = row.transaction_id or "|".join((*orders, row.transaction_type, posted.isoformat()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from flipsync.connectors.marketplaces.amazon import wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
 from flipsync.domain.channel import WarehouseUnits
 
 #: SKUs one call may name.
@@ -13,7 +15,8 @@ BATCH = 50
 
 
 async def warehouse_stock(api: SellerApi, skus: Sequence[str] = ()) -> AsyncIterator[WarehouseUnits]:
-    """Stock of these SKUs (at most 50), or of all that Amazon stores."""
+    """Stock of these SKUs (at most 50), or of all that Amazon stores. Raises Unreadable for SKUs whose figures cannot
+    be, once all others were told."""
     query = [
         ("details", "true"),
         ("granularityType", "Marketplace"),
@@ -21,17 +24,18 @@ async def warehouse_stock(api: SellerApi, skus: Sequence[str] = ()) -> AsyncIter
         *api.here,
         *([("sellerSkus", ",".join(skus))] if skus else []),
     ]
-    token: str | None = None
-    seen: set[str] = set()
-    while True:
+    aside = Rows("SKUs in the warehouses", "sellerSku")
+    decode = partial(wire_market.InventoryPage.model_validate, context=aside.context)
+
+    async def ask(token: str | None) -> wire_market.InventoryPage:
         params = [*query, *([("nextToken", token)] if token else [])]
-        page = await api.call("getInventorySummaries", wire_market.InventoryPage.model_validate, params=params)
+        return await api.call("getInventorySummaries", decode, params=params)
+
+    async for page in pages(ask, lambda page: page.pagination.next_token):
         for row in page.payload.inventory_summaries:
-            yield _stock(row)
-        token = page.pagination.next_token if page.pagination else None
-        if not token or token in seen:
-            return
-        seen.add(token)
+            if row.seller_sku and (units := aside.read(_stock, row)) is not None:
+                yield units
+    aside.tell()
 
 
 def _stock(row: wire_market.InventorySummary) -> WarehouseUnits:

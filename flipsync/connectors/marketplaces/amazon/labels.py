@@ -9,13 +9,15 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.connectors.unpacking import gunzip
+from flipsync.connectors.unread import reason_of
 from flipsync.domain.channel import Address, ChannelLabel, LabelOrder
-from flipsync.domain.errors import OutcomeUnknown
 from flipsync.domain.money import Money
 
 
@@ -61,14 +63,17 @@ class BoughtLabel:
 
 async def services(api: SellerApi, parcel: Parcel) -> list[Service]:
     """Every way Amazon offers for this parcel, cheapest first."""
+    aside = Rows("services", "ShippingServiceId")
     answer = await api.call(
         "getEligibleShipmentServices",
-        wire_money.EligibleAnswer.model_validate,
+        partial(wire_money.EligibleAnswer.model_validate, context=aside.context),
         body={"ShipmentRequestDetails": _details(parcel)},
     )
-    return sorted(
-        (_service(row) for row in answer.payload.shipping_service_list), key=lambda row: row.price.amount_minor
-    )
+    read = [aside.read(_service, row) for row in answer.payload.shipping_service_list]
+    found = [service for service in read if service is not None]
+    if not found:
+        aside.tell()
+    return sorted(found, key=lambda service: service.price.amount_minor)
 
 
 async def buy(api: SellerApi, parcel: Parcel, service: Service) -> BoughtLabel:
@@ -78,22 +83,17 @@ async def buy(api: SellerApi, parcel: Parcel, service: Service) -> BoughtLabel:
         "ShippingServiceId": service.id,
         "ShippingServiceOfferId": service.offer,
     }
-    answer = await api.call("createShipment", wire_money.ShipmentAnswer.model_validate, body=body, restricted=True)
-    return _label(answer.payload)
+    return await api.call("createShipment", _label, body=body, restricted=True)
 
 
 async def read(api: SellerApi, shipment_id: str) -> BoughtLabel | None:
-    answer = await api.known(
-        "getShipment", wire_money.ShipmentAnswer.model_validate, path={"shipmentId": shipment_id}, restricted=True
-    )
-    return None if answer is None else _label(answer.payload)
+    return await api.known("getShipment", _label, path={"shipmentId": shipment_id}, restricted=True)
 
 
 async def cancel(api: SellerApi, shipment_id: str) -> BoughtLabel:
-    """Ask for the money back; Amazon answers with the label as it is then (RefundPending, RefundApplied, …)."""
-    path = {"shipmentId": shipment_id}
-    answer = await api.call("cancelShipment", wire_money.ShipmentAnswer.model_validate, path=path, restricted=True)
-    return _label(answer.payload)
+    """Ask for the money back; Amazon answers with the label as it is then (RefundPending, RefundApplied, …), of which
+    the file is left out: nobody prints it any more."""
+    return await api.call("cancelShipment", _cancelled, path={"shipmentId": shipment_id}, restricted=True)
 
 
 def parcel_of(wish: LabelOrder) -> Parcel:
@@ -167,7 +167,20 @@ def _service(row: wire_money.ShippingService) -> Service:
     )
 
 
-def _label(row: wire_money.Shipment) -> BoughtLabel:
+def _label(data: Any, *, printed: bool = True) -> BoughtLabel:
+    """Raises ValueError for one that cannot be read; it names the shipment, which may be paid for."""
+    row = wire_money.ShipmentAnswer.model_validate(data).payload
+    try:
+        return _bought(row, printed)
+    except ValueError as error:
+        raise ValueError(f"shipment {row.shipment_id}: {reason_of(error)}") from error
+
+
+def _cancelled(data: Any) -> BoughtLabel:
+    return _label(data, printed=False)
+
+
+def _bought(row: wire_money.Shipment, printed: bool) -> BoughtLabel:
     file = row.label.file_contents
     return BoughtLabel(
         shipment_id=row.shipment_id,
@@ -178,15 +191,13 @@ def _label(row: wire_money.Shipment) -> BoughtLabel:
         tracking_number=row.tracking_id,
         price=row.shipping_service.rate.money(),
         media_type=file.file_type,
-        content=_file(file.contents, row.shipment_id),
+        content=_file(file.contents) if printed else b"",
     )
 
 
-def _file(text: str, shipment_id: str) -> bytes:
-    """Amazon packs a label's file with gzip and writes it in Base64."""
+def _file(text: str) -> bytes:
+    """Amazon packs a label's file with gzip and writes it in Base64. Raises ValueError."""
     try:
         return gunzip(base64.b64decode(text, validate=True))
     except ValueError as error:
-        raise OutcomeUnknown(
-            f"shipment {shipment_id} has a label that cannot be read", hint="read the shipment again"
-        ) from error
+        raise ValueError("its label cannot be read") from error

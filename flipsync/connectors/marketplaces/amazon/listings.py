@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.feeds import find_items
+from flipsync.connectors.marketplaces.amazon.feeds import find_items, search_pages
 from flipsync.connectors.marketplaces.amazon.mapping import OWN_STOCK
 from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
-from flipsync.connectors.marketplaces.amazon.reports import report
+from flipsync.connectors.marketplaces.amazon.reports import report_text
+from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.domain.errors import Retryable
 
 _PAGE = 20
@@ -21,14 +22,15 @@ _WINDOW = 1000
 _PATIENCE = 300.0
 
 
-async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
-    """Oldest first. A search ends after 1,000 results, so the next one goes on where the last listing was created."""
+async def every_listing(api: SellerApi, aside: Rows) -> AsyncIterator[wire.Item]:
+    """Oldest first; what cannot be read goes `aside`. A search ends after 1,000 results, so the next one goes on where
+    the last listing was created."""
     seen: set[str] = set()
     since: str | None = None
     while True:
         newest: str | None = None
-        yielded = walked = 0
-        async for item in _search(api, since):
+        yielded, walked = 0, -aside.count
+        async for item in _search(api, since, aside):
             walked += 1
             if item.summaries:
                 newest = item.summaries[0].created_date.isoformat().replace("+00:00", "Z")
@@ -36,13 +38,13 @@ async def every_listing(api: SellerApi) -> AsyncIterator[wire.Item]:
                 seen.add(item.sku)
                 yielded += 1
                 yield item
-        if walked < _WINDOW:
+        if walked + aside.count < _WINDOW:
             return
         if not yielded or newest is None:
             # More were created at one moment than a search shows: the rest is found by name.
             left = [row["seller-sku"] async for row in _reported(api) if row["seller-sku"] not in seen]
             for start in range(0, len(left), _PAGE):
-                for item in (await find_items(api, left[start : start + _PAGE])).values():
+                for item in (await find_items(api, left[start : start + _PAGE], aside)).values():
                     yield item
             return
         since = newest
@@ -57,20 +59,19 @@ async def own_skus(api: SellerApi) -> AsyncIterator[str]:
 
 async def _reported(api: SellerApi, patience: float = 900.0) -> AsyncIterator[dict[str, str]]:
     """The rows of the report of all listings. Raises Retryable when it has no SKUs."""
-    content = await report(api, "GET_MERCHANT_LISTINGS_ALL_DATA", patience=patience)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")  # what Amazon writes for its western stores
+    text = await report_text(api, "GET_MERCHANT_LISTINGS_ALL_DATA", patience=patience)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    if "seller-sku" not in (rows.fieldnames or ()):
-        raise Retryable("the report of all listings has no SKUs in it")
-    for row in rows:
-        if row["seller-sku"]:
-            yield row
+    try:
+        if "seller-sku" not in (rows.fieldnames or ()):
+            raise Retryable("the report of all listings has no SKUs in it")
+        for row in rows:
+            if row["seller-sku"]:
+                yield row
+    except csv.Error as error:
+        raise Retryable(f"the report of all listings cannot be read: {error}") from error
 
 
-async def _search(api: SellerApi, since: str | None) -> AsyncIterator[wire.Item]:
+async def _search(api: SellerApi, since: str | None, aside: Rows) -> AsyncIterator[wire.Item]:
     query = [
         *api.here,
         *INCLUDED,
@@ -79,15 +80,6 @@ async def _search(api: SellerApi, since: str | None) -> AsyncIterator[wire.Item]
         ("sortOrder", "ASC"),
         *([("createdAfter", since)] if since else []),
     ]
-    token: str | None = None
-    tokens: set[str] = set()
-    while True:
-        params = [*query, *([("pageToken", token)] if token else [])]
-        path = {"sellerId": api.seller_id}
-        page = await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
+    async for page in search_pages(api, query, aside):
         for item in page.items:
             yield item
-        token = page.pagination.next_token
-        if not token or token in tokens:
-            return
-        tokens.add(token)

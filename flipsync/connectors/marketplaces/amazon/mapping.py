@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +18,7 @@ from flipsync.domain.channel import (
     ListingText,
     RivalOffer,
 )
-from flipsync.domain.errors import Rejected
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
 
 #: The fulfilment channel of stock that is our own; every other one is a warehouse of Amazon's.
@@ -42,6 +44,42 @@ def read_error(status: int, body: Any) -> VendorError:
     return VendorError(error.code, message, hint=hint, expired=expired, missing=error.code == "NotFound")
 
 
+#: Codes of refusals that an answer with status 200 may carry: slowed down, and refused for good.
+_THROTTLED = re.compile(r"quota|throttl|too_?many", re.I)
+_REFUSED = re.compile(
+    r"invalid|unauthorized|denied|forbidden|not_?found|unsupported|conflict|missing|bad_?request", re.I
+)
+
+
+def failure_inside(data: Any, *, writes: bool) -> ChannelError | None:
+    """What went wrong by the `errors` of an answer whose status is that of a success; None where nothing did.
+
+    A write whose answer shows what was made has made it, whatever else is said.
+    """
+    if not isinstance(data, dict) or not data.get("errors") or (writes and data.get("payload") is not None):
+        return None
+    found = read_error(200, data)
+    message = f"HTTP 200 with an error: {found.message or 'it cannot be read'}"
+    if _THROTTLED.search(found.code):
+        return Retryable(message, vendor_code=found.code, vendor_status=200)
+    if _REFUSED.search(found.code):
+        auth = re.search(r"unauthorized|denied|forbidden", found.code, re.I) is not None
+        missing = re.search(r"not_?found", found.code, re.I) is not None
+        return Rejected(message, vendor_code=found.code, vendor_status=200, auth=auth, missing=missing)
+    if writes:
+        return OutcomeUnknown(message, hint="read back before trying again", vendor_code=found.code, vendor_status=200)
+    return Retryable(message, vendor_code=found.code, vendor_status=200)
+
+
+def is_stale(refused: Rejected) -> bool:
+    """Whether the token of the request was refused, and a new one may help."""
+    return refused.vendor_status in (401, 403) and _STALE in refused.message.lower()
+
+
+def is_throttled(refused: ChannelError) -> bool:
+    return refused.vendor_status == 429 or _THROTTLED.search(refused.vendor_code) is not None
+
+
 def read_limits(headers: httpx2.Headers) -> tuple[float | None, int | None, float | None]:
     """x-amzn-RateLimit-Limit: the rate of this account's usage plan, in requests a second."""
     try:
@@ -54,6 +92,7 @@ def read_limits(headers: httpx2.Headers) -> tuple[float | None, int | None, floa
 # Listings
 
 _PICTURE, _OTHER_PICTURE = "main_product_image_locator", "other_product_image_locator_"
+_UNITS = frozenset({"fulfillment_channel_code", "quantity"})
 _NO_SPECIFICS = frozenset({"item_name", "product_description"})
 
 
@@ -78,6 +117,14 @@ def own_quantity(item: wire.Item) -> int | None:
     if own:
         return own[0]
     return None if rows else 0
+
+
+def own_terms(item: wire.Item) -> tuple[tuple[str, Any], ...]:
+    """What the seller said of own stock beside its units: handling time, restock date."""
+    for row in _rows(item.attributes, "fulfillment_availability"):
+        if row.get("fulfillment_channel_code") == OWN_STOCK:
+            return tuple((name, value) for name, value in row.items() if name not in _UNITS)
+    return ()
 
 
 def warehouse_channels(item: wire.Item) -> tuple[str, ...]:
@@ -195,23 +242,28 @@ def _first(attributes: Mapping[str, Any], name: str) -> str:
 
 
 def rivals(answer: wire_market.OffersAnswer, seen_at: datetime) -> list[RivalOffer]:
-    """The offers of others on the ASIN of one SKU; prices with shipping, as buyers compare them."""
+    """The offers of others on the ASIN of one SKU; prices with shipping, as buyers compare them. One whose price cannot
+    be is left out."""
     found = answer.body.payload
     if found is None:
         return []
     sku = answer.request.seller_sku or found.sku
-    return [
-        RivalOffer(
-            sku=sku,
-            seller=offer.seller_id or "unknown",
-            price=offer.listing_price.money() + (offer.shipping.money() if offer.shipping else _nothing(offer)),
-            in_stock=True,
-            seen_at=seen_at,
-        )
-        for offer in found.offers
-        if not offer.my_offer
-    ]
+    rivals = []
+    for offer in found.offers:
+        if offer.my_offer:
+            continue
+        with suppress(ValueError):
+            price = offer.listing_price.money()
+            price += offer.shipping.money() if offer.shipping else Money.zero(price.currency)
+            seller = offer.seller_id or "unknown"
+            rivals.append(RivalOffer(sku=sku, seller=seller, price=price, in_stock=True, seen_at=seen_at))
+    return rivals
 
 
-def _nothing(offer: wire_market.OfferDetail) -> Money:
-    return Money.zero(offer.listing_price.currency_code)
+def unanswered(answer: wire_market.OffersAnswer) -> str:
+    """Why nothing is known of a SKU's offers: it was slowed down, or something broke over there; "" where all is."""
+    status = answer.status.status_code if answer.status else 200
+    error = answer.body.errors[0] if answer.body.errors else wire.Error()
+    if status == 429 or status >= 500 or _THROTTLED.search(error.code):
+        return f"{status} {error.code} {error.message}".strip()
+    return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flipsync.connectors.marketplaces.amazon import wire_work
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import SellerApi, done
 from flipsync.domain.errors import Rejected
 
 Kind = Literal["confirmOrderDetails", "confirmDeliveryDetails", "unexpectedProblem"]
@@ -25,7 +25,7 @@ async def allowed(api: SellerApi, order_id: str) -> list[str]:
         path={"amazonOrderId": order_id},
         params=api.here,
     )
-    return [action.name for action in answer.links.actions]
+    return [action.kind for action in answer.links.actions]
 
 
 async def send(api: SellerApi, order_id: str, kind: Kind, text: str) -> None:
@@ -33,8 +33,4 @@ async def send(api: SellerApi, order_id: str, kind: Kind, text: str) -> None:
     if not 1 <= len(text) <= _LONGEST:
         raise Rejected(f"a message has 1 to {_LONGEST} characters", vendor_code="request")
     path = {"amazonOrderId": order_id}
-    await api.call(_OPERATIONS[kind], _nothing, path=path, params=api.here, body={"text": text})
-
-
-def _nothing(data: Any) -> None:
-    return None
+    await api.call(_OPERATIONS[kind], done, path=path, params=api.here, body={"text": text})

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, TypeAdapter
 
 from flipsync.connectors.marketplaces.amazon import wire_work
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import SellerApi, done
 from flipsync.domain.channel import WebhookNotice, WebhookSubscription
 from flipsync.domain.errors import InvalidInput, Rejected
 
@@ -38,6 +38,12 @@ _ABOUT: dict[str, tuple[Literal["order", "listing", "other"], tuple[str, ...]]] 
     "PRICING_HEALTH": ("other", ("offerchangetrigger", "asin")),
     "FBA_INVENTORY_AVAILABILITY_CHANGES": ("other", ("sku",)),
     "FEED_PROCESSING_FINISHED": ("other", ("feedprocessingfinishednotification", "feedid")),
+}
+#: Where the marketplace is told, if not beside the SKU.
+_PLACES = {
+    "ORDER_CHANGE": ("orderchangenotification", "summary", "marketplaceid"),
+    "ANY_OFFER_CHANGED": ("anyofferchangednotification", "offerchangetrigger", "marketplaceid"),
+    "PRICING_HEALTH": ("offerchangetrigger", "marketplaceid"),
 }
 _MOMENT = TypeAdapter[AwareDatetime](AwareDatetime)
 
@@ -107,34 +113,43 @@ async def _subscription(
         return known.payload
     if known is not None:
         old = {**path, "subscriptionId": known.payload.subscription_id}
-        await api.call("deleteSubscriptionById", lambda _: None, path=old, grantless=True)
+        await api.call("deleteSubscriptionById", done, path=old, grantless=True)
     body = {"payloadVersion": version, "destinationId": destination}
     made = await api.call("createSubscription", wire_work.SubscriptionAnswer.model_validate, path=path, body=body)
     return made.payload
 
 
-def notice(message: wire_work.QueueMessage) -> WebhookNotice:
+def notice(message: wire_work.QueueMessage, marketplace_id: str) -> WebhookNotice:
     """What a message of the queue tells. What cannot be read is a notice too, or it would come again for ever."""
     try:
-        return parse(message.body)
+        return parse(message.body, marketplace_id)
     except InvalidInput:
         return WebhookNotice(
             kind="other", topic="unreadable", resource_id=message.message_id, dedup_key=f"sqs:{message.message_id}"
         )
 
 
-def parse(text: str) -> WebhookNotice:
-    """A notification's JSON. Types are written in camelCase or PascalCase, each as it likes. Raises InvalidInput."""
+def parse(text: str, marketplace_id: str = "") -> WebhookNotice:
+    """A notification's JSON. Types are written in camelCase or PascalCase, each as it likes. Raises InvalidInput.
+
+    A seller hears of all marketplaces of a region: what is about another one than `marketplace_id` is not the account's
+    to act on.
+    """
     try:
         body = _lower(json.loads(text))
         topic = str(body["notificationtype"])
         payload = body["payload"]
         kind, where = _ABOUT.get(topic, ("other", ()))
         resource = _inside(payload, where) if where else ""
-        moment = _MOMENT.validate_python(body["eventtime"]).astimezone(UTC) if "eventtime" in body else None
+        moment = _moment(body.get("eventtime"))
         key = str(_lower(body["notificationmetadata"])["notificationid"])
+        told_of = _marketplace(topic, payload)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput("the message is not one of Amazon's notifications") from error
+    if told_of and marketplace_id and told_of != marketplace_id:
+        return WebhookNotice(
+            kind="other", topic=topic, resource_id=resource, dedup_key=f"{topic}:{key}", modified_at=moment
+        )
     return WebhookNotice(
         kind=kind,
         topic=topic,
@@ -151,9 +166,25 @@ def _changed_at(topic: str, payload: Any) -> datetime | None:
         return None
     try:
         told = _inside(payload, ("orderchangenotification", "orderchangetrigger", "timeoforderchange"))
-        return _MOMENT.validate_python(told).astimezone(UTC)
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
+    return _moment(told)
+
+
+def _moment(told: Any) -> datetime | None:
+    """None of what is no time: what happened is true without it."""
+    try:
+        return _MOMENT.validate_python(told).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _marketplace(topic: str, payload: Any) -> str:
+    """Which marketplace it is about; "" where it does not say."""
+    try:
+        return _inside(payload, _PLACES.get(topic, ("marketplaceid",)))
+    except (KeyError, TypeError):
+        return ""
 
 
 def _statuses(payload: Any) -> list[str]:

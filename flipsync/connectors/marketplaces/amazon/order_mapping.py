@@ -10,7 +10,8 @@ from flipsync.connectors.marketplaces.amazon import wire_orders
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, OrderStatus
 from flipsync.domain.money import Money
 
-_ORDER_ID = re.compile(r"[A-Z0-9]{2,3}-\d{7}-\d{7}")
+#: Usually 3-7-7 digits, which Amazon does not promise.
+_ORDER_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,98}[A-Za-z0-9])?")
 _STATUS: dict[str, OrderStatus] = {
     "PENDING_AVAILABILITY": "pending",
     "PENDING": "pending",
@@ -22,6 +23,8 @@ _STATUS: dict[str, OrderStatus] = {
 }
 #: Units are set aside from the moment an order waits for its payment; of a status nobody knows, they may be.
 _NOT_HOLDING = frozenset({"PENDING_AVAILABILITY", "CANCELLED", "UNFULFILLABLE"})
+#: Of every other status, also one that was not told, Amazon itself says whether the order can be shipped.
+NOT_SHIPPABLE = frozenset({"PENDING_AVAILABILITY", "PENDING", "CANCELLED", "UNFULFILLABLE"})
 
 
 def is_order_id(text: str) -> bool:
@@ -55,7 +58,7 @@ def order(row: wire_orders.Order, currency: str) -> ChannelOrder:
         lines=lines,
         shipping=shipping,
         tax=tax,
-        total=total or goods + shipping + tax,
+        total=goods + shipping + tax if total is None else total,
         ship_to=_address(row),
         fulfilled_by="channel" if by_amazon(row) else "seller",
     )

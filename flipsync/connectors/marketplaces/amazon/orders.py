@@ -4,14 +4,15 @@ role allows it, where `includedData` names them. Shipments are confirmed over Or
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import order_mapping, wire_orders
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.unread import Aside
+from flipsync.connectors.marketplaces.amazon.api import SellerApi, done
+from flipsync.connectors.marketplaces.amazon.rows import pages
+from flipsync.connectors.unread import Aside, usable
+from flipsync.domain.channel import ChannelOrder
 from flipsync.domain.clock import require_utc, utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
 
@@ -28,21 +29,23 @@ async def changed_orders(api: SellerApi, modified_after: datetime, aside: Aside)
     since = require_utc(modified_after).isoformat().replace("+00:00", "Z")
     query = [("lastUpdatedAfter", since), ("marketplaceIds", api.marketplace_id), ("maxResultsPerPage", _PAGE), *_DATA]
     decode = partial(wire_orders.OrderSearch.model_validate, context=aside.context)
-    found: dict[str, wire_orders.Order] = {}
-    token: str | None = None
-    true_until: datetime | None = None
-    seen: set[str] = set()
-    while True:
+
+    async def ask(token: str | None) -> wire_orders.OrderSearch:
         params = [*query, *([("paginationToken", token)] if token else [])]
-        page = await api.call("searchOrders", decode, params=params)
+        return await api.call("searchOrders", decode, params=params)
+
+    found: dict[str, wire_orders.Order] = {}
+    true_until: datetime | None = None
+    several = False
+    async for page in pages(ask, lambda page: page.pagination.next_token):
         true_until = true_until or page.last_updated_before
-        found |= {order.order_id: order for order in page.orders}
-        token = page.pagination.next_token
-        if not token or token in seen:
-            break
-        seen.add(token)
+        for row in page.orders:
+            known = found.get(row.order_id)
+            if known is None or known.last_updated_time <= row.last_updated_time:
+                found[row.order_id] = row
+        several = several or bool(page.pagination.next_token)
     for order in sorted(found.values(), key=lambda order: (order.last_updated_time, order.order_id)):
-        if not seen or true_until is None or order.last_updated_time <= true_until:
+        if not several or true_until is None or order.last_updated_time <= true_until:
             yield order
 
 
@@ -54,25 +57,30 @@ async def known_order(api: SellerApi, external_id: str) -> wire_orders.Order | N
     return None if answer is None else answer.order
 
 
-async def confirm(api: SellerApi, external_id: str, carrier: str, tracking_number: str) -> wire_orders.Order:
-    """Tell Amazon the whole order left the house; it is told once, and the order is read back."""
+async def confirm(
+    api: SellerApi,
+    external_id: str,
+    carrier: str,
+    tracking_number: str,
+    translate: Callable[[wire_orders.Order], ChannelOrder],
+) -> ChannelOrder:
+    """Tell Amazon the whole order left the house; it is told once, and the order is read back. Raises Unreadable for an
+    order that could not be read back either, and confirms nothing."""
     order = await known_order(api, external_id)
     if order is None:
         raise Rejected("there is no such order", vendor_code="NotFound", vendor_status=404, missing=True)
     if order_mapping.by_amazon(order):
         raise Rejected("Amazon ships this order itself", vendor_code="fulfilled_by_amazon")
     status = order.fulfillment.fulfillment_status
-    if status not in ("UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"):
+    if status in order_mapping.NOT_SHIPPABLE:
         raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")
+    told = usable(translate, order)
     if order_mapping.is_shipped_with(order, tracking_number):
-        return order
+        return told
     body = order_mapping.shipment_body(order, api.marketplace_id, carrier, tracking_number, utc_now())
-    await api.call("confirmShipment", _nothing, path={"orderId": external_id}, body=body)
+    await api.call("confirmShipment", done, path={"orderId": external_id}, body=body)
     try:
-        return await known_order(api, external_id) or order
+        after = await known_order(api, external_id)
+        return told if after is None else usable(translate, after)
     except ChannelError as error:
         raise OutcomeUnknown(f"the shipment was confirmed, but not read back: {error.message}") from error
-
-
-def _nothing(data: Any) -> None:
-    return None

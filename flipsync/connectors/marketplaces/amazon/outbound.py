@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from flipsync.connectors.marketplaces.amazon import wire_work
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import SellerApi, done
 from flipsync.domain.channel import Address
 from flipsync.domain.clock import require_utc
 
@@ -52,7 +52,7 @@ async def send(
             for number, (sku, units) in enumerate(items.items(), start=1)
         ],
     }
-    await api.call("createFulfillmentOrder", _nothing, body=body)
+    await api.call("createFulfillmentOrder", done, body=body)
 
 
 async def read(api: SellerApi, order_id: str) -> Consignment | None:
@@ -72,7 +72,7 @@ async def read(api: SellerApi, order_id: str) -> Consignment | None:
 
 async def cancel(api: SellerApi, order_id: str) -> None:
     """Take back what has not left yet. Raises Rejected once Amazon is packing."""
-    await api.call("cancelFulfillmentOrder", _nothing, path={"sellerFulfillmentOrderId": order_id})
+    await api.call("cancelFulfillmentOrder", done, path={"sellerFulfillmentOrderId": order_id})
 
 
 def _address(given: Address) -> dict[str, str]:
@@ -88,7 +88,3 @@ def _address(given: Address) -> dict[str, str]:
     }
     required = ("name", "addressLine1", "postalCode", "countryCode")
     return {name: value for name, value in told.items() if value or name in required}
-
-
-def _nothing(data: Any) -> None:
-    return None

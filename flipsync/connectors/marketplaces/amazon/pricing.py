@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from urllib.parse import quote
 
 from flipsync.connectors.marketplaces.amazon import mapping, wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.domain.channel import RivalOffer
+from flipsync.domain.errors import Retryable
 
 #: Requests one batch takes.
 BATCH = 20
+#: Seconds after which a batch is asked for again that Amazon answered in part.
+RETRY_AFTER = 2.0
 _SUMMARY_DATA = ["featuredBuyingOptions", "lowestPricedOffers", "referencePrices"]
 
 
 async def rivals(api: SellerApi, skus: Sequence[str], condition: str, seen_at: datetime) -> list[RivalOffer]:
     """Other sellers' offers on the ASINs of these SKUs; SKUs Amazon does not know have none.
 
-    `condition` is New, Used, Collectible, Refurbished or Club. Amazon shows the 20 cheapest offers of an ASIN.
+    `condition` is New, Used, Collectible, Refurbished or Club. Amazon shows the 20 cheapest offers of an ASIN. Raises
+    Retryable also where a batch leaves a SKU unanswered, since no rivals would be a reason to ask more.
     """
     found: list[RivalOffer] = []
+    aside = Rows("answers about rivals", "status")
+    decode = partial(wire_market.OffersBatch.model_validate, context=aside.context)
     wanted = list(dict.fromkeys(skus))
     for start in range(0, len(wanted), BATCH):
         requests = [
@@ -33,11 +41,12 @@ async def rivals(api: SellerApi, skus: Sequence[str], condition: str, seen_at: d
             }
             for sku in wanted[start : start + BATCH]
         ]
-        batch = await api.call(
-            "getListingOffersBatch", wire_market.OffersBatch.model_validate, body={"requests": requests}
-        )
+        batch = await api.call("getListingOffersBatch", decode, body={"requests": requests})
         for answer in batch.responses:
+            if why := mapping.unanswered(answer):
+                raise Retryable(f"the offers of a SKU were not told: {why}", after=RETRY_AFTER)
             found += mapping.rivals(answer, seen_at)
+    aside.tell()
     return found
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
 
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.feeds import rows_of_listings
 from flipsync.connectors.marketplaces.amazon.places import MARKETPLACES, REGIONS
+from flipsync.connectors.unread import usable
 from flipsync.domain.channel import ChannelInfo
 from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Currency
 
+_CURRENCY = TypeAdapter[str](Currency)
 _API_VERSION = "Listings Items 2021-08-01, Orders 2026-01-01"
 #: Never sent for good: only asked about.
 _QUESTION_SKU = "flipsync-permission-question"
@@ -39,7 +46,7 @@ async def probe(api: SellerApi, access_ends_at: datetime | None) -> ChannelInfo:
     return ChannelInfo(
         name=(here.store_name or here.marketplace.name) if here else api.seller_id,
         version=_API_VERSION,
-        currency=currency,
+        currency=usable(_CURRENCY.validate_python, currency),
         can_read=can_read,
         can_write=can_write,
         notes=tuple(notes),
@@ -61,7 +68,9 @@ async def _can_read(api: SellerApi, notes: list[str]) -> bool:
     try:
         path = {"sellerId": api.seller_id}
         params = [*api.here, ("pageSize", "1")]
-        await api.call("searchListingsItems", wire.ItemSearch.model_validate, path=path, params=params)
+        # what is listed may be read or not: this asks for the permission
+        decode = partial(wire.ItemSearch.model_validate, context=rows_of_listings().context)
+        await api.call("searchListingsItems", decode, path=path, params=params)
     except Rejected as refused:
         notes.append(f"the application may not read listings ({refused.message})")
         return False
@@ -78,4 +87,6 @@ async def _can_write(api: SellerApi, notes: list[str]) -> bool:
         if refused.auth:
             notes.append(f"the application may not write listings ({refused.message})")
             return False
+        if refused.vendor_status not in (400, 404):  # the question was understood, and found odd
+            raise
     return True

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import ADDRESS_OVER, SellerApi
 from flipsync.connectors.marketplaces.amazon.attributes import Attributes, Place
+from flipsync.connectors.marketplaces.amazon.rows import Rows
+from flipsync.connectors.unread import usable
 from flipsync.domain.channel import ListingState, Offer
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 _READ = ("summaries", "attributes", "offers", "fulfillmentAvailability", "issues", "relationships", "productTypes")
 #: What a read of a listing asks for.
@@ -40,7 +43,7 @@ class Publisher:
         try:
             return await self._api.item("getListingsItem", sku, wire.Item.model_validate, INCLUDED)
         except Rejected as refused:
-            if refused.missing or refused.vendor_code == "request":
+            if refused.missing:
                 return None
             raise
 
@@ -52,7 +55,15 @@ class Publisher:
         return item
 
     def state(self, item: wire.Item) -> ListingState:
-        return mapping.listing(item, self.place.marketplace_id)
+        """Raises Unreadable."""
+        return usable(lambda row: mapping.listing(row, self.place.marketplace_id), item)
+
+    def written(self, item: wire.Item) -> ListingState:
+        """The state after a write that was accepted. Raises OutcomeUnknown for one that cannot be read."""
+        try:
+            return self.state(item)
+        except Unreadable as error:
+            raise _not_read_back(error) from error
 
     async def shown(self, sku: str, applied: Callable[[wire.Item | None], bool]) -> wire.Item | None:
         """The listing once it shows what was accepted, or as it is after a few looks.
@@ -64,10 +75,10 @@ class Publisher:
             await asyncio.sleep(pause)
             try:
                 item = await self.item(sku)
+                if applied(item):
+                    break
             except ChannelError as error:
-                raise OutcomeUnknown(f"accepted, but not read back: {error.message}") from error
-            if applied(item):
-                break
+                raise _not_read_back(error) from error
         return item
 
     # Writing
@@ -90,7 +101,7 @@ class Publisher:
         item = await self.shown(offer.sku, applied)
         if item is None or not item.summaries:
             raise OutcomeUnknown("the listing was accepted and is not shown yet", hint="read back in a while")
-        state = self.state(item)
+        state = self.written(item)
         if state.status != "active" and mapping.errors_of(item.issues):
             raise mapping.refusal(item.issues, "the listing is not buyable")
         return state
@@ -117,7 +128,7 @@ class Publisher:
         after = await self.shown(item.sku, applied)
         if after is None:
             raise OutcomeUnknown("the change was accepted, and the listing is not shown any more")
-        return self.state(after)
+        return self.written(after)
 
     async def revise(self, item: wire.Item, offer: Offer) -> ListingState:
         """New title, text, images and facts, no sales terms. Raises Rejected where others described the page."""
@@ -144,7 +155,11 @@ class Publisher:
         """Delete the listing. One that Amazon's warehouses supply only loses its price: its goods would be stranded."""
         warehouses = mapping.warehouse_channels(item)
         if not warehouses:
-            _check(await self._api.item("deleteListingsItem", item.sku, wire.Submission.model_validate))
+            try:
+                _check(await self._api.item("deleteListingsItem", item.sku, wire.Submission.model_validate))
+            except Rejected as refused:
+                if not refused.missing:  # gone since it was read
+                    raise
             await self.shown(item.sku, lambda after: after is None)
             return
         body = {
@@ -173,7 +188,11 @@ class Publisher:
             ("identifiersType", code[0].upper()),
             ("includedData", "summaries,productTypes"),
         ]
-        found = await self._api.call("searchCatalogItems", wire.CatalogSearch.model_validate, params=params)
+        aside = Rows("pages of the catalogue", "asin")
+        decode = partial(wire.CatalogSearch.model_validate, context=aside.context)
+        found = await self._api.call("searchCatalogItems", decode, params=params)
+        if not found.items:
+            aside.tell()
         buyable = [
             item
             for item in found.items
@@ -236,8 +255,12 @@ class Publisher:
         name = definition.product_type
         if name not in self._schemas:
             try:
-                found = json.loads(await self._api.fetch(definition.json_schema.link.resource))
-            except (Rejected, ValueError):
+                found = json.loads((await self._api.fetch(definition.json_schema.link.resource)).content)
+            except (Rejected, ValueError, RecursionError):
+                return {}
+            except Retryable as refused:
+                if refused.vendor_status not in ADDRESS_OVER:
+                    raise
                 return {}
             self._schemas[name] = found if isinstance(found, dict) else {}
         return self._schemas[name]
@@ -266,8 +289,13 @@ class Publisher:
 
 
 def _check(submission: wire.Submission) -> None:
-    if submission.status == "INVALID" or mapping.errors_of(submission.issues):
+    """Raises Rejected. What is ACCEPTED was not refused, whatever its issues say: it shows later, or does not."""
+    if submission.status == "INVALID" or (submission.status != "ACCEPTED" and mapping.errors_of(submission.issues)):
         raise mapping.refusal(submission.issues, "Amazon found the listing invalid")
+
+
+def _not_read_back(error: ChannelError) -> OutcomeUnknown:
+    return OutcomeUnknown(f"accepted, but not read back: {error.message}")
 
 
 def _likeness(item: wire.CatalogItem, offer: Offer) -> float:

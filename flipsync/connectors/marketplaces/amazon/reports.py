@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 
 from flipsync.connectors.marketplaces.amazon import wire_work
-from flipsync.connectors.marketplaces.amazon.api import SellerApi
+from flipsync.connectors.marketplaces.amazon.api import Fetched, SellerApi
 from flipsync.connectors.unpacking import UnpackError, gunzip
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
@@ -23,6 +24,23 @@ async def report(
     restricted: bool = False,
     patience: float = 900.0,
 ) -> bytes:
+    """The report of this type, unpacked. Raises what `fetched` raises."""
+    return (await fetched(api, kind, start, end, restricted, patience)).content
+
+
+async def report_text(api: SellerApi, kind: str, *, patience: float = 900.0) -> str:
+    """A report of text in whatever letters it came: Amazon writes what is usual in a store, and seldom says so. Raises
+    what `fetched` raises."""
+    found = await fetched(api, kind, None, None, False, patience)
+    for charset in ("utf-8-sig", found.charset):
+        with suppress(LookupError, UnicodeDecodeError):
+            return found.content.decode(charset)
+    return found.content.decode("cp932" if api.language == "ja_JP" else "cp1252", "replace")
+
+
+async def fetched(
+    api: SellerApi, kind: str, start: datetime | None, end: datetime | None, restricted: bool, patience: float
+) -> Fetched:
     """The report of this type (https://developer-docs.amazon.com/sp-api/docs/report-type-values) as Amazon made it.
 
     `restricted`: it names buyers. Asking twice makes two reports and changes nothing else. Raises Rejected when there
@@ -43,11 +61,11 @@ async def report(
         path={"reportDocumentId": document_id},
         restricted=restricted,
     )
-    content = await api.fetch(document.url)
-    if document.compression_algorithm != "GZIP":
-        return content
+    found = await api.fetch(document.url)
+    if document.compression_algorithm != "GZIP" or not found.packed:
+        return found
     try:
-        return gunzip(content)
+        return Fetched(gunzip(found.content), found.charset)
     except UnpackError as error:
         raise Retryable("the report broke off") from error
 

@@ -13,13 +13,16 @@ from pydantic import SecretStr
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.amazon import wire
 from flipsync.connectors.oauth import AskForToken, Grant
-from flipsync.connectors.request import Form, Limit, VendorError
+from flipsync.connectors.request import Form, Limit, Meaning, VendorError
+from flipsync.domain.errors import Rejected, Retryable
 
 #: The scope of the operations that belong to no seller.
 NOTIFICATIONS_SCOPE = "sellingpartnerapi::notifications"
 _LIMIT = Limit("lwa", 1.0, 5)
 #: RFC 6749, 5.2: the account or the application, not this one request, was refused.
 _ACCOUNT_REFUSED = frozenset({"invalid_client", "invalid_grant", "unauthorized_client", "invalid_scope"})
+#: RFC 6749, 4.1.2.1, which some servers say with 400: nothing is wrong with what was asked.
+_LATER = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 
 
 def token_header(token: SecretStr) -> Mapping[str, str]:
@@ -35,7 +38,19 @@ def read_error(status: int, body: Any) -> VendorError:
         return VendorError()
     refused = error.error in _ACCOUNT_REFUSED
     hint = "authorize the application again and store the new refresh token" if refused else ""
-    return VendorError(error.error, error.error_description, hint=hint, auth=refused)
+    meaning: Meaning = "later" if error.error in _LATER else "as the status"
+    return VendorError(error.error, error.error_description or error.error, hint=hint, auth=refused, meaning=meaning)
+
+
+def _token(data: Any) -> wire.AccessToken:
+    """Raises Rejected, Retryable also for a refusal with the status of a success; ValueError for what is no answer."""
+    if isinstance(data, dict) and data.get("error") and not data.get("access_token"):
+        error = read_error(200, data)
+        message = f"HTTP 200 with an error: {error.message}"
+        if error.auth:
+            raise Rejected(message, hint=error.hint, vendor_code=error.code, vendor_status=200, auth=True)
+        raise Retryable(message, vendor_code=error.code, vendor_status=200)
+    return wire.AccessToken.model_validate(data)
 
 
 def asker(http: HttpCore, url: str, scope: str | None = None) -> AskForToken:
@@ -53,7 +68,7 @@ def asker(http: HttpCore, url: str, scope: str | None = None) -> AskForToken:
         answer = await http.request(
             "POST",
             url,
-            decode=wire.AccessToken.model_validate,
+            decode=_token,
             body=Form(fields),
             signed=False,
             limit=_LIMIT,

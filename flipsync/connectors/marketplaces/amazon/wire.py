@@ -8,15 +8,31 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel, to_pascal
 
+from flipsync.connectors.unread import one_by_one
 from flipsync.domain.money import Money
+
+#: Digits that arithmetic in doubles leaves behind an amount: 8.059999999999999 is 8.06.
+_NOISE = 4
 
 
 def _exact(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
     # A float's own digits, not its binary value: 17.99 is meant.
-    return str(value) if isinstance(value, float) else value
+    told, meant = str(value), f"{value:.15g}"
+    return meant if len(told) - len(meant) > _NOISE else told
 
 
 Amount = Annotated[Decimal, BeforeValidator(_exact)]
@@ -64,7 +80,7 @@ class PascalPrice(Pascal):
 
 
 class Error(Wire):
-    code: str
+    code: str = ""
     message: str = ""
     details: str = ""
 
@@ -80,7 +96,7 @@ class AccessToken(BaseModel):
     expires_in: float | None = None
 
 
-class TokenError(BaseModel):
+class TokenError(_Shape):
     model_config = ConfigDict(extra="ignore")
 
     error: str
@@ -88,7 +104,7 @@ class TokenError(BaseModel):
 
 
 class RestrictedDataToken(Wire):
-    restricted_data_token: SecretStr
+    restricted_data_token: SecretStr = Field(min_length=1)
     expires_in: float | None = None
 
 
@@ -185,7 +201,7 @@ class Pagination(Wire):
 
 class ItemSearch(Wire):
     number_of_results: int
-    items: list[Item]
+    items: Annotated[list[Item], WrapValidator(one_by_one)]
     pagination: Pagination = Pagination()
 
 
@@ -234,7 +250,7 @@ class CatalogItem(Wire):
 
 
 class CatalogSearch(Wire):
-    items: list[CatalogItem]
+    items: Annotated[list[CatalogItem], WrapValidator(one_by_one)]
 
 
 class ProductType(Wire):

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from flipsync.connectors.marketplaces.amazon.wire import Error, Pagination, Pascal, PascalPrice, Price, Wire
+from flipsync.connectors.unread import one_by_one
+
+
+def _readable(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Those rows of a list that can be read."""
+    try:
+        return handler(value)
+    except ValidationError:
+        if not isinstance(value, list):
+            raise
+    read: list[Any] = []
+    for row in value:
+        with suppress(ValidationError):
+            read.extend(handler([row]))
+    return read
 
 
 class OfferDetail(Pascal):
@@ -20,7 +38,7 @@ class OffersResult(Pascal):
     sku: str = Field(default="", alias="SKU")
     asin: str = Field(default="", alias="ASIN")
     status: str = Field(alias="status")
-    offers: list[OfferDetail]
+    offers: Annotated[list[OfferDetail], WrapValidator(_readable)]
 
 
 class OffersBody(Wire):
@@ -45,7 +63,7 @@ class OffersAnswer(Wire):
 
 
 class OffersBatch(Wire):
-    responses: tuple[OffersAnswer, ...] = ()
+    responses: Annotated[list[OffersAnswer], WrapValidator(one_by_one)] = Field(default=[])
 
 
 class ExpectedPrice(Wire):
@@ -84,7 +102,7 @@ class ExpectedPriceAnswer(Wire):
 
 
 class ExpectedPriceBatch(Wire):
-    responses: tuple[ExpectedPriceAnswer, ...] = ()
+    responses: Annotated[list[ExpectedPriceAnswer], WrapValidator(_readable)] = Field(default=[])
 
 
 class ComparedPrice(Pascal):
@@ -112,7 +130,7 @@ class PricedItem(Pascal):
 
 
 class CompetitivePricing(Wire):
-    payload: tuple[PricedItem, ...] = ()
+    payload: Annotated[list[PricedItem], WrapValidator(_readable)] = Field(default=[])
 
 
 class CompetingOffer(Wire):
@@ -150,7 +168,7 @@ class CompetitiveAnswer(Wire):
 
 
 class CompetitiveBatch(Wire):
-    responses: list[CompetitiveAnswer]
+    responses: Annotated[list[CompetitiveAnswer], WrapValidator(_readable)]
 
 
 class FeeDetail(Pascal):
@@ -204,7 +222,7 @@ class InventoryDetails(Wire):
 
 
 class InventorySummary(Wire):
-    seller_sku: str
+    seller_sku: str = ""
     asin: str = ""
     fn_sku: str = ""
     total_quantity: int = 0
@@ -212,9 +230,9 @@ class InventorySummary(Wire):
 
 
 class InventoryPayload(Wire):
-    inventory_summaries: list[InventorySummary]
+    inventory_summaries: Annotated[list[InventorySummary], WrapValidator(one_by_one)]
 
 
 class InventoryPage(Wire):
     payload: InventoryPayload
-    pagination: Pagination | None = None
+    pagination: Pagination = Pagination()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, WrapValidator
 
 from flipsync.connectors.marketplaces.amazon.wire import Amount, Pascal, PascalPrice, Wire
+from flipsync.connectors.unread import one_by_one
 from flipsync.domain.money import Money
 
 
@@ -17,8 +20,8 @@ class CurrencyAmount(Wire):
 
 
 class RelatedIdentifier(Wire):
-    related_identifier_name: str
-    related_identifier_value: str
+    related_identifier_name: str = ""
+    related_identifier_value: str = ""
 
     @property
     def is_order(self) -> bool:
@@ -29,13 +32,13 @@ class Transaction(Wire):
     transaction_id: str = ""
     transaction_type: str = ""
     transaction_status: str = ""
-    posted_date: AwareDatetime
-    total_amount: CurrencyAmount
+    posted_date: AwareDatetime | None = None
+    total_amount: CurrencyAmount | None = None
     related_identifiers: tuple[RelatedIdentifier, ...] = ()
 
 
 class TransactionList(Wire):
-    transactions: tuple[Transaction, ...] = ()
+    transactions: Annotated[list[Transaction], WrapValidator(one_by_one)] = Field(default=[])
     next_token: str | None = None
 
 
@@ -53,7 +56,7 @@ class ShippingService(Pascal):
 
 
 class EligibleServices(Pascal):
-    shipping_service_list: tuple[ShippingService, ...]
+    shipping_service_list: Annotated[list[ShippingService], WrapValidator(one_by_one)]
 
 
 class EligibleAnswer(Wire):

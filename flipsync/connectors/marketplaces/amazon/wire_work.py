@@ -118,7 +118,14 @@ class ReportDocument(Wire):
 
 
 class ActionLink(Wire):
-    name: str
+    """An address, and often the kind of message that goes there, with which it ends all the same."""
+
+    href: str = ""
+    name: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.name or self.href.partition("?")[0].rpartition("/")[2]
 
 
 class ActionLinks(Wire):
