@@ -84,7 +84,15 @@ class Migration:
                 error = wire.Error(message=refused.message)
                 return [wire.Migrated(listing_id=listing_ids[0], status_code=400, errors=(error,))]
             return [row for each in listing_ids for row in await self._migrate([each])]  # one spoiled it for all
-        return done.responses
+        # a row that was refused may not name its listing; rows come in the order of the requests
+        named = {row.listing_id for row in done.responses}
+        rest = [each for each in listing_ids if each not in named]
+        rows = [
+            row if row.listing_id or not rest else row.model_copy(update={"listing_id": rest.pop(0)})
+            for row in done.responses
+        ]
+        silent = wire.Error(message="eBay did not say what became of it")
+        return rows + [wire.Migrated(listing_id=each, status_code=500, errors=(silent,)) for each in rest]
 
     async def active(self, patience: float = _PATIENCE) -> list[Active]:
         """Every active fixed-price listing, however it was made. Raises Retryable without a report after so long."""
