@@ -94,7 +94,7 @@ class Orders:
         path = f"{_ORDER}/{segment(order_id)}/shipping_fulfillment"
         known = await self._api.read(path, wire_orders.Fulfillments.model_validate, limits.FULFILLMENT)
         if any(number in (each.shipment_tracking_number, each.fulfillment_id) for each in known.fulfillments):
-            return mapping_orders.order(found, self._currency)
+            return usable(self._order, found)
         status = mapping_orders.status_of(found)
         if status not in ("paid", "shipped"):
             raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")
