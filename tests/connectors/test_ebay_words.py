@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -223,3 +223,18 @@ async def test_a_topic_that_ebay_refuses_hinders_no_other() -> None:
         with pytest.raises(Rejected, match="Not authorized"):
             await ebay.ensure_webhooks("https://we.example/hook", SecretStr("s"))
     assert {each["topicId"] for each in made} == {"ORDER_RETURN_ACTIVITY", "AUTHORIZATION_REVOCATION"}
+
+
+async def test_orders_are_asked_for_as_far_back_as_ebay_tells_of_them() -> None:
+    server = Server({("GET", "/order"): {"orders": [], "total": 0}})
+    async with connector(server) as ebay:
+        assert [each async for each in ebay.orders(datetime(1970, 1, 1, tzinfo=UTC))] == []
+    begin = datetime.fromisoformat(server.seen[-1].url.params["filter"].split("[")[1].split("..")[0])
+    assert timedelta(days=728) < datetime.now(UTC) - begin < timedelta(days=730)
+
+
+async def test_a_sku_of_dots_alone_is_no_way_up() -> None:
+    server = Server({("GET", "/inventory_item/.."): ITEM})
+    async with connector(server) as ebay:
+        await ebay.find_listing("..")
+    assert b"/sell/inventory/v1/inventory_item/%2E%2E" in {request.url.raw_path for request in server.seen}

@@ -189,8 +189,8 @@ class EbayApi:
 
 
 def segment(text: str) -> str:
-    """One part of a path."""
-    return quote(text, safe="")
+    """One part of a path; one of dots alone would be taken for a way up."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 def nothing(data: Any) -> None:
