@@ -154,7 +154,10 @@ def access_ends(credentials: Mapping[str, SecretStr]) -> datetime | None:
 
 
 def _after(now: datetime, seconds: float | None) -> datetime | None:
-    return None if seconds is None else now + timedelta(seconds=seconds)
+    try:
+        return None if seconds is None else now + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):  # no number, or beyond the calendar: until it is refused
+        return None
 
 
 def _moment(text: SecretStr) -> datetime | None:

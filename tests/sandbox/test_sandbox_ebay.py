@@ -31,7 +31,7 @@ from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
 _INVENTORY, _ORDER = "/sell/inventory/v1", "/sell/fulfillment/v1/order"
-ITEM = {
+ITEM: dict[str, Any] = {
     "availability": {"shipToLocationAvailability": {"quantity": 5}},
     "condition": "NEW",
     "product": {
