@@ -238,3 +238,10 @@ async def test_a_sku_of_dots_alone_is_no_way_up() -> None:
     async with connector(server) as ebay:
         await ebay.find_listing("..")
     assert b"/sell/inventory/v1/inventory_item/%2E%2E" in {request.url.raw_path for request in server.seen}
+
+
+async def test_a_campaign_without_a_number_is_none_of_ours() -> None:
+    paid = {"marketplaceId": "EBAY_US", "fundingStrategy": {"fundingModel": "COST_PER_SALE"}}
+    server = Server({("GET", "/ad_campaign"): {"campaigns": [paid, {**paid, "campaignId": "7"}], "total": 2}})
+    async with connector(server) as ebay:
+        assert [each.id for each in await ebay.marketing.campaigns()] == ["7"]

@@ -42,7 +42,7 @@ ITEM: dict[str, Any] = {
         "imageUrls": ["https://img.example/1.jpg"],
     },
 }
-OFFER = {
+OFFER: dict[str, Any] = {
     "sku": "LAMP-1",
     "marketplaceId": "EBAY_US",
     "format": "FIXED_PRICE",

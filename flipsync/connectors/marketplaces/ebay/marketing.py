@@ -99,7 +99,8 @@ class Marketing:
             Campaign(each.campaign_id, each.campaign_name, each.campaign_status, each.funding_strategy.bid_percentage)
             async for page in walk(fetch, first)
             for each in page.campaigns
-            if each.marketplace_id in ("", self._api.site.id)
+            if each.campaign_id
+            and each.marketplace_id in ("", self._api.site.id)
             and each.funding_strategy.funding_model == "COST_PER_SALE"
             and each.funding_strategy.ad_rate_strategy != "DYNAMIC"
         ]
