@@ -68,10 +68,14 @@ class Aside:
             self._unread[found.key] = found
         return found
 
+    @property
+    def unread(self) -> tuple[UnreadOrder, ...]:
+        return tuple(self._unread.values())
+
     def tell(self) -> None:
         """Raises UnreadOrders where there are any, and Unreadable where there are so many that the channel must have
         changed its form: then nothing of the walk is true."""
-        orders = tuple(self._unread.values())
+        orders = self.unread
         if len(orders) > MOST:
             raise Unreadable(f"more than {MOST} orders cannot be read: {orders[0].reason}")
         if orders:

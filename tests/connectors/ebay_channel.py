@@ -33,7 +33,13 @@ class Limits(Unlimited):
         self.acquired.append((bucket, rate_per_second, burst))
 
     async def learn(
-        self, bucket: str, *, rate_per_second: float | None = None, burst: int | None = None, left: float | None = None
+        self,
+        bucket: str,
+        *,
+        rate_per_second: float | None = None,
+        burst: int | None = None,
+        left: float | None = None,
+        unused: float = 0.0,
     ) -> None:
         self.learned[bucket] = (rate_per_second, burst, left)
 
@@ -75,3 +81,36 @@ def lamp(sku: str = "LAMP-1", **changes: Any) -> Offer:
         "images": ("https://img.example/lamp.jpg",),
     }
     return Offer(**{**fields, **changes})
+
+
+#: how eBay tells of one offer, one inventory item and one amount
+OFFER = {"offerId": "1", "marketplaceId": "EBAY_US", "format": "FIXED_PRICE", "status": "PUBLISHED"}
+ITEM: dict[str, Any] = {
+    "sku": "A",
+    "product": {"title": "Lamp", "description": "<p>Brass.</p>"},
+    "availability": {"shipToLocationAvailability": {"quantity": 3}},
+}
+USD = {"value": "9.00", "currency": "USD"}
+
+
+def order(id: str, **more: Any) -> dict[str, Any]:
+    moment = "2026-03-02T14:00:00.000Z"
+    fields = {
+        "orderId": id,
+        "creationDate": moment,
+        "lastModifiedDate": moment,
+        "orderPaymentStatus": "PAID",
+        "orderFulfillmentStatus": "NOT_STARTED",
+        "pricingSummary": {"total": USD},
+        "lineItems": [{"lineItemId": f"L{id}", "sku": "A", "quantity": 1, "lineItemCost": USD}],
+    }
+    return {**fields, **more}
+
+
+def bulk(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"responses": list(rows)}
+
+
+def item_row(sku: str, quantity: int = 3) -> dict[str, Any]:
+    there = {"availability": {"shipToLocationAvailability": {"quantity": quantity}}, "product": {"title": sku}}
+    return {"statusCode": 200, "sku": sku, "inventoryItem": there}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 import pytest
+from ebay_channel import Server, connector
 
 from flipsync.connectors.marketplaces.ebay.migration import _listings
 from flipsync.domain.channel import Offer
+from flipsync.domain.errors import Retryable
 from flipsync.domain.money import usd
 
 LAMP = Offer(
@@ -87,3 +92,28 @@ def test_a_listing_with_variations_counts_when_each_has_a_sku() -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("report.xml", report("S"))
     assert [each.skus for each in _listings(packed.getvalue())] == [("S",)]
+    assert [each.skus for each in _listings(gzip.compress(report("S")))] == [("S",)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html><body>Sign in</body></html>",
+        b"<R><Ack>Failure</Ack></R>",
+        b"<R><SKUDetails>",
+        gzip.compress(b"<R/>")[:-6],
+        b"PK\x03\x04 and no more",
+        b'{"errors": []}',
+    ],
+)
+async def test_what_is_no_report_is_not_taken_for_an_empty_one(content: bytes) -> None:
+    task = {"taskId": "1", "status": "COMPLETED", "creationDate": datetime.now(UTC).isoformat()}
+    server = Server(
+        {
+            ("GET", "/inventory_task"): {"tasks": [task]},
+            ("GET", "/download_result_file"): httpx2.Response(200, content=content),
+        }
+    )
+    async with connector(server) as ebay:
+        with pytest.raises(Retryable, match="cannot be read"):
+            await ebay.take_in([])

@@ -17,7 +17,7 @@ async def test_pages_are_followed_by_their_query_alone_and_never_twice() -> None
         offset = int(request.url.params["offset"])
         item = {"sku": f"A{min(offset, 2)}", "product": {"title": "T"}}
         # a server that forgets to end its list, and names another host
-        return {"inventoryItems": [item], "next": f"https://evil.example/x?limit=100&offset={offset + 1}"}
+        return {"inventoryItems": [item], "total": 3, "next": f"https://evil.example/x?limit=100&offset={offset + 1}"}
 
     server = Server({("GET", "/inventory_item"): page})
     async with connector(server) as ebay:

@@ -172,3 +172,12 @@ async def test_a_lost_answer_of_the_token_endpoint_leaves_no_doubt_about_the_wri
     with pytest.raises(Retryable, match="no access token"):
         await http.request("PUT", "http://shop.test/x", decode=lambda data: data)
     await http.aclose()
+
+
+@pytest.mark.parametrize("lifetime", [float("nan"), float("inf"), 1e15])
+async def test_a_lifetime_that_is_no_time_lasts_until_it_is_refused(lifetime: float) -> None:
+    world = World()
+    world.endpoint.lifetime = lifetime
+    tokens = world.tokens()
+    assert [(await tokens.current()).get_secret_value() for _ in range(2)] == ["a1"] * 2
+    assert "access_expires_at" not in {name for name, value in world.vault.credentials.items() if value}

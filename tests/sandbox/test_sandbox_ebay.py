@@ -31,7 +31,7 @@ from flipsync.sandbox.orderbook import Refused
 from flipsync.sandbox.records import order_external_id
 
 _INVENTORY, _ORDER = "/sell/inventory/v1", "/sell/fulfillment/v1/order"
-ITEM = {
+ITEM: dict[str, Any] = {
     "availability": {"shipToLocationAvailability": {"quantity": 5}},
     "condition": "NEW",
     "product": {
@@ -42,7 +42,7 @@ ITEM = {
         "imageUrls": ["https://img.example/1.jpg"],
     },
 }
-OFFER = {
+OFFER: dict[str, Any] = {
     "sku": "LAMP-1",
     "marketplaceId": "EBAY_US",
     "format": "FIXED_PRICE",
@@ -293,6 +293,8 @@ async def test_orders_are_filtered_and_shipped_as_documented(seller: Seller) -> 
         ("filter=lastmodifieddate:[yesterday..]", 30810),
         ("filter=lastmodifieddate:[2999-01-01T00:00:00.000Z..]", 30850),
         ("filter=creationdate:[2026-03-02T00:00:00.000Z..2026-03-01T00:00:00.000Z]", 30840),
+        ("filter=lastmodifieddate:[2020-03-01T00:00:00.000Z..]", 30830),
+        (f"orderIds={','.join(map(str, range(51)))}", 30900),
         ("limit=201", 31100),
         ("offset=-1", 31000),
         ("fieldGroups=EVERYTHING", 32800),
@@ -322,6 +324,27 @@ def place(seller: Seller, sku: str = "LAMP-1", quantity: int = 1) -> str:
     placed = seller.rig.sandbox.market.place("ebay", sku, quantity, buyer)
     assert not isinstance(placed, Refused), placed
     return order_external_id("ebay", placed.id)
+
+
+async def test_refunds_are_refused_as_documented(seller: Seller) -> None:
+    await seller.list_lamp()
+    path = f"{_ORDER}/{place(seller)}/issue_refund"
+    for value, currency, id in (
+        ("1.00", "EUR", 34909),
+        ("0.00", "USD", 34907),
+        ("x", "USD", 34907),
+        ("999.00", "USD", 34915),
+    ):
+        wish = {"reasonForRefund": "OTHER_ADJUSTMENT", "orderLevelRefundAmount": {"value": value, "currency": currency}}
+        assert await seller.refused("POST", path, wish) == (400, id), value
+
+
+async def test_a_list_that_ends_early_counts_what_it_shows(seller: Seller) -> None:
+    for sku in "ABCD":
+        await seller.list_lamp(sku)
+    seller.rig.sandbox.inject("ebay", "list-truncated")
+    body = (await seller.call("GET", f"{_INVENTORY}/inventory_item?limit=100")).json()
+    assert len(body["inventoryItems"]) == body["total"] < 4
 
 
 async def test_what_anybody_may_ask(seller: Seller) -> None:

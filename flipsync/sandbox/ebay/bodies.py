@@ -262,17 +262,17 @@ _BodyT = TypeVar("_BodyT", bound=Body)
 _UNREADABLE = ("json", "extra", "missing", "model", "dict", "list", "string_type", "int", "bool", "float", "literal")
 
 
-def parse(call: Call, model: type[_BodyT], domain: str = "API_INVENTORY") -> _BodyT:
-    """Raises Refusal: 2004 for what is no such body, 25709 for a value that no field takes."""
+def parse(call: Call, model: type[_BodyT], domain: str = "API_INVENTORY", error_id: int = 25709) -> _BodyT:
+    """Raises Refusal: 2004 for what is no such body, `error_id` for a value that no field takes."""
     try:
         return model.model_validate_json(call.body)
     except ValidationError as mistake:
-        raise _refusal(mistake, domain) from mistake
+        raise _refusal(mistake, domain, error_id) from mistake
 
 
-def _refusal(mistake: ValidationError, domain: str) -> Refusal:
+def _refusal(mistake: ValidationError, domain: str, error_id: int) -> Refusal:
     first = mistake.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "body"
     if first["type"].startswith(_UNREADABLE):
         return access(400, 2004, "Invalid request", f"The request has errors: could not serialize field [{where}].")
-    return refuse(400, 25709, f"Invalid value for {where}. {first['msg']}", domain)
+    return refuse(400, error_id, f"Invalid value for {where}. {first['msg']}", domain)

@@ -10,7 +10,7 @@ from flipsync.domain.money import Money
 from flipsync.sandbox.clock import milliseconds, rfc3339
 from flipsync.sandbox.ebay import bodies
 from flipsync.sandbox.ebay.problems import encode, refuse
-from flipsync.sandbox.ebay.shop import Shop
+from flipsync.sandbox.ebay.shop import Shop, counted
 from flipsync.sandbox.exchange import Answer, Call
 from flipsync.sandbox.records import Line, Order, order_external_id
 
@@ -18,6 +18,7 @@ _DOMAIN = "API_FULFILLMENT"
 _ORDER_ID = re.compile(r"27-(\d{5,15})-70193")
 _DATES = re.compile(r"(creationdate|lastmodifieddate):\[([^\]]*?)\.\.([^\]]*)\]")
 _DAY_MS = 86_400_000
+_YEARS = 2
 _MOST_NAMED = 50
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 
@@ -40,7 +41,7 @@ class Fulfillment:
             raise refuse(400, 31000, f"Invalid offset: {offset}", _DOMAIN)
         field_groups(call)
         where, params = self._filter(call)
-        total = self.books.count("orders", where, params)
+        there = self.books.count("orders", where, params)
         rows = self.books.orders(
             f"{where} ORDER BY placed_ms DESC, id DESC LIMIT ? OFFSET ?", (*params, int(limit), int(offset))
         )
@@ -53,12 +54,12 @@ class Fulfillment:
 
         body: dict[str, Any] = {
             "href": href(int(offset)),
-            "total": total,
+            "total": counted(there, int(limit), int(offset), len(shown)),
             "limit": int(limit),
             "offset": int(offset),
             "orders": [self.view(order, whole=False) for order in shown],
         }
-        if int(offset) + int(limit) < total:
+        if int(offset) + int(limit) < there:
             body["next"] = href(int(offset) + int(limit))
         return Answer(200, encode(body))
 
@@ -66,7 +67,8 @@ class Fulfillment:
         """The orders of these ids that there are; whatever else was asked for does not count then."""
         ids = text.split(",")
         if len(ids) > _MOST_NAMED:
-            raise refuse(400, 32100, f"Invalid order ID: {len(ids)} are too many", _DOMAIN)
+            text = f"Exceeded maximum number of order IDs (the current limit is {_MOST_NAMED})"
+            raise refuse(400, 30900, text, _DOMAIN)
         found = [self.books.order(int(match[1])) for id in ids if (match := _ORDER_ID.fullmatch(id))]
         rows = [self.view(each, whole=False) for each in found if each is not None and each.channel == "ebay"]
         href = f"{call.origin}{call.full_path}"
@@ -91,6 +93,9 @@ class Fulfillment:
             raise refuse(400, 30850, "Start and end dates can't be in the future", _DOMAIN)
         if last < first:
             raise refuse(400, 30840, "Start date should be before end date", _DOMAIN)
+        if last - first > _YEARS * 366 * _DAY_MS:
+            text = f"Time range between start date and end date must be within '{_YEARS}' years."
+            raise refuse(400, 30830, text, _DOMAIN)
         return f"channel = 'ebay' AND {column} BETWEEN ? AND ?", (first, last)
 
     def _moment(self, text: str) -> int:
@@ -125,7 +130,7 @@ class Fulfillment:
         return Answer(200, encode({"total": len(rows), "fulfillments": rows, "warnings": []}))
 
     def ship(self, call: Call, text: str) -> Answer:
-        body = bodies.parse(call, bodies.ShipmentBody, _DOMAIN)
+        body = bodies.parse(call, bodies.ShipmentBody, _DOMAIN, 32600)
         order = self._order(text)
         number, carrier = body.tracking_number, body.shipping_carrier_code
         if (number is None) != (carrier is None) or (number is not None and not _ALPHANUMERIC.fullmatch(number)):
@@ -159,14 +164,18 @@ class Fulfillment:
 
     def issue_refund(self, call: Call, text: str) -> Answer:
         """Worked off at once here, though eBay answers that it is pending. No key: twice is twice."""
-        body = bodies.parse(call, bodies.RefundBody, _DOMAIN)
+        body = bodies.parse(call, bodies.RefundBody, _DOMAIN, 34907)
         order = self._order(text)
         given = body.order_level_refund_amount
         if given.currency != order.currency:
-            raise refuse(400, 34915, "Invalid refund amount currency", _DOMAIN)
+            raise refuse(400, 34909, "The amount currency isn't correct.", _DOMAIN)
         minor = Money.parse(given.value, given.currency).amount_minor
-        if order.status == "cancelled" or not 0 < minor <= order.total_minor - order.refunded_minor:
-            raise refuse(400, 34918, "Invalid refund amount", _DOMAIN)
+        if minor <= 0:
+            raise refuse(400, 34907, "The amount value must be positive and within two decimals.", _DOMAIN)
+        if order.status == "cancelled":
+            raise refuse(400, 34923, "Refund cannot be issued for this type of order.", _DOMAIN)
+        if minor > order.total_minor - order.refunded_minor:
+            raise refuse(400, 34915, "The refund amount exceeds order amount.", _DOMAIN)
         refund = self.shop.orders.refund(order, {}, minor, body.comment, restock=False)
         if order.refunded_minor >= order.total_minor:
             order.status = "refunded"

@@ -7,7 +7,7 @@ from typing import Any
 
 from flipsync.sandbox.ebay import bodies
 from flipsync.sandbox.ebay.problems import encode, error, refuse
-from flipsync.sandbox.ebay.shop import LIVE, UNLISTED, Shop
+from flipsync.sandbox.ebay.shop import LIVE, UNLISTED, Shop, counted
 from flipsync.sandbox.exchange import Answer, Call, Refusal
 from flipsync.sandbox.records import Listing
 
@@ -86,19 +86,19 @@ class Items:
 
     def all(self, call: Call) -> Answer:
         limit, offset = page(call, 25, 200)
-        total = self.books.count("listing", "channel = 'ebay' AND status <> 'trash'", ())
+        there = self.books.count("listing", "channel = 'ebay' AND status <> 'trash'", ())
         rows = self.books.listings(
             "channel = 'ebay' AND status <> 'trash' ORDER BY id LIMIT ? OFFSET ?", (limit, limit * offset)
         )
         shown = [older for row in rows if (older := self.shop.shown(row)) is not None]
         body: dict[str, Any] = {
             "href": href(call, limit, offset),
-            "total": total,
+            "total": counted(there, limit, limit * offset, len(shown)),
             "size": len(shown),
             "limit": limit,
             "inventoryItems": [{"sku": row.sku, **self.view(row)} for row in shown],
         }
-        if limit * (offset + 1) < total:
+        if limit * (offset + 1) < there:
             body["next"] = href(call, limit, offset + 1)
         return Answer(200, encode(body))
 

@@ -149,3 +149,8 @@ class Shop:
     def name(self, listing: Listing) -> str:
         """What is revised with this row: its group's listing, or its own."""
         return self.group_of(listing.sku) or listing.sku
+
+
+def counted(there: int, limit: int, offset: int, shown: int) -> int:
+    """The total that a page tells: a list that leaves rows out, by a fault, does so as if that was all."""
+    return there - (max(0, min(limit, there - offset)) - shown)

@@ -13,6 +13,7 @@ from flipsync.connectors.marketplaces.ebay import mapping_orders, wire_orders
 from flipsync.connectors.marketplaces.ebay.finances import Finances
 from flipsync.connectors.marketplaces.ebay.orders import Orders
 from flipsync.domain.advertising import AdSale
+from flipsync.domain.errors import Unreadable
 from flipsync.domain.money import Money
 
 _CHARGE, _AD_FEE = "NON_SALE_CHARGE", "AD_FEE"
@@ -25,6 +26,8 @@ async def ad_sales(finances: Finances, orders: Orders, since: datetime, until: d
     async for each in finances.movements(since, until, _CHARGE):
         if each.fee_kind == _AD_FEE and each.order_id:
             before = charged[each.order_id].get(each.item_id, Money.zero(each.amount.currency))
+            if before.currency != each.amount.currency:
+                raise Unreadable(f"the ad fees of order {each.order_id} are in several currencies")
             charged[each.order_id][each.item_id] = before - each.amount
             booked.setdefault(each.order_id, each.booked_at)
     known = {each.order_id: each for each in await orders.find_all(list(charged))}
@@ -32,13 +35,14 @@ async def ad_sales(finances: Finances, orders: Orders, since: datetime, until: d
         order = known.get(order_id)
         for item_id, fee in fees.items():
             lines = () if order is None else _lines(order, item_id)
+            prices = [mapping_orders.money(line.line_item_cost, fee.currency) for line in lines]
+            if any(price.currency != fee.currency for price in prices):
+                lines, prices = (), []  # what was sold cannot be told in the currency of its cost
             yield AdSale(
                 order_external_id=order_id,
                 listing_external_id=lines[0].sku or None if lines else None,
                 units=sum(line.quantity for line in lines),
-                sales=Money.total(
-                    (mapping_orders.money(line.line_item_cost, fee.currency) for line in lines), fee.currency
-                ),
+                sales=Money.total(prices, fee.currency),
                 fee=fee,
                 sold_at=booked[order_id] if order is None else order.creation_date,
             )

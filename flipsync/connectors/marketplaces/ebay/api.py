@@ -15,7 +15,13 @@ from flipsync.connectors.base import AccountConfig, Limiter
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.ebay import limits, wire
 from flipsync.connectors.marketplaces.ebay.auth import TokenEndpoint
-from flipsync.connectors.marketplaces.ebay.errors import read_error
+from flipsync.connectors.marketplaces.ebay.errors import (
+    NO_SUCH_PATH,
+    TOO_MANY,
+    RefusedInsideError,
+    read_error,
+    refused_inside,
+)
 from flipsync.connectors.marketplaces.ebay.sites import DEFAULT, site
 from flipsync.connectors.oauth import AccessTokens
 from flipsync.connectors.request import Limit, Params
@@ -25,6 +31,8 @@ from flipsync.domain.errors import ChannelError, InvalidInput, Rejected, Retryab
 T = TypeVar("T")
 INVENTORY = "/sell/inventory/v1"
 _ASK_AGAIN_SECONDS = 60.0
+#: a bucket rests that long after too many calls
+_PAUSE, _LONGEST_PAUSE = 2.0, 3600.0
 #: Identity and Finances live on another host of eBay's; a server of any other name has them all.
 _OTHER_HOST = {"api.ebay.com": "apiz.ebay.com", "api.sandbox.ebay.com": "apiz.sandbox.ebay.com"}
 
@@ -51,15 +59,16 @@ class EbayApi:
         self._limiter, self._account_key = limiter, account_key
         self._tokens = TokenEndpoint(config, limiter, account_key, transport)
 
-        def core(tokens: AccessTokens) -> HttpCore:
-            return HttpCore(config, limiter, account_key, read_error=read_error, tokens=tokens, transport=transport)
+        def core(tokens: AccessTokens) -> tuple[HttpCore, AccessTokens]:
+            http = HttpCore(config, limiter, account_key, read_error=read_error, tokens=tokens, transport=transport)
+            return http, tokens
 
         self._seller = core(AccessTokens(vault, credentials, self._tokens.user))
         self._application = core(AccessTokens(vault, credentials, self._tokens.application, name="application"))
         self._asked_at = float("-inf")
 
     async def aclose(self) -> None:
-        for each in (self._seller, self._application, self._tokens):
+        for each in (self._seller[0], self._application[0], self._tokens):
             await each.aclose()
 
     async def read(
@@ -81,7 +90,7 @@ class EbayApi:
         try:
             return await self.read(path, decode, limit, params, application=application)
         except Rejected as refused:
-            if refused.missing and not refused.auth:
+            if refused.missing and not refused.auth and refused.vendor_code != NO_SUCH_PATH:
                 return None
             raise
 
@@ -101,17 +110,44 @@ class EbayApi:
         raw: bool = False,
     ) -> T:
         """One call; a quota that is used up is told with the time it begins anew. `raw`: the answer is no JSON."""
-        core = self._application if application else self._seller
+        core, tokens = self._application if application else self._seller
         url = (self._other_base if other_host else self._base) + path
+        looks = reads or method == "GET"
+
+        def whole(data: Any) -> tuple[T, bool]:
+            if not raw and refused_inside(data):
+                raise RefusedInsideError(data)
+            return decode(data), data is None
+
         try:
             answer = await core.request(
-                method, url, decode=decode, params=params, body=body, headers=headers, limit=limit, reads=reads, raw=raw
+                method, url, decode=whole, params=params, body=body, headers=headers, limit=limit, reads=reads, raw=raw
             )
+        except RefusedInsideError as refused:
+            raise await self._failure(refused, tokens, limit, writes=not looks) from refused
         except Retryable as limited:
-            if limited.vendor_status == 429 and limited.after is None and limit is not limits.ANALYTICS:
+            many = limited.vendor_status == 429 or limited.vendor_code == str(TOO_MANY)
+            if many and limited.after is None and limit is not limits.ANALYTICS:
                 limited.after = await self._begins_anew(limit)
             raise
-        return answer.value
+        value, empty = answer.value
+        if empty and looks and answer.status == 200:
+            # nothing to tell is a 204: this answer has lost its body
+            raise Retryable("the answer is empty", vendor_status=answer.status)
+        return value
+
+    async def _failure(
+        self, refused: RefusedInsideError, tokens: AccessTokens, limit: Limit, *, writes: bool
+    ) -> ChannelError:
+        """What errors in an answer of 200 mean; a token is replaced, and a used-up quota pauses its calls, as ever."""
+        failure = refused.failure(writes=writes)
+        if refused.said.expired and await tokens.refused(await tokens.current()):
+            return Retryable(failure.message, vendor_code=failure.vendor_code, vendor_status=failure.vendor_status)
+        if isinstance(failure, Retryable) and failure.vendor_code == str(TOO_MANY) and limit is not limits.ANALYTICS:
+            failure.after = await self._begins_anew(limit)
+            rest = min(failure.after or _PAUSE, _LONGEST_PAUSE)
+            await self._limiter.pause(f"{self._account_key}:{limit.bucket}", rest)
+        return failure
 
     async def inventory(
         self, method: str, path: str, decode: Callable[[Any], T], body: Any = None, *, reads: bool = False
@@ -153,8 +189,8 @@ class EbayApi:
 
 
 def segment(text: str) -> str:
-    """One part of a path."""
-    return quote(text, safe="")
+    """One part of a path; one of dots alone would be taken for a way up."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 def nothing(data: Any) -> None:

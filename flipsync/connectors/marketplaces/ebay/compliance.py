@@ -9,7 +9,7 @@ from flipsync.connectors.marketplaces.ebay import limits
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.pages import walk
 from flipsync.connectors.marketplaces.ebay.skus import unspell
-from flipsync.connectors.marketplaces.ebay.wire import Shape
+from flipsync.connectors.marketplaces.ebay.wire import Page, Shape
 from flipsync.connectors.request import Params
 
 _ROOT = "/sell/compliance/v1"
@@ -65,9 +65,8 @@ class _Listing(Shape):
     violations: tuple[_Detail, ...] = ()
 
 
-class _Page(Shape):
+class _Page(Page):
     listing_violations: tuple[_Listing, ...] = ()
-    next: str | None = None
 
 
 class Compliance:

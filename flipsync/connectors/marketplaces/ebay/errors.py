@@ -15,13 +15,18 @@ from flipsync.connectors.marketplaces.ebay import wire
 from flipsync.connectors.request import Meaning, VendorError
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
+_OURS = frozenset({"REQUEST", "BUSINESS"})
 _EBAYS_FAULT = frozenset({"APPLICATION", "SYSTEM"})
 #: errorIds: the access token is invalid, or was not seen
 _TOKEN = frozenset({1001, 1002})
+#: of the gateway's: the address itself leads nowhere, which says nothing of what eBay has
+NO_SUCH_PATH = "2002"
 #: no such SKU, resource, offer, group or order, and SKUs that can be nobody's
 _MISSING = frozenset({25702, 25705, 25707, 25708, 25710, 25713, 32100})
-#: somebody else is writing the same inventory item or group
-_CONCURRENT = 25025
+#: not now, and nothing was done, whatever the status: too many calls; somebody else writes the same inventory item or
+#: group; a refund or the buyer's payment is under way; a campaign is being changed; too many reports at once or a day
+TOO_MANY = 2001
+_LATER = frozenset({TOO_MANY, 25025, 34922, 34929, 35061, 160024, 160025})
 _CONNECT_AGAIN = "connect the eBay account again: the seller's consent has ended or was withdrawn"
 _TOKEN_HINTS = {
     "invalid_client": "check client_id and client_secret: the keyset and the environment must match",
@@ -47,6 +52,36 @@ def read_error(status: int, body: Any) -> VendorError:
         expired=any(error.error_id in _TOKEN for error in errors),
         meaning=_meaning(status, errors),
     )
+
+
+class RefusedInsideError(Exception):
+    """An answer below 300 that holds errors: no document promises one, and what else it says counts for nothing."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__("errors in an answer that went well")
+        self.said = read_error(200, body)
+
+    def failure(self, *, writes: bool) -> ChannelError:
+        said, text = self.said, f"HTTP 200 with errors in it: {self.said.message}"
+        if said.meaning == "later":
+            return Retryable(text, vendor_code=said.code, vendor_status=200)
+        if said.meaning == "refused" or said.auth or said.expired:
+            return Rejected(
+                text,
+                hint=said.hint,
+                vendor_code=said.code,
+                vendor_status=200,
+                auth=said.auth or said.expired,
+                missing=said.missing,
+            )
+        if writes:
+            return OutcomeUnknown(text, hint="read back before trying again", vendor_code=said.code, vendor_status=200)
+        return Retryable(text, vendor_code=said.code, vendor_status=200)
+
+
+def refused_inside(body: Any) -> bool:
+    """Bulk calls have theirs in the rows."""
+    return isinstance(body, dict) and bool(body.get("errors")) and "responses" not in body
 
 
 def token_error(status: int, body: Any) -> VendorError:
@@ -81,11 +116,14 @@ def _errors(body: Any) -> list[wire.Error]:
 
 
 def _meaning(status: int, errors: Sequence[wire.Error]) -> Meaning:
-    if any(error.error_id == _CONCURRENT for error in errors):
+    if any(error.error_id in _LATER for error in errors):
         return "later"
     if not errors or status in (401, 403, 404, 409, 429):
         return "as the status"
-    return "broken" if any(error.category in _EBAYS_FAULT for error in errors) else "refused"
+    if any(error.category.upper() in _EBAYS_FAULT for error in errors):
+        return "broken"
+    # an error without a category says nothing of whose fault it was
+    return "refused" if all(error.category.upper() in _OURS for error in errors) else "as the status"
 
 
 def _words(error: wire.Error) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field, WrapValidator
 
 from flipsync.connectors.marketplaces.ebay import limits
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.pages import walk
-from flipsync.connectors.marketplaces.ebay.wire import Amount, Shape
+from flipsync.connectors.marketplaces.ebay.wire import Amount, Page, Shape
 from flipsync.connectors.request import Params
+from flipsync.connectors.unread import Aside, one_by_one
+from flipsync.domain.errors import Unreadable
 from flipsync.domain.money import Money
 
 _ROOT = "/sell/finances/v1"
@@ -68,9 +70,8 @@ class _Transaction(Shape):
         return next((each.reference_id for each in self.references if each.reference_type == kind), "")
 
 
-class _Page(Shape):
-    transactions: tuple[_Transaction, ...] = ()
-    next: str | None = None
+class _Page(Page):
+    transactions: Annotated[list[_Transaction], WrapValidator(one_by_one)] = Field(default_factory=list)
 
 
 class Finances:
@@ -80,14 +81,18 @@ class Finances:
         self._api = api
 
     async def movements(self, since: datetime, until: datetime, kind: str = "") -> AsyncIterator[Movement]:
-        """Movements booked between two times (UTC-aware), each once, oldest first; of one kind, if it is given."""
+        """Movements booked between two times (UTC-aware), each once, oldest first; of one kind, if it is given.
+
+        Raises Unreadable after all others where some cannot be read.
+        """
+        aside = Aside()
         headers = {"X-EBAY-C-MARKETPLACE-ID": self._api.site.id}
 
         async def fetch(params: Params) -> _Page:
             return await self._api.call(
                 "GET",
                 f"{_ROOT}/transaction",
-                _page,
+                lambda data: _page(data, aside),
                 limits.FINANCES,
                 params=params,
                 headers=headers,
@@ -104,9 +109,17 @@ class Finances:
             for row in page.transactions:
                 # the same id names an order's sale and its fees
                 key = (row.transaction_id, row.transaction_type)
-                if key not in seen:
-                    seen.add(key)
-                    yield _movement(row)
+                if key in seen:
+                    continue
+                seen.add(key)
+                try:
+                    movement = _movement(row)
+                except ValueError as error:
+                    aside.keep(row, error)
+                    continue
+                yield movement
+        if aside.unread:
+            raise Unreadable(f"{len(aside.unread)} movements of funds cannot be read: {aside.unread[0].reason}")
 
 
 def _movement(row: _Transaction) -> Movement:
@@ -131,6 +144,6 @@ def _stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def _page(data: Any) -> _Page:
+def _page(data: Any, aside: Aside) -> _Page:
     # 204: none
-    return _Page() if data is None else _Page.model_validate(data)
+    return _Page() if data is None else _Page.model_validate(data, context=aside.context)

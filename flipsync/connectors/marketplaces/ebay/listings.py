@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any
+from functools import partial
 
 from flipsync.connectors.knowledge import Facts, Recalled, Remembered
-from flipsync.connectors.marketplaces.ebay import limits, mapping, wire
+from flipsync.connectors.marketplaces.ebay import errors, limits, mapping, wire
 from flipsync.connectors.marketplaces.ebay.api import INVENTORY, EbayApi, segment
 from flipsync.connectors.marketplaces.ebay.pages import walk
 from flipsync.connectors.request import Params
+from flipsync.connectors.unread import Aside
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import ChannelError
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 BULK = 25
 _PAGE = "100"
@@ -55,27 +56,42 @@ class Listings:
         found: dict[str, ListingState] = {}
         asked = [sku for sku in dict.fromkeys(skus) if sku]
         for start in range(0, len(asked), BULK):
-            rows = await self.items(asked[start : start + BULK])
-            items = {sku: row.inventory_item for sku, row in rows.items() if row.status_code < 300}
-            offers = await self.offers([sku for sku, item in items.items() if item is not None])
-            for sku, offer in offers.items():
+            items: dict[str, wire.Item] = {}
+            for sku, row in (await self.items(asked[start : start + BULK])).items():
+                if isinstance(row, wire.Item):
+                    items[sku] = row
+                elif not (isinstance(row, Rejected) and row.missing):
+                    raise row
+            for sku, offer in (await self.offers(list(items))).items():
                 if isinstance(offer, ChannelError):
                     raise offer
-                item = items[sku]
-                assert item is not None
-                found[sku] = mapping.listing_state(item, sku, offer)
+                found[sku] = mapping.listing_state(items[sku], sku, offer)
         return found
 
-    async def items(self, skus: Sequence[str]) -> dict[str, wire.BulkItem]:
-        """Up to 25 inventory items in one call, each found or refused by itself."""
+    async def items(self, skus: Sequence[str]) -> dict[str, wire.Item | ChannelError]:
+        """Up to 25 inventory items in one call, each found or refused by itself; of a SKU that is not in the answer
+        nobody knows anything."""
         body = {"requests": [{"sku": sku} for sku in skus]}
-        found = await self._api.inventory(
-            "POST", "/bulk_get_inventory_item", wire.BulkItems.model_validate, body, reads=True
-        )
-        for row in found.responses:
-            if row.status_code < 300 and row.inventory_item is not None:
-                self._items.keep(row.sku, row.inventory_item)
-        return {row.sku: row for row in found.responses}
+        decode = partial(wire.BulkItems.model_validate, context=Aside().context)
+        try:
+            answer = await self._api.inventory("POST", "/bulk_get_inventory_item", decode, body, reads=True)
+        except Rejected as refused:
+            if len(skus) == 1 and refused.missing and refused.vendor_status == 400:
+                return {skus[0]: refused}
+            if refused.vendor_status != 400 or len(skus) == 1:
+                raise
+            return {sku: await self._alone(sku) for sku in skus}  # one of them spoiled it for all
+        told: dict[str, wire.Item | ChannelError] = {row.sku: _item_or_error(row) for row in answer.responses}
+        for sku, row in told.items():
+            if isinstance(row, wire.Item):
+                self._items.keep(sku, row)
+        return {sku: told.get(sku) or Unreadable("eBay did not say what it has of it") for sku in skus}
+
+    async def _alone(self, sku: str) -> wire.Item | ChannelError:
+        try:
+            return (await self.items([sku]))[sku]
+        except ChannelError as error:
+            return error
 
     def remembered(self, sku: str) -> wire.Item | None:
         """The item as it was within the last hour, its quantity may have moved since; or what an earlier process left
@@ -165,13 +181,18 @@ class Listings:
         return found
 
     async def all(self) -> AsyncIterator[ListingState]:
-        """Every inventory item of the account with its offer."""
+        """Every inventory item of the account with its offer. Raises Unreadable after all others where some cannot be
+        read: what is not shown must not be taken for gone."""
 
         async def fetch(params: Params) -> wire.Items:
-            return await self._api.read(f"{INVENTORY}/inventory_item", _items, limits.INVENTORY, params)
+            return await self._api.read(f"{INVENTORY}/inventory_item", decode, limits.INVENTORY, params)
 
+        aside = Aside()
+        decode = partial(wire.Items.model_validate, context=aside.context)
         seen: set[str] = set()
         async for page in walk(fetch, [("limit", _PAGE), ("offset", "0")]):
+            for nameless in (item for item in page.inventory_items if not item.sku):
+                aside.keep(nameless, Unreadable("it has no SKU"))
             fresh = [item for item in page.inventory_items if item.sku and item.sku not in seen]
             seen.update(item.sku for item in fresh)
             offers = await self.offers([item.sku for item in fresh])
@@ -181,6 +202,8 @@ class Listings:
                     raise offer
                 self._items.keep(item.sku, item)
                 yield mapping.listing_state(item, item.sku, offer)
+        if aside.unread:
+            raise Unreadable(f"{len(aside.unread)} listings cannot be read: {aside.unread[0].reason}")
 
 
 def _pack_item(item: wire.Item) -> Facts:
@@ -217,5 +240,13 @@ def _unpack_offer(facts: Facts) -> wire.Offer:
     )
 
 
-def _items(data: Any) -> wire.Items:
-    return wire.Items() if data is None else wire.Items.model_validate(data)
+def _item_or_error(row: wire.BulkItem) -> wire.Item | ChannelError:
+    if row.status_code < 300 and row.inventory_item is not None:
+        return row.inventory_item
+    if row.status_code < 300 and not row.errors:
+        return Unreadable("eBay says that it has it, and does not tell what")
+    failed = errors.of_item(row.status_code, row.errors)
+    if isinstance(failed, OutcomeUnknown):  # only read so far
+        return Retryable(failed.message, vendor_code=failed.vendor_code, vendor_status=failed.vendor_status)
+    assert failed is not None
+    return failed

@@ -28,8 +28,8 @@ CONDITIONS = frozenset(
     " FOR_PARTS_OR_NOT_WORKING PRE_OWNED_EXCELLENT PRE_OWNED_FAIR".split()
 )
 _ALSO = {"USED": "USED_EXCELLENT", "REFURBISHED": "SELLER_REFURBISHED", "OPEN_BOX": "NEW_OTHER"}
-#: listings that a buyer can come upon, sold out or not
-_SHOWN = frozenset({"ACTIVE", "OUT_OF_STOCK"})
+#: listings that no buyer can come upon; any other, sold out or of a word added since, may be bought from
+_GONE = frozenset({"ENDED", "EBAY_ENDED", "NOT_LISTED"})
 
 
 # What eBay says
@@ -75,9 +75,9 @@ def _status(offer: wire.Offer | None, quantity: int | None) -> ListingStatus:
         return "ended"
     if offer.status == "PUBLISHED":
         shown = "ACTIVE" if offer.listing is None else offer.listing.listing_status
-        if shown in _SHOWN:
-            return "active"
-        return "draft" if shown == "INACTIVE" else "ended"
+        if shown in _GONE:
+            return "ended"
+        return "draft" if shown == "INACTIVE" else "active"
     return "draft" if quantity == 0 else "ended"
 
 
@@ -87,8 +87,8 @@ def is_live(offer: wire.Offer | None) -> bool:
 
 
 def choose(offers: Sequence[wire.Offer], marketplace_id: str) -> wire.Offer | None:
-    """The fixed-price offer of this marketplace; the published one if there were two."""
-    ours = [each for each in offers if each.marketplace_id == marketplace_id and each.format == "FIXED_PRICE"]
+    """The fixed-price offer of this marketplace, which was asked for; the published one if there were two."""
+    ours = [each for each in offers if each.marketplace_id in (marketplace_id, "") and each.format == "FIXED_PRICE"]
     return max(ours, key=lambda each: each.status == "PUBLISHED", default=None)
 
 

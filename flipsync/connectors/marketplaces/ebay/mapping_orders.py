@@ -17,6 +17,7 @@ from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
 _CARRIERS = {"ups": "UPS", "usps": "USPS", "fedex": "FedEx", "dhl": "DHL", "royalmail": "RoyalMail", "hermes": "Hermes"}
+_PAID = frozenset({"PAID", "PARTIALLY_REFUNDED"})
 _NO_SALE = frozenset({"cancelled", "failed"})
 
 
@@ -74,9 +75,11 @@ def status_of(found: wire.Order) -> OrderStatus:
     """One word for eBay's three states: cancelled, what was paid, what was shipped."""
     if found.cancel_status.cancel_state == "CANCELED":
         return "cancelled"
-    by_payment: dict[str, OrderStatus] = {"FULLY_REFUNDED": "refunded", "FAILED": "failed", "PENDING": "pending"}
+    by_payment: dict[str, OrderStatus] = {"FULLY_REFUNDED": "refunded", "FAILED": "failed"}
     if found.order_payment_status in by_payment:
         return by_payment[found.order_payment_status]
+    if found.order_payment_status not in _PAID:
+        return "pending"  # or a word added since: nothing leaves the house on it
     return "shipped" if found.order_fulfillment_status == "FULFILLED" else "paid"
 
 
@@ -129,11 +132,16 @@ def _address(found: wire.Order) -> Address:
     if step is None:
         return Address()
     to, place = step.ship_to, step.ship_to.contact_address
+    lines = [place.address_line1, place.address_line2]
+    reference = step.ship_to_reference_id
+    if reference and not any(reference in line for line in lines):
+        # eBay's own shippers know a parcel by it: it has to stand immediately above the street
+        lines = [f"Reference #{reference}", ", ".join(filter(None, lines))]
     return Address(
         name=to.full_name,
         company=to.company_name,
-        line1=place.address_line1,
-        line2=place.address_line2,
+        line1=lines[0],
+        line2=lines[1],
         city=place.city,
         region=place.state_or_province,
         postal_code=place.postal_code,

@@ -13,7 +13,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.ebay import errors, limits, wire
 from flipsync.connectors.marketplaces.ebay.api import EbayApi, nothing, segment
 from flipsync.connectors.marketplaces.ebay.pages import walk
-from flipsync.connectors.marketplaces.ebay.wire import Shape
+from flipsync.connectors.marketplaces.ebay.wire import Page, Shape
 from flipsync.connectors.request import Params
 from flipsync.domain.advertising import AdShown
 from flipsync.domain.clock import utc_now
@@ -53,21 +53,19 @@ class _Campaign(Shape):
     funding_strategy: _Funding = _Funding()
 
 
-class _Campaigns(Shape):
+class _Campaigns(Page):
     campaigns: tuple[_Campaign, ...] = ()
-    next: str | None = None
 
 
 class _Ad(Shape):
-    ad_id: str
+    ad_id: str = ""
     bid_percentage: Decimal | None = None
     inventory_reference_id: str = ""
     inventory_reference_type: str = ""
 
 
-class _Ads(Shape):
+class _Ads(Page):
     ads: tuple[_Ad, ...] = ()
-    next: str | None = None
 
 
 class _Row(Shape):
@@ -101,7 +99,8 @@ class Marketing:
             Campaign(each.campaign_id, each.campaign_name, each.campaign_status, each.funding_strategy.bid_percentage)
             async for page in walk(fetch, first)
             for each in page.campaigns
-            if each.marketplace_id in ("", self._api.site.id)
+            if each.campaign_id
+            and each.marketplace_id in ("", self._api.site.id)
             and each.funding_strategy.funding_model == "COST_PER_SALE"
             and each.funding_strategy.ad_rate_strategy != "DYNAMIC"
         ]

@@ -10,6 +10,7 @@ import asyncio
 import io
 import time
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.ebay import limits, wire
 from flipsync.connectors.marketplaces.ebay.api import EbayApi, nothing, segment
 from flipsync.connectors.marketplaces.ebay.listings import Listings
+from flipsync.connectors.unpacking import gunzip
 from flipsync.domain.channel import TakenIn
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Rejected, Retryable
@@ -27,6 +29,9 @@ from flipsync.domain.money import Money
 _FEED = "/sell/feed/v1"
 _REPORT = "LMS_ACTIVE_INVENTORY_REPORT"
 _AT_ONCE = 5
+_MOST_BYTES = 1024 * 1024 * 1024
+#: what unpacking and parsing raise for a file that broke off or is something else
+_NO_REPORT = (ElementTree.ParseError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
 #: listings that are learnt before what is known of them is written down
 _PART = 2_000
 #: A report ordered this lately is still true enough: an interrupted look goes on with it.
@@ -84,7 +89,15 @@ class Migration:
                 error = wire.Error(message=refused.message)
                 return [wire.Migrated(listing_id=listing_ids[0], status_code=400, errors=(error,))]
             return [row for each in listing_ids for row in await self._migrate([each])]  # one spoiled it for all
-        return done.responses
+        # a row that was refused may not name its listing; rows come in the order of the requests
+        named = {row.listing_id for row in done.responses}
+        rest = [each for each in listing_ids if each not in named]
+        rows = [
+            row if row.listing_id or not rest else row.model_copy(update={"listing_id": rest.pop(0)})
+            for row in done.responses
+        ]
+        silent = wire.Error(message="eBay did not say what became of it")
+        return rows + [wire.Migrated(listing_id=each, status_code=500, errors=(silent,)) for each in rest]
 
     async def active(self, patience: float = _PATIENCE) -> list[Active]:
         """Every active fixed-price listing, however it was made. Raises Retryable without a report after so long."""
@@ -94,7 +107,7 @@ class Migration:
         )
         try:
             return await asyncio.to_thread(lambda: list(_listings(content)))  # a million rows take a while
-        except (ElementTree.ParseError, zipfile.BadZipFile) as error:
+        except _NO_REPORT as error:
             raise Retryable(f"eBay's report of active listings cannot be read: {error}") from error
 
     async def learn_live(self) -> AsyncIterator[int]:
@@ -141,15 +154,18 @@ def _words(errors: Sequence[wire.Error]) -> str:
 
 
 def _listings(content: bytes) -> Iterator[Active]:
-    """The report is XML, alone or in an archive: SKUDetails with ItemID, SKU, and the SKUs of its Variations."""
-    if content[:2] == b"PK":
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            parts = [archive.read(name) for name in archive.namelist() if name.lower().endswith(".xml")]
-    else:
-        parts = [content]
-    for part in parts:
+    """The report is XML, alone or packed: SKUDetails with ItemID, SKU, and the SKUs of its Variations.
+
+    Raises ValueError and what unpacking and parsing raise for what is no report.
+    """
+    for part in _parts(content):
         # eBay's own file; expat fetches nothing from elsewhere and bounds what entities grow to
-        for row in ElementTree.fromstring(part).iter():  # noqa: S314
+        root = ElementTree.fromstring(part)  # noqa: S314
+        if _name(root).lower() == "html":
+            raise ValueError("it is a web page")
+        for row in root.iter():
+            if _name(row) == "Ack" and (row.text or "").strip() == "Failure":
+                raise ValueError("eBay says in it that it failed")
             if _name(row) == "SKUDetails":
                 ids = [(each.text or "").strip() for each in row.iter() if _name(each) == "ItemID"]
                 variations = [each for each in row.iter() if _name(each) == "Variation"]
@@ -158,6 +174,18 @@ def _listings(content: bytes) -> Iterator[Active]:
                 if ids:
                     whole = len(skus) == len(where) and all(skus)
                     yield Active(ids[0], tuple(skus) if whole else (), tuple(map(_price, where)) if whole else ())
+
+
+def _parts(content: bytes) -> list[bytes]:
+    if content[:2] == b"\x1f\x8b":
+        return [gunzip(content, _MOST_BYTES)]
+    if content[:2] != b"PK":
+        return [content]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        named = [each for each in archive.infolist() if each.filename.lower().endswith(".xml")]
+        if not named or sum(each.file_size for each in named) > _MOST_BYTES:
+            raise ValueError("the archive holds no report, or too much")
+        return [archive.read(each) for each in named]
 
 
 def _price(row: ElementTree.Element) -> wire.Amount | None:

@@ -11,7 +11,7 @@ from flipsync.connectors.marketplaces.ebay import limits
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.mapping import amount
 from flipsync.connectors.marketplaces.ebay.pages import walk
-from flipsync.connectors.marketplaces.ebay.wire import Shape
+from flipsync.connectors.marketplaces.ebay.wire import Page, Shape
 from flipsync.connectors.request import Params
 from flipsync.domain.money import Money
 
@@ -20,12 +20,11 @@ _PAGE = "200"
 
 
 class _Eligible(Shape):
-    listing_id: str
+    listing_id: str = ""
 
 
-class _EligiblePage(Shape):
+class _EligiblePage(Page):
     eligible_items: tuple[_Eligible, ...] = ()
-    next: str | None = None
 
 
 class _Sent(Shape):
@@ -52,7 +51,7 @@ class Negotiation:
             )
 
         pages = [page async for page in walk(fetch, [("limit", _PAGE), ("offset", "0")])]
-        return list(dict.fromkeys(item.listing_id for page in pages for item in page.eligible_items))
+        return list(dict.fromkeys(item.listing_id for page in pages for item in page.eligible_items if item.listing_id))
 
     async def offer(
         self, listing_id: str, price: Money, *, quantity: int = 1, message: str = "", counter_offers: bool = False

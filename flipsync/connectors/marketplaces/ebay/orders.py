@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from flipsync.connectors.marketplaces.ebay import limits, mapping_orders, wire_orders
@@ -13,12 +13,15 @@ from flipsync.connectors.marketplaces.ebay.writing import begun
 from flipsync.connectors.request import Params
 from flipsync.connectors.unread import Aside, each_order, usable
 from flipsync.domain.channel import ChannelOrder, RefundOrder
+from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import OutcomeUnknown, Rejected
 
 _ORDER = "/sell/fulfillment/v1/order"
 _PAGE = "200"
 #: orders that one call can name
 _AT_ONCE = 50
+#: eBay tells of orders up to two years old, and refuses to be asked for more
+_OLDEST = timedelta(days=729)
 _REASON = "OTHER_ADJUSTMENT"
 _SIGNED_SITES = frozenset(f"EBAY_{code}" for code in ("AT", "BE", "DE", "ES", "FR", "GB", "IE", "IT", "NL", "PL"))
 #: eBay's clock is behind ours: nothing can have changed since
@@ -52,7 +55,8 @@ class Orders:
 
         decode = partial(wire_orders.Orders.model_validate, context=aside.context)
 
-        begin = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{since.microsecond // 1000:03d}Z"
+        told = max(since.astimezone(UTC), utc_now() - _OLDEST)
+        begin = f"{told:%Y-%m-%dT%H:%M:%S}.{told.microsecond // 1000:03d}Z"
         first = [("filter", f"lastmodifieddate:[{begin}..]"), _BREAKDOWN, ("limit", _PAGE), ("offset", "0")]
         found: dict[str, wire_orders.Order] = {}
         try:
@@ -94,7 +98,7 @@ class Orders:
         path = f"{_ORDER}/{segment(order_id)}/shipping_fulfillment"
         known = await self._api.read(path, wire_orders.Fulfillments.model_validate, limits.FULFILLMENT)
         if any(number in (each.shipment_tracking_number, each.fulfillment_id) for each in known.fulfillments):
-            return mapping_orders.order(found, self._currency)
+            return usable(self._order, found)
         status = mapping_orders.status_of(found)
         if status not in ("paid", "shipped"):
             raise Rejected(f"the order is {status}: it cannot be shipped", vendor_code="status")

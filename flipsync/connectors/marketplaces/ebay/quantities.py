@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
@@ -10,9 +11,12 @@ from flipsync.connectors.marketplaces.ebay import errors, mapping, wire
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
 from flipsync.connectors.marketplaces.ebay.revisions import Revisions
-from flipsync.connectors.marketplaces.ebay.writing import Writer, begun, missing
+from flipsync.connectors.marketplaces.ebay.writing import Writer, begun
+from flipsync.connectors.unread import Aside
 from flipsync.domain.channel import ListingState
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+
+_UPDATE = "/bulk_update_price_quantity"
 
 
 class Quantities:
@@ -98,8 +102,7 @@ class Quantities:
                 items[sku] = item
             else:
                 unread.append(sku)
-        found = await self._listings.items(unread) if unread else {}
-        return items | {sku: _item_of(found.get(sku)) or _refusal(found.get(sku)) for sku in unread}
+        return items | (await self._listings.items(unread) if unread else {})
 
     async def _write(
         self,
@@ -135,9 +138,13 @@ class Quantities:
 
     async def send(self, rows: Sequence[dict[str, Any]]) -> dict[str, ChannelError | None]:
         """One bulk write of prices and quantities; the failure of each SKU, None where it was done."""
-        answer = await self._api.inventory(
-            "POST", "/bulk_update_price_quantity", wire.PriceQuantities.model_validate, {"requests": list(rows)}
-        )
+        decode = partial(wire.PriceQuantities.model_validate, context=Aside().context)
+        try:
+            answer = await self._api.inventory("POST", _UPDATE, decode, {"requests": list(rows)})
+        except Rejected as refused:
+            if refused.vendor_status != 400 or len(rows) == 1:
+                raise
+            return {row["sku"]: await self._alone(row) for row in rows}  # one of them spoiled it for all
         sku_of = {each["offerId"]: row["sku"] for row in rows for each in row.get("offers", ())}
         told: dict[str, ChannelError | None] = {}
         for response in answer.responses:
@@ -145,6 +152,12 @@ class Quantities:
             told[sku] = told.get(sku) or errors.of_item(response.status_code, response.errors)
         silent = OutcomeUnknown("eBay did not say what became of it", hint="read back before trying again")
         return {row["sku"]: told.get(row["sku"], silent) for row in rows}
+
+    async def _alone(self, row: dict[str, Any]) -> ChannelError | None:
+        try:
+            return (await self.send([row]))[row["sku"]]
+        except ChannelError as error:
+            return error
 
     async def _first_unit(self, item: wire.Item, offer: wire.Offer | None) -> None:
         if item.groups:
@@ -155,20 +168,27 @@ class Quantities:
     async def _read_back(
         self, skus: Sequence[str], offers: dict[str, wire.Offer | ChannelError | None]
     ) -> dict[str, ListingState | ChannelError]:
-        """The items as they are now, with the offers as they were a moment ago: a quantity changes no price."""
+        """The items as they are now, with the offers as they were a moment ago: a quantity changes no price. An offer
+        with a quantity of its own was written too, and is read too."""
+        own = [sku for sku in skus if isinstance(each := offers.get(sku), wire.Offer) and _own_quantity(each)]
         try:
             items = await self._listings.items(skus)
+            offers = offers | await self._listings.offers(own)
         except ChannelError as error:
             unread = OutcomeUnknown(f"written, but not read back: {error.message}", vendor_status=error.vendor_status)
             return dict.fromkeys(skus, unread)
         outcomes: dict[str, ListingState | ChannelError] = {}
         for sku in skus:
-            item, offer = _item_of(items.get(sku)), offers.get(sku)
-            if item is None or isinstance(offer, ChannelError):
-                outcomes[sku] = OutcomeUnknown("eBay does not know the listing that was just written")
+            item, offer = items[sku], offers.get(sku)
+            if isinstance(item, ChannelError):
+                outcomes[sku] = OutcomeUnknown(
+                    f"written, but not read back: {item.message}", vendor_status=item.vendor_status
+                )
+            elif isinstance(offer, ChannelError):
+                outcomes[sku] = OutcomeUnknown(
+                    f"written, but not read back: {offer.message}", vendor_status=offer.vendor_status
+                )
             else:
-                if offer is not None and offer.available_quantity is not None:
-                    offer = offer.model_copy(update={"available_quantity": item.quantity})
                 outcomes[sku] = mapping.listing_state(item, sku, offer)
         return outcomes
 
@@ -195,23 +215,14 @@ def _parts(changes: Sequence[QuantityChange]) -> list[list[int]]:
 
 def _row(sku: str, quantity: int, offer: wire.Offer | ChannelError | None) -> dict[str, Any]:
     row: dict[str, Any] = {"sku": sku, "shipToLocationAvailability": {"quantity": quantity}}
-    if isinstance(offer, wire.Offer) and offer.available_quantity is not None:
+    if isinstance(offer, wire.Offer) and _own_quantity(offer):
         # An offer with a quantity of its own would go on showing that one.
         row["offers"] = [{"offerId": offer.offer_id, "availableQuantity": quantity}]
     return row
 
 
-def _item_of(row: wire.BulkItem | None) -> wire.Item | None:
-    return row.inventory_item if row is not None and row.status_code < 300 else None
-
-
-def _refusal(row: wire.BulkItem | None) -> ChannelError:
-    if row is None:
-        return missing()
-    refused = errors.of_item(row.status_code, row.errors) or missing()
-    if isinstance(refused, OutcomeUnknown):  # only read so far
-        return Retryable(refused.message, vendor_code=refused.vendor_code, vendor_status=refused.vendor_status)
-    return refused
+def _own_quantity(offer: wire.Offer) -> bool:
+    return offer.available_quantity is not None
 
 
 def listing_of(sku: str, item: wire.Item) -> str:

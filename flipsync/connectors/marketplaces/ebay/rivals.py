@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, WrapValidator
 
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces.ebay import limits, wire
@@ -12,6 +14,7 @@ from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.listings import BULK, Listings
 from flipsync.connectors.marketplaces.ebay.skus import spell
 from flipsync.connectors.request import Params
+from flipsync.connectors.unread import Aside, one_by_one
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Rejected
@@ -35,7 +38,7 @@ class Summary(wire.Shape):
 
 
 class _Summaries(wire.Shape):
-    item_summaries: tuple[Summary, ...] = ()
+    item_summaries: Annotated[list[Summary], WrapValidator(one_by_one)] = Field(default_factory=list)
     next: str | None = None
 
 
@@ -55,8 +58,8 @@ class Rivals:
         for start in range(0, len(named), BULK):
             ours = {spell(sku): sku for sku in named[start : start + BULK]}
             for spelled, row in (await self._listings.items(list(ours))).items():
-                if row.inventory_item is not None and row.status_code < 300 and spelled in ours:
-                    for rival in await self._search(ours[spelled], spelled, row.inventory_item):
+                if isinstance(row, wire.Item):
+                    for rival in await self._search(ours[spelled], spelled, row):
                         yield rival
 
     async def _search(self, sku: str, spelled: str, item: wire.Item) -> list[RivalOffer]:
@@ -151,4 +154,5 @@ def _same_goods(ours: str, theirs: str) -> bool:
 
 
 def _summaries(data: Any) -> _Summaries:
-    return _Summaries() if data is None else _Summaries.model_validate(data)
+    # an offer that cannot be read is nobody's rival
+    return _Summaries() if data is None else _Summaries.model_validate(data, context=Aside().context)

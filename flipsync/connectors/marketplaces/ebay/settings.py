@@ -59,7 +59,7 @@ class SellerSettings:
             limits.ACCOUNT,
             [("marketplace_id", self._api.site.id)],
         )
-        rows = [(policy.id, policy.name) for policy in found.all]
+        rows = [(policy.id, policy.name) for policy in found.all if policy.id]
         return _the_one(rows, f"{kind} policy", f"{kind}_policy_id", self._api.site.id)
 
     async def location(self) -> str:
@@ -73,7 +73,7 @@ class SellerSettings:
         rows = [
             (place.merchant_location_key, place.name)
             for place in found.locations
-            if place.merchant_location_status == "ENABLED"
+            if place.merchant_location_status == "ENABLED" and place.merchant_location_key
         ]
         return _the_one(rows, "inventory location", "merchant_location_key", self._api.site.id)
 

@@ -43,20 +43,26 @@ class Notifications:
     async def ensure(self, callback_url: str, secret: str) -> list[WebhookSubscription]:
         """One enabled subscription per topic that eBay has; writes only where something differs.
 
-        eBay tries the address before it takes it: it must answer the challenge by then.
+        eBay tries the address before it takes it: it must answer the challenge by then. Raises Rejected for a topic
+        that eBay refuses once all others are subscribed to.
         """
         destination = await self._destination(callback_url, verification_token(secret))
         pages = await self._pages("topic", wire.Topics, application=True)
         topics = {topic.topic_id: topic for page in pages for topic in page.topics if topic.status == "ENABLED"}
         subscriptions: list[WebhookSubscription] = []
+        refused: Rejected | None = None
         for application in (True, False):
             wanted = [name for name in TOPICS if name in topics and _of_application(topics[name]) == application]
             if not wanted:
                 continue
             have = await self._subscribed(application)
             for name in wanted:
-                if await self._subscribe(topics[name], destination, have.get(name), application):
-                    have = await self._subscribed(application)
+                try:
+                    if await self._subscribe(topics[name], destination, have.get(name), application):
+                        have = await self._subscribed(application)
+                except Rejected as error:
+                    refused = refused or error
+                    continue
                 made = have.get(name)
                 if made is None:
                     raise OutcomeUnknown(f"eBay does not show the subscription to {name} that was just made")
@@ -68,6 +74,8 @@ class Notifications:
                         active=made.status == "ENABLED",
                     )
                 )
+        if refused is not None:
+            raise refused
         return subscriptions
 
     async def every(self) -> list[WebhookSubscription]:
@@ -114,7 +122,8 @@ class Notifications:
     async def _find_destination(self, url: str) -> wire.Destination | None:
         pages = await self._pages("destination", wire.Destinations, application=True)
         destinations = (each for page in pages for each in page.destinations)
-        return next((each for each in destinations if each.delivery_config.endpoint == url), None)
+        here = (each for each in destinations if each.destination_id and each.delivery_config.endpoint == url)
+        return next(here, None)
 
     async def _configure(self) -> None:
         if not self._alert_email:
@@ -127,7 +136,7 @@ class Notifications:
 
     async def _subscribed(self, application: bool) -> dict[str, wire.Subscription]:
         pages = await self._pages("subscription", wire.Subscriptions, application=application)
-        found = [each for page in pages for each in page.subscriptions]
+        found = [each for page in pages for each in page.subscriptions if each.subscription_id]
         # of doubles, the enabled one counts
         return {each.topic_id: each for each in sorted(found, key=lambda each: each.status == "ENABLED")}
 

@@ -4,10 +4,14 @@ replaced as a whole, so what is not written back is lost.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
 from pydantic.alias_generators import to_camel
+
+from flipsync.connectors.unread import one_by_one
+from flipsync.domain.money import Money
 
 
 class Shape(BaseModel):
@@ -25,8 +29,36 @@ class Whole(Shape):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
 
     def fields(self) -> dict[str, Any]:
-        """As it came, without what is empty."""
-        return self.model_dump(by_alias=True, mode="json", exclude_none=True, exclude_unset=True)
+        """As it came, without what is empty: eBay's documents know no null in what it is sent."""
+        whole: dict[str, Any] = _without_nulls(self.model_dump(by_alias=True, mode="json", exclude_unset=True))
+        return whole
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
+
+
+class Page(Shape):
+    """A part of a list; `rows` is how many came with it, readable or not, `total` how many the whole list has.
+
+    Two pages of one `mark` hold the same rows.
+    """
+
+    next: str | None = None
+    total: int | None = None
+    rows: int = 0
+    mark: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        lists = {name: each for name, each in data.items() if isinstance(each, list) and name != "warnings"}
+        mark = hash(json.dumps(lists, sort_keys=True, default=str))
+        return {**data, "rows": max(map(len, lists.values()), default=0), "mark": mark}
 
 
 class Amount(Shape):
@@ -34,6 +66,12 @@ class Amount(Shape):
     currency: str
     converted_from_value: str | None = None
     converted_from_currency: str | None = None
+
+    @model_validator(mode="after")
+    def _is_money(self) -> Self:
+        if self.converted_from_value is None:  # else the other one may be what counts
+            Money.parse(self.value, self.currency)
+        return self
 
 
 class ErrorParameter(Shape):
@@ -82,10 +120,22 @@ class Availability(Whole):
     ship_to_location_availability: ShipToLocation = ShipToLocation()
 
 
+def _by_name(value: Any) -> Any:
+    """A map of name to list; eBay's documents have called it a text that holds one."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if not isinstance(value, dict):
+        return {}
+    return {name: [told] if isinstance(told, str) else told for name, told in value.items() if told is not None}
+
+
 class Product(Whole):
     title: str = ""
     description: str = ""
-    aspects: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    aspects: Annotated[dict[str, tuple[str, ...]], BeforeValidator(_by_name)] = Field(default_factory=dict)
     image_urls: tuple[str, ...] = ()
     ean: tuple[str, ...] = ()
     upc: tuple[str, ...] = ()
@@ -120,9 +170,8 @@ class Item(Whole):
         return next(iter((*self.product.upc, *self.product.ean, *self.product.isbn)), None)
 
 
-class Items(Shape):
-    inventory_items: tuple[Item, ...] = ()
-    next: str | None = None
+class Items(Page):
+    inventory_items: Annotated[list[Item], WrapValidator(one_by_one)] = Field(default_factory=list)
 
 
 class BulkItem(Shape):
@@ -133,7 +182,7 @@ class BulkItem(Shape):
 
 
 class BulkItems(Shape):
-    responses: tuple[BulkItem, ...]
+    responses: Annotated[list[BulkItem], WrapValidator(one_by_one)]
 
 
 class PriceSummary(Whole):
@@ -167,7 +216,7 @@ class Offers(Shape):
 
 
 class OfferMade(Shape):
-    offer_id: str
+    offer_id: str = ""
 
 
 class PriceQuantity(Shape):
@@ -178,7 +227,7 @@ class PriceQuantity(Shape):
 
 
 class PriceQuantities(Shape):
-    responses: tuple[PriceQuantity, ...]
+    responses: Annotated[list[PriceQuantity], WrapValidator(one_by_one)]
 
 
 class Specification(Shape):
@@ -216,7 +265,7 @@ class MigratedItem(Shape):
 class Migrated(Shape):
     """What became of one listing that was to come under the Inventory API."""
 
-    listing_id: str
+    listing_id: str = ""
     status_code: int
     inventory_items: tuple[MigratedItem, ...] = ()
     errors: tuple[Error, ...] = ()
@@ -227,7 +276,7 @@ class Migrations(Shape):
 
 
 class Location(Shape):
-    merchant_location_key: str
+    merchant_location_key: str = ""
     merchant_location_status: str = "ENABLED"
     name: str = ""
 

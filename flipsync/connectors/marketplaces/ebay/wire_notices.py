@@ -6,23 +6,22 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from flipsync.connectors.marketplaces.ebay.wire import Shape
+from flipsync.connectors.marketplaces.ebay.wire import Page, Shape
 
 
 class DeliveryConfig(Shape):
-    endpoint: str
+    endpoint: str = ""
     verification_token: str = ""
 
 
 class Destination(Shape):
-    destination_id: str
-    status: str
-    delivery_config: DeliveryConfig
+    destination_id: str = ""
+    status: str = ""
+    delivery_config: DeliveryConfig = DeliveryConfig()
 
 
-class Destinations(Shape):
+class Destinations(Page):
     destinations: tuple[Destination, ...] = ()
-    next: str | None = None
 
 
 class SupportedPayload(Shape):
@@ -31,27 +30,25 @@ class SupportedPayload(Shape):
 
 
 class Topic(Shape):
-    topic_id: str
+    topic_id: str = ""
     scope: str = "APPLICATION"
     status: str = "ENABLED"
     supported_payloads: tuple[SupportedPayload, ...] = ()
 
 
-class Topics(Shape):
+class Topics(Page):
     topics: tuple[Topic, ...] = ()
-    next: str | None = None
 
 
 class Subscription(Shape):
-    subscription_id: str
-    topic_id: str
+    subscription_id: str = ""
+    topic_id: str = ""
     destination_id: str = ""
     status: str = "ENABLED"
 
 
-class Subscriptions(Shape):
+class Subscriptions(Page):
     subscriptions: tuple[Subscription, ...] = ()
-    next: str | None = None
 
 
 class PublicKey(Shape):

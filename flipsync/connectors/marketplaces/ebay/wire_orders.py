@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, WrapValidator
 
-from flipsync.connectors.marketplaces.ebay.wire import Amount, Shape
+from flipsync.connectors.marketplaces.ebay.wire import Amount, Page, Shape
 from flipsync.connectors.unread import one_by_one
 
 
@@ -59,6 +59,7 @@ class Contact(Shape):
 
 class ShippingStep(Shape):
     ship_to: Contact = Contact()
+    ship_to_reference_id: str = ""
 
 
 class Instruction(Shape):
@@ -105,10 +106,8 @@ class Order(Shape):
     seller_id: str = ""
 
 
-class Orders(Shape):
+class Orders(Page):
     orders: Annotated[list[Order], WrapValidator(one_by_one)] = Field(default_factory=list)
-    next: str | None = None
-    total: int | None = None
 
 
 class Fulfillment(Shape):

@@ -15,11 +15,13 @@ from flipsync.connectors.marketplaces.ebay.listings import Listings
 from flipsync.connectors.marketplaces.ebay.revisions import Revisions
 from flipsync.connectors.marketplaces.ebay.settings import SellerSettings, Terms
 from flipsync.domain.channel import ListingState, Offer, OfferGroup
-from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
 T = TypeVar("T")
 #: "The eBay listing … has an invalid quantity": nothing to sell, so nothing to publish yet
 NO_QUANTITY = "25004"
+#: "This Offer is not available", "No offer found" (of a group), and no such thing
+_ENDED_ALREADY = frozenset({"25713", "25725", "25710"})
 #: "Offer entity already exists"
 _EXISTS = "25002"
 
@@ -67,7 +69,12 @@ class Writer:
         body = mapping.offer_body(offer, sku, terms, self._api.site.id)
         if existing is None:
             try:
-                return (await self._api.inventory("POST", "/offer", wire.OfferMade.model_validate, body)).offer_id
+                made = await self._api.inventory("POST", "/offer", _made, body)
+                if not made.offer_id and (there := await self._listings.offer(sku)) is not None:
+                    return there.offer_id
+                if not made.offer_id:
+                    raise OutcomeUnknown("eBay does not show the offer that was just made")
+                return made.offer_id
             except Rejected as refused:
                 existing = await self._listings.offer(sku) if refused.vendor_code == _EXISTS else None
                 if existing is None:
@@ -169,16 +176,19 @@ class Writer:
         for key in item.groups:
             await self._end_variation(key, sku, offer)
             return
-        await self._api.inventory("POST", f"/offer/{segment(offer.offer_id)}/withdraw", nothing)
+        await self._withdraw(f"/offer/{segment(offer.offer_id)}/withdraw")
 
     async def _end_variation(self, key: str, sku: str, offer: wire.Offer) -> None:
         async with self._groups[key]:
             group = await self._listings.group(key)
             others = [] if group is None else [each for each in group.variant_sku_s if each != sku]
-            live = [each for each in (await self._listings.offers(others)).values() if isinstance(each, wire.Offer)]
-            if group is None or not any(mapping.is_live(each) for each in live):
+            live = list((await self._listings.offers(others)).values())
+            for each in live:
+                if isinstance(each, ChannelError):
+                    raise each  # one that may be live keeps the listing
+            if group is None or not any(mapping.is_live(each) for each in live if isinstance(each, wire.Offer)):
                 body = {"inventoryItemGroupKey": key, "marketplaceId": self._api.site.id}
-                await self._api.inventory("POST", "/offer/withdraw_by_inventory_item_group", nothing, body)
+                await self._withdraw("/offer/withdraw_by_inventory_item_group", body)
                 return
             path, body = f"/inventory_item_group/{segment(key)}", mapping.group_without(group, sku)
             try:
@@ -189,6 +199,14 @@ class Writer:
                     row["offers"] = [{"offerId": offer.offer_id, "availableQuantity": 0}]
                 await self._api.inventory("POST", "/bulk_update_price_quantity", nothing, {"requests": [row]})
                 refused.hint = "eBay keeps a variation that was sold in its listing: its quantity is 0 now"
+                raise
+
+    async def _withdraw(self, path: str, body: Any = None) -> None:
+        try:
+            await self._api.inventory("POST", path, nothing, body)
+        except Rejected as refused:
+            # somebody else ended it a moment ago
+            if refused.auth or refused.vendor_code not in _ENDED_ALREADY:
                 raise
 
     async def shown(self, sku: str) -> ListingState:
@@ -217,6 +235,10 @@ async def begun(work: Awaitable[T]) -> T:
 
 def missing() -> Rejected:
     return Rejected("eBay knows no such listing", vendor_code="25710", missing=True)
+
+
+def _made(data: Any) -> wire.OfferMade:
+    return wire.OfferMade.model_validate(data or {})
 
 
 def _item(sku: str) -> str:
