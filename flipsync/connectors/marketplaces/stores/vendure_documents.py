@@ -39,7 +39,11 @@ mutation ($username: String!, $password: String!) {
     __typename ... on ErrorResult { errorCode message }
   }
 }"""
-SHOP = "{ activeChannel { code defaultLanguageCode defaultCurrencyCode outOfStockThreshold trackInventory } }"
+#: Channels have a threshold and a tracking of their own too, but Vendure itself goes by the global ones.
+SHOP = """{
+  activeChannel { code defaultLanguageCode defaultCurrencyCode }
+  globalSettings { outOfStockThreshold trackInventory serverConfig { moneyStrategyPrecision } }
+}"""
 MAY_READ = "{ productVariants(options: { take: 1 }) { totalItems } orders(options: { take: 1 }) { totalItems } }"
 #: Changes nothing, and is refused to whoever may change nothing.
 MAY_WRITE = "mutation { updateProducts(input: []) { id } }"
@@ -95,7 +99,11 @@ mutation ($username: String!, $password: String!) {
     __typename ... on ErrorResult { errorCode message }
   }
 }"""
-SHOP = "{ activeChannel { code defaultLanguageCode defaultCurrencyCode outOfStockThreshold trackInventory } }"
+#: Channels have a threshold and a tracking of their own too, but Vendure itself goes by the global ones.
+SHOP = """{
+  activeChannel { code defaultLanguageCode defaultCurrencyCode }
+  globalSettings { outOfStockThreshold trackInventory serverConfig { moneyStrategyPrecision } }
+}"""
 MAY_READ = "{ productVariants(options: { take: 1 }) { totalItems } orders(options: { take: 1 }) { totalItems } }"
 #: Changes nothing, and is refused to whoever may change nothing.
 MAY_WRITE = "mutation { updateProducts(input: []) { id } }"
