@@ -53,7 +53,7 @@ class StoreCalls:
         found = [way for way, names in self.access.items() if all(name in self.credentials for name in names)]
         if not found:
             ways = " or ".join(" and ".join(names) for names in self.access.values())
-            raise InvalidInput(f"credentials are missing: {ways}")
+            raise InvalidInput(f"credentials are missing: {ways}", hint="give them by these names")
         self.way = found[0]
         # A session may be ended by the shop at any moment, also a new one; a login is cheap, and made once a call.
         soon = timedelta(0)
