@@ -236,6 +236,26 @@ async def test_a_kit_of_several_items_has_as_many_as_its_scarcest_and_is_not_cou
     assert shop.writes() == []
 
 
+@pytest.mark.parametrize("spoilt", [1, 2], ids=["before", "after"])
+async def test_one_row_that_cannot_be_read_holds_up_no_other(spoilt: int) -> None:
+    """It is unreadable from the first or from the second reading on."""
+    shop, reads = Shop(), 0
+
+    def rows(request: httpx2.Request, body: dict[str, Any]) -> Any:
+        nonlocal reads
+        reads += 1
+        asked = [value for name, value in request.url.params.items() if name.startswith("id")]
+        bad = {"updated_at": "soon"} if reads >= spoilt else {}
+        return {"variants": [{**VARIANT, "id": each, **(bad if each == "variant_2" else {})} for each in asked]}
+
+    shop.routes["GET /admin/product-variants"] = rows
+    shop.routes["POST /admin/inventory-items/.*"] = {}
+    changes = [QuantityChange(f"variant_{number}", 3, "k") for number in (1, 2, 3)]
+    outcomes = await shop.connector().set_quantities(changes)
+    assert [outcome.state is not None for outcome in outcomes] == [True, False, True]
+    assert isinstance(outcomes[1].error, OutcomeUnknown if spoilt == 2 else Retryable)
+
+
 async def test_prices_are_asked_for_with_their_rules() -> None:
     """Without them a region's own price looks like everybody's, and would be taken away with the next price."""
     shop = Shop()
