@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, MarketplaceConnector, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces import STORES, connect, connector_class, own_class
 from flipsync.connectors.marketplaces.store import StoreConnector
+from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money, usd
@@ -392,6 +393,19 @@ async def test_figures_out_of_all_bounds_are_a_failed_read(
     shop.before = lambda request: httpx2.Response(200, json=[{**row, **field}])
     with pytest.raises(Retryable, match="cannot be used"):
         await connector.find_listing("MUG")
+
+
+@pytest.mark.parametrize(("done", "problem"), [(None, Retryable), ({"made": {"id": "1"}}, OutcomeUnknown)])
+async def test_a_graphql_error_that_means_later_is_one_unless_something_was_done(
+    connector: Any, shop: CornerShop, done: Any, problem: type[Exception]
+) -> None:
+    answer = {"errors": [{"message": "slow down", "extensions": {"code": "THROTTLED"}}], "data": done}
+    shop.before = lambda request: httpx2.Response(200, json=answer)
+    connector.read_error = lambda status, body: VendorError("THROTTLED", "slow down", meaning="later")
+    with pytest.raises(problem, match="slow down"):
+        await connector.graphql("mutation { make { id } }", writes=True)
+    with pytest.raises(Retryable):
+        await connector.graphql("{ items { id } }")
 
 
 def test_minor_units_are_whole_and_an_order_may_have_its_own_currency(connector: Any) -> None:
