@@ -196,3 +196,50 @@ async def test_rivals_are_asked_for_fifty_at_a_time() -> None:
 
     assert await connector(answer).rivals([f"S{n}" for n in range(101)] + ["S1"]) == []
     assert asked == [50, 50, 1]
+
+
+def test_what_may_be_left_out_may_be_null() -> None:
+    names = ("fee", "refunds", "ship_to", "note")
+    minimal = {name: value for name, value in order().items() if name not in names}
+    assert mapping.decode_order(order(**dict.fromkeys(names))) == mapping.decode_order(minimal)
+    optional = dict.fromkeys(("description_html", "images", "attributes", "quantity_before"))
+    assert mapping.decode_listing(listing(**optional)) == mapping.decode_listing(listing())
+    nobody = order(ship_to={"name": None, "country": "US"})
+    assert mapping.decode_order(nobody).ship_to.name == ""
+    for name in ("lines", "total", "modified_at"):
+        with pytest.raises(ValueError):
+            mapping.decode_order(order(**{name: None}))
+    error = mapping.read_error(409, {"code": "key_reused", "title": None, "detail": None})
+    assert (error.code, error.message) == ("key_reused", "")
+
+
+def test_a_time_out_of_bounds_is_unusable_and_no_crash() -> None:
+    early = "0001-01-01T00:00:00+14:00"
+    with pytest.raises(ValueError, match="out of bounds"):
+        mapping.decode_listing(listing(modified_at=early))
+    body = json.dumps(listing(modified_at=early)).encode()
+    stamp = str(int(NOW.timestamp()))
+    headers = {"X-Channel-Topic": "listing.updated", "X-Channel-Timestamp": stamp}
+    headers["X-Channel-Signature"] = mapping.signature("s", stamp, body)
+    with pytest.raises(InvalidInput):
+        mapping.webhook(headers, body, "s", NOW)
+
+
+@pytest.mark.parametrize("what", ["listings", "orders"])
+async def test_a_list_that_comes_round_again_ends(what: str) -> None:
+    """The server forgets its place: the third page points to the second."""
+    pages = {None: "a", "a": "b", "b": "a"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        told = pages[request.url.params.get("cursor")]
+        items = [listing(sku=told)] if what == "listings" else [order(id=told)]
+        return httpx2.Response(200, json={"items": items, "next_cursor": told})
+
+    config = AccountConfig(vendor="custom", base_url="http://shop.test", currency="USD")
+    keys = {"token": SecretStr("t")}
+    connector = CustomConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(answer))
+    seen: list[Any] = []
+    with pytest.raises(Retryable, match="same page"):
+        async for each in connector.listings() if what == "listings" else connector.orders(NOW):
+            seen.append(each)
+    assert 2 <= len(seen) <= 3

@@ -75,9 +75,11 @@ class Medusa:
         assert answer.status_code in (200, 400, 404), answer.text
         return answer.status_code == 200
 
-    async def buy(self, listing: ListingState, quantity: int) -> str:
+    async def buy(self, listing: ListingState, quantity: int, *more: str) -> str:
         cart, answer = await self._cart(listing, quantity)
         assert answer.status_code == 200, answer.text
+        for variant in more:
+            await self.buyer("POST", f"/store/carts/{cart}/line-items", {"variant_id": variant, "quantity": 1})
         options = (await self.buyer("GET", f"/store/shipping-options?cart_id={cart}")).json()["shipping_options"]
         await self.buyer("POST", f"/store/carts/{cart}/shipping-methods", {"option_id": options[0]["id"]})
         made = await self.buyer("POST", "/store/payment-collections", {"cart_id": cart})
@@ -216,6 +218,56 @@ class TestMedusa(StoreSuite):
         assert await now() == {}
         await connector.publish(offer(sku=made.sku), "k4")
         assert await now() == {"eur": 17.5, "usd": 19.9}
+
+    async def test_a_regions_own_price_survives(self, shop: Medusa) -> None:
+        connector = shop.connector
+        made = await connector.publish(offer(), "k1")
+        path = f"/admin/product-variants?id={made.external_id}&fields=product_id,*prices,*prices.price_rules"
+        row = (await shop.merchant("GET", path))["variants"][0]
+        rules = {"region_id": shop.found["region"]}
+        prices = [{"currency_code": "usd", "amount": 15, "rules": rules}, {"currency_code": "usd", "amount": 19.9}]
+        product = f"/admin/products/{row['product_id']}/variants/{made.external_id}"
+        await shop.merchant("POST", product, {"prices": prices})
+        state = await connector.set_price(made.external_id, usd("22.22"), "k2")
+        assert state.price == usd("22.22")
+
+        async def now() -> list[tuple[float, dict[str, str]]]:
+            told = (await shop.merchant("GET", path))["variants"][0]["prices"]
+            return sorted((each["amount"], each["rules"]) for each in told)
+
+        assert await now() == [(15, rules), (22.22, {})]
+        await connector.end(made.external_id, "k3")
+        assert await now() == [] and not await shop.buyable(made)
+        await connector.publish(offer(sku=made.sku), "k4")
+        assert await now() == [(15, rules), (19.9, {})]
+
+    async def test_a_kit_has_as_many_as_its_scarcest_item_and_goods_ship_with_what_no_parcel_holds(
+        self, shop: Medusa
+    ) -> None:
+        items = []
+        for stocked, needed in ((10, 2), (3, 1)):
+            item = (await shop.merchant("POST", "/admin/inventory-items", {}))["inventory_item"]["id"]
+            level = {"location_id": shop.found["place"], "stocked_quantity": stocked}
+            await shop.merchant("POST", f"/admin/inventory-items/{item}/location-levels", level)
+            items.append({"inventory_item_id": item, "required_quantity": needed})
+        channel = (await shop.merchant("GET", "/admin/sales-channels"))["sales_channels"][0]["id"]
+        profile = (await shop.merchant("GET", "/admin/shipping-profiles"))["shipping_profiles"][0]["id"]
+        kit = {"title": "Kit", "status": "published", "sales_channels": [{"id": channel}]}
+        kit |= {"options": [{"title": "Size", "values": ["M"]}], "shipping_profile_id": profile}
+        variant = {"title": "M", "options": {"Size": "M"}, "prices": [{"currency_code": "usd", "amount": 30}]}
+        body = {**kit, "variants": [{**variant, "manage_inventory": True, "inventory_items": items}]}
+        made = (await shop.merchant("POST", "/admin/products", body))["product"]["variants"][0]["id"]
+        state = await shop.connector.read_listing(made)
+        assert state is not None and (state.sku, state.quantity) == ("", 3)
+        with pytest.raises(Rejected, match="several inventory items"):
+            await shop.connector.set_quantity(made, 2, "k1")
+        book = {name: value for name, value in kit.items() if name != "shipping_profile_id"} | {"title": "Book"}
+        body = {**book, "variants": [{**variant, "manage_inventory": False}]}
+        extra = (await shop.merchant("POST", "/admin/products", body))["product"]["variants"][0]["id"]
+        order = await shop.connector.read_order(await shop.buy(state, 1, extra))
+        assert order is not None and len(order.lines) == 2
+        sent = await shop.connector.confirm_shipment(order.external_id, "UPS", "1Z1", "k2")
+        assert (sent.status, sent.vendor_status) == ("shipped", "pending/authorized/shipped")
 
     async def test_a_listing_left_half_made_is_finished(self, shop: Medusa) -> None:
         wanted = offer()

@@ -18,9 +18,10 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, MarketplaceConnector, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces import STORES, connect, connector_class, own_class
 from flipsync.connectors.marketplaces.store import StoreConnector
+from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable
-from flipsync.domain.money import usd
+from flipsync.domain.money import Money, usd
 
 NAME = "corner_shop_channel:CornerShopChannel"
 GUIDE = Path(own_class.__file__).parent / "custom" / "PYTHON.md"
@@ -334,6 +335,36 @@ async def test_long_lists_are_read_whole_while_rows_go_away(connector: Marketpla
     assert len(set(seen)) == len(seen) and set(seen) >= {f"S{n}" for n in range(45)} - {"S2"}
 
 
+@pytest.mark.parametrize("gone", [range(1, 4), range(1, 21), range(5, 26), range(1, 46)])
+async def test_no_row_is_missed_when_many_go_away_ahead_of_the_walk(
+    connector: MarketplaceConnector, shop: CornerShop, gone: range
+) -> None:
+    for number in range(1, 66):
+        await connector.publish(offer(sku=f"S{number}"), "k")
+    seen = []
+    async for state in connector.listings():
+        seen.append(state.sku)
+        if len(seen) == 20:
+            for number in gone:
+                del shop.items[str(number)]
+    assert len(set(seen)) == len(seen) and set(seen) >= {f"S{n}" for n in range(1, 66) if n not in gone}
+
+
+async def test_a_list_that_never_rests_is_no_list(connector: MarketplaceConnector, shop: CornerShop) -> None:
+    for number in range(20):
+        await connector.publish(offer(sku=f"S{number}"), "k")
+    rows, count = list(shop.items.values()), 0
+
+    def others(request: httpx2.Request) -> httpx2.Response:
+        nonlocal count
+        count += 1
+        return httpx2.Response(200, json=[{**row, "id": f"{count}-{row['id']}"} for row in rows])
+
+    shop.before = others
+    with pytest.raises(Retryable, match="changes faster"):
+        _ = [state async for state in connector.listings()]
+
+
 async def test_a_page_that_comes_again_and_again_is_no_list(connector: MarketplaceConnector, shop: CornerShop) -> None:
     for number in range(20):
         await connector.publish(offer(sku=f"S{number}"), "k")
@@ -350,6 +381,42 @@ async def test_a_row_that_cannot_be_used_is_a_failed_read(connector: Marketplace
 
 
 # Orders
+
+
+@pytest.mark.parametrize(
+    "field", [{"price": "Infinity"}, {"price": "1e999999999"}, {"changed": "0001-01-01T00:00:00+14:00"}]
+)
+async def test_figures_out_of_all_bounds_are_a_failed_read(
+    connector: MarketplaceConnector, shop: CornerShop, field: dict[str, str]
+) -> None:
+    row = {"id": "1", "sku": "MUG", "name": "Mug", "shown": True, "price": "4.50", "stock": 1, "changed": shop.tick()}
+    shop.before = lambda request: httpx2.Response(200, json=[{**row, **field}])
+    with pytest.raises(Retryable, match="cannot be used"):
+        await connector.find_listing("MUG")
+
+
+@pytest.mark.parametrize(("done", "problem"), [(None, Retryable), ({"made": {"id": "1"}}, OutcomeUnknown)])
+async def test_a_graphql_error_that_means_later_is_one_unless_something_was_done(
+    connector: Any, shop: CornerShop, done: Any, problem: type[Exception]
+) -> None:
+    answer = {"errors": [{"message": "slow down", "extensions": {"code": "THROTTLED"}}], "data": done}
+    shop.before = lambda request: httpx2.Response(200, json=answer)
+    connector.read_error = lambda status, body: VendorError("THROTTLED", "slow down", meaning="later")
+    with pytest.raises(problem, match="slow down"):
+        await connector.graphql("mutation { make { id } }", writes=True)
+    with pytest.raises(Retryable):
+        await connector.graphql("{ items { id } }")
+
+
+def test_minor_units_are_whole_and_an_order_may_have_its_own_currency(connector: Any) -> None:
+    assert connector.money("1500", "JPY") == Money(amount_minor=1500, currency="JPY")
+    assert connector.money("1.999", "KWD") == Money(amount_minor=1999, currency="KWD")
+    type(connector).minor_units = True
+    assert connector.money(1990) == usd("19.90")
+    assert connector.money(1990, "JPY") == Money(amount_minor=1990, currency="JPY")
+    for value in (19.9, "19.90", "many", None, True, "NaN"):
+        with pytest.raises(ValueError):
+            connector.money(value)
 
 
 async def test_orders_and_shipping(connector: MarketplaceConnector, shop: CornerShop) -> None:

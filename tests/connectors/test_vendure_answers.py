@@ -32,9 +32,9 @@ CHANNEL = {
     "code": "__default_channel__",
     "defaultLanguageCode": "en",
     "defaultCurrencyCode": "USD",
-    "outOfStockThreshold": 0,
-    "trackInventory": True,
 }
+#: A channel's own threshold and tracking may be null, and Vendure does not heed them.
+GLOBAL = {"outOfStockThreshold": 0, "trackInventory": True, "serverConfig": {"moneyStrategyPrecision": 2}}
 VARIANT: dict[str, Any] = {
     "id": "7",
     "sku": "LAMP",
@@ -100,7 +100,7 @@ class Shop:
 
     def __init__(self, **answers: Answer | Callable[[dict[str, Any]], Answer]) -> None:
         self.answers: dict[str, Any] = {
-            "activeChannel": {"activeChannel": CHANNEL},
+            "activeChannel": {"activeChannel": CHANNEL, "globalSettings": GLOBAL},
             "stockLocations": {"stockLocations": {"items": [{"id": "1", "name": "Home"}]}},
             **answers,
         }
@@ -271,7 +271,7 @@ async def test_a_lost_answer_leaves_every_row_unknown() -> None:
 
 async def test_a_channel_of_another_currency_takes_no_price() -> None:
     shop = Shop(
-        activeChannel={"activeChannel": {**CHANNEL, "defaultCurrencyCode": "EUR"}},
+        activeChannel={"activeChannel": {**CHANNEL, "defaultCurrencyCode": "EUR"}, "globalSettings": GLOBAL},
         productVariant={"productVariant": VARIANT},
     )
     with pytest.raises(Rejected, match="sells in EUR"):
@@ -356,7 +356,9 @@ def test_its_time_is_that_of_whatever_moved_last() -> None:
         ("Delivered", "shipped", True),
         ("Modifying", "paid", True),
         ("Cancelled", "cancelled", False),
-        ("SomethingOfAPlugin", "pending", False),
+        ("ArrangingAdditionalPayment", "paid", True),
+        ("PartiallyDelivered", "paid", True),
+        ("SomethingOfAPlugin", "paid", True),
     ],
 )
 def test_states(state: str, status: str, holds: bool) -> None:
@@ -374,9 +376,17 @@ async def test_what_the_shop_does_not_delete_is_not_left_on_sale() -> None:
     ]
 
 
+def test_tax_is_that_of_what_was_paid() -> None:
+    line = {**ORDER["lines"][0], "proratedLinePriceWithTax": 4378, "lineTax": 1000}
+    assert told(lines=[line]).lines[0].tax == usd("3.98")
+    fewer = {**line, "quantity": 1, "proratedUnitPriceWithTax": 2189, "proratedLinePrice": 1990}
+    (told_line,) = told(lines=[fewer]).lines
+    assert (told_line.quantity, told_line.total, told_line.tax) == (2, usd("39.80"), usd("3.98"))
+
+
 def test_refunds_give_money_and_cancelled_units_go_back_one_by_one() -> None:
     payment = {**ORDER["payments"][0], "refunds": [REFUND, {**REFUND, "id": "10", "state": "Failed"}]}
-    line = {**ORDER["lines"][0], "quantity": 0, "proratedLinePrice": 0, "proratedLinePriceWithTax": 0}
+    line = {**ORDER["lines"][0], "quantity": 0, "proratedLinePrice": 0}
     order = told(payments=[payment], lines=[line])
     assert [(each.external_id, each.amount, each.restocked) for each in order.refunds] == [
         ("cancelled-1-1", usd("0.00"), {"1": 1}),
@@ -388,31 +398,94 @@ def test_refunds_give_money_and_cancelled_units_go_back_one_by_one() -> None:
     assert told(payments=[whole]).status == "refunded"
 
 
-def test_amounts_are_hundredths_in_every_currency_unless_the_shop_says_otherwise() -> None:
-    """Vendure keeps 1990 yen as 199000, and a dinar, which has a thousand parts, as a hundred."""
-    connector = Shop().connector()
-    for minor, price in ((199_000, Money(amount_minor=1990, currency="JPY")), (125, Money.parse("1.250", "KWD"))):
-        assert connector.money(minor, price.currency) == price and connector.amount(price) == minor
-    with pytest.raises(Rejected, match="2 decimals"):
-        connector.amount(Money.parse("1.255", "KWD"))
-    connector.decimals = 3
-    assert connector.amount(Money.parse("1.255", "KWD")) == 1255 and connector.money(1990) == usd("1.99")
+@pytest.mark.parametrize("state", ["Modifying", "PartiallyDelivered", "SomethingOfAPlugin"])
+def test_where_the_state_does_not_say_it_an_order_is_shipped_when_all_of_it_was(state: str) -> None:
+    def sent(*units: tuple[int, str]) -> Any:
+        lines = [{"quantity": each, "fulfillment": {"state": how}} for each, how in units]
+        return told(state=state, lines=[{**ORDER["lines"][0], "fulfillmentLines": lines}]).status
+
+    assert sent((1, "Delivered")) == sent((1, "Delivered"), (1, "Pending")) == "paid"
+    assert sent((1, "Delivered"), (1, "Shipped")) == sent((2, "Shipped")) == "shipped"
 
 
-async def test_the_shop_says_how_many_decimals_its_amounts_have() -> None:
-    settings = {"globalSettings": {"serverConfig": {"moneyStrategyPrecision": 3}}}
-    shop = Shop(orders={"orders": {"items": [ORDER]}}, activeChannel={"activeChannel": CHANNEL, **settings})
-    (order,) = [each async for each in shop.connector().orders(datetime(2026, 11, 25, 18, tzinfo=UTC))]
-    assert order.shipping == usd("0.50") and order.lines[0].total == usd("3.98")
+def test_a_state_of_the_shops_own_is_nothing_sold_before_the_order_is_placed_and_unpaid_before_money_came() -> None:
+    order = told(state="QuoteRequested", orderPlacedAt=None, payments=[])
+    assert (order.status, order.holds_stock) == ("pending", False)
+    order = told(state="AwaitingTransfer", payments=[])
+    assert (order.status, order.holds_stock) == ("pending", True)
+    order = told(state="Draft", orderPlacedAt=None, payments=[])
+    assert (order.status, order.holds_stock) == ("pending", False)
 
 
-def test_an_order_is_told_in_its_own_currency_with_the_tax_of_what_was_paid() -> None:
-    line = {**ORDER["lines"][0], "proratedLinePriceWithTax": 4378, "lineTax": 1000}
-    order = told(currencyCode="EUR", lines=[line])
-    assert (order.currency, str(order.total), str(order.lines[0].tax)) == ("EUR", "44.79 EUR", "3.98 EUR")
-    fewer = {**line, "quantity": 1, "proratedUnitPriceWithTax": 2189, "proratedLinePrice": 1990}
-    (told_line,) = told(lines=[fewer]).lines
-    assert (told_line.quantity, told_line.total, told_line.tax) == (2, usd("39.80"), usd("3.98"))
+@pytest.mark.parametrize(("placed", "units"), [(0, 3), (2, 3), (3, 3)])
+def test_units_added_to_a_placed_order_are_sold(placed: int, units: int) -> None:
+    line = {
+        **ORDER["lines"][0],
+        "orderPlacedQuantity": placed,
+        "quantity": 3,
+        "proratedLinePrice": 5970,
+        "proratedLinePriceWithTax": 5970,
+    }
+    order = told(lines=[line])
+    assert (order.lines[0].quantity, order.lines[0].total, order.refunds) == (units, usd("59.70"), ())
+
+
+@pytest.mark.parametrize(
+    ("currency", "precision", "shown", "minor"),
+    [("JPY", 2, 199000, 1990), ("JPY", 0, 1990, 1990), ("KWD", 2, 1990, 19900), ("USD", 3, 19900, 1990)],
+)
+async def test_whole_numbers_have_the_shops_decimals_whatever_the_currency(
+    currency: str, precision: int, shown: int, minor: int
+) -> None:
+    own = {**GLOBAL, "serverConfig": {"moneyStrategyPrecision": precision}}
+    row = {**VARIANT, "prices": [{"price": shown, "currencyCode": currency}]}
+    shop = Shop(
+        activeChannel={"activeChannel": {**CHANNEL, "defaultCurrencyCode": currency}, "globalSettings": own},
+        updateProductVariants=UPDATED,
+        productVariant={"productVariant": row},
+    )
+    connector = shop.connector()
+    connector.config = connector.config.model_copy(update={"currency": currency})
+    price = Money(amount_minor=minor, currency=currency)
+    assert (await connector.set_price("7", price, "k")).price == price
+    (written,) = [each["input"]["price"] for document, each, _ in shop.seen if "updateProductVariants" in document]
+    assert written == shown
+    connector.config = connector.config.model_copy(update={"currency": "EUR"})
+    order = connector.order({**ORDER, "currencyCode": currency, "totalWithTax": shown})
+    assert (order.currency, order.total) == (currency, price)
+
+
+async def test_a_price_the_shop_cannot_write_is_not_rounded() -> None:
+    shop = Shop(
+        activeChannel={"activeChannel": {**CHANNEL, "defaultCurrencyCode": "KWD"}, "globalSettings": GLOBAL},
+        productVariant={"productVariant": VARIANT},
+    )
+    connector = shop.connector()
+    connector.config = connector.config.model_copy(update={"currency": "KWD"})
+    with pytest.raises(Rejected, match="fewer decimals"):
+        await connector.set_price("7", Money(amount_minor=1999, currency="KWD"), "k")
+
+
+@pytest.mark.parametrize(("threshold", "shown", "written"), [(2, 1, 8), (-5, 3, 6), (0, 3, 6)])
+async def test_a_threshold_below_zero_lends_no_units(threshold: int, shown: int, written: int) -> None:
+    row = {**VARIANT, "outOfStockThreshold": 90}
+    shop = Shop(
+        activeChannel={"activeChannel": CHANNEL, "globalSettings": {**GLOBAL, "outOfStockThreshold": threshold}},
+        updateProductVariants=UPDATED,
+        productVariant={"productVariant": row},
+    )
+    assert (await shop.connector().set_quantity("7", 4, "k")).quantity == shown
+    (inputs,) = [each["inputs"] for document, each, _ in shop.seen if "updateProductVariants" in document]
+    assert inputs[0]["stockLevels"][0]["stockOnHand"] == written
+
+
+@pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "99999", ""])
+async def test_days_that_are_none_are_said_so(days: str) -> None:
+    connector = Shop(totalItems={"productVariants": {"totalItems": 1}}).connector({"watch_days": days})
+    with pytest.raises(Rejected, match="watch_days"):
+        await connector.probe()
+    with pytest.raises(Rejected, match="watch_days"):
+        [each async for each in connector.orders(datetime(2026, 11, 25, tzinfo=UTC))]
 
 
 async def test_the_feed_asks_for_what_changed_and_for_all_that_is_young() -> None:

@@ -177,6 +177,72 @@ class TestVendure(StoreSuite):
             now = await shop.connector.read_listing(made.external_id)
             assert now is not None and now.quantity == 2 + units
 
+    async def test_units_that_never_left_are_not_shipped_with_those_that_were_delivered(self, shop: Vendure) -> None:
+        made = await shop.connector.publish(offer(), "k1")
+        order = await shop.connector.read_order(await shop.buy(made, 3))
+        assert order is not None
+        fulfil = """mutation ($line: ID!) { done: addFulfillmentToOrder(input: {
+          lines: [{ orderLineId: $line, quantity: 1 }], handler: { code: "manual-fulfillment", arguments: [
+            { name: "method", value: "UPS" }, { name: "trackingCode", value: "1Z1" }] } }) {
+          __typename ... on Fulfillment { id } } }"""
+        move = "mutation ($id: ID!, $to: String!) { transitionFulfillmentToState(id: $id, state: $to) { __typename } }"
+        sent = (await shop.merchant(fulfil, line=order.lines[0].external_id))["done"]["id"]
+        for state in ("Shipped", "Delivered"):
+            await shop.merchant(move, id=sent, to=state)
+        told = await shop.connector.read_order(order.external_id)
+        assert told is not None and (told.vendor_status, told.status) == ("PartiallyDelivered", "paid")
+        rest = await shop.connector.confirm_shipment(order.external_id, "UPS", "1Z2", "k2")
+        assert (rest.vendor_status, rest.status) == ("PartiallyDelivered", "shipped")
+
+    async def test_units_added_to_a_placed_order_are_told(self, shop: Vendure) -> None:
+        made = await shop.connector.publish(offer(), "k1")
+        order = await shop.connector.read_order(await shop.buy(made, 1))
+        assert order is not None
+        move = 'mutation ($id: ID!) { transitionOrderToState(id: $id, state: "Modifying") { __typename } }'
+        await shop.merchant(move, id=order.external_id)
+        change = "mutation ($input: ModifyOrderInput!) { modifyOrder(input: $input) { __typename } }"
+        lines = [{"orderLineId": order.lines[0].external_id, "quantity": 3}]
+        input_ = {"dryRun": False, "orderId": order.external_id, "adjustOrderLines": lines}
+        assert (await shop.merchant(change, input=input_))["modifyOrder"]["__typename"] == "Order"
+        told = await shop.connector.read_order(order.external_id)
+        assert told is not None and (told.status, told.lines[0].quantity) == ("paid", 3)
+        now = await shop.connector.read_listing(made.external_id)
+        assert now is not None and now.quantity == 2
+
+    async def test_stock_goes_by_the_global_settings_as_in_the_shop_itself(self, shop: Vendure) -> None:
+        made = await shop.connector.publish(offer(), "k1")
+        change = "mutation ($input: UpdateGlobalSettingsInput!) { updateGlobalSettings(input: $input) { __typename } }"
+        for threshold, units in ((2, 3), (-4, 5)):
+            await shop.merchant(change, input={"outOfStockThreshold": threshold})
+            try:
+                there = shop.connect()
+                state = await there.read_listing(made.external_id)
+                assert state is not None and state.quantity == units
+                assert (await there.set_quantity(made.external_id, 1, "k2")).quantity == 1
+                assert (await there.set_quantity(made.external_id, 0, "k3")).quantity == 0
+                assert (await there.set_quantity(made.external_id, 5, "k4")).quantity == 5
+            finally:
+                await shop.merchant(change, input={"outOfStockThreshold": 0})
+            await shop.connector.set_quantity(made.external_id, 5, "k5")
+
+    async def test_yen_have_the_decimals_of_every_other_currency(self, shop: Vendure) -> None:
+        zone = (await shop.merchant("{ zones { items { id } } }"))["zones"]["items"][0]["id"]
+        create = """mutation ($input: CreateChannelInput!) { done: createChannel(input: $input) {
+          __typename ... on Channel { id } } }"""
+        input_ = {"code": "jp", "token": "jp-token", "defaultLanguageCode": "en", "pricesIncludeTax": True}
+        input_ |= {"defaultCurrencyCode": "JPY", "defaultTaxZoneId": zone, "defaultShippingZoneId": zone}
+        channel = (await shop.merchant(create, input=input_))["done"]["id"]
+        assign = """mutation ($input: AssignStockLocationsToChannelInput!) {
+          assignStockLocationsToChannel(input: $input) { id } }"""
+        await shop.merchant(assign, input={"stockLocationIds": ["1"], "channelId": channel})
+        there = shop.connect(options={"channel": "jp-token"}, currency="JPY")
+        price = Money(amount_minor=1980, currency="JPY")
+        made = await there.publish(offer(price=price), "k1")
+        assert made.price == price
+        document = "query ($id: ID!) { productVariant(id: $id) { prices { price } } }"
+        told = (await shop.merchant(document, id=made.external_id))["productVariant"]["prices"]
+        assert told == [{"price": 198000}]  # shown as 1,980 in the shop's own pages
+
     async def test_a_channel_of_its_own_has_its_own_currency_and_price(self, shop: Vendure) -> None:
         zone = (await shop.merchant("{ zones { items { id } } }"))["zones"]["items"][0]["id"]
         create = """mutation ($input: CreateChannelInput!) { done: createChannel(input: $input) {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flipsync.connectors.base import QuantityChange, QuantityOutcome
-from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 
 if TYPE_CHECKING:
     from flipsync.connectors.marketplaces.store import StoreConnector
@@ -39,7 +39,11 @@ async def _one_by_one(store: StoreConnector, changes: Sequence[QuantityChange]) 
 async def _batch(store: StoreConnector, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
     ids = [change.external_id for change in changes]
     try:
-        told = [(store.translated(store.listing, row), row) for row in await _rows(store, ids)]
+        rows = await _rows(store, ids)
+        try:
+            told = [(store.translated(store.listing, row), row) for row in rows]
+        except Unreadable:  # one row that cannot be read must not hold up the others
+            return await _one_by_one(store, changes)
         before = {state.external_id: row for state, row in told}
         known = [(before[change.external_id], change.quantity) for change in changes if change.external_id in before]
         if known:
@@ -48,13 +52,17 @@ async def _batch(store: StoreConnector, changes: Sequence[QuantityChange]) -> li
         return await _one_by_one(store, changes)
     except (Retryable, OutcomeUnknown) as error:
         return [QuantityOutcome(change, None, error) for change in changes]
+    lost = OutcomeUnknown("the listing does not show after the write", hint="look at the shop")
+    after = []
     try:
-        after = [store.translated(store.listing, row, written=True) for row in await _rows(store, list(before))]
+        for row in await _rows(store, list(before)):
+            try:
+                after.append(store.translated(store.listing, row, written=True))
+            except OutcomeUnknown as error:
+                lost = error
     except ChannelError as error:
-        unread = OutcomeUnknown(f"written, but not read back: {error.message}", hint="read back before trying again")
-        after, lost = [], unread
-    else:
-        lost = OutcomeUnknown("the listing is gone after the write", hint="look at the shop")
+        hint = "read back before trying again"
+        lost = OutcomeUnknown(f"written, but not read back: {error.message}", hint=hint)
     replaced = {state.external_id: state.quantity for state, _ in told}
     states = {
         state.external_id: state.model_copy(update={"shown_before": replaced.get(state.external_id)}) for state in after

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -17,12 +18,14 @@ from flipsync.connectors.oauth import AccessTokens, Grant
 from flipsync.connectors.request import Params, VendorError
 from flipsync.connectors.vault import Vault
 from flipsync.domain.errors import InvalidInput, OutcomeUnknown, Rejected, Retryable, Unreadable
-from flipsync.domain.money import Money
+from flipsync.domain.money import Money, minor_digits
 
 T = TypeVar("T")
 Row = dict[str, Any]
 #: What using an answer raises when it is not what it should be.
-UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+#: How often one walk of a list goes back for rows that moved.
+_STEPS_BACK = 20
 
 
 class StoreCalls:
@@ -35,8 +38,6 @@ class StoreCalls:
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"token": ("token",)}
     #: Whether the shop writes amounts in minor units (1990) or in major ones (19.9, "19.90").
     minor_units: ClassVar[bool] = False
-    #: Decimals that amounts in minor units have in every currency; None: as many as each currency has.
-    decimals: int | None = None
     page_size: ClassVar[int] = 100
     #: Where the GraphQL of the shop is, below base_url.
     graphql_path: ClassVar[str] = "/graphql"
@@ -52,7 +53,7 @@ class StoreCalls:
         found = [way for way, names in self.access.items() if all(name in self.credentials for name in names)]
         if not found:
             ways = " or ".join(" and ".join(names) for names in self.access.values())
-            raise InvalidInput(f"credentials are missing: {ways}")
+            raise InvalidInput(f"credentials are missing: {ways}", hint="give them by these names")
         self.way = found[0]
         # A session may be ended by the shop at any moment, also a new one; a login is cheap, and made once a call.
         soon = timedelta(0)
@@ -146,6 +147,8 @@ class StoreCalls:
     @staticmethod
     def _refuse(error: VendorError, writes: bool, done: bool) -> NoReturn:
         message = error.message or "the answer has neither data nor errors"
+        if error.meaning == "later" and not (writes and done):
+            raise Retryable(message, vendor_code=error.code)
         if (writes and done) or error.code in ("", "INTERNAL_SERVER_ERROR"):
             if writes:
                 raise OutcomeUnknown(message, hint="read back before trying again", vendor_code=error.code)
@@ -179,22 +182,32 @@ class StoreCalls:
     async def paged(self, fetch: Callable[[int], Awaitable[Sequence[Row]]]) -> AsyncIterator[Row]:
         """Rows of a list that `fetch` reads from an offset on, `page_size` at a time; each row once.
 
-        Raises Retryable when a full page holds nothing new: a list that never ends is not a list.
+        Pages share a row. One that holds nothing seen shows that rows went away ahead of it and others moved behind
+        the walk: it steps back to them. Raises Retryable when a full page holds nothing new, or the list does not rest.
         """
         seen: set[str] = set()
-        offset = 0
+        offset, shares, back, stale = 0, False, 0, 0
         while True:
             rows = await fetch(offset)
             fresh = [row for row in rows if str(row["id"]) not in seen]
+            moved = shares and len(fresh) == len(rows)
             seen.update(str(row["id"]) for row in fresh)
             for row in fresh:
                 yield row
+            if moved:
+                back += 1
+                if back > _STEPS_BACK:
+                    raise Retryable("the shop's list changes faster than it can be read")
+                offset = max(0, offset - self.page_size + 1)
+                shares = offset > 0
+                continue
             if len(rows) < self.page_size:
                 return
-            if not fresh:
+            stale = 0 if fresh else stale + 1
+            if stale > (3 if back else 0):  # after a step back, pages that were seen come again
                 raise Retryable("the shop shows the same page again")
-            # Overlap by one: a row that goes away ahead of us must not hide the next one.
-            offset += len(rows) - 1 if len(fresh) > 1 else len(rows)
+            shares = len(rows) > 1 and (len(fresh) > 1 or back > 0)
+            offset += len(rows) - 1 if shares else len(rows)
 
     # Values
 
@@ -230,28 +243,40 @@ class StoreCalls:
         except UNUSABLE as error:
             _cannot_use(error, True)
 
+    def digits(self, currency: str) -> int:
+        """With `minor_units`: how many digits of the shop's whole numbers stand after the point."""
+        return minor_digits(currency)
+
     def money(self, value: Any, currency: str | None = None) -> Money:
-        """An amount as the shop writes it, in that currency or else the account's; half up. Raises ValueError."""
+        """An amount as the shop writes it, half up; in the account's currency, unless an order has another. Raises
+        ValueError."""
         currency = currency or self.config.currency
         try:
-            if self.minor_units and self.decimals is None:
-                return Money(amount_minor=int(value), currency=currency)
-            major = Decimal(str(value)).scaleb(-(self.decimals or 0))
-            return Money.round_decimal(major, currency, ROUND_HALF_UP)
-        except InvalidOperation as error:
+            amount = Decimal(str(value))
+            if self.minor_units:
+                if amount != amount.to_integral_value():
+                    raise ValueError(f"{value!r} is no whole number of minor units")
+                amount = amount.scaleb(-self.digits(currency))
+            return Money.round_decimal(amount, currency, ROUND_HALF_UP)
+        except ArithmeticError as error:
             raise ValueError(f"{value!r} is not an amount") from error
 
     def amount(self, price: Money) -> int | float:
-        """A price as a JSON number. A float only on the wire: its shortest form has the price's own digits.
-
-        Raises Rejected for one that the shop cannot write.
-        """
-        if self.minor_units and self.decimals is None:
-            return price.amount_minor
-        value = price.decimal().scaleb(self.decimals or 0)
-        if self.minor_units and value != value.to_integral_value():
-            raise Rejected(f"the shop keeps amounts to {self.decimals} decimals: {price}", vendor_code="price")
+        """A price as a JSON number. A float only on the wire: its shortest form has the price's own digits. Raises
+        Rejected for a price with more decimals than the shop keeps."""
+        value = price.decimal()
+        if self.minor_units:
+            value = value.scaleb(self.digits(price.currency))
+            if value != value.to_integral_value():
+                raise Rejected(f"the shop cannot write {price}: it keeps fewer decimals", vendor_code="price")
         return int(value) if value == value.to_integral_value() else float(value)
+
+    def young(self, since: datetime) -> datetime:
+        """The option `watch_days` before that time: orders placed after it are all looked at. Raises Rejected."""
+        text = self.config.options.get("watch_days", "30")
+        if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text, re.ASCII):
+            raise Rejected(f"the option 'watch_days' is a number of days, not {text!r}", vendor_code="watch_days")
+        return since - timedelta(days=float(text))
 
     @staticmethod
     def moment(text: str | None) -> datetime:

@@ -30,7 +30,7 @@ from flipsync.domain.channel import (
     WebhookSubscription,
 )
 from flipsync.domain.clock import require_utc, utc_now
-from flipsync.domain.errors import InvalidInput, Rejected
+from flipsync.domain.errors import InvalidInput, Rejected, Retryable
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
 
@@ -119,12 +119,13 @@ class CustomConnector(MarketplaceConnector):
 
     async def listings(self) -> AsyncIterator[ListingState]:
         cursor: str | None = None
+        cursors: set[str] = set()
         while True:
             params = [("limit", str(_PAGE)), *([("cursor", cursor)] if cursor else [])]
             page = await self._read("/listings", wire.ListingPage.model_validate, params)
             for row in page.items:
                 yield mapping.listing(row)
-            cursor = page.next_cursor
+            cursor = _next(page.next_cursor, cursors)
             if cursor is None:
                 return
 
@@ -181,6 +182,7 @@ class CustomConnector(MarketplaceConnector):
         since = require_utc(modified_after).isoformat().replace("+00:00", "Z")
         cursor: str | None = None
         seen: set[tuple[str, datetime]] = set()
+        cursors: set[str] = set()
         while True:
             params = [("modified_after", since), ("limit", str(_PAGE)), *([("cursor", cursor)] if cursor else [])]
             page = await self._read("/orders", partial(wire.OrderPage.model_validate, context=aside.context), params)
@@ -188,7 +190,7 @@ class CustomConnector(MarketplaceConnector):
                 if (row.id, row.modified_at) not in seen:
                     seen.add((row.id, row.modified_at))
                     yield row
-            cursor = page.next_cursor
+            cursor = _next(page.next_cursor, cursors)
             if cursor is None:
                 return
 
@@ -246,6 +248,14 @@ def _segment(text: str) -> str:
     if text in ("", ".", ".."):
         raise Rejected(f"{text!r} cannot be part of an address", vendor_code="request")
     return quote(text, safe="")
+
+
+def _next(cursor: str | None, followed: set[str]) -> str | None:
+    """Where the list goes on. Raises Retryable for a place it has gone on from before: it would never end."""
+    if cursor is not None and cursor in followed:
+        raise Retryable("the channel shows the same page again")
+    followed.update([cursor] if cursor else [])
+    return cursor or None
 
 
 def _listing_path(sku: str) -> str:

@@ -76,7 +76,7 @@ def listing(row: wire.Listing) -> ListingState:
         quantity=row.quantity,
         shown_before=row.quantity_before,
         version=str(row.stock_version),
-        modified_at=row.modified_at.astimezone(UTC),
+        modified_at=row.modified_at,
         text=ListingText(
             title=row.title, description_html=row.description_html, images=row.images, specifics=row.attributes
         ),
@@ -95,8 +95,8 @@ def order(row: wire.Order) -> ChannelOrder:
         status=row.status,
         vendor_status=row.status,
         holds_stock=row.status != "cancelled",
-        placed_at=row.placed_at.astimezone(UTC),
-        modified_at=row.modified_at.astimezone(UTC),
+        placed_at=row.placed_at,
+        modified_at=row.modified_at,
         currency=row.currency,
         lines=tuple(
             ChannelOrderLine(
@@ -119,7 +119,7 @@ def order(row: wire.Order) -> ChannelOrder:
                 external_id=refund.id,
                 amount=refund.amount.money(),
                 restocked={line: units for line, units in refund.restocked.items() if units > 0},
-                created_at=refund.created_at.astimezone(UTC),
+                created_at=refund.created_at,
                 reference=refund.reference,
             )
             for refund in row.refunds
@@ -139,7 +139,7 @@ def rival(row: wire.Rival) -> RivalOffer:
         seller=row.seller,
         price=row.price.money(),
         in_stock=row.in_stock,
-        seen_at=row.seen_at.astimezone(UTC),
+        seen_at=row.seen_at,
     )
 
 

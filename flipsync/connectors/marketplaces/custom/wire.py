@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WrapValidator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
 from flipsync.connectors.unread import one_by_one
 from flipsync.domain.channel import ListingStatus
 from flipsync.domain.money import Currency, Money
 
 
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time out of bounds") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
 class Wire(BaseModel):
+    """What may be left out may also be null: servers in many languages write one for the other."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        needed = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {name: value for name, value in values.items() if value is not None or name in needed}
 
 
 class Amount(Wire):
@@ -38,7 +59,7 @@ class Listing(Wire):
     price: Amount | None
     quantity: int
     stock_version: str | int
-    modified_at: AwareDatetime
+    modified_at: Moment
     description_html: str | None = None
     images: tuple[str, ...] | None = None
     attributes: dict[str, str] | None = None
@@ -63,7 +84,7 @@ class Refund(Wire):
     id: str
     amount: Amount
     restocked: dict[str, int] = Field(default_factory=dict)
-    created_at: AwareDatetime
+    created_at: Moment
     reference: str = ""
 
 
@@ -84,8 +105,8 @@ class Order(Wire):
     id: str
     number: str
     status: Literal["paid", "shipped", "cancelled", "refunded"]
-    placed_at: AwareDatetime
-    modified_at: AwareDatetime
+    placed_at: Moment
+    modified_at: Moment
     currency: Currency
     lines: list[Line]
     shipping: Amount
@@ -107,7 +128,7 @@ class Rival(Wire):
     seller: str
     price: Amount
     in_stock: bool
-    seen_at: AwareDatetime
+    seen_at: Moment
 
 
 class RivalPage(Wire):

@@ -13,6 +13,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
@@ -24,19 +26,20 @@ from flipsync.connectors.marketplaces.stores.medusa_rows import (
     ALONE,
     handle,
     kept,
-    level_of,
+    levels_of,
     on_offer,
     same,
     values_of,
 )
 from flipsync.connectors.oauth import Grant
+from flipsync.connectors.request import VendorError
 from flipsync.domain.channel import ChannelInfo, ListingState, ListingStatus, ListingText, Offer, OfferGroup, Vendor
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
 _VARIANT = (
-    "id,sku,title,barcode,metadata,updated_at,manage_inventory,product_id,*prices,*product,*options,*options.option,"
-    "*inventory_items,*inventory_items.inventory.location_levels"
+    "id,sku,title,barcode,metadata,updated_at,manage_inventory,product_id,*prices,*prices.price_rules,*product,"
+    "*options,*options.option,*inventory_items,*inventory_items.inventory.location_levels"
 )
 _PRODUCT = "id,title,status,*options,*options.values,*variants"
 #: In a variant's metadata: the call that made it, "making" or "ended", and prices in other currencies meanwhile.
@@ -66,8 +69,15 @@ class MedusaStore(MedusaOrders):
         answer, _ = await self.open_door("/auth/user/emailpass", body)
         return Grant(SecretStr(answer["token"]))
 
+    def read_error(self, status: int, body: Any) -> VendorError:
+        """A conflict of two calls was undone, and asks to be tried again."""
+        found = super().read_error(status, body)
+        conflict = status == 409 and found.code == "invalid_state_error"
+        return replace(found, meaning="later") if conflict else found
+
     async def about(self) -> ChannelInfo:
         self._settings.clear()
+        self.young(datetime.now(UTC))
         store = (await self.get("/admin/stores"))["stores"][0]
         sold = {row["currency_code"].upper(): row["is_default"] for row in store["supported_currencies"]}
         currency = self.config.currency
@@ -262,15 +272,16 @@ class MedusaStore(MedusaOrders):
     def _wanted(row: Row, quantity: int) -> tuple[Row, bool]:
         """The level to write, and whether there is one. What is reserved is added, so that a sale between reading and
         writing is not lost."""
-        linked, level = level_of(row)
-        if linked is None:
+        found = levels_of(row)
+        if not found or not row["manage_inventory"]:
             raise Rejected("the variant's stock is not counted", vendor_code="inventory")
-        if len(row["inventory_items"]) > 1:
+        if len(found) > 1:
             raise Rejected(
-                "the variant is a kit: its units are those of its parts, which may be in other kits too",
-                hint="count the parts in the shop",
+                "the variant is made of several inventory items: its units follow from theirs",
+                hint="other variants may use them too; count the items in the shop",
                 vendor_code="inventory",
             )
+        linked, level = found[0]
         units = quantity * int(linked.get("required_quantity") or 1)
         reserved = 0 if level is None else int(level["reserved_quantity"])
         place = {"inventory_item_id": linked["inventory_item_id"], "location_id": row["place"]}

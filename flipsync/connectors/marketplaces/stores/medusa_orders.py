@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.store import Row, StoreConnector
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, OrderStatus
 from flipsync.domain.errors import OutcomeUnknown, Rejected
+from flipsync.domain.money import Money
 
 _ORDER = (
     "id,display_id,status,created_at,updated_at,currency_code,total,credit_line_total,shipping_total,"
@@ -17,8 +18,9 @@ _ORDER = (
     "*fulfillments,*fulfillments.items,*fulfillments.labels,*payment_collections.payments,"
     "*payment_collections.payments.refunds"
 )
-_PAID = ("authorized", "captured", "partially_refunded")
-_SHIPPED = ("shipped", "partially_delivered", "delivered")
+#: Captured in part: the rest is authorized still, or an edit of the order has added to it.
+_PAID = ("authorized", "captured", "partially_captured", "partially_refunded")
+_SHIPPED = ("shipped", "delivered")
 _TRACKING = "flipsync_tracking"
 
 
@@ -67,7 +69,7 @@ class MedusaOrders(StoreConnector):
 
     async def order_rows(self, since: datetime) -> AsyncIterator[Row]:
         """An order's updated_at does not move with its payment: young orders are all looked at."""
-        young = since - timedelta(days=float(self.config.options.get("watch_days", "30")))
+        young = self.young(since)
         either = {"$or[0][updated_at][$gte]": since.isoformat(), "$or[1][created_at][$gte]": young.isoformat()}
 
         async def fetch(offset: int) -> Sequence[Row]:
@@ -83,22 +85,23 @@ class MedusaOrders(StoreConnector):
         return None if found is None else found["order"]
 
     def order(self, row: Row) -> ChannelOrder:
-        payments = [each for group in row["payment_collections"] or [] for each in group["payments"] or []]
-        refunds = [refund for payment in payments for refund in payment["refunds"] or []]
+        # Medusa leaves out what an order has not: an address where nothing is shipped, payments where none is due.
+        payments = [each for group in row.get("payment_collections") or [] for each in group.get("payments") or []]
+        refunds = [refund for payment in payments for refund in payment.get("refunds") or []]
         dated = [row["updated_at"], *(each["updated_at"] for each in payments), *(r["created_at"] for r in refunds)]
         changed = max(self.moment(each) for each in dated)
-        currency = row["currency_code"].upper()  # each region of a shop sells in its own
-        address, money = row["shipping_address"] or {}, partial(self.money, currency=currency)
+        currency = row["currency_code"].upper()
+        address, money = row.get("shipping_address") or {}, partial(self.money, currency=currency)
         return ChannelOrder(
             external_id=row["id"],
             number=str(row["display_id"]),
             status=_status(row),
             vendor_status=f"{row['status']}/{row['payment_status']}/{row['fulfillment_status']}",
-            holds_stock=row["status"] != "canceled",
+            holds_stock=row["status"] not in ("canceled", "draft"),
             placed_at=self.moment(row["created_at"]),
             modified_at=changed,
             currency=currency,
-            lines=tuple(self._line(line, currency) for line in row["items"]),
+            lines=tuple(self._line(line, money) for line in row["items"]),
             shipping=money(row["shipping_total"]) + -money(row["shipping_tax_total"] or 0),
             tax=money(row["tax_total"]),
             # What was given back is booked as a credit line.
@@ -122,38 +125,43 @@ class MedusaOrders(StoreConnector):
                     for unit in range(1, int(line["detail"]["return_received_quantity"] or 0) + 1)
                 ),
             ),
-            ship_to=_address(address, row["email"] or ""),
+            ship_to=_address(address, row.get("email") or ""),
         )
 
-    def _line(self, line: Row, currency: str) -> ChannelOrderLine:
+    @staticmethod
+    def _line(line: Row, money: Callable[[Any], Money]) -> ChannelOrderLine:
         return ChannelOrderLine(
             external_id=line["id"],
             listing_external_id=line["variant_id"],
             sku=line["variant_sku"] or "",
             title=line["title"],
             quantity=int(line["quantity"]),
-            total=self.money(line["total"], currency) + -self.money(line["tax_total"] or 0, currency),
-            tax=self.money(line["tax_total"] or 0, currency),
+            total=money(line["total"]) + -money(line["tax_total"] or 0),
+            tax=money(line["tax_total"] or 0),
         )
 
     def shipped_with(self, row: Row) -> Collection[str]:
-        sent = [each for each in row["fulfillments"] or [] if each["shipped_at"] and not each["canceled_at"]]
+        sent = [each for each in row.get("fulfillments") or [] if each["shipped_at"] and not each["canceled_at"]]
         return {label["tracking_number"] for each in sent for label in each["labels"] or []}
 
     async def ship(self, row: Row, carrier: str, tracking_number: str, key: str) -> None:
         """What is not fulfilled yet is, and then whatever was not sent off is. Each step is found done afterwards."""
         path = f"/admin/orders/{row['id']}/fulfillments"
-        left = [_item(line["id"], line["quantity"] - line["detail"]["fulfilled_quantity"]) for line in row["items"]]
-        left = [item for item in left if item["quantity"] > 0]
+        left: dict[bool, list[Row]] = {}
+        for line in row["items"]:
+            item = _item(line["id"], line["quantity"] - line["detail"]["fulfilled_quantity"])
+            if item["quantity"] > 0:
+                left.setdefault(bool(line.get("requires_shipping", True)), []).append(item)
+        mark = {_TRACKING: tracking_number, "flipsync_carrier": carrier}
+        # Medusa takes goods, and things that no parcel holds, only apart.
+        for items in left.values():
+            await self.send("POST", path, {"items": items, "location_id": await self._location(), "metadata": mark})
         if left:
-            mark = {_TRACKING: tracking_number, "flipsync_carrier": carrier}
-            body = {"items": left, "location_id": await self._location(), "metadata": mark}
-            await self.send("POST", path, body)
             told = await self._after(self.order_row(row["id"]))
             if told is None:
                 raise OutcomeUnknown("the order is gone after it was fulfilled", hint="look at the shop")
             row = told
-        waiting = [each for each in row["fulfillments"] or [] if not each["shipped_at"] and not each["canceled_at"]]
+        waiting = [each for each in row.get("fulfillments") or [] if not each["shipped_at"] and not each["canceled_at"]]
         if not waiting:
             raise Rejected("everything of the order has been sent already", vendor_code="status")
         label = {"tracking_number": tracking_number, "tracking_url": "", "label_url": ""}
@@ -171,9 +179,16 @@ def _status(row: Row) -> OrderStatus:
         return "cancelled"
     if row["payment_status"] == "refunded":
         return "refunded"
-    if row["fulfillment_status"] in _SHIPPED:
+    if row["fulfillment_status"] in _SHIPPED or _all_sent(row["items"]):
         return "shipped"
     return "paid" if row["payment_status"] in _PAID else "pending"
+
+
+def _all_sent(lines: Sequence[Row]) -> bool:
+    """ "partially_delivered" is said as well of an order with units that never left as of one with all on their way."""
+    open_lines = [line for line in lines if line["quantity"]]
+    sent = [max(line["detail"].get(f"{how}_quantity") or 0 for how in ("shipped", "delivered")) for line in open_lines]
+    return bool(open_lines) and all(units >= line["quantity"] for units, line in zip(sent, open_lines, strict=True))
 
 
 def _address(row: Row, email: str) -> Address:

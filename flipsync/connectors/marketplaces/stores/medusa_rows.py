@@ -28,22 +28,25 @@ def handle(offer: Offer) -> str:
     return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:10]}".lstrip("-")
 
 
-def level_of(row: Row) -> tuple[Row | None, Row | None]:
-    """The inventory item a variant is counted by, and its level at the account's location."""
-    for linked in row["inventory_items"] or []:
-        levels = (linked.get("inventory") or {}).get("location_levels") or []
-        return linked, next((level for level in levels if level["location_id"] == row["place"]), None)
-    return None, None
+def levels_of(row: Row) -> list[tuple[Row, Row | None]]:
+    """The inventory items a variant is counted by, each with its level at the account's location. A kit has several."""
+    return [
+        (linked, next((level for level in _levels(linked) if level["location_id"] == row["place"]), None))
+        for linked in row["inventory_items"] or []
+    ]
+
+
+def _levels(linked: Row) -> list[Row]:
+    return (linked.get("inventory") or {}).get("location_levels") or []
 
 
 def on_offer(row: Row) -> int:
-    """Of a kit as many as its scarcest part allows."""
-    parts = row["inventory_items"] or []
-    return min((_free(*level_of({**row, "inventory_items": [part]})) for part in parts), default=0)
+    """As many as the scarcest of its inventory items is enough for."""
+    return min((_units(linked, level) for linked, level in levels_of(row)), default=0)
 
 
-def _free(linked: Row | None, level: Row | None) -> int:
-    if linked is None or level is None:
+def _units(linked: Row, level: Row | None) -> int:
+    if level is None:
         return 0
     free = int(level["stocked_quantity"]) - int(level["reserved_quantity"])
     return free // int(linked.get("required_quantity") or 1)

@@ -12,6 +12,7 @@ option made beforehand: see vendure_products.py. What is asked of it stands in v
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
@@ -33,22 +34,19 @@ from flipsync.domain.channel import (
 from flipsync.domain.errors import Rejected
 from flipsync.domain.money import Money
 
-#: Vendure's own default: it keeps yen and dinars as hundredths, too.
-DECIMALS = 2
-
 
 class VendureStore(VendureOrders):
-    """One channel of a shop. Units on offer are those at one location: on hand, less allocated, less the threshold."""
+    """One channel of a shop. Units on offer are those at one location: on hand, less allocated, less the threshold.
+
+    Prices are in the channel's own kind, with or without tax, read and written alike.
+    """
 
     vendor: ClassVar[Vendor] = "vendure"
     capabilities: ClassVar[Capabilities] = StoreConnector.capabilities.model_copy(
         update={"groups": True, "bulk_quantity": 100}
     )
     access: ClassVar[Mapping[str, tuple[str, ...]]] = {"api_key": ("api_key",), "login": ("username", "password")}
-    minor_units: ClassVar[bool] = True
-    decimals: int | None = DECIMALS
     graphql_path: ClassVar[str] = "/admin-api"
-    _shop: Row | None = None
     _place: str | None = None
 
     def headers(self) -> Mapping[str, str]:
@@ -74,18 +72,9 @@ class VendureStore(VendureOrders):
         missing = found.code == "ENTITY_NOT_FOUND"
         return VendorError(found.code, found.message, found.hint, found.auth or ended, missing, ended)
 
-    async def shop(self) -> Row:
-        """The channel's settings."""
-        if self._shop is None:
-            told = await self.graphql(documents.SHOP)
-            config = (told.get("globalSettings") or {}).get("serverConfig") or {}
-            precision = config.get("moneyStrategyPrecision")
-            self.decimals = DECIMALS if precision is None else int(precision)
-            self._shop = told["activeChannel"]
-        return self._shop
-
     async def about(self) -> ChannelInfo:
         self._shop = None
+        self.young(datetime.now(UTC))
         await self.graphql(documents.MAY_READ)
         shop = await self.shop()
         await self._location()
@@ -163,9 +152,13 @@ class VendureStore(VendureOrders):
 
     def _kept(self, row: Row) -> int:
         """Units at the location that are not on offer: sold but still there, and those held back by the threshold."""
-        threshold = row["channel" if row["useGlobalOutOfStockThreshold"] else "outOfStockThreshold"]
-        threshold = threshold["outOfStockThreshold"] if isinstance(threshold, dict) else threshold
-        return int(sum(level["stockAllocated"] for level in self._levels(row)) + threshold)
+        whose = row["channel"] if row["useGlobalOutOfStockThreshold"] else row
+        return int(sum(level["stockAllocated"] for level in self._levels(row)) + self._held_back(whose))
+
+    @staticmethod
+    def _held_back(whose: Row) -> int:
+        """A threshold below zero lets buyers order what is not there; such units are no stock, and none is lent us."""
+        return max(0, int(whose["outOfStockThreshold"]))
 
     @property
     def products(self) -> VendureProducts:
@@ -178,9 +171,7 @@ class VendureStore(VendureOrders):
         input_ |= {
             "sku": offer.sku,
             "price": self.amount(offer.price),
-            "stockLevels": [
-                {"stockLocationId": place, "stockOnHand": max(0, offer.quantity + shop["outOfStockThreshold"])}
-            ],
+            "stockLevels": [{"stockLocationId": place, "stockOnHand": offer.quantity + self._held_back(shop)}],
             "trackInventory": "TRUE",
         }
         made = (await self.graphql(documents.CREATE_VARIANT, {"input": input_}, writes=True))["made"]

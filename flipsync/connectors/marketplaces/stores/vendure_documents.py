@@ -40,10 +40,11 @@ mutation ($username: String!, $password: String!) {
     __typename ... on ErrorResult { errorCode message }
   }
 }"""
-SHOP = (
-    "{ activeChannel { code defaultLanguageCode defaultCurrencyCode outOfStockThreshold trackInventory } "
-    "globalSettings { serverConfig { moneyStrategyPrecision } } }"
-)
+#: Channels have a threshold and a tracking of their own too, but Vendure itself goes by the global ones.
+SHOP = """{
+  activeChannel { code defaultLanguageCode defaultCurrencyCode }
+  globalSettings { outOfStockThreshold trackInventory serverConfig { moneyStrategyPrecision } }
+}"""
 MAY_READ = "{ productVariants(options: { take: 1 }) { totalItems } orders(options: { take: 1 }) { totalItems } }"
 #: Changes nothing, and is refused to whoever may change nothing.
 MAY_WRITE = "mutation { updateProducts(input: []) { id } }"

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any, ClassVar
 
 from flipsync.connectors.marketplaces.store import Row, StoreConnector
 from flipsync.connectors.marketplaces.stores import vendure_documents as documents
 from flipsync.domain.channel import Address, ChannelOrder, ChannelOrderLine, ChannelRefund, OrderStatus
 from flipsync.domain.errors import Rejected
+from flipsync.domain.money import Money
 
 #: Vendure numbers its things, or gives them UUIDs; asked for anything else, its database fails.
 ID = re.compile(r"\d{1,15}|[0-9a-fA-F-]{36}", re.ASCII)
-_SHIPPED = ("Shipped", "PartiallyDelivered", "Delivered")
-_PAID = ("PaymentSettled", "PartiallyShipped", "Modifying", "ArrangingAdditionalPayment")
+#: Nothing is sold yet. Every other state, and those a shop has added, comes after an order was placed.
+_BEFORE = ("Created", "Draft", "AddingItems", "ArrangingPayment")
+_PAID = ("PaymentSettled", "PartiallyShipped", "PartiallyDelivered")
+_SENT = ("Shipped", "Delivered")
+_PLACED = (*_PAID, *_SENT, "PaymentAuthorized", "Modifying", "ArrangingAdditionalPayment")
 
 
 class VendureOrders(StoreConnector):
     """The half of the store's class that sells."""
 
-    @abstractmethod
+    minor_units: ClassVar[bool] = True
+    _shop: Row | None = None
+    #: How many decimals Vendure's whole numbers have: the same for every currency, also for yen.
+    _precision = 2
+
     async def shop(self) -> Row:
-        """The channel's settings; amounts are read by them."""
+        """The settings of the channel, and those of the whole shop that count for its stock."""
+        if self._shop is None:
+            told = await self.graphql(documents.SHOP)
+            self._precision = int(told["globalSettings"]["serverConfig"]["moneyStrategyPrecision"])
+            self._shop = {**told["activeChannel"], **told["globalSettings"]}
+        return self._shop
+
+    def digits(self, currency: str) -> int:
+        return self._precision
 
     async def order_rows(self, since: datetime) -> AsyncIterator[Row]:
         """An order's updatedAt does not move with its shipments and refunds: young orders are all looked at."""
         await self.shop()
-        young = since - timedelta(days=float(self.config.options.get("watch_days", "30")))
+        young = self.young(since)
         changed = {"updatedAt": {"after": (since - timedelta(seconds=1)).isoformat()}}
         placed = {"orderPlacedAt": {"after": young.isoformat()}}
 
@@ -58,11 +74,10 @@ class VendureOrders(StoreConnector):
             *(self.moment(each["createdAt"]) for each in row["history"]["items"]),
         )
         paid = sum(payment["amount"] for payment in payments if payment["state"] == "Settled")
-        state, money = row["state"], partial(self.money, currency=row["currencyCode"])
-        status: OrderStatus = "shipped" if state in _SHIPPED else "paid" if state in _PAID else "pending"
-        if state == "Cancelled":
-            status = "cancelled"
-        elif refunds and sum(refund["total"] for refund in refunds) >= paid:
+        state, currency = row["state"], row["currencyCode"]
+        money = partial(self.money, currency=currency)
+        status = self._status(row, paid)
+        if status != "cancelled" and refunds and sum(refund["total"] for refund in refunds) >= paid:
             status = "refunded"
         address = row["shippingAddress"] or {}
         customer = row["customer"] or {}
@@ -83,11 +98,11 @@ class VendureOrders(StoreConnector):
             number=row["code"],
             status=status,
             vendor_status=state,
-            holds_stock=state == "PaymentAuthorized" or state in (*_PAID, *_SHIPPED),
+            holds_stock=state != "Cancelled" and self._is_placed(row),
             placed_at=self.moment(row["orderPlacedAt"] or row["updatedAt"]),
             modified_at=changed,
-            currency=row["currencyCode"],
-            lines=tuple(self._line(line, row["currencyCode"]) for line in row["lines"]),
+            currency=currency,
+            lines=tuple(self._line(line, money) for line in row["lines"]),
             shipping=money(row["shipping"]),
             tax=money(sum(each["taxTotal"] for each in row["taxSummary"])),
             total=money(row["totalWithTax"]),
@@ -114,9 +129,29 @@ class VendureOrders(StoreConnector):
             ),
         )
 
-    def _line(self, line: Row, currency: str) -> ChannelOrderLine:
+    def _status(self, row: Row, paid: int) -> OrderStatus:
+        """By what was sent where the state does not say it: "PartiallyDelivered" may have units that were not, and an
+        order that is being changed, or is in a state of the shop's own, may be anywhere."""
+        state, lines = row["state"], [line for line in row["lines"] if line["quantity"]]
+        if state == "Cancelled":
+            return "cancelled"
+        if not self._is_placed(row):
+            return "pending"
+        if state in _SENT or (lines and all(self._left(line, _SENT) <= 0 for line in lines)):
+            return "shipped"
+        if state == "PaymentAuthorized":
+            return "pending"
+        return "paid" if state in _PAID or paid or not row["totalWithTax"] else "pending"
+
+    @staticmethod
+    def _is_placed(row: Row) -> bool:
+        return row["state"] in _PLACED or (row["state"] not in _BEFORE and bool(row["orderPlacedAt"]))
+
+    @staticmethod
+    def _line(line: Row, money: Callable[[Any], Money]) -> ChannelOrderLine:
         """Tax is what the discounted price bears: `lineTax` is that of the price before discounts."""
-        units = line["orderPlacedQuantity"] or line["quantity"]
+        # Units cancelled since are told apart; units added since, which no placed quantity counts, are sold as well.
+        units = max(line["orderPlacedQuantity"], line["quantity"])
         whole, gross = line["proratedLinePrice"], line["proratedLinePriceWithTax"]
         if units != line["quantity"]:
             whole, gross = line["proratedUnitPrice"] * units, line["proratedUnitPriceWithTax"] * units
@@ -126,8 +161,8 @@ class VendureOrders(StoreConnector):
             sku=line["productVariant"]["sku"],
             title=line["productVariant"]["name"],
             quantity=units,
-            total=self.money(whole, currency),
-            tax=self.money(gross - whole, currency),
+            total=money(whole),
+            tax=money(gross - whole),
         )
 
     def shipped_with(self, row: Row) -> Collection[str]:
@@ -147,7 +182,7 @@ class VendureOrders(StoreConnector):
             lines = [{"orderLineId": line["id"], "quantity": self._left(line)} for line in row["lines"]]
             arguments = {"method": carrier, "trackingCode": tracking_number}
             input_ = {
-                "lines": [line for line in lines if line["quantity"]],
+                "lines": [line for line in lines if line["quantity"] > 0],
                 "handler": {
                     "code": self.config.options.get("fulfillment_handler", "manual-fulfillment"),
                     "arguments": [{"name": name, "value": value} for name, value in arguments.items()],
@@ -157,9 +192,13 @@ class VendureOrders(StoreConnector):
         self._done(await self.graphql(documents.SHIP, {"id": made["id"]}, writes=True))
 
     @staticmethod
-    def _left(line: Row) -> int:
-        sent = [each for each in line["fulfillmentLines"] or [] if each["fulfillment"]["state"] != "Cancelled"]
-        return int(line["quantity"] - sum(each["quantity"] for each in sent))
+    def _left(line: Row, states: Collection[str] | None = None) -> int:
+        """Units that are in no fulfilment, or in none of these states."""
+        told = [(each["quantity"], each["fulfillment"]["state"]) for each in line["fulfillmentLines"] or []]
+        return int(
+            line["quantity"]
+            - sum(units for units, state in told if (state != "Cancelled" if states is None else state in states))
+        )
 
     @staticmethod
     def _done(data: Row) -> Row:
