@@ -19,7 +19,7 @@ from flipsync.domain.channel import Address
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import usd
-from flipsync.services.channel_probe import try_channel
+from flipsync.services.channel_probe import SeenLimits, try_channel
 
 STALE = {"code": "Unauthorized", "message": "Access denied.", "details": "The access token you provided has expired."}
 
@@ -295,13 +295,17 @@ async def test_a_trial_tells_what_cannot_be_read_as_such(answers: Answers, amazo
     answers.give("getListingsItem", {"errors": [{"code": "NOT_FOUND"}]}, status=404)
     answers.give("searchOrders", {"orders": [{"orderId": "1"}]})
     answers.give("getListingOffersBatch", {"responses": []})
-    found = await try_channel(amazon)
-    assert [(each.name, each.cause) for each in found.checks] == [
+    nothing = {"errors": [{"code": "NOT_FOUND"}]}
+    for name in ("searchCatalogItems", "listTransactions", "getInventorySummaries", "getSubscription"):
+        answers.give(name, nothing, status=404)
+    found = await try_channel(amazon, SeenLimits())
+    assert [(each.name, each.cause) for each in found.checks if not each.optional] == [
         ("credentials", ""),
         ("listings", "retryable"),
         ("find by SKU", ""),
         ("orders", "retryable"),
         ("rival offers", ""),
+        ("limits", ""),
     ]
 
 
