@@ -14,8 +14,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 ARGS ?=
-# two more than cores, up to four: tests wait for their servers a quarter of the time
-WORKERS ?= $(shell n=$$(nproc); echo $$((n < 3 ? n + 2 : 4)))
+# one more than cores, up to four: tests wait for their servers now and then
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

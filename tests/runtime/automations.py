@@ -45,7 +45,7 @@ class House:
         self._begun: set[str] = set()
         self._works = False
 
-    async def settle(self, *, seconds: float = 15.0) -> None:
+    async def settle(self, *, seconds: float = 60.0) -> None:
         """Work until only what waits for a time or for a person is left; looks that would be soon are now."""
         idle = 0
         async with asyncio.timeout(seconds):
