@@ -125,6 +125,8 @@ class BulkWrites(Generic[L]):
         self, lot: Lot, ours: _Responsible, group: Sequence[ClaimedEffect], grants: PooledGrants
     ) -> None:
         link = await self._open(group[0])
+        if link is not None and await self._learnt_all(lot, link, group, grants):
+            grants = PooledGrants(self._store, group[0].tenant_id, [effect.subject_id for effect in group])
         fit: list[ClaimedEffect] = []
         for effect in group:
             if link is not None and await grants.of(effect.subject_id) is not None:
@@ -133,22 +135,21 @@ class BulkWrites(Generic[L]):
                 self._alone(ours, effect, grants)
         if link is None or not fit:
             return
-        lot.weight = 1  # others' work goes on meanwhile
-        more, learnt = await self._claim_and_learn(link, ours, fit, grants)
-        if learnt:
-            grants = self._grants(fit)
+        lot.weight = 1
+        more = await self._claim_more(link, fit)
+        ours.take(more)
         if len(fit) + len(more) == 1 and not fit[0].taken:
             self._alone(ours, fit[0], grants)
             return
-        granted: dict[UUID, PooledGrant] = {}
-        for effects, shares in ((fit, grants), (more, self._grants(more))):
-            for effect in effects:
-                if (shown := await shares.of(effect.subject_id)) is None:
-                    self._alone(ours, effect, shares)
+        granted = {effect.id: shown for effect in fit if (shown := await grants.of(effect.subject_id)) is not None}
+        if more:
+            wider = PooledGrants(self._store, more[0].tenant_id, [effect.subject_id for effect in more])
+            for effect in more:
+                shown = await wider.of(effect.subject_id)
+                if shown is None:
+                    self._alone(ours, effect, wider)
                 else:
                     granted[effect.id] = shown
-        if not granted:
-            return
         await _Call(self._store, self._desk, link, ours, granted).make()
 
     async def _open(self, effect: ClaimedEffect) -> L | None:
@@ -162,24 +163,14 @@ class BulkWrites(Generic[L]):
             return None
         return link
 
-    async def _claim_and_learn(
-        self, link: L, ours: _Responsible, fit: Sequence[ClaimedEffect], grants: PooledGrants
-    ) -> tuple[list[ClaimedEffect], bool]:
-        """What else goes out in the same call, and whether time has passed since the grants, because much was unknown
-        of many listings. It is claimed while these are learnt of."""
-        known = [grant.external_id for effect in fit if (grant := await grants.of(effect.subject_id)) is not None]
-        learning = asyncio.create_task(self._all_at_once.learn(link.account, link.connector, known))
-        try:
-            more = await self._claim_more(link, fit)
-            ours.take(more)
-            return more, await learning
-        finally:
-            learning.cancel()
-
-    def _grants(self, effects: Sequence[ClaimedEffect]) -> PooledGrants:
-        """None has been asked for yet."""
-        tenant_id = effects[0].tenant_id if effects else UUID(int=0)
-        return PooledGrants(self._store, tenant_id, [effect.subject_id for effect in effects])
+    async def _learnt_all(self, lot: Lot, link: L, group: Sequence[ClaimedEffect], grants: PooledGrants) -> bool:
+        """Whether time has passed since the grants, because much was unknown of many listings."""
+        granted = [grant for effect in group if (grant := await grants.of(effect.subject_id)) is not None]
+        known = [grant.external_id for grant in granted]
+        whole, lot.weight = lot.weight, 1  # others' work goes on meanwhile
+        learnt = await self._all_at_once.learn(link.account, link.connector, known)
+        lot.weight = whole
+        return learnt
 
     def _alone(self, ours: _Responsible, effect: ClaimedEffect, grants: PooledGrants) -> None:
         ours.drop([effect])

@@ -272,25 +272,6 @@ async def test_units_are_granted_after_the_learning_and_not_before(shelf: Row, h
     assert set(shelf.channel.pushed) == {2}, "what was granted before was never shown"
 
 
-async def test_what_goes_in_the_same_call_is_claimed_while_it_is_learnt(shelf: Row, hire: Hire) -> None:
-    real, claimed = shelf.channel.learn_all, list[int]()
-
-    async def all_claimed() -> bool:
-        rows = await shelf.shop.rows("SELECT count(*) AS n FROM effect WHERE tenant_id = :tenant AND lease_owner <> ''")
-        claimed.append(rows[0].n)
-        return claimed[-1] > 2
-
-    async def slowly() -> AsyncIterator[int]:
-        await until(all_claimed)
-        async for count in real():
-            yield count
-
-    shelf.channel.learn_all = slowly  # type: ignore[method-assign]
-    await shelf.push(4)
-    await drain(hire(width=2), shelf.shop)
-    assert claimed[-1] > 2 and await shelf.shown() == [4] * 6
-
-
 async def test_a_shelf_that_is_pooled_no_more_after_the_learning_is_written_as_escrow_is(
     shelf: Row, hire: Hire
 ) -> None:
