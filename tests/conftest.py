@@ -36,7 +36,10 @@ APP_PASSWORD, WORKER_PASSWORD = "app-for-tests", "worker-for-tests"
 @pytest.fixture(scope="session")
 def contracts() -> Path:
     """The vendors' official models, kept beside the checkout; tests that need them skip without."""
-    folder = Path(os.environ.get("FLIPSYNC_CONTRACTS") or ROOT.parent / "shared" / "contracts")
+    named = os.environ.get("FLIPSYNC_CONTRACTS")
+    folder = Path(named or ROOT.parent / "shared" / "contracts")
+    if named and not folder.is_dir():
+        pytest.fail(f"FLIPSYNC_CONTRACTS names {folder}, which is no folder")
     if not folder.is_dir():
         pytest.skip(f"no vendor contracts at {folder}: set FLIPSYNC_CONTRACTS")
     return folder

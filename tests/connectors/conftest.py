@@ -10,11 +10,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from amazon_answers import Answers, at_once, connected
 from graphql import GraphQLSchema, build_client_schema
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, MarketplaceConnector, Unlimited
 from flipsync.connectors.marketplaces import connector_class
+from flipsync.connectors.marketplaces.amazon.client import AmazonConnector
 from flipsync.sandbox.app import Sandbox, SandboxConfig, build_app
 from flipsync.sandbox.buyers import Buyer
 from flipsync.sandbox.orderbook import Refused
@@ -143,3 +145,16 @@ async def open_channel() -> AsyncIterator[OpenChannel]:
         for channel in opened:
             await channel.connector.aclose()
     sandbox.books.close()
+
+
+@pytest.fixture
+def answers() -> Answers:
+    """An Amazon that answers as told."""
+    return Answers()
+
+
+@pytest.fixture
+async def amazon(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AmazonConnector]:
+    at_once(monkeypatch)
+    async with connected(answers) as connector:
+        yield connector

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -22,18 +21,6 @@ from flipsync.domain.money import usd
 from flipsync.services.channel_probe import SeenLimits, try_channel
 
 STALE = {"code": "Unauthorized", "message": "Access denied.", "details": "The access token you provided has expired."}
-
-
-@pytest.fixture
-def answers() -> Answers:
-    return Answers()
-
-
-@pytest.fixture
-async def amazon(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AmazonConnector]:
-    at_once(monkeypatch)
-    async with connected(answers) as connector:
-        yield connector
 
 
 # Errors in a success

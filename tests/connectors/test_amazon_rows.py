@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from amazon_answers import ORDER, Answers, at_once, connected, listing, order, page
+from amazon_answers import ORDER, Answers, listing, order, page
 
 from flipsync.connectors.base import QuantityChange
 from flipsync.connectors.marketplaces.amazon import fees, labels
@@ -21,18 +21,6 @@ from flipsync.domain.sourcing import CatalogueQuestion
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 #: a thousandth of a dollar
 ODD = "19.999"
-
-
-@pytest.fixture
-def answers() -> Answers:
-    return Answers()
-
-
-@pytest.fixture
-async def amazon(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AmazonConnector]:
-    at_once(monkeypatch)
-    async with connected(answers) as connector:
-        yield connector
 
 
 async def told(rows: AsyncIterator[Any], match: str) -> list[Any]:

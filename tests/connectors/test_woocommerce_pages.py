@@ -16,7 +16,7 @@ from flipsync.connectors.marketplaces.woocommerce import pages
 from flipsync.connectors.marketplaces.woocommerce.client import WooCommerceConnector
 from flipsync.connectors.marketplaces.woocommerce.pages import Page, walk
 from flipsync.connectors.marketplaces.woocommerce.wire import RefundRow
-from flipsync.domain.errors import Retryable
+from flipsync.domain.errors import ChannelError, Rejected, Retryable, UnreadOrders
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -224,3 +224,29 @@ async def test_an_answer_that_was_cut_short_once_is_asked_for_again(cut: int, to
         return Page([RefundRow(id=n) for n in range(total)[offset : offset + shown]], total)
 
     assert [row.id async for page in walk(fetch) for row in page.rows] == list(range(total))
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (httpx2.Response(400, json={"code": "rest_invalid_param", "message": "status", "data": {"status": 400}}), None),
+        (httpx2.Response(401, json={"code": "woocommerce_rest_cannot_view", "message": "no"}), Rejected),
+        (httpx2.Response(200, json=[{"id": 7, "status": "trash"}]), UnreadOrders),
+    ],
+    ids=["no such list", "refused", "unreadable"],
+)
+async def test_a_bin_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    answer: httpx2.Response, raised: type[ChannelError] | None
+) -> None:
+    def shop(request: httpx2.Request) -> httpx2.Response:
+        binned = request.url.params.get("status") == "trash"
+        return httpx2.Response(answer.status_code, content=answer.content) if binned else httpx2.Response(200, json=[])
+
+    config = AccountConfig(vendor="woocommerce", base_url="https://shop.test", currency="USD")
+    keys = {"consumer_key": SecretStr("ck"), "consumer_secret": SecretStr("cs")}
+    async with WooCommerceConnector(config, keys, Unlimited(), "a", transport=httpx2.MockTransport(shop)) as connector:
+        if raised is None:
+            assert [order async for order in connector.orders(START)] == []
+            return
+        with pytest.raises(raised):
+            _ = [order async for order in connector.orders(START)]

@@ -68,7 +68,7 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
         if complete:
             break
         start = known
-    found |= await _binned(api, since)
+    found |= await _binned(api, since, aside)
     for order in sorted(found.values(), key=lambda order: (order.changed_at, order.id)):
         if order.changed_at >= since and (complete or order.changed_at <= known):
             yield order
@@ -80,11 +80,17 @@ def _changed_after(moment: datetime) -> list[tuple[str, str]]:
     return [("modified_after", after), ("dates_are_gmt", "true")]
 
 
-async def _binned(api: ShopApi, since: datetime) -> dict[int, wire.Order]:
-    """Orders that were moved to the bin; "any" status leaves them out. Shops without such a list have none to tell."""
+async def _binned(api: ShopApi, since: datetime, aside: Aside) -> dict[int, wire.Order]:
+    """Orders that were moved to the bin; "any" status leaves them out. Shops that know no such list have none to tell;
+    every other refusal is the caller's."""
     params = [*_changed_after(since), ("status", "trash")]
     try:
         rows = await api.rows("/orders", _order_or_unread, params)
-    except Rejected:
+    except Rejected as refused:
+        if refused.auth or refused.vendor_status != 400:
+            raise
         return {}
+    for row in rows:
+        if isinstance(row, _Unread):
+            aside.keep(row.raw, row.error)
     return {row.id: row for row in rows if isinstance(row, wire.Order) and row.status == "trash"}
