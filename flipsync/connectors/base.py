@@ -368,6 +368,11 @@ class MarketplaceConnector(ABC):
         """Orders created or changed at or after that time, oldest change first. Those that cannot be read hinder no
         other: Raises UnreadOrders once all others were yielded (see connectors.unread)."""
 
+    def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState] | None:
+        """Listings changed at or after that time, whoever changed them, in a call or two: where many were, some of
+        them. None where the channel tells of changes by itself, or cannot be asked for them."""
+        return None
+
     @abstractmethod
     async def read_order(self, external_id: str) -> ChannelOrder | None: ...
 

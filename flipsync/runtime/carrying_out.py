@@ -8,7 +8,7 @@ from typing import Any
 from flipsync.domain import commands as c
 from flipsync.domain.advertising import PullAds, SetAdRate
 from flipsync.domain.called_off import TellBuyer
-from flipsync.domain.errors import Rejected, UnreadOrders
+from flipsync.domain.errors import ChannelError, Rejected, UnreadOrders
 from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
     ad_work,
@@ -22,6 +22,7 @@ from flipsync.runtime import (
     quantity_writes,
     reconciling,
 )
+from flipsync.runtime.channel_check import speed_of
 from flipsync.runtime.channel_writes import Done, Job
 from flipsync.services import warehouses
 
@@ -44,9 +45,18 @@ _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
 async def _pull_orders(job: Job) -> str:
     """What can be read is booked then: nobody waits for the rest by this."""
     try:
-        return await _pull_all(job)
+        told = await _pull_all(job)
     except UnreadOrders as unread:
-        return unread.message
+        told = unread.message
+    since = job.pulls.changes_since(job.store.clock.now(), speed_of(job.store))
+    settle = job.account.config.settle_seconds
+    try:
+        drifted = await channel_reads.verify_changed(
+            job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle, since
+        )
+    except ChannelError as error:  # all listings are looked at now and then
+        return f"{told}; changes of listings could not be read: {error.message}"
+    return f"{told}; {drifted} listings drifted" if drifted else told
 
 
 async def _pull_all(job: Job) -> str:

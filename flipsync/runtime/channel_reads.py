@@ -33,6 +33,8 @@ _RIVALS_A_CALL = 50
 _LEFT_OUT_TOLD = 5
 #: the cursor stays this far behind the newest order, in real seconds, or three times the channel's own delay
 _OVERLAP = 5.0
+#: how far before the last look listings' changes are asked for, in real seconds: clocks differ
+_CHANGES_BACK = 120.0
 #: how often a vendor with a queue is asked for its list of orders all the same; real seconds, as its limits are
 _LIST_BESIDE_QUEUE = 900.0
 
@@ -156,6 +158,7 @@ class SharedPull:
         self._running: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
         self._listed_at = float("-inf")
+        self._changes_at: datetime | None = None
 
     def list_is_due(self) -> bool:
         """Whether the whole list, which a queue spares us, was not asked for lately; counts as asked for then."""
@@ -164,6 +167,11 @@ class SharedPull:
             return False
         self._listed_at = now
         return True
+
+    def changes_since(self, now: datetime, speed: float) -> datetime:
+        """From when on changes on the channel are to be looked at, which counts as done."""
+        last, self._changes_at = self._changes_at, now
+        return (last or now) - timedelta(seconds=_CHANGES_BACK * speed)
 
     async def fresh(self, cause: Cause) -> int:
         """Raises what the pull raises. What it books names the first asker as its cause."""
@@ -222,6 +230,39 @@ async def verify_listings(
     async with store.reader(tenant_id) as session:
         ours = {row.external_id: row for row in await listing_rows.active_of_account(session, account.id)}
     seen = {state.external_id: state async for state in connector.listings() if state.external_id in ours}
+    return await _compare(store, tenant_id, account, connector, cause, settle_seconds, ours, seen)
+
+
+async def verify_changed(
+    store: Store,
+    tenant_id: UUID,
+    account: AccountRef,
+    connector: MarketplaceConnector,
+    cause: Cause,
+    settle_seconds: float,
+    since: datetime,
+) -> int:
+    """`verify_listings` of those only that were changed on the channel since then, where it can be asked for them."""
+    rows = connector.changed_listings(since)
+    seen = {} if rows is None else {state.external_id: state async for state in rows}
+    if not seen:
+        return 0
+    async with store.reader(tenant_id) as session:
+        found = await listing_rows.active_of_account(session, account.id)
+    ours: dict[str | None, Listing] = {row.external_id: row for row in found if row.external_id in seen}
+    return await _compare(store, tenant_id, account, connector, cause, settle_seconds, ours, seen)
+
+
+async def _compare(
+    store: Store,
+    tenant_id: UUID,
+    account: AccountRef,
+    connector: MarketplaceConnector,
+    cause: Cause,
+    settle_seconds: float,
+    ours: Mapping[str | None, Listing],
+    seen: Mapping[str, ListingState],
+) -> int:
     suspects, unmarked = await _suspects(store, tenant_id, account.id, ours, seen)
     if unmarked:
         async with store.unit(tenant_id, cause) as unit:

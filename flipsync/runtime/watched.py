@@ -143,6 +143,10 @@ class WatchedConnector(MarketplaceConnector):
     def listings(self) -> AsyncIterator[ListingState]:
         return self._walk(self.inner.listings())
 
+    def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState] | None:
+        rows = self.inner.changed_listings(modified_after)
+        return None if rows is None else self._walk(rows)
+
     async def take_in(self, known: Collection[str]) -> TakenIn:
         return await self._do(self.inner.take_in(known), wrote=True)
 

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -326,6 +327,45 @@ async def test_webhooks_are_left_alone_when_nothing_differs(open_channel: Any) -
     assert secrets == [("new",)] * len(first)
     deleted = [r for r in channel.tap.requests if r.method == "DELETE"]
     assert [r.url.params["force"] for r in deleted] == ["true"]
+
+
+async def test_webhooks_we_no_longer_want_are_taken_back_and_others_stay(open_channel: Any) -> None:
+    channel = open_channel("woocommerce")
+    url = "http://listener.test/hook"
+    kept = {"name": "Mine", "topic": "product.updated", "delivery_url": url}
+    other = {"name": "FlipSync product.updated 1", "topic": "product.updated", "delivery_url": "http://other.test/"}
+    with channel.sandbox.books.transaction():
+        for body in ({**kept, "name": "FlipSync product.updated 0123abcd"}, kept, other):
+            channel.sandbox.woo.hooks.create({"secret": "x", **body})
+    first = await channel.connector.ensure_webhooks(url, SECRET)
+    assert "product.updated" not in {hook.topic for hook in first}
+    names = [row[0] for row in channel.sandbox.books.db.execute("SELECT name FROM webhook WHERE topics LIKE '%upd%'")]
+    assert sorted(name for name in names if "product" in name or name == "Mine") == [other["name"], "Mine"]
+
+
+async def test_what_changed_in_the_shop_is_asked_for_in_one_call(open_channel: Any) -> None:
+    channel = open_channel("woocommerce")
+    made = [await channel.connector.publish(offer(sku=f"S{n}"), f"k{n}") for n in range(3)]
+    clock = channel.sandbox.books.clock
+    clock.move_to(clock.now_ms() + 3_600_000)
+    since = clock.now() - timedelta(seconds=5)
+    assert [state async for state in channel.connector.changed_listings(since)] == []
+    with channel.sandbox.books.transaction():
+        channel.sandbox.woo.products.update(int(made[1].external_id), {"name": "By hand", "regular_price": "9.00"})
+    before = len(channel.tap.requests)
+    (changed,) = [state async for state in channel.connector.changed_listings(since)]
+    assert (changed.external_id, changed.title, changed.price) == (made[1].external_id, "By hand", usd("9.00"))
+    assert len(channel.tap.requests) == before + 1
+
+
+async def test_orders_do_not_wait_behind_what_we_wrote_ourselves(open_channel: Any) -> None:
+    channel = open_channel("woocommerce")
+    made = [await channel.connector.publish(offer(sku=f"S{n}"), f"k{n}") for n in range(30)]
+    await channel.connector.ensure_webhooks("http://listener.test/hook", SECRET)
+    await channel.connector.set_quantities([QuantityChange(state.external_id, 7, state.sku) for state in made])
+    channel.sell("S3")
+    waiting = channel.sandbox.books.db.execute("SELECT topic FROM delivery ORDER BY due_s, id").fetchall()
+    assert {topic.partition(".")[0] for (topic,) in waiting} == {"order"}
 
 
 class Variations:

@@ -111,6 +111,8 @@ class ScriptedChannel(MarketplaceConnector):
         self.queue: list[WebhookNotice] | None = None
         #: the form the channel keeps titles in
         self.spell: Callable[[str], str] = lambda title: title
+        #: listings it tells of when it is asked what changed; None where it cannot be asked
+        self.changed: list[str] | None = None
         self._script: dict[str, list[Step]] = defaultdict(list)
         self._published: dict[str, str] = {}
 
@@ -220,6 +222,17 @@ class ScriptedChannel(MarketplaceConnector):
         self._begin("listings", None)
         for external_id in list(self.shelves):
             yield self._shown(external_id)
+
+    def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState] | None:
+        if self.changed is None:
+            return None
+        self._begin("changed_listings", modified_after)
+
+        async def told(names: Sequence[str]) -> AsyncIterator[ListingState]:
+            for external_id in names:
+                yield self._shown(external_id)
+
+        return told(self.changed)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         step = self._begin("publish", offer, key)

@@ -19,7 +19,7 @@ from agents.governance.compliance import ComplianceAgent
 from flipsync.connectors.base import Unlimited
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Offer
-from flipsync.domain.errors import Forbidden, OutcomeUnknown
+from flipsync.domain.errors import Forbidden, OutcomeUnknown, Rejected
 from flipsync.domain.events import CycleStarted, ListingEdited, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.decision_path import DecisionPath
@@ -118,6 +118,35 @@ async def test_every_kind_of_edit_is_told_once_with_both_versions(open_desk: Any
     assert (edit["ours"]["title"], edit["theirs"]["title"]) == ("A teapot", "A chipped teapot")
     assert (edit["ours"]["images"], edit["theirs"]["images"]) == (list(images), [])
     assert edit["theirs"]["specifics"] == {"Colour": "navy"}
+
+
+async def test_who_can_be_asked_what_changed_is_asked_with_every_look_for_orders(open_desk: Any) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot", description_html="<p>Blue</p>")
+    await desk.verify()
+    desk.shelf.title = "A chipped teapot"
+    channel = desk.stall.channel
+    walks = len(channel.made("listings"))
+
+    async def look() -> str:
+        effect = await desk.shop.enqueue(c.PullOrders(account_id=desk.stall.account.id), desk.stall.account)
+        await drain(desk.worker, desk.shop)
+        (row,) = await desk.shop.rows("SELECT detail FROM receipt WHERE effect_id = :effect", effect=effect)
+        return str(row.detail)
+
+    assert await look() == "0 orders new or changed"  # it cannot be asked
+    channel.changed = []
+    assert await look() == "0 orders new or changed"
+    channel.changed = [desk.stall.external_id]
+    assert await look() == "0 orders new or changed; 1 listings drifted"
+    assert await look() == "0 orders new or changed"
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert edit["fields"] == ["title"]
+    channel.script("changed_listings", Step(raises=Rejected("no such parameter")))
+    assert "could not be read: no such parameter" in await look()
+    assert len(channel.made("listings")) == walks, "nobody walks all listings for it"
+    first, second, *_ = [call.argument for call in channel.made("changed_listings")]
+    assert second > first
 
 
 async def test_words_that_were_there_before_us_are_marked_and_nobody_is_asked_about_them(open_desk: Any) -> None:

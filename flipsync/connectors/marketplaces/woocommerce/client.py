@@ -24,7 +24,7 @@ from flipsync.connectors.base import (
 )
 from flipsync.connectors.marketplaces.woocommerce import mapping, refusals, stock, webhooks, wire
 from flipsync.connectors.marketplaces.woocommerce.api import ShopApi
-from flipsync.connectors.marketplaces.woocommerce.orders import changed_orders, refunds_of
+from flipsync.connectors.marketplaces.woocommerce.orders import changed_after, changed_orders, refunds_of
 from flipsync.connectors.marketplaces.woocommerce.probe import probe
 from flipsync.connectors.marketplaces.woocommerce.settings import ShopSettings
 from flipsync.connectors.marketplaces.woocommerce.subscriptions import ensure_subscriptions, every_subscription
@@ -45,6 +45,9 @@ from flipsync.domain.channel import (
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.money import Money
+
+#: products whose variations are looked at for changes, a call each
+_CHANGED_PARENTS = 10
 
 
 class WooCommerceConnector(MarketplaceConnector):
@@ -126,13 +129,28 @@ class WooCommerceConnector(MarketplaceConnector):
     async def listings(self) -> AsyncIterator[ListingState]:
         async for page in self._api.pages("/products", wire.Product.model_validate, [("status", "any")]):
             for product in page.rows:
-                if mapping.is_variable(product):
-                    path = f"/products/{product.id}/variations"
-                    async for part in self._api.pages(path, wire.Variation.model_validate, ()):
-                        for variation in part.rows:
-                            yield mapping.variation_listing(variation, product, self._currency)
-                elif product.type != "variation" and product.type not in mapping.NOT_LISTINGS:
-                    yield mapping.product_listing(product, self._currency)
+                async for state in self._listed(product):
+                    yield state
+
+    async def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState]:
+        """A product is changed when one of its variations is."""
+        params = [("status", "any"), ("per_page", "100"), *changed_after(require_utc(modified_after))]
+        parents = 0
+        for product in await self._api.read_rows("/products", wire.Product.model_validate, params):
+            parents += mapping.is_variable(product)
+            if parents <= _CHANGED_PARENTS or not mapping.is_variable(product):
+                async for state in self._listed(product):
+                    yield state
+
+    async def _listed(self, product: wire.Product) -> AsyncIterator[ListingState]:
+        """What of a row of the list of products is a listing: its variations, itself, or nothing."""
+        if mapping.is_variable(product):
+            path = f"/products/{product.id}/variations"
+            async for part in self._api.pages(path, wire.Variation.model_validate, ()):
+                for variation in part.rows:
+                    yield mapping.variation_listing(variation, product, self._currency)
+        elif product.type != "variation" and product.type not in mapping.NOT_LISTINGS:
+            yield mapping.product_listing(product, self._currency)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         self._require_currency(offer.price)

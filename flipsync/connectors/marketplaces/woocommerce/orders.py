@@ -54,7 +54,7 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
         # Everything missing after this walk changes after it began, so no earlier than what is known already.
         known = max((order.changed_at for order in found.values()), default=since)
         pages, changed = 0, False
-        async for page in api.pages("/orders", _order_or_unread, _changed_after(start)):
+        async for page in api.pages("/orders", _order_or_unread, changed_after(start)):
             pages += 1
             for order in page.rows:
                 if isinstance(order, _Unread):
@@ -74,7 +74,8 @@ async def changed_orders(api: ShopApi, since: datetime, aside: Aside) -> AsyncIt
             yield order
 
 
-def _changed_after(moment: datetime) -> list[tuple[str, str]]:
+def changed_after(moment: datetime) -> list[tuple[str, str]]:
+    """What a list of orders or products is asked to have only those changed at or after that time."""
     # "After" excludes its own second.
     after = mapping.gmt_query(moment - timedelta(seconds=1))
     return [("modified_after", after), ("dates_are_gmt", "true")]
@@ -83,7 +84,7 @@ def _changed_after(moment: datetime) -> list[tuple[str, str]]:
 async def _binned(api: ShopApi, since: datetime, aside: Aside) -> dict[int, wire.Order]:
     """Orders that were moved to the bin; "any" status leaves them out. Shops that know no such list have none to tell;
     every other refusal is the caller's."""
-    params = [*_changed_after(since), ("status", "trash")]
+    params = [*changed_after(since), ("status", "trash")]
     try:
         rows = await api.rows("/orders", _order_or_unread, params)
     except Rejected as refused:

@@ -8,13 +8,16 @@ from flipsync.domain.channel import WebhookSubscription
 
 
 async def ensure_subscriptions(api: ShopApi, callback_url: str, secret: str) -> list[WebhookSubscription]:
-    """One active subscription per topic; writes only where something differs."""
-    hooks = await _hooks(api)
+    """One active subscription per topic, and none of ours for any other; writes only where something differs."""
+    hooks = [hook for hook in await _hooks(api) if hook.delivery_url == callback_url]
     hooks.sort(key=lambda hook: hook.id)  # of doubles, the oldest stays
     found = []
     for topic in webhooks.TOPICS:
-        ours = [hook for hook in hooks if hook.topic == topic and hook.delivery_url == callback_url]
+        ours = [hook for hook in hooks if hook.topic == topic]
         found.append(await _ensure(api, topic, callback_url, secret, ours))
+    for hook in hooks:
+        if hook.topic not in webhooks.TOPICS and hook.name.startswith(webhooks.OURS):
+            await _delete(api, hook)
     return found
 
 
@@ -23,8 +26,7 @@ async def _ensure(
 ) -> WebhookSubscription:
     name = webhooks.subscription_name(topic, secret)
     for extra in existing[1:]:
-        # Without force the answer is 501.
-        await api.write("DELETE", f"/webhooks/{extra.id}", None, lambda _: None, [("force", "true")])
+        await _delete(api, extra)
     decode = wire.Webhook.model_validate
     body = {"name": name, "secret": secret, "status": "active"}
     if not existing:
@@ -35,6 +37,11 @@ async def _ensure(
     else:
         hook = existing[0]
     return _told(hook)
+
+
+async def _delete(api: ShopApi, hook: wire.Webhook) -> None:
+    # Without force the answer is 501.
+    await api.write("DELETE", f"/webhooks/{hook.id}", None, lambda _: None, [("force", "true")])
 
 
 async def every_subscription(api: ShopApi) -> list[WebhookSubscription]:

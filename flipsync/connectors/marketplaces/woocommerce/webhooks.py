@@ -15,21 +15,19 @@ from flipsync.connectors.unread import notice_of_unread
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import InvalidInput, Unauthenticated
 
-TOPICS = (
-    "order.created",
-    "order.updated",
-    "order.deleted",
-    "product.created",
-    "product.updated",
-    "product.deleted",
-)
+#: Not product.created and product.updated: a shop delivers one after another, and of every unit we set it tells us as
+#: well, so that after a push of all listings orders would wait behind thousands of those. See `changed_listings`.
+TOPICS = ("order.created", "order.updated", "order.deleted", "product.deleted")
 _PING = re.compile(rb"webhook_id=(\d{1,18})")
+
+
+OURS = "FlipSync "
 
 
 def subscription_name(topic: str, secret: str) -> str:
     """A name that changes with the secret, which no answer ever shows: so a renewed secret is noticed."""
     mark = hmac.new(secret.encode(), b"flipsync webhook name", hashlib.sha256).hexdigest()[:8]
-    return f"FlipSync {topic} {mark}"
+    return f"{OURS}{topic} {mark}"
 
 
 def signature(secret: str, body: bytes) -> str:
