@@ -10,7 +10,8 @@ Before the first order `--backlog` lesser updates of other listings are put in t
 and the worker is at them throughout; the vendors' documented limits are in force, and nothing is scaled.
 
 WooCommerce tells what happened when somebody visits the shop: here somebody does at once. Times run from just before
-the order is sent to the sandbox. Dispatched: the worker begins with the update. Pushed: the channel has confirmed it,
+the order is sent to the sandbox, whose one process plays all four channels on the same cores, and once more from when
+the shop's notice is at our door. Dispatched: the worker begins with the update. Pushed: the channel has confirmed it,
 and the receipt is written. The peer, in the same run: the same orders with nothing waiting.
 """
 
@@ -66,14 +67,19 @@ _FOUND = """
 
 
 @contextlib.asynccontextmanager
-async def _hearing(made: Reseller) -> AsyncIterator[str]:
-    """Webhooks are taken as the API takes them; the address vendors are given."""
+async def _hearing(made: Reseller, told: dict[str, float]) -> AsyncIterator[str]:
+    """Webhooks are taken as the API takes them; the address vendors are given. `told` gets when an order of each SKU
+    was first heard of (Unix seconds)."""
     addresses = WebhookAddresses(
         made.api_store, made.box, lambda account: connect(account.config, account.credentials, Unlimited(), "hook")
     )
 
     async def hook(request: Request) -> Response:
-        await addresses.take(request.path_params["token"], dict(request.headers), await request.body())
+        at, body = time.time(), await request.body()
+        if request.headers.get("X-WC-Webhook-Resource") == "order":
+            for line in json.loads(body)["line_items"]:
+                told.setdefault(line["sku"], at)
+        await addresses.take(request.path_params["token"], dict(request.headers), body)
         return Response(status_code=202)
 
     app = Starlette(routes=[Route("/api/v1/webhooks/{token}", hook, methods=["POST"])])
@@ -133,7 +139,9 @@ async def _sell(made: Reseller, market: SandboxClient, skus: list[str], rate: fl
     return sold
 
 
-async def _arrived(made: Reseller, sold: dict[str, float], limit: float) -> list[dict[str, Any]]:
+async def _arrived(
+    made: Reseller, sold: dict[str, float], told: dict[str, float], limit: float
+) -> list[dict[str, Any]]:
     """When each of the other channels knew. Raises TimeoutError when one was never told."""
     deadline = time.monotonic() + limit
     wanted = len(sold) * (len(VENDORS) - 1)
@@ -144,7 +152,7 @@ async def _arrived(made: Reseller, sold: dict[str, float], limit: float) -> list
             if row["vendor"] != SELLING:
                 first.setdefault((row["sku"], row["vendor"]), row)
         if len(first) == wanted:
-            return [row | {"sold": sold[row["sku"]]} for row in first.values()]
+            return [row | {"sold": sold[row["sku"]], "told": told[row["sku"]]} for row in first.values()]
         if time.monotonic() > deadline:
             raise TimeoutError(f"{len(first)} of {wanted} channels were told")
         await asyncio.sleep(0.2)
@@ -162,6 +170,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "updates": len(rows),
         "decided": quantiles([row["decided"] - row["sold"] for row in rows]),
         "dispatched": quantiles([row["dispatched"] - row["sold"] for row in rows]),
+        "dispatched_after_notice": quantiles([row["dispatched"] - row["told"] for row in rows]),
         "dispatched_after_decision": quantiles([row["dispatched"] - row["decided"] for row in rows]),
         "pushed": quantiles([row["pushed"] - row["sold"] for row in rows]),
         "dispatched_by_vendor": _by_vendor(rows, "dispatched"),
@@ -175,14 +184,15 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         async with reseller(home.parent, listings) as made:
             made.leave_one(2 * options.orders)
             client = SandboxClient(made.sandbox.base_url, made.sandbox.control_token, timeout=300)
-            async with client as market, _hearing(made) as base_url, _deciding(made), _apart(made):
+            told: dict[str, float] = {}
+            async with client as market, _hearing(made, told) as base_url, _deciding(made), _apart(made):
                 await market.open_for_business(open=False, webhook_interval_seconds=0.0, traffic=0.001)
                 await _subscribe(made, base_url)
                 phases = {}
                 skus = [sku_of(number) for number in range(2 * options.orders)]
                 with saying(f"{options.orders} orders with nothing waiting"):
                     sold = await _sell(made, market, skus[: options.orders], options.rate)
-                    phases["quiet"] = _figures(await _arrived(made, sold, 60))
+                    phases["quiet"] = _figures(await _arrived(made, sold, told, 60))
                 with saying(f"{options.orders} orders with {options.backlog} lesser updates waiting"):
                     for vendor in VENDORS:
                         each = options.backlog // len(VENDORS)
@@ -190,7 +200,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     await made.store.waker.wake(frozenset({"effects"}), made.tenant_id, [])
                     sold = await _sell(made, market, skus[options.orders :], options.rate)
                     left = await asyncio.to_thread(made.waiting)
-                    phases["backlog"] = _figures(await _arrived(made, sold, 240)) | {"left_after_last_order": left}
+                    phases["backlog"] = _figures(await _arrived(made, sold, told, 240)) | {"left_after_last_order": left}
             return phases
 
 
@@ -222,7 +232,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     for name, words in (("quiet", "nothing waiting"), ("backlog", f"{options.backlog:,} lesser waiting")):
         told = phases[name]
-        for stage in ("decided", "dispatched", "dispatched_after_decision", "pushed"):
+        for stage in ("decided", "dispatched", "dispatched_after_notice", "dispatched_after_decision", "pushed"):
             each = told[stage]
             report.row(
                 f"{words}: {stage.replace('_', ' ')}",
@@ -233,8 +243,9 @@ def main(argv: list[str] | None = None) -> int:
             report.row(f"{words}: pushed to {vendor}", f"p50 {each['p50']:.2f} s", f"p99 {each['p99']:.2f} s")
     loaded = phases["backlog"]
     report.row("waiting when the last order was placed", f"{loaded['left_after_last_order']:,}")
-    met = loaded["dispatched"]["p99"] < AIM_SECONDS
-    report.row("aim: last unit dispatched, p99 under 1 s", "met" if met else "missed")
+    for stage, since in (("dispatched", "the sale"), ("dispatched_after_notice", "the shop's notice")):
+        met = loaded[stage]["p99"] < AIM_SECONDS
+        report.row(f"aim: last unit dispatched, p99 under 1 s from {since}", "met" if met else "missed")
     report.notes = [
         "one process has the buyer, the listener and the inventory agent, one the effect worker; no Ray, no HAProxy",
         "nothing is scaled: the vendors' documented limits are in force",
