@@ -32,6 +32,8 @@ ORDER_TOPICS = {
 CONDITIONAL = ["custom", "shopify"]
 TELLS_REPLACED = ["custom", "shopify"]
 CALLS_US = ["custom", "ebay", "shopify", "woocommerce"]
+#: vendors that are asked what changed, and so need not tell of each of our own writes
+ASKED = ["shopify", "woocommerce"]
 GROUPS = ["amazon", "ebay", "shopify", "woocommerce"]
 #: vendors that delete a subscription that fails, and so give the next one another id
 FORGETS_SUBSCRIPTIONS = {"shopify"}
@@ -318,6 +320,30 @@ async def test_rivals(channel: Any) -> None:
     assert bool(found) == connector.capabilities.rival_offers
     for rival in found:
         assert rival.sku == "LAMP-1" and rival.seller and rival.price.amount_minor > 0
+
+
+async def test_what_changed_is_asked_for_and_nothing_else_is_told(channel: Any) -> None:
+    connector, clock = channel.connector, channel.sandbox.books.clock
+    made = [await connector.publish(offer(f"S{n}"), f"k{n}") for n in range(4)]
+    assert (connector.changed_listings(START) is not None) == (channel.vendor in ASKED)
+    if channel.vendor not in ASKED:
+        return
+
+    async def changed(since: datetime) -> list[ListingState]:
+        return [state async for state in connector.changed_listings(since)]
+
+    assert {state.external_id for state in await changed(START)} == {state.external_id for state in made}
+    clock.move_to(clock.now_ms() + 3_600_000)
+    later = clock.now()
+    assert await changed(later) == []
+    priced = await connector.set_price(made[2].external_id, usd("9.00"), "k9")
+    assert await changed(later) == [priced]
+    clock.move_to(clock.now_ms() + 3_600_000)
+    calls = len(channel.tap.requests)
+    counted = await connector.set_quantity(made[0].external_id, 1, "k10", priced.version and made[0].version)
+    assert [state.external_id for state in await changed(clock.now())] == [counted.external_id]
+    assert {state.external_id for state in await changed(later)} == {counted.external_id, priced.external_id}
+    assert len(channel.tap.requests) <= calls + 6
 
 
 @pytest.mark.parametrize("channel", CALLS_US, indirect=True)

@@ -33,6 +33,7 @@ ALL = {
 }
 SIZES = {
     "Listings": {"first": documents.LISTINGS_PAGE},
+    "Changed": {"first": documents.LISTINGS_PAGE},
     "ReadListings": {"ids": ["x"] * documents.NODES_PAGE},
     "Orders": {"first": order_documents.ORDERS_PAGE},
 }
@@ -79,7 +80,14 @@ async def test_every_request_of_a_shops_day_is_valid_by_the_official_schema(
         (operation,) = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
         coerced = get_variable_values(admin, operation.variable_definitions or (), body["variables"])
         assert not isinstance(coerced, list), [str(problem) for problem in coerced]
-    assert names >= set(ALL) - {"Locations", "OrderRefundIds", "ReadRefund", "Resubscribe", "ActivateStock"}
+    assert names >= set(ALL) - {
+        "Locations",
+        "OrderRefundIds",
+        "ReadRefund",
+        "Resubscribe",
+        "Unsubscribe",
+        "ActivateStock",
+    }
 
 
 async def a_day(channel: Any) -> None:
@@ -127,6 +135,7 @@ async def a_day(channel: Any) -> None:
     )
     await connector.end(made.external_id, "k10")
     assert [state async for state in connector.listings()]
+    assert [state async for state in connector.changed_listings(made.modified_at)]
     fresh = type(connector)(connector.config, connector.credentials, connector.limiter, "b", transport=channel.tap)
     assert all(
         outcome.error is None

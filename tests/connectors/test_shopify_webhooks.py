@@ -151,3 +151,16 @@ async def test_other_addresses_are_left_alone(open_channel: Any) -> None:
     assert {hook.url for hook in hooks} == {"https://listener.test/hook"}
     rows = (await connector._api.send(documents.SUBSCRIPTIONS, {"after": None}))["webhookSubscriptions"]["nodes"]
     assert len(rows) == 2 * len(webhooks.TOPICS)
+
+
+async def test_what_we_no_longer_want_to_hear_is_taken_back(open_channel: Any) -> None:
+    connector = open_channel("shopify").connector
+    urls = ("https://listener.test/hook", "https://other.test/hook")
+    for url in urls:
+        for topic in ("PRODUCTS_UPDATE", "INVENTORY_LEVELS_UPDATE"):
+            subscription = {"uri": url, "format": "JSON"}
+            await connector._api.send(documents.SUBSCRIBE, {"topic": topic, "subscription": subscription})
+    hooks = await connector.ensure_webhooks(urls[0], SecretStr("x"))
+    assert {hook.topic for hook in hooks} == set(webhooks.TOPICS.values())
+    rows = (await connector._api.send(documents.SUBSCRIPTIONS, {"after": None}))["webhookSubscriptions"]["nodes"]
+    assert {row["uri"] for row in rows if row["topic"] in webhooks.FORMER} == {urls[1]}

@@ -6,7 +6,6 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -341,21 +340,6 @@ async def test_webhooks_we_no_longer_want_are_taken_back_and_others_stay(open_ch
     assert "product.updated" not in {hook.topic for hook in first}
     names = [row[0] for row in channel.sandbox.books.db.execute("SELECT name FROM webhook WHERE topics LIKE '%upd%'")]
     assert sorted(name for name in names if "product" in name or name == "Mine") == [other["name"], "Mine"]
-
-
-async def test_what_changed_in_the_shop_is_asked_for_in_one_call(open_channel: Any) -> None:
-    channel = open_channel("woocommerce")
-    made = [await channel.connector.publish(offer(sku=f"S{n}"), f"k{n}") for n in range(3)]
-    clock = channel.sandbox.books.clock
-    clock.move_to(clock.now_ms() + 3_600_000)
-    since = clock.now() - timedelta(seconds=5)
-    assert [state async for state in channel.connector.changed_listings(since)] == []
-    with channel.sandbox.books.transaction():
-        channel.sandbox.woo.products.update(int(made[1].external_id), {"name": "By hand", "regular_price": "9.00"})
-    before = len(channel.tap.requests)
-    (changed,) = [state async for state in channel.connector.changed_listings(since)]
-    assert (changed.external_id, changed.title, changed.price) == (made[1].external_id, "By hand", usd("9.00"))
-    assert len(channel.tap.requests) == before + 1
 
 
 async def test_orders_do_not_wait_behind_what_we_wrote_ourselves(open_channel: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -57,8 +58,17 @@ class Products:
         listing = self.shop.variant(number(id, "InventoryItem") - item_id(0))
         return None if listing is None else item_view(self.shop, listing)
 
-    def products(self, info: Any, *, query: str | None = None, reverse: bool = False, **page: Any) -> Row:
+    def products(
+        self,
+        info: Any,
+        *,
+        query: str | None = None,
+        reverse: bool = False,
+        sortKey: str = "ID",  # noqa: N803 - the argument's own name
+        **page: Any,
+    ) -> Row:
         rows = self.shop.products()
+        moments: dict[int, int] = {}
         for term in search.terms(query):
             if term.field == "id":
                 rows = [row for row in rows if term.holds(row.id)]
@@ -66,10 +76,28 @@ class Products:
                 rows = [row for row in rows if row.doc["status"].casefold() == term.value.casefold()]
             elif term.field == "handle":
                 rows = [row for row in rows if row.handle == term.value]
+            elif term.field == "updated_at" and (bound := term.moment_ms()) is not None:
+                moments = self._moments(rows)
+                rows = [row for row in rows if search.compare(moments[row.id] // 1000, term.op, bound // 1000)]
+        if sortKey == "UPDATED_AT" and not moments:
+            moments = self._moments(rows)
         sign = -1 if reverse else 1
-        rows.sort(key=lambda row: sign * row.id)
+
+        def key(row: Product) -> list[int]:
+            return [sign * moments[row.id], sign * row.id] if sortKey == "UPDATED_AT" else [sign * row.id]
+
+        rows.sort(key=key)
         first, after = page.get("first"), page.get("after")
-        return keyed_page(rows, first, after, lambda row: product_view(self.shop, row.id), lambda row: [sign * row.id])
+        return keyed_page(rows, first, after, lambda row: product_view(self.shop, row.id), key)
+
+    def _moments(self, products: Sequence[Product]) -> dict[int, int]:
+        """When each product, one of its variants or their stock changed last, in ms."""
+        owner = "json_extract(doc, '$.product_id')"
+        found = self.books.db.execute(
+            f"SELECT {owner}, max(modified_ms) FROM listing WHERE channel = 'shopify' GROUP BY 1"  # noqa: S608
+        )
+        newest = dict(found.fetchall())
+        return {row.id: max(row.modified_ms, newest.get(row.id, 0)) for row in products}
 
     def variants(self, info: Any, *, query: str | None = None, reverse: bool = False, **page: Any) -> Row:
         where, params = ["channel = 'shopify'"], list[Any]()
@@ -241,6 +269,9 @@ def _condition(term: search.Term) -> tuple[str, Any] | None:
         return "sku = ? COLLATE NOCASE", term.value
     if term.field == "barcode":
         return "json_extract(doc, '$.barcode') = ?", term.value
+    if term.field == "product_ids":
+        ids = [int(part) for part in term.value.split(",") if part.isdigit()]
+        return "json_extract(doc, '$.product_id') IN (SELECT value FROM json_each(?))", json.dumps(ids)
     if term.field not in ("id", "product_id"):
         return None
     column = "id" if term.field == "id" else "json_extract(doc, '$.product_id')"

@@ -121,6 +121,10 @@ class ShopifyConnector(MarketplaceConnector):
         async for row in self._shelf.all():
             yield self._state(row)
 
+    async def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState]:
+        async for row in self._shelf.changed(require_utc(modified_after)):
+            yield self._state(row)
+
     async def publish(self, offer: Offer, key: str) -> ListingState:
         self._require_currency(offer.price)
         return self._state(await self._shelf.publish(offer, key, self._stock.set_known))

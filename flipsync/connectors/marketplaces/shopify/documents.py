@@ -122,6 +122,17 @@ LISTINGS = Document(
 }""" + _SHOWN,
     cost=500,
 )
+#: inventory adjustments and changes of variants count as updates of their product (Product.updatedAt)
+CHANGED = Document(
+    "Changed",
+    "products",
+    """query Changed($first: Int!, $query: String!) {
+  products(first: $first, query: $query, sortKey: UPDATED_AT, reverse: true) {
+    nodes { id } pageInfo { hasNextPage endCursor }
+  }
+}""",
+    cost=LISTINGS_PAGE,
+)
 READ_LISTING = Document(
     "ReadListing",
     "productVariant",
@@ -384,5 +395,14 @@ RESUBSCRIBE = Document(
   }
 }""",
     cost=12,
+    writes=True,
+)
+UNSUBSCRIBE = Document(
+    "Unsubscribe",
+    "webhookSubscriptionDelete",
+    """mutation Unsubscribe($id: ID!) {
+  webhookSubscriptionDelete(id: $id) { deletedWebhookSubscriptionId userErrors { field message } }
+}""",
+    cost=11,
     writes=True,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
@@ -128,6 +129,19 @@ class Shelf:
             if whole or highest == last:
                 return
             last = highest
+
+    async def changed(self, since: datetime) -> AsyncIterator[wire.Variant]:
+        """Variants of the products that were changed last, at or after that time: a page of each."""
+        moment = since.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        variables = {"first": documents.LISTINGS_PAGE, "query": f"updated_at:>='{moment}'"}
+        products = await self._api.read(documents.CHANGED, wire.Connection[wire.ItemRef].model_validate, variables)
+        if not products.nodes:
+            return
+        numbers = ",".join(str(mapping.number_of(row.id)) for row in products.nodes)
+        async for rows in self._pages({"first": documents.LISTINGS_PAGE, "query": f"product_ids:{numbers}"}):
+            for row in rows:
+                yield row
+            return
 
     async def _pages(self, variables: dict[str, Any]) -> AsyncIterator[list[wire.Variant]]:
         decode = wire.Connection[wire.Variant].model_validate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flipsync.connectors.marketplaces.shopify import documents, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
-from flipsync.connectors.marketplaces.shopify.webhooks import TOPICS
+from flipsync.connectors.marketplaces.shopify.webhooks import FORMER, TOPICS
 from flipsync.domain.channel import WebhookSubscription
 from flipsync.domain.errors import Rejected
 
@@ -22,6 +22,9 @@ async def ensure_subscriptions(api: AdminApi, callback_url: str) -> list[Webhook
             variables = {"id": row.id, "subscription": body}
             row = _shown(await api.write(documents.RESUBSCRIBE, wire.SubscriptionPayload, variables), row)
         found.append(_told(row))
+    for topic in FORMER:
+        if (row := ours.get(topic)) is not None:
+            await api.write(documents.UNSUBSCRIBE, wire.Payload, {"id": row.id})
     return found
 
 

@@ -18,17 +18,18 @@ from flipsync.connectors.marketplaces.shopify import mapping
 from flipsync.domain.channel import WebhookNotice
 from flipsync.domain.errors import InvalidInput, Unauthenticated
 
-#: Topics as GraphQL names them, and as deliveries do.
+#: Topics as GraphQL names them, and as deliveries do. Not PRODUCTS_UPDATE and INVENTORY_LEVELS_UPDATE: each of our own
+#: writes would come back as one of each (see `changed_listings`).
 TOPICS = {
     "ORDERS_CREATE": "orders/create",
     "ORDERS_UPDATED": "orders/updated",
     "ORDERS_CANCELLED": "orders/cancelled",
     "REFUNDS_CREATE": "refunds/create",
-    "PRODUCTS_UPDATE": "products/update",
     "PRODUCTS_DELETE": "products/delete",
-    "INVENTORY_LEVELS_UPDATE": "inventory_levels/update",
     "APP_UNINSTALLED": "app/uninstalled",
 }
+#: topics that were asked for once and are not any more
+FORMER = ("PRODUCTS_UPDATE", "INVENTORY_LEVELS_UPDATE")
 _KINDS: dict[str, tuple[Literal["order", "listing"], str, str]] = {
     # resource of the topic: what it is about, the field with its number, and what that is the id of
     "orders": ("order", "id", "Order"),
