@@ -8,6 +8,7 @@ from typing import Any
 from flipsync.domain import commands as c
 from flipsync.domain.advertising import PullAds, SetAdRate
 from flipsync.domain.called_off import TellBuyer
+from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, Rejected, UnreadOrders
 from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
@@ -48,15 +49,22 @@ async def _pull_orders(job: Job) -> str:
         told = await _pull_all(job)
     except UnreadOrders as unread:
         told = unread.message
-    since = job.pulls.changes_since(job.store.clock.now(), speed_of(job.store))
     settle = job.account.config.settle_seconds
     try:
-        drifted = await channel_reads.verify_changed(
-            job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle, since
+        drifted = await channel_reads.verify_some(
+            job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle, await _lately_seen(job)
         )
     except ChannelError as error:  # all listings are looked at now and then
         return f"{told}; changes of listings could not be read: {error.message}"
     return f"{told}; {drifted} listings drifted" if drifted else told
+
+
+async def _lately_seen(job: Job) -> dict[str, ListingState]:
+    """Listings that were changed on the channel, where it can be asked for them; else those the watch has walked."""
+    since = job.pulls.changes_since(job.store.clock.now(), speed_of(job.store))
+    rows = job.connector.changed_listings(since)
+    states = job.check.take_walk() if rows is None else [state async for state in rows]
+    return {state.external_id: state for state in states}
 
 
 async def _pull_all(job: Job) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flipsync.domain.channel import ChannelOrder
+from flipsync.domain.channel import ChannelOrder, ListingState
 from flipsync.domain.clock import ScaledClock, utc_now
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
@@ -41,6 +41,7 @@ class ChannelCheck:
     _heard_until: datetime = field(default_factory=utc_now)
     _cause: Cause = field(default_factory=Cause)
     _subscribed: bool = False
+    _walk_taken: float = 0.0
 
     def __post_init__(self) -> None:
         fetch = self._fetch if self.connector.has_queue else None
@@ -66,6 +67,14 @@ class ChannelCheck:
             )
         causes = ", ".join(finding.cause for finding in findings)
         return f"{causes} ({new} new)" if findings else "as it should be"
+
+    def take_walk(self) -> list[ListingState]:
+        """The listings as the last look walked them, once."""
+        at, states = self.watch.memory.walked or (0.0, [])
+        if at <= self._walk_taken:
+            return []
+        self._walk_taken = at
+        return states
 
     async def _hear(self) -> None:
         """Whether webhooks are to be expected, and what came since the last look."""

@@ -233,18 +233,16 @@ async def verify_listings(
     return await _compare(store, tenant_id, account, connector, cause, settle_seconds, ours, seen)
 
 
-async def verify_changed(
+async def verify_some(
     store: Store,
     tenant_id: UUID,
     account: AccountRef,
     connector: MarketplaceConnector,
     cause: Cause,
     settle_seconds: float,
-    since: datetime,
+    seen: Mapping[str, ListingState],
 ) -> int:
-    """`verify_listings` of those only that were changed on the channel since then, where it can be asked for them."""
-    rows = connector.changed_listings(since)
-    seen = {} if rows is None else {state.external_id: state async for state in rows}
+    """`verify_listings` of those only that were seen lately, by their ids."""
     if not seen:
         return 0
     async with store.reader(tenant_id) as session:

@@ -149,6 +149,30 @@ async def test_who_can_be_asked_what_changed_is_asked_with_every_look_for_orders
     assert second > first
 
 
+async def test_what_the_watch_has_seen_of_few_listings_is_compared_with_the_next_look_for_orders(
+    open_desk: Any,
+) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot", description_html="<p>Blue</p>")
+    await desk.verify()
+    desk.shelf.price = dollars(4999)
+    account, channel = desk.stall.account, desk.stall.channel
+
+    async def look(*commands: type[c.PullOrders] | type[c.CheckChannel]) -> None:
+        for command in commands:
+            await desk.shop.enqueue(command(account_id=account.id), account)
+            await drain(desk.worker, desk.shop)
+
+    await look(c.PullOrders)
+    assert await desk.shop.events(ListingEdited) == []
+    await look(c.CheckChannel)
+    walks = len(channel.made("listings"))
+    await look(c.PullOrders, c.PullOrders)
+    (edit,) = await desk.shop.events(ListingEdited)
+    assert (edit["fields"], edit["price_theirs"]["amount_minor"]) == (["price"], 4999)
+    assert len(channel.made("listings")) == walks, "it is not walked once more for it"
+
+
 async def test_words_that_were_there_before_us_are_marked_and_nobody_is_asked_about_them(open_desk: Any) -> None:
     desk = await open_desk()
     desk.shelf.description = "Old words"
