@@ -200,7 +200,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     await made.store.waker.wake(frozenset({"effects"}), made.tenant_id, [])
                     sold = await _sell(made, market, skus[options.orders :], options.rate)
                     left = await asyncio.to_thread(made.waiting)
-                    phases["backlog"] = _figures(await _arrived(made, sold, told, 240)) | {"left_after_last_order": left}
+                    phases["backlog"] = _figures(await _arrived(made, sold, told, 240)) | {
+                        "left_after_last_order": left
+                    }
             return phases
 
 

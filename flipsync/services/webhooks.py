@@ -5,6 +5,7 @@ A repeat is known by its fact, not by its delivery id, which vendors reuse.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from flipsync.services.tenant_settings import profile
 from flipsync.services.watch.memory import REPLAY
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.repositories import channel_faults as fault_rows
+from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 #: opens a connector for an account; the caller closes it
@@ -36,8 +38,10 @@ Outcome = Literal["accepted", "duplicate", "ping", "ignored"]
 _KEPT_SECONDS = 300.0
 _KEPT_ACCOUNTS = 1024
 _LOOK_SECONDS = 30.0
-#: account → the period in which this process last asked for a look; bounded by the number of accounts
-_looked: dict[UUID, int] = {}
+#: about what vendors' limits let one read
+_LISTINGS_A_SECOND = 20.0
+#: account → until when (Unix seconds) a look that was asked for serves; bounded by the number of accounts
+_looked: dict[UUID, float] = {}
 TroubleKind = Literal["forged", "garbled", "duplicate", "replay"]
 #: account and kind → when it was written down last (monotonic), and how many came since; written this often at most
 _troubles: dict[tuple[UUID, TroubleKind], tuple[float, int]] = {}
@@ -182,8 +186,7 @@ async def book(
     if notice.kind == "buyer-deleted":  # before it is marked as taken: cut off in between, it comes again
         await erasure.forget_deleted_account(store, AccountRef(account.id, account.vendor), notice.buyer_ids, cause)
     # our own writes come back as notices about listings: one look a while serves for all of them
-    period = int(time.time() // _LOOK_SECONDS)
-    if notice.kind == "listing" and _looked.get(account.id) == period:
+    if notice.kind == "listing" and time.time() < _looked.get(account.id, 0.0):
         return Taken("ignored", account.vendor)
     async with store.unit(account.tenant_id, cause) as unit:
         fresh = await rows.insert_delivery(
@@ -212,11 +215,22 @@ async def book(
         check = _check(account, notice)
         if check is None:
             return Taken("ignored", account.vendor)
-        told_lately = f"told:{account.id}:{period}"
-        unit.emit(check, dedup_key=told_lately if isinstance(check, ListingCheckDue) else None)
-    if notice.kind == "listing":
-        _looked[account.id] = period
+        if isinstance(check, ListingCheckDue):
+            apart = seconds_apart(await listing_rows.count_active(unit.session, account.id))
+            period = int(time.time() // apart)
+            unit.emit(check, dedup_key=f"told:{account.id}:{apart:g}:{period}")
+        else:
+            unit.emit(check)
+    if isinstance(check, ListingCheckDue):
+        _looked[account.id] = (period + 1) * apart
     return Taken("accepted", account.vendor)
+
+
+def seconds_apart(listings: int) -> float:
+    """How long apart looks at so many listings are that notices ask for: at least what a look may take, in powers of
+    two of half a minute, so that one listing more does not begin another period."""
+    wanted = max(1.0, listings / _LISTINGS_A_SECOND / _LOOK_SECONDS)
+    return float(_LOOK_SECONDS * 2 ** math.ceil(math.log2(wanted)))
 
 
 def _check(account: ConnectedAccount, notice: WebhookNotice) -> ChannelCheckDue | ListingCheckDue | None:

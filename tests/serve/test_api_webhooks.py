@@ -223,6 +223,18 @@ async def test_a_listing_notice_makes_the_channels_agent_look(
             {"account": alpha.ids["account_id"]},
         )
         assert "base_market" in set(found.scalars())
+    # one look serves for what is told until the next may be asked for
+    later = orjson.dumps(orjson.loads(body) | {"quantity": 5})
+    headers = _signed(alpha, later) | {"X-Channel-Topic": "listing.updated"}
+    answer = await client.post(address, content=later, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "ignored"})
+
+
+@pytest.mark.parametrize(
+    ("listings", "seconds"), [(0, 30), (1, 30), (600, 30), (601, 60), (1_200, 60), (10_000, 960), (1_000_000, 61_440)]
+)
+def test_notices_ask_no_sooner_for_the_next_look_than_one_may_take(listings: int, seconds: float) -> None:
+    assert webhooks.seconds_apart(listings) == seconds
 
 
 async def test_a_disconnected_account_has_no_address_any_more(

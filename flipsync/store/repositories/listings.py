@@ -162,6 +162,11 @@ async def get(session: AsyncSession, listing_id: UUID) -> Listing | None:
     ).one_or_none()
 
 
+async def count_active(session: AsyncSession, account_id: UUID) -> int:
+    where = Listing.account_id == account_id, Listing.status == "active"
+    return await session.scalar(select(func.count()).select_from(Listing).where(*where)) or 0
+
+
 async def active_of_account(session: AsyncSession, account_id: UUID) -> Sequence[Listing]:
     return (
         await session.scalars(
