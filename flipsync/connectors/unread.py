@@ -82,6 +82,45 @@ class Aside:
             raise UnreadOrders(f"{len(orders)} orders cannot be read: {orders[0].reason}", orders)
 
 
+class Rows(Aside):
+    """Where rows of a list of other things go that cannot be read: `what` they are, for people, and the field each is
+    known by."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__()
+        self._what, self._name = what, name
+        #: names of such rows, as far as they have one, to what is wrong with them
+        self.reasons: dict[str, str] = {}
+        self.count = 0
+
+    def keep(self, raw: Any, error: BaseException) -> UnreadOrder:
+        data = raw.model_dump(by_alias=True) if isinstance(raw, BaseModel) else raw
+        name = data.get(self._name) if isinstance(data, dict) else None
+        self.count += 1
+        self.reasons.setdefault(name if isinstance(name, str) else "", reason_of(error))
+        return super().keep(raw, error)
+
+    def read(self, translate: Callable[[RowT], T], row: RowT) -> T | None:
+        """The row translated, or None and kept."""
+        try:
+            return translate(row)
+        except CANNOT_READ as error:
+            self.keep(row, error)
+            return None
+
+    def why(self, name: str) -> Unreadable | None:
+        """Why the row of that name was not told; where one had no name it may have been that one."""
+        reason = self.reasons.get(name) or self.reasons.get("")
+        return Unreadable(f"it cannot be read: {reason}") if reason else None
+
+    def tell(self) -> None:
+        """Once the others are told: Raises Unreadable where there are any."""
+        if self.count:
+            name, reason = next(iter(self.reasons.items()))
+            which = f"{name}: {reason}" if name else reason
+            raise Unreadable(f"{self.count} {self._what} cannot be read: {which}")
+
+
 def one_by_one(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     """A wrap validator of a list: with an `Aside` in the context, what is no valid row of it goes there."""
     aside = (info.context or {}).get(_CONTEXT)

@@ -82,11 +82,11 @@ async def _pull_rivals(job: Job) -> str:
 
 async def _verify_listings(job: Job) -> str:
     settle = job.account.config.settle_seconds
-    drifted = await channel_reads.verify_listings(
+    drifted, unread = await channel_reads.verify_listings(
         job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
     )
     await knowing.keep(job.store, job.account, job.connector)
-    return f"{drifted} listings drifted"
+    return f"{drifted} listings drifted" + (f"; {unread}" if unread else "")
 
 
 async def _survey_listings(job: Job) -> str:

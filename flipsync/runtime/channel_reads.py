@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.unread import unread as unread_order
 from flipsync.domain.channel import ChannelOrder, ListingState, RivalOffer, TakenIn, UnreadOrder
@@ -26,6 +28,8 @@ from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import orders as order_rows
 from flipsync.store.repositories import stock as stock_rows
 from flipsync.store.unit_of_work import Cause, Store
+
+log = structlog.get_logger()
 
 #: how far back the first pull looks
 FIRST_PULL = timedelta(days=30)
@@ -221,16 +225,31 @@ async def verify_listings(
     connector: MarketplaceConnector,
     cause: Cause,
     settle_seconds: float,
-) -> int:
-    """Compare what the channel shows with our books; returns how many listings drifted.
+) -> tuple[int, str]:
+    """Compare what the channel shows with our books; returns how many listings drifted, and why some could not be
+    compared ("": all were). Where some cannot be read none is taken for gone.
 
     A difference counts only when it is still there after outstanding orders were booked and the listing was read again:
     a sale that nobody told us yet looks just like drift. Words that were edited on the channel count too.
     """
     async with store.reader(tenant_id) as session:
         ours = {row.external_id: row for row in await listing_rows.active_of_account(session, account.id)}
-    seen = {state.external_id: state async for state in connector.listings() if state.external_id in ours}
-    return await _compare(store, tenant_id, account, connector, cause, settle_seconds, ours, seen)
+    told, unread = await _told(connector)
+    seen = {state.external_id: state for state in told if state.external_id in ours}
+    if unread:
+        ours = {external_id: row for external_id, row in ours.items() if external_id in seen}
+    return await _compare(store, tenant_id, account, connector, cause, settle_seconds, ours, seen), unread
+
+
+async def _told(connector: MarketplaceConnector) -> tuple[list[ListingState], str]:
+    """What can be read of all listings, and what is wrong with the rest."""
+    seen: list[ListingState] = []
+    try:
+        async for state in connector.listings():
+            seen.append(state)
+    except Unreadable as error:
+        return seen, error.message
+    return seen, ""
 
 
 async def verify_some(
@@ -273,7 +292,11 @@ async def _compare(
     looks: list[tuple[Listing, ListingState]] = []
     for suspect in suspects:
         assert suspect.external_id is not None
-        again = await connector.read_whole(suspect.external_id)
+        try:
+            again = await connector.read_whole(suspect.external_id)
+        except Unreadable as error:
+            log.warning("a listing cannot be read", listing=str(suspect.id), error=error.message)
+            continue
         async with store.reader(tenant_id) as session:
             row = await listing_rows.get(session, suspect.id)
         if row is None or row.status != "active" or row.version != suspect.version:
@@ -326,7 +349,7 @@ async def survey_listings(
     store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
 ) -> str:
     """Read all the account offers, and take over what is ours (services.adopting); says what was found."""
-    seen = [state async for state in connector.listings()]
+    seen, unread = await _told(connector)
     try:
         taken = await connector.take_in({state.sku for state in seen})
     except Rejected as refused:  # what can be seen is looked at all the same
@@ -337,7 +360,7 @@ async def survey_listings(
     told = (
         f"{len(seen)} listings: {len(found.sure)} ours, {len(found.doubtful)} perhaps ours, "
         f"{len(found.unknown)} of other goods"
-    )
+    ) + (f"; {unread}" if unread else "")
     if not taken.left_out:
         return told
     first = "; ".join(f"{listing}: {why}" for listing, why in list(taken.left_out.items())[:_LEFT_OUT_TOLD])

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
 from flipsync.connectors.base import AccountConfig, Capabilities, MarketplaceConnector, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces import CONNECTORS, connect, connector_class
 from flipsync.domain.channel import ListingState, Offer
-from flipsync.domain.errors import EditedElsewhere, InvalidInput, OutcomeUnknown, Rejected, Retryable, Unauthenticated
+from flipsync.domain.errors import (
+    EditedElsewhere,
+    InvalidInput,
+    OutcomeUnknown,
+    Rejected,
+    Retryable,
+    Unauthenticated,
+    Unreadable,
+)
 from flipsync.domain.money import usd
 from flipsync.domain.sourcing import CATALOGUES, CatalogueQuestion
 
@@ -320,6 +330,43 @@ async def test_rivals(channel: Any) -> None:
     assert bool(found) == connector.capabilities.rival_offers
     for rival in found:
         assert rival.sku == "LAMP-1" and rival.seller and rival.price.amount_minor > 0
+
+
+class Spoiling(httpx2.AsyncBaseTransport):
+    """Passes requests on, and puts something else into the answers."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, what: bytes, into: bytes) -> None:
+        self.inner, self.what, self.into = inner, what, into
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self.inner.handle_async_request(request)
+        body = re.sub(self.what, self.into, await answer.aread())
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+        return httpx2.Response(answer.status_code, headers=headers, content=body)
+
+
+@pytest.mark.parametrize("channel", ["custom", "shopify"], indirect=True)
+async def test_a_listing_that_cannot_be_read_hinders_no_other(channel: Any) -> None:
+    """eBay's and Amazon's have tests of their own; WooCommerce's is left out with a warning."""
+    connector = channel.connector
+    prices = ("5.00", "7.77", "9.00")
+    made = [await connector.publish(offer(f"S{n}", price=usd(price)), f"k{n}") for n, price in enumerate(prices)]
+    spoilt = {"custom": rb'"amount_minor":\s*777\b', "shopify": rb'"price":\s*"7\.77"'}[channel.vendor]
+    into = {"custom": b'"amount_minor":"a lot"', "shopify": b'"price":"a lot"'}[channel.vendor]
+    channel.tap.inner = Spoiling(channel.tap.inner, spoilt, into)
+    told = []
+    with pytest.raises(Unreadable, match=r"1 listings cannot be read: .+: "):
+        async for state in connector.listings():
+            told.append(state.external_id)
+    assert told == [made[0].external_id, made[2].external_id]
+    ids = [state.external_id for state in made]
+    if channel.vendor == "shopify":
+        assert set(await connector.read_listings(ids)) == set(told)
+        fresh = type(connector)(connector.config, connector.credentials, Unlimited(), "b", transport=channel.tap)
+        outcomes = await fresh.set_quantities([QuantityChange(one, 3, f"q{one}") for one in ids])
+        assert [type(outcome.error) for outcome in outcomes] == [type(None), Unreadable, type(None)]
+    with pytest.raises(Unreadable):
+        await connector.read_listings(ids[1:2])
 
 
 async def test_what_changed_is_asked_for_and_nothing_else_is_told(channel: Any) -> None:

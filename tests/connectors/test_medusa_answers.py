@@ -16,7 +16,7 @@ from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.stores.medusa import MedusaStore
 from flipsync.connectors.vault import MemoryVault
 from flipsync.domain.channel import Offer, OfferGroup
-from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import Money, usd
 
 LEVEL = {"location_id": "sloc_1", "stocked_quantity": 5, "reserved_quantity": 2}
@@ -315,6 +315,23 @@ async def test_an_answer_without_what_is_needed_is_not_taken_for_one() -> None:
     shop.routes["GET /admin/product-variants"] = {"something": "else"}
     with pytest.raises(Retryable, match="variants"):
         await shop.connector().find_listing("LAMP")
+
+
+async def test_a_listing_that_cannot_be_read_hinders_no_other_and_is_told_at_the_end() -> None:
+    shop = Shop()
+    rows = [{**VARIANT, "id": f"variant_{n}", "sku": f"S{n}"} for n in range(3)]
+    rows[1]["updated_at"] = "yesterday"
+    shop.routes["GET /admin/product-variants"] = {"variants": rows}
+    connector, told = shop.connector(), []
+    with pytest.raises(Unreadable, match=r"1 listings cannot be read: variant_1: "):
+        async for state in connector.listings():
+            told.append(state.sku)
+    assert told == ["S0", "S2"]
+    ids = [row["id"] for row in rows]
+    assert list(await connector.read_listings(ids)) == ["variant_0", "variant_2"]
+    shop.routes["GET /admin/product-variants"] = {"variants": rows[1:2]}
+    with pytest.raises(Unreadable):
+        await connector.read_listings(ids[1:2])
 
 
 async def test_lists_are_read_page_by_page() -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, QuantityChange, Unlimited
 from flipsync.connectors.marketplaces.stores.vendure import VendureStore
 from flipsync.connectors.vault import MemoryVault
-from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import Money, usd
 
 FORBIDDEN = {
@@ -309,6 +309,16 @@ async def test_ids_that_cannot_be_one_are_not_asked_for() -> None:
         assert await connector.read_listing(unknown) is None
         assert await connector.read_order(unknown) is None
     assert shop.seen == []
+
+
+async def test_a_listing_that_cannot_be_read_hinders_no_other_and_is_told_at_the_end() -> None:
+    rows = [{**VARIANT, "id": str(n), "sku": f"S{n}"} for n in range(3)]
+    rows[1]["updatedAt"] = "yesterday"
+    connector, told = Shop(productVariants={"productVariants": {"items": rows}}).connector(), []
+    with pytest.raises(Unreadable, match=r"1 listings cannot be read: 1: "):
+        async for state in connector.listings():
+            told.append(state.sku)
+    assert told == ["S0", "S2"]
 
 
 async def test_lists_are_read_page_by_page() -> None:

@@ -19,8 +19,8 @@ from agents.governance.compliance import ComplianceAgent
 from flipsync.connectors.base import Unlimited
 from flipsync.domain import commands as c
 from flipsync.domain.channel import Offer
-from flipsync.domain.errors import Forbidden, OutcomeUnknown, Rejected
-from flipsync.domain.events import CycleStarted, ListingEdited, OfferChanged
+from flipsync.domain.errors import Forbidden, OutcomeUnknown, Rejected, Unreadable
+from flipsync.domain.events import CycleStarted, ListingEdited, ListingVanished, OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.effects import EffectWorker
@@ -171,6 +171,39 @@ async def test_what_the_watch_has_seen_of_few_listings_is_compared_with_the_next
     (edit,) = await desk.shop.events(ListingEdited)
     assert (edit["fields"], edit["price_theirs"]["amount_minor"]) == (["price"], 4999)
     assert len(channel.made("listings")) == walks, "it is not walked once more for it"
+
+
+async def test_a_listing_that_cannot_be_read_is_not_taken_for_gone(
+    open_desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await open_desk()
+    await desk.told("A teapot", description_html="<p>Blue</p>")
+    await desk.verify()
+    channel, mine = desk.stall.channel, desk.stall.external_id
+    stranger = channel.put("STRANGE", 3)
+
+    async def told() -> AsyncIterator[Any]:
+        yield channel._shown(stranger)
+        raise Unreadable("1 listings cannot be read: no price")
+
+    monkeypatch.setattr(channel, "listings", told)
+    assert await desk.verify() == "0 listings drifted; 1 listings cannot be read: no price"
+    assert await desk.shop.events(ListingVanished) == []
+    effect = await desk.shop.enqueue(c.SurveyListings(account_id=desk.stall.account.id), desk.stall.account)
+    await drain(desk.worker, desk.shop)
+    (row,) = await desk.shop.rows("SELECT detail FROM receipt WHERE effect_id = :effect", effect=effect)
+    assert row.detail == "1 listings: 0 ours, 0 perhaps ours, 1 of other goods; 1 listings cannot be read: no price"
+
+    async def odd(_external_id: str) -> None:
+        raise Unreadable("the answer cannot be used: no price")
+
+    monkeypatch.undo()
+    desk.shelf.title = "A chipped teapot"
+    monkeypatch.setattr(channel, "read_whole", odd)
+    assert await desk.verify() == "0 listings drifted"
+    monkeypatch.undo()
+    assert await desk.verify() == "1 listings drifted"
+    assert mine in channel.shelves
 
 
 async def test_words_that_were_there_before_us_are_marked_and_nobody_is_asked_about_them(open_desk: Any) -> None:

@@ -28,7 +28,7 @@ from flipsync.connectors.base import (
 from flipsync.connectors.marketplaces.store_bulk import set_many
 from flipsync.connectors.marketplaces.store_calls import Row
 from flipsync.connectors.marketplaces.store_shape import StoreShape
-from flipsync.connectors.unread import Aside
+from flipsync.connectors.unread import Aside, Rows
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -95,16 +95,27 @@ class StoreConnector(StoreShape):
         return None if row is None else self.translated(self.listing, row)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        """Without those that cannot be read, so that they hinder no other. Raises Unreadable where that leaves none."""
+        aside = Rows("listings", "id")
         found: list[ListingState] = []
         asked, size = list(dict.fromkeys(external_ids)), self.capabilities.bulk_quantity
         for start in range(0, len(asked), size):
             rows = await self.reading(self.rows_of_ids(asked[start : start + size]))
-            found += [self.translated(self.listing, row) for row in rows]
+            found += [state for row in rows if (state := aside.read(self._state, row)) is not None]
+        if not found:
+            aside.tell()
         return {state.external_id: state for state in found}
 
     async def listings(self) -> AsyncIterator[ListingState]:
+        """Raises Unreadable for listings that cannot be read, once all others were told."""
+        aside = Rows("listings", "id")
         async for row in self.each(self.rows()):
-            yield self.translated(self.listing, row)
+            if (state := aside.read(self._state, row)) is not None:
+                yield state
+        aside.tell()
+
+    def _state(self, row: Row) -> ListingState:
+        return self.translated(self.listing, row)
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         self._require_currency(offer.price)

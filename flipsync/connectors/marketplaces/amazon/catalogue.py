@@ -10,7 +10,7 @@ from functools import partial
 
 from flipsync.connectors.marketplaces.amazon import wire, wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows
+from flipsync.connectors.unread import Rows
 from flipsync.domain.money import Money
 from flipsync.domain.sourcing import CATALOGUES, CatalogueEntry, CatalogueQuestion
 

@@ -18,9 +18,10 @@ from flipsync.connectors.base import QuantityChange, QuantityOutcome, Taken, Tol
 from flipsync.connectors.knowledge import Facts
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire, wire_work
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
+from flipsync.connectors.marketplaces.amazon.rows import pages
 from flipsync.connectors.request import Params
 from flipsync.connectors.unpacking import UnpackError, gunzip
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 

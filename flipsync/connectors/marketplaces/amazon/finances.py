@@ -10,7 +10,8 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
+from flipsync.connectors.marketplaces.amazon.rows import pages
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import ChannelRefund
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import Rejected

@@ -7,7 +7,8 @@ from functools import partial
 
 from flipsync.connectors.marketplaces.amazon import wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows, pages
+from flipsync.connectors.marketplaces.amazon.rows import pages
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import WarehouseUnits
 
 #: SKUs one call may name.

@@ -14,9 +14,8 @@ from typing import Any
 
 from flipsync.connectors.marketplaces.amazon import wire_money
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows
 from flipsync.connectors.unpacking import gunzip
-from flipsync.connectors.unread import reason_of
+from flipsync.connectors.unread import Rows, reason_of
 from flipsync.domain.channel import Address, ChannelLabel, LabelOrder
 from flipsync.domain.money import Money
 

@@ -12,7 +12,7 @@ from flipsync.connectors.marketplaces.amazon.feeds import find_items, search_pag
 from flipsync.connectors.marketplaces.amazon.mapping import OWN_STOCK
 from flipsync.connectors.marketplaces.amazon.publishing import INCLUDED
 from flipsync.connectors.marketplaces.amazon.reports import report_text
-from flipsync.connectors.marketplaces.amazon.rows import Rows
+from flipsync.connectors.unread import Rows
 from flipsync.domain.errors import Retryable
 
 _PAGE = 20

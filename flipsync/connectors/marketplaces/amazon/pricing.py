@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from flipsync.connectors.marketplaces.amazon import mapping, wire_market
 from flipsync.connectors.marketplaces.amazon.api import SellerApi
-from flipsync.connectors.marketplaces.amazon.rows import Rows
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.errors import Retryable
 

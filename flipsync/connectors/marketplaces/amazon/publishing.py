@@ -14,8 +14,7 @@ from typing import Any
 from flipsync.connectors.marketplaces.amazon import attributes, mapping, wire
 from flipsync.connectors.marketplaces.amazon.api import ADDRESS_OVER, SellerApi
 from flipsync.connectors.marketplaces.amazon.attributes import Attributes, Place
-from flipsync.connectors.marketplaces.amazon.rows import Rows
-from flipsync.connectors.unread import usable
+from flipsync.connectors.unread import Rows, usable
 from flipsync.domain.channel import ListingState, Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable, Unreadable
 

@@ -16,7 +16,7 @@ from flipsync.connectors.base import AccountConfig, Capabilities, Limiter, Marke
 from flipsync.connectors.http import HttpCore
 from flipsync.connectors.marketplaces.custom import mapping, wire
 from flipsync.connectors.request import Params
-from flipsync.connectors.unread import Aside, each_order
+from flipsync.connectors.unread import Aside, Rows, each_order
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -118,16 +118,21 @@ class CustomConnector(MarketplaceConnector):
         return await self._read_known(_listing_path(external_id), mapping.decode_listing)
 
     async def listings(self) -> AsyncIterator[ListingState]:
+        """Raises Unreadable for listings that cannot be read, once all others were told."""
+        aside = Rows("listings", "sku")
+        decode = partial(wire.ListingPage.model_validate, context=aside.context)
         cursor: str | None = None
         cursors: set[str] = set()
         while True:
             params = [("limit", str(_PAGE)), *([("cursor", cursor)] if cursor else [])]
-            page = await self._read("/listings", wire.ListingPage.model_validate, params)
+            page = await self._read("/listings", decode, params)
             for row in page.items:
-                yield mapping.listing(row)
+                if (state := aside.read(mapping.listing, row)) is not None:
+                    yield state
             cursor = _next(page.next_cursor, cursors)
             if cursor is None:
-                return
+                break
+        aside.tell()
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         path = _listing_path(offer.sku)

@@ -67,7 +67,7 @@ class Listing(Wire):
 
 
 class ListingPage(Wire):
-    items: list[Listing]
+    items: Annotated[list[Listing], WrapValidator(one_by_one)]
     next_cursor: str | None
 
 

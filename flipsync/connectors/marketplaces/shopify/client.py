@@ -33,7 +33,7 @@ from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import LASTS, MOST_AT_ONCE, Stock
 from flipsync.connectors.marketplaces.shopify.subscriptions import ensure_subscriptions, every_subscription
 from flipsync.connectors.oauth import access_ends
-from flipsync.connectors.unread import each_order, usable
+from flipsync.connectors.unread import Rows, each_order, usable
 from flipsync.connectors.vault import Vault
 from flipsync.domain.channel import (
     ChannelInfo,
@@ -110,20 +110,32 @@ class ShopifyConnector(MarketplaceConnector):
         return None if row is None else self._state(row)
 
     async def read_listings(self, external_ids: Sequence[str]) -> dict[str, ListingState]:
+        """Without those that cannot be read, so that they hinder no other. Raises Unreadable where that leaves none."""
         asked = [one for one in dict.fromkeys(external_ids) if mapping.is_gid(one, "ProductVariant")]
-        return {row.id: self._state(row) for row in (await self._shelf.read_many(asked)).values()}
+        aside = Rows("listings", "id")
+        read = [aside.read(self._state, row) for row in (await self._shelf.read_many(asked, aside)).values()]
+        told = {state.external_id: state for state in read if state is not None}
+        if not told:
+            aside.tell()
+        return told
 
     async def read_whole(self, external_id: str) -> ListingState | None:
         row = await self._shelf.read(external_id, whole=True)
         return None if row is None else self._state(row)
 
     async def listings(self) -> AsyncIterator[ListingState]:
-        async for row in self._shelf.all():
-            yield self._state(row)
+        """Raises Unreadable for listings that cannot be read, once all others were told."""
+        aside = Rows("listings", "id")
+        async for row in self._shelf.all(aside):
+            if (state := aside.read(self._state, row)) is not None:
+                yield state
+        aside.tell()
 
     async def changed_listings(self, modified_after: datetime) -> AsyncIterator[ListingState]:
-        async for row in self._shelf.changed(require_utc(modified_after)):
-            yield self._state(row)
+        aside = Rows("listings", "id")
+        async for row in self._shelf.changed(require_utc(modified_after), aside):
+            if (state := aside.read(self._state, row)) is not None:
+                yield state
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         self._require_currency(offer.price)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flipsync.connectors.marketplaces.shopify import documents, errors, mapping, wire
@@ -17,6 +18,7 @@ from flipsync.connectors.marketplaces.shopify.api import AdminApi, next_page
 from flipsync.connectors.marketplaces.shopify.categories import Categories
 from flipsync.connectors.marketplaces.shopify.shop import NOWHERE, ShopPlaces
 from flipsync.connectors.marketplaces.shopify.specifics import Specifics
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected, Retryable
 
@@ -83,14 +85,15 @@ class Shelf:
             raise Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
         return row
 
-    async def read_many(self, variant_ids: Sequence[str]) -> dict[str, wire.Variant]:
-        """Those of them that are there, by id."""
+    async def read_many(self, variant_ids: Sequence[str], aside: Rows) -> dict[str, wire.Variant]:
+        """Those of them that are there, by id; what cannot be read goes `aside`."""
         found: dict[str, wire.Variant] = {}
         for start in range(0, len(variant_ids), documents.NODES_PAGE):
             part = list(variant_ids[start : start + documents.NODES_PAGE])
             variables = {"ids": part, **await self._places.variables()}
-            for row in await self._api.read(documents.READ_LISTINGS, _variants_of_nodes, variables):
-                found[row.id] = row
+            for data in await self._api.read(documents.READ_LISTINGS, _variants_of_nodes, variables):
+                if (row := aside.read(wire.Variant.model_validate, data)) is not None:
+                    found[row.id] = row
         return found
 
     async def find(self, sku: str) -> wire.Variant | None:
@@ -111,12 +114,13 @@ class Shelf:
                 ended.append(row)
         return min(ended, key=lambda row: row.product.has_only_default_variant, default=None)
 
-    async def all(self) -> AsyncIterator[wire.Variant]:
+    async def all(self, aside: Rows) -> AsyncIterator[wire.Variant]:
+        """Every variant of the shop; what cannot be read goes `aside`."""
         last = 0
         while True:
             variables: dict[str, Any] = {"first": documents.LISTINGS_PAGE, "query": f"id:>{last}" if last else None}
             pages, highest, whole = 0, last, True
-            async for rows in self._pages(variables):
+            async for rows in self._pages(variables, aside):
                 for row in rows:
                     number = mapping.number_of(row.id)
                     if number > last:
@@ -130,21 +134,22 @@ class Shelf:
                 return
             last = highest
 
-    async def changed(self, since: datetime) -> AsyncIterator[wire.Variant]:
-        """Variants of the products that were changed last, at or after that time: a page of each."""
+    async def changed(self, since: datetime, aside: Rows) -> AsyncIterator[wire.Variant]:
+        """Variants of the products that were changed last, at or after that time: a page of each. What cannot be read
+        goes `aside`."""
         moment = since.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         variables = {"first": documents.LISTINGS_PAGE, "query": f"updated_at:>='{moment}'"}
         products = await self._api.read(documents.CHANGED, wire.Connection[wire.ItemRef].model_validate, variables)
         if not products.nodes:
             return
         numbers = ",".join(str(mapping.number_of(row.id)) for row in products.nodes)
-        async for rows in self._pages({"first": documents.LISTINGS_PAGE, "query": f"product_ids:{numbers}"}):
+        async for rows in self._pages({"first": documents.LISTINGS_PAGE, "query": f"product_ids:{numbers}"}, aside):
             for row in rows:
                 yield row
             return
 
-    async def _pages(self, variables: dict[str, Any]) -> AsyncIterator[list[wire.Variant]]:
-        decode = wire.Connection[wire.Variant].model_validate
+    async def _pages(self, variables: dict[str, Any], aside: Rows | None = None) -> AsyncIterator[list[wire.Variant]]:
+        decode = partial(wire.Variants.model_validate, context=None if aside is None else aside.context)
         given = {**variables, **await self._places.variables()}
         async for rows in self._api.pages(documents.LISTINGS, decode, given):
             yield rows
@@ -430,8 +435,7 @@ def _stood_alone(row: wire.Variant, offer: Offer, key: str) -> bool:
     return apart and mapping.status_of(row) == "ended" and row.ended_key != key
 
 
-def _variants_of_nodes(data: Any) -> list[wire.Variant]:
+def _variants_of_nodes(data: Any) -> list[dict[str, Any]]:
     if not isinstance(data, list):
         raise ValueError("a list was expected")
-    kinds = [row for row in data if isinstance(row, dict) and row.get("__typename") == "ProductVariant"]
-    return [wire.Variant.model_validate(row) for row in kinds]
+    return [row for row in data if isinstance(row, dict) and row.get("__typename") == "ProductVariant"]

@@ -13,8 +13,9 @@ from flipsync.connectors.marketplaces.shopify import documents, errors, mapping,
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import ListingState, ListingStatus
-from flipsync.domain.errors import ChannelError, Rejected
+from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
 from flipsync.domain.money import Money
 
 #: Shopify takes arrays of at most 250.
@@ -166,9 +167,10 @@ class Stock:
         asked = dict.fromkeys(change.external_id for change in changes)
         counted = {one: known for one in asked if (known := self.counted.get(one)) is not None}
         ids = [one for one in asked if one not in counted and mapping.is_gid(one, "ProductVariant")]
-        read = await self._shelf.read_many(ids)
+        aside = Rows("listings", "id")
+        read = await self._shelf.read_many(ids, aside)
         for row in read.values():
-            self.remember(row)
+            aside.read(self.remember, row)
             if (known := self.counted.get(row.id)) is not None:
                 counted[row.id] = known
         outcomes: dict[int, QuantityOutcome] = {}
@@ -178,6 +180,8 @@ class Stock:
             if change.external_id in counted and change.external_id not in taken:
                 taken.add(change.external_id)
                 together.append((place, change))
+            elif change.external_id not in counted and (why := aside.why(change.external_id)) is not None:
+                outcomes[place] = QuantityOutcome(change, None, why)
             elif change.external_id not in counted and change.external_id not in read:
                 missing = Rejected("the shop has no such variant", vendor_code="not_found", missing=True)
                 outcomes[place] = QuantityOutcome(change, None, missing)
@@ -257,21 +261,30 @@ class Stock:
     async def _read_back(self, batch: list[tuple[int, QuantityChange]]) -> dict[int, QuantityOutcome]:
         if not batch:
             return {}
+        aside = Rows("listings", "id")
         try:
             with after_a_write("the quantity"):
-                rows = await self._shelf.read_many([change.external_id for _, change in batch])
+                rows = await self._shelf.read_many([change.external_id for _, change in batch], aside)
         except ChannelError as failed:
             return {place: QuantityOutcome(change, None, failed) for place, change in batch}
         outcomes = {}
         for place, change in batch:
             row = rows.get(change.external_id)
-            if row is None:
+            state = None if row is None else aside.read(self._state, row)
+            if state is None and (why := aside.why(change.external_id)) is not None:
+                unknown = OutcomeUnknown(f"the quantity was set, and not read back: {why.message}")
+                outcomes[place] = QuantityOutcome(change, None, unknown)
+                continue
+            if state is None:
                 gone = Rejected("the variant is gone", vendor_code="not_found", missing=True)
                 outcomes[place] = QuantityOutcome(change, None, gone)
                 continue
-            self.remember(row)
-            outcomes[place] = QuantityOutcome(change, mapping.listing(row, self._currency), None)
+            outcomes[place] = QuantityOutcome(change, state, None)
         return outcomes
+
+    def _state(self, row: wire.Variant) -> ListingState:
+        self.remember(row)
+        return mapping.listing(row, self._currency)
 
 
 def _before(change: wire.StockChange) -> int | None:

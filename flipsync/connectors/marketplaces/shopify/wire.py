@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from flipsync.connectors.unread import one_by_one
+
 T = TypeVar("T")
 
 
@@ -273,6 +275,10 @@ class Variant(Wire):
     @property
     def ended_key(self) -> str:
         return _meta(self.ended_key_meta)
+
+
+class Variants(Connection[Variant]):
+    nodes: Annotated[list[Variant], WrapValidator(one_by_one)]
 
 
 class Sibling(Wire):
