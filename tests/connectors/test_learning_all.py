@@ -12,9 +12,10 @@ import httpx2
 import pytest
 from graphql import build_client_schema, parse, validate
 
-from flipsync.connectors.base import MarketplaceConnector, QuantityChange, QuantityOutcome
+from flipsync.connectors.base import MarketplaceConnector, QuantityChange, QuantityOutcome, Unlimited
 from flipsync.connectors.marketplaces.amazon import client as amazon_client
 from flipsync.connectors.marketplaces.shopify import documents, export
+from flipsync.connectors.unread import Rows
 from flipsync.domain.channel import Offer
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable, Unreadable
 from flipsync.domain.money import usd
@@ -242,7 +243,34 @@ def test_what_shopify_exports_is_asked_for_by_the_official_schema(contracts: Pat
 async def test_shopifys_export_takes_no_location_that_is_none(open_channel: Any) -> None:
     api = open_channel("shopify").connector._api
     with pytest.raises(Rejected, match="no location"):
-        _ = [rows async for rows in export.counted_variants(api, 'gid://shopify/Location/1") { id } evil(x: "')]
+        found = export.counted_variants(api, 'gid://shopify/Location/1") { id } evil(x: "', Rows("listings", "id"))
+        _ = [rows async for rows in found]
+
+
+async def test_a_line_of_shopifys_export_that_cannot_be_read_hinders_no_other(
+    open_channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = open_channel("shopify")
+    made = await published(channel.connector)
+    fresh = type(channel.connector)(
+        channel.connector.config, channel.connector.credentials, Unlimited(), "b", transport=channel.tap
+    )
+    fetch = fresh._api.fetch
+
+    async def spoilt(url: str) -> bytes:
+        lines = (await fetch(url)).splitlines()
+        return b"\n".join([b'{"id": 7}', *lines[1:], b'{"id": "gid://shop'])
+
+    monkeypatch.setattr(fresh._api, "fetch", spoilt)
+    assert await learn(fresh) == len(made) - 1
+    assert len(fresh.lacks(made)) == 1
+
+    async def page(_url: str) -> bytes:
+        return b"<html>busy</html>"
+
+    monkeypatch.setattr(fresh._api, "fetch", page)
+    with pytest.raises(Unreadable):
+        await learn(fresh)
 
 
 async def test_shopify_makes_one_export_at_a_time(open_channel: Any) -> None:

@@ -27,7 +27,7 @@ from flipsync.connectors.knowledge import Facts, Recalled
 from flipsync.connectors.marketplaces.shopify import export, mapping, order_mapping, orders, webhooks, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.categories import Categories
-from flipsync.connectors.marketplaces.shopify.listings import Shelf
+from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
 from flipsync.connectors.marketplaces.shopify.probe import probe
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
 from flipsync.connectors.marketplaces.shopify.stock import LASTS, MOST_AT_ONCE, Stock
@@ -98,8 +98,13 @@ class ShopifyConnector(MarketplaceConnector):
     # Listings
 
     def _state(self, row: wire.Variant) -> ListingState:
-        self._stock.remember(row)
-        return mapping.listing(row, self._currency)
+        """Raises Unreadable."""
+        return usable(self._stock.seen, row)
+
+    def _written(self, row: wire.Variant, what: str) -> ListingState:
+        """Raises OutcomeUnknown."""
+        with after_a_write(what):
+            return self._state(row)
 
     async def find_listing(self, sku: str) -> ListingState | None:
         row = await self._shelf.find(sku)
@@ -139,7 +144,7 @@ class ShopifyConnector(MarketplaceConnector):
 
     async def publish(self, offer: Offer, key: str) -> ListingState:
         self._require_currency(offer.price)
-        return self._state(await self._shelf.publish(offer, key, self._stock.set_known))
+        return self._written(await self._shelf.publish(offer, key, self._stock.set_known), "the listing")
 
     def _require_currency(self, price: Money) -> None:
         # The shop's prices are bare numbers: it could not tell euros from dollars.
@@ -147,7 +152,7 @@ class ShopifyConnector(MarketplaceConnector):
             raise Rejected(f"the shop sells in {self._currency}, not {price.currency}", vendor_code="currency")
 
     async def revise(self, external_id: str, offer: Offer, key: str) -> ListingState:
-        return self._state(await self._shelf.revise(external_id, offer))
+        return self._written(await self._shelf.revise(external_id, offer), "the revision")
 
     async def end(self, external_id: str, key: str) -> None:
         await self._shelf.end(external_id)
@@ -156,14 +161,14 @@ class ShopifyConnector(MarketplaceConnector):
         self._require_currency(price)
         row = await self._shelf.known(external_id)
         still_shows(self._state(row), price, expected)
-        return self._state(await self._shelf.update_known(row, {"price": price.plain()}))
+        return self._written(await self._shelf.update_known(row, {"price": price.plain()}), "the price")
 
     async def set_quantity(
         self, external_id: str, quantity: int, key: str, expected_version: str | None = None
     ) -> ListingState:
         """The version is the quantity seen: that it went away and came back in between does no harm to a count."""
         row, before = await self._stock.set_one(external_id, quantity, key, expected_version)
-        return self._state(row).model_copy(update={"shown_before": before})
+        return self._written(row, "the quantity").model_copy(update={"shown_before": before})
 
     async def set_quantities(self, changes: Sequence[QuantityChange]) -> list[QuantityOutcome]:
         """A state tells the quantity as the answer did, and the rest as it was last read."""
@@ -179,10 +184,14 @@ class ShopifyConnector(MarketplaceConnector):
         return self._stock.counted.learnt()
 
     async def learn_all(self) -> AsyncIterator[int]:
-        async for rows in export.counted_variants(self._api, await self._places.location()):
+        aside, learnt = Rows("listings", "id"), 0  # those are read by themselves before they are written
+        async for rows in export.counted_variants(self._api, await self._places.location(), aside):
             for row in rows:
-                self._stock.remember(row)
+                aside.read(self._stock.remember, row)
+            learnt += len(rows)
             yield len(rows)
+        if not learnt:
+            aside.tell()
 
     def doubt(self, external_ids: Collection[str]) -> set[str]:
         return self._stock.counted.doubt(external_ids)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flipsync.connectors.marketplaces.shopify import documents, mapping, wire
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
+from flipsync.connectors.unread import Rows
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable, Unreadable
 
 #: Variants that are handed on together.
@@ -21,9 +22,9 @@ _FIRST_LOOK, _LONGEST_PAUSE, _PATIENCE = 0.5, 15.0, 300.0
 _ENDED = frozenset({"FAILED", "CANCELED", "CANCELING", "EXPIRED"})
 
 
-async def counted_variants(api: AdminApi, location: str) -> AsyncIterator[list[wire.Variant]]:
-    """Part after part, in no order. Raises Rejected when the shop will not make an export (another one may be under
-    way), Retryable when it is not ready before long."""
+async def counted_variants(api: AdminApi, location: str, aside: Rows) -> AsyncIterator[list[wire.Variant]]:
+    """Part after part, in no order; what cannot be read goes `aside`. Raises Rejected when the shop will not make an
+    export (another one may be under way), Retryable when it is not ready before long."""
     if not mapping.is_gid(location, "Location"):
         raise Rejected(f"{location!r} is no location of a shop", vendor_code="option")
     address = await _exported(api, documents.counted_variants(location))
@@ -31,10 +32,10 @@ async def counted_variants(api: AdminApi, location: str) -> AsyncIterator[list[w
         return  # there are none
     lines = (await api.fetch(address)).splitlines()
     for start in range(0, len(lines), _PART):
-        try:
-            yield [wire.Variant.model_validate_json(line) for line in lines[start : start + _PART] if line.strip()]
-        except ValueError as error:
-            raise Unreadable(f"the export cannot be used: {str(error).splitlines()[0]}") from error
+        read = [
+            aside.read(wire.Variant.model_validate_json, line) for line in lines[start : start + _PART] if line.strip()
+        ]
+        yield [row for row in read if row is not None]
 
 
 async def _exported(api: AdminApi, query: str) -> str | None:

@@ -122,8 +122,8 @@ class Shelf:
             pages, highest, whole = 0, last, True
             async for rows in self._pages(variables, aside):
                 for row in rows:
-                    number = mapping.number_of(row.id)
-                    if number > last:
+                    number = aside.read(mapping.number_of, row.id)
+                    if number is not None and number > last:
                         highest = max(highest, number)
                         yield row
                 pages += 1

@@ -13,7 +13,7 @@ from flipsync.connectors.marketplaces.shopify import documents, errors, mapping,
 from flipsync.connectors.marketplaces.shopify.api import AdminApi
 from flipsync.connectors.marketplaces.shopify.listings import Shelf, after_a_write
 from flipsync.connectors.marketplaces.shopify.shop import ShopPlaces
-from flipsync.connectors.unread import Rows
+from flipsync.connectors.unread import Rows, usable
 from flipsync.domain.channel import ListingState, ListingStatus
 from flipsync.domain.errors import ChannelError, OutcomeUnknown, Rejected
 from flipsync.domain.money import Money
@@ -89,6 +89,11 @@ class Stock:
         else:
             self.counted.forget(row.id)
 
+    def seen(self, row: wire.Variant) -> ListingState:
+        """The listing that a row tells of, remembered. Raises ValueError."""
+        self.remember(row)
+        return mapping.listing(row, self._currency)
+
     async def set_one(
         self, variant_id: str, quantity: int, key: str, expected_version: str | None
     ) -> tuple[wire.Variant, int | None]:
@@ -107,7 +112,7 @@ class Stock:
             before = await self.set_known(await self._shelf.known(variant_id), quantity, key, expected_version)
         with after_a_write("the quantity"):
             after = await self._shelf.known(variant_id)
-        self.remember(after)
+            usable(self.seen, after)
         return after, before
 
     async def set_known(
@@ -270,7 +275,7 @@ class Stock:
         outcomes = {}
         for place, change in batch:
             row = rows.get(change.external_id)
-            state = None if row is None else aside.read(self._state, row)
+            state = None if row is None else aside.read(self.seen, row)
             if state is None and (why := aside.why(change.external_id)) is not None:
                 unknown = OutcomeUnknown(f"the quantity was set, and not read back: {why.message}")
                 outcomes[place] = QuantityOutcome(change, None, unknown)
@@ -281,10 +286,6 @@ class Stock:
                 continue
             outcomes[place] = QuantityOutcome(change, state, None)
         return outcomes
-
-    def _state(self, row: wire.Variant) -> ListingState:
-        self.remember(row)
-        return mapping.listing(row, self._currency)
 
 
 def _before(change: wire.StockChange) -> int | None:
