@@ -20,6 +20,8 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Dozens of processes import the same modules: compiled by the first of them, wherever this is set otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What the environment was built from. Contents, not times: a fresh checkout of the same files changes nothing.
 STAMP := $(VENV)/.installed
@@ -71,6 +73,7 @@ install:
 		$(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' \
 			| { grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Successfully)' || true; }
 	fi
+	$(BIN)/python -m compileall -q -j 0 flipsync agents serve
 	echo '$(WANTED)' > $(STAMP)
 
 clean:
