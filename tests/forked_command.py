@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 
@@ -34,3 +35,24 @@ def become(words: Sequence[str], folder: str, environment: Mapping[str, str], st
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def in_a_fork(work: Callable[[], str]) -> str:
+    """What `work` returns in a process of its own, which has imported whatever this one has; fails where it fails."""
+    with tempfile.TemporaryFile("w+") as told:
+        if (child := os.fork()) == 0:
+            code = 1
+            try:
+                signal.alarm(300)
+                told.write(work())
+                code = 0
+            except BaseException:
+                traceback.print_exc(file=told)
+            finally:
+                told.flush()
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        told.seek(0)
+        text = told.read()
+    assert code == 0, text
+    return text

@@ -21,6 +21,7 @@ _WARM = ("flipsync.cli", "flipsync.commands_on_books", "flipsync.runtime.assembl
 def serve(address: str) -> None:
     for each in _WARM:
         importlib.import_module(each)
+    importlib.import_module("flipsync.cli").command()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{address}.new")

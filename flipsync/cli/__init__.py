@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -104,10 +105,16 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="show stack trac
     _debug = debug
 
 
+@cache
+def command() -> Callable[[], Any]:
+    """All commands, put together; whoever forks processes that are commands does it once for them."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Entry point: every expected error ends as one line and a hint, exit code 1."""
     try:
-        app()
+        command()()
     except FlipSyncError as error:
         if _debug or "--debug" in sys.argv:
             raise
@@ -295,7 +302,7 @@ def _migrations(url: str) -> Any:
             current = bootstrap.current_revision(connection)
     finally:
         engine.dispose()
-    return doctor_module.MigrationState(head=bootstrap.newest_revision() or "", current=current)
+    return doctor_module.MigrationState(head=bootstrap.newest_revision(), current=current)
 
 
 # -- books ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,7 +10,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from forked_command import become
+from forked_command import become, in_a_fork
+
+from flipsync import starting
+from flipsync.system import System
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,20 +51,14 @@ class Flipsync:
 
 def found_business(folder: Path, environment: dict[str, str]) -> str:
     """What `flipsync up` does with an empty folder before it starts Ray; the owner's address."""
-    script = (
-        "import asyncio, sys; from pathlib import Path\n"
-        "from flipsync.system import System; from flipsync import starting\n"
-        "system = System(Path(sys.argv[1]), port=0)\n"
-        "system.start_books()\n"
-        "print(asyncio.run(starting.ensure_owner(system)).email)\n"
-        "system.stop()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+
+    def found() -> str:
+        os.environ.update(environment)
+        system = System(folder, port=0)
+        system.start_books()
+        login = asyncio.run(starting.ensure_owner(system))
+        system.stop()
+        assert login is not None
+        return login.email
+
+    return in_a_fork(found)

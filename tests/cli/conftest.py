@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from command import Flipsync, found_business
 
+from flipsync import cli
 from flipsync.embedded.secret_file import write_private
 
 
@@ -33,4 +34,5 @@ def home(tmp_path_factory: pytest.TempPathFactory, books: dict[str, str], roles:
 def flipsync(home: Path, books: dict[str, str]) -> Flipsync:
     for each in ("agents", "flipsync.commands_on_books", "flipsync.runtime.mailbox", "flipsync.runtime.assembly"):
         importlib.import_module(each)
+    cli.command()
     return Flipsync(home, books)

@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from flipsync.embedded.placement import server_account
@@ -51,6 +52,18 @@ def test_installing_again_changes_nothing(make_database: Callable[[], dict[str, 
     urls = make_database()
     again = bootstrap.install(urls["owner"], app_password="app-for-tests", worker_password="worker-for-tests")
     assert again == bootstrap.newest_revision()
+
+
+def test_an_earlier_schema_is_brought_to_the_newest(make_database: Callable[[], dict[str, str]]) -> None:
+    url = make_database()["owner"]
+    engine = create_engine(driver_url(url))
+    with engine.begin() as connection:
+        config = bootstrap.migration_config(connection)
+        assert bootstrap.newest_revision() == ScriptDirectory.from_config(config).get_current_head()
+        command.downgrade(config, "-2")
+    engine.dispose()
+    again = bootstrap.install(url, app_password="app-for-tests", worker_password="worker-for-tests")
+    assert again == bootstrap.newest_revision() and differences(url) == []
 
 
 def test_a_role_that_can_bypass_row_security_is_refused(make_database: Callable[[], dict[str, str]]) -> None:
