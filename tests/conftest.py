@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 from amazon_models import Models, models_at
 from argon2 import PasswordHasher
+from forked_sandbox import serve
 from whole_system import WholeSystem, running
 from xdist.scheduler import LoadScopeScheduling
 
@@ -197,23 +199,32 @@ class RunningSandbox:
         return self.channels["custom"]
 
 
+@pytest.fixture(scope="session")
+def sandboxes() -> ForkServerContext:
+    """Forks processes that need not import the sandbox any more; that it comes up by itself, its own tests show."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flipsync.sandbox.__main__"])
+    return context
+
+
 @pytest.fixture
-async def start_sandbox() -> AsyncIterator[Callable[..., Any]]:
+async def start_sandbox(sandboxes: ForkServerContext) -> AsyncIterator[Callable[..., Any]]:
     """Starts sandboxes that end with the test: `await start_sandbox("--seed", "3")`."""
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[ForkServerProcess] = []
 
     async def start(*arguments: str) -> RunningSandbox:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flipsync.sandbox", "--json", *arguments], stdout=subprocess.PIPE, cwd=ROOT
-        )
+        heard, told = sandboxes.Pipe(duplex=False)
+        process = sandboxes.Process(target=serve, args=(told, arguments))
+        process.start()
         running.append(process)
-        assert process.stdout is not None
-        line = await asyncio.to_thread(process.stdout.readline)
-        told = json.loads(line)
-        return RunningSandbox(told["base_url"], told["control_token"], told["channels"])
+        told.close()
+        with os.fdopen(os.dup(heard.fileno())) as output:
+            line = json.loads(await asyncio.to_thread(output.readline))
+        heard.close()
+        return RunningSandbox(line["base_url"], line["control_token"], line["channels"])
 
     yield start
     for process in running:
         process.terminate()
     for process in running:
-        process.wait(timeout=10)
+        process.join(10)
