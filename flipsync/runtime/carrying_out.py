@@ -60,10 +60,12 @@ async def _pull_orders(job: Job) -> str:
 
 
 async def _lately_seen(job: Job) -> dict[str, ListingState]:
-    """Listings that were changed on the channel, where it can be asked for them; else those the watch has walked."""
+    """Listings that the watch has walked since, and those the channel says were changed, where it can be asked."""
+    states = job.check.take_walk()
     since = job.pulls.changes_since(job.store.clock.now(), speed_of(job.store))
-    rows = job.connector.changed_listings(since)
-    states = job.check.take_walk() if rows is None else [state async for state in rows]
+    rows = None if since is None else job.connector.changed_listings(since)
+    if rows is not None:
+        states += [state async for state in rows]
     return {state.external_id: state for state in states}
 
 

@@ -74,7 +74,7 @@ class ChannelCheck:
         if at <= self._walk_taken:
             return []
         self._walk_taken = at
-        return states
+        return list(states)
 
     async def _hear(self) -> None:
         """Whether webhooks are to be expected, and what came since the last look."""

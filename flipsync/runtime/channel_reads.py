@@ -39,6 +39,8 @@ _LEFT_OUT_TOLD = 5
 _OVERLAP = 5.0
 #: how far before the last look listings' changes are asked for, in real seconds: clocks differ
 _CHANGES_BACK = 120.0
+#: how often they are asked for, in real seconds, however often orders are
+_CHANGES_EVERY = 30.0
 #: how often a vendor with a queue is asked for its list of orders all the same; real seconds, as its limits are
 _LIST_BESIDE_QUEUE = 900.0
 
@@ -172,9 +174,12 @@ class SharedPull:
         self._listed_at = now
         return True
 
-    def changes_since(self, now: datetime, speed: float) -> datetime:
-        """From when on changes on the channel are to be looked at, which counts as done."""
-        last, self._changes_at = self._changes_at, now
+    def changes_since(self, now: datetime, speed: float) -> datetime | None:
+        """From when on changes on the channel are to be looked at, which counts as done; None where that was lately."""
+        last = self._changes_at
+        if last is not None and (now - last).total_seconds() < _CHANGES_EVERY * speed:
+            return None
+        self._changes_at = now
         return (last or now) - timedelta(seconds=_CHANGES_BACK * speed)
 
     async def fresh(self, cause: Cause) -> int:

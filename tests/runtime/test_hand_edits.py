@@ -22,6 +22,7 @@ from flipsync.domain.channel import Offer
 from flipsync.domain.errors import Forbidden, OutcomeUnknown, Rejected, Unreadable
 from flipsync.domain.events import CycleStarted, ListingEdited, ListingVanished, OfferChanged
 from flipsync.domain.ids import new_id
+from flipsync.runtime import channel_reads
 from flipsync.runtime.decision_path import DecisionPath
 from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.gate import Gate
@@ -120,7 +121,9 @@ async def test_every_kind_of_edit_is_told_once_with_both_versions(open_desk: Any
     assert edit["theirs"]["specifics"] == {"Colour": "navy"}
 
 
-async def test_who_can_be_asked_what_changed_is_asked_with_every_look_for_orders(open_desk: Any) -> None:
+async def test_who_can_be_asked_what_changed_is_asked_with_looks_for_orders(
+    open_desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk = await open_desk()
     await desk.told("A teapot", description_html="<p>Blue</p>")
     await desk.verify()
@@ -136,6 +139,9 @@ async def test_who_can_be_asked_what_changed_is_asked_with_every_look_for_orders
 
     assert await look() == "0 orders new or changed"  # it cannot be asked
     channel.changed = []
+    assert await look() == "0 orders new or changed"
+    assert channel.made("changed_listings") == [], "and so soon it is not asked again"
+    monkeypatch.setattr(channel_reads, "_CHANGES_EVERY", 0.0)
     assert await look() == "0 orders new or changed"
     channel.changed = [desk.stall.external_id]
     assert await look() == "0 orders new or changed; 1 listings drifted"
