@@ -127,8 +127,12 @@ def passwords() -> Iterator[Passwords]:
 
 
 @cache
+def _marks(module: str) -> set[str]:
+    return set(re.findall(r"mark\.(\w+)", (ROOT / module).read_text(encoding="utf-8")))
+
+
 def _starts_ray(module: str) -> bool:
-    return re.search(r"mark\.(starts_ray|whole_system)\b", (ROOT / module).read_text(encoding="utf-8")) is not None
+    return not _marks(module).isdisjoint({"starts_ray", "whole_system"})
 
 
 class ByModule(LoadScopeScheduling):
@@ -155,7 +159,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share the whole system come in their turns and last: nobody waits for it, and one of them ends it.
 
-    Where tests run in several processes, those that start Ray begin: they take longest.
+    Where tests run in several processes, those that start Ray begin: they take longest. Modules with slow tests come
+    next, so that no process is left with one when the others have nothing to do any more.
     """
 
     def turn(item: pytest.Item) -> int:
@@ -164,7 +169,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     items.sort(key=turn)  # stable: everything else stays in its place
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not _starts_ray(item.nodeid.partition("::")[0]))
+        modules = {item: item.nodeid.partition("::")[0] for item in items}
+        items.sort(key=lambda item: (not _starts_ray(modules[item]), "slow" not in _marks(modules[item])))
 
 
 @pytest.fixture(scope="session")
