@@ -371,6 +371,19 @@ def test_lists_that_leave_out_or_repeat() -> None:
     assert world.causes == ["listing-doubled"]
 
 
+def test_what_was_listed_while_the_list_was_walked_is_not_missing_from_it() -> None:
+    world = World()
+    states = [state for name in "abc" if (state := world.state(name)) is not None]
+    world.memory.walked_listings(states)
+    world.books["d"], world.shown["d"] = Expected("SKU-d", 10, dollars(2000)), {}
+    world.memory.expects(dict(world.books))
+    world.memory.looked("d", world.state("d"))
+    assert world.causes == []
+    world.passes(20).memory.walked_listings(states)
+    world.memory.looked("d", world.state("d"))
+    assert world.causes == ["list-truncated"]
+
+
 def test_orders_that_are_missing_strange_or_not_known() -> None:
     world = World()
     first, second = world.order("o1"), world.order("o2")

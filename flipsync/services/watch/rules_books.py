@@ -153,7 +153,9 @@ def _lists(memory: Memory, rows: list[Row]) -> Iterator[Found]:
     if memory.walked is None:
         return
     at, states = memory.walked
-    known = {row.listing for row in rows if row.state is not None}
+    # what was listed while the list was walked may be missing from it
+    before = at - memory.as_business(_SETTLES)
+    known = {row.listing for row in rows if row.state is not None and memory.looks[row.listing][0].at < before}
     listed = [state.external_id for state in states]
     missing = sorted(known - set(listed))
     ours = {row.expected.sku for row in rows}
