@@ -234,3 +234,6 @@ async def start_sandbox(sandboxes: ForkServerContext) -> AsyncIterator[Callable[
         process.terminate()
     for process in running:
         process.join(10)
+        if process.exitcode is None:
+            process.kill()
+            pytest.fail("a sandbox did not end within ten seconds of being asked to")
