@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flipsync.learning import fitted_q
 from flipsync.learning.inventory import chain, dual_sourcing, lost_sales, projected_stock, reorder_point
 from flipsync.learning.peers import deep, installed, missing
 from flipsync.learning.protocol import JUDGE_SEED, SEEDS, Cpu, Report, Row, bootstrap
@@ -71,15 +72,16 @@ def lost(quick: bool) -> list[Row]:
 
 
 def challengers(quick: bool) -> list[Row]:
-    """P7 against deep learners, equal processor time"""
+    """P7 against fitted Q and deep learners, equal processor time"""
     problem, case = lost_sales.LostSales(4, 4), "p=4, L=4"
     budgets = [1.0, 10.0] if quick else [1.0, 10.0, 100.0]
     seeds = SEEDS[: 1 if quick else None]
     optimum = problem.simulated_cost(problem.solve()[1], seed=JUDGE_SEED)
-    found: dict[str, list[list[Ints]]] = {"CMA-ES, projected stock": []}
+    found: dict[str, list[list[Ints]]] = {"CMA-ES, projected stock": [], "fitted Q": []}
     for seed in seeds:
         learned = [projected_stock.learn(problem, seed=seed, cpu_seconds=budget) for budget in budgets]
         found["CMA-ES, projected stock"].append([projected_stock.orders_of(problem, each) for each in learned])
+        found["fitted Q"].append(_fitted(problem, seed, budgets))
     if installed("stable_baselines3"):
         for algorithm in deep.ALGORITHMS:
             found[algorithm] = [deep.learn_orders(problem, algorithm, seed=each, cpu_seconds=budgets) for each in seeds]
@@ -100,6 +102,20 @@ def challengers(quick: bool) -> list[Row]:
                 )
             )
     return rows
+
+
+def _fitted(problem: lost_sales.LostSales, seed: int, budgets: list[float]) -> list[Ints]:
+    """Orders by state of fitted Q iteration after each budget; as for deep learners, looking is not counted."""
+    choices = np.arange(problem.order_cap + 1)
+    scale = [2 * problem.mean, *[problem.mean] * problem.lead]
+    world = lost_sales.LostSalesWorld(problem)
+    known = fitted_q.learn(world, actions=choices, scale=scale, seed=seed, cpu_seconds=budgets)
+    states = problem.states().reshape(problem.lead, -1).T
+    # worth of every choice takes much memory: some states at a time
+    return [
+        np.concatenate([each.best(part) for part in np.array_split(states, 64)]).reshape(problem.shape)
+        for each in known
+    ]
 
 
 def reorder(quick: bool) -> list[Row]:
