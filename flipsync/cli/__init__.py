@@ -37,6 +37,7 @@ from flipsync.cli.memory import memory_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
 from flipsync.cli.people import user_app
+from flipsync.cli.pricing import pricing_app
 from flipsync.cli.privacy import privacy_app
 from flipsync.cli.purchasing import purchasing, suppliers
 from flipsync.cli.report_schedules import reports_app
@@ -65,6 +66,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(language_app, name="language")
 app.add_typer(memory_app, name="memory")
 app.add_typer(listings_app, name="listings")
+app.add_typer(pricing_app, name="pricing")
 app.command()(train)
 app.command()(forecast)
 app.command()(suppliers)

@@ -10,14 +10,25 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.directives import Directive
+from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import SHIPPED, Staged, read_version
 from flipsync.services.policy_staging import acting
-from flipsync.services.quotes import WINDOW, ListingQuote, ListMargin, margins_from, quotes_from
+from flipsync.services.quotes import (
+    WINDOW,
+    Asked,
+    ListingQuote,
+    ListMargin,
+    asked_of,
+    is_priced,
+    margins_from,
+    quotes_from,
+)
 from flipsync.services.repricing import Repricing, repricing_from
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
+from flipsync.store.repositories import catalogue
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.pricing import PriceRow
 
@@ -55,6 +66,25 @@ class PricingDesk:
         else:
             quotes = await self._quotes(await self._read([listing_id]))
         return quotes[0] if quotes else None
+
+    async def asked(self, listing_id: UUID) -> Asked | None:
+        """The next price of one listing with what it was worked out from; None when it has no price of ours."""
+        found = await self._asked([listing_id])
+        return found[0] if found else None
+
+    async def asked_sku(self, sku: str) -> list[Asked]:
+        """The same of all listings of a SKU. Raises NotFound for one that is not in the catalogue."""
+        variant = (await catalogue.variants_by_sku(self._session, [sku], lock=False)).get(sku)
+        if variant is None:
+            raise NotFound(f"no variant has the SKU {sku}")
+        return await self._asked(await pricing_rows.listings_of_variant(self._session, variant.id))
+
+    async def _asked(self, listing_ids: Sequence[UUID]) -> list[Asked]:
+        rows = await self._read(listing_ids) if listing_ids else []
+        choices, staged, bound = await self._grounds(rows)
+        priced = (row for row in rows if is_priced(row, choices, self._now))
+        found = (asked_of(row, choices, self._now, staged, bound) for row in priced)
+        return [each for each in found if each is not None]
 
     async def price_shown(self, listing_id: UUID) -> Money | None:
         """What the channel shows of a listing that is on sale."""

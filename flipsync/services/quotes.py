@@ -55,6 +55,15 @@ class ListingQuote:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A quote with what it was worked out from: the question, and the rule that answered."""
+
+    listing: ListingQuote
+    request: QuoteRequest
+    rule: PricingPolicy
+
+
+@dataclass(frozen=True)
 class ListMargin:
     """What one sale of a variant at its list price would earn on an account; None where cost or price is unknown."""
 
@@ -229,24 +238,27 @@ def days_without_sale(row: PriceRow, now: datetime) -> float:
     return max(0.0, (now - last) / timedelta(days=1))
 
 
-def _bound(row: PriceRow, request: QuoteRequest, now: datetime, directives: Sequence[Directive]) -> ListingQuote | None:
+def _bound(row: PriceRow, request: QuoteRequest, now: datetime, directives: Sequence[Directive]) -> Asked | None:
     """The quote where a directive says how the listing is priced; None where none does. To hold goes before all."""
 
-    def quoted(directive: Directive, quote: Quote) -> ListingQuote:
-        return ListingQuote(
+    def asked(directive: Directive, quote: Quote, rule: PricingPolicy) -> Asked:
+        listing = ListingQuote(
             row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, directive=directive
         )
+        return Asked(listing, request, rule)
 
     if (held := bearing(directives, now, "hold-prices", row.account_id, row.category)) is not None:
         stays = SHIPPED.rule.quote_at(request, request.current)
         if stays is None:  # out of its bounds: no directive keeps it there
             return None
-        return quoted(held, stays.model_copy(update={"reason": f"A directive holds the price: {held.reason}"}))
+        quote = stays.model_copy(update={"reason": f"A directive holds the price: {held.reason}"})
+        return asked(held, quote, SHIPPED.rule)
     if (clear := bearing(directives, now, "clear-stock", row.account_id, row.category)) is not None:
         assert clear.patience_days is not None, "checked by its terms"
-        quote = _impatient(clear.patience_days).quote(request)
+        rule = _impatient(clear.patience_days)
+        quote = rule.quote(request)
         words = f"{quote.reason} A directive clears stock: {clear.reason}"
-        return quoted(clear, quote.model_copy(update={"reason": words}))
+        return asked(clear, quote.model_copy(update={"reason": words}), rule)
     return None
 
 
@@ -264,22 +276,26 @@ def quotes_from(
     directives: Sequence[Directive] = (),
 ) -> list[ListingQuote]:
     """The next prices of those of the listings that are on sale, have a price, and are not priced by hand."""
-    quotes = []
-    for row in rows:
-        if not is_priced(row, choices, now):
-            continue
-        request = request_for(row, choices, now)
-        if request is not None and directives and (bound := _bound(row, request, now, directives)) is not None:
-            quotes.append(bound)
-        elif request is not None:
-            changed = [at for at, old, _ in row.changes if old is not None]
-            policy, quote, made = choose(staged, row.listing_id, request, choices, now, changed)
-            quotes.append(
-                ListingQuote(
-                    row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.version, made
-                )
-            )
-    return quotes
+    priced = (row for row in rows if is_priced(row, choices, now))
+    found = (asked_of(row, choices, now, staged, directives) for row in priced)
+    return [each.listing for each in found if each is not None]
+
+
+def asked_of(
+    row: PriceRow, choices: PricingChoices, now: datetime, staged: Staged, directives: Sequence[Directive] = ()
+) -> Asked | None:
+    """The next price of one listing; None for one that has no price yet."""
+    request = request_for(row, choices, now)
+    if request is None:
+        return None
+    if directives and (bound := _bound(row, request, now, directives)) is not None:
+        return bound
+    changed = [at for at, old, _ in row.changes if old is not None]
+    policy, quote, made = choose(staged, row.listing_id, request, choices, now, changed)
+    listing = ListingQuote(
+        row.listing_id, row.account_id, row.vendor, row.sku, quote, row.entitled, policy.version, made
+    )
+    return Asked(listing, request, policy.rule)
 
 
 def margins_from(

@@ -9,14 +9,20 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.errors import Conflict
+from flipsync.domain.money import Money
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_catalogue as catalogue
 from flipsync.services import reading_listings as reading
 from flipsync.services.desk import Services
+from flipsync.services.pricing.explanation import Explanation, explain
+from flipsync.services.pricing.fees import MAX_AMOUNT
+from flipsync.services.pricing.haggling import OfferAnswer, answer_offer
 from flipsync.services.pricing.quote import Quote
 from flipsync.services.product_edits import PriceTerms, set_price_terms, version_of
+from flipsync.services.quotes import Asked
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.database import SessionReader
+from serve.backend import Backend
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, ReaderDep, etag, may, may_after_proof
 from serve.errors import problems
 
@@ -35,6 +41,25 @@ class ListingQuote(BaseModel):
     units_on_offer: int
     policy_version: str = Field(description="of the policy that chose it, as in models", examples=["as shipped"])
     quote: Quote
+    explanation: Explanation
+
+
+class ListingOffer(BaseModel):
+    """What a buyer who bids for this listing should be answered. Asking changes nothing."""
+
+    listing_id: UUID
+    vendor: str
+    sku: str
+    offer: OfferAnswer
+
+
+class OfferQuery(BaseModel):
+    """A buyer's bid for each of `quantity` units, in minor units of the listing's currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount_minor: int = Field(gt=0, le=MAX_AMOUNT, examples=[4100])
+    quantity: int = Field(default=1, ge=1, le=10_000)
 
 
 class HistoryQuery(PageRequest):
@@ -43,13 +68,33 @@ class HistoryQuery(PageRequest):
 
 @router.get("/listings/{listing_id}/quote", summary="The next price and why", responses=problems(401, 403, 404, 409))
 async def quote(listing_id: UUID, user: Reader, backend: BackendDep) -> ListingQuote:
-    """409 while the listing is not on sale with a price its channel has confirmed."""
+    """With the demand it believes in, rivals, fees, bounds, and why not 5 % more or less. 409 while the listing is not
+    on sale with a price its channel has confirmed, and for one that is priced by hand."""
+    asked = await _asked(listing_id, user, backend)
+    told = {name: getattr(asked.listing, name) for name in ListingQuote.model_fields if name != "explanation"}
+    return ListingQuote(**told, explanation=explain(asked.request, asked.listing.quote, asked.rule))
+
+
+@router.get("/listings/{listing_id}/offer", summary="What to answer a bid", responses=problems(401, 403, 404, 409, 422))
+async def offer(
+    listing_id: UUID, query: Annotated[OfferQuery, Query()], user: Reader, backend: BackendDep
+) -> ListingOffer:
+    """Accept, counter or decline a buyer's bid below the price, with what it is compared with. Nothing is sent: answer
+    it on the channel, or set the channel's own limits to `accept_from`. 409 as for the quote; 422 where it cannot be
+    judged."""
+    asked = await _asked(listing_id, user, backend)
+    bid = Money(amount_minor=query.amount_minor, currency=asked.request.current.currency)
+    answer = answer_offer(asked.request, asked.rule, bid, query.quantity)
+    return ListingOffer(listing_id=listing_id, vendor=asked.listing.vendor, sku=asked.listing.sku, offer=answer)
+
+
+async def _asked(listing_id: UUID, user: Claims, backend: Backend) -> Asked:
     async with backend.store.reader(user.tenant_id) as session:
         await reading.get_listing(SessionReader(session), listing_id)
-        found = await Services(session, user.tenant_id, backend.store.clock.now()).pricing.quote(listing_id)
+        found = await Services(session, user.tenant_id, backend.store.clock.now()).pricing.asked(listing_id)
     if found is None:
         raise Conflict("the listing is not on sale with a confirmed price", hint="wait until its channel shows it")
-    return ListingQuote.model_validate(found, from_attributes=True)
+    return found
 
 
 @router.get("/listings/{listing_id}/history", summary="Prices it had", responses=problems(401, 403, 404))

@@ -107,6 +107,12 @@ def test_listings_say_how_good_they_are(flipsync: Flipsync) -> None:
     assert "nothing is for sale under that SKU" in flipsync("listings", "quality", "NO-SUCH-SKU").stdout
 
 
+def test_a_price_of_goods_that_are_not_there_is_an_error(flipsync: Flipsync) -> None:
+    for asked in (("explain", "NO-SUCH-SKU"), ("offer", "NO-SUCH-SKU", "12.50")):
+        told = flipsync("pricing", *asked)
+        assert told.returncode == 1 and "no variant has the SKU NO-SUCH-SKU" in told.stderr
+
+
 def test_a_forecast_says_what_it_rests_on(flipsync: Flipsync) -> None:
     told = json.loads(flipsync("forecast", "--json").stdout)
     assert {"method", "why", "coverage", "items"} <= told.keys()

@@ -14,7 +14,7 @@ DISCOUNT, STAYS = 0.9, 0.5
 
 
 class Drift(Simulator):
-    """x' = x/2 + a + noise, reward −(x² + a²): linear and quadratic, so the best worth is known (Bertsekas 2017, 3.1)."""
+    """x' = x/2 + a + noise, reward −(x² + a²): linear and quadratic, worth as in Bertsekas 2017, 3.1."""
 
     observation_size, horizon = 1, 1000
 

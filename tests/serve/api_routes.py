@@ -44,7 +44,9 @@ class Route:
         spoken = {"name": "market", "token": "no-such-address", "vendor": "ebay", "provider": "nobody"}
         values = {name: str(business.ids[name]) for name in self.parameters if name not in spoken}
         # a stream would go on
-        return self.path.format(**values, **spoken) + ("?seconds=0" if self.path.endswith("/stream") else "")
+        asked = {"/stream": "?seconds=0", "/offer": "?amount_minor=2900"}
+        query = next((each for end, each in asked.items() if self.path.endswith(end)), "")
+        return self.path.format(**values, **spoken) + query
 
     def request(self, business: Business) -> dict[str, Any]:
         """Body and headers a valid request has, apart from who sends it."""

@@ -138,6 +138,28 @@ async def test_a_quote_is_asked_for_without_changing_anything(
     assert answer.status_code == 200, answer.text
     assert answer.json()["sku"] == f"{alpha.marker}-SKU"
     assert answer.json()["quote"]
+    explanation = answer.json()["explanation"]
+    assert [each["change_bps"] for each in explanation["instead"]] == [-500, 500]
+    assert all(each["why_not"] for each in explanation["instead"])
+    assert explanation["sale"]["net"] == answer.json()["quote"]["margin"]
+    assert {each["side"] for each in explanation["bounds"] if each["binds"]} == {"lowest", "highest"}
+    listing = await client.get(f"{API}/listings/{alpha.ids['listing_id']}", headers=alpha.headers())
+    assert listing.json()["price"] == {"amount_minor": 2999, "currency": "USD"}
+
+
+async def test_a_bid_is_answered_and_nothing_is_sent(client: httpx2.AsyncClient, alpha: Business) -> None:
+    url = f"{API}/pricing/listings/{alpha.ids['listing_id']}/offer"
+
+    async def answered(**bid: int) -> httpx2.Response:
+        return await client.get(url, params=bid, headers=alpha.headers())
+
+    full = await answered(amount_minor=2999)
+    assert full.status_code == 200 and full.json()["offer"]["answer"] == "accept", full.text
+    low = (await answered(amount_minor=100)).json()["offer"]
+    assert low["answer"] in ("counter", "decline") and low["lowest"]["amount_minor"] > 100 and low["reason"]
+    many = await answered(amount_minor=2900, quantity=9_999)
+    assert many.status_code == 422 and "are on offer" in many.json()["detail"]
+    assert (await answered(amount_minor=0)).status_code == 422
     listing = await client.get(f"{API}/listings/{alpha.ids['listing_id']}", headers=alpha.headers())
     assert listing.json()["price"] == {"amount_minor": 2999, "currency": "USD"}
 

@@ -53,13 +53,17 @@ def log_ratio(price: float, reference: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Posterior demand around a reference price: a weight and a level (sales per hour) for each elasticity."""
+    """Posterior demand around a reference price: a weight and a level (sales per hour) for each elasticity.
+
+    Levels are means of Gamma distributions that all have `shape`.
+    """
 
     prior: DemandPrior
     reference: float
     rivals: float
     weights: tuple[float, ...]
     levels: tuple[float, ...]
+    shape: float
 
     def rates(self, price: float) -> list[float]:
         """Sales per day at `price`, one for each elasticity of the grid."""
@@ -130,6 +134,7 @@ def learn(
         rivals=rivals,
         weights=tuple(each / total for each in odds),
         levels=tuple(shape / (prior_hours + hours) for hours in exposure),
+        shape=shape,
     )
 
 

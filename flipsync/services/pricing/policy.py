@@ -39,12 +39,12 @@ class PricingPolicy:
     def quote(self, request: QuoteRequest) -> Quote:
         """The next price of one listing. Raises CurrencyMismatchError when own amounts are in several currencies."""
         _require_one_currency(request)
-        missing = _missing(request)
+        missing = missing_facts(request)
         if missing:
             return _blocked(request, Because.FACTS_MISSING, f"No price can be chosen: {missing}.")
-        economics = _economics(request)
+        economics = economics_of(request)
         current = request.current.amount_minor
-        low, high = _reach(request)
+        low, high = reach_of(request)
         lowest = economics.floor_price(low, high)
         if lowest is None:
             return _blocked(
@@ -53,8 +53,8 @@ class PricingPolicy:
                 "No price within floor, ceiling and one step earns the margin. Approve a larger step, change the "
                 "bounds or take the listing off sale.",
             )
-        demand = self._demand(request)
-        relief = self._relief(request)
+        demand = self.demand_of(request)
+        relief = self.relief_of(request)
         hold = self._value(current, "the price now", request, economics, demand, relief)
         options = [
             self._value(min(max(price, lowest), high), label, request, economics, demand, relief)
@@ -74,7 +74,7 @@ class PricingPolicy:
             because=because,
             reason=_reason(because, best, hold, request, asked),
             confidence=confidence,
-            expected_profit_per_day=_major(chosen.profit, money),
+            expected_profit_per_day=major_amount(chosen.profit, money),
             margin=Money(amount_minor=economics.net(chosen.price), currency=money),
             elasticity=round(demand.elasticity(), 3),
             alternatives=_alternatives(options, hold, chosen, money),
@@ -83,13 +83,13 @@ class PricingPolicy:
     def quote_at(self, request: QuoteRequest, price: Money) -> Quote | None:
         """A quote for that price, to learn from it; None where it is out of reach, or facts are missing."""
         _require_one_currency(request)
-        if _missing(request):
+        if missing_facts(request):
             return None
-        economics, wanted = _economics(request), price.amount_minor
-        low, high = _reach(request)
+        economics, wanted = economics_of(request), price.amount_minor
+        low, high = reach_of(request)
         if not low <= wanted <= high or economics.surplus(wanted) < 0:
             return None
-        tried = self._value(wanted, "tried", request, economics, self._demand(request), self._relief(request))
+        tried = self._value(wanted, "tried", request, economics, self.demand_of(request), self.relief_of(request))
         moves = price != request.current
         return Quote(
             best=price,
@@ -98,16 +98,17 @@ class PricingPolicy:
             because=Because.EXPLORING if moves else Because.BEST_ALREADY,
             reason="Tried to learn what demand does at this price; the owner allows a share of such prices.",
             confidence=1.0,
-            expected_profit_per_day=_major(tried.profit, price.currency),
+            expected_profit_per_day=major_amount(tried.profit, price.currency),
             margin=Money(amount_minor=economics.net(wanted), currency=price.currency),
             elasticity=None,
         )
 
     def rate_at(self, request: QuoteRequest, price: int) -> float:
         """Expected sales a day at the price, by what the history says and the prior where it is silent."""
-        return self._demand(request).rate(float(price))
+        return self.demand_of(request).rate(float(price))
 
-    def _demand(self, request: QuoteRequest) -> Demand:
+    def demand_of(self, request: QuoteRequest) -> Demand:
+        """What is believed of demand after the listing's history, around its price now."""
         return learn(
             self.settings.prior,
             float(request.current.amount_minor),
@@ -115,7 +116,7 @@ class PricingPolicy:
             (float(price) for price in request.rival_prices()),
         )
 
-    def _relief(self, request: QuoteRequest) -> float:
+    def relief_of(self, request: QuoteRequest) -> float:
         """What a sale of old stock is worth beyond its profit, in minor units: part of the cost it frees."""
         settings = self.settings
         age = (request.days_since_last_sale - settings.stale_after_days) / settings.stale_ramp_days
@@ -175,15 +176,34 @@ class PricingPolicy:
             return 1.0
         moving = because.action == "move"
         values = (economics.net(best.price) + relief, economics.net(hold.price) + relief)
-        sure = 0.0
-        discount = self.settings.discount
-        rates = zip(demand.weights, demand.rates(float(best.price)), demand.rates(float(hold.price)), strict=True)
-        for weight, at_best, at_hold in rates:
-            other = sold_in_time(at_best, request.stock, discount) * values[0]
-            stay = sold_in_time(at_hold, request.stock, discount) * values[1]
-            if (other > stay * (1 + TIE)) if moving else (other <= stay * (1 + asked + TIE)):
-                sure += weight
-        return min(sure, 1.0)
+        return odds_of_more(
+            demand,
+            (best.price, values[0]),
+            (hold.price, values[1]),
+            request.stock,
+            self.settings.discount,
+            None if moving else 1 + asked,
+        )
+
+
+def odds_of_more(
+    demand: Demand,
+    one: tuple[int, float],
+    other: tuple[int, float],
+    stock: int,
+    discount: float,
+    at_most: float | None = None,
+) -> float:
+    """Posterior probability that `one` earns more a day than `other`, each (price, worth of a sale there); with
+    `at_most`, that it earns no more than so many times as much."""
+    sure = 0.0
+    rates = zip(demand.weights, demand.rates(float(one[0])), demand.rates(float(other[0])), strict=True)
+    for weight, at_one, at_other in rates:
+        first = sold_in_time(at_one, stock, discount) * one[1]
+        second = sold_in_time(at_other, stock, discount) * other[1]
+        if (first > second * (1 + TIE)) if at_most is None else (first <= second * (at_most + TIE)):
+            sure += weight
+    return min(sure, 1.0)
 
 
 def _require_one_currency(request: QuoteRequest) -> None:
@@ -196,7 +216,8 @@ def _require_one_currency(request: QuoteRequest) -> None:
         raise CurrencyMismatchError(f"every amount of a quote must be in {currency}")
 
 
-def _missing(request: QuoteRequest) -> str:
+def missing_facts(request: QuoteRequest) -> str:
+    """What has to be known before a price can be chosen and is not, in words; empty where nothing is missing."""
     if request.current.amount_minor <= 0:
         return "the current price is not a price"
     if request.unit_cost is None or request.unit_cost.amount_minor <= 0:
@@ -210,7 +231,9 @@ def _missing(request: QuoteRequest) -> str:
     return ""
 
 
-def _economics(request: QuoteRequest) -> UnitEconomics:
+def economics_of(request: QuoteRequest) -> UnitEconomics:
+    """Of one unit; what is unknown counts as nothing."""
+
     def minor(amount: Money | None) -> int:
         return 0 if amount is None else amount.amount_minor
 
@@ -225,7 +248,7 @@ def _economics(request: QuoteRequest) -> UnitEconomics:
     )
 
 
-def _reach(request: QuoteRequest) -> tuple[int, int]:
+def reach_of(request: QuoteRequest) -> tuple[int, int]:
     """Lowest and highest price within the owner's bounds and one step."""
     current = request.current.amount_minor
     floor = request.floor.amount_minor if request.floor else 1
@@ -254,7 +277,8 @@ def _pick(options: list[_Candidate], current: int) -> _Candidate:
     return min(equal, key=lambda option: (abs(option.price - current), option.price))
 
 
-def _major(minor: float, currency: str) -> Decimal:
+def major_amount(minor: float, currency: str) -> Decimal:
+    """Minor units as major units, to four places."""
     return (Decimal(repr(round(minor, 4))).scaleb(-minor_digits(currency))).quantize(Decimal("0.0001"))
 
 
@@ -271,7 +295,7 @@ def _alternatives(
     return tuple(
         Alternative(
             price=Money(amount_minor=option.price, currency=currency),
-            expected_profit_per_day=_major(option.profit, currency),
+            expected_profit_per_day=major_amount(option.profit, currency),
             why=option.label,
         )
         for option in ranked

@@ -1,0 +1,120 @@
+"""`flipsync pricing`: the next price of goods in full, and what to answer a buyer who bids."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flipsync.cli.console import AsJson, Home, out, print_json
+from flipsync.domain.errors import InvalidInput
+from flipsync.domain.money import Money
+from flipsync.embedded.instance import home_folder
+
+pricing_app = typer.Typer(no_args_is_help=True, help="What goods should cost, and why.")
+
+Sku = Annotated[str, typer.Argument(help="as in the catalogue")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="business (default: the newest)")]
+
+
+@pricing_app.command()
+def explain(sku: Sku, tenant: TenantOption = None, home: Home = None, as_json: AsJson = False) -> None:
+    """The next price on each channel: demand, rivals, fees, bounds, and why not 5 % more or less."""
+    explaining = importlib.import_module("flipsync.services.pricing.explanation")
+    told = [
+        (each.listing, explaining.explain(each.request, each.listing.quote, each.rule))
+        for each in _asked(sku, tenant, home)
+    ]
+    if as_json:
+        shown = [
+            {
+                "listing_id": str(listing.listing_id),
+                "vendor": listing.vendor,
+                "quote": listing.quote.model_dump(mode="json"),
+                "explanation": explanation.model_dump(mode="json"),
+            }
+            for listing, explanation in told
+        ]
+        print_json({"items": shown})
+        return
+    for listing, explanation in told:
+        _show(listing, explanation)
+    if not told:
+        out.print("no listing of it is on sale with a confirmed price that we choose")
+
+
+@pricing_app.command()
+def offer(
+    sku: Sku,
+    amount: Annotated[str, typer.Argument(help="the bid for a unit, e.g. 41.00")],
+    quantity: Annotated[int, typer.Option(min=1, help="units that are bid for")] = 1,
+    tenant: TenantOption = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What to answer a buyer who bids below the price: accept, counter or decline. Nothing is sent."""
+    haggling = importlib.import_module("flipsync.services.pricing.haggling")
+    told = []
+    for each in _asked(sku, tenant, home):
+        try:
+            bid = Money.parse(amount, each.request.current.currency)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
+        told.append((each.listing, haggling.answer_offer(each.request, each.rule, bid, quantity)))
+    if as_json:
+        shown = [
+            {
+                "listing_id": str(listing.listing_id),
+                "vendor": listing.vendor,
+                "answer": answer.model_dump(mode="json"),
+            }
+            for listing, answer in told
+        ]
+        print_json({"items": shown})
+        return
+    for listing, answer in told:
+        limits = f"accept from {answer.accept_from}" if answer.accept_from else "accept none below the price"
+        counter = f" at [bold]{answer.counter}[/]" if answer.counter else ""
+        out.print(f"{escape(listing.vendor)}, listed at {answer.listed}: [bold]{answer.answer}[/]{counter}")
+        out.print(f"  {escape(answer.reason)} [dim]{limits}, {answer.otherwise} the rest[/]")
+    if not told:
+        out.print("no listing of it is on sale with a confirmed price that we choose")
+
+
+def _asked(sku: str, tenant: str | None, home: Any) -> list[Any]:
+    desk = importlib.import_module("flipsync.services.desk")
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.reader(tenant_id) as session:
+            return await desk.Services(session, tenant_id, store.clock.now()).pricing.asked_sku(sku)
+
+    books = importlib.import_module("flipsync.commands_on_books")
+    found: list[Any] = books.in_books(home_folder(home), {}, tenant, work)
+    return found
+
+
+def _show(listing: Any, explanation: Any) -> None:
+    quote = listing.quote
+    out.print(f"[bold]{escape(listing.vendor)}[/] {escape(listing.sku)}: {quote.current} → [bold]{quote.best}[/]")
+    out.print(f"  {escape(quote.reason)} [dim]{quote.confidence:.0%} sure, by the policy {listing.policy_version}[/]")
+    if explanation.sale is None:
+        return
+    fees = ", ".join(f"{line.kind} {line.amount}" for line in explanation.sale.fees.lines)
+    out.print(f"  a sale leaves {explanation.sale.net} after fees ({escape(fees)}) and costs")
+    binding = "; ".join(f"{each.name} {each.price}" for each in explanation.bounds if each.binds)
+    out.print(f"  between {escape(binding)}")
+    if explanation.rivals:
+        cheapest = explanation.rivals[0].price
+        count = len(explanation.rivals)
+        out.print(f"  {count} rivals can deliver, from {cheapest}; {explanation.cheaper_rivals} below our price")
+    for each in explanation.instead:
+        out.print(f"  not {each.price} ({each.change_bps / 100:+.0f} %): {escape(each.why_not)}")
+    table = Table("price", "sold a day", "80 % of the belief", "profit a day")
+    for point in explanation.demand:
+        band = f"{point.low:.3g} to {point.high:.3g}"
+        table.add_row(str(point.price), f"{point.sold_per_day:.3g}", band, str(point.expected_profit_per_day))
+    out.print(table)
