@@ -60,10 +60,7 @@ def offer(
     haggling = importlib.import_module("flipsync.services.pricing.haggling")
     told = []
     for each in _asked(sku, tenant, home):
-        try:
-            bid = Money.parse(amount, each.request.current.currency)
-        except ValueError as error:
-            raise InvalidInput(str(error)) from None
+        bid = _amount(amount, each.request.current.currency)
         told.append((each.listing, haggling.answer_offer(each.request, each.rule, bid, quantity)))
     if as_json:
         shown = [
@@ -83,6 +80,65 @@ def offer(
         out.print(f"  {escape(answer.reason)} [dim]{limits}, {answer.otherwise} the rest[/]")
     if not told:
         out.print("no listing of it is on sale with a confirmed price that we choose")
+
+
+@pricing_app.command()
+def bundle(
+    skus: Annotated[list[str], typer.Argument(help="as in the catalogue; SKU*3 for three of one")],
+    shipping: Annotated[str | None, typer.Option(help="what their one parcel costs, e.g. 4.50")] = None,
+    tenant: TenantOption = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What goods should cost sold together, on each account that has all of them, and whether a discount pays."""
+    wanted: dict[str, int] = {}
+    for each in skus:
+        sku, star, count = each.rpartition("*")
+        if not star or not count.isdigit():
+            sku, count = each, "1"
+        wanted[sku] = wanted.get(sku, 0) + int(count)
+    desk = importlib.import_module("flipsync.services.desk")
+
+    async def work(store: Any, tenant_id: UUID) -> Any:
+        async with store.reader(tenant_id) as session:
+            pricing = desk.Services(session, tenant_id, store.clock.now()).pricing
+            by_account: dict[UUID, dict[str, Any]] = {}
+            for sku in wanted:
+                for asked in await pricing.asked_sku(sku):
+                    by_account.setdefault(asked.listing.account_id, {})[sku] = asked
+            told = []
+            for found in by_account.values():
+                if found.keys() == wanted.keys():
+                    currency = next(iter(found.values())).request.current.currency
+                    parcel = None if shipping is None else _amount(shipping, currency).amount_minor
+                    quantities = {asked.listing.listing_id: wanted[sku] for sku, asked in found.items()}
+                    vendor = next(iter(found.values())).listing.vendor
+                    told.append((vendor, await pricing.bundle(quantities, parcel)))
+            return told
+
+    books = importlib.import_module("flipsync.commands_on_books")
+    found = books.in_books(home_folder(home), {}, tenant, work)
+    if as_json:
+        print_json({"items": [{"vendor": vendor, "bundle": quote.model_dump(mode="json")} for vendor, quote in found]})
+        return
+    for vendor, quote in found:
+        verdict = f"[bold]{quote.price}[/], {quote.discount_bps / 100:.1f} % off" if quote.pays else "[bold]apart[/]"
+        out.print(f"{escape(vendor)}: {verdict}; one by one {quote.apart}, never below {quote.lowest}")
+        out.print(f"  {escape(quote.reason)}")
+        gain = f"; {quote.gain_per_day} a day more" if quote.pays else ""
+        out.print(
+            f"  [dim]{quote.orders_together} of {quote.orders_seen} orders with {escape(quote.base)} had all of it; "
+            f"one order saves {quote.one_order_saves}; {quote.units} can be made{gain}[/]"
+        )
+    if not found:
+        out.print("no account has all of them on sale with confirmed prices that we choose")
+
+
+def _amount(text: str, currency: str) -> Money:
+    try:
+        return Money.parse(text, currency)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
 
 
 def _asked(sku: str, tenant: str | None, home: Any) -> list[Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.directives import Directive
-from flipsync.domain.errors import NotFound
+from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.money import Money
 from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import SHIPPED, Staged, read_version
 from flipsync.services.policy_staging import acting
+from flipsync.services.pricing.bundles import MOST_PARTS, BundleQuote, Part, Together, quote_bundle
 from flipsync.services.quotes import (
     WINDOW,
     Asked,
@@ -31,6 +32,9 @@ from flipsync.services.tenant_settings import PricingChoices, TenantProfile
 from flipsync.store.repositories import catalogue
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.pricing import PriceRow
+
+#: in which orders are looked at for what is bought together
+TOGETHER_WINDOW = timedelta(days=180)
 
 
 class PricingDesk:
@@ -78,6 +82,30 @@ class PricingDesk:
         if variant is None:
             raise NotFound(f"no variant has the SKU {sku}")
         return await self._asked(await pricing_rows.listings_of_variant(self._session, variant.id))
+
+    async def bundle(self, quantities: Mapping[UUID, int], shipping_cost_minor: int | None = None) -> BundleQuote:
+        """What these listings of one account, so many of each, should cost as one article.
+
+        Raises NotFound for a listing that does not exist or has no price of ours, InvalidInput for listings of several
+        accounts and whatever `quote_bundle` refuses.
+        """
+        if not 1 <= len(quantities) <= MOST_PARTS:
+            raise InvalidInput(f"a bundle has 1 to {MOST_PARTS} different parts")
+        found = {each.listing.listing_id: each for each in await self._asked(list(quantities))}
+        if lacking := [str(listing_id) for listing_id in quantities if listing_id not in found]:
+            raise NotFound(f"not on sale with a price that we choose: {', '.join(lacking)}")
+        if len({each.listing.account_id for each in found.values()}) > 1:
+            raise InvalidInput("the parts are on several accounts", hint="name listings of one account")
+        parts = [
+            Part(listing_id, found[listing_id].listing.sku, units, found[listing_id].request, found[listing_id].rule)
+            for listing_id, units in quantities.items()
+        ]
+        currency = parts[0].request.current.currency
+        parcel = None
+        if shipping_cost_minor is not None:
+            parcel = Money(amount_minor=shipping_cost_minor, currency=currency)
+        seen = Together(*await pricing_rows.bought_together(self._session, self._now - TOGETHER_WINDOW, quantities))
+        return quote_bundle(parts, seen, parcel)
 
     async def _asked(self, listing_ids: Sequence[UUID]) -> list[Asked]:
         rows = await self._read(listing_ids) if listing_ids else []

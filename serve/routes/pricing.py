@@ -14,6 +14,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import reading_catalogue as catalogue
 from flipsync.services import reading_listings as reading
 from flipsync.services.desk import Services
+from flipsync.services.pricing.bundles import MOST_PARTS, BundleQuote
 from flipsync.services.pricing.explanation import Explanation, explain
 from flipsync.services.pricing.fees import MAX_AMOUNT
 from flipsync.services.pricing.haggling import OfferAnswer, answer_offer
@@ -62,6 +63,22 @@ class OfferQuery(BaseModel):
     quantity: int = Field(default=1, ge=1, le=10_000)
 
 
+class BundlePartForm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    listing_id: UUID
+    quantity: int = Field(default=1, ge=1, le=1_000)
+
+
+class BundleForm(BaseModel):
+    """Listings of one account to sell together, and what their one parcel costs where it is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    parts: list[BundlePartForm] = Field(min_length=1, max_length=MOST_PARTS)
+    shipping_cost_minor: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
+
+
 class HistoryQuery(PageRequest):
     model_config = ConfigDict(extra="forbid")
 
@@ -86,6 +103,18 @@ async def offer(
     bid = Money(amount_minor=query.amount_minor, currency=asked.request.current.currency)
     answer = answer_offer(asked.request, asked.rule, bid, query.quantity)
     return ListingOffer(listing_id=listing_id, vendor=asked.listing.vendor, sku=asked.listing.sku, offer=answer)
+
+
+@router.post("/bundles", summary="What goods should cost together", responses=problems(401, 403, 404, 422))
+async def bundle(form: BundleForm, user: Reader, backend: BackendDep) -> BundleQuote:
+    """The price, by which discount more are expected to take all, and whether that pays. Changes nothing: a bundle that
+    is to be sold becomes an article of its own, with its parts' cost."""
+    quantities: dict[UUID, int] = {}
+    for part in form.parts:
+        quantities[part.listing_id] = quantities.get(part.listing_id, 0) + part.quantity
+    async with backend.store.reader(user.tenant_id) as session:
+        desk = Services(session, user.tenant_id, backend.store.clock.now()).pricing
+        return await desk.bundle(quantities, form.shipping_cost_minor)
 
 
 async def _asked(listing_id: UUID, user: Claims, backend: Backend) -> Asked:

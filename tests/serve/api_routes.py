@@ -111,6 +111,7 @@ class Route:
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "PATCH /strategy/goals": {"risk": "careful"},
             "PUT /advertising/limits": {"mode": "ask", "max_rate_bps": 800},
+            "POST /pricing/bundles": {"parts": [{"listing_id": str(business.ids["listing_id"]), "quantity": 2}]},
             "POST /strategy/dry-run": {"change": {"pricing.min_margin_bps": 800}},
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},

@@ -148,3 +148,15 @@ def sold_in_time(rate: float, stock: int, discount: float) -> float:
     if stock <= 0 or rate <= 0.0:
         return 0.0
     return rate * -math.expm1(-stock * math.log1p(discount / rate))
+
+
+def share_kept(demand: Demand, price: float, stock: int, quantity: int, discount: float) -> float:
+    """How much of a sale's worth now the last `quantity` of `stock` units keep, on average, by waiting their turn.
+
+    What n units are worth less what n - 1 are, by `sold_in_time`: (rate / (rate + d)) ** n of a sale.
+    """
+    share = 0.0
+    for weight, rate in zip(demand.weights, demand.rates(price), strict=True):
+        each = rate / (rate + discount)
+        share += weight * sum(each**place for place in range(stock - quantity + 1, stock + 1)) / quantity
+    return share

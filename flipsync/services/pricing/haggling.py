@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import CurrencyMismatchError, Money
-from flipsync.services.pricing.demand import Demand
+from flipsync.services.pricing.demand import share_kept
 from flipsync.services.pricing.policy import PricingPolicy, economics_of, missing_facts
 from flipsync.services.pricing.quote import PolicyValue, QuoteRequest
 
@@ -68,7 +68,7 @@ def answer_offer(request: QuoteRequest, policy: PricingPolicy, offered: Money, q
         raise InvalidInput("no price earns the margin after fees", hint="lower the margin or check the fees")
     price = listed.amount_minor
     usual = economics.net(price) + relief
-    kept = usual * _share_kept(demand, float(price), request.stock, quantity, policy.settings.discount)
+    kept = usual * share_kept(demand, float(price), request.stock, quantity, policy.settings.discount)
     tail = max(HAGGLER_TAIL, demand.elasticity())
     asked = _best_ask(lowest, price, tail, lambda each: economics.net(each) + relief - kept)
     bid = offered.amount_minor
@@ -90,15 +90,6 @@ def answer_offer(request: QuoteRequest, policy: PricingPolicy, offered: Money, q
         otherwise=otherwise,
         reason=_reason(answer, chance, bid, lowest, kept, economics.net(bid) + relief, asked, currency),
     )
-
-
-def _share_kept(demand: Demand, price: float, stock: int, quantity: int, discount: float) -> float:
-    """How much of a sale's worth now the last `quantity` of `stock` units keep, on average, by waiting their turn."""
-    share = 0.0
-    for weight, rate in zip(demand.weights, demand.rates(price), strict=True):
-        each = rate / (rate + discount)
-        share += weight * sum(each**place for place in range(stock - quantity + 1, stock + 1)) / quantity
-    return share
 
 
 def _best_ask(lowest: int, price: int, tail: float, gain: Callable[[int], float]) -> int:

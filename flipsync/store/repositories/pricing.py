@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, cast, func, select
+from sqlalchemy import BigInteger, and_, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.database import ask
@@ -181,3 +181,24 @@ async def category_of(session: AsyncSession, listing_id: UUID) -> str | None:
         .join(Listing, Listing.variant_id == Variant.id)
     )
     return (await session.execute(query.where(Listing.id == listing_id))).scalar()
+
+
+async def bought_together(
+    session: AsyncSession, since: datetime, wanted: Mapping[UUID, int]
+) -> tuple[dict[UUID, int], int]:
+    """Orders since then with each of the listings, and with at least so many units of all of them."""
+    held = (
+        select(OrderLine.order_id, OrderLine.listing_id, func.sum(OrderLine.quantity).label("units"))
+        .join(Order, Order.id == OrderLine.order_id)
+        .where(Order.placed_at >= since, Order.holds_stock, OrderLine.quantity > 0)
+        .where(OrderLine.listing_id.in_(list(wanted)))
+        .group_by(OrderLine.order_id, OrderLine.listing_id)
+        .cte("held")
+    )
+    counts = await session.execute(select(held.c.listing_id, func.count()).group_by(held.c.listing_id))
+    enough = or_(*(and_(held.c.listing_id == listing, held.c.units >= units) for listing, units in wanted.items()))
+    whole = (
+        select(held.c.order_id).where(enough).group_by(held.c.order_id).having(func.count() == len(wanted)).subquery()
+    )
+    together = await session.scalar(select(func.count()).select_from(whole))
+    return {row[0]: row[1] for row in counts}, int(together or 0)
