@@ -17,6 +17,9 @@ PRICES = np.array([29.9, 34.9, 39.9, 44.9])
 PAPER = np.array([0.8, 0.6, 0.3, 0.1])
 SHARE = 0.25
 
+#: beliefs are worked out anew every period at first, then every so many
+_EARLY, _HELD = 60, 5
+
 Learner = Literal["ours", "ts-fixed", "ts-update", "greedy", "explore-then-exploit"]
 
 
@@ -24,25 +27,41 @@ def optimum(chances: Array, periods: int, items: int) -> Array:
     """Expected revenue with chances known: instances (…, prices) → (…)."""
     values = np.zeros((*chances.shape[:-1], items + 1))
     for _ in range(periods):
-        values = _backup(chances, values).max(axis=-1)
+        values = _one_more(chances, values)
     return values[..., -1]
 
 
-def _backup(chances: Array, values: Array) -> Array:
-    """Worth of each price with each stock, (…, items+1, prices), given the worth one period later."""
+def _lost(values: Array) -> Array:
+    """What an item is worth with each stock: the difference it makes one period later."""
     lost = np.zeros_like(values)
     lost[..., 1:] = values[..., 1:] - values[..., :-1]
-    gain = chances[..., None, :] * (PRICES - lost[..., None])
-    gain[..., 0, :] = 0.0
-    return np.asarray(values[..., None] + gain, dtype=np.float64)
+    return lost
 
 
-def best_now(chances: Array, periods: int, stock: Ints) -> Ints:
-    """The price to ask with `periods` to go in every run, by the whole dynamic programme: (runs,)."""
-    values = np.zeros((len(chances), int(stock.max(initial=0)) + 1))
-    for _ in range(periods - 1):
-        values = _backup(chances, values).max(axis=-1)
-    return np.asarray(_backup(chances, values)[np.arange(len(stock)), stock].argmax(axis=-1), dtype=np.int64)
+def _one_more(chances: Array, values: Array) -> Array:
+    """Worth of each stock, (…, items+1), with one period more to go, at the best prices."""
+    lost, best = _lost(values), np.zeros_like(values)
+    for price, asked in enumerate(PRICES):
+        np.maximum(best, chances[..., price, None] * (asked - lost), out=best)
+    best[..., 0] = 0.0
+    return np.asarray(values + best)
+
+
+def worth_later(chances: Array, periods: int, items: int, ahead: int) -> list[Array]:
+    """Worth of each stock, (runs, items+1), with so many periods to go: `periods` − 1, − 2 …, `ahead` of them."""
+    values = np.zeros((len(chances), items + 1))
+    kept = [values] if periods <= ahead else []
+    for gone in range(1, periods):
+        values = _one_more(chances, values)
+        if periods - gone <= ahead:
+            kept.append(values)
+    return kept[::-1]
+
+
+def best_now(chances: Array, later: Array, stock: Ints) -> Ints:
+    """The price to ask in every run, by the worth of each stock one period later: (runs,)."""
+    gain = chances * (PRICES - _lost(later)[np.arange(len(stock)), stock][:, None])
+    return np.asarray(gain.argmax(axis=-1), dtype=np.int64)
 
 
 def mix(chances: Array, rate: Array) -> tuple[Ints, Ints, Array]:
@@ -95,7 +114,7 @@ class StockAndDemand(Simulator):
         return self._see(), np.where(self.sold, PRICES[price], 0.0)
 
 
-def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic_up_to: int = 100) -> Array:
+def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic_up_to: int = 500) -> Array:
     """Revenue of every run when `learner` prices; (runs,).
 
     ours: exact posterior over falling demand (beliefs.PurchaseBelief), its mean put into the dynamic programme each
@@ -107,13 +126,19 @@ def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic
     rng = np.random.default_rng([seed, 1])
     belief = PurchaseBelief(runs, len(PRICES))
     earned = np.zeros(runs)
+    later: list[Array] = []
     for period in range(sim.horizon):
         left, to_go = observed[:, 0].astype(np.int64), sim.horizon - period
         rate = np.full(runs, sim.items / sim.horizon) if learner == "ts-fixed" else left / to_go
         if learner == "ours":
-            if period < 60 or period % 5 == 0:
+            if fresh := period < _EARLY or period % _HELD == 0:
                 believed = belief.structured(rng)
-            price = best_now(believed, to_go, left) if to_go <= dynamic_up_to else _draw(mix(believed, rate), rng)
+            if to_go > dynamic_up_to:
+                price = _draw(mix(believed, rate), rng)
+            else:
+                if fresh or not later:
+                    later = worth_later(believed, to_go, int(left.max(initial=0)), 1 if period < _EARLY else _HELD)
+                price = best_now(believed, later.pop(0), left)
         elif learner == "explore-then-exploit" and period < sim.horizon ** (2 / 3):
             price = np.full(runs, period % len(PRICES))
         else:
