@@ -167,6 +167,15 @@ def _show(listing: Any, explanation: Any) -> None:
         cheapest = explanation.rivals[0].price
         count = len(explanation.rivals)
         out.print(f"  {count} rivals can deliver, from {cheapest}; {explanation.cheaper_rivals} below our price")
+    if explanation.featured is not None:
+        first = explanation.featured
+        needed = (
+            "no number of sales pays" if first.sales_needed is None else f"pays from {first.sales_needed:.2f} times"
+        )
+        out.print(
+            f"  {escape(first.seller)} is put first at {first.theirs}; ours could be from {first.ours_from}, where a "
+            f"sale leaves {first.margin}: {needed} the sales of now, {first.sales_expected:.2f} are expected by price"
+        )
     for each in explanation.instead:
         out.print(f"  not {each.price} ({each.change_bps / 100:+.0f} %): {escape(each.why_not)}")
     table = Table("price", "sold a day", "80 % of the belief", "profit a day")

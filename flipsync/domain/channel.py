@@ -262,6 +262,7 @@ class RivalOffer(ChannelValue):
     price: Money
     in_stock: bool
     seen_at: AwareDatetime
+    featured: bool = Field(default=False, description="the channel puts it first, as in Amazon's Buy Box")
 
 
 class ChannelInfo(ChannelValue):

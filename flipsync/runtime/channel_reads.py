@@ -215,6 +215,7 @@ async def pull_rivals(
                 "currency": offer.price.currency,
                 "in_stock": offer.in_stock,
                 "seen_at": offer.seen_at,
+                "featured": offer.featured,
             }
     async with store.unit(tenant_id, cause) as unit:
         changed = await listing_rows.record_rivals(unit, list(newest.values()), list(listed.values()), unit.now)

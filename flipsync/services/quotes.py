@@ -191,6 +191,7 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
                 price=Money(amount_minor=rival.price_minor, currency=here),
                 in_stock=rival.in_stock,
                 seen_at=now,
+                featured=rival.featured,
             )
             for rival in row.rivals
         ),

@@ -57,6 +57,7 @@ class RivalView(View):
     price: Money
     in_stock: bool
     seen_at: Moment
+    featured: bool
 
 
 class ListingFilter(View):
@@ -110,6 +111,7 @@ async def list_rivals(reader: Reader, listing_id: UUID) -> list[RivalView]:
             price=Money(amount_minor=row.price_minor, currency=row.currency),
             in_stock=row.in_stock,
             seen_at=row.seen_at,
+            featured=row.featured,
         )
         for row in found
     ]

@@ -218,3 +218,11 @@ def test_the_offers_example(models: Models) -> None:
     told = sum(len(answer.body.payload.offers) for answer in batch.responses if answer.body.payload)
     assert len(batch.responses) == 5 and len(found) == told - own > 0
     assert all(rival.sku and rival.price.currency == "USD" for rival in found)
+    first = [
+        offer.seller_id
+        for answer in batch.responses
+        if answer.body.payload
+        for offer in answer.body.payload.offers
+        if offer.is_buy_box_winner and not offer.my_offer
+    ]
+    assert [rival.seller for rival in found if rival.featured] == first

@@ -330,6 +330,15 @@ async def test_rivals(channel: Any) -> None:
     assert bool(found) == connector.capabilities.rival_offers
     for rival in found:
         assert rival.sku == "LAMP-1" and rival.seller and rival.price.amount_minor > 0
+    assert not any(rival.featured for rival in found) or channel.vendor == "amazon"
+
+
+@pytest.mark.parametrize("channel", ["amazon"], indirect=True)
+async def test_amazon_says_whose_offer_is_put_first(channel: Any) -> None:
+    made = await channel.connector.publish(offer(), "k1")
+    await channel.connector.set_price(made.external_id, usd("99.00"), "k2")
+    found = await channel.connector.rivals(["LAMP-1"])
+    assert [rival.price for rival in found if rival.featured] == [min(rival.price for rival in found)]
 
 
 class Spoiling(httpx2.AsyncBaseTransport):

@@ -16,6 +16,7 @@ from flipsync.services.orders import ingest_order
 from flipsync.services.quotes import WINDOW, ceiling_of, fee_schedule, proposal_for, request_for
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.models import PriceChange
+from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
@@ -36,6 +37,33 @@ async def test_what_is_unknown_reaches_the_firewall_as_unknown(shop: Shop) -> No
     row = await row_of(shop, await shop.listing(await shop.account(), goods))
     proposal = proposal_for(row, dollars(3000), CHOICES, utc_now(), STILL)
     assert (proposal.unit_cost, proposal.cost_as_of, proposal.ceiling, proposal.floor) == (None, None, None, None)
+
+
+async def test_who_is_put_first_is_kept_until_somebody_else_is(shop: Shop) -> None:
+    listing = await shop.listing(await shop.account(), await shop.variant(units=5), units=5)
+
+    async def seen(first: str | None, *sellers: str) -> dict[str, bool]:
+        rows = [
+            {
+                "listing_id": listing,
+                "seller": seller,
+                "price_minor": 2500,
+                "currency": "USD",
+                "in_stock": True,
+                "seen_at": utc_now(),
+                "featured": seller == first,
+            }
+            for seller in sellers
+        ]
+        async with shop.unit() as unit:
+            await listing_rows.record_rivals(unit, rows, [listing], unit.now)
+        return {rival.seller: rival.featured for rival in (await row_of(shop, listing)).rivals}
+
+    assert await seen("a", "a", "b") == {"a": True, "b": False}
+    assert await seen("b", "a", "b") == {"a": False, "b": True}
+    assert await seen(None, "a") == {"a": False, "b": False}, "who is gone is not first"
+    request = request_for(await row_of(shop, listing), CHOICES, utc_now())
+    assert request is not None and not any(rival.featured for rival in request.rivals)
 
 
 async def test_the_ceiling_is_the_owners_else_a_multiple_of_list_price(shop: Shop) -> None:

@@ -15,6 +15,7 @@ from flipsync.domain.channel import RivalOffer
 from flipsync.domain.money import Money
 from flipsync.services.pricing.demand import Demand, sold_in_time
 from flipsync.services.pricing.economics import NetProfit, UnitEconomics, net_profit
+from flipsync.services.pricing.featured import Featured, featured
 from flipsync.services.pricing.fees import BPS
 from flipsync.services.pricing.policy import PricingPolicy, economics_of, major_amount, odds_of_more, reach_of
 from flipsync.services.pricing.quote import PolicyValue, PricePeriod, Quote, QuoteRequest
@@ -68,6 +69,7 @@ class Explanation(PolicyValue):
     seen: tuple[PricePeriod, ...] = Field(default=(), description="what our own prices sold, oldest first")
     rivals: tuple[RivalOffer, ...] = Field(default=(), description="of those that can deliver, the cheapest first")
     cheaper_rivals: int = Field(default=0, description="of them, below the price chosen")
+    featured: Featured | None = Field(default=None, description="the rival the channel puts first, where it does")
     sale: NetProfit | None = Field(default=None, description="what one sale at the price chosen leaves, fee by fee")
     bounds: tuple[Bound, ...] = ()
     instead: tuple[Instead, ...] = ()
@@ -98,6 +100,7 @@ def explain(request: QuoteRequest, quote: Quote, policy: PricingPolicy) -> Expla
             "elasticity_low": _elasticity_at(belief.demand, (1 - BAND) / 2),
             "elasticity_high": _elasticity_at(belief.demand, (1 + BAND) / 2),
             "sale": sale,
+            "featured": featured(request, belief.economics, belief.relief, belief.demand.rate),
             "bounds": bounds,
             "instead": tuple(belief.instead(quote.best.amount_minor, change, bounds) for change in INSTEAD_BPS),
         }

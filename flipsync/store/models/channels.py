@@ -190,6 +190,7 @@ class RivalOfferSeen(TenantOwned, Base):
     currency: Mapped[str] = mapped_column(String(3))
     in_stock: Mapped[bool]
     seen_at: Mapped[datetime]
+    featured: Mapped[bool] = mapped_column(default=False)
 
 
 class WebhookDelivery(TenantOwned, Base):

@@ -365,7 +365,8 @@ async def record_rivals(
         key = (row["listing_id"], row["seller"])
         if before.get(key) != (row["price_minor"], row["in_stock"], row["currency"]):
             changed.add(row["listing_id"])
-            moves.append({name: value for name, value in row.items() if name != "seen_at"} | {"at": row["seen_at"]})
+            kept = {name: value for name, value in row.items() if name not in ("seen_at", "featured")}
+            moves.append(kept | {"at": row["seen_at"]})
     if rows:
         statement = insert(RivalOfferSeen)
         await unit.session.execute(
@@ -376,6 +377,7 @@ async def record_rivals(
                     "currency": statement.excluded.currency,
                     "in_stock": statement.excluded.in_stock,
                     "seen_at": statement.excluded.seen_at,
+                    "featured": statement.excluded.featured,
                 },
             ),
             [{"id": new_id(), "tenant_id": unit.tenant_id, **row} for row in rows],
@@ -387,7 +389,7 @@ async def record_rivals(
             await unit.session.execute(
                 update(RivalOfferSeen)
                 .where(RivalOfferSeen.listing_id == listing_id, RivalOfferSeen.seller == seller)
-                .values(in_stock=False, seen_at=seen_at)
+                .values(in_stock=False, featured=False, seen_at=seen_at)
             )
             price_minor, _, currency = before[(listing_id, seller)]
             moves.append(

@@ -31,6 +31,8 @@ class RivalRow:
     seller: str
     price_minor: int
     in_stock: bool
+    #: the channel puts it first
+    featured: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,16 @@ async def rows(
 
 async def _attach_rivals(session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None) -> None:
     seen = RivalOfferSeen
-    statement = select(seen.listing_id, seen.seller, seen.price_minor, seen.in_stock).order_by(seen.seller)
+    statement = select(seen.listing_id, seen.seller, seen.price_minor, seen.in_stock, seen.featured).order_by(
+        seen.seller
+    )
     if wanted is not None:
         statement = statement.where(seen.listing_id.in_(wanted))
     for rival in await session.execute(statement):
         if rival.listing_id in found:
-            found[rival.listing_id].rivals.append(RivalRow(rival.seller, rival.price_minor, rival.in_stock))
+            found[rival.listing_id].rivals.append(
+                RivalRow(rival.seller, rival.price_minor, rival.in_stock, rival.featured)
+            )
 
 
 async def _attach_sales(

@@ -256,7 +256,10 @@ def rivals(answer: wire_market.OffersAnswer, seen_at: datetime) -> list[RivalOff
             price = offer.listing_price.money()
             price += offer.shipping.money() if offer.shipping else Money.zero(price.currency)
             seller = offer.seller_id or "unknown"
-            rivals.append(RivalOffer(sku=sku, seller=seller, price=price, in_stock=True, seen_at=seen_at))
+            first = offer.is_buy_box_winner
+            rivals.append(
+                RivalOffer(sku=sku, seller=seller, price=price, in_stock=True, seen_at=seen_at, featured=first)
+            )
     return rivals
 
 
