@@ -120,7 +120,10 @@ def _for_browsers(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Traceparent", "X-Request-ID"),
+        allow_headers=(
+            *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
+            *("Traceparent", "X-Request-ID"),
+        ),
         expose_headers=("ETag", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
         max_age=600,
     )

@@ -58,22 +58,31 @@ def offer(
 ) -> None:
     """What to answer a buyer who bids below the price: accept, counter or decline. Nothing is sent."""
     haggling = importlib.import_module("flipsync.services.pricing.haggling")
-    told = []
+    told: list[tuple[Any, Any, str]] = []
     for each in _asked(sku, tenant, home):
         bid = _amount(amount, each.request.current.currency)
-        told.append((each.listing, haggling.answer_offer(each.request, each.rule, bid, quantity)))
+        try:
+            told.append((each.listing, haggling.answer_offer(each.request, each.rule, bid, quantity), ""))
+        except InvalidInput as error:  # one account may have none left; the others are asked all the same
+            told.append((each.listing, None, str(error)))
+    if told and all(answer is None for _, answer, _ in told):
+        raise InvalidInput(told[0][2])
     if as_json:
         shown = [
             {
                 "listing_id": str(listing.listing_id),
                 "vendor": listing.vendor,
-                "answer": answer.model_dump(mode="json"),
+                "answer": answer and answer.model_dump(mode="json"),
+                "why_not": why,
             }
-            for listing, answer in told
+            for listing, answer, why in told
         ]
         print_json({"items": shown})
         return
-    for listing, answer in told:
+    for listing, answer, why in told:
+        if answer is None:
+            out.print(f"{escape(listing.vendor)}: {escape(why)}")
+            continue
         limits = f"accept from {answer.accept_from}" if answer.accept_from else "accept none below the price"
         counter = f" at [bold]{answer.counter}[/]" if answer.counter else ""
         out.print(f"{escape(listing.vendor)}, listed at {answer.listed}: [bold]{answer.answer}[/]{counter}")

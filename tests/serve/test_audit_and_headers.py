@@ -84,6 +84,9 @@ async def test_no_page_may_call_unless_it_is_named(
     async with running(settings.model_copy(update={"cors_origins": (PAGE,)})) as opened:
         asked = await opened.options(f"{API}/orders", headers=asks)
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, PAGE)
+        for ours in ("If-None-Match", "Last-Event-ID", "Idempotency-Key", "Authorization"):
+            asked = await opened.options(f"{API}/orders", headers=asks | {"Access-Control-Request-Headers": ours})
+            assert asked.status_code == 200, f"pages may not send {ours}"
         for path in ("orders", "nothing"):  # by the short way, and by the long one
             answer = await opened.get(f"{API}/{path}", headers=alpha.headers() | {"Origin": PAGE})
             assert answer.headers["access-control-allow-origin"] == PAGE
