@@ -27,7 +27,7 @@ from flipsync.runtime import replaying
 from flipsync.runtime.graph import AgentClass
 from flipsync.runtime.replaying import Replay
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import accounts, audit, channel_probe, labels, refunds
+from flipsync.services import accounts, audit, channel_probe, labels, parcels, refunds
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import AccountSummary, StockMode
 from flipsync.services.approvals import BulkAnswer
@@ -40,7 +40,9 @@ from flipsync.services.consent_wish import Wish
 from flipsync.services.consents import Consents, ConsentView, owner
 from flipsync.services.goals import GoalsChange, GoalsView, get_goals, set_goals
 from flipsync.services.labels import LabelView
+from flipsync.services.parcels import HandedOver
 from flipsync.services.reading_decisions import ApprovalView, list_approvals
+from flipsync.services.reading_orders import ShipmentView
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
@@ -155,6 +157,16 @@ def refund(
             async with store.reader(tenant_id) as session:
                 view = await refunds.get(session, view.id)
         return view
+
+    return in_books(home, routing, tenant, work)
+
+
+def ship(home: Path, routing: Routing, order: str, parcel: HandedOver, tenant: str | None) -> ShipmentView:
+    """Say that an order left in this parcel."""
+
+    async def work(store: Store, tenant_id: UUID) -> ShipmentView:
+        async with store.unit(tenant_id) as unit:
+            return await parcels.hand_over(unit, await refunds.named_order(unit.session, order), parcel)
 
     return in_books(home, routing, tenant, work)
 

@@ -1,4 +1,4 @@
-"""`flipsync refund` and `flipsync label`: money that leaves the house because a person says so."""
+"""`flipsync refund`, `flipsync label`, `flipsync ship`: money and parcels that leave because a person says so."""
 
 from __future__ import annotations
 
@@ -125,6 +125,30 @@ def label(
     sys.exit(1 if view.state in ("refused", "unknown") else 0)
 
 
+def ship(
+    order: Annotated[str, typer.Argument(help="its number, its id on the channel, or its id here")],
+    carrier: Annotated[str, typer.Argument(help="who carries it, e.g. USPS")],
+    tracking_number: Annotated[str, typer.Argument(help="by which it is followed")],
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that a packed order left with a label of your own; its channel is told."""
+    parcels = importlib.import_module("flipsync.services.parcels")
+    try:
+        parcel = parcels.HandedOver(carrier=carrier, tracking_number=tracking_number)
+    except ValueError as error:
+        told = "a carrier's name, and 4 to 60 letters, digits, spaces or hyphens of its number"
+        raise InvalidInput("this is no parcel that can be followed", hint=told) from error
+    books = importlib.import_module("flipsync.commands_on_books")
+    view = books.ship(home_folder(home), _routing(), order, parcel, tenant)
+    if as_json:
+        print_json(view.model_dump(mode="json"))
+    else:
+        known = "the channel knows" if view.confirmed_at else "the channel is told next"
+        out.print(f"handed over: {escape(view.carrier)} {escape(view.tracking_number)}; {known}")
+
+
 def _write(path: Path, content: bytes) -> None:
     """A file only its owner reads: a label shows where the buyer lives."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -140,3 +164,4 @@ def _routing() -> Any:
 def add_to(app: typer.Typer) -> None:
     app.command()(refund)
     app.command()(label)
+    app.command()(ship)

@@ -94,12 +94,14 @@ async def request(
     if connector_class(cast(Vendor, found.vendor)).capabilities.labels == "none":
         raise Conflict(
             f"{found.vendor} sells no labels",
-            hint="buy it from a carrier; hand the parcel over with its tracking number",
+            hint="buy it from a carrier and hand the parcel over: POST /orders/{id}/shipment, or flipsync ship",
         )
     if (known := await rows.current_of(unit.session, order_id)) is not None:
         raise Conflict(f"order {order.number} has a label already: it is {known.state}", hint=known.tracking_number)
     if order.state != "ready":
         raise Conflict(f"order {order.number} is {order.state}: only one that is ready to ship gets a label")
+    if (sent := await order_rows.shipment_of(unit.session, order_id)) is not None:
+        raise Conflict(f"order {order.number} was handed over already: {sent.carrier} {sent.tracking_number}")
     sender = await rows.last_sender(unit.session) if ship_from is None else ship_from.model_dump()
     if sender is None:
         raise InvalidInput("nobody said where the parcel goes out from", hint="give the sender's address")

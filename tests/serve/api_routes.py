@@ -116,6 +116,7 @@ class Route:
             "POST /listings/{listing_id}/end": {"reason": "the season is over"},
             "POST /orders/{order_id}/refunds": {"amount": {"amount_minor": 100, "currency": "USD"}},
             "POST /orders/refunds/{refund_id}/settlement": {"given": False},
+            "POST /orders/{order_id}/shipment": {"carrier": "USPS", "tracking_number": "9400111899223817428490"},
             "POST /orders/{order_id}/labels": {
                 "parcel": {"weight_grams": 400, "length_mm": 200, "width_mm": 150, "height_mm": 100}
             },

@@ -142,6 +142,10 @@ async def ensure_shipment(unit: UnitOfWork, order_id: UUID, carrier: str, tracki
     return (await unit.session.scalars(select(Shipment).where(Shipment.order_id == order_id))).one()
 
 
+async def shipment_of(session: AsyncSession, order_id: UUID) -> Shipment | None:
+    return (await session.scalars(select(Shipment).where(Shipment.order_id == order_id))).one_or_none()
+
+
 async def note_refused(session: AsyncSession, order_id: UUID) -> None:
     """The channel will not be told of the order's parcel."""
     await session.execute(
