@@ -115,22 +115,34 @@ def bundle(
             for sku in wanted:
                 for asked in await pricing.asked_sku(sku):
                     by_account.setdefault(asked.listing.account_id, {})[sku] = asked
-            told = []
+            told: list[tuple[str, Any, str]] = []
             for found in by_account.values():
-                if found.keys() == wanted.keys():
-                    currency = next(iter(found.values())).request.current.currency
-                    parcel = None if shipping is None else _amount(shipping, currency).amount_minor
-                    quantities = {asked.listing.listing_id: wanted[sku] for sku, asked in found.items()}
-                    vendor = next(iter(found.values())).listing.vendor
-                    told.append((vendor, await pricing.bundle(quantities, parcel)))
+                if found.keys() != wanted.keys():
+                    continue
+                first = next(iter(found.values()))
+                parcel = None if shipping is None else _amount(shipping, first.request.current.currency).amount_minor
+                quantities = {asked.listing.listing_id: wanted[sku] for sku, asked in found.items()}
+                try:
+                    told.append((first.listing.vendor, await pricing.bundle(quantities, parcel), ""))
+                except InvalidInput as error:  # one account may have too few left; the others are asked all the same
+                    told.append((first.listing.vendor, None, str(error)))
             return told
 
     books = importlib.import_module("flipsync.commands_on_books")
     found = books.in_books(home_folder(home), {}, tenant, work)
+    if found and all(quote is None for _, quote, _ in found):
+        raise InvalidInput(found[0][2])
     if as_json:
-        print_json({"items": [{"vendor": vendor, "bundle": quote.model_dump(mode="json")} for vendor, quote in found]})
+        shown = [
+            {"vendor": vendor, "bundle": quote and quote.model_dump(mode="json"), "why_not": why}
+            for vendor, quote, why in found
+        ]
+        print_json({"items": shown})
         return
-    for vendor, quote in found:
+    for vendor, quote, why in found:
+        if quote is None:
+            out.print(f"{escape(vendor)}: {escape(why)}")
+            continue
         verdict = f"[bold]{quote.price}[/], {quote.discount_bps / 100:.1f} % off" if quote.pays else "[bold]apart[/]"
         out.print(f"{escape(vendor)}: {verdict}; one by one {quote.apart}, never below {quote.lowest}")
         out.print(f"  {escape(quote.reason)}")

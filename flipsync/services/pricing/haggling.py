@@ -59,7 +59,7 @@ def answer_offer(request: QuoteRequest, policy: PricingPolicy, offered: Money, q
     if offered.amount_minor <= 0:
         raise InvalidInput("a bid is above zero")
     if not 1 <= quantity <= max(request.stock, 0):
-        raise InvalidInput(f"{quantity} units are asked for, {max(request.stock, 0)} are on offer")
+        raise InvalidInput(f"the bid is for {quantity}, {max(request.stock, 0)} are on offer")
     if missing := missing_facts(request):
         raise InvalidInput(f"no bid can be judged: {missing}", hint="set it with PATCH /pricing/variants/{id}")
     economics, demand, relief = economics_of(request), policy.demand_of(request), policy.relief_of(request)
