@@ -16,7 +16,9 @@ from flipsync.domain.errors import InvalidInput
 from flipsync.learning.bench import BENCHES
 
 Quick = Annotated[bool, typer.Option("--quick", help="fewer runs: a look, not the figures")]
-Pictures = Annotated[Path | None, typer.Option("--pictures", help="folder for regret curves, as SVG")]
+Pictures = Annotated[
+    Path | None, typer.Option("--pictures", help="folder for curves of regret and of quality by processor time, as SVG")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="exit code 1 when a target is missed")]
 
 

@@ -99,7 +99,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a picture: y over x with the band that holds the middle 90 % of runs."""
+    """A line of a picture: y over x, and a band about it: the middle 90 % of runs, or all seeds. `log`: both axes in
+    powers, all of it above zero."""
 
     title: str
     label: str
@@ -107,6 +108,7 @@ class Curve:
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    log: bool = False
 
 
 @dataclass
@@ -147,5 +149,5 @@ def regret_curve(title: str, label: str, regret: npt.NDArray[np.float64], points
     periods = regret.shape[1]
     at = np.unique(np.linspace(0, periods - 1, min(points, periods)).astype(int))
     low, high = np.quantile(regret[:, at], [0.05, 0.95], axis=0)
-    shown = [tuple(np.round(line, 4).tolist()) for line in (at + 1.0, regret[:, at].mean(0), low, high)]
-    return Curve(title, label, *shown)
+    x, y, under, over = (tuple(np.round(line, 4).tolist()) for line in (at + 1.0, regret[:, at].mean(0), low, high))
+    return Curve(title, label, x, y, under, over)

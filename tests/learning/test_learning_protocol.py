@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flipsync.learning.bench import picture
-from flipsync.learning.protocol import Report, Row, bootstrap, regret_curve
+from flipsync.learning.protocol import Curve, Report, Row, bootstrap, regret_curve
 from flipsync.learning.search import minimise
 
 
@@ -48,3 +48,15 @@ def test_curves_become_one_picture_a_title(tmp_path: Path) -> None:
     assert [path.name for path in written] == ["p3-regret.svg", "other.svg"]
     drawn = ElementTree.parse(written[0]).getroot()
     assert sum(node.tag.endswith("polyline") for node in drawn.iter()) == 2
+
+
+def test_axes_in_powers_put_each_factor_as_far_apart() -> None:
+    ours = Curve("P7 gap", "ours", (1.0, 10.0, 100.0), (0.1, 1.0, 10.0), (0.1, 1.0, 10.0), (0.1, 1.0, 10.0), log=True)
+    drawn = ElementTree.fromstring(picture.draw([ours]))
+    (line,) = (node for node in drawn.iter() if node.tag.endswith("polyline"))
+    points = [[float(part) for part in point.split(",")] for point in line.get("points", "").split()]
+    for axis in (0, 1):
+        first, middle, last = (point[axis] for point in points)
+        assert middle == pytest.approx((first + last) / 2, abs=0.2)
+    told = {node.text for node in drawn.iter() if node.tag.endswith("text")}
+    assert {"1", "10", "100", "0.1", "ours"} <= told
