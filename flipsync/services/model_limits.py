@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.model_checks import Check
 from flipsync.services.pricing.fees import percentage_plus_fixed
 from flipsync.services.pricing.policy import PricingPolicy
-from flipsync.services.pricing.quote import PricePeriod, QuoteRequest
+from flipsync.services.pricing.quote import PolicySettings, PricePeriod, QuoteRequest
+from flipsync.services.self_play import end_of
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _FEES = percentage_plus_fixed(
@@ -28,6 +30,8 @@ _FEES = percentage_plus_fixed(
 PROBES = 300
 #: of orders, each of six goods and planned twice
 ORDER_PROBES = 60
+#: of the way from competition to monopoly, and buyers a day who look
+MOST_GAIN, VISITS = 0.1, 20.0
 
 
 def lawful(policy: ShopPrice, *, probes: int = PROBES, seed: int = 5) -> Check:
@@ -67,6 +71,20 @@ def lawful(policy: ShopPrice, *, probes: int = PROBES, seed: int = 5) -> Check:
             crossed += guard.hold(wanted, current).price != wanted
     words = f"floor, ceiling and step kept in {probes - crossed} of {probes} drawn listings"
     return Check("limits", crossed == 0, words)
+
+
+def competes(policy: ShopPrice) -> Check:
+    """Whether two who ask this rule for the same good compete: from the Nash price to a monopoly's they may go a tenth
+    of the way (`self_play`), at sales of some nine a day each."""
+    way = _against_itself(policy.settings)
+    words = f"against itself it goes {way:.2f} of the way from competition to monopoly, {MOST_GAIN} at most"
+    return Check("collusion", way <= MOST_GAIN, words)
+
+
+@lru_cache(maxsize=64)
+def _against_itself(settings: PolicySettings) -> float:
+    rule = PricingPolicy(settings)
+    return max(end_of(rule, visits=VISITS, days=200, seed=seed).way for seed in (1, 2))
 
 
 def orders_lawful(policy: ShopOrder, *, probes: int = ORDER_PROBES, seed: int = 5) -> Check:

@@ -164,7 +164,11 @@ async def _move(unit: UnitOfWork, row: PolicyVersion, stage: str, reason: str, c
 
 async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What has to hold before a policy moves on; each with what was seen."""
-    from flipsync.services.model_limits import lawful, orders_lawful  # numpy and scipy: only for whoever promotes
+    from flipsync.services.model_limits import (
+        competes,
+        lawful,
+        orders_lawful,
+    )  # numpy and scipy: only for whoever promotes
 
     policy = policy_of(row)
     checks = [Check("content", True, f"its SHA-256 is {row.digest[:12]}…, as when it was kept")]
@@ -179,7 +183,7 @@ async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Che
         told = f"beats the baseline by {difference[0]:.4g} [{difference[1]:.4g}, {difference[2]:.4g}] in simulation"
         checks.append(Check("simulation", True, told))
     if isinstance(policy, ShopPrice):
-        checks.append(lawful(policy))
+        checks += [lawful(policy), competes(policy)]
     if isinstance(policy, ShopOrder):
         checks.append(orders_lawful(policy))
     if target in ("canary", "live"):

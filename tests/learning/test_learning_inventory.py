@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 from flipsync.learning.inventory import chain, dual_sourcing, lost_sales, projected_stock, reorder_point
 from flipsync.learning.simulator import GymFace
@@ -150,6 +151,32 @@ def test_dual_sourcing_optimum_holds_on_a_wider_grid_and_in_simulation() -> None
     assert means.mean() == pytest.approx(optimum, abs=4 * means.std() / 80**0.5)
 
 
+@pytest.mark.parametrize("express_cost", [105.0, 110.0])
+def test_dual_sourcing_optimum_by_a_linear_programme_over_state_frequencies(express_cost: float) -> None:
+    """As for P7 (Puterman 1994, section 8.8), the two orders and what becomes of a state written out by hand."""
+    stocks, pipeline, express, regular = range(-8, 21), range(5), range(9), range(5)
+    states = {state: row for row, state in enumerate(product(stocks, pipeline))}
+    rows, columns, values, costs = [], [], [], []
+    for (stock, coming), fast, slow in product(states, express, regular):
+        column, raised = len(costs), min(stock + fast, 20)
+        costs.append(100.0 * slow + express_cost * fast)
+        rows.append(states[stock, coming])
+        columns.append(column)
+        values.append(1.0)
+        for demand in range(5):
+            left = raised - demand
+            costs[-1] += (5.0 * max(left, 0) + 495.0 * max(-left, 0)) / 5
+            rows.append(states[min(max(left + coming, -8), 20), slow])
+            columns.append(column)
+            values.append(-0.2)
+    rows += [len(states)] * len(costs)
+    columns += range(len(costs))
+    values += [1.0] * len(costs)
+    flow = csr_array((values, (rows, columns)), shape=(len(states) + 1, len(costs)))
+    told = linprog(costs, A_eq=flow, b_eq=np.append(np.zeros(len(states)), 1.0), method="highs")
+    assert told.fun == pytest.approx(dual_sourcing.DualSourcing(2, express_cost).solve()[0], abs=1e-3)
+
+
 def test_capped_dual_index_is_within_a_tenth_of_a_percent() -> None:
     problem = dual_sourcing.DualSourcing(2, 105.0)
     optimum, _, _ = problem.solve()
@@ -168,6 +195,14 @@ def test_the_chains_plan_earns_in_the_simulator_what_it_promised() -> None:
         sim.reset(1, 0)
         earned = sum(float(sim.step(orders[:, [period]].T)[1][0]) for period in range(chain.PERIODS))
         assert earned == pytest.approx(promised, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_foresight_earns_in_the_mean_what_was_published() -> None:
+    """556.8 (OPTIMISATION's P10), over 300 seasons whose mean has an error of its own."""
+    demand = np.random.default_rng(5).poisson(chain.MEAN, (chain.PERIODS, 300)).astype(float)
+    limit = np.array([chain.perfect_information(demand[:, run]) for run in range(300)])
+    assert limit.mean() == pytest.approx(556.8, abs=3 * limit.std() / 300**0.5)
 
 
 @pytest.mark.slow

@@ -141,6 +141,17 @@ def test_shared_stock_programme_by_enumerating_its_corners() -> None:
     assert shares.sum() <= 1 + 1e-9
 
 
+@pytest.mark.slow
+def test_shared_stock_is_learned_to_within_a_few_percent_of_the_programme_and_better_than_by_exploring_first() -> None:
+    limit = shared_stock.programme(shared_stock.DEMAND, shared_stock.STOCK_A_PERIOD)[0] * 300
+    earned = {
+        learner: shared_stock.play(learner, horizon=300, runs=12, seed=6) / limit
+        for learner in ("ours", "explore-then-exploit")
+    }
+    assert 0.95 <= earned["ours"].mean() <= 1.02
+    assert earned["ours"].mean() > earned["explore-then-exploit"].mean() + 0.05
+
+
 def test_shared_stock_is_never_sold_twice() -> None:
     sim = shared_stock.SharedStock(40)
     left = sim.reset(50, 1)

@@ -22,7 +22,7 @@ from flipsync.services import model_registry as registry
 from flipsync.services import orders
 from flipsync.services.desk import Services
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
-from flipsync.services.model_limits import lawful
+from flipsync.services.model_limits import competes, lawful
 from flipsync.services.policy_choice import block_start
 from flipsync.services.policy_outcomes import canary_test, off_policy
 from flipsync.services.policy_outcomes import stretches as stretches_of
@@ -155,6 +155,12 @@ async def test_a_policy_that_does_not_exist_is_said_not_to(shop: Shop) -> None:
 
 def test_a_rule_that_keeps_the_limits_passes_the_probe() -> None:
     assert lawful(rule()).passed and lawful(rule(min_gain=0.0, elasticity_mean=1.5)).passed
+
+
+def test_a_rule_that_would_drive_prices_up_with_its_own_kind_is_not_promoted() -> None:
+    assert competes(rule()).passed
+    greedy = competes(rule(elasticity_mean=0.6, elasticity_sd=0.05, rival_sensitivity=0.05))
+    assert not greedy.passed and "of the way from competition to monopoly, 0.1 at most" in greedy.words
 
 
 # -- outcomes ---------------------------------------------------------------------------------------------------------
