@@ -233,3 +233,11 @@ def test_the_dashboard_is_timed_and_its_figures_are_those_of_the_books() -> None
     assert result["check"]["recounted_orders"] >= 100
     assert result["count"]["orders"] == result["orders"] == 1_500
     assert result["milliseconds"]["dashboard"]["p95"] > 0 and result["heaviest"] in result["milliseconds"]
+
+
+@pytest.mark.slow
+def test_the_price_rule_meets_itself_and_does_not_go_towards_monopoly() -> None:
+    found = run("self_play")
+    assert all(len(values) == 2 for values in found["price"].values())
+    assert max(way for values in found["way to monopoly"].values() for way in values) <= 0.1
+    assert min(price for values in found["price"].values() for price in values) > 1.0, "never below cost"
