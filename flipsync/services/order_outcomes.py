@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.services.model_checks import Check, Judged, canary_check
 from flipsync.services.order_choice import BLOCK, WASHOUT, is_canary
@@ -29,6 +30,8 @@ from flipsync.store.unit_of_work import UnitOfWork
 BEFORE = timedelta(days=56)
 #: lines at which a shadow has to have looked on before it may act
 LEAST_LINES = 30
+#: drift is looked for in the last half year, against what a supplier's goods earned in the first weeks of it
+WATCHED, USUAL_WEEKS = timedelta(days=182), 6
 UNIT = "minor units a supplier and day"
 _DAY = timedelta(days=1)
 
@@ -67,6 +70,32 @@ def canary_test(
     return test
 
 
+def drifted(found: Sequence[GoodsDays], start: datetime, days: int, holding: float) -> bool:
+    """Whether what goods earn has moved in these days (ADWIN): each supplier's weeks against its first
+    `USUAL_WEEKS`, in units of how far those were apart. Goods that came later do not count."""
+    weekly: dict[UUID, np.ndarray] = {}
+    weeks = days // 7
+    for each in found:
+        if each.first_moved <= start:
+            told = rates(each, weeks * 7, holding).reshape(weeks, 7).mean(axis=1)
+            weekly[each.supplier_id] = weekly.get(each.supplier_id, 0.0) + told
+    usual = {
+        supplier: (told[:USUAL_WEEKS].mean(), max(float(told[:USUAL_WEEKS].std()), 1e-9))
+        for supplier, told in weekly.items()
+    }
+    watch, moved = Adwin(delta=0.001), False
+    for week in range(USUAL_WEEKS, weeks):
+        for supplier, (mean, spread) in usual.items():
+            moved |= watch.update(float(np.clip((weekly[supplier][week] - mean) / spread, -3, 3)))
+    return moved
+
+
+async def _moved(session: AsyncSession, now: datetime, since: datetime | None, choices: PurchasingChoices) -> bool:
+    start = max(since or now - WATCHED, now - WATCHED)
+    found = await rows.goods_days(session, start, now)
+    return drifted(found, start, (now - start) // _DAY, choices.holding_bps / BPS)
+
+
 async def _canary(session: AsyncSession, row: PolicyVersion, now: datetime, choices: PurchasingChoices) -> PeekableTest:
     began = row.staged_at
     found = await rows.goods_days(session, began - BEFORE, now)
@@ -83,12 +112,12 @@ async def _looked_on(session: AsyncSession, policy_id: UUID) -> tuple[bool, str]
 async def judged(
     session: AsyncSession, tenant_id: UUID, now: datetime, acting: Mapping[str, PolicyVersion], since: datetime | None
 ) -> Judged:
-    """Of the versions on stage. What a shadow would have earned nobody knows: having looked on often enough, in
-    bounds, it may act on a share, which tells."""
+    """Of the versions on stage; drift is looked for from `since` on. What a shadow would have earned nobody knows:
+    having looked on often enough, in bounds, it may act on a share, which tells."""
     choices = (await profile(session, tenant_id)).settings.purchasing
     test = await _canary(session, acting["canary"], now, choices) if "canary" in acting else None
     ready, words = await _looked_on(session, acting["shadow"].id) if "shadow" in acting else (False, "")
-    return Judged(UNIT, test, ready, words)
+    return Judged(UNIT, test, ready, words, await _moved(session, now, since, choices))
 
 
 async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
