@@ -37,7 +37,7 @@ from flipsync.services.dry_run_change import change_of
 from flipsync.services.learned_buying import STEP, ShopOrder, shipped_knobs
 from flipsync.services.model_limits import orders_lawful
 from flipsync.services.order_choice import AS_SHIPPED, BLOCK, Staged, Version, arms, block_of, rule_of
-from flipsync.services.order_outcomes import BEFORE, LEAST_LINES, canary_test, drifted, rates
+from flipsync.services.order_outcomes import BEFORE, LEAST_LINES, canary_test, rates
 from flipsync.services.pricing.fees import BPS
 from flipsync.services.reading_models import model_of
 from flipsync.services.suppliers import OfferForm, SupplierForm
@@ -499,30 +499,6 @@ def test_a_canary_is_judged_by_block_and_supplier() -> None:
     assert canary_test(found, "abc", began, began + BLOCK / 2, share=0.2, holding=0.3).n == 0, "it is not over"
     young = [replace(each, first_moved=began) for each in found]
     assert canary_test(young, "abc", began, began + BLOCK, share=0.2, holding=0.3).n == 0, "nobody knows what is usual"
-
-
-def weeks_of(suppliers: int, weeks: int, factor: float, seed: int) -> list[GoodsDays]:
-    """Goods that sell some a week each, `factor` times as many from half-time on, and never lack."""
-    rng, made = np.random.default_rng(seed), []
-    for number in range(suppliers):
-        supplier, wanted = UUID(int=rng.integers(1, 2**62).item()), rng.uniform(0.5, 4.0)
-        rates_a_day = np.where(np.arange(weeks * 7) < weeks * 7 // 2, wanted, wanted * factor)
-        earned = rng.poisson(rates_a_day) * rng.uniform(200, 2_000)
-        figures = dict(enumerate(earned.tolist()))
-        made.append(GoodsDays(UUID(int=number + 1), supplier, 100, MONDAY - BEFORE, 5, {}, figures))
-    return made
-
-
-def test_drift_of_what_goods_earn_is_seen_and_seldom_where_there_is_none() -> None:
-    def seen(factor: float, seed: int) -> bool:
-        return drifted(weeks_of(12, 26, factor, seed), MONDAY, 26 * 7, 0.3)
-
-    assert sum(seen(0.5, seed) for seed in range(20)) >= 19
-    assert sum(seen(1.8, seed) for seed in range(20)) >= 19
-    assert sum(seen(1.0, seed) for seed in range(40)) <= 2
-    assert not drifted(weeks_of(12, 5, 0.1, 1), MONDAY, 5 * 7, 0.3), "nobody knows yet what is usual"
-    young = [replace(each, first_moved=MONDAY + BEFORE) for each in weeks_of(12, 26, 0.2, 1)]
-    assert not drifted(young, MONDAY, 26 * 7, 0.3), "goods that came later"
 
 
 def test_a_step_of_the_owners_is_what_was_trained_with() -> None:
