@@ -31,13 +31,15 @@ _FREE = percentage_plus_fixed(
 )
 
 
-def meet(rule: PricingPolicy, *, visits: float, days: int, seed: int) -> tuple[Array, Ints]:
+def meet(rule: PricingPolicy, *, visits: float, days: int, seed: int, begin: float | None = None) -> tuple[Array, Ints]:
     """Expected profit a buyer of each seller in units of the paper, (days, 2), and prices in minor units, (days, 2).
 
-    Both begin at prices drawn between cost and above monopoly, with enough of the good on the shelf.
+    Both have enough of the good on the shelf, and begin at the price `begin` of the paper, else at prices drawn between
+    cost and above monopoly.
     """
     rng = np.random.default_rng(seed)
-    now = [int(price) for price in rng.uniform(1.15, 2.3, 2) * UNIT]
+    first = rng.uniform(1.15, 2.3, 2) if begin is None else np.full(2, begin)
+    now = [int(price) for price in first * UNIT]
     sold: tuple[list[tuple[int, int]], ...] = ([], [])
     profits, prices = np.zeros((days, 2)), np.zeros((days, 2), dtype=np.int64)
     for day in range(days):
@@ -68,9 +70,9 @@ class End:
         return max(self.gain, (self.price - nash) / (monopoly - nash))
 
 
-def end_of(rule: PricingPolicy, *, visits: float, days: int, seed: int) -> End:
-    """Where the rule ends up against itself."""
-    profits, prices = meet(rule, visits=visits, days=days, seed=seed)
+def end_of(rule: PricingPolicy, *, visits: float, days: int, seed: int, begin: float | None = None) -> End:
+    """Where the rule ends up against itself, from `begin` as `meet` has it."""
+    profits, prices = meet(rule, visits=visits, days=days, seed=seed, begin=begin)
     tail = max(days // 10, 1)
     return End(float(prices[-tail:].mean()) / UNIT, duopoly.profit_gain(float(profits[-tail:].mean())))
 
