@@ -1,14 +1,16 @@
 """People with the app open: a thousand signed-in devices that think, read, write and renew their tokens.
 
-    python -m benchmarks.api_load [--quick] [--json] [--devices 1000] [--minutes 5] [--think 5] [--kill-every 0]
+    python -m benchmarks.api_load [--quick] [--json] [--devices 1000] [--minutes 5] [--think 5]
+        [--replicas 1] [--kill-every 0]
 
 Server and load share the machine's cores. Each device has a connection of its own through HAProxy, thinks for an
 exponential time (mean `--think` seconds), and then reads (90 %) or writes (10 %) in its own business; its access
 token is renewed about every two minutes. One person a second signs in with a password meanwhile. Seconds are from
 the moment a request is sent until its last byte; an answer that is no success fails the run.
 
-`--kill-every SECONDS` ends the API's replica with SIGKILL so often: a request that fails is sent again by the same
-device (with the same idempotency key) for up to a minute, and what is told is how many failed even so.
+`--kill-every SECONDS` ends a replica of the API with SIGKILL so often (with `--replicas 2` another answers meanwhile):
+a request that fails is sent again by the same device (with the same idempotency key) for up to a minute, and what is
+told is how many failed even so.
 `--minutes 30` is a soak: memory of each process is looked at all along, and its growth told.
 """
 
@@ -276,10 +278,11 @@ async def _watch_memory(system: System, until: float, every: float) -> list[dict
 
 
 def measure(
-    *, businesses: int, orders: int, devices: int, minutes: float, think: float, kill_every: float
+    *, businesses: int, orders: int, devices: int, minutes: float, think: float, replicas: int, kill_every: float
 ) -> dict[str, Any]:
     """The result object."""
     tally = Tally()
+    os.environ["FLIPSYNC_API_REPLICAS"] = str(replicas)
     with temporary_home() as home, running(home) as system:
 
         async def prepare() -> tuple[list[World], list[tuple[World, identity.SignedIn]]]:
@@ -317,6 +320,7 @@ def measure(
     every = [took for each in tally.seconds.values() for took in each]
     return {
         "devices": devices,
+        "replicas": replicas,
         "businesses": businesses,
         "orders_each": orders,
         "think_seconds": think,
@@ -348,7 +352,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=5.0, help="counted, after a warm-up of up to half a minute")
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds between two requests of a device")
-    parser.add_argument("--kill-every", type=float, default=0.0, help="seconds between two kills of the API's replica")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of the API")
+    parser.add_argument("--kill-every", type=float, default=0.0, help="seconds between two kills of a replica")
     options = parser.parse_args(argv)
     businesses, orders = 20, 2_000
     if options.quick:
@@ -360,6 +365,7 @@ def main(argv: list[str] | None = None) -> int:
         devices=options.devices,
         minutes=options.minutes,
         think=options.think,
+        replicas=options.replicas,
         kill_every=options.kill_every,
     )
     every = result["all"]

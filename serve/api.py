@@ -44,6 +44,7 @@ class Api(FastAPI):
     lane: Lane
     metrics: ApiMetrics
     cors_origins: tuple[str, ...] = ()
+    https: bool = False
 
     def short_way(self, scope: Scope) -> ASGIApp | None:
         """The request's answer as an ASGI application, when it is a plain read, or a live connection: those last, and
@@ -56,7 +57,8 @@ class Api(FastAPI):
         call = self.lane.find(scope)
         if call is None:
             return None
-        return RequestFrame(_for_browsers(call, self.cors_origins) if self.cors_origins else call, self.metrics)
+        browsers = _for_browsers(call, self.cors_origins) if self.cors_origins else call
+        return RequestFrame(browsers, self.metrics, https=self.https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._in_lane(scope)
@@ -91,14 +93,15 @@ def build_app(settings: ServeSettings) -> Api:
     install_error_handlers(app)
     if settings.cors_origins:
         app.add_middleware(_for_browsers, origins=settings.cors_origins)
-    app.add_middleware(RequestFrame, metrics=metrics)
+    https = settings.public_url.startswith("https:")
+    app.add_middleware(RequestFrame, metrics=metrics, https=https)
     for router in routes.ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
     _describe_problems(app)
     declared = (route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute))
     app.lane = Lane(app, backend, declared)
     app.metrics = metrics
-    app.cors_origins = settings.cors_origins
+    app.cors_origins, app.https = settings.cors_origins, https
     return app
 
 

@@ -30,11 +30,15 @@ _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
 class RequestFrame:
-    """Plain ASGI, no task per request. Logs the route, never the path: webhook paths carry a secret."""
+    """Plain ASGI, no task per request. Logs the route, never the path: webhook paths carry a secret.
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+    `https`: browsers are told never to come without TLS, which ends in a proxy: here everything is plain HTTP.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics, *, https: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._careful = (*_CAREFUL, _HTTPS_ONLY) if https else _CAREFUL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +58,7 @@ class RequestFrame:
                     await too_large(Request(scope))(scope, receive, answered)
                     return
                 status = message["status"]
-                message["headers"] = _framed(message["headers"], request_id, trace, scope["scheme"])
+                message["headers"] = _framed(message["headers"], request_id, trace, self._careful)
             if not refused:
                 await send(message)
 
@@ -62,7 +66,7 @@ class RequestFrame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _framed(message["headers"], request_id, trace, scope["scheme"])
+                message["headers"] = _framed(message["headers"], request_id, trace, self._careful)
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace[3:35])
@@ -95,14 +99,13 @@ def _is_plain_refusal(message: Message) -> bool:
     return message["status"] == 413 and (b"content-type", b"text/plain; charset=utf-8") in message["headers"]
 
 
-def _framed(sent: Iterable[tuple[bytes, bytes]], request_id: str, trace: str, scheme: str) -> list[tuple[bytes, bytes]]:
+def _framed(
+    sent: Iterable[tuple[bytes, bytes]], request_id: str, trace: str, careful: tuple[tuple[bytes, bytes], ...]
+) -> list[tuple[bytes, bytes]]:
     headers = [each for each in sent if each[0] not in (b"x-request-id", b"traceparent")]
     headers += ((b"x-request-id", request_id.encode()), (b"traceparent", trace.encode()))
     names = {name for name, _ in headers}
-    headers += [each for each in _CAREFUL if each[0] not in names]
-    if scheme == "https" and _HTTPS_ONLY[0] not in names:
-        headers.append(_HTTPS_ONLY)
-    return headers
+    return headers + [each for each in careful if each[0] not in names]
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:

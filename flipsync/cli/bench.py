@@ -89,10 +89,12 @@ def load(
     as_json: Json = False,
     devices: Annotated[int, typer.Option(help="phones with the app open")] = 1000,
     minutes: Annotated[float, typer.Option(help="30: a soak")] = 5.0,
-    kill_every: Annotated[float, typer.Option(help="seconds between two kills of the API's replica; 0: none")] = 0.0,
+    replicas: Annotated[int, typer.Option(min=1, help="processes of the API")] = 1,
+    kill_every: Annotated[float, typer.Option(help="seconds between two kills of a replica; 0: none")] = 0.0,
 ) -> None:
     """A thousand people with the app open: how long they wait, what fails, how memory grows."""
-    chosen = ["--devices", str(devices), "--minutes", str(minutes), "--kill-every", str(kill_every)]
+    chosen = ["--devices", str(devices), "--minutes", str(minutes)]
+    chosen += ["--replicas", str(replicas), "--kill-every", str(kill_every)]
     run_benchmark("api_load", *["--quick"] * quick, *["--json"] * as_json, *chosen)
 
 
