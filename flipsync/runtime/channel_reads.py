@@ -198,7 +198,11 @@ class SharedPull:
 async def pull_rivals(
     store: Store, tenant_id: UUID, account: AccountRef, connector: MarketplaceConnector, cause: Cause
 ) -> int:
-    """Note rivals' offers for everything listed on the account; tells where something changed."""
+    """Note rivals' offers for everything listed on the account; tells where something changed.
+
+    Of a seller with several offers on one article (from the channel's warehouse and from their own) the one that buyers
+    meet: that which is put first, else one in stock, else the cheapest.
+    """
     async with store.reader(tenant_id) as session:
         listed = await listing_rows.skus_of_account(session, account.id)
     skus = sorted(listed)
@@ -206,7 +210,7 @@ async def pull_rivals(
     for start in range(0, len(skus), _RIVALS_A_CALL):
         offers += await connector.rivals(skus[start : start + _RIVALS_A_CALL])
     newest: dict[tuple[UUID, str], dict[str, object]] = {}
-    for offer in offers:
+    for offer in sorted(offers, key=lambda each: (each.featured, each.in_stock, -each.price.amount_minor)):
         if offer.sku in listed and offer.price.amount_minor > 0:
             newest[(listed[offer.sku], offer.seller)] = {
                 "listing_id": listed[offer.sku],

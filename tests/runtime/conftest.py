@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from edit_desk import Desk
 from scripted_channel import Channels
 from shop import Shop, open_store
 from sqlalchemy import create_engine, text
@@ -83,3 +84,17 @@ async def hire(shop: Shop, channels: Channels) -> AsyncIterator[Callable[..., Ef
 async def stall(shop: Shop, channels: Channels) -> Stall:
     """A stall with five units on offer at 29.99, on a channel without conditional writes."""
     return await Stall(shop, channels).open()
+
+
+@pytest.fixture
+async def open_desk(queues: Store, channels: Channels) -> AsyncIterator[Callable[..., Any]]:
+    workers: list[EffectWorker] = []
+
+    async def make(**settings: Any) -> Desk:
+        shop = await Shop(queues).found(**settings)
+        workers.append(EffectWorker(shop.store, shop.box, Unlimited(), shop.firewall, slot="effects-0", width=8))
+        return Desk(await Stall(shop, channels).open(), workers[-1])
+
+    yield make
+    for worker in workers:
+        await worker.aclose()

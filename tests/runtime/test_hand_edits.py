@@ -9,90 +9,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from scripted_channel import Channels, Step
-from shop import Shop, dollars
+from edit_desk import Desk
+from scripted_channel import Step
+from shop import dollars
 from sqlalchemy import text
-from stall import Stall, drain
+from stall import drain
 
-from agents import ROSTER
-from agents.governance.compliance import ComplianceAgent
-from flipsync.connectors.base import Unlimited
 from flipsync.domain import commands as c
-from flipsync.domain.channel import Offer
-from flipsync.domain.errors import Forbidden, OutcomeUnknown, Rejected, Unreadable
-from flipsync.domain.events import CycleStarted, ListingEdited, ListingVanished, OfferChanged
-from flipsync.domain.ids import new_id
+from flipsync.domain.errors import Forbidden, Rejected, Unreadable
+from flipsync.domain.events import CycleStarted, ListingEdited, ListingVanished
 from flipsync.runtime import channel_reads
-from flipsync.runtime.decision_path import DecisionPath
-from flipsync.runtime.effects import EffectWorker
-from flipsync.runtime.gate import Gate
-from flipsync.runtime.graph import Graph
-from flipsync.runtime.runner import AgentRunner
 from flipsync.services import hand_edits, reading_edits
-from flipsync.services.approvals import answer_approval
-from flipsync.services.desk import Services
 from flipsync.services.listings import tell_outdated
 from flipsync.services.reading_page import PageRequest
 from flipsync.services.undo import undo_decision
-from flipsync.store.unit_of_work import Store
-
-GRAPH = Graph(ROSTER)
-
-
-class Desk:
-    """A stall whose channel tells all of a listing's words, and the agents that look after it."""
-
-    def __init__(self, stall: Stall, worker: EffectWorker) -> None:
-        self.stall, self.worker = stall, worker
-        self.shop, self.shelf = stall.shop, stall.channel.shelves[stall.external_id]
-
-    async def told(self, title: str, **more: Any) -> None:
-        """The channel is told these words, as an agent would."""
-        self.shelf.description = self.shelf.description or ""
-        offer = Offer(sku=self.stall.goods.sku, title=title, price=dollars(2999), quantity=0, **more)
-        command = c.ReviseListing(account_id=self.stall.account.id, listing_id=self.stall.listing, offer=offer)
-        await self.shop.enqueue(command, self.stall.account)
-        await drain(self.worker, self.shop)
-
-    async def verify(self) -> str:
-        effect = await self.shop.enqueue(c.VerifyListings(account_id=self.stall.account.id), self.stall.account)
-        await drain(self.worker, self.shop)
-        (row,) = await self.shop.rows("SELECT detail FROM receipt WHERE effect_id = :effect", effect=effect)
-        return str(row.detail)
-
-    async def run(self, *agents: str) -> None:
-        path = DecisionPath(GRAPH, Gate(self.shop.firewall, [ComplianceAgent()]))
-        for agent in agents:
-            runner = AgentRunner(GRAPH.agents[agent](), self.shop.store, path)
-            await runner.begin()
-            while await runner.step():
-                continue
-
-    async def questions(self, state: str = "open") -> list[Any]:
-        return await self.shop.rows(
-            "SELECT id, question FROM approval WHERE tenant_id = :tenant AND state = :state", state=state
-        )
-
-    async def answer(self, *, yes: bool) -> None:
-        (asked,) = await self.questions()
-        async with self.shop.unit() as unit:
-            await answer_approval(unit, asked.id, approved=yes, by=new_id())
-        await self.run("executive", "base_market")
-        await drain(self.worker, self.shop)
-
-
-@pytest.fixture
-async def open_desk(queues: Store, channels: Channels) -> AsyncIterator[Callable[..., Any]]:
-    workers: list[EffectWorker] = []
-
-    async def make(**settings: Any) -> Desk:
-        shop = await Shop(queues).found(**settings)
-        workers.append(EffectWorker(shop.store, shop.box, Unlimited(), shop.firewall, slot="effects-0", width=8))
-        return Desk(await Stall(shop, channels).open(), workers[-1])
-
-    yield make
-    for worker in workers:
-        await worker.aclose()
 
 
 async def test_what_the_channel_makes_of_our_words_is_no_edit(open_desk: Any) -> None:
@@ -417,93 +347,6 @@ async def test_while_we_write_ourselves_nothing_counts_as_an_edit(open_desk: Any
     async with desk.shop.unit() as unit:
         assert await hand_edits.notice(unit, desk.stall.account, [(before, changed)]) == 0
     assert await desk.shop.events(ListingEdited) == []
-
-
-@pytest.mark.parametrize(
-    ("winner", "price", "stays"), [("ask", 3500, False), ("theirs", 3500, True), ("theirs", 1001, False)]
-)
-async def test_a_price_set_by_hand_stays_only_where_the_owner_and_the_firewall_let_it(
-    open_desk: Any, winner: str, price: int, stays: bool
-) -> None:
-    desk = await open_desk(listings={"hand_edits": winner})
-    desk.shelf.price = dollars(price)
-    assert await desk.verify() == "1 listings drifted"
-    (edit,) = await desk.shop.events(ListingEdited)
-    assert (edit["price_ours"]["amount_minor"], edit["price_theirs"]["amount_minor"]) == (2999, price)
-    assert ("below the floor" in edit["note"]) == (price == 1001)
-    assert len(await desk.shop.events(OfferChanged)) == (0 if stays else 1)
-    await desk.run("base_market", "pricing")
-    (quote,) = [await _quote(desk)]
-    assert (quote is None) == stays
-    if price == 1001:
-        assert quote.quote.action == "blocked", "one step does not reach the floor: that is for a person"
-
-
-async def test_a_price_that_was_read_before_we_set_ours_is_not_booked_over_it(open_desk: Any) -> None:
-    desk = await open_desk()
-    before = await desk.stall.row()
-    await desk.stall.price(3100)
-    await drain(desk.worker, desk.shop)
-    async with desk.shop.unit() as unit:
-        await hand_edits.price_edited(unit, desk.stall.account, before, dollars(2999))
-    row = await desk.stall.row()
-    assert row.price_minor == desk.shelf.price.amount_minor == 3100
-    assert await desk.shop.events(ListingEdited) == []
-
-
-@pytest.mark.parametrize(("winner", "stays"), [("ask", False), ("theirs", True)])
-async def test_a_write_that_finds_a_price_set_by_hand_does_not_write_over_it(
-    open_desk: Any, winner: str, stays: bool
-) -> None:
-    """Two writers at once: one wins, the other is told, and nothing is lost."""
-    desk = await open_desk(listings={"hand_edits": winner})
-    late = await desk.stall.price(3100)
-    desk.shelf.price = dollars(3500)
-    await drain(desk.worker, desk.shop)
-    assert desk.shelf.price == dollars(3500)
-    assert [call.method for call in desk.stall.channel.calls] == ["set_price"], "it costs no call"
-    assert (await desk.shop.effect(late)).state == "rejected"
-    (receipt,) = await desk.shop.rows("SELECT vendor_code, detail FROM receipt")
-    assert receipt.vendor_code == "edited" and "35.00 USD, not 29.99 USD" in receipt.detail
-    (edit,) = await desk.shop.events(ListingEdited)
-    assert (edit["price_ours"]["amount_minor"], edit["price_theirs"]["amount_minor"]) == (2999, 3500)
-    row = await desk.stall.row()
-    assert (row.price_minor, row.overrides.get("price_minor")) == (3500, 3500 if stays else None)
-    assert len(await desk.shop.events(OfferChanged)) == (0 if stays else 1), "who decides goes on from it"
-    again = await desk.stall.price(3400)
-    await drain(desk.worker, desk.shop)
-    assert desk.shelf.price == dollars(3400), "once it is known it may be changed"
-    assert (await desk.shop.effect(again)).state == "confirmed"
-
-
-async def test_a_price_of_ours_that_nobody_knew_to_have_arrived_is_nobodys_edit(open_desk: Any) -> None:
-    desk = await open_desk()
-    lost = await desk.stall.price(3100)
-    desk.stall.channel.script("set_price", Step(OutcomeUnknown("no answer"), applied=True))
-    await desk.worker.step()
-    async with desk.shop.unit() as unit:
-        await unit.session.execute(
-            text("UPDATE effect SET state = 'unknown', finished_at = now() WHERE id = :id"), {"id": lost}
-        )
-    await desk.stall.price(3200)
-    await drain(desk.worker, desk.shop)
-    assert desk.shelf.price == dollars(3200)
-    assert await desk.shop.events(ListingEdited) == []
-
-
-async def test_a_price_in_another_currency_is_not_taken_for_ours(open_desk: Any) -> None:
-    desk = await open_desk()
-    await desk.stall.price(3100)
-    desk.shelf.price = dollars(3500).model_copy(update={"currency": "EUR"})
-    await drain(desk.worker, desk.shop)
-    assert (await desk.stall.row()).price_minor == 2999
-    assert await desk.shop.events(ListingEdited) == []
-
-
-async def _quote(desk: Desk) -> Any:
-    async with desk.shop.store.reader(desk.shop.tenant_id) as session:
-        services = Services(session, desk.shop.tenant_id, desk.shop.store.clock.now())
-        return await services.pricing.quote(desk.stall.listing)
 
 
 async def test_a_list_that_tells_less_is_looked_behind_when_the_listing_was_modified(open_desk: Any) -> None:
