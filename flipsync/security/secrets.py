@@ -1,6 +1,10 @@
 """Secrets at rest: authenticated encryption of small dicts, bound to their owner, with keys that can be rotated.
 
-A sealed blob is: version (1 byte), key id (4), nonce (12), AES-256-GCM ciphertext and tag (NIST SP 800-38D).
+Envelope encryption: each value has a data key of its own, which is sealed with the installation's key; a change of that
+key seals data keys anew and never sees a value. A sealed blob is: version 2 (1 byte), id of the installation's key (4),
+the data key under it (nonce 12, ciphertext 32, tag 16), the value under the data key (nonce 12, ciphertext and tag).
+Both are AES-256-GCM (NIST SP 800-38D), bound to business and purpose. Version 1, which is still read, has no data key:
+version, key id, nonce, ciphertext and tag.
 """
 
 from __future__ import annotations
@@ -28,9 +32,10 @@ KEY_VARIABLE = "FLIPSYNC_SECRET_KEY"
 #: prints what KEY_VARIABLE would hold: how a key management service comes in
 COMMAND_VARIABLE = "FLIPSYNC_SECRET_KEY_COMMAND"
 _COMMAND_SECONDS = 30
-_VERSION = b"\x01"
+_DIRECT, _ENVELOPE = b"\x01", b"\x02"
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
+_WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16
 
 
 class SecretUnreadable(FlipSyncError):
@@ -59,25 +64,28 @@ class SecretBox:
 
     def seal(self, value: Mapping[str, str], *, tenant_id: UUID, purpose: str) -> bytes:
         """Encrypt `value`. It opens only for the same tenant and purpose."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._current].encrypt(nonce, orjson.dumps(dict(value)), _binding(tenant_id, purpose))
-        return _VERSION + self._current + nonce + sealed
+        binding, data_key = _binding(tenant_id, purpose), AESGCM.generate_key(8 * KEY_BYTES)
+        wrapped = _encrypt(self._ciphers[self._current], data_key, binding)
+        return _ENVELOPE + self._current + wrapped + _encrypt(AESGCM(data_key), orjson.dumps(dict(value)), binding)
 
     def open(self, blob: bytes, *, tenant_id: UUID, purpose: str) -> dict[str, str]:
         """Decrypt. Raises SecretUnreadable."""
-        key_id, rest = blob[1 : 1 + _KEY_ID_BYTES], blob[1 + _KEY_ID_BYTES :]
-        cipher = self._ciphers.get(key_id)
-        if blob[:1] != _VERSION or cipher is None:
+        cipher, rest = self._cipher_of(blob)
+        binding = _binding(tenant_id, purpose)
+        if blob[:1] == _ENVELOPE:
+            cipher, rest = AESGCM(_decrypt(cipher, rest[:_WRAPPED_BYTES], binding)), rest[_WRAPPED_BYTES:]
+        opened: dict[str, str] = orjson.loads(_decrypt(cipher, rest, binding))
+        return opened
+
+    def _cipher_of(self, blob: bytes) -> tuple[AESGCM, bytes]:
+        """Of the installation's key that `blob` names, and what comes after that name."""
+        cipher = self._ciphers.get(blob[1 : 1 + _KEY_ID_BYTES])
+        if blob[:1] not in (_DIRECT, _ENVELOPE) or cipher is None:
             raise SecretUnreadable(
                 "a stored secret was sealed with a key that is not here",
                 hint=f"put the earlier key back ({KEY_VARIABLE} takes several), or enter the secret again",
             )
-        try:
-            plain = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _binding(tenant_id, purpose))
-        except (InvalidTag, ValueError):  # ValueError: cut short
-            raise SecretUnreadable("a stored secret was changed or moved", hint="enter the secret again") from None
-        opened: dict[str, str] = orjson.loads(plain)
-        return opened
+        return cipher, blob[1 + _KEY_ID_BYTES :]
 
     @property
     def current(self) -> str:
@@ -85,8 +93,32 @@ class SecretBox:
         return self._current.hex()
 
     def reseal(self, blob: bytes, *, tenant_id: UUID, purpose: str) -> bytes:
-        """The same secret under the newest key. Raises SecretUnreadable."""
-        return self.seal(self.open(blob, tenant_id=tenant_id, purpose=purpose), tenant_id=tenant_id, purpose=purpose)
+        """The same secret under the newest key: of an envelope only the data key is opened. Raises SecretUnreadable."""
+        if blob[:1] != _ENVELOPE:
+            return self.seal(
+                self.open(blob, tenant_id=tenant_id, purpose=purpose), tenant_id=tenant_id, purpose=purpose
+            )
+        cipher, rest = self._cipher_of(blob)
+        binding = _binding(tenant_id, purpose)
+        data_key = _decrypt(cipher, rest[:_WRAPPED_BYTES], binding)
+        return (
+            _ENVELOPE
+            + self._current
+            + _encrypt(self._ciphers[self._current], data_key, binding)
+            + rest[_WRAPPED_BYTES:]
+        )
+
+
+def _encrypt(cipher: AESGCM, plain: bytes, binding: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, binding)
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, binding: bytes) -> bytes:
+    try:
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], binding)
+    except (InvalidTag, ValueError):  # ValueError: cut short
+        raise SecretUnreadable("a stored secret was changed or moved", hint="enter the secret again") from None
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:

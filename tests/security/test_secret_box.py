@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +74,20 @@ def test_keys_are_rotated_without_losing_what_is_sealed() -> None:
     assert blob[1:5].hex() == SecretBox(OLD).current != both.current
     resealed = both.reseal(blob, tenant_id=TENANT, purpose="p")
     assert resealed[1:5].hex() == both.current == key_names([NEW, OLD])[0]
+    assert SecretBox(NEW).open(resealed, tenant_id=TENANT, purpose="p") == {"key": "value"}
+    assert resealed[65:] == blob[65:], "the value stays as it is: only its data key is sealed anew"
+    with pytest.raises(SecretUnreadable):
+        both.reseal(blob, tenant_id=TENANT, purpose="another row's")
+
+
+def test_what_was_sealed_before_there_were_data_keys_opens_and_gets_one() -> None:
+    nonce, binding = os.urandom(12), TENANT.bytes + b"p"
+    sealed = AESGCM(OLD).encrypt(nonce, b'{"key":"value"}', binding)
+    blob = b"\x01" + bytes.fromhex(SecretBox(OLD).current) + nonce + sealed
+    both = SecretBox([NEW, OLD])
+    assert both.open(blob, tenant_id=TENANT, purpose="p") == {"key": "value"}
+    resealed = both.reseal(blob, tenant_id=TENANT, purpose="p")
+    assert resealed[:1] == b"\x02"
     assert SecretBox(NEW).open(resealed, tenant_id=TENANT, purpose="p") == {"key": "value"}
 
 
