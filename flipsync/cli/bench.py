@@ -99,6 +99,16 @@ def load(
 
 
 @bench_app.command()
+def api(
+    quick: Quick = False,
+    as_json: Json = False,
+    soak: Annotated[bool, typer.Option("--soak", help="half an hour more: memory")] = False,
+) -> None:
+    """What the API promises, in one table: load, reads, dashboard, live connections, killed replicas."""
+    run_benchmark("api", *["--quick"] * quick, *["--json"] * as_json, *["--soak"] * soak)
+
+
+@bench_app.command()
 def endurance(
     quick: Quick = False,
     as_json: Json = False,
