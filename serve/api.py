@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import flipsync
 from serve import routes
 from serve.backend import Backend
-from serve.errors import Problem, install_error_handlers
+from serve.errors import Problem, describe, install_error_handlers
 from serve.lane import Lane
 from serve.middleware import RequestFrame
 from serve.settings import ServeSettings
@@ -137,7 +137,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put the schema of problem documents into the OpenAPI document, in place of FastAPI's own error schema."""
+    """Put problem documents into the OpenAPI document, in place of FastAPI's own errors, and what all answers have."""
 
     def document() -> dict[str, object]:
         if app.openapi_schema is None:
@@ -148,6 +148,8 @@ def _describe_problems(app: FastAPI) -> None:
             schemas["Problem"] = problem
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            for operations in schema["paths"].values():
+                describe(operations)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -97,12 +97,49 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses; any may be invalid, or asked too often."""
     return {
-        status: {
-            "description": http.HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in sorted({*statuses, *((429,) if 401 in statuses else ()), 422, 500, 503})
+        status: _problem(status) for status in sorted({*statuses, *((429,) if 401 in statuses else ()), 422, 500, 503})
     }
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {
+        "description": http.HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def describe(operations: dict[str, dict[str, Any]]) -> None:
+    """Put into a path of the OpenAPI document what holds for all of a kind: that a body may be none, or too much, and
+    which headers answers have."""
+    asked = {method: {each["name"] for each in found.get("parameters", ())} for method, found in operations.items()}
+    tagged = any("If-Match" in names for names in asked.values())
+    for method, operation in operations.items():
+        responses = operation["responses"]
+        if "requestBody" in operation:
+            for status in (400, 413):
+                responses.setdefault(str(status), _problem(status))
+        for status, response in responses.items():
+            if status.startswith("2") and ("304" in responses or (tagged and method in ("get", "patch", "put"))):
+                response.setdefault("headers", {})["ETag"] = _header("the version told, for If-Match or If-None-Match")
+            if status.startswith("2") and "Idempotency-Key" in asked[method]:
+                response.setdefault("headers", {})["Idempotent-Replayed"] = _header(
+                    "true: the answer of the first time"
+                )
+        _describe_headers(responses)
+
+
+def _describe_headers(responses: dict[str, dict[str, Any]]) -> None:
+    for status, response in responses.items():
+        headers = response.setdefault("headers", {})
+        headers["X-Request-ID"] = _header("of this request, for questions about it")
+        if status in ("429", "503"):
+            headers["Retry-After"] = _header("seconds", type="integer")
+        if status == "401":
+            headers["WWW-Authenticate"] = _header("how to prove who asks")
+
+
+def _header(description: str, **schema: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"} | schema}
 
 
 def answer(request: Request, status: int, code: str, detail: str, **more: Any) -> Response:

@@ -94,8 +94,8 @@ def send_list(
         f"{view.decided:,} of {view.lines:,} rows judged: {view.buy:,} to buy, {view.leave:,} to leave,"
         f" {view.ask:,} to find something out about"
     )
-    for row, why in view.problems[:10]:
-        out.print(f"row {row}: {escape(why)}")
+    for each in view.problems[:10]:
+        out.print(f"row {each.row}: {escape(each.why)}")
 
 
 @source_app.command()

@@ -48,7 +48,7 @@ class ForecastView(View):
     units_sold: int = Field(description="in the weeks that it rests on")
 
 
-class RunView(View):
+class ForecastRunView(View):
     """Forecasts of the whole catalogue, made at one time."""
 
     id: UUID
@@ -69,7 +69,7 @@ class RunView(View):
 class ForecastPage(Page[ForecastView]):
     """The newest forecasts; `run` is null while none were made."""
 
-    run: RunView | None
+    run: ForecastRunView | None
 
 
 class JudgedView(View):
@@ -165,7 +165,7 @@ async def list_forecasts(session: AsyncSession, page: PageRequest, where: Foreca
     origin = run.origin.isoformat()
     told = cut(found, page.limit, lambda row: _forecast(*row), lambda row: [origin, str(row[0].id)])
     return ForecastPage(
-        items=told.items, next_cursor=told.next_cursor, run=RunView.model_validate(run, from_attributes=True)
+        items=told.items, next_cursor=told.next_cursor, run=ForecastRunView.model_validate(run, from_attributes=True)
     )
 
 

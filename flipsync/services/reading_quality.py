@@ -32,7 +32,7 @@ class CheckView(View):
     source: str
 
 
-class StepView(View):
+class QualityStepView(View):
     """Something to do about it, the most worth first."""
 
     check: str
@@ -50,7 +50,7 @@ class QualityView(View):
     sku: str
     score: float | None
     checks: list[CheckView]
-    steps: list[StepView]
+    steps: list[QualityStepView]
     idle: str
 
 
@@ -62,7 +62,7 @@ class ListingStanding(View):
     account: str
     status: str
     score: float
-    step: StepView | None
+    step: QualityStepView | None
     gain_a_week: Money | None = Field(description="sales that the step is thought to bring")
 
 
@@ -113,13 +113,15 @@ def _check(found: Finding) -> CheckView:
     return CheckView(check=found.check, weight=found.weight, value=found.value, says=says, source=found.source)
 
 
-def _step(action: Action) -> StepView:
+def _step(action: Action) -> QualityStepView:
     by: Literal["flipsync", "flipsync, when you say yes", "you"] = "you"
     if action.alone:
         by = "flipsync"
     elif action.kind != "need":
         by = "flipsync, when you say yes"
-    return StepView(check=action.check, by=by, says=action.says, minutes=action.minutes, score_after=action.expected)
+    return QualityStepView(
+        check=action.check, by=by, says=action.says, minutes=action.minutes, score_after=action.expected
+    )
 
 
 def _standing(sku: str, work: Work) -> ListingStanding:

@@ -60,7 +60,7 @@ class ScheduleView(View):
     why_ended: str
 
 
-class RunView(View):
+class ReportRunView(View):
     """One report. `detail` says why it is not there (yet)."""
 
     id: UUID
@@ -136,7 +136,7 @@ async def end(unit: UnitOfWork, user_id: UUID | None, schedule_id: UUID) -> Sche
     return _view(row, email)
 
 
-async def list_runs(session: AsyncSession, user_id: UUID | None, page: PageRequest) -> Page[RunView]:
+async def list_runs(session: AsyncSession, user_id: UUID | None, page: PageRequest) -> Page[ReportRunView]:
     """Newest first; of one person or (None) of all. Raises InvalidInput for a foreign cursor."""
     found = await rows.runs(session, user_id=user_id, after=page.after_id(), most=page.limit + 1)
     return cut(found, page.limit, lambda row: _run(*row), lambda row: [str(row[0].id)])
@@ -196,9 +196,9 @@ def _view(row: ReportSchedule, email: str) -> ScheduleView:
     )
 
 
-def _run(row: ReportRun, of: ReportSchedule) -> RunView:
+def _run(row: ReportRun, of: ReportSchedule) -> ReportRunView:
     names = ("id", "schedule_id", "first", "last", "due_at", "state", "detail", "size", "finished_at")
-    return RunView.model_validate(
+    return ReportRunView.model_validate(
         {name: getattr(row, name) for name in names}
         | {
             "kind": of.kind,

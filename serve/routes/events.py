@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
@@ -15,6 +15,16 @@ from serve.live_stream import stream
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
+#: each event of the stream
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "for `Last-Event-ID`"},
+        "event": {"type": "string", "examples": ["ready"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+}
+
 
 @router.get(
     "/stream",
@@ -22,7 +32,7 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
     response_class=StreamingResponse,
     responses={
         **problems(401, 403),
-        200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": _EVENT}}},
     },
 )
 async def events_stream(

@@ -72,7 +72,7 @@ class TermView(View):
     warned_days: int | None = Field(description="the last warning: 30, 7 or 1 days before, 0 when it has ended")
 
 
-class FaultView(View):
+class AccountFaultView(View):
     """One way in which the channel does not tell the truth."""
 
     id: UUID
@@ -103,7 +103,7 @@ class AccountView(View):
     created_at: Moment
     updated_at: Moment
     ends: list[TermView] = Field(description="what ends that only a person can renew, soonest first")
-    faults: list[FaultView] = Field(description="what is the matter with it now; empty when all is well")
+    faults: list[AccountFaultView] = Field(description="what is the matter with it now; empty when all is well")
 
 
 class AccountList(BaseModel):
@@ -279,7 +279,7 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         updated_at=account.updated_at,
         ends=[TermView(what=end.what, ends_at=end.ends_at, warned_days=end.warned_days) for end in account.ends],
         faults=[
-            FaultView(
+            AccountFaultView(
                 id=fault.id,
                 cause=fault.cause,
                 says=fault.says,

@@ -66,7 +66,7 @@ class ChargesForm(_Form):
     duty_minor: Charge
 
 
-class CancelForm(_Form):
+class CancelPurchaseForm(_Form):
     reason: str = Field(default="", max_length=500)
 
 
@@ -216,7 +216,7 @@ async def receive_goods(purchase_order_id: UUID, form: ArrivedForm, user: Shelve
     response_model=reading.PurchaseOrderView,
     responses=problems(401, 403, 404, 409),
 )
-async def cancel_order(purchase_order_id: UUID, form: CancelForm, user: Writer, once: OnlyOnceDep) -> Response:
+async def cancel_order(purchase_order_id: UUID, form: CancelPurchaseForm, user: Writer, once: OnlyOnceDep) -> Response:
     """A supplier who was mailed is told; where that mail fails, tell them, and say so by doing this again.
 
     Of an order that arrived in part, what is still to come is given up.

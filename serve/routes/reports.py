@@ -14,7 +14,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import analytics, report_files, report_schedules, reports
 from flipsync.services.analytics import Span
 from flipsync.services.reading_page import Page, PageRequest
-from flipsync.services.report_schedules import RunView, ScheduleForm, ScheduleView
+from flipsync.services.report_schedules import ReportRunView, ScheduleForm, ScheduleView
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may
 from serve.errors import problems
@@ -23,7 +23,12 @@ router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
 
 User = Annotated[Claims, may("analytics:read")]
 _FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    200: {
+        "content": {
+            kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+            for kind in report_files.MEDIA_TYPES.values()
+        }
+    }
 }
 
 
@@ -114,7 +119,7 @@ async def end_schedule(schedule_id: UUID, user: User, once: OnlyOnceDep) -> Resp
 
 
 @router.get("/runs", summary="List reports that were made by themselves", responses=problems(401, 403))
-async def list_runs(query: Annotated[ScheduleQuery, Query()], user: User, backend: BackendDep) -> Page[RunView]:
+async def list_runs(query: Annotated[ScheduleQuery, Query()], user: User, backend: BackendDep) -> Page[ReportRunView]:
     """Newest first; why one is not there is with it."""
     async with backend.store.reader(user.tenant_id) as session:
         return await report_schedules.list_runs(session, _whose(user), query)

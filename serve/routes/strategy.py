@@ -123,7 +123,7 @@ async def end_directive(
     return await once.run(user, work)
 
 
-class DryRunForm(BaseModel):
+class DryRunChangeForm(BaseModel):
     """Settings and other rules as they would be, by their dotted names."""
 
     model_config = ConfigDict(extra="forbid")
@@ -142,7 +142,7 @@ class DryRunForm(BaseModel):
 
 @router.post("/dry-run", summary="Try other rules on the past", responses=problems(401, 403, 404, 409, 503))
 async def try_on_past(
-    form: DryRunForm,
+    form: DryRunChangeForm,
     user: Annotated[Claims, may("strategy:read", "decisions:read", "pricing:read")],
     backend: BackendDep,
 ) -> dry_running.DryRun:

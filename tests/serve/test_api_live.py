@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -12,9 +11,9 @@ from uuid import UUID
 
 import httpx2
 import pytest
-import uvicorn
 from api_world import Business
 from fastapi import FastAPI
+from listening import listening
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -33,12 +32,8 @@ from serve.live import Listener, channel_of
 
 @pytest.fixture(scope="module")
 async def address(app: FastAPI) -> AsyncIterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    yield f"ws://127.0.0.1:{listening.getsockname()[1]}/api/v1/ws"
-    server.should_exit = True
-    await task
+    async with listening(app) as where:
+        yield f"ws://{where}/api/v1/ws"
 
 
 def _token(business: Business, role: Role = "owner") -> str:

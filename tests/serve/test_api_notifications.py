@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from api_world import API, Business
 from fastapi import FastAPI
+from listening import listening
 from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -141,12 +140,8 @@ async def test_what_leads_inside_or_nowhere_is_refused_at_the_door(
 
 @pytest.fixture(scope="module")
 async def address(app: FastAPI) -> AsyncIterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    yield f"ws://127.0.0.1:{listening.getsockname()[1]}/api/v1/ws"
-    server.should_exit = True
-    await task
+    async with listening(app) as where:
+        yield f"ws://{where}/api/v1/ws"
 
 
 async def _next(client: ClientConnection, kind: str) -> dict[str, Any]:

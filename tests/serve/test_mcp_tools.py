@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,10 +14,10 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
-import uvicorn
 from api_routes import DOCUMENT
 from api_world import API, Business
 from fastapi import FastAPI
+from listening import listening
 from mcp import Client, StdioServerParameters
 
 from flipsync.domain.clock import utc_now
@@ -214,11 +213,8 @@ async def test_an_answer_too_long_for_a_model_is_refused_with_what_to_do() -> No
 async def test_it_speaks_the_protocol_over_its_standard_streams(
     app: FastAPI, client: httpx2.AsyncClient, alpha: Business
 ) -> None:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        args = ["-m", "flipsync.cli", "mcp", "--url", f"http://127.0.0.1:{listening.getsockname()[1]}"]
+    async with listening(app) as where:
+        args = ["-m", "flipsync.cli", "mcp", "--url", f"http://{where}"]
         env = dict(os.environ) | {"FLIPSYNC_API_KEY": await key_of(client, alpha, "listings:read")}
         listing = await asyncio.create_subprocess_exec(
             sys.executable, *args, "--list", "--json", env=env, stdout=asyncio.subprocess.PIPE
@@ -231,6 +227,3 @@ async def test_it_speaks_the_protocol_over_its_standard_streams(
             assert "listings_list_listings" in names and "orders_list_orders" not in names
             listed = told(await assistant.call_tool("listings_list_listings", {}))
             assert str(alpha.ids["listing_id"]) in json.dumps(listed)
-    finally:
-        server.should_exit = True
-        await serving

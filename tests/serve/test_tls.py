@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -17,12 +16,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 from api_world import API, Business
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from listening import listening
 from test_api_sessions import newcomer
 from websockets.asyncio.client import connect
 
@@ -66,14 +65,14 @@ def _certificate() -> tuple[str, str]:
     return made.decode(), (made + sealed).decode()
 
 
-def _recipe(certificate: Path, *, plain: int, sealed: int, behind: int) -> str:
+def _recipe(certificate: Path, *, plain: int, sealed: int, behind: str) -> str:
     """The README's, with ports and places of this machine."""
     (text,) = re.findall(r"^```haproxy\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     for theirs, ours in (
         ("bind :80\n", f"bind {HOST}:{plain}\n"),
         ("bind :443 ", f"bind {HOST}:{sealed} "),
         ("/etc/haproxy/api.example.com.pem", str(certificate)),
-        (f"{HOST}:8000", f"{HOST}:{behind}"),
+        (f"{HOST}:8000", behind),
     ):
         assert theirs in text
         text = text.replace(theirs, ours)
@@ -86,30 +85,25 @@ async def door(settings: ServeSettings, tmp_path_factory: pytest.TempPathFactory
     if binary is None:
         pytest.skip("no HAProxy for this machine: neither Ray's own nor one on the PATH")
     app = build_app(settings.model_copy(update={"public_url": "https://api.example.com"}))
-    listening = socket.create_server((HOST, 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", proxy_headers=False))
-    task = asyncio.create_task(server.serve(sockets=[listening]))
     folder = tmp_path_factory.mktemp("tls")
     authority, pem = _certificate()
     (folder / "door.pem").write_text(pem)
     found = Door(choose_port(), choose_port(), authority)
     config = folder / "haproxy.cfg"
-    behind = listening.getsockname()[1]
-    config.write_text(_recipe(folder / "door.pem", plain=found.plain, sealed=found.sealed, behind=behind))
-    proxy = subprocess.Popen([binary, "-db", "-f", config])
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                (await asyncio.open_connection(HOST, found.sealed))[1].close()
-                break
-            except OSError:
-                assert proxy.poll() is None, "HAProxy does not take the README's configuration"
-                await asyncio.sleep(0.05)
-    yield found
-    proxy.terminate()
-    proxy.wait()
-    server.should_exit = True
-    await task
+    async with listening(app) as behind:
+        config.write_text(_recipe(folder / "door.pem", plain=found.plain, sealed=found.sealed, behind=behind))
+        proxy = subprocess.Popen([binary, "-db", "-f", config])
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    (await asyncio.open_connection(HOST, found.sealed))[1].close()
+                    break
+                except OSError:
+                    assert proxy.poll() is None, "HAProxy does not take the README's configuration"
+                    await asyncio.sleep(0.05)
+        yield found
+        proxy.terminate()
+        proxy.wait()
     await app.state.backend.aclose()
 
 

@@ -23,7 +23,7 @@ from flipsync.services import report_making, report_schedules, reports
 from flipsync.services.notices import destinations
 from flipsync.services.notices.destinations import DestinationForm
 from flipsync.services.reading_page import PageRequest
-from flipsync.services.report_schedules import MOST, RunView, ScheduleForm, ScheduleView, next_due
+from flipsync.services.report_schedules import MOST, ReportRunView, ScheduleForm, ScheduleView, next_due
 
 INSIDE = Reach(["127.0.0.0/8"])
 PAGE = PageRequest(limit=200)
@@ -57,7 +57,7 @@ async def schedule(house: House, *, due: bool = True, **wish: Any) -> ScheduleVi
     return view
 
 
-async def runs(house: House, user_id: UUID | None = None) -> list[RunView]:
+async def runs(house: House, user_id: UUID | None = None) -> list[ReportRunView]:
     async with house.shop.store.reader(house.shop.tenant_id) as session:
         return (await report_schedules.list_runs(session, user_id, PAGE)).items
 

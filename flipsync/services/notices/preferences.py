@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain import clock
@@ -31,7 +31,12 @@ def _to_the_minute(value: time) -> time:
     return value.replace(second=0, microsecond=0)
 
 
-TimeOfDay = Annotated[time, AfterValidator(_to_the_minute)]
+#: JSON Schema's "time" has a zone; OpenAPI's registry of formats has this for one without
+TimeOfDay = Annotated[
+    time,
+    AfterValidator(_to_the_minute),
+    WithJsonSchema({"type": "string", "format": "time-local", "examples": ["08:00:00"]}),
+]
 
 
 class Preferences(BaseModel):

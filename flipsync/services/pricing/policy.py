@@ -14,7 +14,7 @@ from flipsync.domain.money import CurrencyMismatchError, Money, minor_digits
 from flipsync.services.pricing.demand import Demand, learn, sold_in_time
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import BPS
-from flipsync.services.pricing.quote import Alternative, Because, PolicySettings, Quote, QuoteRequest
+from flipsync.services.pricing.quote import Because, PolicySettings, PriceAlternative, Quote, QuoteRequest
 
 #: Steps of the candidate grid on either side of the current price.
 GRID_STEPS = 6
@@ -284,7 +284,7 @@ def major_amount(minor: float, currency: str) -> Decimal:
 
 def _alternatives(
     options: list[_Candidate], hold: _Candidate, chosen: _Candidate, currency: str
-) -> tuple[Alternative, ...]:
+) -> tuple[PriceAlternative, ...]:
     """The three best other prices, the current one among them when we leave it."""
     by_price = {option.price: option for option in reversed(options)}
     by_price[hold.price] = hold
@@ -293,7 +293,7 @@ def _alternatives(
     if chosen.price != hold.price and hold not in ranked:
         ranked[-1:] = [hold]
     return tuple(
-        Alternative(
+        PriceAlternative(
             price=Money(amount_minor=option.price, currency=currency),
             expected_profit_per_day=major_amount(option.profit, currency),
             why=option.label,

@@ -104,7 +104,7 @@ class QuoteRequest(PolicyValue):
         ]
 
 
-class Alternative(PolicyValue):
+class PriceAlternative(PolicyValue):
     """A price that was considered. Expected profit per day in major units of the currency."""
 
     price: Money
@@ -125,4 +125,4 @@ class Quote(PolicyValue):
     expected_profit_per_day: Decimal | None
     margin: Money | None
     elasticity: float | None
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[PriceAlternative, ...] = ()

@@ -20,7 +20,7 @@ from flipsync.store.repositories import sourcing_facts as facts
 from flipsync.store.unit_of_work import Store
 
 
-class ScoreView(View):
+class ChannelAdviceView(View):
     """What goods would do on one channel of yours; the most to pay, and a unit's profit at the cost (else the most)."""
 
     account_id: UUID
@@ -63,10 +63,17 @@ class AdviceView(View):
     high: Money | None
     chance: float | None
     days_to_sell: float | None
-    channels: list[ScoreView]
+    channels: list[ChannelAdviceView]
     waiting: list[str] = Field(description="channels whose catalogue has not answered; the verdict may change")
     decision_id: UUID | None
     decided_at: Moment | None
+
+
+class UnreadableRow(View):
+    """A row of a supplier's list that says nothing we can look up."""
+
+    row: int
+    why: str
 
 
 class ListView(View):
@@ -80,7 +87,7 @@ class ListView(View):
     buy: int
     leave: int = Field(description="pass")
     ask: int
-    problems: list[tuple[int, str]] = Field(description="rows that could not be read, and why")
+    problems: list[UnreadableRow] = Field(description="rows that could not be read, and why")
     asked_at: Moment
 
 
@@ -144,7 +151,7 @@ async def get_list(session: AsyncSession, scan_id: UUID) -> ListView:
         buy=verdicts.get("buy", 0),
         leave=verdicts.get("pass", 0),
         ask=verdicts.get("ask", 0),
-        problems=[(each[0], each[1]) for each in scan.problems],
+        problems=[UnreadableRow(row=row, why=why) for row, why in scan.problems],
         asked_at=scan.asked_at,
     )
 
