@@ -40,6 +40,26 @@ def add_user(home: Path, email: str, password: str, role: str, tenant: str | Non
     return in_books(home, {}, tenant, work)
 
 
+def put_password(home: Path, email: str, password: str, tenant: str | None) -> UUID:
+    """Another password for somebody who has forgotten theirs, the last owner too; their sessions end."""
+
+    async def work(store: Store, tenant_id: UUID) -> UUID:
+        passwords = Passwords()
+        try:
+            async with store.unit(tenant_id) as unit:
+                found = await user_rows.sign_in_candidate(unit.session, email)
+                row = None if found is None else await user_rows.lock_user(unit.session, found.id)
+                if row is None or row.tenant_id != tenant_id:
+                    raise NotFound(f"nobody here signs in as {email}", hint="flipsync user add")
+                await passwords.require_strong(password, (row.email,))
+                await users.put_password(unit, row, await passwords.hash(password))
+                return row.id
+        finally:
+            passwords.close()
+
+    return in_books(home, {}, tenant, work)
+
+
 def give_role(home: Path, email: str, role: str, tenant: str | None) -> UserView:
     """Another role for somebody who is there; holds at once."""
 

@@ -47,6 +47,26 @@ def user_add(
         out.print(f"{escape(email)} may sign in as {escape(role)}{shown}")
 
 
+@user_app.command("password")
+def user_password(
+    email: str,
+    password: Annotated[
+        str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")
+    ] = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Another password for somebody who has forgotten theirs. Whoever is signed in as them is signed out."""
+    chosen = password or secrets.token_urlsafe(15)
+    user_id: UUID = _books().put_password(home_folder(home), email, chosen, tenant)
+    if as_json:
+        print_json({"user_id": str(user_id), "email": email, **({} if password else {"password": chosen})})
+    else:
+        shown = "what was given" if password else f"[bold]{escape(chosen)}[/] (shown once)"
+        out.print(f"{escape(email)} signs in with {shown}")
+
+
 @role_app.command("list")
 def list_roles(tenant: Tenant = None, home: Home = None, as_json: AsJson = False) -> None:
     """What each role may: those every business has, and your own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from flipsync.store.reading import Reader
 from flipsync.store.repositories import identity as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
-INVITATION_LIFETIME = timedelta(days=7)
+INVITATION_LIFETIME, RESET_LIFETIME = timedelta(days=7), timedelta(days=1)
 Status = Literal["active", "invited", "disabled"]
 
 
@@ -76,15 +77,24 @@ async def invite(unit: UnitOfWork, holds: Collection[Permission], *, email: str,
     return await get_user(SessionReader(unit.session), user_id)
 
 
-def invitation(tokens: AccessTokens, tenant_id: UUID, user_id: UUID) -> str:
-    """What the invited user brings to `accept_invitation`, once."""
-    return tokens.issue_note("invitation", {"tenant": str(tenant_id), "user": str(user_id)}, INVITATION_LIFETIME)
+def invitation(tokens: AccessTokens, tenant_id: UUID, user_id: UUID, encoded: str = "") -> str:
+    """What the user brings to `accept_invitation`, once: it goes with the password they had (`encoded`; none yet)."""
+    note = {"tenant": str(tenant_id), "user": str(user_id), "instead": _instead_of(encoded)}
+    return tokens.issue_note("invitation", note, RESET_LIFETIME if encoded else INVITATION_LIFETIME)
+
+
+def _instead_of(encoded: str) -> str:
+    """Names a password, without a way back to it."""
+    return hashlib.sha256(encoded.encode()).hexdigest()[:32] if encoded else ""
 
 
 async def accept_invitation(
     store: Store, passwords: Passwords, tokens: AccessTokens, *, invitation: str, password: str, cause: Cause
 ) -> None:
-    """Choose the first password. Raises Unauthenticated when the invitation is over, InvalidInput for a weak one."""
+    """Choose the first password, or another instead of one that was forgotten: then all sessions end.
+
+    Raises Unauthenticated when the invitation is over, InvalidInput for a weak password.
+    """
     note = tokens.read_note("invitation", invitation)
     tenant_id, user_id = UUID(note["tenant"]), UUID(note["user"])
     async with store.reader(tenant_id) as session:
@@ -96,10 +106,17 @@ async def accept_invitation(
     encoded = await passwords.hash(password)
     async with store.unit(tenant_id, cause) as unit:
         row = await rows.lock_user(unit.session, user_id)
-        if row is None or row.password_hash or row.disabled_at is not None:
+        if row is None or _instead_of(row.password_hash) != note.get("instead", "") or row.disabled_at is not None:
             raise _used_up()
-        await rows.update_user(unit.session, user_id, {"password_hash": encoded, "version": row.version + 1})
-        unit.audit("user.accepted-invitation", "user", user_id, email=row.email)
+        await put_password(unit, row, encoded)
+
+
+async def put_password(unit: UnitOfWork, row: User, encoded: str) -> None:
+    """A password, hashed, that was not changed by who knew the old one: whoever is signed in is so no more."""
+    await rows.revoke_sessions(unit.session, row.id, utc_now())
+    await rows.update_user(unit.session, row.id, {"password_hash": encoded, "version": row.version + 1})
+    done = "password.reset" if row.password_hash else "user.accepted-invitation"
+    unit.audit(done, "user", row.id, email=row.email)
 
 
 async def edit_user(
@@ -168,14 +185,23 @@ async def change_password(
         unit.audit("password.changed", "user", user_id)
 
 
-async def require_invited(unit: UnitOfWork, user_id: UUID) -> User:
-    """Raises NotFound, Conflict when the user has a password already or is disabled."""
+async def invite_again(
+    unit: UnitOfWork, holds: Collection[Permission], tokens: AccessTokens, tenant_id: UUID, user_id: UUID
+) -> str:
+    """An invitation for who has lost theirs, or has forgotten their password, which serves until another is chosen.
+    Only who may all that they may can give one (`holds`). A second factor stays.
+
+    Raises NotFound, Forbidden, Conflict for a disabled user.
+    """
     row = await rows.lock_user(unit.session, user_id)
     if row is None:
         raise NotFound(f"no user {user_id}")
-    if row.password_hash or row.disabled_at is not None:
-        raise Conflict("this user is not waiting for an invitation")
-    return row
+    if row.disabled_at is not None:
+        raise Conflict("this user is disabled", hint="enable them first")
+    own_roles.require_holds(holds, granted(await own_roles.held_by(unit.session, user_id, row.role)))
+    done = "password.reset-offered" if row.password_hash else "user.invited-again"
+    unit.audit(done, "user", user_id, email=row.email)
+    return invitation(tokens, tenant_id, user_id, row.password_hash)
 
 
 def _view(row: Any) -> UserView:

@@ -118,9 +118,15 @@ async def patch_user(
     return found
 
 
-@router.post("/{user_id}/invitation", summary="Invite again", responses=problems(401, 403, 404, 409))
+@router.post(
+    "/{user_id}/invitation",
+    summary="Invite again, or after a forgotten password",
+    responses=problems(401, 403, 404, 409),
+)
 async def invite_again(user_id: UUID, user: Writer, backend: BackendDep, cause: CauseDep) -> Invitation:
-    """For somebody who has not accepted yet."""
+    """For somebody who has not accepted yet, or has forgotten their password: they choose another within a day; until
+    then the old one serves, and a second factor stays. Nobody gives one to who may more than they may themselves.
+    """
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        await users.require_invited(unit, user_id)
-    return Invitation(invitation=users.invitation(backend.tokens, user.tenant_id, user_id))
+        offered = await users.invite_again(unit, user.granted, backend.tokens, user.tenant_id, user_id)
+    return Invitation(invitation=offered)

@@ -37,9 +37,20 @@ def test_a_role_is_defined_given_changed_and_deleted(flipsync: Flipsync) -> None
     assert told(flipsync, "role", "list")["items"] == []
 
 
+def test_a_forgotten_password_is_replaced(flipsync: Flipsync) -> None:
+    told(flipsync, "add", "forgetful@example.com", "--role", "clerk")
+    made = told(flipsync, "password", "forgetful@example.com")
+    assert len(made["password"]) == 20
+    assert "password" not in told(
+        flipsync, "password", "forgetful@example.com", "--password", "seven teapots on a boat"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("password", "stranger@example.com"), "nobody here signs in as"),
+        (("password", "owner@flipsync.local", "--password", "short"), "8 to"),
         (("role", "create", "owner", "orders:read"), "every business has"),
         (("role", "create", "x", "users:write"), "only an owner may"),
         (("role", "create", "x", "orders:everything"), "permissions.0"),

@@ -43,14 +43,40 @@ async def test_from_invitation_to_the_door(client: httpx2.AsyncClient, alpha: Bu
     assert (await accept(STRONG)).status_code == 401, "an invitation serves once"
     session = await client.post(f"{API}/auth/login", json={"email": email, "password": STRONG})
     assert session.json()["role"] == "clerk"
-    again = await client.post(f"{API}/users/{user['id']}/invitation", headers=alpha.headers())
-    assert again.status_code == 409
     taken = await client.post(
         f"{API}/users",
         json={"email": email.upper(), "role": "owner"},
         headers=alpha.headers(**{"Idempotency-Key": new_id().hex}),
     )
     assert taken.status_code == 409
+
+
+async def test_who_forgot_their_password_chooses_another_by_an_invitation(
+    client: httpx2.AsyncClient, alpha: Business, backend: Backend
+) -> None:
+    email, user_id = await newcomer(backend, alpha, "manager")
+    thief = await sign_in(client, email)
+    url = f"{API}/users/{user_id}/invitation"
+    assert (await client.post(url, headers=alpha.headers("manager"))).status_code == 403
+    offers = [(await client.post(url, headers=alpha.headers())).json()["invitation"] for _ in range(2)]
+    assert (await sign_in(client, email))["role"] == "manager", "until another is chosen the old one serves"
+
+    async def choose(invitation: str, password: str) -> int:
+        form = {"invitation": invitation, "password": password}
+        return (await client.post(f"{API}/auth/invitations/accept", json=form)).status_code
+
+    assert await choose(offers[0], email) == 422
+    answers = await asyncio.gather(*(choose(offer, STRONG) for offer in offers))
+    assert sorted(answers) == [204, 401], "whichever came first; both went with the password that is gone"
+    assert (await client.get(f"{API}/orders", headers=bearer(thief))).status_code == 401, "every session ended"
+    refused = await client.post(f"{API}/auth/login", json={"email": email, "password": PASSWORD})
+    assert refused.status_code == 401
+    await client.post(f"{API}/auth/login", json={"email": email, "password": STRONG})
+    changed = (await client.post(url, headers=alpha.headers())).json()["invitation"]
+    version = (await client.get(f"{API}/users/{user_id}", headers=alpha.headers())).json()["version"]
+    assert (await _patch(client, user_id, version, alpha.headers(), disabled=True)).status_code == 200
+    assert await choose(changed, "nine teapots on a slower boat") == 401
+    assert (await client.post(url, headers=alpha.headers())).status_code == 409
 
 
 async def test_a_new_role_and_a_lock_out_hold_at_once(
