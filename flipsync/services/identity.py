@@ -29,6 +29,8 @@ from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
 _REFUSED = "e-mail address or password is wrong"
 CHALLENGE_LIFETIME = timedelta(minutes=5)
+#: how long after its first use a refresh token may come again, because the answer was lost on its way
+RESEND_WINDOW = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,12 @@ def passkey_refused() -> Unauthenticated:
 async def refresh(store: Store, tokens: AccessTokens, refresh_token: str, *, cause: Cause | None = None) -> SignedIn:
     """The next pair of tokens; the one presented is spent.
 
-    A spent token that comes again was copied by somebody: its whole family is revoked. Raises Unauthenticated.
+    A spent token that comes again was copied by somebody: its whole family is revoked (RFC 9700, 4.14.2). But an answer
+    can be lost: to who sends the latest spent token again within RESEND_WINDOW of its first use, while nothing it was
+    spent for has been used, one more successor is given (Auth0's reuse interval, Okta's grace period). Of successors
+    the first that is used goes on, and drops the others and all that was spent before; whoever brings one of those is
+    one holder too many. So one chain lives on, and a thief who was quick enough is found out at the latest with the
+    next renewal. Raises Unauthenticated.
     """
     token_hash = hash_refresh_token(refresh_token)
     async with store.database.unbound() as session:
@@ -269,19 +276,20 @@ def clean_email(email: str) -> str:
 
 async def _rotate(unit: UnitOfWork, tokens: AccessTokens, presented: rows.Presented | None) -> SignedIn | None:
     now = utc_now()
-    if presented is None:
+    if presented is None or presented.token.expires_at <= now:
         return None
     row, user = presented
-    if row.revoked_at is not None or row.expires_at <= now:
-        return None
-    if row.used_at is not None or user.disabled_at is not None:
-        await rows.revoke_family(unit.session, row.family_id, now)
-        if row.used_at is not None:
+    resent = row.used_at is not None
+    copied = row.revoked_at is not None or (resent and now - row.used_at > RESEND_WINDOW)
+    if copied or user.disabled_at is not None:
+        if await rows.revoke_family(unit.session, row.family_id, now) and copied:
             unit.audit("session.copied-token", "session", row.family_id, user=str(row.user_id))
         return None
-    signed_in = await _new_tokens(unit, tokens, row.user_id, user.role, row.family_id, row.device)
-    unit.closing.append(rows.renewed(row, now, signed_in.refresh_expires_at))
-    return signed_in
+    if resent:
+        unit.audit("session.resent-token", "session", row.family_id, user=str(row.user_id))
+    else:  # before its successor is kept, which is none of those that it drops
+        unit.closing.append(rows.spent(row, now, now + REFRESH_LIFETIME))
+    return await _new_tokens(unit, tokens, row.user_id, user.role, row.family_id, row.device)
 
 
 async def open_session(unit: UnitOfWork, tokens: AccessTokens, user_id: UUID, role: str, device: str) -> SignedIn:

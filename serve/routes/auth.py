@@ -39,7 +39,7 @@ class RefreshRequest(BaseModel):
 
 
 class Session(BaseModel):
-    """`expires_in` is seconds of the access token. Keep the refresh token: it gets the next pair, once."""
+    """`expires_in` is seconds of the access token. Keep the refresh token that came last: it gets the next pair."""
 
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - not a password
     access_token: str
@@ -154,7 +154,9 @@ async def answer_challenge(
 
 @router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401))
 async def refresh(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Session:
-    """A refresh token that is presented twice ends the whole session: somebody copied it."""
+    """Send the same token again when the answer did not come: within a minute, and until a token that came back was
+    used, you get another pair. Else a token that is presented twice ends the whole session: somebody copied it.
+    """
     return session_view(
         await identity.refresh(backend.store, backend.tokens, form.refresh_token.get_secret_value(), cause=cause)
     )

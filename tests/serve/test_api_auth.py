@@ -8,10 +8,13 @@ import httpx2
 import pytest
 from api_world import API, PASSWORD, Business
 from redis.asyncio import Redis
+from sqlalchemy import select, text
 
 from flipsync.domain.ids import new_id
 from flipsync.security.attempts import SignInLimit, TooManyAttempts
+from flipsync.security.tokens import hash_refresh_token
 from flipsync.services import identity
+from flipsync.store import models as m
 from flipsync.store.unit_of_work import Store
 from serve.backend import Backend
 
@@ -22,6 +25,12 @@ async def _login(client: httpx2.AsyncClient, business: Business, password: str =
 
 async def _refresh(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
     return await client.post(f"{API}/auth/refresh", json={"refresh_token": token})
+
+
+async def _renewed(client: httpx2.AsyncClient, token: str) -> str:
+    answer = await _refresh(client, token)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["refresh_token"])
 
 
 async def test_a_session_from_login_to_logout(client: httpx2.AsyncClient, alpha: Business) -> None:
@@ -44,19 +53,74 @@ async def test_addresses_are_the_same_in_any_case(client: httpx2.AsyncClient, al
     assert answer.status_code == 200
 
 
-async def test_a_copied_refresh_token_ends_the_session_for_both(client: httpx2.AsyncClient, alpha: Business) -> None:
-    stolen = (await _login(client, alpha)).json()["refresh_token"]
-    other = (await _login(client, alpha)).json()["refresh_token"]
-    fresh = (await _refresh(client, stolen)).json()["refresh_token"]
+async def test_a_token_stolen_after_its_successor_was_used_ends_the_session_for_both(
+    client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    stolen, other = [(await _login(client, alpha)).json()["refresh_token"] for _ in range(2)]
+    fresh = await _renewed(client, await _renewed(client, stolen))
     assert (await _refresh(client, stolen)).status_code == 401
     assert (await _refresh(client, fresh)).status_code == 401, "the family must be revoked"
     assert (await _refresh(client, other)).status_code == 200, "other sessions go on"
 
 
-async def test_of_many_at_once_one_refresh_wins(client: httpx2.AsyncClient, alpha: Business) -> None:
+async def test_a_renewal_whose_answer_was_lost_is_sent_again(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    session = (await _login(client, alpha)).json()
+    lost = [await _renewed(client, session["refresh_token"]) for _ in range(3)][:2]
+    came = await _renewed(client, session["refresh_token"])
+    fresh = await _renewed(client, came)
+    async with store.reader(alpha.tenant_id) as read:
+        told = await read.execute(select(m.AuditEntry.action).order_by(m.AuditEntry.seq.desc()).limit(3))
+        assert set(told.scalars()) == {"session.resent-token"}
+    assert (await _refresh(client, lost[0])).status_code == 401, "whoever has the lost answer is one too many"
+    assert (await _refresh(client, fresh)).status_code == 401
+
+
+async def test_after_the_window_a_token_that_comes_again_was_copied(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
     token = (await _login(client, alpha)).json()["refresh_token"]
-    statuses = [answer.status_code for answer in await asyncio.gather(*(_refresh(client, token) for _ in range(6)))]
-    assert sorted(statuses) == [200, 401, 401, 401, 401, 401]
+    fresh = await _renewed(client, token)
+    await _renewed(client, token)  # does not open the window anew
+    spent = {"hash": hash_refresh_token(token), "window": identity.RESEND_WINDOW}
+    async with store.unit(alpha.tenant_id) as unit:
+        await unit.session.execute(
+            text("UPDATE refresh_token SET used_at = used_at - :window WHERE token_hash = :hash"), spent
+        )
+    assert (await _refresh(client, token)).status_code == 401
+    assert (await _refresh(client, fresh)).status_code == 401, "the family must be revoked"
+
+
+async def test_one_device_may_renew_twice_at_once_and_keep_either_answer(
+    client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    for kept in range(2):
+        token = (await _login(client, alpha)).json()["refresh_token"]
+        both = await asyncio.gather(*(_renewed(client, token) for _ in range(2)))
+        fresh = await _renewed(client, both[kept])
+        assert (await _refresh(client, fresh)).status_code == 200
+
+
+async def test_whatever_comes_at_once_one_chain_lives_on(
+    client: httpx2.AsyncClient, store: Store, alpha: Business
+) -> None:
+    token = (await _login(client, alpha)).json()["refresh_token"]
+    first = await asyncio.gather(*(_renewed(client, token) for _ in range(6)))
+    assert len(set(first)) == 6
+    answers = await asyncio.gather(*(_refresh(client, each) for each in (*first, token)))
+    living = [answer.json()["refresh_token"] for answer in answers if answer.status_code == 200]
+    assert len(living) <= 1, "the others came with what was dropped"
+    assert (await _refresh(client, living[0] if living else token)).status_code == 401, "and that ended the session"
+    for _ in range(4):  # the latest spent one again, against the first use of its successor
+        token = (await _login(client, alpha)).json()["refresh_token"]
+        successor = await _renewed(client, token)
+        await asyncio.gather(*(_refresh(client, each) for each in (token, successor) * 2))
+        async with store.reader(alpha.tenant_id) as read:
+            family = select(m.RefreshToken.family_id).where(m.RefreshToken.token_hash == hash_refresh_token(token))
+            rows = (await read.execute(select(m.RefreshToken).where(m.RefreshToken.family_id.in_(family)))).scalars()
+            spent = {row.used_at for row in rows if row.used_at and not row.revoked_at}
+        assert len(spent) <= 1, "two tokens may not both be the latest spent one"
 
 
 async def test_wrong_password_and_unknown_address_look_the_same(client: httpx2.AsyncClient, beta: Business) -> None:

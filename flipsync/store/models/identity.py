@@ -60,7 +60,8 @@ class User(TenantParent, Timestamped, Base):
 
 
 class RefreshToken(TenantOwned, Base):
-    """A rotating refresh token, kept as a hash. A second use of one token revokes its whole family."""
+    """A rotating refresh token, kept as a hash. `used_at` is its first use; `revoked_at` comes with the use of another
+    token of the family at the latest. A revoked one that is brought ends the family."""
 
     __tablename__ = "refresh_token"
     __table_args__ = (same_tenant("user_id", "app_user"),)

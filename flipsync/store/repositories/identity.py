@@ -103,9 +103,17 @@ class Presented(NamedTuple):
     user: Any
 
 
-_LOCK_TOKEN = Question(
-    lambda _: select(*RefreshToken.__table__.c).where(RefreshToken.token_hash == bindparam("hash")).with_for_update()
+_LOCK_SESSION_OF_TOKEN = Question(
+    lambda _: (
+        select(UserSession.id)
+        .where(
+            UserSession.id
+            == select(RefreshToken.family_id).where(RefreshToken.token_hash == bindparam("hash")).scalar_subquery()
+        )
+        .with_for_update(key_share=True)
+    )
 )
+_TOKEN = Question(lambda _: select(*RefreshToken.__table__.c).where(RefreshToken.token_hash == bindparam("hash")))
 _USER_OF_TOKEN = Question(
     lambda _: (
         select(User.role, User.disabled_at)
@@ -116,8 +124,10 @@ _USER_OF_TOKEN = Question(
 
 
 async def lock_refresh_token(session: AsyncSession, token_hash: str) -> Presented | None:
-    """The token; of two that present it at once, the second waits for the first."""
-    token, user = await ask(session, [_LOCK_TOKEN(hash=token_hash), _USER_OF_TOKEN(hash=token_hash)])
+    """The token, as it is once whoever else presents one of its session is done: the statement after the lock sees
+    what they did."""
+    asked = (_LOCK_SESSION_OF_TOKEN, _TOKEN, _USER_OF_TOKEN)
+    _, token, user = await ask(session, [each(hash=token_hash) for each in asked])
     return Presented(token[0], user[0]) if token else None
 
 
@@ -127,9 +137,13 @@ _NEW_TOKEN = Sentence(
     VALUES (:id, :tenant_id, :user_id, :family_id, :token_hash, :issued_at, :expires_at, :device)
     """
 )
-_RENEWED = Sentence(
+_SPENT = Sentence(
     """
-    WITH spent AS (UPDATE refresh_token SET used_at = :now WHERE id = :token_id)
+    WITH spent AS (UPDATE refresh_token SET used_at = :now WHERE id = :token_id),
+        dropped AS (
+            UPDATE refresh_token SET revoked_at = :now
+            WHERE family_id = :session_id AND id <> :token_id AND revoked_at IS NULL
+        )
     UPDATE user_session SET last_used_at = :now, expires_at = :expires_at WHERE id = :session_id
     """
 )
@@ -140,9 +154,9 @@ def new_refresh_token(**values: Any) -> Asked:
     return _NEW_TOKEN(id=new_id(), **values)
 
 
-def renewed(token: Any, now: datetime, expires_at: datetime) -> Asked:
-    """What spends a token for another one: its session goes on."""
-    return _RENEWED(token_id=token.id, session_id=token.family_id, now=now, expires_at=expires_at)
+def spent(token: Any, now: datetime, expires_at: datetime) -> Asked:
+    """What spends a token: its session goes on, by it alone. Every other token of the session is dropped."""
+    return _SPENT(token_id=token.id, session_id=token.family_id, now=now, expires_at=expires_at)
 
 
 async def insert_session(session: AsyncSession, values: dict[str, Any]) -> None:
@@ -178,15 +192,20 @@ async def revoke_sessions(
     return ended
 
 
-async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) -> None:
-    await session.execute(
-        update(UserSession).where(UserSession.id == family_id, UserSession.revoked_at.is_(None)).values(revoked_at=at)
+async def revoke_family(session: AsyncSession, family_id: UUID, at: datetime) -> bool:
+    """Whether the session had not ended before."""
+    ended = await session.execute(
+        update(UserSession)
+        .where(UserSession.id == family_id, UserSession.revoked_at.is_(None))
+        .values(revoked_at=at)
+        .returning(UserSession.id)
     )
     await session.execute(
         update(RefreshToken)
         .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
         .values(revoked_at=at)
     )
+    return ended.scalar() is not None
 
 
 def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
