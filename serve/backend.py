@@ -59,10 +59,10 @@ class Backend:
         self.reach = Reach(settings.notify_inside)
         self.tokens = AccessTokens(settings.jwt_key_bytes())
         self.keys = KeyRing(self.database)
-        self.passwords = Passwords()
-        self.sign_in_limit = SignInLimit(self.redis)
+        self.passwords = Passwords(most=settings.sign_in_turns)
+        self.sign_in_limit = SignInLimit(self.redis, failures=settings.sign_in_failures)
         #: wrong codes are counted in the books and slow down there; this bounds what is written about them
-        self.second_factor_limit = SignInLimit(self.redis, limit=30, free=60)
+        self.second_factor_limit = SignInLimit(self.redis, limit=30, free=60, failures=settings.sign_in_failures)
         self.providers = Providers(settings.sign_in_providers, self.reach)
         self.relying_party = settings.relying_party()
         self.consents = Consents(

@@ -66,6 +66,12 @@ class ServeSettings(BaseSettings):
     applications: dict[Vendor, dict[str, SecretStr]] = Field(
         default_factory=installed_applications, description="the installation's own applications at vendors"
     )
+    sign_in_failures: int = Field(
+        default=100, ge=1, description="failed sign-ins of one address, over all accounts, in a quarter of an hour"
+    )
+    sign_in_turns: int = Field(
+        default=32, ge=2, description="requests that have a password hashed or wait for it, on one replica"
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
     websocket_most: int = Field(default=1_000, ge=1, description="live connections of one business on one replica")

@@ -1,20 +1,22 @@
 """How often somebody may try a password: counts in Redis, shared by all replicas.
 
-Two counts, because either alone can be got round. Guesses at one account from one address end after a few. Guesses at
-one account from many addresses are let through ever more slowly, but never from an address at which the account's
-owner signed in before: a stranger who guesses on purpose must not be able to keep the owner out.
+Three counts, because each alone can be got round. Guesses at one account from one address end after a few. One
+address that guesses a little at each of many accounts (password spraying) ends after many: an office, or the customers
+of a carrier, share an address, so what succeeded does not count. Guesses at one account from many addresses are let
+through ever more slowly. Neither of the last two holds at an address at which the account's owner signed in before: a
+stranger who guesses on purpose, also one of the same office, must not be able to keep the owner out.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import time
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flipsync.domain.errors import FlipSyncError
+from flipsync.security.places import place_of
 
 _REMEMBERED_ADDRESSES = 20
 _REMEMBERED_SECONDS = 90 * 86_400
@@ -35,35 +37,48 @@ class TooManyAttempts(FlipSyncError):
 class SignInLimit:
     """At most `limit` attempts on one account from one address within `window` seconds of the first.
 
-    From all unknown addresses together an account gets `free` attempts, then one in 2, 4, 8, … up to `longest_wait`
-    seconds, until nobody has tried for a day. Signing in makes an address known for 90 days. Without Redis nobody is
-    kept out: the password still is, and hashing is bounded (see Passwords).
+    On all accounts together an address gets `failures` that failed, or are not decided yet, within such a window. From
+    all unknown addresses together an account gets `free` attempts, then one in 2, 4, 8, … up to `longest_wait` seconds,
+    until nobody has tried for a day. Signing in makes an address known for 90 days. Without Redis nobody is kept out:
+    the password still is, and hashing is bounded (see Passwords).
     """
 
     def __init__(
-        self, redis: Redis, *, limit: int = 10, window: int = 900, free: int = 30, longest_wait: int = 60
+        self,
+        redis: Redis,
+        *,
+        limit: int = 10,
+        window: int = 900,
+        failures: int = 100,
+        free: int = 30,
+        longest_wait: int = 60,
     ) -> None:
         self._redis = redis
         self._limit = limit
         self._window = window
+        self._failures = failures
         self._free = free
         self._longest_wait = longest_wait
 
     async def attempt(self, account: str, address: str) -> None:
         """Count an attempt before it is made, so that parallel ones cannot slip through. Raises TooManyAttempts."""
         try:
-            after = await self._from_here(account, address) or await self._from_anywhere(account, address)
+            after = await self._wait(account, place_of(address))
         except RedisError:
             return
         if after:
             raise TooManyAttempts(after)
 
     async def succeeded(self, account: str, address: str) -> None:
-        """Forget the attempts from this address and know it from now on."""
-        known, place = _key("known", account), _place(address)
+        """Forget the attempts from this address on the account, take this one from the address's failures, and know
+        the address from now on."""
+        place = place_of(address)
+        known, failed = _key("known", account), _key("failed", place)
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(_key("here", account, place))
+                pipe.set(failed, 0, ex=self._window, nx=True)
+                pipe.decr(failed)
                 pipe.zadd(known, {_digest(place): time.time()})
                 pipe.zremrangebyrank(known, 0, -_REMEMBERED_ADDRESSES - 1)
                 pipe.expire(known, _REMEMBERED_SECONDS)
@@ -71,19 +86,25 @@ class SignInLimit:
         except RedisError:
             return
 
-    async def _from_here(self, account: str, address: str) -> int:
+    async def _wait(self, account: str, place: str) -> int:
         """Seconds to wait, 0 to go on."""
-        key = _key("here", account, _place(address))
+        here, failed = _key("here", account, place), _key("failed", place)
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(key, 0, ex=self._window, nx=True)
-            pipe.incr(key)
-            pipe.ttl(key)
-            _, count, left = await pipe.execute()
-        return max(1, int(left)) if count > self._limit else 0
-
-    async def _from_anywhere(self, account: str, address: str) -> int:
-        if await self._redis.zscore(_key("known", account), _digest(_place(address))) is not None:
+            for key in (here, failed):
+                pipe.set(key, 0, ex=self._window, nx=True)
+                pipe.incr(key)
+                pipe.ttl(key)
+            pipe.zscore(_key("known", account), _digest(place))
+            _, tried, left, _, failures, failures_left, known = await pipe.execute()
+        if tried > self._limit:
+            return max(1, int(left))
+        if known is not None:
             return 0
+        if failures > self._failures:
+            return max(1, int(failures_left))
+        return await self._from_anywhere(account)
+
+    async def _from_anywhere(self, account: str) -> int:
         count_key, wait_key = _key("account", account), _key("wait", account)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.incr(count_key)
@@ -97,19 +118,6 @@ class SignInLimit:
         if await self._redis.set(wait_key, 1, ex=wait, nx=True):
             return 0
         return max(1, int(await self._redis.ttl(wait_key)))
-
-
-def _place(address: str) -> str:
-    """One customer's addresses count as one: of IPv6 a /64."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 def _key(kind: str, account: str, *more: str) -> str:

@@ -7,15 +7,18 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from flipsync.domain.errors import InvalidInput
+from flipsync.domain.errors import InvalidInput, Unavailable
+from flipsync.security.places import place_of
 
 T = TypeVar("T")
 
@@ -31,12 +34,33 @@ _LOOKED_AT = 72  # what zxcvbn takes; a longer password is judged by its beginni
 
 
 class Passwords:
-    """Hashes and verifies, at most `threads` at a time: each hash takes 64 MiB, and a flood must not take it all."""
+    """Hashes and verifies, at most `threads` at a time: each hash takes 64 MiB, and a flood must not take it all. At
+    most `most` requests hold a turn, those being hashed for among them."""
 
-    def __init__(self, hasher: PasswordHasher | None = None, *, threads: int = 2) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None, *, threads: int = 2, most: int = 32) -> None:
         self._hasher = hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(threads, "password", initializer=_step_back)
         self._decoy: str | None = None
+        self._most = most
+        self._turns: Counter[str] = Counter()
+
+    @contextmanager
+    def turn(self, address: str) -> Iterator[None]:
+        """Room for what one request from this address has to have hashed. Raises Unavailable, before anything is.
+
+        An address has no more turns than are left free: alone half of them, two together two thirds, and who comes
+        from anywhere else finds one (dynamic thresholds; Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998).
+        """
+        place = place_of(address)
+        if self._turns[place] >= self._most - self._turns.total():
+            raise Unavailable("too many passwords are being checked just now", hint="try again in a moment")
+        self._turns[place] += 1
+        try:
+            yield
+        finally:
+            self._turns[place] -= 1
+            if not self._turns[place]:
+                del self._turns[place]
 
     async def hash(self, password: str) -> str:
         """An encoded argon2id hash. Raises InvalidInput for a password that is too short or too long."""

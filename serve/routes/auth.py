@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -110,16 +111,17 @@ async def login(
 
     202 with a challenge when this user has a second factor.
     """
-    await backend.sign_in_limit.attempt(form.email, client)
-    signed_in = await identity.sign_in(
-        backend.store,
-        backend.passwords,
-        backend.tokens,
-        email=form.email,
-        password=form.password.get_secret_value(),
-        device=form.device,
-        cause=cause,
-    )
+    with backend.passwords.turn(client):
+        await backend.sign_in_limit.attempt(form.email, client)
+        signed_in = await identity.sign_in(
+            backend.store,
+            backend.passwords,
+            backend.tokens,
+            email=form.email,
+            password=form.password.get_secret_value(),
+            device=form.device,
+            cause=cause,
+        )
     if isinstance(signed_in, identity.Challenged):  # not in yet: the attempt stays counted
         return challenge_view(signed_in)
     await backend.sign_in_limit.succeeded(form.email, client)
@@ -174,21 +176,22 @@ async def step_up(
     form: StepUpRequest, user: Oneself, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
 ) -> Proof:
     """What moves money or opens doors asks for a proof from the last minutes; signing in is one, this is another."""
-    await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
-    until = await sessions.step_up(
-        backend.store,
-        backend.passwords,
-        backend.box,
-        backend.tokens,
-        backend.relying_party,
-        user.tenant_id,
-        user_id=user.user_id,
-        session_id=user.session_id,
-        code=form.code.get_secret_value() if form.code is not None else None,
-        password=form.password.get_secret_value() if form.password is not None else None,
-        passkey=form.passkey.answer() if form.passkey is not None else None,
-        cause=cause,
-    )
+    with nullcontext() if form.password is None else backend.passwords.turn(client):
+        await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
+        until = await sessions.step_up(
+            backend.store,
+            backend.passwords,
+            backend.box,
+            backend.tokens,
+            backend.relying_party,
+            user.tenant_id,
+            user_id=user.user_id,
+            session_id=user.session_id,
+            code=form.code.get_secret_value() if form.code is not None else None,
+            password=form.password.get_secret_value() if form.password is not None else None,
+            passkey=form.passkey.answer() if form.passkey is not None else None,
+            cause=cause,
+        )
     await backend.sign_in_limit.succeeded(f"proof of {user.user_id}", client)
     return Proof(proven_until=until)
 
@@ -198,32 +201,36 @@ async def change_password(
     form: ChangePasswordRequest, user: Oneself, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
 ) -> Response:
     """Needs the old one. All your other sessions end. A password that is easy to guess is refused, with the reason."""
-    await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
-    await users.change_password(
-        backend.store,
-        backend.passwords,
-        user.tenant_id,
-        user_id=user.user_id,
-        session_id=user.session_id,
-        old=form.old_password.get_secret_value(),
-        new=form.new_password.get_secret_value(),
-        cause=cause,
-    )
+    with backend.passwords.turn(client):
+        await backend.sign_in_limit.attempt(f"proof of {user.user_id}", client)
+        await users.change_password(
+            backend.store,
+            backend.passwords,
+            user.tenant_id,
+            user_id=user.user_id,
+            session_id=user.session_id,
+            old=form.old_password.get_secret_value(),
+            new=form.new_password.get_secret_value(),
+            cause=cause,
+        )
     await backend.sign_in_limit.succeeded(f"proof of {user.user_id}", client)
     return Response(status_code=204)
 
 
 @router.post("/invitations/accept", summary="Accept an invitation", status_code=204, responses=problems(401, 429))
-async def accept_invitation(form: AcceptInvitationRequest, backend: BackendDep, cause: CauseDep) -> Response:
+async def accept_invitation(
+    form: AcceptInvitationRequest, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
+) -> Response:
     """Choose your password; then sign in with it. An invitation serves once, within seven days."""
-    await users.accept_invitation(
-        backend.store,
-        backend.passwords,
-        backend.tokens,
-        invitation=form.invitation.get_secret_value(),
-        password=form.password.get_secret_value(),
-        cause=cause,
-    )
+    with backend.passwords.turn(client):
+        await users.accept_invitation(
+            backend.store,
+            backend.passwords,
+            backend.tokens,
+            invitation=form.invitation.get_secret_value(),
+            password=form.password.get_secret_value(),
+            cause=cause,
+        )
     return Response(status_code=204)
 
 

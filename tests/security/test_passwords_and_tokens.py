@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import ExitStack
 from datetime import timedelta
+from itertools import count
 
 import jwt
 import pytest
 from argon2 import PasswordHasher
 
 from flipsync.domain.clock import utc_now
-from flipsync.domain.errors import InvalidInput, Unauthenticated
+from flipsync.domain.errors import InvalidInput, Unauthenticated, Unavailable
 from flipsync.domain.ids import new_id
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import (
@@ -73,6 +75,25 @@ async def test_hashing_leaves_the_event_loop_free() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns > 10
+
+
+def test_however_many_come_from_few_addresses_who_comes_anew_finds_a_turn() -> None:
+    passwords, held = Passwords(most=12), ExitStack()
+
+    def take(address: str) -> int:
+        """How many turns it gets in the end."""
+        for taken in count():
+            try:
+                held.enter_context(passwords.turn(address))
+            except Unavailable:
+                return taken
+        raise AssertionError
+
+    with held:
+        assert take("192.0.2.1") == 6, "alone half"
+        assert take("2001:db8::1") == 3 and take("2001:db8::2") == 0, "one customer, however many addresses"
+        assert [take(f"203.0.113.{n}") for n in range(4)] == [2, 1, 0, 0]
+    assert take("203.0.113.9") == 6, "what was held is free again"
 
 
 def test_weaker_hashes_are_noticed() -> None:

@@ -34,6 +34,7 @@ def settings(database_urls: dict[str, str], redis_url: str) -> ServeSettings:
         roster="agents:ROSTER",
         websocket_queue=4,
         websocket_heartbeat_seconds=0.5,
+        sign_in_failures=10_000,  # the tests share an address
     )
 
 

@@ -1,17 +1,22 @@
-"""Signing in, staying in, getting out; and what happens when somebody copies a token or guesses."""
+"""Signing in, staying in, getting out; and what happens when somebody copies a token, guesses, or floods."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Literal
 
 import httpx2
 import pytest
 from api_world import API, PASSWORD, Business
+from argon2 import PasswordHasher
 from redis.asyncio import Redis
 from sqlalchemy import select, text
+from test_api_sessions import newcomer
 
 from flipsync.domain.ids import new_id
 from flipsync.security.attempts import SignInLimit, TooManyAttempts
+from flipsync.security.passwords import Passwords
 from flipsync.security.tokens import hash_refresh_token
 from flipsync.services import identity
 from flipsync.store import models as m
@@ -178,6 +183,34 @@ async def test_guessing_from_many_addresses_is_slowed_down_and_the_owner_still_g
     assert (await _guess(client, email, "198.51.100.41")).status_code == 429, "the stranger gains nothing by it"
 
 
+async def test_one_address_that_tries_many_accounts_is_stopped_and_who_is_known_there_is_not(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "sign_in_limit", SignInLimit(backend.redis, failures=6))
+    office = "2001:db8:9:9::"
+    for n in range(9):  # what succeeds does not count
+        assert (await _guess(client, alpha.email(), f"{office}{n}", PASSWORD)).status_code == 200
+    answers = [await _guess(client, f"{n}-{new_id().hex}@nowhere.example", f"{office}{n:x}") for n in range(8)]
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429] * 2
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 900
+    colleague = alpha.email("analyst")
+    assert (await _guess(client, colleague, f"{office}1", PASSWORD)).status_code == 429, "not known there"
+    assert (await _guess(client, colleague, "203.0.113.77", PASSWORD)).status_code == 200, "the account is not locked"
+    assert (await _guess(client, alpha.email(), f"{office}1", PASSWORD)).status_code == 200, "known there"
+    assert (await _guess(client, alpha.email(), f"8.8.8.8, {office}1", "a guess")).status_code == 401
+    assert (await _guess(client, f"{new_id().hex}@nowhere.example", f"8.8.8.8, {office}1")).status_code == 429
+
+
+async def test_a_second_step_takes_both_of_its_attempts_from_the_addresss_failures(backend: Backend) -> None:
+    limit = SignInLimit(backend.redis, failures=2)
+    for n in range(5):
+        email, tries = f"{n}-{new_id().hex}@nowhere.example", f"second factor of {new_id()}"
+        for account in (email, tries):
+            await limit.attempt(account, "192.0.2.200")
+        for account in (tries, email):
+            await limit.succeeded(account, "192.0.2.200")
+
+
 async def test_the_wait_between_guesses_from_anywhere_grows_up_to_its_bound(backend: Backend) -> None:
     limit = SignInLimit(backend.redis, free=1, longest_wait=8)
     email, waits = f"{new_id().hex}@nowhere.example", []
@@ -190,6 +223,40 @@ async def test_the_wait_between_guesses_from_anywhere_grows_up_to_its_bound(back
         for key in await backend.redis.keys("sign-in:wait:*"):
             await backend.redis.delete(key)  # the wait is over
     assert waits == [2, 8, 8, 8]
+
+
+class _Held(PasswordHasher):
+    """Hashes when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=64, parallelism=1)
+        self.go = threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.go.wait(30)
+        return super().verify(hash, password)
+
+
+async def test_a_flood_of_passwords_from_one_address_leaves_room_for_everybody_else(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email, _ = await newcomer(backend, alpha)
+    held = _Held()
+    monkeypatch.setattr(backend, "passwords", Passwords(held, most=8))
+    guesses = [_guess(client, f"{n}-{new_id().hex}@nowhere.example", "198.51.100.77") for n in range(40)]
+    flood = asyncio.gather(*guesses)
+    for _ in range(5):
+        assert (await client.get(f"{API}/orders", headers=alpha.headers())).status_code == 200, "others do not wait"
+    lawful = asyncio.gather(*(_guess(client, email, f"203.0.113.{n}", PASSWORD) for n in (91, 92)))
+    refused = await _guess(client, email, "198.51.100.77", PASSWORD)
+    assert not flood.done() and not lawful.done()
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:flipsync:error:unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    held.go.set()
+    assert [answer.status_code for answer in await lawful] == [200, 200]
+    assert sorted(answer.status_code for answer in await flood) == [401] * 4 + [503] * 36
+    assert (await _guess(client, email, "198.51.100.77", PASSWORD)).status_code == 200, "the flood is over"
+    backend.passwords.close()
 
 
 async def test_without_redis_nobody_is_kept_out(unused_tcp_port: int) -> None:
