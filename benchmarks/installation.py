@@ -26,8 +26,10 @@ from flipsync.runtime.graph import Graph
 from flipsync.system import SandboxProcess, System, environment, keys_of
 
 ROSTER = "agents:ROSTER"
+#: a load comes from one address, by few sessions, as fast as it is answered
+UNPACED = {f"FLIPSYNC_{whose}_PER_MINUTE": "100000000" for whose in ("SESSION", "ADDRESS", "DELIVERIES")}
 #: nothing looks around by itself while something else is measured
-QUIET = {
+QUIET = UNPACED | {
     f"FLIPSYNC_EVERY_{rhythm}": "864000" for rhythm in ("ORDERS", "RIVALS", "LISTINGS", "PRICES", "HOURLY", "DAILY")
 }
 
@@ -85,7 +87,7 @@ def _borrowed(home: Path, sandbox: Sequence[str] | None) -> Iterator[System]:
     state = live_state(home.absolute())
     system = System(home, port=urlsplit(state.url("api")).port or 0)
     system.keys = keys_of(home)
-    system.environment = environment(state.url("redis"), state.url("books"), system.keys, None)
+    system.environment = environment(state.url("redis"), state.url("books"), system.keys, None) | UNPACED
     os.environ.update(system.environment)
     wait_for_agents(home, since=state.started_at)
     join(home, state.url("ray"))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.bare_ray import tell
-from benchmarks.installation import QUIET, wait_for_agents
+from benchmarks.installation import QUIET, UNPACED, wait_for_agents
 from flipsync.domain.clock import utc_now
 from flipsync.embedded.ports import choose_port
 from flipsync.system import System
@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="without the scheduler's usual cadence")
     options = parser.parse_args(argv)
     began, since = time.monotonic(), utc_now()
-    with System(options.home, port=choose_port(), extra_environment=QUIET if options.quiet else None) as system:
+    extra = QUIET if options.quiet else UNPACED
+    with System(options.home, port=choose_port(), extra_environment=extra) as system:
         system.start()
         tell("api", began)
         wait_for_agents(options.home, since=since)

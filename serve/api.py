@@ -30,8 +30,11 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 * Lists come in pages: repeat the request with `cursor` set to the `next_cursor` of the last answer.
 * A POST that creates or changes takes an `Idempotency-Key`; repeating it repeats the answer, not the deed.
 * What can be edited has an ETag; a PATCH names it in `If-Match`.
-* Programs send an API key where people send an access token. Giving money back, bounds of prices, accounts, users and
-  keys ask people for a fresh proof: step-up. Labels and approvals do not: the owner's limits bound them.
+* Programs send an API key where people send an access token. Giving money back, bounds of prices, goals, models,
+  accounts, users and keys ask people for a fresh proof: step-up. Labels and approvals do not: the owner's limits bound
+  them.
+* Requests have a pace: `RateLimit` says how many may still come at once (`r`), and when all may again (`t`, seconds).
+  429 comes with `Retry-After`.
 * Errors are problem documents (RFC 9457) with a stable `type`.
 """
 
@@ -127,7 +130,10 @@ def _for_browsers(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
             *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
             *("Traceparent", "X-Request-ID"),
         ),
-        expose_headers=("ETag", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+        expose_headers=(
+            *("ETag", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
+            "X-Request-ID",
+        ),
         max_age=600,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
+from starlette.types import Scope
 
 from flipsync.connectors.base import MarketplaceConnector
 from flipsync.connectors.marketplaces import connect
@@ -19,21 +20,25 @@ from flipsync.runtime.graph import AgentClass, Graph
 from flipsync.runtime.mailbox import Limits, RedisWaker
 from flipsync.security.api_keys import MARK
 from flipsync.security.attempts import SignInLimit
+from flipsync.security.paces import Paces
 from flipsync.security.passwords import Passwords
+from flipsync.security.places import place_of
 from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens, Claims
 from flipsync.services.account_vault import AccountVault
 from flipsync.services.accounts import ConnectedAccount
-from flipsync.services.api_keys import KeyRing
+from flipsync.services.api_keys import DEFAULT_PER_MINUTE, KeyRing
 from flipsync.services.consents import Consents
 from flipsync.services.webhooks import WebhookAddresses
 from flipsync.store.database import Database
 from flipsync.store.pipeline import Presence, TenantReader
 from flipsync.store.unit_of_work import Store
+from serve.errors import QUOTA
 from serve.live import LiveEvents
 from serve.settings import ServeSettings
 from serve.telemetry import ApiMetrics
 
+Nobody = Literal["address", "webhook"]
 #: businesses whose past is worked through at the same time: each takes all of a core that others leave it
 _TRIALS: Final = 2
 
@@ -58,7 +63,13 @@ class Backend:
         self.box = SecretBox(settings.secret_keys())
         self.reach = Reach(settings.notify_inside)
         self.tokens = AccessTokens(settings.jwt_key_bytes())
-        self.keys = KeyRing(self.database)
+        replicas = settings.api_replicas
+        self.keys = KeyRing(self.database, Paces("key", DEFAULT_PER_MINUTE, replicas=replicas))
+        self.session_paces = Paces("session", settings.session_per_minute, replicas=replicas)
+        self.nobody_paces = {
+            "address": Paces("address", settings.address_per_minute, replicas=replicas),
+            "webhook": Paces("address", settings.deliveries_per_minute, replicas=replicas),
+        }
         self.passwords = Passwords(most=settings.sign_in_turns)
         self.sign_in_limit = SignInLimit(self.redis, failures=settings.sign_in_failures)
         #: wrong codes are counted in the books and slow down there; this bounds what is written about them
@@ -100,6 +111,15 @@ class Backend:
     async def claims_anew(self, text: str) -> Claims | None:
         """What an API key may now; None for an access token, which says what it said. Raises Unauthenticated."""
         return await self.keys.anew(text) if text.startswith(MARK) else None
+
+    def take(self, scope: Scope, user: Claims) -> None:
+        """Count a request of a session or an API key; what is left is told with the answer. Raises TooManyRequests."""
+        quota = self.keys.take(user) if user.is_key else self.session_paces.take(user.session_id)
+        scope["state"][QUOTA] = quota
+
+    def take_nobody(self, scope: Scope, kind: Nobody, address: str) -> None:
+        """The same of a request that does not say who asks, by its address. Raises TooManyRequests."""
+        scope["state"][QUOTA] = self.nobody_paces[kind].take(place_of(address))
 
     def reader(self, user: Claims) -> TenantReader:
         """Questions as this user's tenant, answered only while the session or key is on and the user as they were."""

@@ -24,6 +24,7 @@ from flipsync.store.pipeline import TenantReader
 from flipsync.store.unit_of_work import Cause, UnitOfWork
 from serve.backend import Backend
 from serve.errors import NotModified, PreconditionRequired
+from serve.pacing import address_of, take_nobody
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -41,6 +42,13 @@ async def the_backend(connection: HTTPConnection) -> Backend:
 BackendDep = Annotated[Backend, Depends(the_backend)]
 
 
+async def client_address(connection: HTTPConnection, backend: BackendDep) -> str:
+    return address_of(connection.scope, backend)
+
+
+ClientAddressDep = Annotated[str, Depends(client_address)]
+
+
 async def signed_in(
     connection: HTTPConnection,
     scopes: SecurityScopes,
@@ -48,12 +56,15 @@ async def signed_in(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Claims:
     """Who is asking, by access token or API key. Raises Unauthenticated, Forbidden, TooManyRequests."""
-    if credentials is None:
-        raise Unauthenticated("no access token", hint="send Authorization: Bearer <access token>")
-    claims = await backend.claims(credentials.credentials)
+    try:
+        if credentials is None:
+            raise Unauthenticated("no access token", hint="send Authorization: Bearer <access token>")
+        claims = await backend.claims(credentials.credentials)
+    except Unauthenticated:
+        take_nobody(connection.scope, backend, "address")
+        raise
+    backend.take(connection.scope, claims)
     require(claims, scopes.scopes)
-    if claims.is_key:
-        backend.keys.take(claims)
     try:
         await backend.require_present(claims)
     except Unauthenticated:
@@ -93,17 +104,6 @@ async def stepped_up(claims: Annotated[Claims, Depends(signed_in)], backend: Bac
 def may_after_proof(permission: Permission) -> Any:
     """As `may`, for what moves money or opens doors: the password or second factor was given within minutes."""
     return Security(stepped_up, scopes=[permission])
-
-
-async def client_address(request: Request, backend: BackendDep) -> str:
-    """Who connected. Behind proxies of ours, what the outermost of them saw; what clients write before it is theirs."""
-    peer = request.client.host if request.client else ""
-    seen = [each.strip() for line in request.headers.getlist("x-forwarded-for") for each in line.split(",")]
-    hops = backend.settings.trusted_proxies
-    return seen[-hops] if hops and len(seen) >= hops else peer
-
-
-ClientAddressDep = Annotated[str, Depends(client_address)]
 
 
 async def public_url(request: Request, backend: BackendDep) -> str:

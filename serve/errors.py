@@ -21,12 +21,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from flipsync.domain.errors import ChannelError, FlipSyncError, Retryable, Unavailable
-from flipsync.security.api_keys import TooManyRequests
 from flipsync.security.attempts import TooManyAttempts
+from flipsync.security.paces import TooManyRequests
 from flipsync.services.sessions import PROOF_LASTS, StepUpRequired
 from flipsync.store.pipeline import ReadFailed
 
 MEDIA_TYPE = "application/problem+json"
+#: where a request's state has what is left of its pace, to be told with the answer
+QUOTA = "quota"
 _URN = "urn:flipsync:error:"
 _RETRY_SECONDS = 2
 _log = structlog.get_logger("flipsync.api")
@@ -96,9 +98,7 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses; any may be invalid, or asked too often."""
-    return {
-        status: _problem(status) for status in sorted({*statuses, *((429,) if 401 in statuses else ()), 422, 500, 503})
-    }
+    return {status: _problem(status) for status in sorted({*statuses, 422, 429, 500, 503})}
 
 
 def _problem(status: int) -> dict[str, Any]:
@@ -189,6 +189,8 @@ async def _not_modified(request: Request, error: Exception) -> Response:
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, FlipSyncError)
     headers = {}
+    if isinstance(error, TooManyRequests):
+        request.scope["state"][QUOTA] = error.quota
     if isinstance(error, TooManyAttempts | TooManyRequests) or (
         isinstance(error, Retryable) and error.after is not None
     ):

@@ -25,8 +25,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flipsync.domain.errors import Forbidden, Unauthenticated
 from flipsync.security.tokens import Claims
 from flipsync.store.unit_of_work import Cause
-from serve.backend import Backend
+from serve.backend import Backend, Nobody
 from serve.deps import Known, known, reader, require, signed_in, the_backend, the_cause
+from serve.pacing import NOBODY, take_nobody
 
 _REMEMBERED_QUERIES = 1024
 _JSON = (b"content-type", b"application/json")
@@ -50,6 +51,7 @@ class _Operation:
     request: str | None = None
     cause: str | None = None
     known: str | None = None
+    nobody: Nobody | None = None
 
 
 class Lane:
@@ -129,12 +131,7 @@ class _Call:
     __slots__ = ("_app", "_arguments", "_authorization", "_backend", "_operation")
 
     def __init__(
-        self,
-        app: FastAPI,
-        backend: Backend,
-        operation: _Operation,
-        arguments: dict[str, Any],
-        authorization: bytes,
+        self, app: FastAPI, backend: Backend, operation: _Operation, arguments: dict[str, Any], authorization: bytes
     ) -> None:
         self._app = app
         self._backend = backend
@@ -165,12 +162,13 @@ class _Call:
         operation, arguments, backend = self._operation, self._arguments, self._backend
         if operation.user is not None:
             claims = arguments[operation.user]
-            if claims.permissions is not None:
-                backend.keys.take(claims)
+            backend.take(scope, claims)
             if operation.reader is None:
                 await backend.require_present(claims)
             else:
                 arguments[operation.reader] = backend.reader(claims)
+        elif operation.nobody is not None:
+            take_nobody(scope, backend, operation.nobody)
         if operation.backend is not None:
             arguments[operation.backend] = backend
         if operation.request is not None:
@@ -217,7 +215,9 @@ class _Call:
 
 def _understood(route: APIRoute) -> _Operation | None:
     """The route as an operation; None when it is made of more than the lane knows."""
-    if _method(route) not in ("GET", "POST") or not inspect.iscoroutinefunction(route.endpoint) or route.dependencies:
+    if _method(route) not in ("GET", "POST") or not inspect.iscoroutinefunction(route.endpoint):
+        return None
+    if (depends_on := tuple(route.dependencies)) not in NOBODY:
         return None
     signature = inspect.signature(route.endpoint, eval_str=True)
     serialize: Callable[[Any], bytes] | None = None
@@ -225,7 +225,7 @@ def _understood(route: APIRoute) -> _Operation | None:
         serialize = TypeAdapter(route.response_model).dump_json
     elif signature.return_annotation is not Response:
         return None
-    operation = _Operation(route, serialize)
+    operation = _Operation(route, serialize, nobody=NOBODY[depends_on])
     for name, parameter in signature.parameters.items():
         if not _take(operation, name, parameter.annotation):
             return None

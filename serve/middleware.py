@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import too_large, unexpected
+from serve.errors import QUOTA, too_large, unexpected
 from serve.telemetry import ApiMetrics
 
 _log = structlog.get_logger("flipsync.api.access")
@@ -58,7 +58,7 @@ class RequestFrame:
                     await too_large(Request(scope))(scope, receive, answered)
                     return
                 status = message["status"]
-                message["headers"] = _framed(message["headers"], request_id, trace, self._careful)
+                message["headers"] = self._framed(message["headers"], request_id, trace, scope)
             if not refused:
                 await send(message)
 
@@ -66,7 +66,7 @@ class RequestFrame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _framed(message["headers"], request_id, trace, self._careful)
+                message["headers"] = self._framed(message["headers"], request_id, trace, scope)
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace[3:35])
@@ -80,6 +80,17 @@ class RequestFrame:
         finally:
             self._record(scope, status, time.perf_counter() - started)
             structlog.contextvars.unbind_contextvars("request_id", "trace_id")
+
+    def _framed(
+        self, sent: Iterable[tuple[bytes, bytes]], request_id: str, trace: str, scope: Scope
+    ) -> list[tuple[bytes, bytes]]:
+        headers = [each for each in sent if each[0] not in (b"x-request-id", b"traceparent")]
+        headers += ((b"x-request-id", request_id.encode()), (b"traceparent", trace.encode()))
+        names = {name for name, _ in headers}
+        headers += [each for each in self._careful if each[0] not in names]
+        if (quota := scope["state"].get(QUOTA)) is not None:
+            headers += quota.headers()
+        return headers
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_name(scope)
@@ -97,15 +108,6 @@ def route_name(scope: Scope) -> str:
 def _is_plain_refusal(message: Message) -> bool:
     """The framework refuses bodies that are too large in plain text, before our error handlers can speak."""
     return message["status"] == 413 and (b"content-type", b"text/plain; charset=utf-8") in message["headers"]
-
-
-def _framed(
-    sent: Iterable[tuple[bytes, bytes]], request_id: str, trace: str, careful: tuple[tuple[bytes, bytes], ...]
-) -> list[tuple[bytes, bytes]]:
-    headers = [each for each in sent if each[0] not in (b"x-request-id", b"traceparent")]
-    headers += ((b"x-request-id", request_id.encode()), (b"traceparent", trace.encode()))
-    names = {name for name, _ in headers}
-    return headers + [each for each in careful if each[0] not in names]
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:

@@ -66,6 +66,15 @@ class ServeSettings(BaseSettings):
     applications: dict[Vendor, dict[str, SecretStr]] = Field(
         default_factory=installed_applications, description="the installation's own applications at vendors"
     )
+    session_per_minute: int = Field(
+        default=6_000, ge=1, description="requests a minute of one session; a sixth of them at once"
+    )
+    address_per_minute: int = Field(
+        default=3_000, ge=1, description="requests a minute of one address that do not say who asks; a sixth at once"
+    )
+    deliveries_per_minute: int = Field(
+        default=12_000, ge=1, description="webhooks a minute of one address; a sixth of them at once"
+    )
     sign_in_failures: int = Field(
         default=100, ge=1, description="failed sign-ins of one address, over all accounts, in a quarter of an hour"
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from readme_blocks import ROOT, script
 
+from benchmarks.installation import UNPACED
 from flipsync.embedded.ports import choose_port
 
 BASH = shutil.which("bash") or "/bin/bash"
@@ -54,7 +55,7 @@ def running(folder: Path) -> Iterator[WholeSystem]:
         process = subprocess.Popen(
             [BASH, "-c", text],
             cwd=ROOT,
-            env=new_users_environment(home),
+            env=new_users_environment(home) | UNPACED,  # benchmarks ask it too
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,8 @@ from uuid import UUID
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from flipsync.domain.ids import new_id
-from flipsync.security.api_keys import NewKey, Pace, hash_key, new_key
+from flipsync.security.api_keys import NewKey, hash_key, new_key
+from flipsync.security.paces import Paces, Quota
 from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, OwnRole, Permission, as_role
 from flipsync.security.tokens import Claims
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
@@ -25,6 +26,7 @@ LONGEST = timedelta(days=366)
 #: how long a replica takes a key for what it was. That it is still good is asked with every read.
 _KNOWN_SECONDS = 5.0
 _KNOWN_KEYS = 4096
+DEFAULT_PER_MINUTE = 600
 
 
 class ApiKeyView(View):
@@ -111,10 +113,10 @@ class KeyRing:
     a key ends it at once, and so does what is taken from its person. What they are given it may a few seconds later.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, paces: Paces) -> None:
         self._database = database
+        self._paces = paces
         self._known: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
-        self._paces: OrderedDict[UUID, tuple[int, Pace]] = OrderedDict()
 
     def known(self, text: str) -> Claims | None:
         """Whom the key speaks for, if it was looked up within the last seconds."""
@@ -130,9 +132,9 @@ class KeyRing:
         """The same, whatever was known of it: its person's rights may have changed. Raises Unauthenticated."""
         return await self._look_up(text)
 
-    def take(self, claims: Claims) -> None:
+    def take(self, claims: Claims) -> Quota:
         """Count a request of the key. Raises TooManyRequests."""
-        self._paces[claims.session_id][1].take()
+        return self._paces.take(claims.session_id)
 
     async def _look_up(self, text: str) -> Claims:
         key_hash = hash_key(text)
@@ -151,14 +153,9 @@ class KeyRing:
         )
         self._known[key_hash] = (time.monotonic() + _KNOWN_SECONDS, claims)
         self._known.move_to_end(key_hash)
-        pace = self._paces.get(holder.id)
-        if pace is None or pace[0] != holder.per_minute:
-            self._paces[holder.id] = (holder.per_minute, Pace(holder.per_minute))
-        self._paces.move_to_end(holder.id)
+        self._paces.allow(holder.id, holder.per_minute)
         while len(self._known) > _KNOWN_KEYS:
             self._known.popitem(last=False)
-        while len(self._paces) > 2 * _KNOWN_KEYS:  # more than are known: whoever is known has one
-            self._paces.popitem(last=False)
         return claims
 
 

@@ -31,7 +31,9 @@ class MakeKeyRequest(BaseModel):
     name: str = Field(min_length=1, max_length=100, examples=["warehouse printer"])
     permissions: list[Permission] = Field(min_length=1, max_length=50, examples=[["orders:read"]])
     expires_at: AwareDatetime = Field(description="within 366 days")
-    per_minute: int = Field(default=600, ge=1, le=60_000, description="requests a minute, on each replica")
+    per_minute: int = Field(
+        default=api_keys.DEFAULT_PER_MINUTE, ge=1, le=60_000, description="requests a minute; a sixth of them at once"
+    )
 
 
 class NewKeyView(api_keys.ApiKeyView):

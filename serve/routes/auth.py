@@ -17,6 +17,7 @@ from flipsync.services import identity, sessions, users
 from flipsync.services.reading_page import Moment
 from serve.deps import BackendDep, CauseDep, ClientAddressDep, may
 from serve.errors import problems
+from serve.pacing import OPEN
 from serve.passkey_forms import PasskeyProof
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
@@ -103,6 +104,7 @@ class AcceptInvitationRequest(BaseModel):
     summary="Sign in",
     response_model=Session,
     responses={**problems(401, 429), 202: {"model": Challenge, "description": "A second factor is wanted"}},
+    dependencies=OPEN,
 )
 async def login(
     form: LoginRequest, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
@@ -128,7 +130,9 @@ async def login(
     return session_view(signed_in)
 
 
-@router.post("/login/second-factor", summary="Sign in: the second step", responses=problems(401, 429))
+@router.post(
+    "/login/second-factor", summary="Sign in: the second step", responses=problems(401, 429), dependencies=OPEN
+)
 async def answer_challenge(
     form: ChallengeAnswer, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
 ) -> Session:
@@ -154,7 +158,7 @@ async def answer_challenge(
     return session_view(signed_in)
 
 
-@router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401))
+@router.post("/refresh", summary="Get the next pair of tokens", responses=problems(401), dependencies=OPEN)
 async def refresh(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Session:
     """Send the same token again when the answer did not come: within a minute, and until a token that came back was
     used, you get another pair. Else a token that is presented twice ends the whole session: somebody copied it.
@@ -164,7 +168,7 @@ async def refresh(form: RefreshRequest, backend: BackendDep, cause: CauseDep) ->
     )
 
 
-@router.post("/logout", summary="Sign out", status_code=204, responses=problems())
+@router.post("/logout", summary="Sign out", status_code=204, responses=problems(), dependencies=OPEN)
 async def logout(form: RefreshRequest, backend: BackendDep, cause: CauseDep) -> Response:
     """Ends the session of this refresh token, its access tokens at once."""
     await identity.sign_out(backend.store, form.refresh_token.get_secret_value(), cause=cause)
@@ -217,7 +221,13 @@ async def change_password(
     return Response(status_code=204)
 
 
-@router.post("/invitations/accept", summary="Accept an invitation", status_code=204, responses=problems(401, 429))
+@router.post(
+    "/invitations/accept",
+    summary="Accept an invitation",
+    status_code=204,
+    responses=problems(401, 429),
+    dependencies=OPEN,
+)
 async def accept_invitation(
     form: AcceptInvitationRequest, backend: BackendDep, client: ClientAddressDep, cause: CauseDep
 ) -> Response:

@@ -13,13 +13,14 @@ from flipsync.services import model_registry
 from flipsync.services import reading_models as reading
 from flipsync.services.reading_page import Page, PageRequest
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import BackendDep, OnlyOnceDep, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
 Reader = Annotated[Claims, may("models:read")]
-Writer = Annotated[Claims, may("models:write")]
+#: what decides prices and orders from then on: whoever changes it has lately proven who they are
+Writer = Annotated[Claims, may_after_proof("models:write")]
 
 
 class ModelQuery(PageRequest):
@@ -76,7 +77,10 @@ async def get_model(model_id: UUID, user: Reader, backend: BackendDep) -> readin
     responses=problems(401, 403, 404, 409),
 )
 async def promote(model_id: UUID, body: Promotion, user: Writer, once: OnlyOnceDep) -> Response:
-    """One stage on, after checks. 409 with every check that failed; then what decides now goes on deciding."""
+    """One stage on, after checks. 409 with every check that failed; then what decides now goes on deciding.
+
+    Asks people for a fresh proof of who they are.
+    """
 
     async def work(unit: UnitOfWork) -> reading.ModelView:
         row = await model_registry.promote(
@@ -89,7 +93,10 @@ async def promote(model_id: UUID, body: Promotion, user: Writer, once: OnlyOnceD
 
 @router.post("/rollback", response_model=RolledBack, summary="Take back what acts", responses=problems(401, 403, 409))
 async def roll_back(body: Rollback, user: Writer, once: OnlyOnceDep) -> Response:
-    """The canary, else the live policy; what was live before decides again. 409 when no policy acts."""
+    """The canary, else the live policy; what was live before decides again. 409 when no policy acts.
+
+    Asks people for a fresh proof of who they are.
+    """
 
     async def work(unit: UnitOfWork) -> RolledBack:
         back, now = await model_registry.roll_back(unit, body.name, body.reason)

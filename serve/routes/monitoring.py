@@ -10,6 +10,8 @@ from pydantic import BaseModel
 import flipsync
 from flipsync.services.readiness import check_parts
 from serve.deps import BackendDep
+from serve.errors import problems
+from serve.pacing import OPEN
 from serve.telemetry import METRICS_TYPE
 
 router = APIRouter(prefix="/api/v1/monitoring", tags=["monitoring"])
@@ -31,7 +33,7 @@ class Readiness(BaseModel):
     parts: list[Part]
 
 
-@router.get("/health", summary="Is the process alive?")
+@router.get("/health", summary="Is the process alive?", responses=problems(), dependencies=OPEN)
 async def health() -> Health:
     return Health(version=flipsync.__version__)
 
@@ -39,7 +41,8 @@ async def health() -> Health:
 @router.get(
     "/ready",
     summary="Can it work?",
-    responses={503: {"model": Readiness, "description": "a part is missing, or migrations are behind"}},
+    responses={**problems(), 503: {"model": Readiness, "description": "a part is missing, or migrations are behind"}},
+    dependencies=OPEN,
 )
 async def ready(backend: BackendDep, response: Response) -> Readiness:
     """The database with the newest schema, and Redis."""
@@ -53,7 +56,8 @@ async def ready(backend: BackendDep, response: Response) -> Readiness:
     "/metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={**problems(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    dependencies=OPEN,
 )
 async def metrics(backend: BackendDep) -> Response:
     """Prometheus text format, of the process that answers."""

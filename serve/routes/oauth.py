@@ -21,6 +21,7 @@ from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, PublicUrlDep, may, may_after_proof
 from serve.errors import problems
+from serve.pacing import OPEN
 
 router = APIRouter(prefix="/api/v1/oauth", tags=["oauth"])
 
@@ -137,6 +138,7 @@ async def get_consent(consent_id: UUID, user: Reader, backend: BackendDep) -> Co
     summary="Come back from the vendor",
     response_class=HTMLResponse,
     responses={**problems(400, 403, 404, 409, 502), **_PAGE, 303: {"description": "To `return_to` of the consent"}},
+    dependencies=OPEN,
 )
 async def callback(
     vendor: Vendor,
@@ -155,7 +157,13 @@ async def callback(
     return HTMLResponse(_page(landed), status_code=200 if landed.error is None else landed.error.status)
 
 
-@router.post("/keys/{vendor}", summary="Deliver keys", status_code=200, responses=problems(400, 403, 404, 409, 502))
+@router.post(
+    "/keys/{vendor}",
+    summary="Deliver keys",
+    status_code=200,
+    responses=problems(400, 403, 404, 409, 502),
+    dependencies=OPEN,
+)
 async def keys(
     vendor: Vendor,
     backend: BackendDep,

@@ -15,6 +15,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import identity, passkeys
 from serve.deps import BackendDep, CauseDep, ClientAddressDep, ReaderDep, may, may_after_proof
 from serve.errors import problems
+from serve.pacing import OPEN
 from serve.passkey_forms import NewCredential, PasskeyProof, told
 from serve.routes.auth import Session, session_view
 
@@ -137,13 +138,15 @@ async def revoke(passkey_id: UUID, user: Proven, backend: BackendDep, cause: Cau
     return Response(status_code=204)
 
 
-@router.post("/login/passkey/challenge", summary="Sign in by a passkey: the question", responses=problems())
+@router.post(
+    "/login/passkey/challenge", summary="Sign in by a passkey: the question", responses=problems(), dependencies=OPEN
+)
 async def ask_anybody(backend: BackendDep) -> Asked:
     """For `navigator.credentials.get`, which offers whatever passkeys it has for this domain."""
     return _view(passkeys.ask_anybody(backend.tokens, backend.relying_party))
 
 
-@router.post("/login/passkey", summary="Sign in by a passkey", responses=problems(401, 429))
+@router.post("/login/passkey", summary="Sign in by a passkey", responses=problems(401, 429), dependencies=OPEN)
 async def sign_in(form: PasskeySignIn, backend: BackendDep, client: ClientAddressDep, cause: CauseDep) -> Session:
     """Without a password: its authenticator has to have checked a PIN, a finger or a face."""
     account = f"passkey {form.credential.rawId}"
@@ -156,7 +159,10 @@ async def sign_in(form: PasskeySignIn, backend: BackendDep, client: ClientAddres
 
 
 @router.post(
-    "/login/second-factor/passkey", summary="Second step by a passkey: the question", responses=problems(401, 404)
+    "/login/second-factor/passkey",
+    summary="Second step by a passkey: the question",
+    responses=problems(401, 404),
+    dependencies=OPEN,
 )
 async def ask_second(form: SecondFactorQuestion, backend: BackendDep) -> Asked:
     """The answer goes to /auth/login/second-factor, with both challenges."""

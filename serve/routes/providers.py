@@ -17,6 +17,7 @@ from flipsync.services import identity, provider_sign_in
 from flipsync.services.provider_sign_in import Began, Returned
 from serve.deps import BackendDep, CauseDep, ClientAddressDep, ReaderDep, may, may_after_proof
 from serve.errors import problems
+from serve.pacing import OPEN
 from serve.routes.auth import Challenge, Session, challenge_view, session_view
 
 router = APIRouter(prefix="/api/v1/auth", tags=["providers"])
@@ -78,7 +79,7 @@ class Linked(BaseModel):
     id: UUID
 
 
-@router.get("/providers", summary="List providers of sign-ins", responses=problems())
+@router.get("/providers", summary="List providers of sign-ins", responses=problems(), dependencies=OPEN)
 async def list_providers(backend: BackendDep) -> ProviderList:
     named = backend.providers.named
     views = [
@@ -88,7 +89,12 @@ async def list_providers(backend: BackendDep) -> ProviderList:
     return ProviderList(items=views)
 
 
-@router.post("/providers/{provider}/sign-in", summary="Begin to sign in with a provider", responses=problems(404))
+@router.post(
+    "/providers/{provider}/sign-in",
+    summary="Begin to sign in with a provider",
+    responses=problems(404),
+    dependencies=OPEN,
+)
 async def begin(provider: Named, form: AttemptRequest, backend: BackendDep) -> Attempt:
     return _view(
         await provider_sign_in.begin(backend.tokens, backend.providers, provider, form.redirect_uri, "sign-in")
@@ -100,6 +106,7 @@ async def begin(provider: Named, form: AttemptRequest, backend: BackendDep) -> A
     summary="Sign in with a provider",
     response_model=Session,
     responses={**problems(401, 429), 202: {"model": Challenge, "description": "A second factor is wanted"}},
+    dependencies=OPEN,
 )
 async def sign_in(
     form: ProviderSignIn, backend: BackendDep, client: ClientAddressDep, cause: CauseDep

@@ -42,12 +42,15 @@ async def get_goals(
 async def patch_goals(
     change: goals.GoalsChange,
     expected: ExpectedVersion,
-    user: Annotated[Claims, may("strategy:write")],
+    user: Annotated[Claims, may_after_proof("strategy:write")],
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
 ) -> goals.GoalsView:
-    """They count from the next decision on. They move what is chosen within the limits, never a limit."""
+    """They count from the next decision on. They move what is chosen within the limits, never a limit.
+
+    Asks people for a fresh proof of who they are.
+    """
     async with backend.store.unit(user.tenant_id, cause) as unit:
         view = await goals.set_goals(unit, change, expected)
     response.headers["ETag"] = etag(view.version)
@@ -113,9 +116,12 @@ async def list_directives(
     responses=problems(401, 403, 404, 409),
 )
 async def end_directive(
-    directive_id: UUID, form: DirectiveEnd, user: Annotated[Claims, may("strategy:write")], once: OnlyOnceDep
+    directive_id: UUID,
+    form: DirectiveEnd,
+    user: Annotated[Claims, may_after_proof("strategy:write")],
+    once: OnlyOnceDep,
 ) -> Response:
-    """It binds nobody from the next decision on."""
+    """It binds nobody from the next decision on. Asks people for a fresh proof of who they are: it was a limit."""
 
     async def work(unit: UnitOfWork) -> DirectiveView:
         return await directives.end(unit, directive_id, form.reason, user.user_id)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from flipsync.services import webhooks
 from serve.deps import BackendDep, CauseDep
 from serve.errors import problems
+from serve.pacing import OPEN_TO_CHANNELS
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
 
@@ -23,7 +24,7 @@ class Received(BaseModel):
     outcome: webhooks.Outcome
 
 
-@router.get("/{token}", summary="Answer a vendor's challenge", responses=problems(404))
+@router.get("/{token}", summary="Answer a vendor's challenge", responses=problems(404), dependencies=OPEN_TO_CHANNELS)
 async def answer_challenge(token: Token, request: Request, backend: BackendDep) -> dict[str, str]:
     """Vendors that try an address before they use it (eBay: `challenge_code`) read here that it is ours."""
     return await backend.webhook_addresses.challenge(token, dict(request.query_params))
@@ -34,6 +35,7 @@ async def answer_challenge(token: Token, request: Request, backend: BackendDep) 
     summary="Deliver a webhook",
     responses=problems(401, 404),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+    dependencies=OPEN_TO_CHANNELS,
 )
 async def deliver(token: Token, request: Request, backend: BackendDep, cause: CauseDep) -> Received:
     """Answered when it is in the books. A delivery without a valid signature is refused with 401."""

@@ -34,7 +34,10 @@ def settings(database_urls: dict[str, str], redis_url: str) -> ServeSettings:
         roster="agents:ROSTER",
         websocket_queue=4,
         websocket_heartbeat_seconds=0.5,
-        sign_in_failures=10_000,  # the tests share an address
+        sign_in_failures=10_000,  # the tests share an address, and the sessions of a few people
+        session_per_minute=10_000_000,
+        address_per_minute=10_000_000,
+        deliveries_per_minute=10_000_000,
     )
 
 

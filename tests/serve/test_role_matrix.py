@@ -8,9 +8,15 @@ import httpx2
 import pytest
 from api_routes import GUARDED, OPEN, Route
 from api_world import API, Business
+from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from flipsync.domain.ids import new_id
 from flipsync.security.roles import ROLES, RoleKind
+from serve.deps import signed_in
+from serve.pacing import NOBODY
+from serve.routes import ROUTERS
 
 #: written down here on purpose, apart from the code: a change of rights has to be made twice
 ALLOWED: dict[str, set[RoleKind]] = {
@@ -75,6 +81,18 @@ def test_only_these_routes_are_open() -> None:
         "GET /monitoring/ready",
         "GET /monitoring/metrics",
     }
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: str(router.prefix) + str(router.tags))
+def test_what_asks_nobody_who_they_are_has_a_pace(router: APIRouter) -> None:
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            asks = any(each.call is not None and _knows(each) for each in route.dependant.dependencies)
+            assert (NOBODY[tuple(route.dependencies)] is None) is asks, route.path
+
+
+def _knows(dependant: Dependant) -> bool:
+    return dependant.call is signed_in or any(_knows(each) for each in dependant.dependencies)
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)

@@ -24,7 +24,7 @@ from serve.lane import Lane
 
 READS = [route for route in GUARDED if route.method == "GET"]
 #: headers that are new with every answer
-FRESH = {"x-request-id", "traceparent"}
+FRESH = {"x-request-id", "traceparent", "ratelimit"}
 
 
 class StoppedClock:
