@@ -132,6 +132,8 @@ def _describe_headers(responses: dict[str, dict[str, Any]]) -> None:
     for status, response in responses.items():
         headers = response.setdefault("headers", {})
         headers["X-Request-ID"] = _header("of this request, for questions about it")
+        headers["RateLimit"] = _header("how many more requests there may be at once, and in how many seconds all may")
+        headers["RateLimit-Policy"] = _header("how many there may be, in how many seconds")
         if status in ("429", "503"):
             headers["Retry-After"] = _header("seconds", type="integer")
         if status == "401":
