@@ -15,7 +15,7 @@ from flipsync.services import undo as undoing
 from flipsync.services.advertising import reading as ad_reading
 from flipsync.services.advertising.reading import AdView, LimitsView
 from flipsync.services.directives import DirectiveFilter, DirectiveForm, DirectiveView
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import PageRequest, SortedRequest
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.strategy_desk import PlanView
 from flipsync.services.tenant_settings import SETTINGS, profile, value_of
@@ -102,7 +102,7 @@ def ads(home: Path, most: int, tenant: str | None) -> tuple[LimitsView, list[AdV
     async def work(store: Store, tenant_id: UUID) -> tuple[LimitsView, list[AdView]]:
         async with store.reader(tenant_id) as session:
             now = store.clock.now()
-            found = await ad_reading.list_ads(session, PageRequest(limit=most), ad_reading.AdFilter(), now)
+            found = await ad_reading.list_ads(session, SortedRequest(limit=most), ad_reading.AdFilter(), now)
             return await ad_reading.limits(session, tenant_id, now), found.items
 
     return in_books(home, {}, tenant, work)

@@ -43,7 +43,7 @@ from flipsync.services.labels import LabelView
 from flipsync.services.parcels import HandedOver
 from flipsync.services.reading_decisions import ApprovalView, list_approvals
 from flipsync.services.reading_orders import ShipmentView
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.services.refunds import RefundRequestView
 from flipsync.services.tenant_settings import profile
 from flipsync.services.why import Explanation, explain
@@ -242,7 +242,7 @@ def open_approvals(home: Path, tenant: str | None) -> list[ApprovalView]:
 
     async def work(store: Store, tenant_id: UUID) -> list[ApprovalView]:
         async with store.reader(tenant_id) as session:
-            page = await list_approvals(SessionReader(session), PageRequest(limit=_MOST_QUESTIONS), "open")
+            page = await list_approvals(SessionReader(session), SortedRequest(limit=_MOST_QUESTIONS), "open")
         return list(page.items)
 
     return in_books(home, {}, tenant, work)

@@ -11,7 +11,7 @@ from uuid import UUID
 from flipsync.commands_on_books import in_books
 from flipsync.domain.money import Money
 from flipsync.services.catalogue.encoding import Source
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.services.sourcing import reading, scans
 from flipsync.services.sourcing.reading import AdviceFilter, AdviceView, ListView, ReliabilityView
 from flipsync.services.sourcing.supplier_list import MOST_BYTES, read_supplier_list
@@ -83,14 +83,14 @@ def send_list(
 
 async def _to_buy(store: Store, tenant_id: UUID, list_id: UUID) -> list[AdviceView]:
     bought: list[AdviceView] = []
-    where, page = AdviceFilter(list_id=list_id, verdict="buy"), PageRequest(limit=200)
+    where, page = AdviceFilter(list_id=list_id, verdict="buy"), SortedRequest(limit=200)
     while True:
         async with store.reader(tenant_id) as session:
             found = await reading.list_advice(session, page, where)
         bought += found.items
         if found.next_cursor is None:
             return sorted(bought, key=lambda each: -max((c.profit_per_money for c in each.channels), default=0.0))
-        page = PageRequest(limit=200, cursor=found.next_cursor)
+        page = SortedRequest(limit=200, cursor=found.next_cursor)
 
 
 def past(home: Path, q: str | None, verdict: str | None, tenant: str | None) -> list[AdviceView]:
@@ -99,7 +99,7 @@ def past(home: Path, q: str | None, verdict: str | None, tenant: str | None) -> 
     async def work(store: Store, tenant_id: UUID) -> list[AdviceView]:
         async with store.reader(tenant_id) as session:
             where = AdviceFilter.model_validate({"q": q, "verdict": verdict})
-            return (await reading.list_advice(session, PageRequest(), where)).items
+            return (await reading.list_advice(session, SortedRequest(), where)).items
 
     return in_books(home, {}, tenant, work)
 

@@ -21,7 +21,7 @@ from flipsync.services import model_registry
 from flipsync.services.forecasts import Forecasts, forecasts
 from flipsync.services.reading_forecasts import stored_forecasts
 from flipsync.services.reading_models import ExperimentView, ModelSummary, ModelView, experiment_of, list_all, model_of
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import Routing, Store
 from flipsync.system import open_books, open_worker_books
@@ -141,7 +141,7 @@ def list_models(home: Path, *, name: str | None, stage: str | None, tenant: str 
 
     async def work(store: Store, tenant_id: UUID) -> Sequence[ModelSummary]:
         async with store.reader(tenant_id) as session:
-            return (await list_all(session, PageRequest(limit=100), name=name, stage=stage)).items
+            return (await list_all(session, SortedRequest(limit=100), name=name, stage=stage)).items
 
     return in_books(home, {}, tenant, work)
 

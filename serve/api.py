@@ -28,6 +28,8 @@ The back office of a reseller: goods, channels, stock, prices, orders, and what 
 
 * Amounts are `{"amount_minor": integer, "currency": "USD"}`; times are UTC, ISO 8601.
 * Lists come in pages: repeat the request with `cursor` set to the `next_cursor` of the last answer.
+* Most lists can be sorted: `sort=total` by a field, `sort=-total` the greatest first. A cursor is good for the `sort`
+  it was made under.
 * A POST that creates or changes takes an `Idempotency-Key`; repeating it repeats the answer, not the deed.
 * What can be edited has an ETag; a PATCH names it in `If-Match`.
 * Programs send an API key where people send an access token. Giving money back, bounds of prices, goals, models,

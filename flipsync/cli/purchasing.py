@@ -69,7 +69,7 @@ def purchasing(
 
 
 def _page() -> Any:
-    return importlib.import_module("flipsync.services.reading_page").PageRequest(limit=_MOST)
+    return importlib.import_module("flipsync.services.reading_page").SortedRequest(limit=_MOST)
 
 
 def _read(home: Any, tenant: str | None, work: Any) -> Any:

@@ -32,7 +32,7 @@ def list_(
     reading = _service("reading_transfers")
 
     async def work(store: Any, tenant_id: UUID) -> Any:
-        page = _service("reading_page").PageRequest(limit=_MOST)
+        page = _service("reading_page").SortedRequest(limit=_MOST)
         async with store.reader(tenant_id) as session:
             return await reading.list_transfers(session, page, reading.TransferFilter(open=None if every else True))
 

@@ -247,7 +247,7 @@ def _services() -> Any:
 
 
 def _page() -> Any:
-    return importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
+    return importlib.import_module("flipsync.services.reading_page").SortedRequest(limit=200)
 
 
 def _in_books(home: Path | None, tenant: str | None, work: Callable[[Any, UUID], Awaitable[Any]]) -> Any:

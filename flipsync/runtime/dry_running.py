@@ -138,10 +138,9 @@ async def dry_run(
     found = DryRun(change.as_dict(), since, store.clock.now(), change.decides_nothing)
     async with store.reader(tenant_id) as session:
         change = await looked_up(session, change)
-        versions = _versions(await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopPrice.kind), read_version)
-        buying = _versions(
-            await policy_rows.newest(session, limit=_MOST_VERSIONS, name=ShopOrder.kind), order_choice.read_version
-        )
+        newest = policy_rows.SORTS.first(_MOST_VERSIONS)
+        versions = _versions(await policy_rows.page(session, newest, name=ShopPrice.kind), read_version)
+        buying = _versions(await policy_rows.page(session, newest, name=ShopOrder.kind), order_choice.read_version)
         settings = (await profile(session, tenant_id)).settings
         standings = await past(session, on=settings.grades.move_authority)
         ledger = Ledger()
@@ -178,7 +177,7 @@ async def dry_run(
 def _versions(policies: Any, read: Callable[[UUID, str, str], V | None]) -> dict[str, V]:
     """By id and by version, as far as they can be read."""
     found: dict[str, V] = {}
-    for row in policies:  # newest first: of two alike the newer one is meant
+    for row, *_ in policies:  # newest first: of two alike the newer one is meant
         version = read(row.id, row.digest, row.artefact)
         if version is not None:
             found[str(row.id)] = version

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -22,6 +22,7 @@ from flipsync.security.secrets import SecretBox
 from flipsync.services import credential_ends
 from flipsync.services.channel_faults import OpenFault, open_faults
 from flipsync.services.credential_ends import CredentialTerm
+from flipsync.services.reading_page import Page, SortedRequest, cut, sorted_by
 from flipsync.store.models import MarketplaceAccount
 from flipsync.store.repositories import accounts as rows
 from flipsync.store.repositories import listings as listing_rows
@@ -29,6 +30,7 @@ from flipsync.store.repositories import reconciling
 from flipsync.store.unit_of_work import UnitOfWork
 
 AccountStatus = Literal["connected", "paused", "disconnected"]
+AccountSort = Annotated[str | None, sorted_by(rows.SORTS)]
 StockMode = Literal["escrow", "pooled"]
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a field's name
 
@@ -188,11 +190,22 @@ async def account_named(session: AsyncSession, name: str) -> UUID:
     return known[name]
 
 
-async def list_accounts(
-    session: AsyncSession, *, vendor: Vendor | None = None, status: AccountStatus | None = None
-) -> list[AccountSummary]:
+async def list_accounts(session: AsyncSession) -> list[AccountSummary]:
     """The tenant's accounts in the order they were connected, with what is the matter with each."""
-    found = await rows.find_accounts(session, vendor=vendor, status=status)
+    return await _summaries(session, await rows.find_accounts(session))
+
+
+async def page_of_accounts(
+    session: AsyncSession, page: SortedRequest, *, vendor: Vendor | None = None, status: AccountStatus | None = None
+) -> Page[AccountSummary]:
+    """As `list_accounts`, a page at a time. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.SORTS)
+    found = await rows.page(session, place, vendor=vendor, status=status)
+    shown = {each.id: each for each in await _summaries(session, [row[0] for row in found])}
+    return cut(found, page.limit, lambda row: shown[row[0].id], place.cursor_of)
+
+
+async def _summaries(session: AsyncSession, found: Sequence[MarketplaceAccount]) -> list[AccountSummary]:
     ends = await credential_ends.by_account(session) if found else {}
     faults = await open_faults(session) if found else []
     return [

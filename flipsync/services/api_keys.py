@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from flipsync.domain.clock import utc_now
@@ -16,11 +16,13 @@ from flipsync.security.api_keys import NewKey, hash_key, new_key
 from flipsync.security.paces import Paces, Quota
 from flipsync.security.roles import EVERYBODYS, PERSONS_ONLY, OwnRole, Permission, as_role
 from flipsync.security.tokens import Claims
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.database import Database, SessionReader
 from flipsync.store.reading import Reader
 from flipsync.store.repositories import api_keys as rows
 from flipsync.store.unit_of_work import UnitOfWork
+
+KeySort = Annotated[str | None, sorted_by(rows.KEY_SORTS)]
 
 LONGEST = timedelta(days=366)
 #: how long a replica takes a key for what it was. That it is still good is asked with every read.
@@ -82,15 +84,16 @@ async def make(
     return await get_key(SessionReader(unit.session), key_id), key
 
 
-async def list_keys(reader: Reader, page: PageRequest, of_user: UUID | None) -> Page[ApiKeyView]:
+async def list_keys(reader: Reader, page: SortedRequest, of_user: UUID | None) -> Page[ApiKeyView]:
     """Newest first; of one user, or of all. Raises InvalidInput for a foreign cursor."""
-    (found,) = await reader.ask(rows.KEYS(limit=page.limit + 1, after=page.after_id(), user_id=of_user))
-    return cut(found, page.limit, _view, lambda row: [str(row.id)])
+    place = page.place(rows.KEY_SORTS)
+    (found,) = await reader.ask(rows.KEYS(place, user_id=of_user))
+    return cut(found, page.limit, _view, place.cursor_of)
 
 
 async def get_key(reader: Reader, key_id: UUID, of_user: UUID | None = None) -> ApiKeyView:
     """Raises NotFound."""
-    (found,) = await reader.ask(rows.KEYS(limit=1, key_id=key_id, user_id=of_user))
+    (found,) = await reader.ask(rows.KEYS(rows.KEY_SORTS.first(1), key_id=key_id, user_id=of_user))
     if not found:
         raise NotFound(f"no API key {key_id}")
     return _view(found[0])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, money, sorted_by
 from flipsync.store.reading import Reader, contains
 from flipsync.store.repositories import reading_catalogue as rows
+
+ProductSort = Annotated[str | None, sorted_by(rows.PRODUCT_SORTS)]
 
 
 class VariantView(View):
@@ -76,11 +78,11 @@ class ProductFilter(View):
     barcode: str | None = None
 
 
-async def list_products(reader: Reader, page: PageRequest, where: ProductFilter) -> Page[ProductSummary]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_products(reader: Reader, page: SortedRequest, where: ProductFilter) -> Page[ProductSummary]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.PRODUCT_SORTS)
     asked = rows.PRODUCTS(
-        limit=page.limit + 1,
-        after=page.after_id(),
+        place,
         part=contains(where.q),
         brand=where.brand,
         category=where.category,
@@ -88,7 +90,7 @@ async def list_products(reader: Reader, page: PageRequest, where: ProductFilter)
         barcode=where.barcode,
     )
     (found,) = await reader.ask(asked)
-    return cut(found, page.limit, _summary, lambda row: [str(row.id)])
+    return cut(found, page.limit, _summary, place.cursor_of)
 
 
 async def get_product(reader: Reader, product_id: UUID) -> ProductView:

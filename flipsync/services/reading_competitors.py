@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import NotFound
 from flipsync.services.competitor_desk import CompetitorDesk
 from flipsync.services.competitors import Alarm, Kind
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.models import RivalAlarm
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import rivals as rows
+
+AlarmSort = Annotated[str | None, sorted_by(rows.ALARM_SORTS)]
 
 
 class AlarmView(View):
@@ -55,12 +57,11 @@ class AlarmFilter(View):
     alarm: Alarm | None = None
 
 
-async def list_alarms(session: AsyncSession, page: PageRequest, where: AlarmFilter) -> Page[AlarmView]:
+async def list_alarms(session: AsyncSession, page: SortedRequest, where: AlarmFilter) -> Page[AlarmView]:
     """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.alarms(
-        session, limit=page.limit + 1, after=page.after_id(), listing_id=where.listing_id, alarm=where.alarm
-    )
-    return cut(found, page.limit, _alarm, lambda row: [str(row.id)])
+    place = page.place(rows.ALARM_SORTS)
+    found = await rows.alarms(session, place, listing_id=where.listing_id, alarm=where.alarm)
+    return cut(found, page.limit, lambda row: _alarm(row[0]), place.cursor_of)
 
 
 async def rivalry(session: AsyncSession, listing_id: UUID, now: datetime) -> RivalryView:

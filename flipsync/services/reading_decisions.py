@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -15,11 +15,14 @@ from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services.approval_outcomes import IF_REFUSED, if_approved
 from flipsync.services.memory import Memory, TrackRecord, lessons
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, money, sorted_by
 from flipsync.store.database import SessionReader
 from flipsync.store.models import Effect, Proposal, Receipt
 from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_decisions as rows
+
+DecisionSort = Annotated[str | None, sorted_by(rows.DECISION_SORTS)]
+ApprovalSort = Annotated[str | None, sorted_by(rows.APPROVAL_SORTS)]
 
 DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]
 ApprovalState = Literal["open", "approved", "refused", "expired", "superseded"]
@@ -162,11 +165,12 @@ async def list_agents(session: AsyncSession) -> list[AgentStatusView]:
     ]
 
 
-async def list_decisions(reader: Reader, page: PageRequest, where: DecisionFilter) -> Page[DecisionSummary]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_decisions(reader: Reader, page: SortedRequest, where: DecisionFilter) -> Page[DecisionSummary]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
     wanted = {name: getattr(where, name) for name in DecisionFilter.model_fields}
-    (found,) = await reader.ask(rows.DECISIONS(limit=page.limit + 1, after=page.after_id(), **wanted))
-    return cut(found, page.limit, lambda row: _summary(row, row.commands), lambda row: [str(row.id)])
+    place = page.place(rows.DECISION_SORTS)
+    (found,) = await reader.ask(rows.DECISIONS(place, **wanted))
+    return cut(found, page.limit, lambda row: _summary(row, row.commands), place.cursor_of)
 
 
 async def get_decision(session: AsyncSession, decision_id: UUID) -> DecisionView:
@@ -197,17 +201,18 @@ async def get_decision(session: AsyncSession, decision_id: UUID) -> DecisionView
     )
 
 
-async def list_approvals(reader: Reader, page: PageRequest, state: ApprovalState | None = None) -> Page[ApprovalView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
-    (found,) = await reader.ask(rows.APPROVALS(limit=page.limit + 1, after=page.after_id(), state=state))
+async def list_approvals(reader: Reader, page: SortedRequest, state: ApprovalState | None = None) -> Page[ApprovalView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.APPROVAL_SORTS)
+    (found,) = await reader.ask(rows.APPROVALS(place, state=state))
     views = await _approvals(reader, found[: page.limit])
-    return cut(found, page.limit, lambda row: views[row.id], lambda row: [str(row.id)])
+    return cut(found, page.limit, lambda row: views[row.id], place.cursor_of)
 
 
 async def get_approval(session: AsyncSession, approval_id: UUID) -> OneApproval:
     """With what is remembered of the like. Raises NotFound."""
     reader = SessionReader(session)
-    (found,) = await reader.ask(rows.APPROVALS(limit=1, approval_id=approval_id))
+    (found,) = await reader.ask(rows.APPROVALS(rows.APPROVAL_SORTS.first(1), approval_id=approval_id))
     if not found:
         raise NotFound(f"no approval {approval_id}")
     asked = (await _approvals(reader, found))[approval_id]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest, View, cut, money, sorted_by
 from flipsync.store.reading import Reader, Rows, contains
 from flipsync.store.repositories import reading_selling as rows
+
+ListingSort = Annotated[str | None, sorted_by(rows.LISTING_SORTS)]
 
 Status = Literal["requested", "active", "refused", "ended", "vanished", "recognised"]
 
@@ -71,11 +73,11 @@ class ListingFilter(View):
     sku: str | None = None
 
 
-async def list_listings(reader: Reader, page: PageRequest, where: ListingFilter) -> Page[ListingView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_listings(reader: Reader, page: SortedRequest, where: ListingFilter) -> Page[ListingView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.LISTING_SORTS)
     asked = rows.LISTINGS(
-        limit=page.limit + 1,
-        after=page.after_id(),
+        place,
         account_id=where.account_id,
         variant_id=where.variant_id,
         product_id=where.product_id,
@@ -84,7 +86,7 @@ async def list_listings(reader: Reader, page: PageRequest, where: ListingFilter)
         part=contains(where.q),
     )
     (found,) = await reader.ask(asked)
-    return cut(found, page.limit, _view, lambda row: [str(row.id)])
+    return cut(found, page.limit, _view, place.cursor_of)
 
 
 async def get_listing(reader: Reader, listing_id: UUID) -> ListingView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import NotFound
 from flipsync.services.model_checks import Judged
 from flipsync.services.model_registry import outcomes_of
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.models import Experiment, PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
 from flipsync.store.repositories import policies as rows
+
+ModelSort = Annotated[str | None, sorted_by(rows.SORTS)]
+ExperimentSort = Annotated[str | None, sorted_by(experiment_rows.SORTS)]
 
 if TYPE_CHECKING:
     from flipsync.services.policy_outcomes import OffPolicy
@@ -120,11 +123,12 @@ class ExperimentView(ExperimentSummary):
 
 
 async def list_all(
-    session: AsyncSession, page: PageRequest, *, name: str | None = None, stage: str | None = None
+    session: AsyncSession, page: SortedRequest, *, name: str | None = None, stage: str | None = None
 ) -> Page[ModelSummary]:
     """Newest first."""
-    found = await rows.newest(session, limit=page.limit + 1, before=page.after_id(), name=name, stage=stage)
-    return cut(found, page.limit, _summary, lambda row: [str(row.id)])
+    place = page.place(rows.SORTS)
+    found = await rows.page(session, place, name=name, stage=stage)
+    return cut(found, page.limit, lambda row: _summary(row[0]), place.cursor_of)
 
 
 async def model_of(session: AsyncSession, wanted: str, now: AwareDatetime) -> ModelView:
@@ -180,11 +184,12 @@ def _summary(row: PolicyVersion) -> ModelSummary:
 
 
 async def list_experiments(
-    session: AsyncSession, page: PageRequest, *, problem: str | None = None
+    session: AsyncSession, page: SortedRequest, *, problem: str | None = None
 ) -> Page[ExperimentSummary]:
     """Newest first."""
-    found = await experiment_rows.newest(session, limit=page.limit + 1, before=page.after_id(), problem=problem)
-    return cut(found, page.limit, _experiment, lambda row: [str(row.id)])
+    place = page.place(experiment_rows.SORTS)
+    found = await experiment_rows.page(session, place, problem=problem)
+    return cut(found, page.limit, lambda row: _experiment(row[0]), place.cursor_of)
 
 
 async def experiment_of(session: AsyncSession, experiment_id: UUID) -> ExperimentView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -10,9 +10,11 @@ from pydantic import AwareDatetime, Field
 from flipsync.domain.channel import Address, OrderStatus
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, amount, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, amount, cut, sorted_by
 from flipsync.store.reading import Reader
 from flipsync.store.repositories import reading_selling as rows
+
+OrderSort = Annotated[str | None, sorted_by(rows.ORDER_SORTS)]
 
 State = Literal["received", "reserved", "ready", "shipped", "cancelled"]
 
@@ -85,13 +87,11 @@ class OrderFilter(View):
     placed_before: AwareDatetime | None = None
 
 
-async def list_orders(reader: Reader, page: PageRequest, where: OrderFilter) -> Page[OrderSummary]:
-    """Last placed first. Raises InvalidInput for a foreign cursor."""
-    after_time, after_id = page.after_time_and_id() or (None, None)
+async def list_orders(reader: Reader, page: SortedRequest, where: OrderFilter) -> Page[OrderSummary]:
+    """Last placed first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.ORDER_SORTS)
     asked = rows.ORDERS(
-        limit=page.limit + 1,
-        after_time=after_time,
-        after_id=after_id,
+        place,
         account_id=where.account_id,
         state=where.state,
         status=where.status,
@@ -101,12 +101,7 @@ async def list_orders(reader: Reader, page: PageRequest, where: OrderFilter) -> 
         placed_before=where.placed_before,
     )
     (found,) = await reader.ask(asked)
-    return cut(
-        found,
-        page.limit,
-        lambda row: OrderSummary.model_validate(_summary(row)),
-        lambda row: [row.placed_at.isoformat(), str(row.id)],
-    )
+    return cut(found, page.limit, lambda row: OrderSummary.model_validate(_summary(row)), place.cursor_of)
 
 
 async def get_order(reader: Reader, order_id: UUID, *, with_customer: bool) -> OrderView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import InvalidInput
 from flipsync.domain.money import MAX_MINOR, Money
+from flipsync.store.sorting import Place, Sorts
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -71,23 +73,71 @@ class PageRequest(View):
     def after_key(self, *kinds: Literal["date", "id", "number", "text"]) -> tuple[Any, ...] | None:
         """The key of the last row seen, by its parts' kinds. Raises InvalidInput for a cursor that is not ours."""
         key = self._key(len(kinds))
-        if key is None:
-            return None
-        try:
-            return tuple(_PARTS[kind](part) for kind, part in zip(kinds, key, strict=True))
-        except ValueError:
-            raise _bad_cursor() from None
+        return None if key is None else _parts(kinds, key)
 
     def _key(self, length: int) -> list[str] | None:
+        key = self._told()
+        if key is not None and len(key) != length:
+            raise _bad_cursor()
+        return key
+
+    def _told(self) -> list[str] | None:
         if self.cursor is None:
             return None
         try:
             key = orjson.loads(base64.urlsafe_b64decode(self.cursor + "=" * (-len(self.cursor) % 4)))
         except (binascii.Error, ValueError):
             raise _bad_cursor() from None
-        if not isinstance(key, list) or len(key) != length or not all(isinstance(part, str) for part in key):
+        if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
             raise _bad_cursor()
         return key
+
+
+class SortedRequest(PageRequest):
+    """A page of a list that can be sorted; None: as the list is by default. What is asked from outside is narrowed to
+    what the list has (`sorted_by`)."""
+
+    sort: str | None = None
+
+    def place(self, sorts: Sorts) -> Place:
+        """With one row more than is shown. Raises InvalidInput for a cursor that is not ours, or of another order."""
+        name = self.sort or sorts.default
+        order = sorts.orders.get(name)
+        if order is None:
+            raise InvalidInput(f"the list cannot be sorted by {name[:60]!r}", hint=f"by {', '.join(sorts.orders)}")
+        told = self._told()
+        if told is None:
+            return Place(order, self.limit + 1)
+        made_under, *key = told or [""]
+        if made_under in sorts.orders and made_under != name:
+            raise InvalidInput(
+                f"the cursor is of this list sorted by {made_under}, not by {name}",
+                hint=f"go on with sort={made_under}, or start again without a cursor",
+            )
+        if made_under != name or len(key) != len(order.kinds):
+            raise _bad_cursor()
+        return Place(order, self.limit + 1, _parts(order.kinds, key))
+
+
+class sorted_by:  # noqa: N801 - read where it stands: Annotated[str, sorted_by(SORTS)]
+    """The `sort` of a list's query: one of the names its `Sorts` has."""
+
+    def __init__(self, sorts: Sorts) -> None:
+        self._sorts = sorts
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        one_of: Any = Literal
+        return handler(one_of[tuple(self._sorts.orders)])
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "enum": list(self._sorts.orders),
+            "default": self._sorts.default,
+            "description": "the field, after `-` the greatest first; amounts by their minor units, whatever the "
+            "currency; what is not known counts as less than anything",
+            "examples": [self._sorts.default],
+        }
 
 
 def cut(rows: Sequence[R], limit: int, view: Callable[[R], V], key: Callable[[R], Sequence[str]]) -> Page[V]:
@@ -123,12 +173,32 @@ def _number(text: str) -> int:
 
 
 def _words(text: str) -> str:
-    if "\0" in text or len(text) > 1_000:
+    if "\0" in text or len(text) > 3_000:
         raise ValueError("no column holds that")
     return text
 
 
-_PARTS: dict[str, Callable[[str], Any]] = {"date": date.fromisoformat, "id": UUID, "number": _number, "text": _words}
+def _real(text: str) -> float:
+    if math.isnan(number := float(text)):
+        raise ValueError("not a number is neither before nor after one")
+    return number
+
+
+_PARTS: dict[str, Callable[[str], Any]] = {
+    "date": date.fromisoformat,
+    "id": UUID,
+    "number": _number,
+    "real": _real,
+    "text": _words,
+    "time": lambda text: require_utc(datetime.fromisoformat(text)),
+}
+
+
+def _parts(kinds: Sequence[str], key: Sequence[str]) -> tuple[Any, ...]:
+    try:
+        return tuple(_PARTS[kind](part) for kind, part in zip(kinds, key, strict=True))
+    except (ValueError, OverflowError):
+        raise _bad_cursor() from None
 
 
 def _uuid(text: str) -> UUID:

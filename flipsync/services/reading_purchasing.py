@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -14,10 +14,13 @@ from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services import lead_times
 from flipsync.services.lead_times import LeadTime
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest, View, cut, money, sorted_by
 from flipsync.store.models import PurchaseOrder, PurchaseOrderLine, Supplier, SupplierOffer
 from flipsync.store.repositories import purchase_orders as rows
 from flipsync.store.repositories import suppliers as supplier_rows
+
+OrderSort = Annotated[str | None, sorted_by(rows.SORTS)]
+SupplierSort = Annotated[str | None, sorted_by(supplier_rows.SORTS)]
 
 OrderState = Literal["draft", "placing", "ordered", "partly_received", "received", "cancelled"]
 MailState = Literal["none", "waiting", "sending", "sent", "rejected", "unknown"]
@@ -111,12 +114,13 @@ class SupplierFilter(View):
 
 
 async def list_suppliers(
-    session: AsyncSession, page: PageRequest, where: SupplierFilter, now: datetime
+    session: AsyncSession, page: SortedRequest, where: SupplierFilter, now: datetime
 ) -> Page[SupplierView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await supplier_rows.page(session, limit=page.limit + 1, after=page.after_id(), active=where.active)
-    leads = await lead_times.of_suppliers(session, now, found)
-    return cut(found, page.limit, lambda row: _supplier(row, leads[row.id]), lambda row: [str(row.id)])
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(supplier_rows.SORTS)
+    found = await supplier_rows.page(session, place, active=where.active)
+    leads = await lead_times.of_suppliers(session, now, [row[0] for row in found])
+    return cut(found, page.limit, lambda row: _supplier(row[0], leads[row[0].id]), place.cursor_of)
 
 
 async def get_supplier(session: AsyncSession, supplier_id: UUID, now: datetime) -> SupplierView:
@@ -137,14 +141,13 @@ async def list_offers(session: AsyncSession, supplier_id: UUID, page: PageReques
 
 
 async def list_orders(
-    session: AsyncSession, page: PageRequest, where: OrderFilter, *, costs: bool
+    session: AsyncSession, page: SortedRequest, where: OrderFilter, *, costs: bool
 ) -> Page[PurchaseOrderView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.page(
-        session, limit=page.limit + 1, after=page.after_id(), supplier_id=where.supplier_id, state=where.state
-    )
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.SORTS)
+    found = await rows.page(session, place, supplier_id=where.supplier_id, state=where.state)
     views = {each.id: each for each in await _orders(session, [(row[0], row[1]) for row in found], costs=costs)}
-    return cut(found, page.limit, lambda row: views[row[0].id], lambda row: [str(row[0].id)])
+    return cut(found, page.limit, lambda row: views[row[0].id], place.cursor_of)
 
 
 async def get_order(session: AsyncSession, purchase_order_id: UUID, *, costs: bool) -> PurchaseOrderView:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from flipsync.domain.errors import NotFound
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest, View, cut, sorted_by
 from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import reading_stock as rows
+
+StockSort = Annotated[str | None, sorted_by(rows.ITEM_SORTS)]
 
 MovementKind = Literal["receive", "count", "reserve", "release", "ship", "return", "send"]
 
@@ -68,18 +70,18 @@ class StockFilter(View):
     available_at_most: int | None = Field(default=None, ge=0)
 
 
-async def list_stock_items(reader: Reader, page: PageRequest, where: StockFilter) -> Page[StockItemView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_stock_items(reader: Reader, page: SortedRequest, where: StockFilter) -> Page[StockItemView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.ITEM_SORTS)
     asked = rows.ITEMS(
-        limit=page.limit + 1,
-        after=page.after_id(),
+        place,
         variant_id=where.variant_id,
         sku=where.sku,
         pool=where.pool,
         available_at_most=where.available_at_most,
     )
     (found,) = await reader.ask(asked)
-    return cut(found, page.limit, lambda row: StockItemView(**_fields(row)), lambda row: [str(row.id)])
+    return cut(found, page.limit, lambda row: StockItemView(**_fields(row)), place.cursor_of)
 
 
 async def get_stock_item(reader: Reader, stock_item_id: UUID) -> StockItemDetail:

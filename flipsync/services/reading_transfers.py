@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.errors import NotFound
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.models import StockTransfer
 from flipsync.store.repositories import transfers as rows
+
+TransferSort = Annotated[str | None, sorted_by(rows.SORTS)]
 
 TransferState = Literal["planned", "sent", "received", "cancelled"]
 _NUMBERED = re.compile(r"(?:TR-)?([0-9]{1,9})", re.IGNORECASE)
@@ -52,11 +54,12 @@ class TransferFilter(View):
     open: bool | None = Field(default=None, description="planned or sent; false: over")
 
 
-async def list_transfers(session: AsyncSession, page: PageRequest, where: TransferFilter) -> Page[TransferView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_transfers(session: AsyncSession, page: SortedRequest, where: TransferFilter) -> Page[TransferView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
     which = where.model_dump(include=set(TransferFilter.model_fields))
-    found = await rows.page(session, limit=page.limit + 1, after=page.after_id(), **which)
-    return cut(found, page.limit, _view, lambda row: [str(row[0].id)])
+    place = page.place(rows.SORTS)
+    found = await rows.page(session, place, **which)
+    return cut(found, page.limit, _view, place.cursor_of)
 
 
 async def get_transfer(session: AsyncSession, transfer_id: UUID) -> TransferView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from flipsync.security.roles import Permission, RoleKind, granted
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity, own_roles
 from flipsync.services.own_roles import RoleWish
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.database import SessionReader
 from flipsync.store.models import User
 from flipsync.store.reading import Reader
@@ -25,6 +25,8 @@ from flipsync.store.repositories import identity as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
 INVITATION_LIFETIME, RESET_LIFETIME = timedelta(days=7), timedelta(days=1)
+UserSort = Annotated[str | None, sorted_by(rows.USER_SORTS)]
+
 Status = Literal["active", "invited", "disabled"]
 
 
@@ -51,17 +53,16 @@ class UserEdit(RoleWish):
     disabled: bool | None = None
 
 
-async def list_users(reader: Reader, page: PageRequest, where: UserFilter) -> Page[UserView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
-    (found,) = await reader.ask(
-        rows.USERS(limit=page.limit + 1, after=page.after_id(), role=where.role, role_id=where.role_id)
-    )
-    return cut(found, page.limit, _view, lambda row: [str(row.id)])
+async def list_users(reader: Reader, page: SortedRequest, where: UserFilter) -> Page[UserView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.USER_SORTS)
+    (found,) = await reader.ask(rows.USERS(place, role=where.role, role_id=where.role_id))
+    return cut(found, page.limit, _view, place.cursor_of)
 
 
 async def get_user(reader: Reader, user_id: UUID) -> UserView:
     """Raises NotFound."""
-    (found,) = await reader.ask(rows.USERS(limit=1, user_id=user_id))
+    (found,) = await reader.ask(rows.USERS(rows.USER_SORTS.first(1), user_id=user_id))
     if not found:
         raise NotFound(f"no user {user_id}")
     return _view(found[0])

@@ -70,7 +70,7 @@ async def explain_supplier(session: AsyncSession, supplier_id: UUID, decisions: 
     supplier = await suppliers.get(session, supplier_id)
     if supplier is None:
         raise NotFound(f"no supplier {supplier_id}")
-    orders = await purchase_orders.page(session, limit=10, after=None, supplier_id=supplier_id)
+    orders = await purchase_orders.page(session, purchase_orders.SORTS.first(10), supplier_id=supplier_id)
     _, chains = await lately(session, [("supplier", supplier_id)], decisions)
     where = f"orders are mailed to {supplier.email}" if supplier.email else "you place its orders yourself"
     return Explanation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound
 from flipsync.domain.workflow import Definition, read_definition
 from flipsync.domain.workflow_messages import WorkflowUnwanted
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.models import Workflow, WorkflowRun, WorkflowStep
 from flipsync.store.repositories import workflows as rows
 from flipsync.store.unit_of_work import UnitOfWork
+
+WorkflowSort = Annotated[str | None, sorted_by(rows.SORTS)]
+RunSort = Annotated[str | None, sorted_by(rows.RUN_SORTS)]
 
 State = Literal["active", "paused", "stopped", "replaced", "removed"]
 RunState = Literal["running", "undoing", "done", "failed", "cancelled", "quarantined"]
@@ -191,11 +194,12 @@ async def go_on(unit: UnitOfWork, run_id: UUID) -> None:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def list_workflows(session: AsyncSession, page: PageRequest) -> Page[WorkflowView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.current(session, after=page.after_id(), limit=page.limit + 1)
-    shown = {view.id: view for view in await _views(session, found)}
-    return cut(found, page.limit, lambda row: shown[row.id], lambda row: [str(row.id)])
+async def list_workflows(session: AsyncSession, page: SortedRequest) -> Page[WorkflowView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.SORTS)
+    found = await rows.current(session, place)
+    shown = {view.id: view for view in await _views(session, [row[0] for row in found])}
+    return cut(found, page.limit, lambda row: shown[row[0].id], place.cursor_of)
 
 
 async def get(session: AsyncSession, workflow_id: UUID) -> WorkflowView:
@@ -207,12 +211,13 @@ async def get(session: AsyncSession, workflow_id: UUID) -> WorkflowView:
 
 
 async def list_runs(
-    session: AsyncSession, workflow_id: UUID, page: PageRequest, state: RunState | None = None
+    session: AsyncSession, workflow_id: UUID, page: SortedRequest, state: RunState | None = None
 ) -> Page[RunView]:
     """Of all its versions, newest first. Raises NotFound, InvalidInput for a foreign cursor."""
     name = (await get(session, workflow_id)).name
-    found = await rows.runs_of(session, name, limit=page.limit + 1, after=page.after_id(), state=state)
-    return cut(found, page.limit, lambda row: RunView(**_run(row[0], row[1])), lambda row: [str(row[0].id)])
+    place = page.place(rows.RUN_SORTS)
+    found = await rows.runs_of(session, name, place, state=state)
+    return cut(found, page.limit, lambda row: RunView(**_run(row[0], row[1])), place.cursor_of)
 
 
 async def run(session: AsyncSession, run_id: UUID) -> RunDetail:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
 from flipsync.services.advertising import reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may, may_after_proof
 from serve.errors import problems
 
@@ -20,8 +20,10 @@ router = APIRouter(prefix="/api/v1/advertising", tags=["advertising"])
 User = Annotated[Claims, may("pricing:read")]
 
 
-class AdQuery(PageRequest, reading.AdFilter):
+class AdQuery(SortedRequest, reading.AdFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.AdSort = None
 
 
 @router.get("", summary="List advertised listings", responses=problems(401, 403))

@@ -13,7 +13,7 @@ from flipsync.runtime.graph import Graph
 from flipsync.security.tokens import Claims
 from flipsync.services import calibration, held_orders, set_aside, standing_desk
 from flipsync.services import reading_decisions as reading
-from flipsync.services.reading_page import Moment, Page, PageRequest
+from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest
 from flipsync.services.standing_desk import StandingView
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
@@ -66,9 +66,10 @@ class AgentGraph(BaseModel):
     mermaid: str
 
 
-class AgentDecisionQuery(PageRequest):
+class AgentDecisionQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
 
+    sort: reading.DecisionSort = None
     state: reading.DecisionState | None = Field(default=None)
 
 

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from flipsync.security.roles import Permission
 from flipsync.security.tokens import Claims
 from flipsync.services import api_keys
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, OnlyOnceDep, ReaderDep, may, may_after_proof
 from serve.errors import problems
@@ -21,8 +21,10 @@ router = APIRouter(prefix="/api/v1/api-keys", tags=["api-keys"])
 Reader = Annotated[Claims, may("keys:read")]
 
 
-class KeyQuery(PageRequest):
+class KeyQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
+
+    sort: api_keys.KeySort = None
 
 
 class MakeKeyRequest(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
 from flipsync.services.approvals import BulkAnswer, answer_approval, answer_approvals
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
@@ -21,9 +21,10 @@ router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
 Reader = Annotated[Claims, may("approvals:read")]
 
 
-class ApprovalQuery(PageRequest):
+class ApprovalQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
 
+    sort: reading.ApprovalSort = None
     state: reading.ApprovalState | None = None
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.domain.money import Currency, Money
 from flipsync.security.tokens import Claims
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.sourcing import reading, scans
 from flipsync.services.sourcing.supplier_list import MOST_BYTES, read_supplier_list
 from flipsync.services.tenant_settings import profile
@@ -56,8 +56,10 @@ class SupplierListForm(BaseModel):
     currency: Currency | None = Field(default=None, description="default: that of the books")
 
 
-class AdviceQuery(PageRequest, reading.AdviceFilter):
+class AdviceQuery(SortedRequest, reading.AdviceFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.AdviceSort = None
 
 
 async def _currency(unit: UnitOfWork) -> str:

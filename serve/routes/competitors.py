@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_competitors as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
@@ -20,8 +20,10 @@ router = APIRouter(prefix="/api/v1/competitors", tags=["competitors"])
 User = Annotated[Claims, may("pricing:read")]
 
 
-class AlarmQuery(PageRequest, reading.AlarmFilter):
+class AlarmQuery(SortedRequest, reading.AlarmFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.AlarmSort = None
 
 
 @router.get("", summary="List alarms about rivals", responses=problems(401, 403))

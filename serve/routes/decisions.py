@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_decisions as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.undo import UndoReport, undo_decision
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
@@ -21,8 +21,10 @@ router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
 User = Annotated[Claims, may("decisions:read")]
 
 
-class DecisionQuery(PageRequest, reading.DecisionFilter):
+class DecisionQuery(SortedRequest, reading.DecisionFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.DecisionSort = None
 
 
 @router.get("", summary="List decisions", responses=problems(401, 403))

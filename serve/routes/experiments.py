@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_models as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import BackendDep, may
 from serve.errors import problems
 
@@ -19,9 +19,10 @@ router = APIRouter(prefix="/api/v1/experiments", tags=["experiments"])
 Reader = Annotated[Claims, may("models:read")]
 
 
-class ExperimentQuery(PageRequest):
+class ExperimentQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
 
+    sort: reading.ExperimentSort = None
     problem: str | None = Field(default=None, examples=["shop-price"])
 
 

@@ -14,7 +14,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import landed, stock
 from flipsync.services import reading_stock as reading
 from flipsync.services.reading_catalogue import get_variant
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, PageRequest, SortedRequest
 from flipsync.store.database import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
@@ -26,8 +26,10 @@ Reader = Annotated[Claims, may("inventory:read")]
 Writer = Annotated[Claims, may("inventory:write")]
 
 
-class StockQuery(PageRequest, reading.StockFilter):
+class StockQuery(SortedRequest, reading.StockFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.StockSort = None
 
 
 class MovementQuery(PageRequest):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.security.tokens import Claims
 from flipsync.services import hand_edits, listings, reading_quality
 from flipsync.services import reading_listings as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.store.database import SessionReader
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, VersionIfTold, etag, may
@@ -23,8 +23,10 @@ User = Annotated[Claims, may("listings:read")]
 Writer = Annotated[Claims, may("catalogue:write")]
 
 
-class ListingQuery(PageRequest, reading.ListingFilter):
+class ListingQuery(SortedRequest, reading.ListingFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.ListingSort = None
 
 
 class EndRequest(BaseModel):

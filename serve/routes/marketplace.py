@@ -15,7 +15,7 @@ from flipsync.domain.channel import ChannelInfo, Vendor
 from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
 from flipsync.services import accounts
-from flipsync.services.reading_page import Moment, View
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, VersionIfTold, etag, may, may_after_proof
 from serve.errors import problems
@@ -106,13 +106,10 @@ class AccountView(View):
     faults: list[AccountFaultView] = Field(description="what is the matter with it now; empty when all is well")
 
 
-class AccountList(BaseModel):
-    items: list[AccountView]
+class AccountQuery(SortedRequest):
+    model_config = ConfigDict(extra="forbid")
 
-
-class AccountQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    sort: accounts.AccountSort = None
     vendor: Vendor | None = None
     status: accounts.AccountStatus | None = None
 
@@ -125,10 +122,13 @@ class Connection(BaseModel):
 
 
 @router.get("", summary="List accounts", responses=problems(401, 403))
-async def list_accounts(query: Annotated[AccountQuery, Query()], user: Reader, backend: BackendDep) -> AccountList:
+async def list_accounts(
+    query: Annotated[AccountQuery, Query()], user: Reader, backend: BackendDep
+) -> Page[AccountView]:
+    """In the order they were connected by default, each with what is the matter with it."""
     async with backend.store.reader(user.tenant_id) as session:
-        found = await accounts.list_accounts(session, vendor=query.vendor, status=query.status)
-    return AccountList(items=[_view(account) for account in found])
+        found = await accounts.page_of_accounts(session, query, vendor=query.vendor, status=query.status)
+    return Page(items=[_view(account) for account in found.items], next_cursor=found.next_cursor)
 
 
 @router.post(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.security.tokens import Claims
 from flipsync.services import model_registry
 from flipsync.services import reading_models as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, may, may_after_proof
 from serve.errors import problems
@@ -23,9 +23,10 @@ Reader = Annotated[Claims, may("models:read")]
 Writer = Annotated[Claims, may_after_proof("models:write")]
 
 
-class ModelQuery(PageRequest):
+class ModelQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
 
+    sort: reading.ModelSort = None
     name: str | None = Field(default=None, examples=["shop-price"])
     stage: reading.Stage | None = None
 

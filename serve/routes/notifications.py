@@ -15,7 +15,7 @@ from flipsync.services.notices.inbox import NotificationPage, NotificationView, 
 from flipsync.services.notices.kinds import heard_by
 from flipsync.services.notices.preferences import Preferences, PreferencesView
 from flipsync.services.notices.subscriptions import PushKeyView, SubscriptionForm
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, PageRequest, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may
 from serve.errors import problems
@@ -26,8 +26,10 @@ router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
 Oneself = Annotated[Claims, may("self:manage")]
 
 
-class NotificationQuery(PageRequest, inbox.NotificationFilter):
+class NotificationQuery(SortedRequest, inbox.NotificationFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: inbox.NotificationSort = None
 
 
 @router.get("", summary="List what you were told", responses=problems(401, 403))

@@ -13,7 +13,7 @@ from flipsync.services import parcels
 from flipsync.services import reading_orders as reading
 from flipsync.services.order_profit import OrderProfit, order_profit
 from flipsync.services.parcels import HandedOver
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
 
@@ -25,8 +25,10 @@ User = Annotated[Claims, may("orders:read")]
 Profits = Annotated[Claims, may("pricing:read")]
 
 
-class OrderQuery(PageRequest, reading.OrderFilter):
+class OrderQuery(SortedRequest, reading.OrderFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.OrderSort = None
 
 
 @router.get("", summary="List orders", responses=problems(401, 403))

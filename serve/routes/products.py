@@ -12,7 +12,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import reading_catalogue as reading
 from flipsync.services import undo_changes
 from flipsync.services.product_edits import ProductEdit, edit_product
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, PageRequest, SortedRequest
 from flipsync.services.undo_changes import ChangeReport, ChangeUndo, ChangeView
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may
@@ -23,8 +23,10 @@ router = APIRouter(prefix="/api/v1/products", tags=["products"])
 Reader = Annotated[Claims, may("catalogue:read")]
 
 
-class ProductQuery(PageRequest, reading.ProductFilter):
+class ProductQuery(SortedRequest, reading.ProductFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.ProductSort = None
 
 
 @router.get("", summary="List products", responses=problems(401, 403))

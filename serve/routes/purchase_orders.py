@@ -12,7 +12,7 @@ from flipsync.security.tokens import Claims
 from flipsync.services import goods_in, purchase_orders, stock
 from flipsync.services import reading_purchasing as reading
 from flipsync.services.purchase_orders import MOST_LINES, Wanted
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.suppliers import MAX_COST_MINOR
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
@@ -31,8 +31,10 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class OrderQuery(PageRequest, reading.OrderFilter):
+class OrderQuery(SortedRequest, reading.OrderFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.OrderSort = None
 
 
 class LineForm(_Form):

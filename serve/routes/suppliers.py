@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from flipsync.security.tokens import Claims
 from flipsync.services import price_lists, suppliers
 from flipsync.services import reading_purchasing as reading
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, PageRequest, SortedRequest
 from flipsync.services.suppliers import OfferForm, SupplierEdit, SupplierForm
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
@@ -28,8 +28,10 @@ Buyer = Annotated[Claims, may_after_proof("purchasing:write")]
 MAX_BYTES = price_lists.MAX_BYTES + 100_000
 
 
-class SupplierQuery(PageRequest, reading.SupplierFilter):
+class SupplierQuery(SortedRequest, reading.SupplierFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.SupplierSort = None
 
 
 class OfferPageQuery(PageRequest):

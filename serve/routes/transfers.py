@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flipsync.security.tokens import Claims
 from flipsync.services import reading_transfers as reading
 from flipsync.services import stock, transfers
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, VersionIfTold, etag, may
 from serve.errors import problems
@@ -26,8 +26,10 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class TransferQuery(PageRequest, reading.TransferFilter):
+class TransferQuery(SortedRequest, reading.TransferFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.TransferSort = None
 
 
 class TransferForm(_Form):

@@ -12,7 +12,7 @@ from flipsync.security.roles import OwnRole, Permission, RoleKind, kind_of
 from flipsync.security.tokens import Claims
 from flipsync.services import users
 from flipsync.services.own_roles import RoleWish
-from flipsync.services.reading_page import Moment, Page, PageRequest
+from flipsync.services.reading_page import Moment, Page, SortedRequest
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, ReaderDep, etag, may, may_after_proof
 from serve.errors import problems
@@ -23,8 +23,10 @@ Reader = Annotated[Claims, may("users:read")]
 Writer = Annotated[Claims, may_after_proof("users:write")]
 
 
-class UserQuery(PageRequest, users.UserFilter):
+class UserQuery(SortedRequest, users.UserFilter):
     model_config = ConfigDict(extra="forbid")
+
+    sort: users.UserSort = None
 
 
 class InviteRequest(RoleWish):

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from flipsync.security.tokens import Claims
 from flipsync.services import workflow_dry_run, workflows
-from flipsync.services.reading_page import Page, PageRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.workflow_dry_run import WorkflowDryRun
 from flipsync.services.workflows import RunDetail, RunView, WorkflowView
 from flipsync.store.unit_of_work import UnitOfWork
@@ -63,15 +63,22 @@ class CancelForm(BaseModel):
     undo: bool = Field(default=False, description="take back what it did, where that can be")
 
 
-class RunQuery(PageRequest):
+class WorkflowQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
 
+    sort: workflows.WorkflowSort = None
+
+
+class RunQuery(SortedRequest):
+    model_config = ConfigDict(extra="forbid")
+
+    sort: workflows.RunSort = None
     state: workflows.RunState | None = None
 
 
 @router.get("", summary="List automations", responses=problems(401, 403))
 async def list_workflows(
-    query: Annotated[PageRequest, Query()], user: Looker, backend: BackendDep
+    query: Annotated[WorkflowQuery, Query()], user: Looker, backend: BackendDep
 ) -> Page[WorkflowView]:
     """Each in its newest version, with what it does in words, and its runs by state."""
     async with backend.store.reader(user.tenant_id) as session:

@@ -48,6 +48,7 @@ from flipsync.store.repositories import sealed
 from flipsync.store.repositories.bulk_effects import ClaimedEffect
 from flipsync.store.repositories.effects import Outcome
 from flipsync.store.repositories.price_brakes import CatalogueSize
+from flipsync.store.sorting import Place, SortedQuestion, Sorts
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
 #: by design these find a business by a secret or an address that only its people and vendors have
@@ -91,6 +92,8 @@ def _found() -> list[tuple[str, Any]]:
             own = inspect.iscoroutinefunction(value) and value.__module__ == loaded.__name__
             if (own and not name.startswith("_")) or isinstance(value, Question):
                 every.append((f"{module.name}.{name}", value))
+            elif isinstance(value, SortedQuestion):
+                every += [(f"{module.name}.{name}[{sort}]", each) for sort, each in value.questions.items()]
     return every
 
 
@@ -283,6 +286,10 @@ def _arguments(function: Callable[..., Any], foreign: Foreign) -> dict[str, Any]
         if function.__name__ in _BY_SECRET:
             nobodys = {bytes: b"nobody's", UUID: new_id()}
             given[name] = nobodys.get(typing.get_type_hints(function)[name], "nobody's secret")
+            continue
+        if hints[name] is Place:
+            known = vars(import_module(function.__module__)).values()
+            given[name] = next(each for each in known if isinstance(each, Sorts)).first(50)
             continue
         optional = parameter.default is not inspect.Parameter.empty
         if optional and hints[name] not in (UUID, UUID | None) and "UUID" not in str(hints[name]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import NotFound, VersionMismatch
 from flipsync.domain.money import Money
 from flipsync.services.advertising.desk import NO_UNITS, OFF_SALE, THIN, UNKNOWN, VENDORS, unit_ads
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.services.settings_changes import set_settings
 from flipsync.services.tenant_settings import AdvertisingChoices, TenantSettings, profile
 from flipsync.store.models import AdDay, Tenant
@@ -20,6 +20,8 @@ from flipsync.store.repositories import advertising as rows
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import UnitOfWork
+
+AdSort = Annotated[str | None, sorted_by(rows.SORTS)]
 
 #: days that figures are of, and days that are shown one by one
 _FIGURES, _SHOWN = timedelta(days=30), timedelta(days=90)
@@ -117,13 +119,12 @@ class LimitsView(View):
     version: int
 
 
-async def list_ads(session: AsyncSession, page: PageRequest, where: AdFilter, now: datetime) -> Page[AdView]:
+async def list_ads(session: AsyncSession, page: SortedRequest, where: AdFilter, now: datetime) -> Page[AdView]:
     """Last found first. Raises InvalidInput for a foreign cursor."""
-    found = await rows.listed(
-        session, limit=page.limit + 1, after=page.after_id(), account_id=where.account_id, advertised=where.advertised
-    )
+    place = page.place(rows.SORTS)
+    found = await rows.listed(session, place, account_id=where.account_id, advertised=where.advertised)
     sums = await rows.sums(session, [each.AdListing.listing_id for each in found], (now - _FIGURES).date())
-    return cut(found, page.limit, lambda row: _ad(row, sums), lambda row: [str(row.AdListing.id)])
+    return cut(found, page.limit, lambda row: _ad(row, sums), place.cursor_of)
 
 
 async def ad_of(session: AsyncSession, tenant_id: UUID, listing_id: UUID, now: datetime) -> AdDetail:
@@ -131,7 +132,7 @@ async def ad_of(session: AsyncSession, tenant_id: UUID, listing_id: UUID, now: d
     listing = await listing_rows.get(session, listing_id)
     if listing is None:
         raise NotFound(f"no listing {listing_id}")
-    found = await rows.listed(session, limit=1, listing_id=listing_id)
+    found = await rows.listed(session, rows.SORTS.first(1), listing_id=listing_id)
     sums = await rows.sums(session, [listing_id], (now - _FIGURES).date())
     days = await rows.days(session, listing_id, (now - _SHOWN).date())
     ad = _ad(found[0], sums) if found else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +13,13 @@ from flipsync.domain.errors import NotFound
 from flipsync.domain.ids import new_id
 from flipsync.services.notices import wording
 from flipsync.services.notices.kinds import Kind, Severity, as_kind
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.database import SessionReader
 from flipsync.store.reading import Reader, Rows
 from flipsync.store.repositories import notices as rows
 from flipsync.store.unit_of_work import UnitOfWork
+
+NotificationSort = Annotated[str | None, sorted_by(rows.OF_PERSON_SORTS)]
 
 #: what is pushed to who is looking
 CHANGED = "NotificationsChanged"
@@ -62,29 +64,29 @@ class NotificationFilter(View):
 
 
 async def list_for(
-    reader: Reader, user_id: UUID, kinds: Collection[Kind], page: PageRequest, where: NotificationFilter
+    reader: Reader, user_id: UUID, kinds: Collection[Kind], page: SortedRequest, where: NotificationFilter
 ) -> NotificationPage:
     """Newest first; only `kinds`, which are those the person's role is told of. Raises InvalidInput for a foreign
     cursor."""
-    after_time, after_id = page.after_time_and_id() or (None, None)
+    place = page.place(rows.OF_PERSON_SORTS)
     shown = rows.OF_PERSON(
+        place,
         user_id=user_id,
         kinds=[kind for kind in kinds if where.kind in (None, kind)],
-        limit=page.limit + 1,
-        after_time=after_time,
-        after_id=after_id,
         severity=where.severity,
         **_words(settled=where.settled, read=where.read),
     )
     found, unread = await reader.ask(shown, rows.UNREAD(user_ids=[user_id]))
-    listed = cut(found, page.limit, view, lambda row: [row.raised_at.isoformat(), str(row.id)])
+    listed = cut(found, page.limit, view, place.cursor_of)
     return NotificationPage(items=listed.items, next_cursor=listed.next_cursor, unread=_sum(unread, kinds))
 
 
 async def newest_unread(reader: Reader, user_id: UUID, kinds: Collection[Kind], most: int) -> list[NotificationView]:
     """What is still the matter and was not read, newest first."""
     (found,) = await reader.ask(
-        rows.OF_PERSON(user_id=user_id, kinds=list(kinds), limit=most, **_words(settled=False, read=False))
+        rows.OF_PERSON(
+            rows.OF_PERSON_SORTS.first(most), user_id=user_id, kinds=list(kinds), **_words(settled=False, read=False)
+        )
     )
     return [view(row) for row in found]
 

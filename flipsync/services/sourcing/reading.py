@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.domain.sourcing import ChannelScore, Verdict
-from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut, money
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, money, sorted_by
 from flipsync.services.sourcing.desk import CHANCES
 from flipsync.services.tenant_settings import profile
 from flipsync.store.models import SourcingLine, SourcingScan
 from flipsync.store.repositories import sourcing as rows
 from flipsync.store.repositories import sourcing_facts as facts
 from flipsync.store.unit_of_work import Store
+
+AdviceSort = Annotated[str | None, sorted_by(rows.SORTS)]
 
 
 class ChannelAdviceView(View):
@@ -108,17 +110,17 @@ class AdviceFilter(View):
     q: str | None = Field(default=None, max_length=100, description="a part of what was asked, or of the product")
 
 
-async def list_advice(session: AsyncSession, page: PageRequest, where: AdviceFilter) -> Page[AdviceView]:
-    """Newest first. Raises InvalidInput for a foreign cursor."""
+async def list_advice(session: AsyncSession, page: SortedRequest, where: AdviceFilter) -> Page[AdviceView]:
+    """Newest first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.SORTS)
     found = await rows.page(
         session,
-        limit=page.limit + 1,
-        after=page.after_id(),
+        place,
         scan_id=where.list_id,
         verdict=where.verdict,
         q=where.q,
     )
-    return cut(found, page.limit, view, lambda row: [str(row.id)])
+    return cut(found, page.limit, lambda row: view(row[0]), place.cursor_of)
 
 
 async def get_advice(session: AsyncSession, line_id: UUID) -> AdviceView:

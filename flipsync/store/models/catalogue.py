@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
@@ -20,6 +20,7 @@ class Product(TenantParent, Timestamped, Base):
     __table_args__ = (
         owned_key(),
         UniqueConstraint("tenant_id", "handle"),
+        Index("ix_product_by_updated_at", "tenant_id", "updated_at", "id"),
     )
 
     handle: Mapped[str]

@@ -62,6 +62,7 @@ class Listing(TenantParent, Timestamped, Base):
         # in a warehouse of the channel's, one article may lie under several SKUs
         Index("uq_listing_own", "account_id", "variant_id", unique=True, postgresql_where=text("pool = 'own'")),
         Index("uq_listing_account_id_external_id", "account_id", "external_id", unique=True),
+        Index("ix_listing_by_price", "tenant_id", text("GREATEST(price_minor, '-9223372036854775807'::bigint)"), "id"),
         CheckConstraint("status IN ('requested','active','refused','ended','vanished','recognised')", name="status"),
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price_positive"),
     )

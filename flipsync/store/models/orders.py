@@ -25,6 +25,7 @@ class Order(TenantParent, Timestamped, Base):
         UniqueConstraint("account_id", "external_id"),
         Index("ix_customer_order_tenant_id_placed_at", "tenant_id", "placed_at"),
         Index("ix_customer_order_tenant_id_number", "tenant_id", "number"),
+        Index("ix_customer_order_by_total", "tenant_id", "total_minor", "id"),
         Index(
             "ix_customer_order_closed",
             *("tenant_id", "closed_at"),

@@ -14,6 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.store.models import MarketplaceAccount
+from flipsync.store.sorting import Place, Sorts
+
+SORTS = Sorts(
+    MarketplaceAccount.id, default="id", name=MarketplaceAccount.name, last_ok_at=MarketplaceAccount.last_ok_at
+)
 
 _INSERT_DELIVERY = text(
     """
@@ -77,16 +82,21 @@ async def renewal_cut_off(session: AsyncSession, account_id: UUID, own: UUID) ->
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def find_accounts(
-    session: AsyncSession, *, vendor: str | None = None, status: str | None = None
-) -> Sequence[MarketplaceAccount]:
+async def find_accounts(session: AsyncSession) -> Sequence[MarketplaceAccount]:
     """Accounts in the order they were connected."""
-    query = select(MarketplaceAccount).order_by(MarketplaceAccount.id)
+    return (await session.execute(select(MarketplaceAccount).order_by(MarketplaceAccount.id))).scalars().all()
+
+
+async def page(
+    session: AsyncSession, place: Place, *, vendor: str | None = None, status: str | None = None
+) -> Sequence[Any]:
+    """(account,) and what a cursor is made of."""
+    query = select(MarketplaceAccount)
     if vendor is not None:
         query = query.where(MarketplaceAccount.vendor == vendor)
     if status is not None:
         query = query.where(MarketplaceAccount.status == status)
-    return (await session.execute(query)).scalars().all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def update_account(session: AsyncSession, account_id: UUID, values: dict[str, Any]) -> None:

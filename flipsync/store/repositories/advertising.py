@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import AdDay, AdListing, Allocation, Listing, MarketplaceAccount, StockItem
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
 
+SORTS = Sorts(AdListing.id, rate_bps=AdListing.rate_bps, title=Listing.title)
 #: the least rate of the channel that has ads
 LEAST_BPS = 200
 #: how an effect says that it was not carried out for want of units, or by the owner's limits: nothing was refused
@@ -361,29 +363,23 @@ async def accounts(session: AsyncSession, vendors: Collection[str]) -> Sequence[
 
 async def listed(
     session: AsyncSession,
+    place: Place,
     *,
-    limit: int,
-    after: UUID | None = None,
     account_id: UUID | None = None,
     advertised: bool | None = None,
     listing_id: UUID | None = None,
 ) -> Sequence[Any]:
-    """Rows of (AdListing, sku, title, currency), newest first; `after` is the id of the last one seen."""
-    query = (
-        select(AdListing, Listing.sku, Listing.title, Listing.currency)
-        .join(Listing, Listing.id == AdListing.listing_id)
-        .order_by(AdListing.id.desc())
-        .limit(limit)
+    """Rows of (AdListing, sku, title, currency) and what a cursor is made of."""
+    query = select(AdListing, Listing.sku, Listing.title, Listing.currency).join(
+        Listing, Listing.id == AdListing.listing_id
     )
-    if after is not None:
-        query = query.where(AdListing.id < after)
     if account_id is not None:
         query = query.where(AdListing.account_id == account_id)
     if advertised is not None:
         query = query.where(AdListing.rate_bps > 0 if advertised else AdListing.rate_bps == 0)
     if listing_id is not None:
         query = query.where(AdListing.listing_id == listing_id)
-    return (await session.execute(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def sums(session: AsyncSession, listing_ids: Sequence[UUID], since: date) -> dict[UUID, tuple[int, ...]]:

@@ -11,7 +11,8 @@ from sqlalchemy import Select, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import ApiKey
-from flipsync.store.reading import Question, where
+from flipsync.store.reading import where
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ async def lock_key(session: AsyncSession, key_id: UUID) -> ApiKey | None:
 def _keys(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     columns = [column for column in ApiKey.__table__.c if column.name != "key_hash"]
     return where(
-        select(*columns).order_by(ApiKey.id.desc()).limit(bindparam("limit")),
+        select(*columns),
         given,
-        after=ApiKey.id < bindparam("after"),
         key_id=ApiKey.id == bindparam("key_id"),
         user_id=ApiKey.user_id == bindparam("user_id"),
     )
 
 
-#: limit, and any of after, key_id, user_id; newest first
-KEYS = Question(_keys)
+KEY_SORTS = Sorts(ApiKey.id, name=ApiKey.name, expires_at=ApiKey.expires_at, last_used_at=ApiKey.last_used_at)
+#: any of key_id, user_id
+KEYS = SortedQuestion(KEY_SORTS, _keys)

@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Experiment, ExperimentTrial
+from flipsync.store.sorting import Place, Sorts
+
+SORTS = Sorts(Experiment.id, started_at=Experiment.started_at, problem=Experiment.problem)
 
 #: a step already written stays as it is; a later one is added only at its place
 _STEP = text(
@@ -53,16 +56,12 @@ async def get(session: AsyncSession, experiment_id: UUID) -> Experiment | None:
     return (await session.execute(select(Experiment).where(Experiment.id == experiment_id))).scalar_one_or_none()
 
 
-async def newest(
-    session: AsyncSession, *, limit: int, before: UUID | None = None, problem: str | None = None
-) -> Sequence[Experiment]:
-    """Newest first; ids are in the order of time."""
-    query = select(Experiment).order_by(Experiment.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Experiment.id < before)
+async def page(session: AsyncSession, place: Place, *, problem: str | None = None) -> Sequence[Any]:
+    """(experiment,) and what a cursor is made of."""
+    query = select(Experiment)
     if problem is not None:
         query = query.where(Experiment.problem == problem)
-    return (await session.execute(query)).scalars().all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def trials(session: AsyncSession, experiment_id: UUID) -> Sequence[ExperimentTrial]:

@@ -17,6 +17,7 @@ from flipsync.domain.ids import new_id
 from flipsync.store.database import ask
 from flipsync.store.models import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User, UserSession
 from flipsync.store.reading import Asked, Question, Sentence, where
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 
 @dataclass(frozen=True)
@@ -216,17 +217,17 @@ def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         func.coalesce(CustomRole.name, User.role).label("role_name"),
     ).outerjoin(CustomRole, CustomRole.id == User.role_id)
     return where(
-        query.order_by(User.id.desc()).limit(bindparam("limit")),
+        query,
         given,
-        after=User.id < bindparam("after"),
         user_id=User.id == bindparam("user_id"),
         role=User.role == bindparam("role"),
         role_id=User.role_id == bindparam("role_id"),
     )
 
 
-#: limit, and any of after, user_id, role, role_id; newest first
-USERS = Question(_users)
+USER_SORTS = Sorts(User.id, email=User.email)
+#: any of user_id, role, role_id
+USERS = SortedQuestion(USER_SORTS, _users)
 #: user_id; those that are on, last used first
 SESSIONS = Question(
     lambda _: (

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, Uuid, bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import Select, Text, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.ids import new_id
 from flipsync.store.models import CustomRole, Notification, NotificationDestination, NotificationPreference, User
 from flipsync.store.reading import Question, among, among_ids, where
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 #: rows an insert takes at a time: a statement has room for 65,535 values
 _AT_ONCE = 2_000
@@ -118,10 +119,8 @@ def _of_person(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         Notification.user_id == bindparam("user_id"), Notification.kind == among("kinds", Text())
     )
     return where(
-        mine.order_by(Notification.raised_at.desc(), Notification.id.desc()).limit(bindparam("limit")),
+        mine,
         given,
-        after_id=tuple_(Notification.raised_at, Notification.id)
-        < tuple_(bindparam("after_time", type_=Notification.raised_at.type), bindparam("after_id", type_=Uuid())),
         settled=Notification.settled_at.is_not(None),
         unsettled=Notification.settled_at.is_(None),
         read=Notification.read_at.is_not(None),
@@ -130,9 +129,9 @@ def _of_person(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     )
 
 
-#: newest first: user_id, kinds, limit, and perhaps after_time with after_id, severity, and any of the words settled,
-#: unsettled, read, unread
-OF_PERSON = Question(_of_person)
+OF_PERSON_SORTS = Sorts(Notification.id, default="-raised_at", raised_at=Notification.raised_at)
+#: user_id, kinds, and perhaps severity, and any of the words settled, unsettled, read, unread
+OF_PERSON = SortedQuestion(OF_PERSON_SORTS, _of_person)
 #: user_ids: by person and kind, how many they have not read and are still the matter
 UNREAD = Question(
     lambda _: (

@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import OrderChoice, PolicyChoice, PolicyStage, PolicyVersion
+from flipsync.store.sorting import Place, Sorts
 
 ACTIVE = ("live", "canary", "shadow")
+SORTS = Sorts(PolicyVersion.id, name=PolicyVersion.name, staged_at=PolicyVersion.staged_at)
 
 
 async def put(session: AsyncSession, values: dict[str, Any]) -> UUID:
@@ -40,22 +42,16 @@ async def find(session: AsyncSession, wanted: str) -> Sequence[PolicyVersion]:
     return (await session.execute(query)).scalars().all()
 
 
-async def newest(
-    session: AsyncSession,
-    *,
-    limit: int,
-    before: UUID | None = None,
-    name: str | None = None,
-    stage: str | None = None,
-) -> Sequence[PolicyVersion]:
-    query = select(PolicyVersion).order_by(PolicyVersion.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(PolicyVersion.id < before)
+async def page(
+    session: AsyncSession, place: Place, *, name: str | None = None, stage: str | None = None
+) -> Sequence[Any]:
+    """(policy,) and what a cursor is made of."""
+    query = select(PolicyVersion)
     if name is not None:
         query = query.where(PolicyVersion.name == name)
     if stage is not None:
         query = query.where(PolicyVersion.stage == stage)
-    return (await session.execute(query)).scalars().all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def active(session: AsyncSession, name: str, *, lock: bool = False) -> dict[str, PolicyVersion]:

@@ -20,8 +20,15 @@ from flipsync.store.models import (
     User,
     Variant,
 )
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
 
+SORTS = Sorts(
+    PurchaseOrder.id,
+    supplier=Supplier.name,
+    expected_at=PurchaseOrder.expected_at,
+    placed_at=PurchaseOrder.placed_at,
+)
 #: orders whose goods are still to come
 OPEN = ("placing", "ordered", "partly_received")
 _LOCK_KIND = 0x62757973
@@ -80,21 +87,18 @@ async def lines_of(
 
 async def page(
     session: AsyncSession,
+    place: Place,
     *,
-    limit: int,
-    after: UUID | None,
     supplier_id: UUID | None = None,
     state: str | None = None,
-) -> Sequence[Row[PurchaseOrder, str]]:
-    """With the supplier's name, newest first."""
-    query = _with_supplier().order_by(PurchaseOrder.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(PurchaseOrder.id < after)
+) -> Sequence[Any]:
+    """(order, its supplier's name) and what a cursor is made of."""
+    query = _with_supplier()
     if supplier_id is not None:
         query = query.where(PurchaseOrder.supplier_id == supplier_id)
     if state is not None:
         query = query.where(PurchaseOrder.state == state)
-    return (await session.execute(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def with_supplier(session: AsyncSession, purchase_order_id: UUID) -> Row[PurchaseOrder, str] | None:

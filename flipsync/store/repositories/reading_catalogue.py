@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import Product, Variant
 from flipsync.store.reading import Question, where
+from flipsync.store.sorting import Exact, SortedQuestion, Sorts
 
 _VARIANTS = select(func.count()).where(Variant.product_id == Product.id).scalar_subquery()
 _SUMMARY = select(
@@ -31,9 +32,8 @@ _SUMMARY = select(
 def _products(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     part = func.lower(bindparam("part"))
     return where(
-        _SUMMARY.order_by(Product.id.desc()).limit(bindparam("limit")),
+        _SUMMARY,
         given,
-        after=Product.id < bindparam("after"),
         part=or_(func.lower(Product.title).like(part, escape="/"), func.lower(Product.handle).like(part, escape="/")),
         brand=Product.brand == bindparam("brand"),
         category=Product.category == bindparam("category"),
@@ -42,8 +42,9 @@ def _products(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     )
 
 
-#: limit, and any of after, part (a pattern, see `contains`), brand, category, sku, barcode; newest first
-PRODUCTS = Question(_products)
+PRODUCT_SORTS = Sorts(Product.id, handle=Exact(Product.handle), updated_at=Product.updated_at)
+#: any of part (a pattern, see `contains`), brand, category, sku, barcode
+PRODUCTS = SortedQuestion(PRODUCT_SORTS, _products)
 #: product_id
 PRODUCT = Question(lambda _: select(*Product.__table__.c).where(Product.id == bindparam("product_id")))
 #: product_id or variant_id

@@ -22,6 +22,7 @@ from flipsync.store.models import (
     Receipt,
 )
 from flipsync.store.reading import Question, among_ids, where
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 
 async def agents(session: AsyncSession) -> Sequence[AgentStatus]:
@@ -70,9 +71,8 @@ _DECISION = select(
 
 def _decisions(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     query = where(
-        _DECISION.order_by(AgentDecision.id.desc()).limit(bindparam("limit")),
+        _DECISION,
         given,
-        after=AgentDecision.id < bindparam("after"),
         agent=AgentDecision.agent == bindparam("agent"),
         state=AgentDecision.state == bindparam("state"),
         correlation_id=AgentDecision.correlation_id == bindparam("correlation_id"),
@@ -90,9 +90,10 @@ def _decisions(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     return query.where(exists().where(Proposal.decision_id == AgentDecision.id, *wanted))
 
 
-#: limit, and any of after, agent, state, correlation_id, decided_from, decided_before; newest first, with commands.
-#: command, subject_kind and subject_id are those of a proposal of the decision
-DECISIONS = Question(_decisions)
+DECISION_SORTS = Sorts(AgentDecision.id)
+#: any of agent, state, correlation_id, decided_from, decided_before; with commands. command, subject_kind and
+#: subject_id are those of a proposal of the decision
+DECISIONS = SortedQuestion(DECISION_SORTS, _decisions)
 #: ids; with commands
 DECISIONS_OF = Question(lambda _: _DECISION.where(AgentDecision.id == among_ids("ids")))
 
@@ -124,16 +125,16 @@ async def receipts_of(session: AsyncSession, effect_ids: Sequence[UUID]) -> Sequ
 
 def _approvals(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     return where(
-        select(*Approval.__table__.c).order_by(Approval.id.desc()).limit(bindparam("limit")),
+        select(*Approval.__table__.c),
         given,
-        after=Approval.id < bindparam("after"),
         state=Approval.state == bindparam("state"),
         approval_id=Approval.id == bindparam("approval_id"),
     )
 
 
-#: limit, and any of after, state, approval_id; newest first
-APPROVALS = Question(_approvals)
+APPROVAL_SORTS = Sorts(Approval.id)
+#: any of state, approval_id
+APPROVALS = SortedQuestion(APPROVAL_SORTS, _approvals)
 
 
 def _waiting_below(_: frozenset[str]) -> Select[*tuple[Any, ...]]:

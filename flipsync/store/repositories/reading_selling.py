@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, Select, bindparam, cast, exists, func, select, tuple_
+from sqlalchemy import BigInteger, Row, Select, bindparam, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.models import (
@@ -25,6 +25,7 @@ from flipsync.store.models import (
     Variant,
 )
 from flipsync.store.reading import Question, where
+from flipsync.store.sorting import Exact, SortedQuestion, Sorts
 
 _ACCOUNT = (MarketplaceAccount.vendor, MarketplaceAccount.name.label("account_name"))
 _LISTING = (
@@ -41,9 +42,8 @@ _ORDER = select(*Order.__table__.c, *_ACCOUNT, cast(_SHORT, BigInteger).label("s
 def _listings(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     of_product = exists().where(Variant.id == Listing.variant_id, Variant.product_id == bindparam("product_id"))
     return where(
-        _LISTING.order_by(Listing.id.desc()).limit(bindparam("limit")),
+        _LISTING,
         given,
-        after=Listing.id < bindparam("after"),
         account_id=Listing.account_id == bindparam("account_id"),
         variant_id=Listing.variant_id == bindparam("variant_id"),
         product_id=of_product,
@@ -56,9 +56,8 @@ def _listings(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
 def _orders(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     has_sku = exists().where(OrderLine.order_id == Order.id, OrderLine.sku == bindparam("sku"))
     return where(
-        _ORDER.order_by(Order.placed_at.desc(), Order.id.desc()).limit(bindparam("limit")),
+        _ORDER,
         given,
-        after_id=tuple_(Order.placed_at, Order.id) < tuple_(bindparam("after_time"), bindparam("after_id")),
         account_id=Order.account_id == bindparam("account_id"),
         state=Order.state == bindparam("state"),
         status=Order.status == bindparam("status"),
@@ -78,9 +77,10 @@ def _price_changes(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     )
 
 
-#: limit, and any of after, account_id, variant_id, product_id, status, sku, part (see `contains`); newest first, with
-#: vendor, account_name, and the units it is entitled to
-LISTINGS = Question(_listings)
+LISTING_SORTS = Sorts(Listing.id, price=Listing.price_minor)
+#: any of account_id, variant_id, product_id, status, sku, part (see `contains`); with vendor, account_name, and the
+#: units it is entitled to
+LISTINGS = SortedQuestion(LISTING_SORTS, _listings)
 #: listing_id
 LISTING = Question(lambda _: _LISTING.where(Listing.id == bindparam("listing_id")))
 #: listing_id, limit, and perhaps after; newest first
@@ -93,9 +93,11 @@ RIVALS = Question(
         .order_by(RivalOfferSeen.price_minor)
     )
 )
-#: limit, and any of after_time with after_id, account_id, state, status, number, sku, placed_from, placed_before; last
-#: placed first, with vendor, account_name and short_units
-ORDERS = Question(_orders)
+ORDER_SORTS = Sorts(
+    Order.id, default="-placed_at", placed_at=Order.placed_at, total=Order.total_minor, number=Exact(Order.number)
+)
+#: any of account_id, state, status, number, sku, placed_from, placed_before; with vendor, account_name and short_units
+ORDERS = SortedQuestion(ORDER_SORTS, _orders)
 #: order_id
 ORDER = Question(lambda _: _ORDER.where(Order.id == bindparam("order_id")))
 LINES = Question(

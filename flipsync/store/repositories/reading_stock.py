@@ -8,6 +8,7 @@ from sqlalchemy import Select, bindparam, func, or_, select
 
 from flipsync.store.models import Allocation, Listing, Product, StockItem, StockMovement, Variant
 from flipsync.store.reading import Question, where
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 _ITEM = (
     select(*StockItem.__table__.c, Variant.sku, Product.title)
@@ -18,9 +19,8 @@ _ITEM = (
 
 def _items(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     return where(
-        _ITEM.order_by(StockItem.id.desc()).limit(bindparam("limit")),
+        _ITEM,
         given,
-        after=StockItem.id < bindparam("after"),
         variant_id=StockItem.variant_id == bindparam("variant_id"),
         sku=Variant.sku == bindparam("sku"),
         pool=StockItem.pool == bindparam("pool"),
@@ -38,8 +38,9 @@ def _movements(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     )
 
 
-#: limit, and any of after, variant_id, sku, pool, available_at_most (on the shelf and not a buyer's); newest first
-ITEMS = Question(_items)
+ITEM_SORTS = Sorts(StockItem.id)
+#: any of variant_id, sku, pool, available_at_most (on the shelf and not a buyer's)
+ITEMS = SortedQuestion(ITEM_SORTS, _items)
 #: stock_item_id; how often units came onto the shelf or left it, or somebody counted: what a count is based on
 SHELF_MOVES = Question(
     lambda _: select(func.count().label("moves")).where(

@@ -13,8 +13,10 @@ from sqlalchemy.orm import aliased
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Listing, PriceChange, RivalAlarm, RivalMove, Variant
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
 
+ALARM_SORTS = Sorts(RivalAlarm.id)
 #: moves of one listing that are looked at, the newest
 _MOST_MOVES = 2000
 
@@ -77,15 +79,11 @@ async def forget_before(session: AsyncSession, moment: datetime) -> None:
     await session.execute(old.execution_options(synchronize_session=False))
 
 
-async def alarms(
-    session: AsyncSession, *, limit: int, after: UUID | None, listing_id: UUID | None, alarm: str | None
-) -> Sequence[RivalAlarm]:
-    """Newest first; `after` is the id of the last one seen."""
-    query = select(RivalAlarm).order_by(RivalAlarm.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(RivalAlarm.id < after)
+async def alarms(session: AsyncSession, place: Place, *, listing_id: UUID | None, alarm: str | None) -> Sequence[Any]:
+    """(alarm,) and what a cursor is made of."""
+    query = select(RivalAlarm)
     if listing_id is not None:
         query = query.where(RivalAlarm.listing_id == listing_id)
     if alarm is not None:
         query = query.where(RivalAlarm.alarm == alarm)
-    return (await session.scalars(query)).all()
+    return (await session.execute(place.put(query))).all()

@@ -13,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import CatalogueAnswer, CatalogueFind, SourcingLine, SourcingScan
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
+
+SORTS = Sorts(SourcingLine.id)
 
 
 async def add_scan(unit: UnitOfWork, lines: Sequence[dict[str, Any]], **columns: Any) -> SourcingScan:
@@ -138,17 +141,14 @@ async def forget_before(session: AsyncSession, moment: datetime) -> None:
 
 async def page(
     session: AsyncSession,
+    place: Place,
     *,
-    limit: int,
-    after: UUID | None,
     scan_id: UUID | None,
     verdict: str | None,
     q: str | None,
-) -> Sequence[SourcingLine]:
-    """Newest first; `after` is the id of the last one seen, `q` a part of what was asked or recognised."""
-    query = select(SourcingLine).order_by(SourcingLine.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(SourcingLine.id < after)
+) -> Sequence[Any]:
+    """(line,) and what a cursor is made of; `q` is a part of what was asked or recognised."""
+    query = select(SourcingLine)
     if scan_id is not None:
         query = query.where(SourcingLine.scan_id == scan_id)
     if verdict is not None:
@@ -157,7 +157,7 @@ async def page(
         query = query.where(
             SourcingLine.text.icontains(q, autoescape=True) | SourcingLine.product.icontains(q, autoescape=True)
         )
-    return (await session.scalars(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def verdicts(session: AsyncSession, scan_id: UUID) -> dict[str | None, int]:

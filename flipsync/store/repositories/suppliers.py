@@ -15,7 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Supplier, SupplierOffer, Variant
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
+
+SORTS = Sorts(Supplier.id, name=Supplier.name)
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,12 @@ async def named(session: AsyncSession, supplier_name: str) -> Supplier | None:
     return (await session.scalars(select(Supplier).where(Supplier.name == supplier_name))).one_or_none()
 
 
-async def page(
-    session: AsyncSession, *, limit: int, after: UUID | None, active: bool | None = None
-) -> Sequence[Supplier]:
-    """Newest first."""
-    query = select(Supplier).order_by(Supplier.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(Supplier.id < after)
+async def page(session: AsyncSession, place: Place, *, active: bool | None = None) -> Sequence[Any]:
+    """(supplier,) and what a cursor is made of."""
+    query = select(Supplier)
     if active is not None:
         query = query.where(Supplier.active == active)
-    return (await session.scalars(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def lead_days(

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from flipsync.store.models import Listing, MarketplaceAccount, StockItem, StockTransfer, Variant
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
+
+SORTS = Sorts(StockTransfer.id, sent_at=StockTransfer.sent_at, due_at=StockTransfer.due_at)
 
 
 async def add(unit: UnitOfWork, **columns: Any) -> StockTransfer:
@@ -71,24 +74,21 @@ async def sold_from(session: AsyncSession, account_id: UUID, variant_id: UUID, p
 
 async def page(
     session: AsyncSession,
+    place: Place,
     *,
-    limit: int,
-    after: UUID | None,
     variant_id: UUID | None = None,
     state: str | None = None,
     open: bool | None = None,
-) -> Sequence[Row[Any]]:
-    """(transfer, variant id, SKU, pool it goes to), newest first."""
-    query = _told().order_by(StockTransfer.id.desc()).limit(limit)
-    if after is not None:
-        query = query.where(StockTransfer.id < after)
+) -> Sequence[Any]:
+    """(transfer, variant id, SKU, pool it goes to) and what a cursor is made of."""
+    query = _told()
     if variant_id is not None:
         query = query.where(StockItem.variant_id == variant_id)
     if state is not None:
         query = query.where(StockTransfer.state == state)
     if open is not None:
         query = query.where(StockTransfer.state.in_(("planned", "sent")) == open)
-    return (await session.execute(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def one(session: AsyncSession, transfer_id: UUID) -> Row[Any] | None:

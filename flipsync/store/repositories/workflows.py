@@ -15,17 +15,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.ids import new_id
 from flipsync.store.journal import WORKFLOWS
 from flipsync.store.models import Workflow, WorkflowRun, WorkflowStep, WorkflowWatch
+from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
 
 CURRENT = ("active", "paused", "stopped")
+SORTS = Sorts(Workflow.id, name=Workflow.name, changed_at=Workflow.changed_at)
+RUN_SORTS = Sorts(WorkflowRun.id)
 
 # -- what they are ----------------------------------------------------------------------------------------------------
 
 
-async def current(session: AsyncSession, *, after: UUID | None = None, limit: int = 200) -> Sequence[Workflow]:
-    """The version in force of each, newest first."""
-    query = select(Workflow).where(Workflow.state.in_(CURRENT)).order_by(Workflow.id.desc()).limit(limit)
-    return (await session.scalars(query if after is None else query.where(Workflow.id < after))).all()
+async def current(session: AsyncSession, place: Place) -> Sequence[Any]:
+    """(the version in force,) of each, and what a cursor is made of."""
+    query = select(Workflow).where(Workflow.state.in_(CURRENT))
+    return (await session.execute(place.put(query))).all()
 
 
 async def current_named(session: AsyncSession, name: str) -> Workflow | None:
@@ -178,22 +181,16 @@ async def add_step(unit: UnitOfWork, **columns: Any) -> WorkflowStep:
     return row
 
 
-async def runs_of(
-    session: AsyncSession, name: str, *, limit: int, after: UUID | None = None, state: str | None = None
-) -> Sequence[Row[WorkflowRun, int]]:
-    """Runs of all versions of an automation with their version, newest first."""
+async def runs_of(session: AsyncSession, name: str, place: Place, *, state: str | None = None) -> Sequence[Any]:
+    """(run, version) of all versions of an automation, and what a cursor is made of."""
     query = (
         select(WorkflowRun, Workflow.version)
         .join(Workflow, Workflow.id == WorkflowRun.workflow_id)
         .where(Workflow.name == name)
-        .order_by(WorkflowRun.id.desc())
-        .limit(limit)
     )
-    if after is not None:
-        query = query.where(WorkflowRun.id < after)
     if state is not None:
         query = query.where(WorkflowRun.state == state)
-    return (await session.execute(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def get_run(session: AsyncSession, run_id: UUID) -> Row[WorkflowRun, Workflow] | None:
