@@ -27,11 +27,7 @@ class AutoPricingAgent(Agent[RepricingDue]):
     async def decide(self, event: RepricingDue, ctx: Context) -> Decision[ChangePrice]:
         found = await ctx.services.pricing.repricing()
         sure = [move for move in found.moves if move.confidence >= _SURE]
-        asked = {
-            (choice.policy_id, f"{choice.version}, {choice.role}")
-            for choice in found.choices
-            if choice.policy_id is not None
-        }
+        asked = {(choice.policy_id, choice.in_words()) for choice in found.choices if choice.policy_id is not None}
         policies = [Evidence(kind="policy", id=policy_id, note=note) for policy_id, note in sorted(asked)]
         policies += [Evidence(kind="directive", id=each.id, note=each.in_words()) for each in found.directives]
         # what a policy wanted but is left to the specialist is his to act on: only acts and holds are kept here

@@ -112,14 +112,14 @@ def alternatives(quote: ListingQuote) -> tuple[Alternative, ...]:
 def policies(quotes: list[ListingQuote]) -> list[Evidence]:
     """The policies of the registry that were asked, each once, with their part in it."""
     asked = {
-        (choice.policy_id, choice.role): choice.version
+        (choice.policy_id, choice.role): choice.in_words()
         for quote in quotes
         for choice in quote.choices
         if choice.policy_id is not None
     }
     return [
-        Evidence(kind="policy", id=policy_id, note=f"{version}, {role}")
-        for (policy_id, role), version in asked.items()
+        Evidence(kind="policy", id=policy_id, note=words)
+        for (policy_id, _), words in asked.items()
         if policy_id is not None
     ]
 

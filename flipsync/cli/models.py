@@ -147,6 +147,8 @@ def _tell(model: Any) -> None:
         out.print(escape(f"  off-policy {value} a listing and hour, {told.acted.mean:.4g} earned, {told.rows} rows"))
     if model.canary is not None:
         out.print(f"  canary: {model.canary.verdict} after {model.canary.blocks} blocks")
+        if model.canary.budget is not None:
+            out.print(escape(f"  budget: {model.canary.budget.words}"))
 
 
 @models_app.command()

@@ -39,6 +39,7 @@ class PolicyChoice(BaseModel):
     """What a policy in the registry chose for a listing, whether it acts or only looks on (`shadow`).
 
     `rung` is the action (services.policy_choice), `chance` the one it had. `policy_id` is None for the rule as shipped.
+    `canary_share` is the chance the canary had to price the listing; None where there was no canary.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,8 +50,14 @@ class PolicyChoice(BaseModel):
     role: Literal["acting", "canary", "shadow"]
     rung: int
     chance: float = Field(gt=0, le=1)
+    canary_share: float | None = Field(default=None, ge=0, le=1)
     price: Money
     current: Money
+
+    def in_words(self) -> str:
+        """The version and its part in it; of a canary how many of the listings its budget lets it price."""
+        share = f" on {self.canary_share:.1%} of the listings" if self.canary_share is not None else ""
+        return f"{self.version}, {self.role}{share if self.role == 'canary' else ''}"
 
 
 class OrderChoice(BaseModel):

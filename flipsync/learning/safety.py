@@ -1,4 +1,4 @@
-"""What no learned price may do, whatever it has learned: floor, ceiling, step, budget, collusion."""
+"""What no learned price may do, whatever it has learned: floor, ceiling, step, collusion (for its cost: `budget`)."""
 
 from __future__ import annotations
 
@@ -53,30 +53,6 @@ class PriceGuard:
             price = self.floor
             because.append(f"floor {self.floor}")
         return Guarded(price, tuple(because))
-
-
-@dataclass
-class ConservativeBudget:
-    """How far a challenger may fall behind the incumbent (Wu, Shariff, Lattimore, Szepesvári, ICML 2016).
-
-    At every moment what was earned must be expected to be at least (1 − share) of what the incumbent would have. The
-    challenger acts only while even the worst it may do next, `lowest`, keeps that promise; else the incumbent does.
-    """
-
-    share: float
-    incumbent_mean: float
-    lowest: float = 0.0
-    earned: float = 0.0
-    turns: int = 0
-
-    def may_explore(self) -> bool:
-        promised = (1 - self.share) * self.incumbent_mean * (self.turns + 1)
-        return self.earned + self.lowest >= promised
-
-    def record(self, reward: float | None) -> None:
-        """What the challenger earned; None when the incumbent acted, which earns its mean."""
-        self.earned += self.incumbent_mean if reward is None else reward
-        self.turns += 1
 
 
 @dataclass(frozen=True)

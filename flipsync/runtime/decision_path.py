@@ -353,7 +353,7 @@ def _chosen(unit: UnitOfWork, decision_id: UUID, choice: PolicyChoice) -> dict[s
     return {
         "tenant_id": unit.tenant_id,
         "decision_id": decision_id,
-        **choice.model_dump(include={"policy_id", "listing_id", "role", "rung", "chance"}),
+        **choice.model_dump(include={"policy_id", "listing_id", "role", "rung", "chance", "canary_share"}),
         "price_minor": choice.price.amount_minor,
         "current_minor": choice.current.amount_minor,
         "currency": choice.price.currency,

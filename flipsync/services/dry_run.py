@@ -272,7 +272,8 @@ class ChangedDesk(RecordedDesk):
         return order_choice.Staged(known[0] or order_choice.AS_SHIPPED, known[1], known[2], ground.since)
 
     def _staged(self, ground: PriceGround) -> Staged:
-        return Staged(self._version(ground.live) or SHIPPED, self._version(ground.canary), self._version(ground.shadow))
+        live, canary, shadow = (self._version(each) for each in (ground.live, ground.canary, ground.shadow))
+        return Staged(live or SHIPPED, canary, shadow, ground.spending)
 
     def _version(self, policy_id: UUID | None) -> Version | None:
         if policy_id is None:

@@ -57,7 +57,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
         *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
         *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
-        *(f"pricing.{name}" for name in ("canary_bps", "retrain_days")),
+        *(f"pricing.{name}" for name in ("canary_bps", "canary_loss_bps", "retrain_days")),
         *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve", "demand_window_days")),
         *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
         *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),

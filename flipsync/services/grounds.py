@@ -9,6 +9,7 @@ from uuid import UUID
 
 from flipsync.domain.directives import Directive
 from flipsync.domain.goals import Risk
+from flipsync.services.canary_budget import Spending
 from flipsync.services.channel_pace import Pace
 from flipsync.services.lead_times import LeadTime
 from flipsync.services.sourcing.taught import Lessons
@@ -28,8 +29,8 @@ from flipsync.store.repositories.purchasing_reading import BuyRow, Lately
 
 @dataclass(frozen=True)
 class PriceGround:
-    """Of quotes: the owner's choices, the listings' rows, which policies of the registry were staged, and what bound
-    them."""
+    """Of quotes: the owner's choices, the listings' rows, which policies of the registry were staged, what bound them,
+    and what the canary had spent (None: it was not looked at)."""
 
     choices: PricingChoices
     rows: list[PriceRow]
@@ -37,6 +38,7 @@ class PriceGround:
     canary: UUID | None = None
     shadow: UUID | None = None
     directives: tuple[Directive, ...] = ()
+    spending: Spending | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flipsync.services.canary_budget import Spending
+
 if TYPE_CHECKING:
     from flipsync.learning.evaluation.sequential import PeekableTest
     from flipsync.services.policy_outcomes import OffPolicy
@@ -31,13 +33,17 @@ class Judged:
     shadow_words: str = ""
     moved: bool = False
     off_policy: OffPolicy | None = None
+    #: of a canary price policy, and in words
+    spending: Spending | None = None
+    spending_words: str = ""
 
     @property
     def canary_words(self) -> str:
         if self.canary is None:
             return ""
         told = self.canary.interval()
-        return f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] {self.unit}, {self.canary.n} blocks"
+        words = f"{told.mean:+.4g} [{told.low:.4g}, {told.high:.4g}] {self.unit}, {self.canary.n} blocks"
+        return f"{words}; it {self.spending_words}" if self.spending_words else words
 
 
 def canary_check(test: PeekableTest, unit: str, whose: str) -> Check:

@@ -1,7 +1,8 @@
 """Which policy prices a listing now, and what each one chose, as an action that two policies can share.
 
 Everything drawn here is drawn from the policy, the listing and the block of days: the same question gets the same
-answer, on a replay too. With exploration on (the owner's setting; off by default) the rule now and then takes another
+answer, on a replay too. A canary has no more listings than its budget allows (`canary_budget`), by what the blocks that
+are over came to. With exploration on (the owner's setting; off by default) the rule now and then takes another
 rung than the best, once a block, and the chance it had is kept beside the choice: off-policy evaluation needs it.
 """
 
@@ -17,6 +18,7 @@ from uuid import UUID
 from flipsync.domain.decisions import PolicyChoice
 from flipsync.domain.money import Money
 from flipsync.services import policy_staging
+from flipsync.services.canary_budget import Spending
 from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_staging import as_kept, share_of
 from flipsync.services.pricing.fees import BPS
@@ -37,9 +39,11 @@ SHIPPED = Version(None, "as shipped", PricingPolicy())
 
 @dataclass(frozen=True)
 class Staged(policy_staging.Staged[PricingPolicy]):
-    """What the registry holds of price rules; without a live one the rule as shipped is."""
+    """What the registry holds of price rules, and what its canary cost; without a live one the rule as shipped is."""
 
     live: Version = SHIPPED
+    #: None: what the canary costs is not looked at
+    spending: Spending | None = None
 
 
 @lru_cache(maxsize=64)
@@ -73,17 +77,24 @@ def choose(
 ) -> tuple[Version, Quote, tuple[PolicyChoice, ...]]:
     """Who prices this listing now, the quote, and what is kept of it. `changed`: when its price changed lately."""
     block = block_start(now)
-    acting, role = staged.live, "acting"
+    acting, role, held_back, share = staged.live, "acting", "", None
     if staged.canary is not None:
+        share = most = choices.canary_bps / BPS
+        if staged.spending is not None:
+            share = staged.spending.part(choices)
         drawn = share_of("canary", staged.canary.version, listing_id, block)
-        if drawn * BPS < choices.canary_bps:
+        if drawn < share:
             acting, role = staged.canary, "canary"
+        elif staged.spending is not None and drawn < most:
+            held_back = f" Canary {staged.canary.version} is held back here: it {staged.spending.words(choices)}."
     quote = acting.rule.quote(request)
     chance = 1.0
     if choices.exploration_bps and quote.action != "blocked" and not any(at >= block for at in changed):
         quote, chance = _explored(acting, quote, listing_id, request, choices.exploration_bps / BPS, block)
     if staged.plain and not choices.exploration_bps:
         return acting, quote, ()
+    if held_back:
+        quote = quote.model_copy(update={"reason": quote.reason + held_back})
 
     def kept(version: Version, at: Any, told: Quote, likely: float) -> PolicyChoice:
         best, current = told.best.amount_minor, request.current.amount_minor
@@ -94,6 +105,7 @@ def choose(
             role=at,
             rung=rung_of(best, current, request),
             chance=likely,
+            canary_share=share,
             price=told.best,
             current=request.current,
         )

@@ -3,7 +3,8 @@
 A stretch is one choice that acted, with its listing's profit until the next, at most a day. What is drawn for a listing
 is drawn once a block of days (`policy_choice.BLOCK`), so evidence is counted by block: stretches of one are not
 independent. Canary against the rest is a randomised trial that may be looked at as often as one likes. With exploration
-on, what a shadow would have earned follows from the log by inverse propensity.
+on, what a shadow would have earned follows from the log by inverse propensity. What a canary costs (`spent`) bounds how
+many listings it prices.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.learning.budget import ConservativeBudget
 from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Estimate, Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest
 from flipsync.learning.protocol import Interval
+from flipsync.services.canary_budget import Spending
 from flipsync.services.model_checks import Check, Judged, canary_check
-from flipsync.services.policy_choice import RUNGS, block_start
+from flipsync.services.policy_choice import BLOCK, RUNGS, block_start
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import BPS, FeeTerm
 from flipsync.services.quotes import fee_schedule
@@ -92,7 +95,8 @@ def off_policy(found: list[ChoiceRow], shadow_id: UUID) -> OffPolicy | None:
 
 def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> PeekableTest:
     """Canary against the rest. Each block counts by the inverse of the chance it had to be where it was, less what its
-    listing usually earned before, which the draw knows nothing of. Blocks that are not over do not count yet."""
+    listing usually earned before, which the draw knows nothing of. That chance is the one kept with the choice, `share`
+    where none was; where it was none, nothing was compared. Blocks that are not over do not count yet."""
     test = PeekableTest(tuned_for=300.0)
     usual: dict[UUID, tuple[float, int]] = {}
     began = min((row.at for row in found if row.policy_id == canary_id and row.role == "canary"), default=None)
@@ -102,12 +106,72 @@ def canary_test(found: list[ChoiceRow], canary_id: UUID, share: float) -> Peekab
             continue
         rate = row.profit_minor / max(row.hours, 1e-6)
         total, count = usual.get(row.listing_id, (0.0, 0))
-        if began is not None and row.at >= began:
+        chance = share if row.canary_share is None else row.canary_share
+        if began is not None and row.at >= began and chance > 0:
             here = row.role == "canary" and row.policy_id == canary_id
             beyond = rate - (total / count if count else 0.0)
-            test.observe(beyond / share if here else -beyond / (1 - share))
+            test.observe(beyond / chance if here else -beyond / (1 - chance))
         usual[row.listing_id] = (total + rate, count + 1)
     return test
+
+
+def spent(found: list[ChoiceRow], canary_id: UUID, since: datetime, now: datetime) -> Spending:
+    """What a canary that began at `since` cost in the blocks that were over at `now`, from the one in which it began.
+
+    What its listings would have earned is what the incumbent earned with each before, an hour, times how the
+    incumbent's own listings did in the block against what is usual for them; of a listing the incumbent never priced,
+    what the others earned in the block. Where there are no others, what it earned: nothing can be said.
+    """
+    first, open_since = block_start(since), block_start(now)
+    usual: dict[UUID, tuple[float, float]] = {}
+    currencies: dict[UUID, str] = {}
+    budgets: dict[str, ConservativeBudget] = {}
+    by_block: dict[datetime, list[ChoiceRow]] = {}
+    for row in gathered(found):
+        by_block.setdefault(block_start(row.at), []).append(row)
+    for block, held in sorted(by_block.items()):
+        if block >= open_since:
+            break
+        mine: list[ChoiceRow] = []
+        theirs: list[ChoiceRow] = []
+        for row in held:
+            (mine if row.role == "canary" and row.policy_id == canary_id else theirs).append(row)
+        currencies |= {row.listing_id: row.currency for row in held}
+        for currency in sorted({row.currency for row in held}) if block >= first else ():
+            budget = budgets.setdefault(currency, ConservativeBudget(0.0))
+            others = [row for row in theirs if row.currency == currency]
+            for row in others:
+                budget.record(row.profit_minor)
+            pace, shown = _pace(others, usual), sum(row.hours for row in others)
+            an_hour = sum(row.profit_minor for row in others) / shown if shown > 0 else None
+            for row in mine:
+                if row.currency == currency:
+                    budget.record(_without(row, pace, an_hour, usual.get(row.listing_id)), row.profit_minor)
+        for row in theirs:
+            profit, hours = usual.get(row.listing_id, (0.0, 0.0))
+            usual[row.listing_id] = profit + row.profit_minor, hours + row.hours
+    sums = {}
+    for currency in sorted(set(currencies.values())):
+        rates = [told[0] / max(told[1], 1e-6) for each, told in usual.items() if currencies[each] == currency]
+        told = budgets.get(currency, ConservativeBudget(0.0))
+        uneven = min(sum(rate**2 for rate in rates) / max(sum(rates), 1e-9) ** 2, 1.0)
+        sums[currency] = (told.earned, told.due, uneven)
+    return Spending(max(0, (open_since - first) // BLOCK), sums)
+
+
+def _pace(others: list[ChoiceRow], usual: dict[UUID, tuple[float, float]]) -> float:
+    """How the block went for the incumbent, as a multiple of what is usual for the same listings."""
+    known = [(row.profit_minor, usual[row.listing_id], row.hours) for row in others if row.listing_id in usual]
+    expected = sum(profit / max(hours, 1e-6) * here for _, (profit, hours), here in known)
+    return sum(earned for earned, _, _ in known) / expected if expected > 0 else 1.0
+
+
+def _without(row: ChoiceRow, pace: float, an_hour: float | None, usual: tuple[float, float] | None) -> float:
+    """What the incumbent is estimated to have earned in a canary's stretch, minor units. `usual` is what it earned with
+    the listing before and in how many hours, `an_hour` what the others earned in the block."""
+    if usual is not None:
+        return pace * usual[0] / max(usual[1], 1e-6) * row.hours
+    return row.profit_minor if an_hour is None else an_hour * row.hours
 
 
 def drifted(found: list[ChoiceRow]) -> bool:
@@ -125,10 +189,13 @@ def drifted(found: list[ChoiceRow]) -> bool:
     return moved
 
 
-async def stretches(session: AsyncSession, tenant_id: UUID, now: datetime) -> list[ChoiceRow]:
-    """Stretches of the window up to `now`, oldest first, with profit after the channel's fees and shipping."""
+async def stretches(
+    session: AsyncSession, tenant_id: UUID, now: datetime, since: datetime | None = None
+) -> list[ChoiceRow]:
+    """Stretches from `since` (the window's begin) to `now`, oldest first, with profit after the channel's fees and
+    shipping."""
     choices = (await profile(session, tenant_id)).settings.pricing
-    found = await rows.outcomes(session, since=now - WINDOW, now=now)
+    found = await rows.outcomes(session, since=since or now - WINDOW, now=now)
     terms = {}
     for place in {(row.vendor, row.currency) for row in found}:
         fees = fee_schedule(*place, choices)
@@ -152,15 +219,24 @@ def _net(row: ChoiceRow, terms: Sequence[FeeTerm], choices: PricingChoices) -> f
     return float(economics.net(round(row.revenue_minor / row.units)) * row.units)
 
 
+async def spending(session: AsyncSession, tenant_id: UUID, canary: PolicyVersion, now: datetime) -> Spending:
+    """What the canary cost in the blocks that are over; what listings usually earn, from the window before it began."""
+    until = block_start(now)
+    found = await stretches(session, tenant_id, until, canary.staged_at - WINDOW)
+    return spent(found, canary.id, canary.staged_at, until)
+
+
 async def judged(
     session: AsyncSession, tenant_id: UUID, now: datetime, acting: Mapping[str, PolicyVersion], since: datetime | None
 ) -> Judged:
     """Of the versions on stage; drift is looked for from `since` on."""
     found = await stretches(session, tenant_id, now)
-    test, told = None, None
+    test, told, cost, cost_words = None, None, None, ""
     if "canary" in acting:
         choices = (await profile(session, tenant_id)).settings.pricing
         test = canary_test(found, acting["canary"].id, choices.canary_bps / BPS)
+        cost = await spending(session, tenant_id, acting["canary"], now)
+        cost_words = cost.words(choices)
     if "shadow" in acting:
         told = off_policy(found, acting["shadow"].id)
     words = ""
@@ -168,7 +244,7 @@ async def judged(
         value = told.doubly_robust.value
         words = f"{value.mean:.4g} [{value.low:.4g}, {value.high:.4g}] against {told.acted.mean:.4g}"
     moved = drifted([row for row in found if since is None or row.at >= since])
-    return Judged(UNIT, test, told is not None and told.better, words, moved, told)
+    return Judged(UNIT, test, told is not None and told.better, words, moved, told, cost, cost_words)
 
 
 async def checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:

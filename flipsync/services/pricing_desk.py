@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.directives import Directive
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.money import Money
+from flipsync.services.canary_budget import Spending
 from flipsync.services.grounds import GoodsRow, Ground, MarginGround, PriceGround
 from flipsync.services.learned_pricing import ShopPrice
-from flipsync.services.policy_choice import SHIPPED, Staged, read_version
+from flipsync.services.policy_choice import SHIPPED, Staged, block_start, read_version
 from flipsync.services.policy_staging import acting
 from flipsync.services.pricing.bundles import MOST_PARTS, BundleQuote, Part, Together, quote_bundle
 from flipsync.services.quotes import (
@@ -29,12 +31,16 @@ from flipsync.services.quotes import (
 )
 from flipsync.services.repricing import Repricing, repricing_from
 from flipsync.services.tenant_settings import PricingChoices, TenantProfile
+from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import catalogue
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.pricing import PriceRow
 
 #: in which orders are looked at for what is bought together
 TOGETHER_WINDOW = timedelta(days=180)
+#: what canaries had spent when their block began, by version, since when it is one, and block
+_SPENT: dict[tuple[UUID, datetime, datetime], Spending] = {}
+_SPENT_KEPT = 256
 
 
 class PricingDesk:
@@ -163,12 +169,25 @@ class PricingDesk:
             return choices, Staged(), ()
         staged = await self._policies()
         canary, shadow = (each.id if each else None for each in (staged.canary, staged.shadow))
-        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, profile.directives))
+        bound = profile.directives
+        self._note(PriceGround(choices, list(rows), staged.live.id, canary, shadow, bound, staged.spending))
         return choices, staged, profile.directives
 
     async def _policies(self) -> Staged:
         """What the registry says at the first question: part of what the decision read."""
         if self._staged is None:
-            read, _ = await acting(self._session, ShopPrice.kind, read_version)
-            self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"))
+            read, found = await acting(self._session, ShopPrice.kind, read_version)
+            spent = await self._spending(found["canary"]) if "canary" in read else None
+            self._staged = Staged(read.get("live") or SHIPPED, read.get("canary"), read.get("shadow"), spent)
         return self._staged
+
+    async def _spending(self, canary: PolicyVersion) -> Spending:
+        """What the canary cost, worked out once a block: a listing stays where it is for the whole of one."""
+        key = canary.id, canary.staged_at, block_start(self._now)
+        if key not in _SPENT:
+            outcomes = importlib.import_module("flipsync.services.policy_outcomes")  # numpy: only beside a canary
+            told: Spending = await outcomes.spending(self._session, canary.tenant_id, canary, self._now)
+            while len(_SPENT) >= _SPENT_KEPT:
+                _SPENT.pop(next(iter(_SPENT)))
+            _SPENT[key] = told
+        return _SPENT[key]

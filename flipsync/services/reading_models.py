@@ -13,6 +13,7 @@ from flipsync.domain.errors import NotFound
 from flipsync.services.model_checks import Judged
 from flipsync.services.model_registry import outcomes_of
 from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
+from flipsync.services.tenant_settings import profile
 from flipsync.store.models import Experiment, PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
 from flipsync.store.repositories import policies as rows
@@ -73,12 +74,21 @@ class OffPolicyView(View):
     doubly_robust: EstimateView
 
 
+class CanaryBudgetView(View):
+    """What a canary price policy may cost, by the blocks that are over. Shares are of one."""
+
+    prices: float = Field(description="share of the listings that it prices now")
+    kept: float = Field(description="what all listings earned, as a share of what is estimated without it")
+    words: str
+
+
 class CanaryView(View):
-    """Canary against the rest so far; may be looked at as often as one likes."""
+    """Canary against the rest so far; may be looked at as often as one likes. `budget` is null for buying policies."""
 
     blocks: int
     difference: EstimateView | None
     verdict: str
+    budget: CanaryBudgetView | None
 
 
 class ModelView(ModelSummary):
@@ -160,7 +170,13 @@ async def _outcomes(
         return (_off_policy(told.off_policy) if told.off_policy else None), None
     test = told.canary
     between = _estimate(test.interval()) if test.n >= test.least else None
-    return None, CanaryView(blocks=test.n, difference=between, verdict=test.verdict())
+    budget = None
+    if told.spending is not None:
+        choices = (await profile(session, row.tenant_id)).settings.pricing
+        budget = CanaryBudgetView(
+            prices=told.spending.part(choices), kept=told.spending.kept, words=told.spending_words
+        )
+    return None, CanaryView(blocks=test.n, difference=between, verdict=test.verdict(), budget=budget)
 
 
 def _off_policy(told: OffPolicy) -> OffPolicyView:

@@ -50,6 +50,12 @@ class PricingChoices(BaseModel):
         default=0, ge=0, le=365, description="search for a new price policy after so many days; 0: never by itself"
     )
     canary_bps: int = Field(default=2_000, ge=500, le=5_000, description="share of the listings a canary policy prices")
+    canary_loss_bps: int = Field(
+        default=500,
+        ge=50,
+        le=10_000,
+        description="the most a canary may cost so far: share of what all listings would have earned without it",
+    )
 
 
 class StockChoices(BaseModel):

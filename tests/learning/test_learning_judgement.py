@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from flipsync.learning.budget import ConservativeBudget
 from flipsync.learning.evaluation.drift import Adwin
 from flipsync.learning.evaluation.off_policy import Log, doubly_robust, ips, snips
 from flipsync.learning.evaluation.sequential import PeekableTest, ever_rejects
@@ -14,7 +15,7 @@ from flipsync.learning.inventory.lost_sales import LostSales, orders_of
 from flipsync.learning.policies import SeasonPrice, SmoothOrder
 from flipsync.learning.policy import Origin, Policy
 from flipsync.learning.pricing import duopoly, finite_stock
-from flipsync.learning.safety import ConservativeBudget, PriceGuard, probe_collusion
+from flipsync.learning.safety import PriceGuard, probe_collusion
 
 TRUTH = np.array([0.2, 0.5, 0.35])
 
@@ -120,17 +121,33 @@ def test_price_guard_holds_floor_ceiling_and_step_and_says_so() -> None:
 
 
 def test_conservative_budget_keeps_its_promise_against_a_useless_challenger() -> None:
-    budget, tried = ConservativeBudget(share=0.1, incumbent_mean=1.0), 0
+    budget, tried = ConservativeBudget(share=0.1), 0
     for _ in range(1000):
-        explores = budget.may_explore()
+        explores = budget.may_explore(1.0)
         tried += explores
-        budget.record(0.0 if explores else None)
-        assert budget.earned >= 0.9 * budget.turns - 1e-9
+        budget.record(1.0, 0.0 if explores else None)
+        assert budget.earned >= 0.9 * budget.due - 1e-9
     assert 50 <= tried <= 100
-    good = ConservativeBudget(share=0.1, incumbent_mean=1.0, lowest=0.5)
+    good = ConservativeBudget(share=0.1, lowest=0.5)
     for _ in range(200):
-        good.record(1.2 if good.may_explore() else None)
+        good.record(1.0, 1.2 if good.may_explore(1.0) else None)
     assert good.earned > 220
+
+
+def test_conservative_budget_of_many_turns_at_once_keeps_the_same_promise() -> None:
+    budget = ConservativeBudget(share=0.05)
+    assert budget.part(100.0) == pytest.approx(0.05), "nothing is known yet: a twentieth may be lost whole"
+    for _ in range(50):
+        part = budget.part(100.0)
+        budget.record(100.0 * (1 - part))
+        budget.record(100.0 * part, 0.0)
+        assert budget.earned >= 0.95 * budget.due - 1e-9
+    as_good = ConservativeBudget(share=0.05)
+    for _ in range(4):
+        as_good.record(100.0)
+    assert as_good.part(100.0) == pytest.approx(0.25) and as_good.part(0.0) == 1.0
+    part = as_good.part(100.0, uneven=0.01)
+    assert part + 1.645 * (0.01 * part) ** 0.5 == pytest.approx(0.25), "a lucky draw is within the budget as well"
 
 
 @pytest.mark.slow

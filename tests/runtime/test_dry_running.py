@@ -120,6 +120,7 @@ async def test_a_policy_of_the_registry_is_tried_as_if_it_were_live(shop: Shop) 
 
 async def test_a_canary_is_tried_on_the_listings_it_would_have_priced(shop: Shop) -> None:
     listings = [await priced(shop, cost=2000) for _ in range(12)]
+    await choose(shop, {"pricing.canary_loss_bps": 10_000})
     canary = ShopPrice.of({**shipped_knobs(), "min_gain": 50.0}, Origin("shop-price", "test", 1))  # moves no price
     async with shop.unit() as unit:
         kept = await model_registry.keep(
@@ -136,6 +137,10 @@ async def test_a_canary_is_tried_on_the_listings_it_would_have_priced(shop: Shop
         found = await tried(shop, {"pricing.canary_bps": bps})
         other = sum((each < 0.2) != (each < bps / 10_000) for each in drawn)
         assert (found.decisions, found.changed, found.cannot) == (12, other, {})
+    for bps in (50, 1_500):  # nothing is known of it yet: it prices what may be lost whole
+        found = await tried(shop, {"pricing.canary_loss_bps": bps})
+        other = sum(bps / 10_000 <= each < 0.2 for each in drawn)
+        assert (found.changed, found.cannot) == (other, {})
 
 
 async def test_limits_of_ads_are_tried_on_what_was_advertised(shop: Shop) -> None:

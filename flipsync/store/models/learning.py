@@ -113,7 +113,8 @@ class PolicyChoice(TenantOwned, Base):
     """What a policy chose for a listing in a decision. `role` is whether it acted; `chance` what the choice had.
 
     `rung` is the choice as an action that two policies can share: how far from the price then, see
-    `services.policy_choice`. `policy_id` is null for the rule as shipped.
+    `services.policy_choice`. `policy_id` is null for the rule as shipped, `canary_share` (the chance the canary had to
+    price the listing) where there was no canary.
     """
 
     __tablename__ = "policy_choice"
@@ -123,6 +124,7 @@ class PolicyChoice(TenantOwned, Base):
         same_tenant("decision_id", "agent_decision"),
         UniqueConstraint("decision_id", "listing_id", "role"),
         CheckConstraint("role IN ('acting','canary','shadow')", name="role"),
+        CheckConstraint("canary_share BETWEEN 0 AND 1", name="canary_share"),
         Index("ix_policy_choice_at", "tenant_id", "at"),
     )
 
@@ -132,6 +134,7 @@ class PolicyChoice(TenantOwned, Base):
     role: Mapped[str]
     rung: Mapped[int]
     chance: Mapped[float]
+    canary_share: Mapped[float | None]
     price_minor: Mapped[int]
     current_minor: Mapped[int]
     currency: Mapped[str]

@@ -140,6 +140,8 @@ class ChoiceRow:
     units: int = 0
     revenue_minor: int = 0
     unit_cost_minor: int = 0
+    #: the chance the canary had to be here; None where there was none, or it was not kept
+    canary_share: float | None = None
 
 
 _OUTCOMES = text(
@@ -156,7 +158,7 @@ _OUTCOMES = text(
            COALESCE(sold.revenue - sold.units * COALESCE(v.cost_minor, 0), 0)::float8 AS profit_minor,
            s.rung AS shadow_rung, s.policy_id AS shadow_id, a.vendor, l.currency,
            COALESCE(sold.units, 0)::bigint AS units, COALESCE(sold.revenue, 0)::bigint AS revenue_minor,
-           COALESCE(v.cost_minor, 0) AS unit_cost_minor
+           COALESCE(v.cost_minor, 0) AS unit_cost_minor, h.canary_share
       FROM held h
       JOIN listing l ON l.id = h.listing_id
       JOIN variant v ON v.id = l.variant_id
