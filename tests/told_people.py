@@ -25,7 +25,7 @@ from flipsync.services import orders
 from flipsync.services.notices import inbox
 from flipsync.services.notices.inbox import NotificationFilter, NotificationView
 from flipsync.services.notices.kinds import heard_by
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.store import models as m
 from flipsync.store.database import SessionReader
 
@@ -66,7 +66,7 @@ class House:
         async with self.shop.store.reader(self.shop.tenant_id) as session:
             reader, kinds = SessionReader(session), heard_by(role)
             page = await inbox.list_for(
-                reader, self.people[role], kinds, PageRequest(limit=200), NotificationFilter(**where)
+                reader, self.people[role], kinds, SortedRequest(limit=200), NotificationFilter(**where)
             )
         return page.items
 

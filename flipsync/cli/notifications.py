@@ -32,7 +32,7 @@ def list_notifications(
     inbox = importlib.import_module("flipsync.services.notices.inbox")
     kinds = importlib.import_module("flipsync.services.notices.kinds")
     roles = importlib.import_module("flipsync.services.own_roles")
-    page = importlib.import_module("flipsync.services.reading_page").PageRequest(limit=200)
+    page = importlib.import_module("flipsync.services.reading_page").SortedRequest(limit=200)
     where = inbox.NotificationFilter() if every else inbox.NotificationFilter(settled=False, read=False)
 
     reader = importlib.import_module("flipsync.store.database").SessionReader

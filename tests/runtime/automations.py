@@ -18,7 +18,7 @@ from flipsync.runtime.graph import Graph
 from flipsync.runtime.runner import AgentRunner, TaskRunner
 from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.services import approvals, workflows
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 
 GRAPH = Graph(ROSTER)
 _DUE = text(
@@ -100,7 +100,7 @@ class House:
     async def runs(self, workflow_id: UUID) -> list[workflows.RunDetail]:
         """Oldest first."""
         async with self.shop.store.reader(self.shop.tenant_id) as session:
-            page = await workflows.list_runs(session, workflow_id, PageRequest(limit=200))
+            page = await workflows.list_runs(session, workflow_id, SortedRequest(limit=200))
             return [await workflows.run(session, each.id) for each in reversed(page.items)]
 
     async def state(self, workflow_id: UUID) -> workflows.WorkflowView:

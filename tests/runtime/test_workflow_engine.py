@@ -19,6 +19,7 @@ from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.mailbox import LOOK_SECONDS, Mailbox, RedisWaker
 from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.services import set_aside, workflows
+from flipsync.services.reading_page import SortedRequest
 from flipsync.store.journal import WORKFLOWS
 from flipsync.store.repositories.matters import open_matters
 
@@ -257,7 +258,7 @@ async def test_what_always_fails_is_set_aside_with_its_message_and_others_go_on(
     (run,) = await house.runs(poison.id)
     assert (run.state, run.why) == ("quarantined", "ZeroDivisionError: cannot be divided")
     async with house.shop.store.reader(house.shop.tenant_id) as session:
-        page = await set_aside.list_set_aside(session, workflows.PageRequest(), set_aside.SetAsideFilter())
+        page = await set_aside.list_set_aside(session, SortedRequest(), set_aside.SetAsideFilter())
     (aside,) = page.items
     assert aside.agent == "workflows" and "cannot be divided" in aside.error
     monkeypatch.undo()

@@ -22,7 +22,7 @@ from flipsync.services.notices import inbox, matters, preferences, wording
 from flipsync.services.notices.inbox import NotificationFilter
 from flipsync.services.notices.kinds import AUDIENCE, KINDS, heard_by
 from flipsync.services.notices.preferences import Preferences
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.store import models as m
 from flipsync.store.database import SessionReader
 
@@ -253,7 +253,11 @@ async def test_one_sees_and_reads_only_what_is_ones_own(house: House) -> None:
         )
     async with house.shop.store.reader(house.shop.tenant_id) as session:
         page = await inbox.list_for(
-            SessionReader(session), house.people["manager"], heard_by("read-only"), PageRequest(), NotificationFilter()
+            SessionReader(session),
+            house.people["manager"],
+            heard_by("read-only"),
+            SortedRequest(),
+            NotificationFilter(),
         )
     assert (page.items, page.unread) == ([], 0)
 
@@ -269,7 +273,7 @@ async def test_pages_follow_one_another_and_unread_is_counted_over_all(house: Ho
                 SessionReader(session),
                 house.people["owner"],
                 heard_by("owner"),
-                PageRequest(limit=2, cursor=cursor),
+                SortedRequest(limit=2, cursor=cursor),
                 NotificationFilter(kind="oversold"),
             )
             seen += [each.id for each in page.items]

@@ -18,7 +18,7 @@ from flipsync.domain.purchase_events import PurchaseReceived
 from flipsync.services import goods_in, lead_times, purchase_orders, reading_purchasing, suppliers
 from flipsync.services.lead_times import lead_time
 from flipsync.services.purchase_orders import Wanted
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.services.suppliers import OfferForm, SupplierEdit, SupplierForm
 from flipsync.services.why import explain
 from flipsync.store.models import PurchaseOrder, Supplier
@@ -334,4 +334,4 @@ async def test_another_business_has_no_part_in_it(shop: Shop) -> None:
         await order_of(stranger, own, {cups: Wanted(1, 100)})
     async with stranger.store.reader(stranger.tenant_id) as session:
         nothing = reading_purchasing.OrderFilter(supplier_id=supplier)
-        assert (await reading_purchasing.list_orders(session, PageRequest(), nothing, costs=True)).items == []
+        assert (await reading_purchasing.list_orders(session, SortedRequest(), nothing, costs=True)).items == []

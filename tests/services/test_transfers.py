@@ -21,7 +21,7 @@ from flipsync.services import adopting, orders, reading_transfers, stock, transf
 from flipsync.services.desk import Services
 from flipsync.services.notices import matters, wording
 from flipsync.services.orders import AccountRef
-from flipsync.services.reading_page import PageRequest
+from flipsync.services.reading_page import SortedRequest
 from flipsync.services.reading_transfers import TransferFilter, TransferView
 from flipsync.services.why import explain
 from flipsync.store.models import EventRecord, Notification, StockItem, User
@@ -193,7 +193,7 @@ async def test_another_business_finds_nothing(trade: Trade) -> None:
                 await attempt(unit, transfer)
         with pytest.raises(NotFound):
             await transfers.plan(unit, trade.goods.variant_id, 1, trade.amazon.id)
-        assert (await reading_transfers.list_transfers(unit.session, PageRequest(), TransferFilter())).items == []
+        assert (await reading_transfers.list_transfers(unit.session, SortedRequest(), TransferFilter())).items == []
     assert (await trade.see(transfer)).state == "planned"
 
 
