@@ -110,6 +110,7 @@ class Route:
             "POST /inventory/purchase-orders/{purchase_order_id}/cancel": {"reason": "the season is over"},
             "PATCH /pricing/variants/{variant_id}": {"floor": {"amount_minor": 1600, "currency": "USD"}},
             "PATCH /strategy/goals": {"risk": "careful"},
+            "PATCH /settings": {"change": {"pricing.min_margin_bps": 800}},
             "PUT /advertising/limits": {"mode": "ask", "max_rate_bps": 800},
             "POST /pricing/bundles": {"parts": [{"listing_id": str(business.ids["listing_id"]), "quantity": 2}]},
             "POST /strategy/dry-run": {"change": {"pricing.min_margin_bps": 800}},

@@ -24,6 +24,7 @@ ASKS_FOR_PROOF = {
     "DELETE /auth/passkeys/{passkey_id}",
     "DELETE /auth/second-factor",
     "PATCH /pricing/variants/{variant_id}",
+    "PATCH /settings",
     "DELETE /users/roles/{role_id}",
     "PATCH /users/roles/{role_id}",
     "PATCH /users/{user_id}",

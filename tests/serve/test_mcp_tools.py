@@ -93,6 +93,7 @@ async def test_what_only_a_person_may_say_is_no_tool() -> None:
         ("POST", "/api-keys"),
         ("POST", "/privacy/buyers/export"),
         ("PATCH", "/strategy/goals"),
+        ("PATCH", "/settings"),
         ("POST", "/strategy/changes/{change_id}/undo"),
         ("POST", "/strategy/directives/{directive_id}/end"),
         ("POST", "/sync/devices"),

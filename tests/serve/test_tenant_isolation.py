@@ -59,6 +59,7 @@ async def test_lists_hold_nothing_of_another_business(
         assert not [name for name, value in alpha.ids.items() if str(value) in theirs.text], role
     # the installation's agents are everybody's; one's second factor, one's goals, limits and sums are no lists
     no_list = ("/api/v1/auth/second-factor", "/api/v1/strategy/goals", "/api/v1/privacy/retention")
+    no_list += ("/api/v1/settings", "/api/v1/ai-monitoring", "/api/v1/enhanced-monitoring")
     no_list += ("/api/v1/notifications/preferences", "/api/v1/asin-finder/reliability", "/api/v1/events/stream")
     no_list += ("/api/v1/advertising/limits", "/api/v1/notifications/push-key")
     no_list += ("/api/v1/dashboard", "/api/v1/analytics/sales", "/api/v1/analytics/profit")

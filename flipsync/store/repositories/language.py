@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +49,16 @@ _SPENT = text(
            SUM(cost_micros)::bigint AS cost_micros, MAX(at) AS latest
       FROM language_call WHERE at > {_DAY} GROUP BY prompt, model, state ORDER BY prompt, model, state
     """  # noqa: S608
+)
+_BY_DAY = text(
+    """
+    SELECT (at AT TIME ZONE 'UTC')::date AS day, prompt, model, COUNT(*) AS calls,
+           COUNT(*) FILTER (WHERE state = 'answered') AS answered,
+           COUNT(*) FILTER (WHERE state IN ('rejected','retryable','unknown')) AS failed,
+           SUM(tokens)::bigint AS tokens, SUM(cost_micros)::bigint AS cost_micros
+      FROM language_call WHERE at > clock_timestamp() - make_interval(days => :days)
+     GROUP BY day, prompt, model ORDER BY day DESC, prompt, model
+    """
 )
 _FORGET = text("DELETE FROM language_call WHERE at < clock_timestamp() - make_interval(days => :days)")
 
@@ -118,6 +129,11 @@ async def answer(session: AsyncSession, question: str) -> KnownAnswer | None:
 async def spent(session: AsyncSession) -> list[Spent]:
     """What was asked within a day, by prompt, model and end."""
     return [Spent(**row) for row in (await session.execute(_SPENT)).mappings()]
+
+
+async def by_day(session: AsyncSession, days: int) -> Sequence[Any]:
+    """Of so many days, newest first: day (UTC), prompt, model, calls, answered and failed ones, tokens, cost_micros."""
+    return (await session.execute(_BY_DAY, {"days": days})).all()
 
 
 async def forget_before(session: AsyncSession, days: int) -> None:
