@@ -2,5 +2,6 @@
 
 One folder a field (pricing, inventory, forecast, fulfilment). A module states one problem: its simulator, its optimum
 and our solver. `protocol` is how all are measured, `search` how policies are found, `evaluation` how one is judged from
-logs and while it runs, `safety` what none may do, `policy` how one is kept. Nothing here knows of the store or of Ray.
+logs and while it runs, `safety` what none may do, `policy` how one is kept, `faces` the problems for Gymnasium. Nothing
+here knows of the store or of Ray.
 """

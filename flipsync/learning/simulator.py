@@ -27,6 +27,7 @@ class Simulator(ABC):
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(0)
+        self.seed = 0
         self.runs = 0
         self.period = 0
 
@@ -42,8 +43,12 @@ class Simulator(ABC):
         """Least and greatest action, each (action_size,)."""
         return np.zeros(self.action_size), np.full(self.action_size, np.inf)
 
+    def _seeds(self) -> list[int]:
+        """A seed for each run, where every run has an instance of its own to draw."""
+        return [int(seed) for seed in self.rng.integers(2**31, size=self.runs)]
+
     def reset(self, runs: int, seed: int) -> Array:
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.seed = np.random.default_rng(seed), seed
         self.runs, self.period = runs, 0
         return self._begin()
 

@@ -10,7 +10,6 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from flipsync.learning.inventory import chain, dual_sourcing, lost_sales, projected_stock, reorder_point
-from flipsync.learning.simulator import GymFace
 
 # -- P7 ---------------------------------------------------------------------------------------------------------------
 
@@ -213,32 +212,3 @@ def test_learned_levels_come_close_to_foresight_and_never_beat_it() -> None:
     earned = chain.judge(levels, demand)
     assert (earned <= limit + 1e-6).all()
     assert earned.mean() >= 0.88 * limit.mean()
-
-
-# -- all --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "sim",
-    [
-        lost_sales.LostSalesWorld(lost_sales.LostSales(4, 3), 30),
-        dual_sourcing.DualSourcingWorld(dual_sourcing.DualSourcing(3, 105.0), 30),
-        chain.Chain(),
-    ],
-    ids=lambda sim: type(sim).__name__,
-)
-def test_inventory_simulators_have_a_gymnasium_face_and_repeat_by_seed(sim: object) -> None:
-    face = GymFace(sim)  # type: ignore[arg-type]
-
-    def episode() -> list[float]:
-        seen, _ = face.reset(seed=9)
-        assert seen.shape == face.observation_space.shape
-        rewards, over = [], False
-        face.action_space.seed(1)
-        while not over:
-            seen, reward, over, _, _ = face.step(face.action_space.sample())
-            assert seen.shape == face.observation_space.shape
-            rewards.append(reward)
-        return rewards
-
-    assert episode() == episode()

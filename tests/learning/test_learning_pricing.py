@@ -18,7 +18,6 @@ from flipsync.learning.pricing import (
     unknown_line,
 )
 from flipsync.learning.pricing.beliefs import PurchaseBelief
-from flipsync.learning.simulator import GymFace
 
 # -- P1 ---------------------------------------------------------------------------------------------------------------
 
@@ -312,32 +311,3 @@ def test_the_corridor_ends_price_cycles_and_costs_little_revenue_on_a_spread_of_
     asked = calm.prices[200:, :, 0]
     inside = [asked[at : at + 2].max(axis=0) / asked[at : at + 2].min(axis=0) <= 1.49 for at in range(len(asked) - 1)]
     assert np.mean(inside) >= 0.97, "the corridor seldom moves"
-
-
-# -- all --------------------------------------------------------------------------------------------------------------
-
-SIMULATORS = [
-    finite_stock.FiniteStock(3, horizon=50),
-    stock_and_demand.StockAndDemand(stock_and_demand.PAPER, 30),
-    shared_stock.SharedStock(20),
-    unknown_line.UnknownLine(20),
-    buyers_differ.BuyersDiffer(20),
-]
-
-
-@pytest.mark.parametrize("sim", SIMULATORS, ids=lambda sim: type(sim).__name__)
-def test_simulators_have_a_gymnasium_face_and_repeat_by_seed(sim: object) -> None:
-    face = GymFace(sim)  # type: ignore[arg-type]
-
-    def episode() -> list[float]:
-        face.reset(seed=5)
-        rewards, over = [], False
-        face.action_space.seed(1)
-        while not over:
-            _, reward, over, _, _ = face.step(face.action_space.sample())
-            rewards.append(reward)
-        return rewards
-
-    assert episode() == episode()
-    with pytest.raises(ValueError, match="call reset"):
-        face.step(face.action_space.sample())

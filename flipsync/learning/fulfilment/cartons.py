@@ -13,7 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
-from flipsync.learning.simulator import Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 CONTAINER = (587, 233, 220)
 #: kinds of cartons in each class
@@ -137,13 +137,64 @@ def _first_fit(cargo: Cargo, placed: Ints, corners: list[tuple[int, int, int]], 
     low, high = placed[:, 1:4], placed[:, 1:4] + placed[:, 4:7]
     for at in corners:
         for size in ways:
-            end = at + size
-            if (end > np.array(cargo.container)).any():
-                continue
-            common = np.minimum(high, end) - np.maximum(low, at)
-            if (common > 0).all(axis=1).any():
-                continue
-            under = (high[:, 2] == at[2]) & (common[:, :2] > 0).all(axis=1)
-            if at[2] == 0 or (common[under, 0] * common[under, 1]).sum() == size[0] * size[1]:
+            if _may_stand(cargo, low, high, np.array(at), size):
                 return np.concatenate([at, size])
     return None
+
+
+def _may_stand(cargo: Cargo, low: Ints, high: Ints, at: Ints, size: Ints) -> np.ndarray:
+    """Whether a carton of `size` at `at`, (…, 3), is inside, overlaps none of those from `low` to `high`, (…, n, 3),
+    and stands wholly on them or on the floor; (…,)."""
+    end = at + size
+    inside = (at >= 0).all(axis=-1) & (end <= np.array(cargo.container)).all(axis=-1)
+    common = np.minimum(high, end[..., None, :]) - np.maximum(low, at[..., None, :])
+    clash = (common > 0).all(axis=-1).any(axis=-1)
+    under = (high[..., 2] == at[..., None, 2]) & (common[..., :2] > 0).all(axis=-1)
+    carried = (common[..., 0] * common[..., 1] * under).sum(axis=-1)
+    return np.asarray(inside & ~clash & ((at[..., 2] == 0) | (carried == size[..., 0] * size[..., 1])))
+
+
+class Filling(Simulator):
+    """Carton by carton into the container; all runs have the same cargo. Observation: how many of each kind are left,
+    then lower and upper corner of every carton placed, zeros for those to come. Action: a way of standing (a row of
+    `Cargo.standing`) and x, y, z in cm. What may not stand there, or is used up, stays outside. Reward: the share of
+    the container it fills: `Cargo.filled` in all. Raises ValueError where no carton fits the container."""
+
+    action_size = 4
+
+    def __init__(self, cargo: Cargo) -> None:
+        super().__init__()
+        self.cargo = cargo
+        self.kinds, self.ways = cargo.standing()
+        if not len(self.kinds):
+            raise ValueError("no carton of this cargo fits the container")
+        self.horizon = int(cargo.counts.sum())
+        self.observation_size = len(cargo.counts) + 6 * self.horizon
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(4), np.array([len(self.kinds) - 1.0, *self.cargo.container])
+
+    def placed(self, run: int) -> Ints:
+        """Rows (kind, x, y, z, length, width, height) of what stands in a run."""
+        kind, low, high = self.kind[run], self.low[run], self.high[run]
+        return np.column_stack([kind, low, high - low])[kind >= 0]
+
+    def _begin(self) -> Array:
+        self.left = np.tile(self.cargo.counts, (self.runs, 1))
+        self.kind = np.full((self.runs, self.horizon), -1)
+        self.low, self.high = np.zeros((2, self.runs, self.horizon, 3), dtype=np.int64)
+        return self._see()
+
+    def _see(self) -> Array:
+        corners = np.concatenate([self.low, self.high], axis=2).reshape(self.runs, -1)
+        return np.concatenate([self.left, corners], axis=1).astype(np.float64)
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        chosen = np.rint(np.clip(actions, *self.action_bounds())).astype(np.int64)
+        each, way, at = np.arange(self.runs), chosen[:, 0], chosen[:, 1:]
+        kind, size = self.kinds[way], self.ways[way]
+        stands = _may_stand(self.cargo, self.low, self.high, at, size) & (self.left[each, kind] > 0)
+        self.left[each, kind] -= stands
+        self.kind[stands, self.period] = kind[stands]
+        self.low[stands, self.period], self.high[stands, self.period] = at[stands], (at + size)[stands]
+        return self._see(), stands * size.prod(axis=1) / self.cargo.room

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from flipsync.learning.simulator import Array, Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 BOX = 150
 
@@ -100,3 +100,35 @@ def _knapsack(kinds: Ints, prices: Array) -> tuple[float, Array]:
             pattern[choice[room]] += 1
             room -= int(kinds[choice[room]])
     return float(worth[BOX]), pattern
+
+
+class Packer(Simulator):
+    """Item by item, the largest first; each run has `count` items of its own. Observation: the next item's size, then
+    the room of every box, opened or not. Action: the number of a box; one that is not open or has no room means a new
+    one. Reward: −1 for a new box: minus the number of boxes in all."""
+
+    def __init__(self, count: int = 120) -> None:
+        super().__init__()
+        self.horizon, self.observation_size = count, count + 1
+        self.sizes = np.zeros((0, count), dtype=np.int64)
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(1), np.full(1, self.horizon - 1.0)
+
+    def _begin(self) -> Array:
+        self.sizes = -np.sort(-np.stack([draw(seed, self.horizon) for seed in self._seeds()]), axis=1)
+        self.room = np.full((self.runs, self.horizon), BOX)
+        self.opened = np.zeros(self.runs, dtype=np.int64)
+        return self._see(0)
+
+    def _see(self, item: int) -> Array:
+        coming = self.sizes[:, item] if item < self.horizon else np.zeros(self.runs)
+        return np.column_stack([coming, self.room]).astype(np.float64)
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        each, size = np.arange(self.runs), self.sizes[:, self.period]
+        box = np.clip(np.rint(actions[:, 0]), 0, self.horizon - 1).astype(np.int64)
+        new = (box >= self.opened) | (self.room[each, box] < size)
+        self.room[each, np.where(new, self.opened, box)] -= size
+        self.opened += new
+        return self._see(self.period + 1), -new.astype(np.float64)

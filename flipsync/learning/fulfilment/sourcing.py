@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import coo_matrix
 
-from flipsync.learning.simulator import Array, Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 
 @dataclass(frozen=True)
@@ -114,3 +114,37 @@ def _improve(orders: Orders, chosen: Ints) -> Ints:
         else:
             i, j = divmod(int(swap.argmin()), len(chosen))
             chosen[i], chosen[j] = chosen[j], chosen[i]
+
+
+class Sourcing(Simulator):
+    """Order by order; each run has a day of its own. Observation: the order's cost from each warehouse, its work, and
+    what each can still ship. Action: a warehouse; from one without room, the cheapest that has some. Reward: minus the
+    cost: minus `Orders.total` in all. Days as drawn have room for every order to the last."""
+
+    def __init__(self, orders: int = 200, warehouses: int = 5) -> None:
+        super().__init__()
+        self.horizon, self.warehouses, self.observation_size = orders, warehouses, 2 * warehouses + 1
+        self.days: list[Orders] = []
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(1), np.full(1, self.warehouses - 1.0)
+
+    def _begin(self) -> Array:
+        self.days = [Orders.draw(self.horizon, self.warehouses, seed) for seed in self._seeds()]
+        self.cost = np.stack([day.cost for day in self.days])
+        self.work = np.stack([day.work for day in self.days])
+        self.left = np.stack([day.capacity for day in self.days])
+        return self._see(0)
+
+    def _see(self, order: int) -> Array:
+        if order == self.horizon:
+            return np.column_stack([np.zeros((self.runs, self.warehouses + 1)), self.left])
+        return np.column_stack([self.cost[:, order], self.work[:, order], self.left])
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        each, cost, work = np.arange(self.runs), self.cost[:, self.period], self.work[:, self.period]
+        house = np.clip(np.rint(actions[:, 0]), 0, self.warehouses - 1).astype(np.int64)
+        fits = self.left >= work[:, None]
+        house = np.where(fits[each, house], house, np.where(fits, cost, np.inf).argmin(axis=1))
+        self.left[each, house] -= work
+        return self._see(self.period + 1), -cost[each, house]

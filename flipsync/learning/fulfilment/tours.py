@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from flipsync.learning.simulator import Array, Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 #: 52 places in Berlin (Groetschel; TSPLIB, Reinelt 1991)
 BERLIN52 = np.array(
@@ -128,3 +130,42 @@ def prove(d: Array) -> float:
         for each in range(count):
             inside = (part[first] == each) & (part[second] == each)
             constraints.append(LinearConstraint(inside[None].astype(float), -np.inf, (part == each).sum() - 1))
+
+
+class RoundTrip(Simulator):
+    """Stop by stop from place 0 and back; `draw(seed)` gives a run's distances (places, places), of a plane or a
+    warehouse. Observation: distances from here, and where one has been (1). Action: the next place; from one already
+    seen on, the next that is not. Reward: minus the way walked, the last with the way back: minus `length` in all.
+    Raises ValueError at `reset` for distances of another shape."""
+
+    def __init__(self, places: int, draw: Callable[[int], Array]) -> None:
+        super().__init__()
+        self.places, self.draw = places, draw
+        self.horizon, self.observation_size = places - 1, 2 * places
+        self.d = np.zeros((0, places, places))
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(1), np.full(1, self.places - 1.0)
+
+    def _begin(self) -> Array:
+        self.d = np.stack([self.draw(seed) for seed in self._seeds()])
+        if self.d.shape[1:] != (self.places, self.places):
+            raise ValueError(f"distances have shape {self.d.shape[1:]}, expected {(self.places, self.places)}")
+        self.seen = np.arange(self.places) == np.zeros((self.runs, 1))
+        self.here = np.zeros(self.runs, dtype=np.int64)
+        return self._see()
+
+    def _see(self) -> Array:
+        return np.concatenate([self.d[np.arange(self.runs), self.here], self.seen], axis=1)
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        each = np.arange(self.runs)
+        wanted = np.clip(np.rint(actions[:, 0]), 0, self.places - 1).astype(np.int64)
+        onward = (wanted[:, None] + np.arange(self.places)) % self.places
+        there = onward[each, (~self.seen[each[:, None], onward]).argmax(axis=1)]
+        walked = self.d[each, self.here, there]
+        if self.period == self.horizon - 1:
+            walked = walked + self.d[each, there, 0]
+        self.seen[each, there] = True
+        self.here = there
+        return self._see(), -walked

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import poisson
 
-from flipsync.learning.simulator import Array
+from flipsync.learning.simulator import Array, Simulator
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,27 @@ class ReorderPoint:
                 best, lowest = (reorder, trial), self.cost(reorder, trial)
             trial += 1
         return best[0], best[1], lowest
+
+
+class ReorderWorld(Simulator):
+    """Observation: stock, below zero what is owed. Action: an order, here at once. Reward: minus the period's cost."""
+
+    observation_size = 1
+
+    def __init__(self, problem: ReorderPoint, horizon: int = 1000) -> None:
+        super().__init__()
+        self.problem, self.horizon = problem, horizon
+        self.stock = np.zeros(0)
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(1), np.full(1, 2.0 * self.problem._span)
+
+    def _begin(self) -> Array:
+        self.stock = np.zeros(self.runs)
+        return self.stock[:, None].copy()
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        order = np.rint(np.clip(actions[:, 0], *self.action_bounds()))
+        self.stock = self.stock + order - self.rng.poisson(self.problem.mean, self.runs)
+        lying = np.where(self.stock > 0, self.problem.holding * self.stock, -self.problem.backorder * self.stock)
+        return self.stock[:, None].copy(), -(lying + self.problem.fixed * (order > 0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flipsync.learning.simulator import Array, Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 FLOOR, CEILING = 0.5, 60.0
 
@@ -60,6 +60,39 @@ class Firm:
         """What all asked, (runs, firms), and what was sold here, (runs,)."""
 
 
+class Arena(Simulator):
+    """One seller, column 0, among `rivals`. Observation: everybody's last prices and its own last sales, zeros at
+    first. Action: a price, held between `FLOOR` and `CEILING`. Reward: revenue.
+
+    Rivals learn and begin anew with every `reset`. A seed fixes the games and what rivals draw; how many numbers sales
+    take depends on prices, so that here customers are alike, not the same, for two who ask different prices.
+    """
+
+    def __init__(self, rivals: list[Firm], horizon: int = 1000) -> None:
+        super().__init__()
+        self.rivals, self.horizon, self.observation_size = rivals, horizon, len(rivals) + 2
+        self.prices = self.sales = np.zeros((0, len(rivals) + 1))
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.full(1, FLOOR), np.full(1, CEILING)
+
+    def _begin(self) -> Array:
+        self.game = Game.draw(self.runs, self.rng)
+        for place, firm in enumerate(self.rivals, start=1):
+            firm.begin(self.runs, len(self.rivals) + 1, place, np.random.default_rng([self.seed, place]))
+        self.prices = self.sales = np.zeros((self.runs, len(self.rivals) + 1))
+        return np.zeros((self.runs, self.observation_size))
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        last = self.prices if self.period else None
+        asked = np.column_stack([actions[:, 0], *(firm.price(last) for firm in self.rivals)])
+        self.prices = np.clip(asked, FLOOR, CEILING)
+        self.sales = self.rng.poisson(self.game.mean_sales(self.prices)).astype(np.float64)
+        for place, firm in enumerate(self.rivals, start=1):
+            firm.learn(self.prices, self.sales[:, place])
+        return np.column_stack([self.prices, self.sales[:, 0]]), self.prices[:, 0] * self.sales[:, 0]
+
+
 @dataclass
 class Outcome:
     revenue: Array  # (runs, firms)
@@ -68,20 +101,16 @@ class Outcome:
 
 def play(firms: list[Firm], *, runs: int, seed: int, periods: int = 1000) -> Outcome:
     """Let the firms meet in `runs` drawn games."""
-    rng = np.random.default_rng(seed)
-    game = Game.draw(runs, rng)
-    for me, firm in enumerate(firms):
-        firm.begin(runs, len(firms), me, np.random.default_rng([seed, me]))
-    revenue, last = np.zeros((runs, len(firms))), None
-    asked = np.empty((periods, runs, len(firms)))
+    first, *others = firms
+    world = Arena(others, periods)
+    world.reset(runs, seed)
+    first.begin(runs, len(firms), 0, np.random.default_rng([seed, 0]))
+    revenue, asked = np.zeros((runs, len(firms))), np.empty((periods, runs, len(firms)))
     for period in range(periods):
-        prices = np.column_stack([firm.price(last) for firm in firms])
-        prices = np.clip(prices, FLOOR, CEILING)
-        sales = rng.poisson(game.mean_sales(prices)).astype(np.float64)
-        revenue += prices * sales
-        for me, firm in enumerate(firms):
-            firm.learn(prices, sales[:, me])
-        asked[period], last = prices, prices
+        world.step(first.price(world.prices if period else None)[:, None])
+        first.learn(world.prices, world.sales[:, 0])
+        revenue += world.prices * world.sales
+        asked[period] = world.prices
     return Outcome(revenue, asked)
 
 

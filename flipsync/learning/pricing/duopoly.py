@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import brentq, least_squares
 
-from flipsync.learning.simulator import Array, Ints
+from flipsync.learning.simulator import Array, Ints, Simulator
 
 #: profit a period between prices that count as worth the same
 TIE = 3e-4
@@ -122,6 +122,31 @@ def frozen_rivals(seed: int) -> dict[str, Frozen]:
         "random": Frozen(rng.integers(0, POINTS, (POINTS, POINTS))),
         "random, slow": Frozen(np.clip(own + rng.integers(-2, 3, (POINTS, POINTS)), 0, POINTS - 1)),
     }
+
+
+class Duopoly(Simulator):
+    """One seller against a frozen rival. Observation: own and his last price, as grid indices; drawn at first. Action:
+    an index. Reward: the period's profit; what is maximised is its sum discounted by `DISCOUNT`."""
+
+    observation_size = 2
+
+    def __init__(self, rival: Frozen, horizon: int = 1000) -> None:
+        super().__init__()
+        self.rival, self.horizon = rival, horizon
+        self.last = np.zeros((2, 0), dtype=np.int64)
+
+    def action_bounds(self) -> tuple[Array, Array]:
+        return np.zeros(1), np.full(1, POINTS - 1.0)
+
+    def _begin(self) -> Array:
+        self.last = self.rng.integers(POINTS, size=(2, self.runs))
+        return self.last.T.astype(np.float64)
+
+    def _move(self, actions: Array) -> tuple[Array, Array]:
+        own, other = self.last
+        asked = np.clip(np.rint(actions[:, 0]), 0, POINTS - 1).astype(np.int64)
+        self.last = np.stack([asked, self.rival.table[other, own]])
+        return self.last.T.astype(np.float64), PROFIT[self.last[0], self.last[1]]
 
 
 class BestResponder:

@@ -104,9 +104,8 @@ class SandboxMarket(Simulator):
         shape = (self.runs, self.action_size)
         self.usual = self.rng.integers(1_000, 6_000, shape)
         self.cost = np.rint(self.usual * self.rng.uniform(0.4, 0.7, shape)).astype(np.int64)
-        seeds = self.rng.integers(2**31, size=self.runs).tolist()
         self.markets = [
-            OneMarket(seed, usual, rivals=self.rivals) for seed, usual in zip(seeds, self.usual, strict=True)
+            OneMarket(seed, usual, rivals=self.rivals) for seed, usual in zip(self._seeds(), self.usual, strict=True)
         ]
         for market, usual in zip(self.markets, self.usual, strict=True):
             market.price(usual)
