@@ -25,7 +25,9 @@ from flipsync.domain.errors import InvalidInput, NotFound, Rejected
 from flipsync.domain.money import Money
 from flipsync.runtime import replaying
 from flipsync.runtime.graph import AgentClass
+from flipsync.runtime.mailbox import RedisWaker
 from flipsync.runtime.replaying import Replay
+from flipsync.runtime.rolling import Rolling
 from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.services import accounts, audit, channel_probe, labels, parcels, refunds
 from flipsync.services.account_vault import AccountVault
@@ -451,6 +453,21 @@ def in_books(home: Path, routing: Routing, tenant: str | None, work: Callable[[S
             finally:
                 await store.aclose()
                 await lister.aclose()
+
+        return asyncio.run(whole())
+
+
+def with_agents(home: Path, seconds: float, work: Callable[[Rolling], Awaitable[T]]) -> T:
+    """Do something with the agents of the running system, of all its businesses. Raises Unavailable where none runs."""
+    waker = RedisWaker(live_state(home).url("redis"))
+    with open_worker_books(home) as database:
+
+        async def whole() -> T:
+            try:
+                return await work(Rolling(database, waker, seconds=seconds))
+            finally:
+                await waker.aclose()
+                await database.aclose()
 
         return asyncio.run(whole())
 

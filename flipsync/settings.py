@@ -119,6 +119,32 @@ class MemorySettings(BaseSettings):
     memory_folder: str = Field(default="", description="for the embedded index")
 
 
+ALL = "*"
+_MOST_REPLICAS = 64
+
+
+def _counts(value: object) -> object:
+    return replica_counts(value) if isinstance(value, str) else value
+
+
+def replica_counts(value: str) -> dict[str, int]:
+    """Counts by agent of `2,pricing=4`, with ALL for those that are not named. Raises ValueError."""
+    found: dict[str, int] = {}
+    for each in filter(None, map(str.strip, value.split(","))):
+        name, _, count = each.rpartition("=")
+        if not count.isdigit() or not 1 <= int(count) <= _MOST_REPLICAS:
+            raise ValueError(f"{each[:80]!r} is no number of replicas from 1 to {_MOST_REPLICAS}, nor AGENT=NUMBER")
+        found[name.strip() or ALL] = int(count)
+    return found
+
+
+def replicas_of(counts: Mapping[str, int], agent: str) -> int:
+    return counts.get(agent, counts.get(ALL, 1))
+
+
+Replicas = Annotated[dict[str, int], NoDecode, BeforeValidator(_counts)]
+
+
 class RuntimeSettings(BaseSettings):
     """Environment of agents, effect workers and the supervisor."""
 
@@ -135,6 +161,10 @@ class RuntimeSettings(BaseSettings):
     notify_inside: Inside = Field(default=(), description=INSIDE)
     effect_workers: int = Field(default=1, ge=1, le=64)
     effect_width: int = Field(default=16, ge=1, le=256, description="effects under way at once in one worker")
+    replicas: Replicas = Field(default={}, description="actors an agent: 2 of all, or 2,pricing=4 (all others 2)")
+
+    def replicas_of(self, agent: str) -> int:
+        return replicas_of(self.replicas, agent)
 
     def business_clock(self) -> Clock:
         return ScaledClock.parse(self.clock) if self.clock else SystemClock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from flipsync.domain.channel import Vendor
+from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.ports import remembered_port
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
@@ -23,6 +24,7 @@ from flipsync.services import accounts, identity
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import import_catalogue
 from flipsync.services.tenant_settings import TenantSettings, profile
+from flipsync.settings import ALL, replica_counts, replicas_of
 from flipsync.store.database import Database
 from flipsync.store.models import MarketplaceAccount, Product, Tenant
 from flipsync.store.unit_of_work import Store
@@ -39,6 +41,17 @@ class Login:
 
     email: str
     password: str = field(repr=False)
+
+
+def replicas_wanted(agents: Collection[str]) -> int:
+    """How many actors these agents have together by FLIPSYNC_REPLICAS. Raises InvalidInput."""
+    try:
+        counts = replica_counts(os.environ.get("FLIPSYNC_REPLICAS", ""))
+    except ValueError as error:
+        raise InvalidInput(f"FLIPSYNC_REPLICAS: {error}", hint="2 for all, or 2,pricing=4") from None
+    if strangers := sorted(counts.keys() - {ALL, *agents}):
+        raise InvalidInput(f"FLIPSYNC_REPLICAS: no agent {strangers[0]}", hint="flipsync agents list")
+    return sum(replicas_of(counts, agent) for agent in agents)
 
 
 async def ensure_owner(system: System) -> Login | None:

@@ -40,10 +40,12 @@ from flipsync.embedded.secret_file import remembered_secret, write_private
 from flipsync.security.secrets import load_or_create_key
 from flipsync.store import bootstrap
 from flipsync.store.database import Database
-from flipsync.store.repositories import tasks as task_rows
+from flipsync.store.repositories import lives
 from flipsync.store.unit_of_work import Routing, Store, Waker
 
 DATABASE = "flipsync"
+#: what a vendor or a model may take to answer; what is not finished by then is taken up by the next start
+DRAIN_SECONDS = 15.0
 #: imported once for all processes of the runtime and the API
 SHARED_MODULES = ("flipsync.runtime.shared", "agents", "serve.api")
 Say = Callable[[str, str], None]
@@ -307,22 +309,25 @@ class System:
             time.sleep(0.05)
 
     def agents_ready(self) -> int:
-        """How many agents say that they are."""
+        """How many agents, each replica counted, say that they are."""
 
         async def ask() -> int:
             database = Database(self.environment["FLIPSYNC_WORKER_DATABASE_URL"], pool_size=1)
             try:
                 async with database.unbound() as session:
-                    return sum(row.state == "ready" for row in await task_rows.statuses(session))
+                    return sum(row.state in ("ready", "drained") for row in await lives.statuses(session))
             finally:
                 await database.aclose()
 
         return asyncio.run(ask())
 
     def stop(self) -> None:
-        """Stop all of it, whatever is up."""
+        """Stop all of it, whatever is up. What agents and effect workers have begun they may finish: DRAIN_SECONDS."""
         if self._keeper is not None:
-            self._keeper.stop()
+            finished = self._keeper.stop(DRAIN_SECONDS)
+            self._say(
+                "agents", "finished what they held" if finished else "stopped amid work: the next start takes it up"
+            )
             self._keeper = None
         self.head.stop()
         if self.sandbox is not None:

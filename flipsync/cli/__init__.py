@@ -19,14 +19,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flipsync.cli import backups, journal, money, reports
+from flipsync.cli import agent_lives, backups, journal, money, reports
 from flipsync.cli.agent_pages import pages, show
 from flipsync.cli.approvals import approvals_app
 from flipsync.cli.audit import audit_app
 from flipsync.cli.bench import bench_app
-from flipsync.cli.calibration import authority, calibration, standings_where_running
+from flipsync.cli.calibration import authority, calibration
 from flipsync.cli.channels import channels_app
-from flipsync.cli.console import AsJson, Home, err, out, print_json
+from flipsync.cli.console import AsJson, Home, agent_graph, err, out, print_json
 from flipsync.cli.forecast import forecast
 from flipsync.cli.goals import goals_app
 from flipsync.cli.interfaces import mcp, openapi
@@ -73,6 +73,10 @@ app.command()(suppliers)
 app.command()(purchasing)
 app.command()(openapi)
 app.command()(mcp)
+agents_app.command("list")(agent_lives.agents_list)
+agents_app.command()(agent_lives.drain)
+agents_app.command()(agent_lives.resume)
+agents_app.command()(agent_lives.restart)
 agents_app.command("set-aside")(set_aside)
 agents_app.command()(release)
 agents_app.command()(show)
@@ -98,7 +102,6 @@ T = TypeVar("T")
 _CATALOGUE = Path(__file__).parents[1] / "catalogues" / "default.csv"
 _TWO_CHANNELS = "woocommerce,custom"
 _debug = False
-_ROSTER = "agents:ROSTER"
 
 
 @app.callback()
@@ -139,12 +142,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def _graph() -> Any:
-    graph = importlib.import_module("flipsync.runtime.graph")
-    assembly = importlib.import_module("flipsync.runtime.assembly")
-    return graph.Graph(assembly.load_roster(_ROSTER))
-
-
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +166,7 @@ def up(
     def say(part: str, detail: str) -> None:
         out.print(f"[dim]{time.monotonic() - began:6.1f}s[/]  {part:<10} {escape(detail)}")
 
+    wanted = starting.replicas_wanted(agent_graph().agents)
     stop = _signals()
     folder = home_folder(home)
     with system_module.System(folder, port=port, host=host, say=say, effect_workers=effect_workers) as system:
@@ -183,7 +181,7 @@ def up(
             out.print(f"\n  Sign in as [bold]{login.email}[/] with password [bold]{escape(login.password)}[/]")
             out.print("  [dim](shown once; `flipsync user add` makes more)[/]\n")
         say("ready", f"{system.api_url}/api/v1 – Ctrl-C stops")
-        wanted, ready = len(_graph().agents), -1
+        ready = -1
         while not stop.is_set() and ready < wanted:
             stop.wait(1.0)
             if system.agents_ready() != ready:
@@ -339,7 +337,7 @@ def import_file(
         bar = progress.add_task(file.name, total=None)
         outcome = books.import_file(
             home_folder(home),
-            _graph().routing(),
+            agent_graph().routing(),
             file,
             dry_run=dry_run,
             shelf_count=shelf_count,
@@ -386,42 +384,13 @@ def why(
 # -- agents -----------------------------------------------------------------------------------------------------------
 
 
-@agents_app.command("list")
-def agents_list(home: Home = None, as_json: AsJson = False) -> None:
-    """Who there is, what wakes them, what they may propose; of a running system, what outcomes took from them."""
-    told = _graph().as_dict()
-    if (standings := standings_where_running(home_folder(home))) is not None:
-        for agent in told["agents"]:
-            agent["standings"] = [each for each in standings if each["agent"] == agent["name"]]
-    if as_json:
-        print_json(told)
-        return
-    table = Table(box=None, pad_edge=False)
-    for title in ("agent", "reports to", "woken by", "proposes", "job"):
-        table.add_column(title, overflow="fold")
-    for agent in told["agents"]:
-        table.add_row(
-            agent["name"],
-            agent["reports_to"] or "the owner",
-            ", ".join(agent["handles"]),
-            ", ".join(agent["proposes"]),
-            agent["summary"],
-        )
-    out.print(table)
-    for agent in told["agents"]:
-        for each in agent.get("standings", ()):
-            if each["level"] != "full":
-                out.print(f"[yellow]{agent['name']}[/] has {each['level']} authority over {each['kind']}")
-                out.print(f"  {escape(each['reason'])}")
-
-
 @agents_app.command("graph")
 def agents_graph(
     as_json: AsJson = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="a Mermaid flowchart")] = False,
 ) -> None:
     """Who reports to whom."""
-    graph = _graph()
+    graph = agent_graph()
     if as_json:
         print_json(graph.as_dict())
     elif mermaid:

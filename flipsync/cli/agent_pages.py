@@ -9,15 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.markdown import Markdown
 
-from flipsync.cli.console import AsJson, out, print_json
+from flipsync.cli.console import AsJson, agent_graph, out, print_json
 from flipsync.domain.errors import InvalidInput
-
-_ROSTER = "agents:ROSTER"
 
 
 def show(name: Annotated[str, typer.Argument(help="for example pricing")], as_json: AsJson = False) -> None:
     """One agent: what wakes it, what it may do, and how far by itself."""
-    text = _pages().page(_graph(), name)
+    text = _pages().page(agent_graph(), name)
     if as_json:
         print_json({"name": name, "markdown": text})
     else:
@@ -26,7 +24,7 @@ def show(name: Annotated[str, typer.Argument(help="for example pricing")], as_js
 
 def pages(folder: Annotated[Path, typer.Argument(help="where the agents' ecosystems are folders")]) -> None:
     """Write the page of every agent beside its code."""
-    graph = _graph()
+    graph = agent_graph()
     try:
         for name in graph.agents:
             place = folder / _pages().place(graph, name)
@@ -39,9 +37,3 @@ def pages(folder: Annotated[Path, typer.Argument(help="where the agents' ecosyst
 
 def _pages() -> Any:
     return importlib.import_module("flipsync.runtime.agent_page")
-
-
-def _graph() -> Any:
-    graph = importlib.import_module("flipsync.runtime.graph")
-    assembly = importlib.import_module("flipsync.runtime.assembly")
-    return graph.Graph(assembly.load_roster(_ROSTER))

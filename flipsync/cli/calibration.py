@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flipsync.cli.console import AsJson, Home, out, print_json
-from flipsync.domain.errors import InvalidInput, NotFound
+from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
 
 
@@ -130,24 +130,3 @@ def authority(
         out.print(f"  {escape(each.reason)}")
     if not found.standings:
         out.print("every agent has the authority it declares")
-
-
-def standings_where_running(home: Path) -> list[dict[str, Any]] | None:
-    """The newest business's standings; None where no system runs, which is not started for this."""
-    state = importlib.import_module("flipsync.embedded.instance").read_state(home)
-    if state is None or not state.is_live():
-        return None
-    services = importlib.import_module("flipsync.services.standing_desk")
-
-    async def work(store: Any, tenant_id: UUID) -> list[dict[str, Any]]:
-        async with store.reader(tenant_id) as session:
-            found = await services.look(session, tenant_id)
-        return [each.model_dump(mode="json") for each in found.standings]
-
-    try:
-        told: list[dict[str, Any]] = importlib.import_module("flipsync.commands_on_books").in_books(
-            home, {}, None, work
-        )
-    except NotFound:  # there is no business yet
-        return []
-    return told

@@ -26,10 +26,15 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
+def agent_graph() -> Any:
+    """The agents of the installation. Made where a command needs it: it imports all of them."""
+    graph = importlib.import_module("flipsync.runtime.graph")
+    return graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER"))
+
+
 def roster_routing() -> Any:
     """Who wants which fact, so that what a command changes wakes the agents it concerns."""
-    graph = importlib.import_module("flipsync.runtime.graph")
-    return graph.Graph(importlib.import_module("flipsync.runtime.assembly").load_roster("agents:ROSTER")).routing()
+    return agent_graph().routing()
 
 
 #: seconds a command may take before it says how far it is

@@ -1,4 +1,5 @@
-"""The Ray actors: one an agent, a few effect workers, one supervisor. They only host what runs without Ray as well.
+"""The Ray actors: one an agent, or several that share the tenants out; effect workers; one supervisor. They only host
+what runs without Ray as well.
 
 State in an actor is a cache: whatever dies is started again by Ray and takes its open work back from the database.
 """
@@ -11,14 +12,19 @@ import importlib
 import os
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from flipsync.runtime.assembly import Assembly
 from flipsync.runtime.lasting import LONG, lasting
 from flipsync.settings import RuntimeSettings, from_environment
-from flipsync.store.repositories import tasks as task_rows
+from flipsync.store.repositories import lives
+from flipsync.store.repositories.lives import Shard
+
+if TYPE_CHECKING:
+    from flipsync.runtime.effects import EffectWorker
+    from flipsync.runtime.runner import AgentRunner
 
 log = structlog.get_logger()
 SUPERVISOR = "supervisor"
@@ -41,12 +47,14 @@ class Host:
         gc.set_threshold(_COLLECT_AFTER, 20, 20)
         os.nice(max(0, self.NICE - os.nice(0)))
         self._work: asyncio.Task[None] | None = None
+        self._worker: AgentRunner | EffectWorker | None = None
 
     async def _main(self) -> None:
+        """Work until it is to end. Raises for everything else that ends it."""
         raise TypeError(f"{type(self).__name__} has nothing to run")
 
     async def run(self) -> None:
-        """Start the work unless it runs, and wait with it. Ends only by an error."""
+        """Start the work unless it runs, and wait with it."""
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._main())
         await asyncio.shield(self._work)
@@ -54,17 +62,24 @@ class Host:
     async def ping(self) -> bool:
         return True
 
+    async def drain(self) -> None:
+        """Finish what it holds and take nothing new; returns when that is so."""
+        if self._worker is not None and self._work is not None:
+            self._worker.end()
+            await asyncio.wait([self._work])
+
 
 class AgentActor(Host):
-    """Hosts one agent."""
+    """Hosts one agent, or one of its replicas."""
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: str, index: int = 0, of: int = 1) -> None:
         super().__init__()
-        self._agent = agent
+        self._agent, self._shard = agent, Shard(index, of)
 
     async def _main(self) -> None:
         assembly = Assembly(from_environment(), name=f"agent {self._agent}")
-        await assembly.runner(self._agent).run()
+        self._worker = assembly.runner(self._agent, self._shard)
+        await self._worker.run()
 
 
 class EffectActor(Host):
@@ -78,7 +93,8 @@ class EffectActor(Host):
 
     async def _main(self) -> None:
         assembly = Assembly(from_environment(), name=self._slot, pool_size=6)
-        await assembly.effect_worker(self._slot).run()
+        self._worker = assembly.effect_worker(self._slot)
+        await self._worker.run()
 
 
 class Supervisor(Host):
@@ -90,31 +106,48 @@ class Supervisor(Host):
     def __init__(self) -> None:
         super().__init__()
         self._settings: RuntimeSettings = from_environment()
+        self._started: dict[str, Any] = {}
 
     async def _main(self) -> None:
         assembly = Assembly(self._settings, name=SUPERVISOR, pool_size=2)
         assembly.check()
-        watched = [self._watch(assembly, AgentActor, name) for name in assembly.graph.agents]
+        watched = [
+            self._watch(assembly, AgentActor, agent, Shard(index, of))
+            for agent in assembly.graph.agents
+            for of in [self._settings.replicas_of(agent)]
+            for index in range(of)
+        ]
         slots = [f"effects-{index}" for index in range(self._settings.effect_workers)]
         watched += [self._watch(assembly, EffectActor, slot) for slot in slots]
         beside = importlib.import_module("flipsync.runtime.beside")  # brings much that no agent needs
         parts = beside.parts(assembly, self._settings)
         await asyncio.gather(*watched, *(lasting(name, live) for name, live in parts.items()))
 
-    async def _watch(self, assembly: Assembly, kind: type[Host], name: str) -> None:
+    async def drain(self) -> None:
+        """Nobody is started again; whoever is there finishes what it holds. Returns when that is so."""
+        if self._work is not None:
+            self._work.cancel()
+        await asyncio.gather(*(actor.drain.remote() for actor in self._started.values()), return_exceptions=True)
+
+    async def _watch(self, assembly: Assembly, kind: type[Host], hosted: str, shard: Shard | None = None) -> None:
+        name = hosted if shard is None or shard.index == 0 else f"{hosted}.{shard.index}"
+        arguments = (hosted,) if shard is None else (hosted, shard.index, shard.of)
+
         async def record(state: str, **more: Any) -> None:
-            if kind is not AgentActor:
+            if shard is None:
                 return
             try:
                 async with assembly.store.database.unbound() as session:
-                    await task_rows.set_status(session, name, state, **more)
+                    await lives.set_status(session, hosted, state, shard=shard, **more)
             except Exception as problem:  # the record can wait; the restart cannot
                 log.warning("status not recorded", actor=name, error=str(problem).splitlines()[0])
 
         async def live() -> None:
-            actor = start_actor(kind, name, name)
+            self._started[name] = actor = start_actor(kind, name, *arguments)
             await _there(actor)  # that Ray is not done starting it again is no short life of its own
             await actor.run.remote()
+            # it was asked to begin anew: in a process of its own again
+            importlib.import_module("ray").kill(actor, no_restart=False)
 
         async def died(error: str) -> None:  # Ray's own tree: it died, is being restarted, or its work failed
             await record("down", error=error, restarted=True)
@@ -176,7 +209,16 @@ class SupervisorKeeper(threading.Thread):
             pause = _LOOK if time.monotonic() - began > LONG else min(2 * pause, _MOST_PAUSE)
             self._ending.wait(pause)
 
-    def stop(self) -> None:
-        """It asks Ray nothing any more."""
+    def stop(self, seconds: float = 0.0) -> bool:
+        """It starts nothing any more. Whoever is at work has `seconds` to finish what it holds; whether all have."""
         self._ending.set()
         self.join()
+        if seconds <= 0:
+            return False
+        ray = importlib.import_module("ray")
+        try:
+            ray.get(ray.get_actor(SUPERVISOR).drain.remote(), timeout=seconds)
+        except Exception as error:
+            log.warning("stopped amid work", error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
+            return False
+        return True

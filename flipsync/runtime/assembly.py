@@ -16,6 +16,7 @@ from flipsync.services.pricing.firewall import Firewall
 from flipsync.services.pricing.rules import FirewallLimits
 from flipsync.settings import RuntimeSettings
 from flipsync.store.database import Database
+from flipsync.store.repositories.lives import WHOLE, Shard
 from flipsync.store.unit_of_work import EFFECTS, Store
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Assembly:
         governance = [agent() for agent in self.graph.agents.values() if agent.spec.ecosystem == "governance"]
         return DecisionPath(self.graph, Gate(self.firewall, governance))
 
-    def runner(self, agent: str) -> AgentRunner:
+    def runner(self, agent: str, shard: Shard = WHOLE) -> AgentRunner:
         hired = self.graph.agents[agent]
         model: Asker | str = ""
         index: Index | None = None
@@ -74,7 +75,8 @@ class Assembly:
             from flipsync.runtime.remembering import RedisIndex
 
             model, index = asker(self.store), RedisIndex(self.redis_url)
-        return AgentRunner(hired(), self.store, self.decision_path(), Mailbox(self.redis_url, [agent]), model, index)
+        mailbox = Mailbox(self.redis_url, [agent], shard.serves)
+        return AgentRunner(hired(), self.store, self.decision_path(), mailbox, model, index, shard)
 
     def effect_worker(self, slot: str) -> EffectWorker:
         from flipsync.runtime.effects import EffectWorker

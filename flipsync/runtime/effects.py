@@ -141,12 +141,13 @@ class EffectWorker:
         self._due: float | None = 0.0
         #: something is due and waits until one of those under way has ended
         self._more = False
+        self._ending = False
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Work until it is to end, and what was begun is carried out."""
         assert self._mailbox is not None, "a worker that waits needs a mailbox"
         begun = False
-        while True:
+        while not self._ending:
             try:
                 if not begun:
                     await self.begin()
@@ -159,6 +160,14 @@ class EffectWorker:
             except (OperationalError, DBAPIError, OSError) as error:
                 log.warning("effects wait for the database", error=str(error).splitlines()[0])
                 await asyncio.sleep(0.5)
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def end(self) -> None:
+        """Have `run` return: it takes nothing new."""
+        self._ending = True
+        if self._mailbox is not None:
+            self._mailbox.ring()
 
     async def begin(self) -> None:
         async with self._store.database.unbound() as session:

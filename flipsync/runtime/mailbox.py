@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,8 @@ _PREFIX = "flipsync:wake:"
 #: without any message a sleeper looks after this long; with Redis away, after the short one
 LOOK_SECONDS = 20.0
 LOOK_WITHOUT_REDIS = 0.5
+#: rings for whatever tenant a sleeper is there
+EVERYBODY = UUID(int=0)
 #: what of a bucket is left to urgent work
 _RESERVE = 0.2
 
@@ -34,7 +36,7 @@ class RedisWaker:
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
-                    pipe.publish(_PREFIX + name, b"1")
+                    pipe.publish(_PREFIX + name, tenant_id.bytes)
                 for each in news:
                     whose = f"user:{each['to']}" if "to" in each else f"tenant:{tenant_id}"
                     pipe.publish(f"{whose}:events", orjson.dumps(each))
@@ -47,10 +49,14 @@ class RedisWaker:
 
 
 class Mailbox:
-    """One sleeper's alarm: `await mailbox.wait(...)` returns on a wake-up or after the time-out."""
+    """One sleeper's alarm: `await mailbox.wait(...)` returns on a wake-up or after the time-out.
 
-    def __init__(self, url: str, names: Iterable[str]) -> None:
+    `serves`: for which tenants it rings; None: for all.
+    """
+
+    def __init__(self, url: str, names: Iterable[str], serves: Callable[[UUID], bool] | None = None) -> None:
         self._redis = redis.Redis.from_url(url, socket_connect_timeout=1.0, health_check_interval=30)
+        self._serves = serves
         self._channels = [_PREFIX + name for name in names]
         self._event = asyncio.Event()
         self._connected = False
@@ -78,6 +84,12 @@ class Mailbox:
         self._event.clear()
         return rung
 
+    def _rings(self, told: bytes) -> bool:
+        if self._serves is None or len(told) != len(EVERYBODY.bytes):
+            return True
+        tenant_id = UUID(bytes=told)
+        return tenant_id == EVERYBODY or self._serves(tenant_id)
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -85,8 +97,9 @@ class Mailbox:
                     await pubsub.subscribe(*self._channels)
                     self._connected = True
                     self._event.set()  # what was told while nobody listened
-                    async for _ in pubsub.listen():
-                        self._event.set()
+                    async for message in pubsub.listen():
+                        if self._rings(message["data"]):
+                            self._event.set()
             except (RedisError, OSError):
                 self._connected = False
                 await asyncio.sleep(0.5)

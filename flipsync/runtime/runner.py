@@ -28,7 +28,9 @@ from flipsync.services.language_desk import NO_MODEL, Answer, Asked, Unasked
 from flipsync.services.recorded_desk import Notes, RecordingDesk
 from flipsync.services.tenant_settings import PROFILE
 from flipsync.store.database import ask
+from flipsync.store.repositories import lives
 from flipsync.store.repositories import tasks as task_rows
+from flipsync.store.repositories.lives import WHOLE, Shard
 from flipsync.store.repositories.tasks import ClaimedTask, TaskEvent
 from flipsync.store.unit_of_work import Cause, Store
 
@@ -41,6 +43,10 @@ log = structlog.get_logger()
 LEASE_SECONDS = 60.0
 
 
+class SupersededError(Exception):
+    """A later life of the same replica has begun, or one that shares the tenants out otherwise."""
+
+
 @dataclass(frozen=True)
 class Decided:
     task: ClaimedTask
@@ -50,14 +56,25 @@ class Decided:
 
 
 class TaskRunner(ABC):
-    """Works off one mailbox until cancelled. What fails is tried again; one that always fails is set aside with the
-    error. `batch` and `pace` as in AgentSpec."""
+    """Works off one mailbox until it is to end. What fails is tried again; one that always fails is set aside with the
+    error. `batch` and `pace` as in AgentSpec; `shard`: whose tasks these are."""
 
     #: whether it has a process to itself, as agents have
     alone = True
 
-    def __init__(self, name: str, store: Store, mailbox: Mailbox | None, *, batch: int, pace: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        mailbox: Mailbox | None,
+        *,
+        batch: int,
+        pace: float = 0.0,
+        shard: Shard = WHOLE,
+    ) -> None:
         self.name = name
+        self._shard = shard
+        self._ending = self._drained = False
         self._store = store
         self._mailbox = mailbox
         self._batch, self._pace = batch, pace
@@ -70,16 +87,16 @@ class TaskRunner(ABC):
         self._began = 0.0
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Work until it is to end or to begin anew, with nothing half done. Raises SupersededError."""
         assert self._mailbox is not None, "a runner that waits needs a mailbox"
-        while True:
+        while not self._ending:
             try:
                 if not self._epoch:
                     await self.begin()
                 await self._keep_pace()
                 self._mailbox.heard()
                 await self.step()
-                if self._due != 0.0:
+                if self._due != 0.0 and not self._ending:
                     await self._mailbox.wait(self._due)
             except asyncio.CancelledError:
                 raise
@@ -88,13 +105,20 @@ class TaskRunner(ABC):
                 self._epoch = 0  # a new life takes its half-done tasks back at once
                 await asyncio.sleep(0.5)
 
+    def end(self) -> None:
+        """Have `run` return once it holds nothing."""
+        self._ending = True
+        if self._mailbox is not None:
+            self._mailbox.ring()
+
     async def begin(self) -> None:
         """Start a new life: fence earlier ones."""
         async with self._store.database.unbound() as session:
             pid = os.getpid() if self.alone else None
-            self._epoch = await task_rows.begin_life(session, self.name, pid)
+            self._epoch = await lives.begin_life(session, self.name, pid, self._shard)
             # what ended several lives is among these: taken one by one, it can only take itself down again
-            self._careful = await task_rows.died_with(session, self.name)
+            self._careful = await task_rows.died_with(session, self.name, shard=self._shard)
+        self._drained = False
 
     async def _keep_pace(self) -> None:
         """Let facts gather, unless there is more than one batch of them already."""
@@ -104,13 +128,26 @@ class TaskRunner(ABC):
         self._began = clock()
 
     async def step(self) -> int:
-        """Handle one batch; returns how many tasks it held."""
+        """Handle one batch; returns how many tasks it held. Raises SupersededError."""
         limit = 1 if self._careful else self._batch
         self._careful = max(0, self._careful - 1)
         async with self._store.database.queue() as session:
             claim = await task_rows.claim(
-                session, self.name, epoch=self._epoch, limit=limit, lease_seconds=LEASE_SECONDS, after=self._turn
+                session,
+                self.name,
+                epoch=self._epoch,
+                limit=limit,
+                lease_seconds=LEASE_SECONDS,
+                after=self._turn,
+                shard=self._shard,
             )
+        if claim.wish is None:
+            raise SupersededError(f"life {self._epoch} of {self.name} is over: a later one has begun")
+        self._ending |= claim.wish == "restart"
+        if (claim.wish == "drain") != self._drained:
+            self._drained = not self._drained
+            async with self._store.database.unbound() as session:
+                await lives.set_state(session, self.name, "drained" if self._drained else "ready", self._epoch)
         self._turn = claim.turn
         # a full batch may have left something; so may a careful one
         self._due = 0.0 if len(claim.tasks) >= limit else claim.due
@@ -154,10 +191,12 @@ class AgentRunner(TaskRunner):
         mailbox: Mailbox | None = None,
         model: Asker | str = "",
         index: Index | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         """`model`: who puts the agent's questions to a language model, or why nobody does. `index` finds memories by
         their meaning."""
-        super().__init__(agent.spec.name, store, mailbox, batch=agent.spec.batch, pace=agent.spec.pace)
+        spec = agent.spec
+        super().__init__(spec.name, store, mailbox, batch=spec.batch, pace=spec.pace, shard=shard)
         self.agent = agent
         self._path = path
         self._model = model
@@ -290,9 +329,9 @@ class AgentRunner(TaskRunner):
             ours = {one.task.id for one in decided}
             if after is not None:
                 unit.after = after
-                unit.closing.append(task_rows.complete_all(list(ours), self._epoch))
+                unit.closing.append(task_rows.complete_all(self.name, list(ours), self._epoch))
             else:
-                ours = await task_rows.complete(unit.session, list(ours), self._epoch)
+                ours = await task_rows.complete(unit.session, self.name, list(ours), self._epoch)
             services = Services(unit.session, tenant_id, unit.now)
             # books are locked in the order of their ids, so a batch and an order never wait for each other crosswise
             for one in sorted(decided, key=lambda each: each.record.subject_id):

@@ -73,7 +73,7 @@ class WorkflowEngine(TaskRunner):
     async def _take(self, tenant_id: UUID, task: ClaimedTask) -> float | None:
         """Deal with one fact; returns in how many seconds its run wants to be looked at again."""
         async with self._store.unit(tenant_id) as unit:
-            if not await task_rows.complete(unit.session, [task.id], self._epoch):
+            if not await task_rows.complete(unit.session, self.name, [task.id], self._epoch):
                 return None
             record = (await task_rows.events(unit.session, [task.event_id]))[task.event_id]
             unit.cause = Cause(record.id, record.correlation_id, record.traceparent)

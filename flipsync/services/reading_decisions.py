@@ -25,11 +25,26 @@ DecisionSort = Annotated[str | None, sorted_by(rows.DECISION_SORTS)]
 ApprovalSort = Annotated[str | None, sorted_by(rows.APPROVAL_SORTS)]
 
 DecisionState = Literal["held", "applied", "escalated", "awaiting", "overruled"]
+_WORST_FIRST = ("down", "starting", "ready", "drained")
 ApprovalState = Literal["open", "approved", "refused", "expired", "superseded"]
 
 
+class ReplicaView(View):
+    """How one of the actors is that share an agent's tenants out. Draining: it is to take nothing new; state "drained":
+    it holds nothing any more."""
+
+    replica: int
+    state: str
+    draining: bool
+    restarting: bool
+    restarts: int
+    last_error: str
+    ready_at: Moment | None
+    updated_at: Moment
+
+
 class AgentStatusView(View):
-    """How an agent is. Waiting and failed are this tenant's tasks."""
+    """How an agent is: as the worst off of its replicas. Waiting and failed are this tenant's tasks."""
 
     agent: str
     state: str
@@ -39,6 +54,7 @@ class AgentStatusView(View):
     updated_at: Moment
     waiting: int
     failed: int
+    replicas: list[ReplicaView]
 
 
 class ProposalView(View):
@@ -150,18 +166,22 @@ class DecisionFilter(View):
 async def list_agents(session: AsyncSession) -> list[AgentStatusView]:
     """Every agent that has ever reported, by name."""
     counts = {agent: (waiting, failed) for agent, waiting, failed in await rows.task_counts(session)}
+    by_agent: defaultdict[str, list[ReplicaView]] = defaultdict(list)
+    for row in await rows.agents(session):
+        by_agent[row.agent].append(ReplicaView.model_validate(row, from_attributes=True))
     return [
         AgentStatusView(
-            agent=row.agent,
-            state=row.state,
-            restarts=row.restarts,
-            last_error=row.last_error,
-            ready_at=row.ready_at,
-            updated_at=row.updated_at,
-            waiting=counts.get(row.agent, (0, 0))[0],
-            failed=counts.get(row.agent, (0, 0))[1],
+            agent=agent,
+            state=min((each.state for each in replicas), key=_WORST_FIRST.index),
+            restarts=sum(each.restarts for each in replicas),
+            last_error=max(replicas, key=lambda each: (bool(each.last_error), each.updated_at)).last_error,
+            ready_at=max((each.ready_at for each in replicas if each.ready_at), default=None),
+            updated_at=max(each.updated_at for each in replicas),
+            waiting=counts.get(agent, (0, 0))[0],
+            failed=counts.get(agent, (0, 0))[1],
+            replicas=replicas,
         )
-        for row in await rows.agents(session)
+        for agent, replicas in by_agent.items()
     ]
 
 

@@ -43,6 +43,7 @@ class AgentView(BaseModel):
     ready_at: Moment | None = None
     waiting: int = 0
     failed: int = 0
+    replicas: list[reading.ReplicaView] = Field(default=[], description="the actors that share its businesses out")
     standings: list[StandingView] = Field(default=[], description="authority of your business that outcomes changed")
 
 

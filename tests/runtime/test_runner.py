@@ -35,6 +35,7 @@ from flipsync.services.set_aside import SetAsideFilter, list_set_aside, release
 from flipsync.store import round_trip
 from flipsync.store.models import StockItem
 from flipsync.store.reading import Asked, Rows
+from flipsync.store.repositories import lives
 from flipsync.store.repositories import tasks as task_rows
 from flipsync.store.unit_of_work import Store, Subscription
 
@@ -107,6 +108,12 @@ async def tell(shop: Shop, count: int = 1, *, urgent: bool = False) -> list[UUID
     return listings
 
 
+async def begun(shop: Shop) -> int:
+    """A life of the agent; its epoch."""
+    async with shop.store.database.unbound() as session:
+        return await lives.begin_life(session, "test_worker", 1)
+
+
 async def states(shop: Shop) -> list[str]:
     return [row.state for row in await shop.rows("SELECT state FROM agent_task WHERE tenant_id = :tenant ORDER BY id")]
 
@@ -155,8 +162,7 @@ async def test_a_new_life_takes_over_at_once_and_the_old_one_cannot_complete(lis
 
 async def test_two_tasks_of_one_life_are_not_claimed_twice(listening: Store, shop: Shop) -> None:
     await tell(shop, 6)
-    async with shop.store.database.unbound() as session:
-        epoch = await task_rows.begin_life(session, "test_worker", 1)
+    epoch = await begun(shop)
 
     async def claim() -> list[UUID]:
         async with shop.store.database.unbound() as session:
@@ -171,8 +177,7 @@ async def test_two_tasks_of_one_life_are_not_claimed_twice(listening: Store, sho
 
 async def test_an_expired_lease_is_claimed_again(listening: Store, shop: Shop) -> None:
     await tell(shop)
-    async with shop.store.database.unbound() as session:
-        epoch = await task_rows.begin_life(session, "test_worker", 1)
+    epoch = await begun(shop)
     attempts = []
     for lease in (0.01, 30.0):
         async with shop.store.database.unbound() as session:
@@ -221,7 +226,7 @@ async def test_a_failed_task_waits_before_it_is_tried_again(listening: Store, sh
     await agent.step()
     assert await agent.step() == 0
     async with shop.store.database.queue() as session:
-        claim = await task_rows.claim(session, "test_worker", epoch=1, limit=4, lease_seconds=30)
+        claim = await task_rows.claim(session, "test_worker", epoch=agent._epoch, limit=4, lease_seconds=30)
     assert claim.tasks == [] and claim.due is not None and 0 < claim.due <= 0.5
 
 
@@ -509,10 +514,10 @@ async def test_more_tenants_than_fit_in_a_batch_take_turns(listening: Store, sho
     shops = [shop, *[await Shop(shop.store).found() for _ in range(4)]]
     for each in shops:
         await tell(each, 9)
-    turn, served = task_rows.NOBODY, []
+    turn, served, epoch = task_rows.NOBODY, [], await begun(shop)
     async with shop.store.database.queue() as session:
         for _ in range(5):
-            claim = await task_rows.claim(session, "test_worker", epoch=1, limit=2, lease_seconds=30, after=turn)
+            claim = await task_rows.claim(session, "test_worker", epoch=epoch, limit=2, lease_seconds=30, after=turn)
             turn = claim.turn
             served.append({task.tenant_id for task in claim.tasks})
     everyone = {each.tenant_id for each in shops}
@@ -526,10 +531,10 @@ async def test_what_another_claim_holds_is_passed_over(listening: Store, shop: S
     shops = [shop, *[await Shop(shop.store).found() for _ in range(tenants - 1)]]
     for each in shops:
         await tell(each, 4 // tenants)
-    claimed = []
+    claimed, epoch = [], await begun(shop)
     async with shop.store.database.unbound() as first, shop.store.database.unbound() as second:
         for session in (first, second):
-            claim = await task_rows.claim(session, "test_worker", epoch=1, limit=2, lease_seconds=30)
+            claim = await task_rows.claim(session, "test_worker", epoch=epoch, limit=2, lease_seconds=30)
             claimed += [task.id for task in claim.tasks]
     assert len(set(claimed)) == 4, "each of the two got a full batch"
 
@@ -537,6 +542,7 @@ async def test_what_another_claim_holds_is_passed_over(listening: Store, shop: S
 async def test_a_claim_does_not_walk_the_backlog(listening: Store, shop: Shop) -> None:
     """Many facts may come before the planner has statistics of them."""
     await tell(shop, 3000)
+    epoch = await begun(shop)
     async with shop.store.database.unbound() as session:
 
         async def read() -> int:
@@ -550,6 +556,6 @@ async def test_a_claim_does_not_walk_the_backlog(listening: Store, shop: Shop) -
             return int(told.scalar_one_or_none() or 0)
 
         before = await read()
-        found = await task_rows.claim(session, "test_worker", epoch=1, limit=4, lease_seconds=30)
+        found = await task_rows.claim(session, "test_worker", epoch=epoch, limit=4, lease_seconds=30)
         assert len(found.tasks) == 4
         assert await read() - before < 200

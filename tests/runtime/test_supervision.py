@@ -38,6 +38,10 @@ class FakeRay:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.killed: list[tuple[str, bool]] = []
+
+    def kill(self, actor: Any, *, no_restart: bool) -> None:
+        self.killed.append((actor.name, no_restart))
 
     def remote(self) -> int:
         self.asked += 1
@@ -63,13 +67,17 @@ class House:
             check=lambda: None,
         )
         monkeypatch.setattr(actors, "Assembly", lambda *_, **__: assembly)
-        modules = {"ray": FakeRay(), "flipsync.runtime.beside": beside}
+        self.ray = FakeRay()
+        modules = {"ray": self.ray, "flipsync.runtime.beside": beside}
         monkeypatch.setattr(actors, "importlib", SimpleNamespace(import_module=modules.__getitem__))
         monkeypatch.setattr(actors, "start_actor", self._start)
         monkeypatch.setattr(beside, "parts", lambda *_: {"clock": self._clock})
         monkeypatch.setattr(lasting, "_PAUSE", (0.01, 0.02))
         monkeypatch.setattr(actors, "_LOOK", 0.01)
         self.asked = 0
+        self.drained: list[str] = []
+        #: whose first life ends in good order
+        self.asked_to_end: set[str] = set()
 
     async def _ping(self) -> None:
         self.asked += 1
@@ -81,9 +89,15 @@ class House:
             self.began.append(name)
             if name == "listing" and self.began.count(name) < 3:
                 raise RuntimeError("its process was killed")
+            if name in self.asked_to_end and self.began.count(name) == 1:
+                return
             await asyncio.Event().wait()
 
-        return SimpleNamespace(run=SimpleNamespace(remote=run), ping=SimpleNamespace(remote=self._ping))
+        async def drain() -> None:
+            self.drained.append(name)
+
+        methods = {"run": run, "ping": self._ping, "drain": drain}
+        return SimpleNamespace(name=name, **{name: SimpleNamespace(remote=each) for name, each in methods.items()})
 
     async def _clock(self) -> None:
         self.clocks += 1
@@ -97,13 +111,33 @@ async def test_a_supervisor_that_begins_while_the_database_is_away_starts_everyb
 ) -> None:
     house = House(monkeypatch)
     supervisor = cast(Any, Supervisor.__new__(Supervisor))  # without stepping back: this process is the tests' own
-    supervisor._settings = SimpleNamespace(effect_workers=2)
+    supervisor._settings = SimpleNamespace(effect_workers=2, replicas_of={"pricing": 1, "listing": 2}.get)
+    supervisor._started = {}
     work = asyncio.create_task(supervisor._main())
     try:
-        everybody = {"pricing", "listing", "effects-0", "effects-1"}
+        everybody = {"pricing", "listing", "listing.1", "effects-0", "effects-1"}
         await until(lambda: set(house.began) == everybody and house.began.count("listing") == 3 and house.clocks == 3)
         assert house.began.count("pricing") == 1, "who lives is not begun again"
         assert not work.done(), "nothing of it ends the supervisor's work"
+        supervisor._work = work
+        await supervisor.drain()
+        assert sorted(house.drained) == sorted(everybody), "each is let finish"
+        await until(work.cancelled)
+        assert len(house.began) == len(everybody) + 2, "and nobody is started again"
+    finally:
+        work.cancel()
+
+
+async def test_who_ends_in_good_order_begins_anew_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(monkeypatch)
+    house.asked_to_end = {"pricing"}
+    supervisor = cast(Any, Supervisor.__new__(Supervisor))
+    supervisor._settings = SimpleNamespace(effect_workers=0, replicas_of=lambda _: 1)
+    supervisor._started = {}
+    work = asyncio.create_task(supervisor._main())
+    try:
+        await until(lambda: house.began.count("pricing") == 2)
+        assert house.ray.killed == [("pricing", False)], "which Ray starts"
     finally:
         work.cancel()
 

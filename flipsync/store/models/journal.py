@@ -220,15 +220,27 @@ class Approval(TenantOwned, Base):
 
 
 class AgentStatus(Timestamped, Base):
-    """How an agent's actor is. Not a tenant's row: one actor serves all tenants. `epoch` fences its earlier lives."""
+    """How an agent's actor is: one row a replica, which serves its share of all tenants (`repositories.lives`).
+
+    Not a tenant's row. `epoch` counts the lives of all replicas together and fences earlier ones. `draining` and
+    `restarting` are what the operator wants; "drained": it holds nothing any more.
+    """
 
     __tablename__ = "agent_status"
-    __table_args__ = (CheckConstraint("state IN ('starting','ready','down')", name="state"),)
+    __table_args__ = (
+        CheckConstraint("state IN ('starting','ready','down','drained')", name="state"),
+        CheckConstraint("replica >= 0 AND replica < replicas", name="replica"),
+    )
 
     agent: Mapped[str] = mapped_column(primary_key=True)
+    replica: Mapped[int] = mapped_column(primary_key=True, default=0)
+    #: how many there were when this one began
+    replicas: Mapped[int] = mapped_column(default=1)
     state: Mapped[str] = mapped_column(default="starting")
     epoch: Mapped[int] = mapped_column(default=0)
     restarts: Mapped[int] = mapped_column(default=0)
     pid: Mapped[int | None]
     last_error: Mapped[str] = mapped_column(default="")
     ready_at: Mapped[datetime | None]
+    draining: Mapped[bool] = mapped_column(default=False)
+    restarting: Mapped[bool] = mapped_column(default=False)

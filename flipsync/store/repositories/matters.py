@@ -89,7 +89,8 @@ _SOURCES = {
     "agent": """
         SELECT 'agent-down', s.agent, 'agent', NULL::uuid, jsonb_build_object('agent', s.agent), s.agent
           FROM agent_status s
-         WHERE s.state = 'down' AND s.updated_at < CAST(:real AS timestamptz) - interval '1 minute'""",
+         WHERE s.state = 'down' AND s.updated_at < CAST(:real AS timestamptz) - interval '1 minute'
+         GROUP BY s.agent""",
     "credential": """
         SELECT 'credential-ending', c.id::text || ':' || c.warned_days, 'account', c.account_id,
                jsonb_build_object('account', a.name, 'credential', c.credential, 'ends_at', c.ends_at,

@@ -26,7 +26,7 @@ from flipsync.store.sorting import SortedQuestion, Sorts
 
 
 async def agents(session: AsyncSession) -> Sequence[AgentStatus]:
-    return (await session.execute(select(AgentStatus).order_by(AgentStatus.agent))).scalars().all()
+    return (await session.execute(select(AgentStatus).order_by(AgentStatus.agent, AgentStatus.replica))).scalars().all()
 
 
 async def task_counts(session: AsyncSession) -> Sequence[tuple[str, int, int]]:

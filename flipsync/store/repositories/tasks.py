@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from flipsync.domain.clock import utc_now
 from flipsync.store.database import ask
-from flipsync.store.models import AgentStatus, AgentTask, EventRecord
+from flipsync.store.models import AgentTask, EventRecord
 from flipsync.store.reading import Asked, Rows, Sentence
+from flipsync.store.repositories.lives import MINE, WHOLE, Shard, Wish
 
 MAX_ATTEMPTS = 5
 #: before every tenant in the ring of turns
@@ -52,6 +51,8 @@ class Claim:
     due: float | None
     #: the tenant that was served last: the next claim begins after it
     turn: UUID
+    #: what the operator wants of this life; there are no tasks unless it is to "work". None: a later one has begun
+    wish: Wish | None
 
 
 # Tenants with something due sit in a ring; a claim goes round it from the one after :after, taking one task of each in
@@ -59,7 +60,8 @@ class Claim:
 # looks at twice what it takes: an earlier life that is not dead yet may be holding the first half. What it found it
 # locks one by one by id, in that order: joined, a backlog that the planner has no statistics of was walked for each.
 # The last row brings the time of what is not due yet; a full hand is followed by the next at once and needs none. A
-# claim that a crash of the server takes back is made again by the next life, so nobody waits for the disk.
+# claim that a crash of the server takes back is made again by the next life, so nobody waits for the disk. Tenants of
+# other shards are hopped over, one look each, and have no seat.
 _FREE = """state IN ('pending', 'leased') AND not_before <= now()
           AND (state = 'pending' OR lease_until < now() OR epoch < :epoch)"""
 _DUE = f"agent = :agent AND {_FREE}"
@@ -68,11 +70,15 @@ _NEXT_TENANT = f"""coalesce(
         (SELECT tenant_id FROM agent_task WHERE {_DUE} ORDER BY tenant_id LIMIT 1))"""  # noqa: S608
 _CLAIM = Sentence(
     f"""
-    WITH RECURSIVE ring (tenant_id, first, seat) AS (
-        SELECT tenant_id, tenant_id, 1 FROM (SELECT {_NEXT_TENANT.format(here=":after")}) AS f (tenant_id)
-         WHERE tenant_id IS NOT NULL
+    WITH RECURSIVE life (wish) AS MATERIALIZED (
+        SELECT CASE WHEN restarting THEN 'restart' WHEN draining THEN 'drain' ELSE 'work' END
+          FROM agent_status WHERE agent = :agent AND epoch = :epoch
+    ), ring (tenant_id, first, seat) AS (
+        SELECT tenant_id, tenant_id, ({MINE.format("tenant_id")})::int
+          FROM (SELECT {_NEXT_TENANT.format(here=":after")}) AS f (tenant_id)
+         WHERE (SELECT wish FROM life) = 'work' AND tenant_id IS NOT NULL
         UNION ALL
-        SELECT n.tenant_id, r.first, r.seat + 1
+        SELECT n.tenant_id, r.first, r.seat + ({MINE.format("n.tenant_id")})::int
           FROM ring r CROSS JOIN LATERAL (SELECT {_NEXT_TENANT.format(here="r.tenant_id")}) AS n (tenant_id)
          WHERE r.seat < 2 * :limit AND n.tenant_id <> r.first
     ), turns AS MATERIALIZED (
@@ -80,6 +86,7 @@ _CLAIM = Sentence(
           FROM ring r CROSS JOIN LATERAL (
             SELECT id, priority FROM agent_task WHERE {_DUE} AND tenant_id = r.tenant_id
              ORDER BY priority, id LIMIT 2 * :limit) t
+         WHERE {MINE.format("r.tenant_id")}
          ORDER BY round, r.seat LIMIT 2 * :limit
     ), next AS (
         SELECT w.id, t.round, t.seat
@@ -93,16 +100,17 @@ _CLAIM = Sentence(
           FROM next WHERE t.id = next.id
         RETURNING t.id, t.tenant_id, t.event_id, t.attempts, t.priority, next.round, next.seat
     )
-    SELECT id, tenant_id, event_id, attempts, priority, round, seat, NULL::float8 AS due FROM taken
+    SELECT id, tenant_id, event_id, attempts, priority, round, seat, NULL::float8 AS due, NULL AS wish FROM taken
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL,
            CASE WHEN set_config('synchronous_commit', 'off', true) IS NOT NULL
-                THEN extract(epoch FROM min(not_before) - now())::float8 END
+                THEN extract(epoch FROM min(not_before) - now())::float8 END,
+           (SELECT wish FROM life)
       FROM agent_task
-     WHERE (SELECT count(*) FROM taken) < :limit
-       AND agent = :agent AND state = 'pending' AND not_before > now()
+     WHERE (SELECT count(*) FROM taken) < :limit AND (SELECT wish FROM life) = 'work'
+       AND agent = :agent AND state = 'pending' AND not_before > now() AND {MINE.format("tenant_id")}
     """,  # noqa: S608
-    *("id", "tenant_id", "event_id", "attempts", "priority", "round", "seat", "due"),
+    *("id", "tenant_id", "event_id", "attempts", "priority", "round", "seat", "due", "wish"),
 )
 
 
@@ -114,17 +122,20 @@ async def claim(
     limit: int,
     lease_seconds: float,
     after: UUID = NOBODY,
+    shard: Shard = WHOLE,
 ) -> Claim:
-    """An agent's tasks by turns of the tenants after `after`, each one's most urgent first, leased to this life of it.
+    """An agent's tasks by turns of the shard's tenants after `after`, each one's most urgent first, leased to this life
+    of it.
 
     Tasks of earlier lives are taken over at once.
     """
     values = {"agent": agent, "epoch": epoch, "limit": limit, "lease": lease_seconds, "after": after}
+    values |= {"shard": shard.index, "shards": shard.of}
     ((*found, last),) = await ask(session, [_CLAIM(**values)])
     turn = max(((row.round, row.seat, row.tenant_id) for row in found), default=(0, 0, after))[2]
     found.sort(key=lambda row: (row.priority, row.id))
     tasks = [ClaimedTask(row.id, row.tenant_id, row.event_id, row.attempts) for row in found]
-    return Claim(tasks, None if last.due is None else max(0.0, last.due), turn)
+    return Claim(tasks, None if last.due is None else max(0.0, last.due), turn, last.wish)
 
 
 _OF_EVENT = ("id", "type", "subject_id", "payload", "correlation_id", "traceparent")
@@ -145,24 +156,28 @@ def events_from(rows: Rows) -> Mapping[UUID, TaskEvent]:
     return {row[0]: TaskEvent(*row) for row in rows}
 
 
+# The life's row is held until the commit: none of its decisions can be committed after a later one has begun.
 _DONE = """
-    UPDATE agent_task SET state = 'done', finished_at = now(), error = ''
-     WHERE id = ANY(:ids) AND state = 'leased' AND epoch = :epoch
-    RETURNING id"""
+    WITH life AS MATERIALIZED (
+        SELECT epoch FROM agent_status WHERE agent = :agent AND epoch = :epoch FOR SHARE)
+    UPDATE agent_task t SET state = 'done', finished_at = now(), error = ''
+      FROM life
+     WHERE t.id = ANY(:ids) AND t.state = 'leased' AND t.epoch = life.epoch
+    RETURNING t.id"""
 _COMPLETE = Sentence(_DONE, "id")
 # Divides by zero unless all were ours: what is sent in the same round trip is taken back with it.
 _COMPLETE_ALL = Sentence(f"WITH done AS ({_DONE}) SELECT 1 / (count(*) = :count)::int FROM done", "all")  # noqa: S608
 
 
-async def complete(session: AsyncSession, ids: Sequence[UUID], epoch: int) -> set[UUID]:
+async def complete(session: AsyncSession, agent: str, ids: Sequence[UUID], epoch: int) -> set[UUID]:
     """Mark tasks done; returns those that were still ours. The rest belongs to a later life: drop their results."""
-    (rows,) = await ask(session, [_COMPLETE(ids=list(ids), epoch=epoch)])
+    (rows,) = await ask(session, [_COMPLETE(agent=agent, ids=list(ids), epoch=epoch)])
     return {row.id for row in rows}
 
 
-def complete_all(ids: Sequence[UUID], epoch: int) -> Asked:
+def complete_all(agent: str, ids: Sequence[UUID], epoch: int) -> Asked:
     """Marks tasks done, or fails with a DataError where a later life has one of them."""
-    return _COMPLETE_ALL(ids=list(ids), epoch=epoch, count=len(ids))
+    return _COMPLETE_ALL(agent=agent, ids=list(ids), epoch=epoch, count=len(ids))
 
 
 async def postpone(session: AsyncSession, task: ClaimedTask, epoch: int, error: str) -> bool:
@@ -233,65 +248,16 @@ async def release(session: AsyncSession, task_id: UUID) -> str | None:
     return agent
 
 
-async def begin_life(session: AsyncSession, agent: str, pid: int | None) -> int:
-    """A new life of an agent's actor: raises its epoch, which fences every earlier one. Returns the epoch.
-
-    Without a `pid` it is no agent: a guest in another's process, which is not counted among those that are ready.
-    """
-    state = "ready" if pid is not None else "starting"
-    statement = insert(AgentStatus).values(
-        agent=agent,
-        state=state,
-        epoch=1,
-        restarts=0,
-        pid=pid,
-        ready_at=utc_now(),
-        created_at=utc_now(),
-        updated_at=utc_now(),
-    )
-    epoch: int | None = await session.scalar(
-        statement.on_conflict_do_update(
-            index_elements=["agent"],
-            set_={
-                "state": state,
-                "epoch": AgentStatus.epoch + 1,
-                "pid": pid,
-                "ready_at": utc_now(),
-                "updated_at": utc_now(),
-            },
-        ).returning(AgentStatus.epoch)
-    )
-    assert epoch is not None
-    return epoch
+_DIED_WITH = text(
+    "SELECT count(*) FROM agent_task"  # noqa: S608
+    f" WHERE agent = :agent AND state = 'leased' AND attempts >= :lives AND {MINE.format('tenant_id')}"
+)
 
 
-async def died_with(session: AsyncSession, agent: str, *, lives: int = 2) -> int:
-    """Tasks that the agent's process has died with that many times."""
-    return (
-        await session.scalar(
-            select(func.count())
-            .select_from(AgentTask)
-            .where(AgentTask.agent == agent, AgentTask.state == "leased", AgentTask.attempts >= lives)
-        )
-    ) or 0
-
-
-async def set_status(
-    session: AsyncSession, agent: str, state: str, *, error: str = "", restarted: bool = False
-) -> None:
-    statement = insert(AgentStatus).values(
-        agent=agent, state=state, epoch=0, restarts=0, last_error=error, created_at=utc_now(), updated_at=utc_now()
-    )
-    changes: dict[str, Any] = {"state": state, "updated_at": utc_now()}
-    if error:
-        changes["last_error"] = error
-    if restarted:
-        changes["restarts"] = AgentStatus.restarts + 1
-    await session.execute(statement.on_conflict_do_update(index_elements=["agent"], set_=changes))
-
-
-async def statuses(session: AsyncSession) -> Sequence[AgentStatus]:
-    return (await session.scalars(select(AgentStatus).order_by(AgentStatus.agent))).all()
+async def died_with(session: AsyncSession, agent: str, *, lives: int = 2, shard: Shard = WHOLE) -> int:
+    """Tasks of the shard that the agent's process has died with that many times."""
+    values = {"agent": agent, "lives": lives, "shard": shard.index, "shards": shard.of}
+    return await session.scalar(_DIED_WITH, values) or 0
 
 
 async def open_tasks(session: AsyncSession, tenant_id: UUID) -> int:
