@@ -205,8 +205,13 @@ class ChangedDesk(RecordedDesk):
                 return self._judged(told, ground)
             case TrainingGround():
                 key = "purchasing" if arguments[0] == ShopOrder.kind else "pricing"
-                days = self._change.settings.get(f"{key}.retrain_days", ground.days)
-                due, dues = (train_because(ground, each, self.now) for each in (ground.days, days))
+                tried = self._change.settings
+                would_be = replace(
+                    ground,
+                    days=tried.get(f"{key}.retrain_days", ground.days),
+                    enough=tried.get(f"{key}.retrain_outcomes", ground.enough),
+                )
+                due, dues = (train_because(each, self.now) for each in (ground, would_be))
                 return replace(told, train_because=due), replace(told, train_because=dues)
             case MovesGround():
                 on = self._change.settings.get("grades.move_authority", ground.on)

@@ -57,11 +57,11 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         *(f"pricing.{name}" for name in ("min_margin_bps", "shipping_cost_minor", "shipping_charged_minor", "tax_bps")),
         *(f"pricing.{name}" for name in ("default_ceiling_bps", "max_step_up_bps", "max_step_down_bps", "fees")),
         *(f"pricing.{name}" for name in ("marketplace_fee_bps", "marketplace_fee_fixed_minor", "exploration_bps")),
-        *(f"pricing.{name}" for name in ("canary_bps", "canary_loss_bps", "retrain_days")),
+        *(f"pricing.{name}" for name in ("canary_bps", "canary_loss_bps", "retrain_days", "retrain_outcomes")),
         *(f"stock.{name}" for name in ("oversell_limit", "pooled_reserve", "demand_window_days")),
         *(f"purchasing.{name}" for name in ("alone_minor", "cash_minor", "cash_shares_bps", "review_days")),
         *(f"purchasing.{name}" for name in ("holding_bps", "line_cost_minor", "most_cover_days")),
-        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days")),
+        *(f"purchasing.{name}" for name in ("policy_step_bps", "canary_bps", "retrain_days", "retrain_outcomes")),
         *(f"advertising.{name}" for name in ("mode", "max_rate_bps", "monthly_budget_minor")),
         *(f"advertising.{name}" for name in ("total_budget_minor", "budget_shares_bps")),
         *(f"sourcing.{name}" for name in ("min_profit_minor", "min_roi_bps", "turn_days", "turn_share")),
@@ -96,7 +96,9 @@ _EARNINGS = _FEES | {f"pricing.{name}" for name in ("shipping_cost_minor", "ship
 #: settings that what a sale would leave, or would have to leave, depends on
 _LEFT_OVER = _EARNINGS | {"pricing.min_margin_bps"}
 #: when a kind of policy is searched for anew
-_RETRAIN = frozenset({"pricing.retrain_days", "purchasing.retrain_days"})
+_RETRAIN = frozenset(
+    f"{part}.{name}" for part in ("pricing", "purchasing") for name in ("retrain_days", "retrain_outcomes")
+)
 #: what shapes no answer of the desk it is named after: what an agent reads itself, and when trainings are due
 _NOT_THEIRS = frozenset({"purchasing.alone_minor", *_RETRAIN})
 #: by desk, settings beside its own that its answers depend on

@@ -110,12 +110,14 @@ class AdGround:
 
 @dataclass(frozen=True)
 class TrainingGround:
-    """Of whether a training is due: whether what policies earn has moved, when the last one was, and after how many
-    days the owner wants the next (0: never by itself)."""
+    """Of whether a training is due: whether what policies earn has moved, when the last one was, after how many days
+    and how many outcomes the owner wants the next (0: never for that), and how many outcomes have come since."""
 
     moved: bool
     last: datetime | None
     days: int
+    outcomes: int = 0
+    enough: int = 0
 
 
 @dataclass(frozen=True)

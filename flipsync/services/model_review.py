@@ -9,14 +9,20 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain import predictions
 from flipsync.services.grounds import TrainingGround
 from flipsync.services.learned_buying import ShopOrder
+from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.model_checks import Judged
 from flipsync.services.model_registry import outcomes_of
-from flipsync.services.tenant_settings import TenantProfile, TenantSettings
+from flipsync.services.tenant_settings import PricingChoices, PurchasingChoices, TenantProfile, TenantSettings
 from flipsync.store.models import PolicyVersion
 from flipsync.store.repositories import experiments as experiment_rows
+from flipsync.store.repositories import grades as grade_rows
 from flipsync.store.repositories import policies as rows
+
+#: what is predicted of what a kind of policy decides
+_TELLS = {ShopPrice.kind: predictions.PRICE.kind, ShopOrder.kind: predictions.PURCHASE.kind}
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,9 @@ class ModelDesk:
         told = Judged("")
         if acting:
             told = await outcomes_of(name).judged(self._session, tenant.id, self._now, acting, last)
-        ground = TrainingGround(told.moved, last, retrain_days(name, tenant.settings))
+        wishes = retraining(name, tenant.settings)
+        came = await grade_rows.known_since(self._session, _TELLS[name], last)
+        ground = TrainingGround(told.moved, last, wishes.retrain_days, came, wishes.retrain_outcomes)
         self._note(ground)
         return Review(
             live=_named(acting.get("live")),
@@ -90,20 +98,22 @@ class ModelDesk:
             candidate=_named(candidate),
             training=training,
             trained=count,
-            train_because=train_because(ground, ground.days, self._now),
+            train_because=train_because(ground, self._now),
         )
 
 
-def retrain_days(name: str, settings: TenantSettings) -> int:
-    """After how many days the owner wants that kind of policy searched for anew; 0: never by itself."""
-    return settings.purchasing.retrain_days if name == ShopOrder.kind else settings.pricing.retrain_days
+def retraining(name: str, settings: TenantSettings) -> PricingChoices | PurchasingChoices:
+    """The choices that say when that kind of policy is searched for anew."""
+    return settings.purchasing if name == ShopOrder.kind else settings.pricing
 
 
-def train_because(ground: TrainingGround, days: int, now: datetime) -> str:
-    """Why a training is due, where it is asked for after so many days; "" where none is."""
-    last = ground.last
+def train_because(ground: TrainingGround, now: datetime) -> str:
+    """Why a training is due; "" where none is."""
+    last, days = ground.last, ground.days
     if ground.moved:
         return "what listings earn has moved since the last training"
+    if ground.enough and ground.outcomes >= ground.enough:
+        return f"{ground.outcomes} outcomes are known {'since the last one' if last else 'and there was none yet'}"
     if days and (last is None or now - last >= timedelta(days=days)):
         return f"the last one was on {last:%Y-%m-%d}" if last else "there was none yet"
     return ""

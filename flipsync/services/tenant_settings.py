@@ -49,6 +49,12 @@ class PricingChoices(BaseModel):
     retrain_days: int = Field(
         default=0, ge=0, le=365, description="search for a new price policy after so many days; 0: never by itself"
     )
+    retrain_outcomes: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="or once so many price moves have shown what came of them since the last search; 0: never for that",
+    )
     canary_bps: int = Field(default=2_000, ge=500, le=5_000, description="share of the listings a canary policy prices")
     canary_loss_bps: int = Field(
         default=500,
@@ -219,6 +225,12 @@ class PurchasingChoices(BaseModel):
     )
     retrain_days: int = Field(
         default=0, ge=0, le=365, description="search for a new buying policy after so many days; 0: never by itself"
+    )
+    retrain_outcomes: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="or once so many orders have shown what came of them since the last search; 0: never for that",
     )
 
     def cash_of(self, supplier_id: UUID) -> int | None:

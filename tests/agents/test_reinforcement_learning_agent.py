@@ -19,6 +19,7 @@ from flipsync.domain.commands import PromotePolicy, RollBackPolicy, TrainPolicy
 from flipsync.domain.decisions import Decision
 from flipsync.domain.events import CycleStarted
 from flipsync.domain.ids import new_id
+from flipsync.learning.evaluation.off_policy import Estimate
 from flipsync.learning.policy import Origin
 from flipsync.learning.protocol import Interval
 from flipsync.runtime.agent import Context
@@ -30,8 +31,8 @@ from flipsync.services.desk import Services
 from flipsync.services.learned_buying import ShopOrder
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.model_review import Review
-from flipsync.services.policy_outcomes import drifted
-from flipsync.store.models import Tenant
+from flipsync.services.policy_outcomes import OffPolicy, drifted
+from flipsync.store.models import DecisionOutcome, Tenant
 from flipsync.store.repositories.policies import ChoiceRow
 from flipsync.training.requests import open_requests
 
@@ -155,6 +156,72 @@ async def test_buying_policies_look_on_before_they_act(shop: Shop) -> None:
     assert (await carry_out(shop, decision)).startswith("proceed")
     told = await decide(shop, "hourly")
     assert told.is_hold and "looked on at 0 lines" in told.rationale
+
+
+async def tell_outcomes(shop: Shop, count: int) -> None:
+    """So many price moves have shown what came of them. (The proposals they belong to are of no matter here.)"""
+    gone = PromotePolicy(policy_id=new_id(), to="shadow", reason="it is not there")
+    for _ in range(count):
+        assert (await carry_out(shop, Decision.propose(gone, why="", confidence=1.0))).startswith("deny")
+    free = "SELECT p.id, p.decision_id FROM proposal p LEFT JOIN decision_outcome o ON o.proposal_id = p.id"
+    found = await shop.rows(f"{free} WHERE o.id IS NULL ORDER BY p.id DESC LIMIT :count", count=count)
+    async with shop.unit() as unit:
+        times = dict.fromkeys(("decided_at", "due_at", "look_at", "graded_at"), unit.now)
+        for row in found:
+            common = {"tenant_id": shop.tenant_id, "agent": "pricing", "kind": "price-move", "confidence": 0.9}
+            of = {"decision_id": row.decision_id, "proposal_id": row.id}
+            unit.session.add(DecisionOutcome(**common, **times, **of, drawn=True, state="known", outcome=1))
+
+
+@pytest.mark.parametrize(("verdict", "ends"), [("challenger", "live"), ("incumbent", "retired")])
+async def test_enough_outcomes_begin_a_round_that_ends_with_a_policy_live_or_taken_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, verdict: str, ends: str
+) -> None:
+    """Outcomes, training, a look at its record, a share, all or nothing: each step is the agent's own proposal."""
+
+    async def next_step() -> Any:
+        decision = await decide(shop)
+        (command,) = decision.proposals
+        assert (await carry_out(shop, decision)).startswith("proceed")
+        return command
+
+    await settings(shop, retrain_outcomes=3)
+    await tell_outcomes(shop, 2)
+    assert (await decide(shop)).is_hold, "too few as yet"
+    await tell_outcomes(shop, 1)
+    asked = await next_step()
+    assert isinstance(asked, TrainPolicy) and asked.cause == "3 outcomes are known and there was none yet"
+    async with shop.unit() as unit:  # what the trainer does in the end
+        await unit.session.execute(
+            text("UPDATE experiment SET state = 'finished', finished_at = :now"), {"now": unit.now}
+        )
+    kept = await keep(shop, 0.01)
+    assert await next_step() == PromotePolicy(policy_id=kept, to="shadow", reason="it beat the baseline in simulation")
+    assert (await decide(shop)).is_hold, "its record says nothing as yet"
+    value = Estimate(Interval(9.0, 8.0, 10.0), 80.0)
+    told = OffPolicy(90, 0.2, Interval(5.0, 4.0, 6.0), value, value, value)
+    monkeypatch.setattr("flipsync.services.policy_outcomes.off_policy", lambda *_: told)
+    shown = await next_step()
+    assert (shown.to, shown.policy_id) == ("canary", kept) and "9 [8, 10] against 5" in shown.reason
+    assert (await decide(shop)).is_hold, "still open"
+
+    class Told:
+        n = 90
+
+        def verdict(self) -> str:
+            return verdict
+
+        def interval(self) -> Any:
+            return Interval(2.0, 1.0, 3.0)
+
+    monkeypatch.setattr("flipsync.services.policy_outcomes.canary_test", lambda *_: Told())
+    await next_step()
+    (row,) = await shop.rows("SELECT stage FROM policy_version")
+    assert row.stage == ends
+    assert (await decide(shop)).is_hold, "those outcomes have had their training"
+    await tell_outcomes(shop, 3)
+    again = await next_step()
+    assert isinstance(again, TrainPolicy) and again.cause == "3 outcomes are known since the last one"
 
 
 async def test_a_training_asked_of_other_code_is_given_up(shop: Shop) -> None:

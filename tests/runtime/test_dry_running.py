@@ -211,6 +211,7 @@ async def test_when_trainings_are_due_is_tried(shop: Shop) -> None:
         found = await tried(shop, {f"{key}.retrain_days": 30})
         assert (found.decisions, found.changed, found.cannot) == (1, 1, {})
         assert "nothing" in found.differences[0].then and "TrainPolicy" in found.differences[0].now
+        assert (await tried(shop, {f"{key}.retrain_outcomes": 1})).changed == 0, "none was known then"
 
 
 async def test_that_shares_are_moved_is_tried(shop: Shop) -> None:

@@ -240,6 +240,15 @@ async def known(session: AsyncSession, tenant_id: UUID, agent: str | None, most:
     return [GradedRow(*row) for row in await session.execute(_KNOWN, values)]
 
 
+async def known_since(session: AsyncSession, kind: str, since: datetime | None) -> int:
+    """How many of the sample's predictions of that kind, due after `since`, are known to have come true or not."""
+    known = DecisionOutcome.kind == kind, DecisionOutcome.state == "known", DecisionOutcome.drawn
+    query = select(func.count()).select_from(DecisionOutcome).where(*known)
+    if since is not None:
+        query = query.where(DecisionOutcome.due_at > since)
+    return await session.scalar(query) or 0
+
+
 async def states(session: AsyncSession, agent: str | None) -> dict[tuple[str, str], dict[str, int]]:
     """How many drawn proposals of each agent and kind are waiting, known, or can never be known."""
     one = DecisionOutcome
