@@ -1,11 +1,12 @@
 """A million events a day, kept up with: the whole system at work on one business for minutes or hours.
 
-    flipsync bench endurance [--minutes 10] [--per-day 1000000] [--quick] [--json] [--seed 1]
+    flipsync bench endurance [--minutes 10] [--per-day 1000000] [--burst-seconds 30] [--quick] [--json] [--seed 1]
 
 Buyers buy on two channels, parcels leave, money goes back, shelves are counted and filled, titles change and rivals
 move prices, drawn by lot, as often as brings so many facts a day to the journal: what agents and channels answer counts
 too, so the pace is found as it goes. Every few seconds: how much is open, how long decisions take, memory by process.
-Then trading stops, all of it has to become quiet, and the channels' own books are compared with ours.
+Then trading stops, all of it has to become quiet, and the channels' own books are compared with ours. A burst follows,
+of four times the pace: what gathers, how long decisions take meanwhile, how soon it is quiet again; books once more.
 
 Exit code 1 when fewer facts came than were asked for, when open work grew, when a fact was not decided on by whoever it
 was for, or when the books differ.
@@ -60,6 +61,8 @@ _WINDOWS = 6
 _MOST_GROWN = 10.0
 #: looks at a kind of process below which nothing is said of its growth
 _FEWEST = 5
+#: a burst is asked for so many times the pace; what comes of it is what the machine takes
+_BURST = 4.0
 
 
 class Rivals:
@@ -236,7 +239,34 @@ def latencies(url: str, trade: SystemTrade, since: float, seconds: float) -> dic
     }
 
 
-async def endure(system: System, *, rate: float, seconds: float, look: float, seed: int) -> dict[str, Any]:
+async def burst(trade: SteadyTrade, url: str, root: int, *, rate: float, seconds: float) -> dict[str, Any]:
+    """A burst on a quiet system, and how soon it is quiet again."""
+    after, since, clock = new_id(), time.time(), time.monotonic
+    with saying(f"a burst of {_BURST:g} times the pace for {seconds:.0f} s"):
+        watch = await trade_steadily(trade, url, root, rate=_BURST * rate, seconds=seconds, look=1.0)
+    lasted, stopped, left = time.time() - since, clock(), await trade.open_work()
+    with saying("becomes quiet, books compared again"):
+        await trade.settle()
+    quiet_after = clock() - stopped
+    where = {"t": trade.tenant_id, "after": after}
+    facts = sum(int(row["n"]) for row in fetch(url, _KINDS, where))
+    return {
+        "asked_per_second": _BURST * rate,
+        "seconds": lasted,
+        "facts": facts,
+        "facts_per_second": watch.samples[-1].facts / max(1.0, watch.samples[-1].at),
+        "decided_seconds": latencies(url, trade, since, lasted)["decided_seconds"],
+        "open": {
+            "end": left,
+            "most": max(left, *(each.open for each in watch.samples)),
+            "quiet_after_seconds": quiet_after,
+        },
+    }
+
+
+async def endure(
+    system: System, *, rate: float, seconds: float, look: float, seed: int, burst_seconds: float
+) -> dict[str, Any]:
     """Trade, become quiet, compare; everything that was measured."""
     assert system.sandbox is not None
     dice, tally, url = Random(seed), SystemTally(), owner_url(system.home)
@@ -271,6 +301,7 @@ async def endure(system: System, *, rate: float, seconds: float, look: float, se
             undecided = [f"{row['n']} times {row['what']}" for row in fetch(url, _UNDECIDED, where)]
             told = latencies(url, trade, since, traded)
             grown = _size(url) - size
+            told["burst"] = await burst(trade, url, root, rate=rate, seconds=burst_seconds) if burst_seconds else None
     finally:
         await store.aclose()
     watch.samples.append(last)
@@ -350,7 +381,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rate, seconds = options.per_day / DAY, options.minutes * 60
     with temporary_home() as home, running(home, sandbox=sandbox) as system:
         look = max(1.0, min(30.0, seconds / 20))
-        return asyncio.run(endure(system, rate=rate, seconds=seconds, look=look, seed=options.seed))
+        work = endure(
+            system, rate=rate, seconds=seconds, look=look, seed=options.seed, burst_seconds=options.burst_seconds
+        )
+        return asyncio.run(work)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -359,10 +393,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--minutes", type=float, default=10.0, help="of trading")
     parser.add_argument("--per-day", type=float, default=PER_DAY, help="facts a day the journal is to get")
+    parser.add_argument("--burst-seconds", type=float, default=30.0, help="of a burst after it; 0: none")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     if options.quick:
-        options.minutes, options.per_day = 0.5, PER_DAY / 10
+        options.minutes, options.per_day, options.burst_seconds = 0.5, PER_DAY / 10, 3.0
         SteadyTrade.goods = 6
     return options
 
@@ -381,13 +416,22 @@ def main(argv: list[str] | None = None) -> int:
     windows = ", ".join(
         f"{1000 * each['p50']:.0f}/{1000 * each['p95']:.0f}" for each in result["decided_seconds_by_window"]
     )
-    report.row("fact → decision, p50", f"{1000 * decided['p50']:.0f} ms", f"p95 {1000 * decided['p95']:.0f}; {windows}")
+    tails = f"p95 {1000 * decided['p95']:.0f}, p99 {1000 * decided['p99']:.0f}; {windows}"
+    report.row("fact → decision, p50", f"{1000 * decided['p50']:.0f} ms", tails)
     work = result["open"]
     grows = (
         f"{work['a_second']['mean']:+.3f} a second ({work['a_second']['low']:+.3f} to {work['a_second']['high']:+.3f})"
     )
     report.row("open work when trading stopped", str(work["end"]), f"at most {work['most']}, {grows}")
     report.row("quiet, all sent and read again, after", f"{work['quiet_after_seconds']:.0f} s")
+    if (sudden := result["burst"]) is not None:
+        took, gathered = sudden["decided_seconds"], sudden["open"]
+        asked = f"{sudden['asked_per_second']:.0f} asked for, {sudden['seconds']:.0f} s"
+        report.row("burst: facts in the journal", f"{sudden['facts_per_second']:.1f}/s", asked)
+        tails = f"p95 {1000 * took['p95']:.0f}, p99 {1000 * took['p99']:.0f}"
+        report.row("burst: fact → decision, p50", f"{1000 * took['p50']:.0f} ms", tails)
+        quiet = f"at most {gathered['most']}; quiet after {gathered['quiet_after_seconds']:.0f} s"
+        report.row("burst: open work when it stopped", str(gathered["end"]), quiet)
     for name, each in list(result["memory_mb"].items())[:8]:
         hour = each["an_hour"]
         grows = f"{hour['mean']:+.0f} MB an hour ({hour['low']:+.0f} to {hour['high']:+.0f})"

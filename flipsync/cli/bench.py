@@ -114,10 +114,12 @@ def endurance(
     as_json: Json = False,
     minutes: Annotated[float, typer.Option(help="of trading")] = 10.0,
     per_day: Annotated[float, typer.Option(help="facts a day the journal is to get")] = 1_000_000,
+    burst_seconds: Annotated[float, typer.Option(help="of a burst after it; 0: none")] = 30.0,
     seed: int = 1,
 ) -> None:
     """A million facts a day through the whole system: open work, latency, memory and books stay as they are."""
     chosen = ["--minutes", str(minutes), "--per-day", str(per_day), "--seed", str(seed)]
+    chosen += ["--burst-seconds", str(burst_seconds)]
     run_benchmark("endurance", *["--quick"] * quick, *["--json"] * as_json, *chosen)
 
 
