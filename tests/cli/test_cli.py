@@ -53,6 +53,9 @@ def test_importing_twice_updates_instead_of_doubling(flipsync: Flipsync, tmp_pat
         (("train", "shop-prices"), "there is no problem 'shop-prices' to train on"),
         (("models", "show", "0123456789ab"), "there is no policy 0123456789ab"),
         (("models", "rollback", "shop-price"), "the rule as shipped decides already"),
+        (("agents", "restart"), "name agents, or give --all"),
+        (("agents", "drain", "nobody"), "no agent nobody"),
+        (("agents", "resume", "pricing"), "no FlipSync runs"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_a_hint(flipsync: Flipsync, words: tuple[str, ...], said: str) -> None:
