@@ -35,6 +35,7 @@ def best_prices(asked: QuoteArrays, fees: FeeSchedule, settings: PolicySettings,
             "up": asked.step_up_bps,
             "down": asked.step_down_bps,
             "stock": asked.stock,
+            "waiting": settings.discount + 1 / asked.restock_days,
         }
     )
     age = (pd.Series(asked.days_since_last_sale) - settings.stale_after_days) / settings.stale_ramp_days
@@ -94,7 +95,7 @@ def best_prices(asked: QuoteArrays, fees: FeeSchedule, settings: PolicySettings,
         for number, elasticity in enumerate(elasticities):
             rate += weights[number] * shape / (before + exposure[number]) * np.exp(-elasticity * there)
         rate *= share(there) * 24.0
-        sold = rate * -np.expm1(-frame["stock"].clip(lower=0) * np.log1p(settings.discount / rate))
+        sold = rate * -np.expm1(-frame["stock"].clip(lower=0) * np.log1p(frame["waiting"] / rate))
         return sold * (net(price) + frame["relief"])
 
     # what may be asked

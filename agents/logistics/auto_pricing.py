@@ -19,7 +19,7 @@ class AutoPricingAgent(Agent[RepricingDue]):
         name="auto_pricing",
         ecosystem="logistics",
         reports_to="executive",
-        version="2",
+        version="3",
         authority=Authority(auto_above=_SURE, max_stake=usd("5000.00")),
         batch=4,
     )

@@ -13,7 +13,14 @@ from flipsync.services.quotes import ListingQuote
 class PricingAgent(Agent[OfferChanged | RivalsMoved | CostChanged | PriceUnwanted | PriceWished]):
     """Proposes the next price of a listing when rivals, sales or costs moved."""
 
-    spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", authority=Authority(auto_above=0.55))
+    spec = AgentSpec(
+        name="pricing",
+        ecosystem="market",
+        reports_to="market",
+        # what suppliers offer bears on how long it is worth waiting for a price
+        version="2",
+        authority=Authority(auto_above=0.55),
+    )
 
     async def decide(
         self, event: OfferChanged | RivalsMoved | CostChanged | PriceUnwanted | PriceWished, ctx: Context

@@ -154,7 +154,7 @@ class PricingDesk:
         return margins_from(variants, vendors, choices, self._now)
 
     async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
-        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids)
+        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids, now=self._now)
 
     async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
         choices, staged, bound = await self._grounds(rows)

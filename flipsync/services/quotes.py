@@ -201,6 +201,7 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
         ),
         stock=row.entitled,
         days_since_last_sale=days_without_sale(row, now),
+        restock_days=row.restock_days,
         recent_prices=tuple(Money(amount_minor=minor, currency=here) for minor in left_lately(row, now)),
     )
 

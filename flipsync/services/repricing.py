@@ -149,6 +149,7 @@ def columns_of(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime)
         step_down_bps=alike(choices.max_step_down_bps),
         stock=known([row.entitled for row in rows]),
         days_since_last_sale=np.array([days_without_sale(row, now) for row in rows], dtype=np.float64),
+        restock_days=np.array([row.restock_days or np.inf for row in rows], dtype=np.float64),
         rivals=padded(
             [[rival.price_minor for rival in row.rivals if rival.in_stock and rival.price_minor > 0] for row in rows],
             BLANK,

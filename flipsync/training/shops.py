@@ -137,6 +137,7 @@ class Pricer:
             step_down_bps=np.full(n, 800, dtype=np.int64),
             stock=np.full(n, 500, dtype=np.int64),
             days_since_last_sale=np.zeros(n),
+            restock_days=np.full(n, np.inf),
             rivals=rivals,
             recent=self.seen[:, -4:-1],
             history_price=self.seen,

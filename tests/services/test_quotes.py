@@ -11,9 +11,11 @@ from shop import Goods, Shop, dollars
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.services import suppliers
 from flipsync.services.desk import Services
 from flipsync.services.orders import ingest_order
 from flipsync.services.quotes import WINDOW, ceiling_of, fee_schedule, proposal_for, request_for
+from flipsync.services.suppliers import OfferForm, SupplierForm
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.models import PriceChange
 from flipsync.store.repositories import listings as listing_rows
@@ -29,7 +31,7 @@ STILL = HourOfMoves(CatalogueSize(1, 2999), 0, 0)
 async def row_of(shop: Shop, listing: Any) -> PriceRow:
     async with shop.store.reader(shop.tenant_id) as session:
         now = shop.store.clock.now()
-        return (await pricing_rows.rows(session, since=now - WINDOW, listing_ids=[listing]))[0]
+        return (await pricing_rows.rows(session, since=now - WINDOW, listing_ids=[listing], now=now))[0]
 
 
 async def test_what_is_unknown_reaches_the_firewall_as_unknown(shop: Shop) -> None:
@@ -64,6 +66,23 @@ async def test_who_is_put_first_is_kept_until_somebody_else_is(shop: Shop) -> No
     assert await seen(None, "a") == {"a": False, "b": False}, "who is gone is not first"
     request = request_for(await row_of(shop, listing), CHOICES, utc_now())
     assert request is not None and not any(rival.featured for rival in request.rivals)
+
+
+async def test_more_of_the_goods_takes_as_long_as_the_quickest_supplier_that_offers_them(shop: Shop) -> None:
+    goods = await shop.variant(units=5)
+    listing = await shop.listing(await shop.account(), goods, units=5)
+    assert (await row_of(shop, listing)).restock_days is None
+    now = utc_now()
+    offers = {3.0: {"valid_until": now - timedelta(days=1)}, 9.0: {}, 21.0: {}}
+    made = {}
+    async with shop.unit() as unit:
+        for days, form in offers.items():
+            seller = await suppliers.create(unit, SupplierForm(name=f"{days} days {new_id()}", lead_mean_days=days))
+            await unit.session.flush()
+            await suppliers.put_offer(unit, seller.id, goods.variant_id, OfferForm(pack_cost_minor=500, **form))
+            made[days] = seller.id
+    request = request_for(await row_of(shop, listing), CHOICES, now)
+    assert request is not None and request.restock_days == 9.0, "what is no longer offered does not count"
 
 
 async def test_the_ceiling_is_the_owners_else_a_multiple_of_list_price(shop: Shop) -> None:

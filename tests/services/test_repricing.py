@@ -67,6 +67,7 @@ rows = st.builds(
     entitled=st.integers(0, 20),
     published_at=lately | st.none(),
     by_hand_minor=st.none() | st.none() | minors,
+    restock_days=st.none() | st.floats(0.5, 120),
     rivals=st.lists(st.builds(RivalRow, st.just("r"), minors | st.just(0), st.booleans()), max_size=3),
     sales=st.lists(st.builds(SaleRow, lately, minors, st.integers(1, 5)), max_size=4).map(
         lambda sales: sorted(sales, key=lambda sale: sale.at)

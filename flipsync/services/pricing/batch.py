@@ -23,7 +23,8 @@ class QuoteArrays:
     """Quote requests of one channel account as columns, one currency; BLANK is None. Amounts in minor units.
 
     `rivals` (prices in stock), `recent` (prices left lately) and the three `history` arrays have a row per listing,
-    padded with BLANK, and with 0 units in 0 hours. No amount exceeds `fees.MAX_AMOUNT`.
+    padded with BLANK, and with 0 units in 0 hours. `restock_days` is infinite where there will be no more. No amount
+    exceeds `fees.MAX_AMOUNT`.
     """
 
     current: Ints
@@ -39,6 +40,7 @@ class QuoteArrays:
     step_down_bps: Ints
     stock: Ints
     days_since_last_sale: Floats
+    restock_days: Floats
     rivals: Ints
     recent: Ints
     history_price: Ints
@@ -88,6 +90,7 @@ class QuoteArrays:
             step_down_bps=counts("max_step_down_bps"),
             stock=counts("stock"),
             days_since_last_sale=np.array([request.days_since_last_sale for request in requests], dtype=np.float64),
+            restock_days=np.array([request.restock_days or np.inf for request in requests], dtype=np.float64),
             rivals=padded([request.rival_prices() for request in requests]),
             recent=padded([[price.amount_minor for price in request.recent_prices] for request in requests]),
             history_price=price,
@@ -252,7 +255,8 @@ class _Chunk:
         return total
 
     def _sold(self, rate: Floats, stock: Ints) -> Floats:
-        sold: Floats = rate * -np.expm1(-np.maximum(stock, 0) * np.log1p(self.settings.discount / rate))
+        waiting = self.settings.discount + 1.0 / self.requests.restock_days
+        sold: Floats = rate * -np.expm1(-np.maximum(stock, 0) * np.log1p(waiting / rate))
         return sold
 
     def _candidates(self, lowest: Ints, high: Ints) -> Ints:

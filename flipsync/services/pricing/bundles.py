@@ -55,8 +55,8 @@ class Part:
             return 0.0
         worth = economics_of(self.request).net(self.price) + self.rule.relief_of(self.request)
         demand = self.rule.demand_of(self.request)
-        discount = self.rule.settings.discount
-        return worth * units * share_kept(demand, float(self.price), self.request.stock, units, discount)
+        waiting = self.rule.settings.waiting(self.request.restock_days)
+        return worth * units * share_kept(demand, float(self.price), self.request.stock, units, waiting)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ class _Belief:
 
     def sold(self, price: int) -> float:
         """Units a day as the policy counts them: with stock and waiting."""
-        return sold_in_time(self.demand.rate(float(price)), self.request.stock, self.policy.settings.discount)
+        waiting = self.policy.settings.waiting(self.request.restock_days)
+        return sold_in_time(self.demand.rate(float(price)), self.request.stock, waiting)
 
     def worth(self, price: int) -> float:
         """What the policy compares prices by."""
@@ -179,7 +180,7 @@ class _Belief:
             (price, self.of_a_sale(price)),
             (chosen, self.of_a_sale(chosen)),
             self.request.stock,
-            self.policy.settings.discount,
+            self.policy.settings.waiting(self.request.restock_days),
         )
         return Instead(
             change_bps=change,

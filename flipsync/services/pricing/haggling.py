@@ -68,7 +68,8 @@ def answer_offer(request: QuoteRequest, policy: PricingPolicy, offered: Money, q
         raise InvalidInput("no price earns the margin after fees", hint="lower the margin or check the fees")
     price = listed.amount_minor
     usual = economics.net(price) + relief
-    kept = usual * share_kept(demand, float(price), request.stock, quantity, policy.settings.discount)
+    waiting = policy.settings.waiting(request.restock_days)
+    kept = usual * share_kept(demand, float(price), request.stock, quantity, waiting)
     tail = max(HAGGLER_TAIL, demand.elasticity())
     asked = _best_ask(lowest, price, tail, lambda each: economics.net(each) + relief - kept)
     bid = offered.amount_minor

@@ -133,7 +133,7 @@ class PricingPolicy:
         relief: float,
     ) -> _Candidate:
         net = economics.net(price)
-        sold = sold_in_time(demand.rate(float(price)), request.stock, self.settings.discount)
+        sold = sold_in_time(demand.rate(float(price)), request.stock, self.settings.waiting(request.restock_days))
         return _Candidate(price, label, sold * (net + relief), sold * net)
 
     def _decide(
@@ -181,7 +181,7 @@ class PricingPolicy:
             (best.price, values[0]),
             (hold.price, values[1]),
             request.stock,
-            self.settings.discount,
+            self.settings.waiting(request.restock_days),
             None if moving else 1 + asked,
         )
 

@@ -56,6 +56,12 @@ class PolicySettings(PolicyValue):
     def discount(self) -> float:
         return 1.0 / self.patience_days
 
+    def waiting(self, restock_days: float | None) -> float:
+        """What a day of waiting to sell takes off a sale's worth, as a rate: by patience, and of goods that can be had
+        again by the days until more are there, for then there is nothing left to wait with. Both at once is their sum
+        (`demand.sold_in_time` with a wait that ends at either of two exponential times)."""
+        return self.discount if restock_days is None else self.discount + 1.0 / restock_days
+
 
 class PricePeriod(PolicyValue):
     """What a price sold: units in the hours it was on offer with stock."""
@@ -67,7 +73,8 @@ class PricePeriod(PolicyValue):
 
 class QuoteRequest(PolicyValue):
     """Everything the policy looks at. None is unknown. `recent_prices` are prices left lately, newest last;
-    `days_since_last_sale` counts from the listing's start when nothing sold yet."""
+    `days_since_last_sale` counts from the listing's start when nothing sold yet. `restock_days`: how long more of the
+    goods take to come, where a supplier offers them; None: there will be no more."""
 
     current: Money
     at: AwareDatetime
@@ -86,6 +93,7 @@ class QuoteRequest(PolicyValue):
     history: tuple[PricePeriod, ...] = ()
     stock: int
     days_since_last_sale: float = Field(default=0.0, ge=0)
+    restock_days: float | None = Field(default=None, gt=0)
     recent_prices: tuple[Money, ...] = ()
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, func, or_, select
+from sqlalchemy import BigInteger, ScalarSelect, and_, bindparam, cast, func, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.database import ask
@@ -21,6 +21,8 @@ from flipsync.store.models import (
     PriceChange,
     Product,
     RivalOfferSeen,
+    Supplier,
+    SupplierOffer,
     Variant,
 )
 from flipsync.store.reading import Question
@@ -67,17 +69,37 @@ class PriceRow:
     #: the price somebody set on the channel, where the owner lets it stand
     by_hand_minor: int | None
     category: str | None = None
+    #: how long more of it takes, by the word of the supplier that is quickest; None where nobody offers it
+    restock_days: float | None = None
     rivals: list[RivalRow] = field(default_factory=list)
     sales: list[SaleRow] = field(default_factory=list)
     #: (when, old, new) of the window asked for, oldest first
     changes: list[tuple[datetime, int | None, int]] = field(default_factory=list)
 
 
+def _restock(now: datetime) -> ScalarSelect[float | None]:
+    """Days until more of a variant is there, by the quickest supplier that offers it."""
+    offer = SupplierOffer
+    return (
+        select(func.min(Supplier.lead_mean_days))
+        .join(offer, offer.supplier_id == Supplier.id)
+        .where(offer.variant_id == Variant.id, Supplier.active)
+        .where(or_(offer.valid_from.is_(None), offer.valid_from <= now))
+        .where(or_(offer.valid_until.is_(None), offer.valid_until > now))
+        .scalar_subquery()
+    )
+
+
 async def rows(
-    session: AsyncSession, *, since: datetime, listing_ids: Sequence[UUID] | None = None, market: bool = True
+    session: AsyncSession,
+    *,
+    since: datetime,
+    listing_ids: Sequence[UUID] | None = None,
+    market: bool = True,
+    now: datetime | None = None,
 ) -> list[PriceRow]:
     """The listings asked for, or every active one, with price changes and, for `market`, sales since that time and
-    rivals."""
+    rivals. What suppliers offer at `now` says how long more of the goods take; without it nobody is asked."""
     statement = (
         select(
             Listing.id,
@@ -98,6 +120,7 @@ async def rows(
             Variant.currency,
             cast(Listing.overrides["price_minor"].astext, BigInteger),
             Product.category,
+            _restock(now) if now is not None else null(),
         )
         .join(Variant, Variant.id == Listing.variant_id)
         .join(Product, Product.id == Variant.product_id)

@@ -67,6 +67,7 @@ requests = st.builds(
     ).map(tuple),
     stock=st.integers(-1, 20),
     days_since_last_sale=st.floats(0, 400),
+    restock_days=st.none() | st.floats(0.5, 120),
     recent_prices=st.lists(prices, max_size=3).map(tuple),
 )
 

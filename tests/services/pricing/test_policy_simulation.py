@@ -102,6 +102,7 @@ def profit(player: Player, seed: int, *, contested: bool) -> float:
                 step_down_bps=np.full(n, 1_000, dtype=np.int64),
                 stock=np.full(n, 500, dtype=np.int64),
                 days_since_last_sale=np.zeros(n),
+                restock_days=np.full(n, np.inf),
                 rivals=rivals,
                 recent=seen[:, -4:-1],
                 history_price=seen,

@@ -104,6 +104,19 @@ def test_alternatives_say_what_staying_would_earn() -> None:
     assert all(each.why for each in quote.alternatives)
 
 
+def test_goods_that_can_be_had_again_are_not_hoarded() -> None:
+    """Two dozen that sell one a day are scarce only where there will be no more of them."""
+    history = (sold("20.00", 14, 14),)
+    known: dict[str, Any] = {"current": usd("20.00"), "stock": 24, "history": history}
+    last, again, plenty = (
+        POLICY.quote(request(**known | change))
+        for change in ({}, {"restock_days": 5.0}, {"stock": 1_000_000, "restock_days": None})
+    )
+    assert last.best > again.best, "what is the last of its kind is waited with"
+    assert again.best == plenty.best
+    assert POLICY.quote(request(**known, restock_days=1e9)).best == last.best, "after ages is never"
+
+
 def test_one_unit_is_worth_waiting_for() -> None:
     """Quantity-one goods: the last unit is sold once, so it is held for a better price than one of a hundred."""
     history = (sold("20.00", 20, 20),)
