@@ -12,7 +12,8 @@ from flipsync.learning.simulator import Array, Simulator
 
 def drawn_weeks(seed: int, weeks: int = 52) -> Array:
     """Units sold of one good of a drawn market, (weeks,)."""
-    return Market.draw(40, weeks, seed).sold[0]
+    sold: Array = Market.draw(40, weeks, seed).sold[0]
+    return sold
 
 
 class WeeklyStock(Simulator):

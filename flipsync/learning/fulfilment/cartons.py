@@ -177,7 +177,8 @@ class Filling(Simulator):
     def placed(self, run: int) -> Ints:
         """Rows (kind, x, y, z, length, width, height) of what stands in a run."""
         kind, low, high = self.kind[run], self.low[run], self.high[run]
-        return np.column_stack([kind, low, high - low])[kind >= 0]
+        rows: Ints = np.column_stack([kind, low, high - low])[kind >= 0]
+        return rows
 
     def _begin(self) -> Array:
         self.left = np.tile(self.cargo.counts, (self.runs, 1))
