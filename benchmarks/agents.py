@@ -17,8 +17,10 @@ from benchmarks import (
     agent_cash,
     agent_competitor,
     agent_demand,
+    agent_fleet,
     agent_listing,
     agent_matching,
+    agent_pricing,
     agent_recalibration,
     agent_resource,
     agent_sourcing,
@@ -45,6 +47,8 @@ AGENTS: tuple[ModuleType, ...] = (
     agent_ad_money,
     agent_strategy,
     agent_recalibration,
+    agent_pricing,
+    agent_fleet,
 )
 
 

@@ -213,6 +213,16 @@ def test_agents_beat_what_is_simpler() -> None:
     for agent in ("too sure", "too high by a fifth", "always 80 %, right 60 %"):
         assert told[agent]["Brier over stated"]["high"] < 0 and told[agent]["error over stated"]["high"] < 0
     assert told["calibrated"]["Brier over stated"]["mean"] < 0.002
+    pricing = report["pricing"]
+    for world in ("the sandbox's market", "nobody else sells", "list prices a third off"):
+        assert len(pricing[world]["profit"]["agent"]) == 2 and pricing[world]["tally"]["price changed"] > 0
+        for name in (each for each in pricing[world] if each.startswith("over ")):  # too short to tell who is better
+            assert pricing[world][name]["low"] <= pricing[world][name]["mean"] <= pricing[world][name]["high"]
+    fleet = report["fleet"]
+    for name in ("rules", "rules with ads at 5 %"):
+        assert fleet[f"over {name}"]["low"] <= fleet[f"over {name}"]["mean"] <= fleet[f"over {name}"]["high"]
+    for agent in ("pricing", "auto_inventory", "advertising"):
+        assert fleet["tally"][f"{agent}: went ahead"] > 0, f"{agent} had its part"
     strategy = report["strategy"]
     assert strategy["brier"]["agent"] < strategy["brier"]["base rate"] and strategy["off"] < 0.2
 
