@@ -6,6 +6,7 @@ name is in each of shadow, canary and live. What ships without a policy is the r
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib
 from dataclasses import asdict, dataclass
@@ -114,7 +115,7 @@ async def promote(
     `on_my_word`, a person's, stands in for evidence that is still open, never for a check that failed.
     """
     row = await find(unit, wanted)
-    target = _NEXT.get(row.stage)
+    was, target = row.stage, _NEXT.get(row.stage)
     if target is None:
         raise Conflict(f"policy {row.version} is live already")
     if to is not None and to != target:
@@ -130,6 +131,8 @@ async def promote(
             hint="what decides now goes on deciding",
         )
     acting = await rows.active(unit.session, row.name, lock=True)
+    if await rows.stage_now(unit.session, row.id) != was:  # checks take a second; who was quicker has moved it
+        raise Conflict(f"policy {row.version} is {was} no more: it was moved while it was checked")
     if target in acting:
         await _move(unit, acting[target], "retired", f"{row.version} takes its place", [])
     await _move(unit, row, target, reason or "promoted", checks)
@@ -164,12 +167,6 @@ async def _move(unit: UnitOfWork, row: PolicyVersion, stage: str, reason: str, c
 
 async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Check]:
     """What has to hold before a policy moves on; each with what was seen."""
-    from flipsync.services.model_limits import (
-        competes,
-        lawful,
-        orders_lawful,
-    )  # numpy and scipy: only for whoever promotes
-
     policy = policy_of(row)
     checks = [Check("content", True, f"its SHA-256 is {row.digest[:12]}…, as when it was kept")]
     served = row.name in SERVED and policy.kind == row.name
@@ -182,10 +179,16 @@ async def _checks(unit: UnitOfWork, row: PolicyVersion, target: str) -> list[Che
     else:
         told = f"beats the baseline by {difference[0]:.4g} [{difference[1]:.4g}, {difference[2]:.4g}] in simulation"
         checks.append(Check("simulation", True, told))
-    if isinstance(policy, ShopPrice):
-        checks += [lawful(policy), competes(policy)]
-    if isinstance(policy, ShopOrder):
-        checks.append(orders_lawful(policy))
+    checks += await asyncio.to_thread(_limits, policy)
     if target in ("canary", "live"):
         checks += await outcomes_of(row.name).checks(unit, row, target)
     return checks
+
+
+def _limits(policy: Policy) -> list[Check]:
+    """The limits it keeps by itself. Played through, which takes a second: away from the loop, without the books."""
+    from flipsync.services import model_limits  # numpy and scipy: only for whoever promotes
+
+    if isinstance(policy, ShopPrice):
+        return [model_limits.lawful(policy), model_limits.competes(policy)]
+    return [model_limits.orders_lawful(policy)] if isinstance(policy, ShopOrder) else []

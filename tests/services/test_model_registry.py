@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,10 +20,11 @@ from flipsync.domain.events import OfferChanged
 from flipsync.domain.ids import new_id
 from flipsync.learning.policies import SeasonPrice
 from flipsync.learning.policy import Origin, Policy
+from flipsync.services import model_limits, orders
 from flipsync.services import model_registry as registry
-from flipsync.services import orders
 from flipsync.services.desk import Services
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
+from flipsync.services.model_checks import Check
 from flipsync.services.model_limits import competes, lawful
 from flipsync.services.policy_choice import block_start
 from flipsync.services.policy_outcomes import canary_test, off_policy
@@ -145,6 +148,42 @@ async def test_content_that_was_changed_is_refused_and_does_not_act(shop: Shop) 
     async with shop.store.reader(shop.tenant_id) as session:
         quote = await Services(session, shop.tenant_id, shop.store.clock.now()).pricing.quote(listing)
     assert quote is not None and quote.policy_version == "as shipped", "the rule in the code decides"
+
+
+async def test_the_loop_turns_while_a_policy_is_checked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, checking, turned = await keep(shop, rule(min_gain=0.012)), threading.Event(), threading.Event()
+
+    def waits(policy: ShopPrice) -> Check:
+        checking.set()
+        assert turned.wait(20), "the loop stood still while the policy was checked"
+        return competes(policy)
+
+    monkeypatch.setattr(model_limits, "competes", waits)
+    promoted = asyncio.create_task(promote(shop, kept, "shadow"))
+    while not checking.is_set() and not promoted.done():
+        await asyncio.sleep(0.005)
+    turned.set()
+    await promoted
+    async with shop.unit() as unit:
+        checks = (await rows.stages(unit.session, UUID(kept)))[-1].checks
+    assert [check["name"] for check in checks] == ["content", "served", "simulation", "limits", "collusion"]
+
+
+async def test_of_two_who_promote_a_policy_at_once_the_later_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, both = await keep(shop, rule(min_gain=0.013)), threading.Barrier(2)
+
+    def meets(policy: ShopPrice) -> Check:
+        both.wait(20)
+        return competes(policy)
+
+    monkeypatch.setattr(model_limits, "competes", meets)
+    told = await asyncio.gather(*(promote(shop, kept, "shadow") for _ in range(2)), return_exceptions=True)
+    (late,) = [each for each in told if each is not None]
+    assert isinstance(late, Conflict) and "while it was checked" in str(late)
+    async with shop.unit() as unit:
+        assert [move.becomes for move in await rows.stages(unit.session, UUID(kept))] == ["shadow"]
 
 
 async def test_a_policy_that_does_not_exist_is_said_not_to(shop: Shop) -> None:

@@ -61,6 +61,12 @@ async def active(session: AsyncSession, name: str, *, lock: bool = False) -> dic
     return {row.stage: row for row in rows}
 
 
+async def stage_now(session: AsyncSession, policy_id: UUID) -> str:
+    """The stage as it is committed, locked until the transaction ends."""
+    query = select(PolicyVersion.stage).where(PolicyVersion.id == policy_id).with_for_update()
+    return (await session.execute(query)).scalar_one()
+
+
 async def newest_learned(session: AsyncSession, name: str) -> PolicyVersion | None:
     """The newest policy of a name, when it is a candidate that beat its baseline; older ones had their time."""
     query = select(PolicyVersion).where(PolicyVersion.name == name).order_by(PolicyVersion.id.desc()).limit(1)
