@@ -26,7 +26,7 @@ class LanguageDay(View):
     calls: int
     answered: int
     failed: int = Field(description="rejected, or given up; the rules decided alone")
-    tokens: int
+    used: int = Field(description="in the model's own units of text")
     cost_micros: int
 
 
@@ -34,8 +34,8 @@ class LanguageUse(View):
     """The last 24 hours beside what they may be, and the days before."""
 
     enabled: bool
-    tokens: int
-    tokens_per_day: int
+    used: int = Field(description="in the model's own units of text, within 24 hours")
+    used_at_most: int = Field(description="what it may use in 24 hours")
     cost_micros: int
     usd_cents_per_day: int
     days: list[LanguageDay] = Field(description="newest first")
@@ -66,8 +66,8 @@ async def language_use(session: AsyncSession, tenant_id: UUID, days: int) -> Lan
     now = await spending(session, tenant_id)
     return LanguageUse(
         enabled=now.enabled,
-        tokens=now.tokens,
-        tokens_per_day=now.tokens_per_day,
+        used=now.tokens,
+        used_at_most=now.tokens_per_day,
         cost_micros=now.cost_micros,
         usd_cents_per_day=now.usd_cents_per_day,
         days=[LanguageDay.model_validate(row, from_attributes=True) for row in await rows.by_day(session, days)],

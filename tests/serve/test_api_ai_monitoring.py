@@ -48,9 +48,9 @@ async def test_what_the_model_cost_is_told_by_day_beside_the_caps(
         return found
 
     told = await use(alpha)
-    assert (told["tokens"], told["cost_micros"], told["enabled"]) == (100, 200, False)
-    assert (told["tokens_per_day"], told["usd_cents_per_day"]) == (200_000, 100)
-    assert [(each["calls"], each["answered"], each["failed"], each["tokens"]) for each in told["days"]] == [
+    assert (told["used"], told["cost_micros"], told["enabled"]) == (100, 200, False)
+    assert (told["used_at_most"], told["usd_cents_per_day"]) == (200_000, 100)
+    assert [(each["calls"], each["answered"], each["failed"], each["used"]) for each in told["days"]] == [
         (1, 1, 0, 100),
         (2, 1, 1, 15),
     ]

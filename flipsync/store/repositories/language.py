@@ -55,7 +55,7 @@ _BY_DAY = text(
     SELECT (at AT TIME ZONE 'UTC')::date AS day, prompt, model, COUNT(*) AS calls,
            COUNT(*) FILTER (WHERE state = 'answered') AS answered,
            COUNT(*) FILTER (WHERE state IN ('rejected','retryable','unknown')) AS failed,
-           SUM(tokens)::bigint AS tokens, SUM(cost_micros)::bigint AS cost_micros
+           SUM(tokens)::bigint AS used, SUM(cost_micros)::bigint AS cost_micros
       FROM language_call WHERE at > clock_timestamp() - make_interval(days => :days)
      GROUP BY day, prompt, model ORDER BY day DESC, prompt, model
     """
@@ -132,7 +132,7 @@ async def spent(session: AsyncSession) -> list[Spent]:
 
 
 async def by_day(session: AsyncSession, days: int) -> Sequence[Any]:
-    """Of so many days, newest first: day (UTC), prompt, model, calls, answered and failed ones, tokens, cost_micros."""
+    """Of so many days, newest first: day (UTC), prompt, model, calls, answered, failed, used tokens and cost_micros."""
     return (await session.execute(_BY_DAY, {"days": days})).all()
 
 
