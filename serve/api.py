@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
@@ -17,9 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import flipsync
 from serve import routes
 from serve.backend import Backend
-from serve.errors import Problem, describe, install_error_handlers
+from serve.errors import install_error_handlers
 from serve.lane import Lane
 from serve.middleware import RequestFrame
+from serve.openapi import openapi
 from serve.settings import ServeSettings
 from serve.telemetry import ApiMetrics
 
@@ -102,7 +102,7 @@ def build_app(settings: ServeSettings) -> Api:
     app.add_middleware(RequestFrame, metrics=metrics, https=https)
     for router in routes.ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
-    _describe_problems(app)
+    _describe(app)
     declared = (route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute))
     app.lane = Lane(app, backend, declared)
     app.metrics = metrics
@@ -141,24 +141,15 @@ def _for_browsers(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 def _operation_id(route: APIRoute) -> str:
-    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
+    return f"{route.tags[0]}_{route.name}".replace(" ", "_") if route.tags else route.name
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Put problem documents into the OpenAPI document, in place of FastAPI's own errors, and what all answers have."""
+def _describe(app: FastAPI) -> None:
+    """Puts our document in place of FastAPI's, made when first asked for."""
 
-    def document() -> dict[str, object]:
+    def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(problem.pop("$defs", {}))
-            schemas["Problem"] = problem
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            for operations in schema["paths"].values():
-                describe(operations)
-            app.openapi_schema = schema
+            app.openapi_schema = openapi(app)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it

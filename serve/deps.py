@@ -33,6 +33,8 @@ _bearer = HTTPBearer(
     description="access token from POST /api/v1/auth/login, or API key",
 )
 _ETAG = re.compile(r'"(\d{1,19})"')
+#: told in the document, and not to FastAPI: what does not fit is refused with a hint
+_AS_ETAG: dict[str, Any] = {"pattern": '^"[0-9]{1,19}"$'}
 
 
 async def the_backend(connection: HTTPConnection) -> Backend:
@@ -269,7 +271,12 @@ KnownDep = Annotated[Known, Depends(known)]
 async def _expected_version(
     if_match: Annotated[
         str | None,
-        Header(alias="If-Match", description="the ETag the change is based on; required", examples=['"3"']),
+        Header(
+            alias="If-Match",
+            description="the ETag the change is based on; required",
+            examples=['"3"'],
+            json_schema_extra=_AS_ETAG,
+        ),
     ] = None,
 ) -> int:
     if if_match is None:
@@ -286,7 +293,12 @@ ExpectedVersion = Annotated[int, Depends(_expected_version)]
 async def _version_if_told(
     if_match: Annotated[
         str | None,
-        Header(alias="If-Match", description="the ETag this is based on; else any", examples=['"3"']),
+        Header(
+            alias="If-Match",
+            description="the ETag this is based on; else any",
+            examples=['"3"'],
+            json_schema_extra=_AS_ETAG,
+        ),
     ] = None,
 ) -> int | None:
     return None if if_match is None else await _expected_version(if_match)

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -47,11 +47,17 @@ _CODES = {
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",
+    409: "conflict",
+    410: "resync-required",
+    412: "version-mismatch",
     413: "body-too-large",
     415: "unsupported-media-type",
     422: "invalid-input",
     428: "precondition-required",
     429: "too-many-attempts",
+    500: "internal",
+    502: "channel-rejected",
+    503: "unavailable",
 }
 
 #: what is raised when books or Redis cannot be asked
@@ -98,50 +104,20 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses; any may be invalid, or asked too often."""
-    return {status: _problem(status) for status in sorted({*statuses, 422, 429, 500, 503})}
+    return {status: problem(status) for status in sorted({*statuses, 422, 429, 500, 503})}
 
 
-def _problem(status: int) -> dict[str, Any]:
+def problem(status: int) -> dict[str, Any]:
+    """One of them."""
     return {
         "description": http.HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 
 
-def describe(operations: dict[str, dict[str, Any]]) -> None:
-    """Put into a path of the OpenAPI document what holds for all of a kind: that a body may be none, or too much, and
-    which headers answers have."""
-    asked = {method: {each["name"] for each in found.get("parameters", ())} for method, found in operations.items()}
-    tagged = any("If-Match" in names for names in asked.values())
-    for method, operation in operations.items():
-        responses = operation["responses"]
-        if "requestBody" in operation:
-            for status in (400, 413):
-                responses.setdefault(str(status), _problem(status))
-        for status, response in responses.items():
-            if status.startswith("2") and ("304" in responses or (tagged and method in ("get", "patch", "put"))):
-                response.setdefault("headers", {})["ETag"] = _header("the version told, for If-Match or If-None-Match")
-            if status.startswith("2") and "Idempotency-Key" in asked[method]:
-                response.setdefault("headers", {})["Idempotent-Replayed"] = _header(
-                    "true: the answer of the first time"
-                )
-        _describe_headers(responses)
-
-
-def _describe_headers(responses: dict[str, dict[str, Any]]) -> None:
-    for status, response in responses.items():
-        headers = response.setdefault("headers", {})
-        headers["X-Request-ID"] = _header("of this request, for questions about it")
-        headers["RateLimit"] = _header("how many more requests there may be at once, and in how many seconds all may")
-        headers["RateLimit-Policy"] = _header("how many there may be, in how many seconds")
-        if status in ("429", "503"):
-            headers["Retry-After"] = _header("seconds", type="integer")
-        if status == "401":
-            headers["WWW-Authenticate"] = _header("how to prove who asks")
-
-
-def _header(description: str, **schema: Any) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"} | schema}
+def code_of(status: int) -> str:
+    """The `type` of a problem that is nothing but this status."""
+    return _URN + _CODES.get(status, f"http-{status}")
 
 
 def answer(request: Request, status: int, code: str, detail: str, **more: Any) -> Response:
@@ -179,6 +155,8 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(UnicodeEncodeError, _unstorable)
+    for unwritable in (TypeError, StatementError):
+        app.add_exception_handler(unwritable, _unwritable)
     for gone in PART_GONE:
         app.add_exception_handler(gone, _part_missing)
 
@@ -223,7 +201,7 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 413:
         return too_large(request)
-    code = _CODES.get(error.status_code, f"http-{error.status_code}")
+    code = code_of(error.status_code).removeprefix(_URN)
     return answer(request, error.status_code, code, str(error.detail), headers=error.headers)
 
 
@@ -253,6 +231,14 @@ async def _unstorable(request: Request, error: Exception) -> Response:
         "a value holds what cannot be stored: a NUL, half a character, or a number or date out of all bounds",
         hint="leave that out and send it again; nothing was changed",
     )
+
+
+async def _unwritable(request: Request, error: Exception) -> Response:
+    """JSON of any shape with an integer beyond 64 bits or half a character: orjson's refusals have no type of their
+    own, and come through SQLAlchemy wrapped."""
+    if str(getattr(error, "orig", error)).startswith(("Integer exceeds", "str is not valid UTF-8")):
+        return await _unstorable(request, error)
+    return unexpected(request, error)
 
 
 def _sqlstate(error: Exception) -> str:

@@ -47,8 +47,8 @@ async def get_limits(
 @router.put("/limits", summary="Set the limits of advertising", responses=problems(401, 403, 412, 428))
 async def put_limits(
     form: reading.LimitsForm,
-    expected: ExpectedVersion,
     user: Annotated[Claims, may_after_proof("strategy:write")],
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

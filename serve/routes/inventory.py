@@ -97,7 +97,7 @@ async def list_movements(
     responses=problems(401, 403, 404, 409, 412),
 )
 async def count(
-    stock_item_id: UUID, form: CountRequest, expected: VersionIfTold, user: Writer, once: OnlyOnceDep
+    stock_item_id: UUID, form: CountRequest, user: Writer, expected: VersionIfTold, once: OnlyOnceDep
 ) -> Response:
     """The difference is booked. Units promised to channels follow as soon as the channels have let go of them.
 

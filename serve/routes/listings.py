@@ -60,7 +60,7 @@ async def get_listing(listing_id: UUID, user: User, reader: ReaderDep, response:
     response_model=reading.ListingView,
     responses=problems(401, 403, 404, 409, 412),
 )
-async def end(listing_id: UUID, form: EndRequest, expected: VersionIfTold, user: Writer, once: OnlyOnceDep) -> Response:
+async def end(listing_id: UUID, form: EndRequest, user: Writer, expected: VersionIfTold, once: OnlyOnceDep) -> Response:
     """The channel is told; the answer is the listing as it is before that. It stays off sale until it is relisted."""
 
     async def work(unit: UnitOfWork) -> reading.ListingView:
@@ -76,7 +76,7 @@ async def end(listing_id: UUID, form: EndRequest, expected: VersionIfTold, user:
     response_model=reading.ListingView,
     responses=problems(401, 403, 404, 409, 412),
 )
-async def relist(listing_id: UUID, expected: VersionIfTold, user: Writer, once: OnlyOnceDep) -> Response:
+async def relist(listing_id: UUID, user: Writer, expected: VersionIfTold, once: OnlyOnceDep) -> Response:
     """What was ended, vanished or was refused waits to be published: as it was where the channel still knows it."""
 
     async def work(unit: UnitOfWork) -> reading.ListingView:
@@ -95,7 +95,7 @@ async def relist(listing_id: UUID, expected: VersionIfTold, user: Writer, once: 
     responses=problems(401, 403, 404, 409, 412, 428),
 )
 async def drop_overrides(
-    listing_id: UUID, expected: ExpectedVersion, user: Writer, backend: BackendDep, cause: CauseDep
+    listing_id: UUID, user: Writer, expected: ExpectedVersion, backend: BackendDep, cause: CauseDep
 ) -> None:
     """What was written on the channel by hand and let stand gives way to our own words. 409 when there is nothing."""
     async with backend.store.unit(user.tenant_id, cause) as unit:

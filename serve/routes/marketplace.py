@@ -52,7 +52,7 @@ class ConnectRequest(BaseModel):
 class CredentialsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    credentials: Secrets
+    credentials: Secrets = Field(examples=[{"token": "the shop's own"}])
     keep_others: bool = Field(
         default=False, description="those not named stay: an application has a new secret, and the consent is good"
     )
@@ -194,8 +194,8 @@ async def probe(account_id: UUID, user: Writer, backend: BackendDep) -> Connecti
 async def put_credentials(
     account_id: UUID,
     form: CredentialsRequest,
-    expected: ExpectedVersion,
     user: Proven,
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
@@ -212,8 +212,8 @@ async def put_credentials(
 async def pause(
     account_id: UUID,
     form: ReasonRequest,
-    expected: VersionIfTold,
     user: Writer,
+    expected: VersionIfTold,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
@@ -227,8 +227,8 @@ async def pause(
 @router.post("/{account_id}/resume", summary="Write to it again", responses=problems(401, 403, 404, 409, 412))
 async def resume(
     account_id: UUID,
-    expected: VersionIfTold,
     user: Writer,
+    expected: VersionIfTold,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
@@ -242,8 +242,8 @@ async def resume(
 async def disconnect(
     account_id: UUID,
     form: ReasonRequest,
-    expected: VersionIfTold,
     user: Proven,
+    expected: VersionIfTold,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

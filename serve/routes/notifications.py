@@ -165,8 +165,8 @@ async def get_preferences(user: Oneself, backend: BackendDep, response: Response
 @router.put("/preferences", summary="Say how you want to be told", responses=problems(401, 403, 412, 428))
 async def put_preferences(
     choices: Preferences,
-    expected: ExpectedVersion,
     user: Oneself,
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

@@ -147,8 +147,8 @@ async def get_terms(variant_id: UUID, user: Reader, reader: ReaderDep, response:
 async def patch_terms(
     variant_id: UUID,
     terms: PriceTerms,
-    expected: ExpectedVersion,
     user: Annotated[Claims, may_after_proof("pricing:write")],
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

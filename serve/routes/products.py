@@ -48,8 +48,8 @@ async def get_product(product_id: UUID, user: Reader, reader: ReaderDep, respons
 async def patch_product(
     product_id: UUID,
     edit: ProductEdit,
-    expected: ExpectedVersion,
     user: Annotated[Claims, may("catalogue:write")],
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

@@ -47,8 +47,8 @@ async def get_role(role_id: UUID, user: Reader, reader: ReaderDep, response: Res
 async def change_role(
     role_id: UUID,
     edit: RoleEdit,
-    expected: ExpectedVersion,
     user: Writer,
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,
@@ -63,7 +63,7 @@ async def change_role(
 
 @router.delete("/{role_id}", summary="Delete a role", status_code=204, responses=problems(401, 403, 404, 409, 412, 428))
 async def delete_role(
-    role_id: UUID, expected: ExpectedVersion, user: Writer, backend: BackendDep, cause: CauseDep
+    role_id: UUID, user: Writer, expected: ExpectedVersion, backend: BackendDep, cause: CauseDep
 ) -> Response:
     """409 while anybody has it, with how many."""
     async with backend.store.unit(user.tenant_id, cause) as unit:

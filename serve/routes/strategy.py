@@ -41,8 +41,8 @@ async def get_goals(
 @router.patch("/goals", summary="Set goals", responses=problems(401, 403, 412, 428))
 async def patch_goals(
     change: goals.GoalsChange,
-    expected: ExpectedVersion,
     user: Annotated[Claims, may_after_proof("strategy:write")],
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

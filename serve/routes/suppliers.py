@@ -86,8 +86,8 @@ async def get_supplier(
 async def patch_supplier(
     supplier_id: UUID,
     form: SupplierEdit,
-    expected: ExpectedVersion,
     user: Buyer,
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

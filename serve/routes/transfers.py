@@ -93,7 +93,7 @@ async def get_transfer(
     responses=problems(401, 403, 404, 409, 412),
 )
 async def send_transfer(
-    transfer_id: UUID, form: SendForm, expected: VersionIfTold, user: Writer, once: OnlyOnceDep
+    transfer_id: UUID, form: SendForm, user: Writer, expected: VersionIfTold, once: OnlyOnceDep
 ) -> Response:
     """The units are off the shelf, and received when the channel reports them for sale.
 
@@ -114,7 +114,7 @@ async def send_transfer(
     responses=problems(401, 403, 404, 409, 412),
 )
 async def cancel_transfer(
-    transfer_id: UUID, form: CallOffForm, expected: VersionIfTold, user: Writer, once: OnlyOnceDep
+    transfer_id: UUID, form: CallOffForm, user: Writer, expected: VersionIfTold, once: OnlyOnceDep
 ) -> Response:
     """Of one that was sent, what has not arrived is given up: say how many units came back to the shelf."""
 

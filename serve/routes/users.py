@@ -106,8 +106,8 @@ async def get_user(user_id: UUID, user: Reader, reader: ReaderDep, response: Res
 async def patch_user(
     user_id: UUID,
     edit: users.UserEdit,
-    expected: ExpectedVersion,
     user: Writer,
+    expected: ExpectedVersion,
     backend: BackendDep,
     cause: CauseDep,
     response: Response,

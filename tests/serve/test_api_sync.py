@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -73,6 +74,26 @@ async def test_what_a_phone_does_and_hears(client: httpx2.AsyncClient, alpha: Bu
     became = await client.get(f"{API}/sync/devices/{device}/mutations/{told[4]['id']}", headers=alpha.headers())
     assert became.json()["answer"]["reason"] == "proposed" and became.json()["decision"] is None
     assert UUID(became.json()["answer"]["event_id"])
+
+
+@pytest.mark.parametrize("odd", [2**70, "tea\ud83dpot"], ids=["beyond 64 bits", "half a character"])
+async def test_what_nobody_can_write_down_does_not_stop_the_others(
+    odd: Any, client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    device = await phone(client, alpha)
+    told = {
+        "sent_at": utc_now().isoformat(),
+        "mutations": [
+            done(1, "balloon.ride", height=odd),
+            done(2, "stock.receive", variant_id=str(alpha.ids["variant_id"]), quantity=1),
+        ],
+    }
+    headers = alpha.headers(**{"Content-Type": "application/json"})
+    for _ in range(2):
+        answer = await client.post(
+            f"{API}/sync/devices/{device}/mutations", headers=headers, content=json.dumps(told).encode()
+        )
+        assert [each["outcome"] for each in answer.json()["answers"]] == ["rejected", "accepted"], answer.text
 
 
 def usd(minor: int) -> dict[str, Any]:

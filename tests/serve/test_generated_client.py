@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import subprocess
 import sys
@@ -110,3 +111,13 @@ async def test_it_signs_in_reads_books_and_understands_refusals(
     other = models.ReceiptRequest(variant_id=alpha.ids["variant_id"], quantity=3)
     conflict = await generated.ask("inventory.inventory_receive", client, body=other, idempotency_key=key)
     assert conflict.status_code in (409, 422) and conflict.parsed.hint
+
+
+async def test_it_sends_files(generated: Generated, address: str, alpha: Business) -> None:
+    token = alpha.headers()["Authorization"].removeprefix("Bearer ")
+    client = generated.client.AuthenticatedClient(base_url=address, token=token)
+    file = importlib.import_module(f"{NAME}.types").File
+    goods = file(payload=io.BytesIO(b"sku,title,price\nG1,Cup,1.00\n"), file_name="goods.csv", mime_type="text/csv")
+    form = generated.models.BodyProductsImportFile(file=goods, dry_run=True)
+    answer = await generated.ask("products.products_import_file", client, body=form, idempotency_key=new_id().hex)
+    assert (answer.status_code, answer.parsed.products_created) == (200, 1)

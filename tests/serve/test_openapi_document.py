@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from api_routes import DOCUMENT, GUARDED, ROUTES, Route
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 OPERATIONS = [
@@ -92,3 +93,33 @@ def test_bodies_may_be_none_or_too_large_and_answers_have_headers() -> None:
     product = DOCUMENT["paths"]["/api/v1/products/{product_id}"]
     assert "ETag" in product["get"]["responses"]["200"]["headers"]
     assert "413" not in product["get"]["responses"]
+
+
+BODIES = [
+    (f"{where} {side}", content)
+    for where, operation in OPERATIONS
+    for side, parts in [("request", [operation.get("requestBody", {})]), ("answer", operation["responses"].values())]
+    for part in parts
+    for kind, content in part.get("content", {}).items()
+    if kind == "application/json"
+]
+
+
+@pytest.mark.parametrize("content", [c for _, c in BODIES], ids=[name for name, _ in BODIES])
+def test_every_body_has_an_example_that_fits(content: dict[str, Any]) -> None:
+    schema = content["schema"] | {"components": DOCUMENT["components"]}
+    faults = OAS31Validator(schema).iter_errors(content["example"])
+    assert [f"{list(fault.absolute_path)}: {fault.message}" for fault in faults] == []
+
+
+def test_problems_have_examples_that_fit() -> None:
+    problem = OAS31Validator(DOCUMENT["components"]["schemas"]["Problem"] | {"components": DOCUMENT["components"]})
+    for status, example in DOCUMENT["components"]["examples"].items():
+        problem.validate(example["value"])
+        assert example["value"]["status"] == int(status) and "http-" not in example["value"]["type"]
+
+
+def test_bounds_are_as_they_are_checked_and_files_are_files() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["Money"]["properties"]["amount_minor"]["maximum"] == 2**63 - 1
+    assert schemas["Body_products_import_file"]["properties"]["file"]["format"] == "binary"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import httpx2
+import orjson
 import pytest
 import structlog
 from api_world import API, Business
 from fastapi import FastAPI
+from sqlalchemy.exc import StatementError
 
 from flipsync.domain.errors import FlipSyncError, OutcomeUnknown, Rejected, Retryable, Unavailable
 from serve.api import build_app
@@ -110,6 +112,17 @@ async def test_what_nobody_foresaw_shows_no_trace(failing: FastAPI) -> None:
     assert "secret-in-a-message" not in str(logs)
     [entry] = [entry for entry in logs if entry["event"] == "unexpected error"]
     assert entry["error"] == "ZeroDivisionError" and entry["frames"]
+
+
+@pytest.mark.parametrize("value", [2**70, "half a \ud83d"], ids=["beyond 64 bits", "half a character"])
+async def test_json_that_cannot_be_written_down_is_the_callers(value: object, failing: FastAPI) -> None:
+    with pytest.raises(TypeError) as refusal:
+        orjson.dumps(value)
+    for error in (refusal.value, StatementError("", None, None, refusal.value)):
+        failing.state.raises = error
+        _problem(await _get(failing), 422, "invalid-input")
+    failing.state.raises = TypeError("a bug of ours")
+    _problem(await _get(failing), 500, "internal")
 
 
 async def test_a_dead_database_is_unavailable_not_a_crash(settings: ServeSettings, alpha: Business) -> None:

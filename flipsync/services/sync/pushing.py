@@ -6,6 +6,7 @@ still says that it was answered, and the ledger that it was booked. So nothing i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -190,7 +191,11 @@ class _Taking:
 
 
 def _fingerprint(told: Told) -> str:
-    return fingerprint(orjson.dumps(told.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS))
+    plain = told.model_dump(mode="json", exclude_unset=True)
+    try:
+        return fingerprint(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
+    except TypeError:  # an unreadable one may hold what orjson cannot write: beyond 64 bits, half a character
+        return fingerprint(json.dumps(plain, sort_keys=True).encode())
 
 
 def _rejected(told: Told, reason: str, message: str) -> Answer:
