@@ -13,8 +13,9 @@ import numpy as np
 from scipy.stats import poisson
 
 from benchmarks.measuring import Report
-from flipsync.learning.forecast.intermittent import HORIZON, Array, Market, rmsse, scale
+from flipsync.learning.forecast.intermittent import HORIZON, Market, rmsse, scale
 from flipsync.learning.protocol import bootstrap
+from flipsync.learning.simulator import Array
 from flipsync.services.forecast_choice import BASELINES as NAMES
 from flipsync.services.forecast_choice import choose
 from flipsync.services.forecasts import BASELINES, INSIDE, WEEKS, History, backtest, ours, tell

@@ -33,6 +33,7 @@ from flipsync.store.repositories.pricing import PriceRow
 WINDOW = timedelta(days=14)
 _RETURN_WINDOW = timedelta(days=2)
 _DAY = timedelta(hours=24)
+_NO_TIME = timedelta(0)
 _SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -207,8 +208,8 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
 
 
 def spans(row: PriceRow, now: datetime) -> list[tuple[int, int, float]]:
-    """Prices of the window with what they sold while they held: minor units, units, hours. Hours without stock are
-    unknown, count as exposed."""
+    """Prices of the window with what they sold while they held: minor units, units, hours with goods to sell. An empty
+    shelf says nothing about demand; hours before its ledger begins are unknown and count as exposed."""
     assert row.current_minor is not None and row.published_at is not None
     start = max(row.published_at, now - WINDOW)
     starts: list[tuple[datetime, int]] = []
@@ -221,7 +222,8 @@ def spans(row: PriceRow, now: datetime) -> list[tuple[int, int, float]]:
     held = []
     for index, (begin, price) in enumerate(starts):
         end = starts[index + 1][0] if index + 1 < len(starts) else now
-        hours = (end - begin) / timedelta(hours=1)
+        bare = sum((max(min(to or now, end) - max(since, begin), _NO_TIME) for since, to in row.empty), _NO_TIME)
+        hours = (end - begin - bare) / timedelta(hours=1)
         last = index + 1 == len(starts)
         units = sum(sale.units for sale in row.sales if begin <= sale.at and (last or sale.at < end))
         if hours > 0:

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from quick import run
 
@@ -251,3 +252,16 @@ def test_the_price_rule_meets_itself_and_does_not_go_towards_monopoly() -> None:
     assert all(len(values) == 2 for values in found["price"].values())
     assert max(way for values in found["way to monopoly"].values() for way in values) <= 0.1
     assert min(price for values in found["price"].values() for price in values) > 1.0, "never below cost"
+
+
+@pytest.mark.slow
+def test_what_is_said_of_single_goods_stands_beside_an_optimum_nothing_exceeds() -> None:
+    found = run("price_services")
+    for task in ("best offers", "bundles", "being first"):
+        for name, values in found[task].items():
+            assert len(values) == 2 and max(values) <= 1 + 1e-6, f"{task}, {name}: more than the optimum"
+    assert min(found["best offers"]["service"]) > max(found["best offers"]["any bid above cost"])
+    assert min(found["bundles"]["service"]) > max(found["bundles"]["no discount"])
+    assert min(found["being first"]["service"]) == pytest.approx(1.0, abs=1e-3)
+    scarce = ("one left", "three left", "eight left, unsold for 90 days")
+    assert all(np.mean(found[task]["service"]) > np.mean(found[task]["price held"]) for task in scarce)

@@ -69,10 +69,10 @@ def test_simulated_cost_of_any_policy_is_its_cost_and_ends_for_one_that_goes_in_
 def test_learned_lost_sales_policies_come_close_on_every_seed() -> None:
     problem = lost_sales.LostSales(19, 2)
     optimum, _ = problem.solve()
-    for seed in (1, 2):
+    for seed in range(1, 11):
         weights = lost_sales.learn(problem, seed=seed, cpu_seconds=0.6, runs=16, periods=200)
         cost = problem.cost_of(lost_sales.orders_of(weights, problem.states(), problem.order_cap))
-        assert optimum <= cost + 1e-4 and cost <= 1.015 * optimum
+        assert optimum <= cost + 1e-4 and cost <= 1.015 * optimum, seed
 
 
 def test_projected_stock_is_what_simulation_leaves_on_hand() -> None:
@@ -208,7 +208,8 @@ def test_foresight_earns_in_the_mean_what_was_published() -> None:
 def test_learned_levels_come_close_to_foresight_and_never_beat_it() -> None:
     demand = np.random.default_rng(77).poisson(chain.MEAN, (chain.PERIODS, 20)).astype(float)
     limit = np.array([chain.perfect_information(demand[:, run]) for run in range(20)])
-    levels = chain.learn_base_stock(seed=5, cpu_seconds=0.7, runs=20, knots=5)
-    earned = chain.judge(levels, demand)
-    assert (earned <= limit + 1e-6).all()
-    assert earned.mean() >= 0.88 * limit.mean()
+    for seed in range(1, 11):
+        levels = chain.learn_base_stock(seed=seed, cpu_seconds=0.7, runs=20, knots=5)
+        earned = chain.judge(levels, demand)
+        assert (earned <= limit + 1e-6).all(), seed
+        assert earned.mean() >= 0.88 * limit.mean(), seed

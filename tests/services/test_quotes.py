@@ -17,7 +17,7 @@ from flipsync.services.orders import ingest_order
 from flipsync.services.quotes import WINDOW, ceiling_of, fee_schedule, proposal_for, request_for
 from flipsync.services.suppliers import OfferForm, SupplierForm
 from flipsync.services.tenant_settings import PricingChoices
-from flipsync.store.models import PriceChange
+from flipsync.store.models import PriceChange, StockMovement
 from flipsync.store.repositories import listings as listing_rows
 from flipsync.store.repositories import pricing as pricing_rows
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
@@ -128,6 +128,55 @@ async def test_the_policy_sees_periods_sales_and_stock(shop: Shop) -> None:
     assert sum(period.units for period in request.history) == 2
     assert sum(period.exposure_hours for period in request.history) == pytest.approx(72, abs=0.1)
     assert request.days_since_last_sale < 1
+
+
+async def test_hours_with_an_empty_shelf_are_no_exposure(shop: Shop) -> None:
+    goods = await shop.variant(units=5)
+    listing = await shop.listing(await shop.account(), goods, units=5)
+    (begun,) = await shop.rows("SELECT stock_item_id, at FROM stock_movement")
+    now = utc_now()
+
+    async def hours() -> float:
+        request = request_for(await row_of(shop, listing), CHOICES, now)
+        assert request is not None
+        return sum(period.exposure_hours for period in request.history)
+
+    assert await hours() == pytest.approx(72, abs=0.1), "nobody knows the shelf before its ledger began"
+    async with shop.unit() as unit:
+        for days, kind, delta in ((20.0, "receive", 5), (2.5, "ship", -5), (2.0, "receive", 4), (1.0, "ship", -4)):
+            unit.session.add(
+                StockMovement(
+                    tenant_id=shop.tenant_id,
+                    stock_item_id=begun.stock_item_id,
+                    kind=kind,
+                    on_hand_delta=delta,
+                    key=str(new_id()),
+                    at=now - timedelta(days=days),
+                )
+            )
+    assert (await row_of(shop, listing)).empty == [
+        (now - timedelta(days=2.5), now - timedelta(days=2.0)),
+        (now - timedelta(days=1.0), begun.at),
+    ]
+    assert await hours() == pytest.approx(72 - 12 - 24, abs=0.1)
+    async with shop.store.reader(shop.tenant_id) as session:
+        late = now - timedelta(days=2.25)
+        (row,) = await pricing_rows.rows(session, since=late, listing_ids=[listing])
+        (same,) = (each for each in await pricing_rows.rows(session, since=late) if each.listing_id == listing)
+    assert row.empty[0] == (late, now - timedelta(days=2.0)), "empty before, and until it came in"
+    assert row.empty == same.empty
+
+
+async def test_an_empty_shelf_is_empty_until_something_comes(shop: Shop) -> None:
+    account, goods = await shop.account(), await shop.variant(units=2)
+    listing = await shop.listing(account, goods, units=2)
+    async with shop.unit() as unit:
+        await ingest_order(unit, account, shop.order({goods.sku: 2}))
+    ((begin, until),) = (await row_of(shop, listing)).empty
+    assert until is None and begin <= utc_now()
+    request = request_for(await row_of(shop, listing), CHOICES, begin + timedelta(days=2))
+    assert request is not None
+    assert sum(period.exposure_hours for period in request.history) == pytest.approx(72, abs=0.1)
 
 
 async def test_a_listing_without_a_price_is_not_asked_about(shop: Shop) -> None:

@@ -75,6 +75,7 @@ rows = st.builds(
     changes=st.lists(st.tuples(lately, minors | st.none(), minors), max_size=4).map(
         lambda changes: sorted(changes, key=lambda change: change[0])
     ),
+    empty=lately.flatmap(lambda at: st.lists(st.just((at, at + timedelta(hours=30))), max_size=1)),
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ScalarSelect, and_, bindparam, cast, func, null, or_, select
+from sqlalchemy import BigInteger, ScalarSelect, and_, bindparam, cast, func, null, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.store.database import ask
@@ -75,6 +75,8 @@ class PriceRow:
     sales: list[SaleRow] = field(default_factory=list)
     #: (when, old, new) of the window asked for, oldest first
     changes: list[tuple[datetime, int | None, int]] = field(default_factory=list)
+    #: (from, until; None: still) nothing was free on the shelf it sells from, oldest first, since its first movement
+    empty: list[tuple[datetime, datetime | None]] = field(default_factory=list)
 
 
 def _restock(now: datetime) -> ScalarSelect[float | None]:
@@ -98,8 +100,8 @@ async def rows(
     market: bool = True,
     now: datetime | None = None,
 ) -> list[PriceRow]:
-    """The listings asked for, or every active one, with price changes and, for `market`, sales since that time and
-    rivals. What suppliers offer at `now` says how long more of the goods take; without it nobody is asked."""
+    """The listings asked for, or every active one, with price changes and, for `market`, sales and empty shelves since
+    that time and rivals. What suppliers offer at `now` says how long more of the goods take; without it none is asked."""
     statement = (
         select(
             Listing.id,
@@ -139,6 +141,7 @@ async def rows(
     if market:
         await _attach_rivals(session, found, wanted)
         await _attach_sales(session, found, wanted, since)
+        await _attach_empty(session, found, wanted, since)
     await _attach_changes(session, found, wanted, since)
     return list(found.values())
 
@@ -171,6 +174,39 @@ async def _attach_sales(
     for listing_id, at, total, units in await session.execute(statement):
         if listing_id in found:
             found[listing_id].sales.append(SaleRow(at, total // units, units))
+
+
+# Balances are rolled back from today's over the movements since, for the ledger is long. An item whose ledger begins
+# later than `since` has no row at `since`: nobody knows what there was before.
+_EMPTY = text(
+    """
+    SELECT a.listing_id, moved.at, moved.until FROM (
+      SELECT s.id AS item, m.at, lead(m.at) OVER (PARTITION BY s.id ORDER BY m.at, m.id NULLS FIRST) AS until,
+             s.on_hand - s.reserved - coalesce(sum(m.delta) OVER later, 0) AS free
+        FROM stock_item s JOIN (
+          SELECT stock_item_id AS item, at, id, on_hand_delta - reserved_delta AS delta
+            FROM stock_movement WHERE tenant_id = current_tenant() AND at > :since
+          UNION ALL
+          SELECT i.id, :since, NULL, 0 FROM stock_item i
+           WHERE i.tenant_id = current_tenant()
+             AND EXISTS (SELECT 1 FROM stock_movement b WHERE b.stock_item_id = i.id AND b.at <= :since)
+        ) m ON m.item = s.id
+       WHERE s.tenant_id = current_tenant() AND (CAST(:listings AS uuid[]) IS NULL OR s.id IN (
+         SELECT w.stock_item_id FROM allocation w WHERE w.listing_id = ANY(:listings)))
+      WINDOW later AS (PARTITION BY s.id ORDER BY m.at DESC, m.id DESC NULLS LAST
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) moved
+      JOIN allocation a ON a.stock_item_id = moved.item
+     WHERE moved.free <= 0 AND moved.until IS DISTINCT FROM moved.at ORDER BY moved.at
+    """
+)
+
+
+async def _attach_empty(
+    session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None, since: datetime
+) -> None:
+    for listing_id, at, until in await session.execute(_EMPTY, {"since": since, "listings": wanted}):
+        if listing_id in found:
+            found[listing_id].empty.append((at, until))
 
 
 async def _attach_changes(
