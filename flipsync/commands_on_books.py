@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.vault import MemoryVault
-from flipsync.domain.channel import Address, Parcel
+from flipsync.domain.channel import Address, Parcel, StockMode
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import InvalidInput, NotFound, Rejected
 from flipsync.domain.money import Money
@@ -31,7 +31,7 @@ from flipsync.runtime.rolling import Rolling
 from flipsync.security.secrets import SecretBox, parse_keys
 from flipsync.services import accounts, audit, channel_probe, labels, parcels, refunds
 from flipsync.services.account_vault import AccountVault
-from flipsync.services.accounts import AccountSummary, StockMode
+from flipsync.services.accounts import AccountSummary
 from flipsync.services.approvals import BulkAnswer
 from flipsync.services.approvals import answer_approvals as answer_all
 from flipsync.services.catalogue import read_catalogue

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flipsync.demo.reconcile import Reconciliation, reconcile
 from flipsync.domain.called_off import PutBackUnits
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import StockMode, Vendor
 from flipsync.domain.clock import Clock
 from flipsync.domain.errors import Conflict
 from flipsync.domain.events import ChannelCheckDue, ListingCheckDue
@@ -26,7 +26,6 @@ from flipsync.sandbox.records import sandbox_channel
 from flipsync.security.passwords import Passwords
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts, approvals, identity, orders
-from flipsync.services.accounts import StockMode
 from flipsync.services.catalogue import read_catalogue
 from flipsync.services.catalogue_import import ImportOutcome, import_catalogue
 from flipsync.services.orders import AccountRef

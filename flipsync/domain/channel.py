@@ -15,6 +15,8 @@ from flipsync.domain.text import storable
 
 Vendor = Literal["woocommerce", "custom", "shopify", "ebay", "amazon", "vendure", "medusa", "python"]
 ListingStatus = Literal["active", "draft", "ended"]
+#: how the shelf is shared among accounts: each its own units, or all the same ones
+StockMode = Literal["escrow", "pooled"]
 OrderStatus = Literal["pending", "paid", "shipped", "cancelled", "refunded", "failed"]
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.connectors.base import AccountConfig
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import StockMode, Vendor
 from flipsync.domain.commands import PauseAccount
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
 from flipsync.domain.events import AccountConnected, AccountHealthChanged
@@ -31,7 +31,6 @@ from flipsync.store.unit_of_work import UnitOfWork
 
 AccountStatus = Literal["connected", "paused", "disconnected"]
 AccountSort = Annotated[str | None, sorted_by(rows.SORTS)]
-StockMode = Literal["escrow", "pooled"]
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a field's name
 
 

@@ -13,9 +13,8 @@ from pydantic import SecretStr, ValidationError
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.consent import Consent
 from flipsync.connectors.marketplaces import consent_of
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import StockMode, Vendor
 from flipsync.domain.errors import InvalidInput
-from flipsync.services.accounts import StockMode
 from flipsync.services.credential_ends import TERM, with_new_keys
 
 #: an installation's own applications: vendor → its keys, and endpoints where they are not the vendor's

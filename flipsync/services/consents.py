@@ -29,14 +29,14 @@ from flipsync.connectors.consent import Asked, Consent, ConsentDenied, ConsentFo
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.oauth import as_stored
 from flipsync.connectors.vault import MemoryVault
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import StockMode, Vendor
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Conflict, FlipSyncError, InvalidInput, NotFound, OutcomeUnknown, Rejected
 from flipsync.domain.ids import new_id
 from flipsync.security.roles import allows
 from flipsync.security.secrets import SecretBox
 from flipsync.services import accounts, own_roles
-from flipsync.services.accounts import AnotherSeller, StockMode
+from flipsync.services.accounts import AnotherSeller
 from flipsync.services.consent_wish import Applications, Wish, check_return, known, with_application, without_tokens
 from flipsync.store.audit import Actor
 from flipsync.store.models import ConsentRequest

@@ -15,11 +15,11 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.domain.channel import StockMode
 from flipsync.domain.directives import MOST_IN_FORCE, Directive, Terms
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.money import MAX_MINOR
 from flipsync.services import directives
-from flipsync.services.accounts import StockMode
 from flipsync.services.grounds import GoodsRow
 from flipsync.services.tenant_settings import TenantSettings, changed, value_of
 from flipsync.store.repositories import catalogue

@@ -10,9 +10,9 @@ from uuid import UUID
 from fastapi import APIRouter, File, Form, Response, UploadFile
 from pydantic import BaseModel
 
+from flipsync.domain.channel import StockMode
 from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
-from flipsync.services.accounts import StockMode
 from flipsync.services.catalogue import Limits, read_catalogue
 from flipsync.services.catalogue_import import Quantities, import_catalogue
 from serve.deps import BackendDep, OnlyOnceDep, may

@@ -11,7 +11,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 from flipsync.connectors.base import AccountConfig
 from flipsync.connectors.marketplaces import connect
 from flipsync.connectors.vault import MemoryVault
-from flipsync.domain.channel import ChannelInfo, Vendor
+from flipsync.domain.channel import ChannelInfo, StockMode, Vendor
 from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
 from flipsync.services import accounts
@@ -45,7 +45,7 @@ class ConnectRequest(BaseModel):
     )
     currency: Currency
     credentials: Secrets = Field(examples=[{"consumer_key": "ck_…", "consumer_secret": "cs_…"}])
-    stock_mode: accounts.StockMode = "escrow"
+    stock_mode: StockMode = "escrow"
     requests_per_second: float = Field(default=25.0, gt=0, le=1000)
 
 
@@ -94,7 +94,7 @@ class AccountView(View):
     currency: Currency
     status: accounts.AccountStatus
     status_reason: str
-    stock_mode: accounts.StockMode
+    stock_mode: StockMode
     version: int = Field(description="the ETag; counts what people and agents change of it")
     seller_id: str = Field(description="who sells there, as the vendor says; empty where it says nothing")
     orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")

@@ -11,11 +11,10 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
-from flipsync.domain.channel import Vendor
+from flipsync.domain.channel import StockMode, Vendor
 from flipsync.domain.money import Currency
 from flipsync.security.tokens import Claims
 from flipsync.services import consents
-from flipsync.services.accounts import StockMode
 from flipsync.services.consent_wish import Wish
 from flipsync.services.reading_page import Moment, View
 from flipsync.store.unit_of_work import UnitOfWork

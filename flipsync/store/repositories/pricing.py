@@ -101,7 +101,7 @@ async def rows(
     now: datetime | None = None,
 ) -> list[PriceRow]:
     """The listings asked for, or every active one, with price changes and, for `market`, sales and empty shelves since
-    that time and rivals. What suppliers offer at `now` says how long more of the goods take; without it none is asked."""
+    that time and rivals. What suppliers offer at `now` says how long more of the goods take; else none is asked."""
     statement = (
         select(
             Listing.id,
