@@ -172,6 +172,7 @@ def request(asked: QuoteArrays, row: int) -> QuoteRequest:
         ),
         stock=int(asked.stock[row]),
         days_since_last_sale=float(asked.days_since_last_sale[row]),
+        restock_days=float(asked.restock_days[row]) if np.isfinite(asked.restock_days[row]) else None,
         recent_prices=tuple(known(price) for price in asked.recent[row] if price != BLANK),
     )
 

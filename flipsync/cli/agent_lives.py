@@ -39,7 +39,7 @@ def agents_list(home: Home = None, as_json: AsJson = False) -> None:
     for agent in told["agents"]:
         table.add_row(
             agent["name"],
-            *[", ".join(map(_state, agent["replicas"])) or "absent"] * (running is not None),
+            *([", ".join(map(_state, agent["replicas"])) or "absent"] if running is not None else []),
             agent["reports_to"] or "the owner",
             ", ".join(agent["handles"]),
             ", ".join(agent["proposes"]),

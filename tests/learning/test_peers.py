@@ -41,7 +41,7 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         fulfilment, "run", lambda quick, say: Report("fulfilment", quick, left_out=["ortools", "pyvrp"])
     )
     table = CliRunner().invoke(app, ["bench", "fulfilment", "--quick"])
-    assert "Rows left out, not installed: ortools, pyvrp (pip install 'flipsync[peers]')" in table.stdout
+    assert "Rows left out, not installed: ortools, pyvrp (pip install 'flipsync[peers,data]')" in table.stdout
 
 
 @needs("statsforecast")
