@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from agents import ROSTER
 from agents.governance.compliance import ComplianceAgent
+from agents.market.pricing import PricingAgent
 from flipsync.cli import console
 from flipsync.domain.channel import RivalOffer
 from flipsync.domain.clock import utc_now
@@ -41,7 +42,7 @@ GRAPH = Graph(ROSTER)
 class Unsteady(Agent[OfferChanged | CostChanged]):
     """Says something else each time: the comparison has to see it."""
 
-    spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market")
+    spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", version=PricingAgent.spec.version)
     mood = itertools.count()
 
     async def decide(self, event: OfferChanged | CostChanged, ctx: Context) -> Decision[ChangePrice]:
@@ -131,7 +132,7 @@ async def test_a_question_not_asked_now_is_a_difference(busy: Shop) -> None:
 
 async def test_another_version_is_told_apart(busy: Shop) -> None:
     class Newer(Unsteady):
-        spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", version="2")
+        spec = AgentSpec(name="pricing", ecosystem="market", reports_to="market", version="another")
 
     await work(busy)
     found = await again(busy, agents=GRAPH.agents | {"pricing": Newer})
