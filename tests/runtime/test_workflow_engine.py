@@ -17,6 +17,7 @@ from flipsync.domain.events import OfferChanged, PriceSet
 from flipsync.domain.workflow_messages import WorkflowEnded, WorkflowStopped
 from flipsync.runtime.effects import EffectWorker
 from flipsync.runtime.mailbox import LOOK_SECONDS, Mailbox, RedisWaker
+from flipsync.runtime.runner import SupersededError
 from flipsync.runtime.workflow import WorkflowEngine
 from flipsync.services import set_aside, workflows
 from flipsync.services.reading_page import SortedRequest
@@ -312,7 +313,8 @@ async def test_an_earlier_life_of_the_engine_does_nothing_more(house: House) -> 
     await old.begin()
     await new.begin()
     await tell_price(house)
-    await old.step()  # it claims with its old epoch, and what it would write is the next life's
+    with pytest.raises(SupersededError):
+        await old.step()  # it claims with its old epoch, and what it would write is the next life's
     for _ in range(4):
         await new.step()
     assert await states(house, view) == ["done"]
