@@ -804,4 +804,4 @@ async def webhook_address(database: Database, business: Business) -> str:
 async def report_agents(worker: Database) -> None:
     """What the runtime writes when an agent is up."""
     async with worker.unbound() as session:
-        await session.merge(m.AgentStatus(agent="market", state="ready", epoch=1, ready_at=utc_now()))
+        await session.merge(m.AgentStatus(agent="market", replica=0, state="ready", epoch=1, ready_at=utc_now()))
