@@ -41,16 +41,16 @@ def torment(make_database: Callable[[], dict[str, str]], tmp_path: Path) -> Torm
 
 @pytest.mark.slow
 def test_killed_at_any_step_nothing_is_done_twice_and_nothing_is_lost(torment: Torment) -> None:
-    tally = torment(200)
+    tally = torment(130)
     assert tally.problems == []
     assert tally.clean
-    assert tally.runs == sum(tally.by_step.values()) == 200
+    assert tally.runs == sum(tally.by_step.values()) == 130
     assert set(tally.by_piece) == set(PIECES)
-    assert tally.again > 20
+    assert tally.again > 10
     assert any(step.startswith("during ") for step in tally.by_step)
-    assert tally.orders > 20
-    assert tally.refunds > 10
-    assert tally.labels > 5
+    assert tally.orders > 10
+    assert tally.refunds > 5
+    assert tally.labels > 2
 
 
 def only_where(monkeypatch: pytest.MonkeyPatch, asks: str, pieces: tuple[str, ...]) -> None:

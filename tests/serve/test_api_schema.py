@@ -24,7 +24,7 @@ from schemathesis.specs.openapi import checks as openapi
 from flipsync.domain.ids import new_id
 from serve.backend import Backend
 
-EXAMPLES = int(os.environ.get("FLIPSYNC_SCHEMA_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("FLIPSYNC_SCHEMA_EXAMPLES", "1"))
 CHECKS = [
     openapi.status_code_conformance,
     openapi.content_type_conformance,
