@@ -20,6 +20,7 @@ role_app = typer.Typer(no_args_is_help=True, help="Roles of your own: list, crea
 user_app.add_typer(role_app, name="role")
 
 Tenant = Annotated[str | None, typer.Option(help="business (default: the newest)")]
+Password = Annotated[str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")]
 RoleName = Annotated[str, typer.Argument(help="what the role is called")]
 _ROLES = "owner, manager, clerk, analyst, read-only, or one of your own by its name"
 
@@ -28,9 +29,7 @@ _ROLES = "owner, manager, clerk, analyst, read-only, or one of your own by its n
 def user_add(
     email: str,
     role: Annotated[str, typer.Option(help=_ROLES)] = "manager",
-    password: Annotated[
-        str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")
-    ] = None,
+    password: Password = None,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -50,9 +49,7 @@ def user_add(
 @user_app.command("password")
 def user_password(
     email: str,
-    password: Annotated[
-        str | None, typer.Option(envvar="FLIPSYNC_PASSWORD", help="default: a new one, shown once")
-    ] = None,
+    password: Password = None,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 
 from flipsync.security.tokens import Claims
-from flipsync.services import settings_changes
-from flipsync.services.settings_changes import SettingsChange, SettingsView
+from flipsync.services import reading_settings
+from flipsync.services.reading_settings import SettingsChange, SettingsView
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, etag, may, may_after_proof
 from serve.errors import problems
 
@@ -21,7 +21,7 @@ async def get_settings(
 ) -> SettingsView:
     """By their dotted names, each with what it is for and how it comes."""
     async with backend.store.reader(user.tenant_id) as session:
-        view = await settings_changes.get_settings(session, user.tenant_id)
+        view = await reading_settings.get_settings(session, user.tenant_id)
     response.headers["ETag"] = etag(view.version)
     return view
 
@@ -41,6 +41,6 @@ async def patch_settings(
     Asks for a fresh proof of who you are: limits of money are among the settings.
     """
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        view = await settings_changes.change_settings(unit, form, expected)
+        view = await reading_settings.change_settings(unit, form, expected)
     response.headers["ETag"] = etag(view.version)
     return view
