@@ -5,9 +5,12 @@ mailto://user:password@smtp.example.com:587?from=shop@example.com&to=ada@example
 sendgrid://API-KEY:shop@example.com/ada@example.com
 mailgun://shop@mg.example.com/API-KEY/ada@example.com
 twilio://ACCOUNT:TOKEN@+15550001111/+15552223333
+tgram://123456789:BOT-TOKEN/CHAT      ntfys://ntfy.sh/TOPIC      ntfys://TOKEN@ntfy.example.com/TOPIC
+gotifys://gotify.example.com/TOKEN
 https://hooks.slack.com/services/…      https://discord.com/api/webhooks/…      https://anything.example.com/hook
 
-What a browser subscribed to (connectors.notices.webpush) is no URL alone and is not written by people.
+Chats are written as apprise writes them. What a browser subscribed to (connectors.notices.webpush) is no URL alone and
+is not written by people.
 """
 
 from __future__ import annotations
@@ -20,22 +23,27 @@ from email.headerregistry import Address
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from flipsync.connectors.notices import chats
+from flipsync.connectors.notices.chats import Chat
 from flipsync.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flipsync.connectors.notices.webpush import Subscription
 
 Channel = Literal["email", "sms", "chat", "push"]
-Service = Literal["smtp", "sendgrid", "mailgun", "twilio", "slack", "discord", "hook", "webpush"]
+Service = Literal["smtp", "sendgrid", "mailgun", "twilio", "webpush"] | Chat
 LONGEST = 2_000
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
+_BOT = re.compile(r"(\d{5,20}:[A-Za-z0-9_\-]{20,100})/(-?\d{1,20}|@[A-Za-z0-9_]{4,64})/?")
+_TOPIC = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]{1,64}@[A-Za-z0-9.\-]{1,253}")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """`to` and `sender` are addresses or numbers; `secret` is what nobody sees; `url` is where hooks are called."""
+    """`to` and `sender` are addresses, numbers or the name of a chat; `secret` is what nobody sees; `url` is where hooks
+    are called."""
 
     service: Service
     channel: Channel
@@ -60,6 +68,9 @@ def parse(url: str) -> Destination:
     """Raises InvalidInput, without the URL in it: it is a secret."""
     if len(url) > LONGEST or not url.isascii() or any(ord(each) <= 32 or ord(each) == 127 for each in url):
         raise _wrong("it is too long, or has other signs in it than a URL has")
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() == "tgram":  # its token reads as a host and a port that is none
+        return _telegram(rest)
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -67,7 +78,7 @@ def parse(url: str) -> Destination:
         raise _wrong("it cannot be read as a URL") from None
     make = _MAKERS.get(parts.scheme.lower())
     if make is None:
-        raise _wrong(f"its scheme is none of {', '.join(_MAKERS)}")
+        raise _wrong(f"its scheme is none of {', '.join([*_MAKERS, 'tgram'])}")
     return make(parts, port)
 
 
@@ -118,13 +129,8 @@ def _hook(parts: SplitResult, port: int | None) -> Destination:
     host = _host(parts)
     if parts.username or parts.password or parts.fragment:
         raise _wrong("a hook has no user name in it")
-    service: Service = "hook"
-    if host == "hooks.slack.com":
-        service = "slack"
-    elif host in ("discord.com", "discordapp.com") and parts.path.startswith("/api/webhooks/"):
-        service = "discord"
     return Destination(
-        service,
+        chats.of_hook(host, parts.path),
         "chat",
         host,
         port or (443 if parts.scheme.lower() == "https" else 80),
@@ -134,6 +140,32 @@ def _hook(parts: SplitResult, port: int | None) -> Destination:
     )
 
 
+def _telegram(rest: str) -> Destination:
+    found = _BOT.fullmatch(rest)
+    if found is None:
+        raise _wrong("a chat of Telegram's is written as tgram://123456789:BOT-TOKEN/CHAT")
+    token, chat = found.groups()
+    return Destination("telegram", "chat", "api.telegram.org", 443, f"{chat[:3]}… by Telegram", chat, secret=token)
+
+
+def _ntfy(parts: SplitResult, port: int | None) -> Destination:
+    host, topic, token = _host(parts), _single(parts.path), unquote(parts.username or "")
+    if not _TOPIC.fullmatch(topic) or parts.password:
+        raise _wrong("a topic of ntfy's is written as ntfys://ntfy.sh/TOPIC or ntfys://TOKEN@host/TOPIC")
+    shown = f"{topic[:2]}… by {host}"  # whoever knows a topic reads what is told there
+    secret = _word(token) if token else ""
+    return Destination("ntfy", "chat", host, port or 443, shown, topic, secret=secret, url="/")
+
+
+def _gotify(parts: SplitResult, port: int | None) -> Destination:
+    host = _host(parts)
+    folder, _, token = parts.path.rstrip("/").rpartition("/")
+    if parts.username or parts.password:
+        raise _wrong("a server of Gotify's is written as gotifys://host/TOKEN")
+    url = f"{folder}/message"
+    return Destination("gotify", "chat", host, port or 443, f"Gotify at {host}", secret=_word(token), url=url)
+
+
 #: http is for hooks inside the house, which the operator has to allow by name (connectors.notices.reach)
 _MAKERS: dict[str, Callable[[SplitResult, int | None], Destination]] = {
     "mailtos": _smtp,
@@ -141,6 +173,8 @@ _MAKERS: dict[str, Callable[[SplitResult, int | None], Destination]] = {
     "sendgrid": _sendgrid,
     "mailgun": _mailgun,
     "twilio": _twilio,
+    "ntfys": _ntfy,
+    "gotifys": _gotify,
     "https": _hook,
     "http": _hook,
 }

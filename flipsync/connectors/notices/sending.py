@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from flipsync.connectors.notices import webpush
+from flipsync.connectors.notices import chats, webpush
 from flipsync.connectors.notices.destination import Channel, Destination
 from flipsync.connectors.notices.reach import Reach
 from flipsync.connectors.request import retry_after
@@ -33,7 +33,7 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 _SECONDS = 20.0
 #: whatever the server can do with other bytes
 _POLICY = SMTP.clone(cte_type="7bit")
-_LONGEST_SMS, _LONGEST_CHAT = 320, 1_900
+_LONGEST_SMS = 320
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,6 @@ def mail(to: Destination, message: Message) -> EmailMessage:
 def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
     """Path and the rest of the request by which this service takes a message."""
     title = f"{message.mark}{message.title}"
-    chat = f"{message.text}"[:_LONGEST_CHAT]
     match to.service:
         case "sendgrid":
             attached = [
@@ -231,16 +230,13 @@ def call(to: Destination, message: Message) -> tuple[str, dict[str, Any]]:
             form = {"From": to.sender, "To": to.to, "Body": message.short[:_LONGEST_SMS]}
             path = f"/2010-04-01/Accounts/{to.user}/Messages.json"
             return path, {"headers": _basic(to.user, to.secret), "data": form}
-        case "slack":
-            escaped = chat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-            return to.url, {"json": {"text": escaped}}
-        case "discord":
-            escaped = chat.replace("[", "\\[").replace("]", "\\]")  # no words that are links to elsewhere
-            return to.url, {"json": {"content": escaped, "allowed_mentions": {"parse": []}}}
         case "webpush":
             return webpush.call(to, message)
-        case _:
-            return to.url, {"json": {"id": message.id, "title": message.title, "text": message.text}}
+        case "smtp":
+            raise AssertionError("mail is sent by SMTP")
+        case chat:
+            line = chats.Line(message.id, message.mark, message.title, message.text, message.urgent)
+            return chats.call(chat, line, path=to.url, secret=to.secret, to=to.to)
 
 
 def _basic(user: str, password: str) -> dict[str, str]:
