@@ -42,8 +42,8 @@ _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]{1,64}@[A-Za-z0-9.\-]{1,253
 
 @dataclass(frozen=True)
 class Destination:
-    """`to` and `sender` are addresses, numbers or the name of a chat; `secret` is what nobody sees; `url` is where hooks
-    are called."""
+    """`to` and `sender` are addresses, numbers or the name of a chat; `secret` is what nobody sees; `url` is where
+    hooks are called."""
 
     service: Service
     channel: Channel
