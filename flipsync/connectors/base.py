@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
 from flipsync.connectors.knowledge import Facts, Recalled
+from flipsync.connectors.limiter import Limiter as Limiter
+from flipsync.connectors.limiter import Unlimited as Unlimited
 from flipsync.connectors.signed_prices import PRICED, PriceGuard, guarded
 from flipsync.connectors.vault import MemoryVault, Vault
 from flipsync.domain.advertising import AdSale, AdShown
@@ -38,6 +40,7 @@ from flipsync.domain.channel import (
 )
 from flipsync.domain.errors import ChannelError, EditedElsewhere, Rejected
 from flipsync.domain.money import Currency, Money
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
 from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 if TYPE_CHECKING:
@@ -46,54 +49,6 @@ if TYPE_CHECKING:
 
 #: Whether the work in hand leaves a share of every bucket to what is more urgent; set by whoever knows what it does.
 leaves_reserve: ContextVar[bool] = ContextVar("flipsync_leaves_reserve", default=False)
-
-
-class Limiter(Protocol):
-    """Shared by all workers of an account: waits until a request is allowed, and learns from refusals.
-
-    Work that `leaves_reserve` never takes the last tokens of a bucket.
-    """
-
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
-        """Wait for `cost` tokens of `bucket` (never more than `burst`: what costs more waits for a full bucket)."""
-
-    async def pause(self, bucket: str, seconds: float) -> None:
-        """Nobody may use `bucket` for `seconds` (a 429 or Retry-After was seen)."""
-
-    async def learn(
-        self,
-        bucket: str,
-        *,
-        rate_per_second: float | None = None,
-        burst: int | None = None,
-        left: float | None = None,
-        unused: float = 0.0,
-    ) -> None:
-        """The vendor's answer told the bucket's true rate or size, or how many tokens are left in it.
-
-        `unused` of the tokens taken for the call were not needed after all.
-        """
-
-
-class Unlimited:
-    """A limiter that never waits; for tests and local tools."""
-
-    async def acquire(self, bucket: str, rate_per_second: float, burst: int, cost: float = 1.0) -> None:
-        return None
-
-    async def pause(self, bucket: str, seconds: float) -> None:
-        return None
-
-    async def learn(
-        self,
-        bucket: str,
-        *,
-        rate_per_second: float | None = None,
-        burst: int | None = None,
-        left: float | None = None,
-        unused: float = 0.0,
-    ) -> None:
-        return None
 
 
 class AccountConfig(BaseModel):
@@ -160,6 +115,7 @@ class Capabilities(BaseModel):
     )
     groups: bool = Field(default=False, description="variations of one product are shown as one listing with choices")
     ads: bool = Field(default=False, description="listings can be advertised for a share of the sale: set_ad_rate")
+    payouts: bool = Field(default=False, description="it tells what it pays out to the seller's bank: payouts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,6 +434,18 @@ class MarketplaceConnector(ABC):
     async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
         """Advertise the listing at that rate, 0: no more, and return the rate the channel shows then."""
         raise Rejected(f"{self.vendor} has no ads that are paid by the sale")
+
+    def payouts(self, since: datetime) -> AsyncIterator[ChannelPayout]:
+        """What the channel began to pay out at or after `since`, each once. Those that cannot be read hinder no other:
+        Raises Unreadable once all others were yielded. This and `payout_lines`: only with `capabilities.payouts`."""
+        raise self._tells_no_payouts()
+
+    def payout_lines(self, external_id: str) -> AsyncIterator[ChannelPayoutLine]:
+        """All that one payout is made of, each once. Raises Unreadable where some of it cannot be read."""
+        raise self._tells_no_payouts()
+
+    def _tells_no_payouts(self) -> Rejected:
+        return Rejected(f"{self.vendor} does not tell here what it pays out", vendor_code="unsupported")
 
     @property
     def has_queue(self) -> bool:

@@ -332,6 +332,7 @@ class Demo:
 
 
 _AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", "VerifyListings", "EnsureWebhooks")
+_AGAIN_AND_AGAIN += ("PullPayouts",)
 #: facts of the clock, which at a demo's speed strikes the hour every two seconds: a slow machine is never done with all
 _BY_THE_CLOCK = ("CycleStarted", "RepricingDue", "TrendsDue", "ListingsDue", "PlanDue")
 

@@ -10,6 +10,7 @@ from flipsync.domain.advertising import PullAds, SetAdRate
 from flipsync.domain.called_off import TellBuyer
 from flipsync.domain.channel import ListingState
 from flipsync.domain.errors import ChannelError, Rejected, UnreadOrders
+from flipsync.domain.payouts import PullPayouts
 from flipsync.domain.sourcing import LookUpGoods
 from flipsync.runtime import (
     ad_work,
@@ -20,6 +21,7 @@ from flipsync.runtime import (
     knowing,
     label_writes,
     money_writes,
+    payout_reads,
     quantity_writes,
     reconciling,
 )
@@ -123,6 +125,7 @@ _READS: dict[type[c.Command], Callable[[Job], Awaitable[str]]] = {
     c.PullRefunds: _pull_refunds,
     c.CheckChannel: _check_channel,
     PullAds: ad_work.pull_ads,
+    PullPayouts: payout_reads.pull_payouts,
     LookUpGoods: catalogue_reads.look_up_goods,
     c.ReconcileRestored: reconciling.reconcile,
 }

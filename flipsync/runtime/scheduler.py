@@ -17,6 +17,7 @@ from flipsync.domain.channel import Vendor
 from flipsync.domain.commands import CheckChannel
 from flipsync.domain.events import ChannelCheckDue, CycleStarted, Event, ListingCheckDue, RepricingDue, TrendsDue
 from flipsync.domain.listing_care import ListingsDue
+from flipsync.domain.payouts import PAYERS, PullPayouts
 from flipsync.domain.steering_events import PlanDue
 from flipsync.services import (
     competitor_desk,
@@ -185,6 +186,11 @@ class Scheduler:
             for account in accounts if "watch" in due else ():
                 check = CheckChannel(account_id=account.id)
                 unit.enqueue(check, account_id=account.id, key=f"watch:{account.id}:{due['watch']}", supersede=True)
+            for account in accounts if "daily" in due else ():
+                if account.vendor in PAYERS:
+                    read = PullPayouts(account_id=account.id)
+                    key = f"payouts:{account.id}:{due['daily']}:{self.seconds('daily'):g}"
+                    unit.enqueue(read, account_id=account.id, key=key, supersede=True)
             for event, rhythm in facts:
                 key = f"due:{event.type_name()}:{rhythm}:{event.subject()[1]}:{due[rhythm]}:{self.seconds(rhythm):g}"
                 unit.emit(event, dedup_key=key)

@@ -38,6 +38,7 @@ from flipsync.domain.channel import (
 )
 from flipsync.domain.errors import ChannelError, EditedElsewhere, InvalidInput, UnreadOrders
 from flipsync.domain.money import Money
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
 from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 from flipsync.services.watch.memory import Field_, LimitTold, Memory
 
@@ -305,6 +306,12 @@ class WatchedConnector(MarketplaceConnector):
 
     async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
         return await self._do(self.inner.set_ad_rate(external_id, rate_bps), wrote=True)
+
+    def payouts(self, since: datetime) -> AsyncIterator[ChannelPayout]:
+        return self._walk(self.inner.payouts(since))
+
+    def payout_lines(self, external_id: str) -> AsyncIterator[ChannelPayoutLine]:
+        return self._walk(self.inner.payout_lines(external_id))
 
     @property
     def has_queue(self) -> bool:

@@ -194,6 +194,13 @@ async def try_channel(connector: MarketplaceConnector, limits: SeenLimits) -> Pr
         running, sales = await connector.ads(), await _first(connector.ad_sales(since, utc_now()))
         return f"{len(running)} run; {_many(sales, 'sales within 30 days')}"
 
+    async def payouts() -> str:
+        found = await _first(connector.payouts(since))
+        if not found:
+            return "none within 30 days"
+        lines = await _first(connector.payout_lines(found[0].external_id))
+        return f"{_many(found, 'within 30 days')}, with {_many(lines, 'lines')}"
+
     async def webhooks() -> str:
         hooks = await connector.subscriptions()
         if hooks is None:
@@ -221,6 +228,7 @@ async def try_channel(connector: MarketplaceConnector, limits: SeenLimits) -> Pr
             (_reads(connector, "refunded"), "refunds", refunds),
             (_reads(connector, "warehouse"), "warehouse", warehouse),
             (connector.capabilities.ads, "ads", ads),
+            (connector.capabilities.payouts, "payouts", payouts),
             (_reads(connector, "subscriptions"), "webhooks", webhooks),
         ):
             if there:

@@ -20,6 +20,7 @@ from flipsync.domain import workflow_messages as w
 from flipsync.domain.advertising import AdRateSet, AdsRead, AdvertisedStockTurned, PullAds, SetAdRate
 from flipsync.domain.called_off import PutBackUnits, TellBuyer, UnitsInDoubt, WriteByHand
 from flipsync.domain.goods_reading import NoteReading
+from flipsync.domain.payouts import PullPayouts
 from flipsync.domain.sourcing import (
     CatalogueAnswered,
     LookUpGoods,
@@ -155,6 +156,8 @@ def command_words(type_name: str, payload: dict[str, Any], label: Labels) -> str
             return f"advertise {label('listing', command.listing_id)} at {command.rate_bps / 100:.1f} %{before}"
         case PullAds():
             return f"ask what ads sold and cost on {label('account', command.account_id)}"
+        case PullPayouts():
+            return f"read what {label('account', command.account_id)} paid out"
         case c.RaiseRivalAlarm():
             return f"raise the alarm of a {command.alarm.replace('-', ' ')} at {label('listing', command.listing_id)}"
         case steer.IssueDirective():

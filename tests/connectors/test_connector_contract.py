@@ -26,6 +26,7 @@ from flipsync.domain.errors import (
     Unreadable,
 )
 from flipsync.domain.money import usd
+from flipsync.domain.payouts import PAYERS
 from flipsync.domain.sourcing import CATALOGUES, CatalogueQuestion
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)
@@ -81,8 +82,8 @@ def test_every_vendor_names_a_connector_class() -> None:
         assert found.vendor == vendor
         assert isinstance(found.capabilities, Capabilities)
         has = found.capabilities
-        told = (has.conditional_stock, has.webhooks, has.groups)
-        assert told == (vendor in CONDITIONAL, vendor in CALLS_US, vendor in GROUPS)
+        told = (has.conditional_stock, has.webhooks, has.groups, has.payouts)
+        assert told == (vendor in CONDITIONAL, vendor in CALLS_US, vendor in GROUPS, vendor in PAYERS)
 
 
 def test_naming_the_connectors_loads_none_of_them() -> None:
@@ -117,6 +118,16 @@ async def test_a_wrong_key_is_an_auth_refusal_without_the_secret(channel: Any) -
     assert refused.value.auth and not refused.value.missing
     assert refused.value.vendor_status == 401
     assert "ck_wrong" not in f"{refused.value} {refused.value.hint}"
+
+
+async def test_payouts_are_told_or_it_is_said_that_they_are_not(channel: Any) -> None:
+    if channel.connector.capabilities.payouts:
+        assert [each async for each in channel.connector.payouts(START)] == []
+        return
+    for ask in (lambda: channel.connector.payouts(START), lambda: channel.connector.payout_lines("1")):
+        with pytest.raises(Rejected, match=channel.vendor) as refused:
+            ask()
+        assert refused.value.vendor_code == "unsupported"
 
 
 async def test_publish_read_find_list(channel: Any) -> None:

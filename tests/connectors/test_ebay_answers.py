@@ -108,15 +108,16 @@ async def test_warnings_are_no_errors() -> None:
 @pytest.mark.parametrize("status", [200, 204])
 async def test_only_204_says_that_there_is_nothing(status: int) -> None:
     empty = httpx2.Response(status)
-    paths = ("/inventory_item", "/transaction", "/find_eligible_items", "/listing_violation_summary")
+    paths = ("/inventory_item", "/transaction", "/payout", "/find_eligible_items", "/listing_violation_summary")
     async with connector(Server({("GET", path): empty for path in paths})) as ebay:
         reads: list[Any] = [
             lambda: every(ebay.finances.movements(SINCE, SINCE)),
+            lambda: every(ebay.payouts(SINCE)),
             ebay.negotiation.listings_with_interest,
             ebay.compliance.counts,
         ]
         if status == 204:
-            assert [await read() for read in reads] == [[], [], {}]
+            assert [await read() for read in reads] == [[], [], [], {}]
             return
         for read in (*reads, lambda: every(ebay.listings())):
             with pytest.raises(Retryable, match=r"empty|cannot be used"):

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.finances import Movement
-from flipsync.domain.errors import OutcomeUnknown, Rejected
+from flipsync.domain.errors import OutcomeUnknown, Rejected, Unreadable
 from flipsync.domain.money import usd
 
 TOKEN = {"access_token": "t1", "expires_in": 7200, "token_type": "User Access Token"}
@@ -160,6 +160,86 @@ async def test_violations_are_counted_and_listed(judged: Any) -> None:
     assert (first.sku, first.listing_id, first.at_risk) == ("A/B", "7", False)
     assert (second.sku, second.reason, second.at_risk) == ("V-1", "MISSING_ASPECTS", True)
     assert second.specifics == ("Material",)
+    assert transport.problems == []
+
+
+def paid_out(id: str, status: str, value: str, **more: Any) -> dict[str, Any]:
+    return {
+        "payoutId": id,
+        "payoutStatus": status,
+        "payoutStatusDescription": "Funds.",
+        "amount": {"value": value, "currency": "USD"},
+        "payoutDate": "2026-03-02T00:00:00.000Z",
+        "payoutInstrument": {"instrumentType": "BANK", "nickname": "Mine", "accountLastFourDigits": "1234"},
+        "transactionCount": 1,
+        **more,
+    }
+
+
+async def test_payouts_in_words_of_ours_and_those_in_others_hinder_none(judged: Any) -> None:
+    fee = {"totalFee": {"value": "1.50", "currency": "USD"}}
+    words = ("INITIATED", "SUCCEEDED", "RETRYABLE_FAILED", "TERMINAL_FAILED", "REVERSED")
+    rows = [paid_out(str(number), word, "17.20") for number, word in enumerate(words)]
+    rows += [paid_out("0", "INITIATED", "17.20"), paid_out("5", "SUCCEEDED", "8.50", **fee)]
+
+    def told(request: httpx2.Request) -> httpx2.Response:
+        body = {"href": "h", "limit": 200, "offset": 0, "total": len(rows), "payouts": rows}
+        return httpx2.Response(200, json=body)
+
+    ebay, transport = judged(told, "https://api.ebay.com")
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    async with ebay:
+        found = [each async for each in ebay.payouts(since)]
+        assert [each.state for each in found] == ["initiated", "paid", "delayed", "failed", "returned", "paid"]
+        assert (found[5].amount, found[5].fee, found[0].bank) == (usd("8.50"), usd("1.50"), "BANK 1234")
+        assert transport.problems == []
+        assert {request.url.host for request in transport.seen} == {"apiz.ebay.com"}
+        rows[:] = [paid_out("1", "THOUGHT_ABOUT", "1.00"), paid_out("2", "SUCCEEDED", "2.00")]
+        found = []
+        with pytest.raises(Unreadable, match="1 payouts"):
+            async for each in ebay.payouts(since):
+                found.append(each.external_id)
+    assert found == ["2"]
+
+
+async def test_lines_of_a_payout_say_what_they_are_and_what_ebay_kept(judged: Any) -> None:
+    def row(kind: str, entry: str, value: str, **more: Any) -> dict[str, Any]:
+        return {
+            "transactionId": "1",
+            "transactionType": kind,
+            "transactionStatus": "PAYOUT",
+            "bookingEntry": entry,
+            "amount": {"value": value, "currency": "USD"},
+            "transactionDate": "2026-03-02T14:00:00.000Z",
+            "salesRecordReference": "0",
+            "payoutId": "6",
+            **more,
+        }
+
+    kept = {"totalFeeAmount": {"value": "2.00", "currency": "USD"}, "orderId": "27-1"}
+    rows = [
+        row("SALE", "CREDIT", "18.00", **kept),
+        row("REFUND", "DEBIT", "18.00", **kept, buyer={"username": "somebody"}),
+        row("NON_SALE_CHARGE", "DEBIT", "0.80", feeType="AD_FEE", transactionId="2"),
+        row("NON_SALE_CHARGE", "DEBIT", "21.95", transactionId="3", transactionMemo="Store subscription"),
+        row("SHIPPING_LABEL", "DEBIT", "4.10"),
+        row("LOAN_REPAYMENT", "DEBIT", "5.00"),
+    ]
+
+    def told(request: httpx2.Request) -> httpx2.Response:
+        assert request.url.params["filter"] == "payoutId:{6}"
+        body = {"href": "h", "limit": 200, "offset": 0, "total": len(rows), "transactions": rows}
+        return httpx2.Response(200, json=body)
+
+    ebay, transport = judged(told)
+    async with ebay:
+        lines = [each async for each in ebay.payout_lines("6")]
+    assert [(each.kind, each.amount.amount_minor, each.fee.amount_minor) for each in lines] == [
+        ("sale", 1800, 200), ("refund", -1800, -200), ("ad_fee", -80, 0), ("fee", -2195, 0), ("label", -410, 0),
+        ("other", -500, 0),
+    ]  # fmt: skip
+    assert [each.order_external_id for each in lines[:3]] == ["27-1", "27-1", None]
+    assert "somebody" not in repr(lines) and len({each.external_id for each in lines}) == 6
     assert transport.problems == []
 
 

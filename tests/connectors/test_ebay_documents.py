@@ -16,7 +16,8 @@ from flipsync.connectors.base import QuantityChange
 from flipsync.domain.channel import Offer, OfferGroup, RefundOrder
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Rejected
-from flipsync.domain.money import usd
+from flipsync.domain.money import Money, usd
+from flipsync.sandbox.clock import milliseconds
 
 OFFER = Offer(
     sku="LAMP-1",
@@ -121,6 +122,38 @@ async def test_every_call_and_every_answer_is_in_the_documents(judged: Any) -> N
         "getSubscriptions", "getTopics", "getUser", "publishOffer", "publishOfferByInventoryItemGroup", "search",
         "updateConfig", "updateOffer", "withdrawOffer", "withdrawOfferByInventoryItemGroup",
     }  # fmt: skip
+
+
+async def test_a_payout_is_what_its_lines_add_up_to(judged: Any) -> None:
+    """Sold on one day, paid out as it ends; a refund of the next day is taken off the next payout."""
+    ebay, clock = judged.connector, judged.sandbox.books.clock
+    start = clock.now()
+    await ebay.publish(OFFER.model_copy(update={"quantity": 30}), "k1")
+    assert [each async for each in ebay.payouts(start)] == []
+    first = judged.sell("LAMP-1", 2)
+    clock.move_to(milliseconds(start + timedelta(days=1)))
+    second = judged.sell("LAMP-1", 1)
+    back = RefundOrder(order_external_id=first, amount=usd("3.00"), reason="a scratch", reference="FS-1")
+    await ebay.issue_refund(back, "k")
+    clock.move_to(milliseconds(start + timedelta(days=2)))
+    payouts = [each async for each in ebay.payouts(start)]
+    assert [each.state for each in payouts] == ["paid", "initiated"]
+    assert {each.bank for each in payouts} == {"BANK 6789"}
+    told = [[line async for line in ebay.payout_lines(each.external_id)] for each in payouts]
+    for payout, lines in zip(payouts, told, strict=True):
+        assert payout.amount + payout.fee == Money.total((line.amount for line in lines), "USD")
+    (sale,), (refund, later) = told
+    order = await ebay.read_order(first)
+    assert order is not None
+    assert (sale.kind, sale.order_external_id, sale.amount + sale.fee, sale.fee) == (
+        "sale", first, order.total, order.channel_fee
+    )  # fmt: skip
+    assert (later.kind, later.order_external_id) == ("sale", second)
+    assert (refund.kind, refund.order_external_id, refund.amount) == ("refund", first, usd("-3.00"))
+    since = payouts[0].sent_at + timedelta(seconds=1)
+    assert [each.external_id async for each in ebay.payouts(since)] == [payouts[1].external_id]
+    assert judged.judge.problems == []
+    assert {"getPayouts", "getTransactions"} <= judged.judge.documents.calls
 
 
 async def test_refusals_are_in_the_documents_too(judged: Any) -> None:

@@ -16,6 +16,7 @@ from flipsync.domain.clock import utc_now
 from flipsync.domain.events import ListingEdited, OfferChanged, ProductEdited, SettingsChanged
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
 from flipsync.domain.sourcing import CatalogueEntry
 from flipsync.learning.policy import Origin
 from flipsync.security.passwords import Passwords
@@ -46,6 +47,7 @@ from flipsync.services.sync import beginning, devices, pushing
 from flipsync.services.sync.mutations import Receive
 from flipsync.store import models as m
 from flipsync.store.database import Database
+from flipsync.store.repositories import payouts as payout_rows
 from flipsync.store.repositories import sourcing as sourcing_rows
 from flipsync.store.unit_of_work import Store, UnitOfWork
 
@@ -63,6 +65,9 @@ PACKER: tuple[Permission, ...] = (
     "purchasing:write",
     "users:read",
 )
+
+
+_PAID = {"amount": 1_700, "line": 1_600, "fee": 200, "none": 0}
 
 
 @dataclass
@@ -155,6 +160,7 @@ async def found_business(
         await _transfer(unit, business)
     async with store.unit(tenant_id) as unit:
         await _sell(unit, business)
+        await _pay_out(unit, business)
         await _report(unit, business)
     await sales_facts.run(store, tenant_id)
     async with store.unit(tenant_id) as unit:
@@ -218,6 +224,37 @@ async def run_automation(worker: Database, business: Business) -> None:
                 started_at=utc_now(),
             )
         )
+
+
+def told_payout(marker: str) -> tuple[ChannelPayout, list[ChannelPayoutLine]]:
+    """A payout of 17.00 whose only line is a sale of an order that nobody knows, of which 1.00 is missing."""
+    at, money = utc_now(), {name: Money(amount_minor=minor, currency="USD") for name, minor in _PAID.items()}
+    payout = ChannelPayout(
+        external_id=f"{marker}-payout",
+        state="paid",
+        vendor_state=f"{marker} PAID",
+        amount=money["amount"],
+        fee=money["none"],
+        sent_at=at,
+        bank=f"{marker} 1234",
+    )
+    line = ChannelPayoutLine(
+        external_id=f"{marker}-line",
+        kind="sale",
+        vendor_kind="SALE",
+        amount=money["line"],
+        fee=money["fee"],
+        order_external_id=f"{marker}-unknown",
+        booked_at=at,
+    )
+    return payout, [line]
+
+
+async def _pay_out(unit: UnitOfWork, business: Business) -> None:
+    payout, lines = told_payout(business.marker)
+    assert await payout_rows.add(unit, business.ids["account_id"], payout, lines)
+    found = await unit.session.scalars(select(m.Payout.id))
+    business.ids["payout_id"] = found.one()
 
 
 async def _buy(unit: UnitOfWork, business: Business) -> None:

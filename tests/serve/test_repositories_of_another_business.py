@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from api_world import Business, told_order
+from api_world import Business, told_order, told_payout
 from pydantic import BaseModel
 from sqlalchemy import Row, select, text
 from sqlalchemy.exc import (
@@ -38,13 +38,14 @@ from flipsync.domain.directives import Terms
 from flipsync.domain.errors import NotFound
 from flipsync.domain.ids import new_id
 from flipsync.domain.money import Money
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
 from flipsync.services.customer_reading import CUTS
 from flipsync.store import models as m
 from flipsync.store import repositories
 from flipsync.store.database import Database, SessionReader
 from flipsync.store.models import Base
 from flipsync.store.reading import Question
-from flipsync.store.repositories import sealed
+from flipsync.store.repositories import payouts, sealed
 from flipsync.store.repositories.bulk_effects import ClaimedEffect
 from flipsync.store.repositories.effects import Outcome
 from flipsync.store.repositories.price_brakes import CatalogueSize
@@ -120,6 +121,8 @@ class Foreign:
             return datetime(2000, 1, 1, tzinfo=UTC) if name in ("since", "after") else datetime.now(UTC)
         if kind is date:
             return date(2000, 1, 1) if name in ("first", "after") else datetime.now(UTC).date()
+        if kind is timedelta:
+            return timedelta(days=14)
         if kind is bool:
             return True
         if kind in (int, float):
@@ -194,6 +197,8 @@ def _particular(foreign: Foreign) -> dict[str, dict[str, Any]]:
         "labels.change": {"before": ("bought", "asked", "sent", "unknown"), "service": "stolen"},
         "own_roles.update_role": {"values": {"name": "stolen"}},
         "passkeys.update_passkey": {"values": {"name": "stolen"}},
+        "payouts.differences": {"place": payouts.DIFFERENCE_SORTS.first(50)},
+        "payouts.lines_of": {"place": payouts.LINE_SORTS.first(50)},
         "plans.replace": {"ends_at": now + timedelta(days=1)}
         | dict.fromkeys(("starts_at", "forecast_origin"), now)
         | dict.fromkeys(("goals", "why"), "stolen"),
@@ -230,6 +235,8 @@ async def foreign(store: Store, alpha: Business) -> Foreign:
     rows[ListingState] = ListingState(
         external_id="stolen", sku="stolen", title="stolen", status="active", price=None, quantity=1
     )
+    rows[ChannelPayout], (rows[ChannelPayoutLine],) = told_payout(alpha.marker)
+    rows[ChannelPayout] = rows[ChannelPayout].model_copy(update={"state": "failed", "vendor_state": "stolen"})
     rows[UnreadOrder] = UnreadOrder(external_id=f"{alpha.marker}-unread", mark="stolen", reason="stolen")
     ids = alpha.ids | {
         "tenant_id": alpha.tenant_id,

@@ -167,6 +167,18 @@ async def furnish(shop: Shop) -> None:
         unit.session.add(automated)
         await unit.session.flush()
         line.scan_id = scan.id
+        paid = m.Payout(
+            **tenant,
+            account_id=account.id,
+            amount_minor=1,
+            fee_minor=0,
+            currency="USD",
+            state="paid",
+            **dict.fromkeys(("external_id", "vendor_state", "bank"), marker),
+            **dict.fromkeys(("sent_at", "read_at", "changed_at"), now),
+        )
+        unit.session.add(paid)
+        await unit.session.flush()
         unit.session.add_all(
             [
                 m.Receipt(**tenant, effect_id=effect.id, attempt=1, outcome="confirmed", started_at=now),
@@ -383,6 +395,16 @@ async def furnish(shop: Shop) -> None:
                     **dict.fromkeys(("rate_since", "first_at", "seen_at"), now),
                 ),
                 m.AdDay(**tenant, listing_id=listing, day=now.date(), rate_bps=300, offered=True, currency="USD"),
+                m.PayoutLine(
+                    **tenant,
+                    payout_id=paid.id,
+                    kind="sale",
+                    amount_minor=1,
+                    fee_minor=0,
+                    currency="USD",
+                    booked_at=now,
+                    **dict.fromkeys(("external_id", "vendor_kind", "order_external_id"), marker),
+                ),
                 m.SignedMove(
                     **tenant,
                     listing_id=listing,

@@ -1,10 +1,8 @@
-"""What eBay has beside listings and orders: offers to watchers, violations, the seller's funds and rating."""
+"""What eBay has beside listings and orders: offers to watchers, violations and the seller's rating."""
 
 from __future__ import annotations
 
 import json
-import re
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from zlib import crc32
@@ -16,9 +14,7 @@ from flipsync.sandbox.ebay.bodies import Amount, Body, Text, parse
 from flipsync.sandbox.ebay.problems import encode, refuse
 from flipsync.sandbox.ebay.shop import LIVE, Shop
 from flipsync.sandbox.exchange import Answer, Call
-from flipsync.sandbox.records import Listing, Order, order_external_id
-
-_DATES = re.compile(r"transactionDate:\[([^\]]*?)\.\.([^\]]*)\](?:,transactionType:\{(\w+)\})?")
+from flipsync.sandbox.records import Listing
 
 
 class OfferedItem(Body):
@@ -36,7 +32,7 @@ class OffersBody(Body):
 
 
 class Beside:
-    """Small parts of five APIs; what they tell follows from the books."""
+    """Small parts of three APIs; what they tell follows from the books."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -59,7 +55,7 @@ class Beside:
 
     def eligible(self, call: Call) -> Answer:
         self._marketplace(call, 150002)
-        limit, offset = _page(call, 200)
+        limit, offset = page_of(call, 200)
         rows = list(self._watched())
         if not rows:
             return Answer(204, b"")
@@ -138,7 +134,7 @@ class Beside:
         kind = call.first("compliance_type")
         if not kind:
             raise refuse(400, 850111, "Compliance type is missing", "API_COMPLIANCE")
-        limit, offset = _page(call, 200)
+        limit, offset = page_of(call, 200)
         found = self._unbranded() if kind == "LISTING_POLICY" else []
         if not found:
             return Answer(204, b"")
@@ -170,99 +166,6 @@ class Beside:
             body["next"] = f"{here(call)}?compliance_type={kind}&limit={limit}&offset={offset + limit}"
         return Answer(200, encode(body))
 
-    # Finances
-
-    def transactions(self, call: Call) -> Answer:
-        found = _DATES.fullmatch(call.first("filter") or "transactionDate:[1970-01-01T00:00:00Z..]")
-        if found is None:
-            raise refuse(400, 135008, "The value of transaction date filter is invalid.", "API_FINANCES")
-        begin, end, kind = _moment(found[1]), _moment(found[2]), found[3]
-        limit, offset = _page(call, 1000)
-        rows = [
-            row
-            for order in self.books.orders("channel = 'ebay' ORDER BY placed_ms, id", ())
-            for row in self._movements(order)
-            if begin <= row[0] <= (end or self.books.clock.now_ms()) and kind in (None, row[1]["transactionType"])
-        ]
-        rows.sort(key=lambda row: row[0], reverse=call.first("sort") != "transactionDate")
-        if not rows:
-            return Answer(204, b"")
-        body: dict[str, Any] = {
-            "href": here(call),
-            "limit": limit,
-            "offset": offset,
-            "total": len(rows),
-            "transactions": [row for _, row in rows[offset : offset + limit]],
-        }
-        if offset + limit < len(rows):
-            kept = "".join(f"&{name}={value}" for name, value in call.query if name not in ("limit", "offset"))
-            body["next"] = f"{here(call)}?limit={limit}&offset={offset + limit}{kept}"
-        return Answer(200, encode(body))
-
-    def _movements(self, order: Order) -> list[tuple[int, dict[str, Any]]]:
-        """The sale without eBay's fee, and what was given back."""
-        if order.status == "cancelled":
-            return []
-        id = order_external_id("ebay", order.id)
-
-        def row(moment: int, number: str, kind: str, entry: str, minor: int, fee: int) -> tuple[int, dict[str, Any]]:
-            return moment, {
-                "transactionId": number,
-                "transactionType": kind,
-                "transactionStatus": "FUNDS_AVAILABLE_FOR_PAYOUT",
-                "bookingEntry": entry,
-                "amount": self._amount(minor),
-                "totalFeeAmount": self._amount(fee),
-                "transactionDate": rfc3339(moment),
-                "orderId": id,
-                "salesRecordReference": "0",
-            }
-
-        sale = row(order.placed_ms, id, "SALE", "CREDIT", order.total_minor - order.fee_minor, order.fee_minor)
-        return [
-            sale,
-            *self._ad_fees(order, id),
-            *(
-                row(refund.created_ms, str(refund.id), "REFUND", "DEBIT", refund.amount_minor, 0)
-                for refund in order.refunds
-            ),
-        ]
-
-    def _ad_fees(self, order: Order, id: str) -> list[tuple[int, dict[str, Any]]]:
-        """What the ad that sold it costs, apart from the sale; given back with the whole price."""
-        minor = int(order.doc.get("ad_fee_minor", 0))
-        if not minor:
-            return []
-        line = order.lines[0]
-        listing = None if line.listing_id is None else self.books.listing(line.listing_id)
-        number = "0" if listing is None else str(listing.doc.get("listing_id") or "0")
-        moments = [("DEBIT", order.placed_ms)]
-        if order.status == "refunded":
-            moments.append(("CREDIT", order.refunds[-1].created_ms))
-        return [
-            (
-                moment,
-                {
-                    "transactionId": f"ad{order.id}{entry[0]}",
-                    "transactionType": "NON_SALE_CHARGE",
-                    "transactionStatus": "FUNDS_AVAILABLE_FOR_PAYOUT",
-                    "bookingEntry": entry,
-                    "amount": self._amount(minor),
-                    "transactionDate": rfc3339(moment),
-                    "salesRecordReference": "0",
-                    "feeType": "AD_FEE",
-                    "references": [
-                        {"referenceId": number, "referenceType": "ITEM_ID"},
-                        {"referenceId": id, "referenceType": "ORDER_ID"},
-                    ],
-                },
-            )
-            for entry, moment in moments
-        ]
-
-    def _amount(self, minor: int) -> dict[str, str]:
-        return {"value": f"{minor // 100}.{minor % 100:02d}", "currency": self.shop.currency}
-
     # Analytics
 
     def standards(self, call: Call) -> Answer:
@@ -281,19 +184,11 @@ class Beside:
         return Answer(200, encode({"standardsProfiles": [profile]}))
 
 
-def _page(call: Call, most: int) -> tuple[int, int]:
+def page_of(call: Call, most: int) -> tuple[int, int]:
     limit, offset = call.first("limit") or "10", call.first("offset") or "0"
     if not (limit.isdigit() and offset.isdigit() and 1 <= int(limit) <= most):
         raise refuse(400, 135003, "The value of pagination is invalid.", "API_FINANCES")
     return int(limit), int(offset)
-
-
-def _moment(text: str) -> int:
-    """0 for none."""
-    try:
-        return milliseconds(datetime.fromisoformat(text)) if text else 0
-    except ValueError as wrong:
-        raise refuse(400, 135008, "The value of transaction date filter is invalid.", "API_FINANCES") from wrong
 
 
 def here(call: Call) -> str:

@@ -15,6 +15,7 @@ from flipsync.sandbox.ebay.beside import Beside
 from flipsync.sandbox.ebay.catalog import Browse, Catalog, Taxonomy
 from flipsync.sandbox.ebay.elsewhere import Elsewhere
 from flipsync.sandbox.ebay.fulfillment import Fulfillment
+from flipsync.sandbox.ebay.funds import Funds
 from flipsync.sandbox.ebay.items import Items
 from flipsync.sandbox.ebay.notification import Notification
 from flipsync.sandbox.ebay.offers import Offers
@@ -72,7 +73,7 @@ class EbayServer(ChannelServer):
         self.items, self.offers, self.settings = Items(shop), Offers(shop), Settings(shop)
         self.orders, self.taxonomy, self.browse = Fulfillment(shop), Taxonomy(shop), Browse(shop)
         self.catalog = Catalog(shop)
-        self.beside, self.ads, self.elsewhere = Beside(shop), Ads(shop), Elsewhere(shop)
+        self.beside, self.ads, self.elsewhere, self.funds = Beside(shop), Ads(shop), Elsewhere(shop), Funds(shop)
         self.notification = Notification(shop, key)
         self._routes = [
             (method, re.compile(path), handler, scopes)
@@ -159,7 +160,8 @@ class EbayServer(ChannelServer):
             ("POST", f"{negotiation}/send_offer_to_interested_buyers", beside.send_offer, write),
             ("GET", f"{compliance}/listing_violation_summary", beside.violation_counts, write),
             ("GET", f"{compliance}/listing_violation", beside.violations, write),
-            ("GET", "/sell/finances/v1/transaction", beside.transactions, funds),
+            ("GET", "/sell/finances/v1/transaction", self.funds.transactions, funds),
+            ("GET", "/sell/finances/v1/payout", self.funds.payouts, funds),
             ("GET", campaign, ads.campaigns, look),
             ("POST", campaign, ads.make_campaign, promote),
             ("GET", f"{campaign}/{_PART}/ad", ads.all_ads, look),

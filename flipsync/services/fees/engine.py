@@ -17,12 +17,12 @@ from flipsync.services.fees.tariff import BY_ORDER, Ladder, Tariff, choose, miss
 from flipsync.services.pricing.fees import PPM, divide
 
 #: vendors that pay the tax the buyer paid out to us; marketplaces keep it and pay it to the state themselves
-_TAX_IS_OURS_TO_PAY = frozenset({"shopify", "woocommerce", "custom", "vendure", "medusa", "python"})
+TAX_IS_OURS_TO_PAY = frozenset({"shopify", "woocommerce", "custom", "vendure", "medusa", "python"})
 
 
 def tax_is_ours_to_pay(vendor: str) -> bool:
     """Whether the tax buyers paid there comes to us, for us to pay to the state."""
-    return vendor in _TAX_IS_OURS_TO_PAY
+    return vendor in TAX_IS_OURS_TO_PAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Prediction:
     @property
     def payout(self) -> int:
         """What is paid out: with the tax, where it is ours to pay to the state."""
-        return self.net + (self.tax if self.sale.vendor in _TAX_IS_OURS_TO_PAY else 0)
+        return self.net + (self.tax if self.sale.vendor in TAX_IS_OURS_TO_PAY else 0)
 
     def by_kind(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -221,4 +221,4 @@ def predict_refund(
                 times = (gone or 1) if row.per == "refund" else 1
                 fees.append(PredictedFee(kind, row.fee(back, share_of=times) * times, row, fee.item))
     tax = divide(prediction.tax * refunded, prediction.gross, "half_up")
-    return Refunded(refunded + (tax if sale.vendor in _TAX_IS_OURS_TO_PAY else 0), refunded, tuple(fees))
+    return Refunded(refunded + (tax if sale.vendor in TAX_IS_OURS_TO_PAY else 0), refunded, tuple(fees))

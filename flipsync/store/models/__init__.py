@@ -68,6 +68,7 @@ from flipsync.store.models.notices import (
     NotificationPreference,
 )
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
+from flipsync.store.models.payouts import Payout, PayoutLine
 from flipsync.store.models.privacy import Erasure
 from flipsync.store.models.purchasing import (
     PurchaseOrder,
@@ -143,6 +144,8 @@ __all__ = [
     "OrderChoice",
     "OrderLine",
     "Passkey",
+    "Payout",
+    "PayoutLine",
     "Plan",
     "PolicyChoice",
     "PolicyStage",

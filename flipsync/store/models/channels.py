@@ -39,6 +39,9 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     renewal_id: Mapped[UUID | None]
     renewal_began_at: Mapped[datetime | None]
     orders_cursor: Mapped[datetime | None]
+    #: from when on its payouts are known, and when they were last read
+    payouts_from: Mapped[datetime | None]
+    payouts_read_at: Mapped[datetime | None]
     #: when it was first seen what the account offers; before that nothing new is listed on it
     surveyed_at: Mapped[datetime | None]
     #: the books were put back from a backup, and what the channel shows was taken over since (runtime.reconciling)

@@ -66,6 +66,7 @@ from flipsync.domain.channel import (
 from flipsync.domain.clock import require_utc
 from flipsync.domain.errors import Rejected, Unauthenticated
 from flipsync.domain.money import Money
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
 from flipsync.domain.sourcing import CatalogueEntry, CatalogueQuestion
 
 
@@ -84,6 +85,7 @@ class EbayConnector(MarketplaceConnector):
         bulk_quantity=BULK,
         groups=True,
         ads=True,
+        payouts=True,
     )
     #: asking for each offer is quicker for fewer
     learns_all: ClassVar[LearnsAll | None] = LearnsAll(fewest=400, lasts=LASTS)
@@ -253,6 +255,14 @@ class EbayConnector(MarketplaceConnector):
 
     async def set_ad_rate(self, external_id: str, rate_bps: int) -> int:
         return await self.marketing.advertise(external_id, rate_bps)
+
+    # Payouts
+
+    def payouts(self, since: datetime) -> AsyncIterator[ChannelPayout]:
+        return self.finances.payouts(require_utc(since))
+
+    def payout_lines(self, external_id: str) -> AsyncIterator[ChannelPayoutLine]:
+        return self.finances.lines(external_id)
 
     # Notifications
 
