@@ -1,5 +1,5 @@
-"""What `flipsync report` and `flipsync reports` do with the books: count what is not counted yet, build a report, and
-have one made by itself."""
+"""What `flipsync report`, `flipsync reports` and `flipsync payouts` do with the books: count what is not
+counted yet, build a report, have one made by itself, and tell what was paid out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from pydantic import ValidationError
 from flipsync.commands_on_books import in_books
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.services import analytics, customer_recount, report_schedules, reports, sales_facts, sales_recount
+from flipsync.services import payouts as payments
 from flipsync.services.analytics import span_of
 from flipsync.services.consents import owner
-from flipsync.services.reading_page import MAX_LIMIT, PageRequest
+from flipsync.services.payouts import (
+    DifferenceFilter,
+    DifferenceView,
+    PayoutDetail,
+    PayoutFilter,
+    PayoutLineView,
+    PayoutView,
+)
+from flipsync.services.reading_page import MAX_LIMIT, PageRequest, SortedRequest
 from flipsync.services.report_schedules import ScheduleForm, ScheduleView
 from flipsync.services.reports import Kind, Report
 from flipsync.store.repositories import identity
@@ -94,3 +103,35 @@ def end(home: Path, schedule_id: UUID, tenant: str | None) -> ScheduleView:
 async def _count(store: Store, tenant_id: UUID) -> None:
     while (await sales_facts.run(store, tenant_id)).more:
         pass
+
+
+def payouts(home: Path, most: int, tenant: str | None) -> list[PayoutView]:
+    """The latest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[PayoutView]:
+        async with store.reader(tenant_id) as session:
+            return (await payments.list_payouts(session, SortedRequest(limit=most), PayoutFilter())).items
+
+    return in_books(home, {}, tenant, work)
+
+
+def payout(home: Path, payout_id: UUID, most: int, tenant: str | None) -> tuple[PayoutDetail, list[PayoutLineView]]:
+    """One payout, and its first lines. Raises NotFound."""
+
+    async def work(store: Store, tenant_id: UUID) -> tuple[PayoutDetail, list[PayoutLineView]]:
+        async with store.reader(tenant_id) as session:
+            lines = await payments.list_lines(session, payout_id, SortedRequest(limit=most))
+            return await payments.get_payout(session, payout_id), lines.items
+
+    return in_books(home, {}, tenant, work)
+
+
+def payment_differences(home: Path, most: int, tenant: str | None) -> list[DifferenceView]:
+    """The latest first."""
+
+    async def work(store: Store, tenant_id: UUID) -> list[DifferenceView]:
+        async with store.reader(tenant_id) as session:
+            page, now = SortedRequest(limit=most), store.clock.now()
+            return (await payments.list_differences(session, page, DifferenceFilter(), now)).items
+
+    return in_books(home, {}, tenant, work)

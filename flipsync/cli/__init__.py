@@ -36,6 +36,7 @@ from flipsync.cli.listings import listings_app
 from flipsync.cli.memory import memory_app
 from flipsync.cli.models import models_app, train
 from flipsync.cli.notifications import notifications_app
+from flipsync.cli.payouts import payouts
 from flipsync.cli.people import user_app
 from flipsync.cli.pricing import pricing_app
 from flipsync.cli.privacy import privacy_app
@@ -88,6 +89,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(goals_app, name="goals")
 app.command("plan")(plan)
 app.command("advertising")(advertising)
+app.command()(payouts)
 app.add_typer(directives_app, name="directives")
 app.add_typer(settings_app, name="settings")
 app.add_typer(approvals_app, name="approvals")

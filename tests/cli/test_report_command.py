@@ -7,13 +7,18 @@ import csv
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from command import Flipsync
 from shop import Shop, open_store
 from sqlalchemy import create_engine, text
 
-from flipsync.services import orders
+from flipsync.domain.ids import new_id
+from flipsync.domain.money import usd
+from flipsync.domain.payouts import ChannelPayout, ChannelPayoutLine
+from flipsync.services import orders, payouts
+from flipsync.services.orders import AccountRef
 from flipsync.store import bootstrap
 from flipsync.store.database import driver_url
 
@@ -87,3 +92,46 @@ def test_a_report_is_scheduled_listed_and_ended(sold: str, flipsync: Flipsync) -
     assert ended.returncode == 0 and "ended by a person" in ended.stdout
     wrong = flipsync("reports", "schedule", "profit", "--every", "hourly")
     assert wrong.returncode != 0 and "rhythm" in wrong.stderr
+
+
+async def _pay_out(url: str, tenant_id: UUID, account_id: UUID) -> None:
+    store = open_store(url, pool_size=1)
+    now = store.clock.now()
+    line = ChannelPayoutLine(
+        external_id="1",
+        kind="sale",
+        vendor_kind="[b]SALE[/]",
+        amount=usd("57.00"),
+        fee=usd("2.98"),
+        order_external_id="nobodys",
+        booked_at=now,
+    )
+    paid = ChannelPayout(
+        external_id="p1", state="paid", vendor_state="SUCCEEDED", amount=usd("56.99"), fee=usd("0.00"), sent_at=now
+    )
+    async with store.unit(tenant_id) as unit:
+        assert await payouts.book(unit, AccountRef(account_id, "custom"), paid, [line])
+    await store.aclose()
+
+
+def test_payouts_their_lines_and_what_differs(sold: str, flipsync: Flipsync, books: dict[str, str]) -> None:
+    assert "no payout is known yet" in flipsync("payouts").stdout
+    assert "nothing that is known of payouts differs" in flipsync("payouts", "--differences").stdout
+    engine = create_engine(driver_url(books["DATABASE_URL"]))
+    with engine.connect() as connection:
+        ids = connection.execute(text("SELECT tenant_id, id FROM marketplace_account")).one()
+    engine.dispose()
+    asyncio.run(_pay_out(sold, *ids))
+    shown = flipsync("payouts")
+    assert shown.returncode == 0, shown.stderr
+    assert "56.99 USD" in shown.stdout and "0.01 USD" in shown.stdout
+    (paid,) = json.loads(flipsync("payouts", "--json").stdout)["payouts"]
+    one = flipsync("payouts", paid["id"])
+    assert one.returncode == 0 and "[b]SALE[/]" in one.stdout and "nobodys" in one.stdout
+    told = json.loads(flipsync("payouts", paid["id"], "--json").stdout)
+    assert (told["payout"]["kinds"][0]["kind"], len(told["lines"])) == ("sale", 1)
+    found = json.loads(flipsync("payouts", "--differences", "--json").stdout)["differences"]
+    assert {each["named"] for each in found} == {"sum", "unknown_order"}
+    assert "do not add up" in flipsync("payouts", "--differences").stdout
+    nobodys = flipsync("payouts", str(new_id()))
+    assert nobodys.returncode == 1 and "no payout" in nobodys.stderr
