@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flipsync.domain.errors import Rejected, Unreadable
 from flipsync.domain.payouts import ChannelPayout
 from flipsync.runtime.channel_writes import Job
@@ -11,13 +13,27 @@ from flipsync.store.repositories import payouts as rows
 
 async def pull_payouts(job: Job) -> str:
     """Payouts begun lately or still under way, each with its lines in one transaction. One that cannot be read hinders
-    no other, and is asked for again until it can."""
+    no other, and is asked for again until it can. A channel that refuses to tell them (eBay wants signed calls in some
+    countries) is none that refuses what selling needs: the account goes on."""
     if not job.connector.capabilities.payouts:
         raise Rejected(f"{job.account.vendor} does not tell what it pays out", vendor_code="unsupported")
+    begun = job.store.clock.now()
+    async with job.store.reader(job.effect.tenant_id) as session:
+        since = await payouts.read_from(session, job.account.id, begun)
+    try:
+        news, unread = await _read(job, since)
+    except Rejected as refused:
+        return f"{job.account.vendor} does not tell what it paid out: {refused.message}"
+    if unread:
+        return f"{news} payouts new or changed; {unread}"
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        await rows.mark_read(unit.session, job.account.id, since, begun)
+    return f"{news} payouts new or changed"
+
+
+async def _read(job: Job, since: datetime) -> tuple[int, str]:
+    """How many were news, and why some could not be read ("": all were)."""
     store, tenant_id, account_id = job.store, job.effect.tenant_id, job.account.id
-    begun = store.clock.now()
-    async with store.reader(tenant_id) as session:
-        since = await payouts.read_from(session, account_id, begun)
     told: list[ChannelPayout] = []
     unread = ""
     try:
@@ -38,8 +54,4 @@ async def pull_payouts(job: Job) -> str:
                 continue
         async with store.unit(tenant_id, job.cause) as unit:
             news += await payouts.book(unit, job.ref, payout, lines)
-    if unread:
-        return f"{news} payouts new or changed; {unread}"
-    async with store.unit(tenant_id, job.cause) as unit:
-        await rows.mark_read(unit.session, account_id, since, begun)
-    return f"{news} payouts new or changed"
+    return news, unread

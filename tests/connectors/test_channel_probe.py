@@ -19,7 +19,7 @@ VENDORS = ("woocommerce", "custom", "shopify", "ebay", "amazon")
 EVERYWHERE = {"credentials", "listings", "find by SKU", "one listing", "orders", "one order", "webhooks", "limits"}
 MORE = {
     "custom": {"rival offers"},
-    "ebay": {"rival offers", "catalogue", "ads"},
+    "ebay": {"rival offers", "catalogue", "ads", "payouts"},
     "amazon": {"rival offers", "catalogue", "refunds", "warehouse"},
 }
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from stall import drain
 
 from flipsync.connectors.base import AccountConfig, Limiter, Unlimited
+from flipsync.connectors.marketplaces.ebay.auth import SCOPES
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.vault import Vault
 from flipsync.domain import commands as c
@@ -47,6 +48,8 @@ class Market:
     def __init__(self, shop: Shop, account: AccountRef, sandbox: Sandbox, ebay: EbayConnector, worker: Any) -> None:
         self.shop, self.account, self.sandbox, self.ebay, self._worker = shop, account, sandbox, ebay, worker
         self.began = sandbox.books.clock.now()
+        #: of the account, for the worker
+        self.options: dict[str, str] = {}
 
     def days_later(self, days: int) -> None:
         self.sandbox.books.clock.move_to(milliseconds(self.began + timedelta(days=days)))
@@ -98,10 +101,13 @@ async def market(
     transport = httpx2.ASGITransport(app=build_app(sandbox))
     told = AccountConfig.model_validate({"vendor": "ebay", "currency": "USD", "settle_seconds": 0.0, **where})
 
+    made: list[Market] = []
+
     def connect(
         config: AccountConfig, credentials: object, limiter: Limiter, key: str, vault: Vault | None = None
     ) -> EbayConnector:
-        return EbayConnector(told, keys, limiter, key, transport=transport)
+        options = told.options | (made[0].options if made else {})
+        return EbayConnector(told.model_copy(update={"options": options}), keys, limiter, key, transport=transport)
 
     monkeypatch.setattr(effects, "connect", connect)
     async with sandbox.running(), connect(told, keys, Unlimited(), "a") as ebay:
@@ -117,7 +123,8 @@ async def market(
             attributes={"Color": "Brass"},
         )
         await ebay.publish(lamp, "k")
-        yield Market(shop, await shop.account("ebay"), sandbox, ebay, hire())
+        made.append(Market(shop, await shop.account("ebay"), sandbox, ebay, hire()))
+        yield made[0]
     sandbox.books.close()
 
 
@@ -257,6 +264,18 @@ async def test_what_cannot_be_read_hinders_no_other_and_is_asked_again(
     assert account.payouts_read_at is None
     monkeypatch.setattr(EbayConnector, "payout_lines", honest)
     assert await market.pull() == "1 payouts new or changed"
+
+
+async def test_a_seller_who_may_not_read_them_goes_on_selling(market: Market) -> None:
+    market.options["scopes"] = " ".join(scope for scope in SCOPES if not scope.endswith("finances"))
+    market.sell(1)
+    market.days_later(2)
+    assert "ebay does not tell what it paid out" in await market.pull()
+    assert (await market.do(c.CheckChannel(account_id=market.account.id))).state == "confirmed"
+    (account,) = await market.shop.rows("SELECT status, payouts_read_at FROM marketplace_account")
+    assert tuple(account) == ("connected", None)
+    assert await market.shop.rows("SELECT cause FROM channel_fault") == []
+    assert await market.shop.rows("SELECT type FROM event WHERE type = 'EffectFailed'") == []
 
 
 def _last_order(market: Market) -> int:
