@@ -140,6 +140,48 @@ class DifferenceView(View):
     at: Moment
 
 
+class OrderLineView(View):
+    """A line of a payout that names the order."""
+
+    payout_id: UUID
+    payout_state: PayoutState
+    kind: LineKind
+    vendor_kind: str
+    amount: Money
+    fee: Money
+    booked_at: Moment
+
+
+class OrderPaid(View):
+    """What payouts have of the order, in its currency; those that failed or came back do not count. `paid` is what
+    reached the balance in all: sale less fees and refunds, fees given back, and what else names the order (labels,
+    ads, disputes)."""
+
+    sale: Money
+    fees: Money
+    refunds: Money
+    fees_returned: Money
+    paid: Money
+
+
+class OrderExpected(View):
+    """What the books say: goods and shipping (with the tax, where the channel pays that out), the fees that the channel
+    told with the order (null: none were told), and what was given back."""
+
+    sale: Money
+    fees: Money | None
+    refunds: Money
+
+
+class OrderPayment(View):
+    order_id: UUID
+    account_id: UUID
+    order_external_id: str
+    expected: OrderExpected
+    told: OrderPaid | None = Field(description="null: no payout has it, or amounts are in several currencies")
+    lines: list[OrderLineView]
+
+
 class DifferenceFilter(View):
     account_id: UUID | None = None
     named: Named | None = None
@@ -170,6 +212,47 @@ async def list_lines(session: AsyncSession, payout_id: UUID, page: SortedRequest
         raise NotFound(f"no payout {payout_id}")
     found = await rows.lines_of(session, payout_id, place)
     return cut(found, page.limit, _line, place.cursor_of)
+
+
+async def order_payment(session: AsyncSession, order_id: UUID, now: datetime) -> OrderPayment:
+    """What was expected and what was paid for one order. Raises NotFound."""
+    row = await rows.of_order(session, order_id, now=now, ours=TAX_IS_OURS_TO_PAY)
+    if row is None:
+        raise NotFound(f"no order {order_id}")
+
+    def amount(minor: int) -> Money:
+        return Money(amount_minor=minor, currency=row.currency)
+
+    told = None
+    if row.named and not row.mixed:
+        told = OrderPaid(
+            sale=amount(row.told_sale),
+            fees=amount(row.told_fees),
+            refunds=amount(row.told_refunds),
+            fees_returned=amount(row.fees_returned),
+            paid=amount(row.paid),
+        )
+    lines = await rows.lines_of_order(session, row.account_id, row.external_id)
+    return OrderPayment(
+        order_id=order_id,
+        account_id=row.account_id,
+        order_external_id=row.external_id,
+        expected=OrderExpected(
+            sale=amount(row.sale), fees=money(row.fee_minor, row.currency), refunds=amount(row.refunds)
+        ),
+        told=told,
+        lines=[
+            OrderLineView(
+                payout_id=line.payout_id,
+                payout_state=line.state,
+                kind=line.kind,
+                vendor_kind=line.vendor_kind,
+                booked_at=line.booked_at,
+                **_amounts(line),
+            )
+            for line in lines
+        ],
+    )
 
 
 async def list_differences(

@@ -71,3 +71,10 @@ async def list_differences(
     converted, and fees are compared where the channel told them with the order."""
     async with backend.store.reader(user.tenant_id) as session:
         return await payouts.list_differences(session, query, query, backend.store.clock.now())
+
+
+@router.get("/orders/{order_id}", summary="What was paid for one order", responses=problems(401, 403, 404))
+async def get_order_payment(order_id: UUID, user: User, backend: BackendDep) -> payouts.OrderPayment:
+    """What the books expect of it, what payouts have of it, and the lines that name it."""
+    async with backend.store.reader(user.tenant_id) as session:
+        return await payouts.order_payment(session, order_id, backend.store.clock.now())

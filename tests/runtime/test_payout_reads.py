@@ -145,6 +145,13 @@ async def test_sold_paid_out_read_once_and_agreeing_to_the_cent(market: Market) 
     assert early.amount == sold[first].total - fees[first]
     assert late.amount == sold[second].total - fees[second] - usd("3.00")
     assert await market.differences() == {}
+    (order,) = await market.shop.rows("SELECT id FROM customer_order WHERE external_id = :id", id=first)
+    async with market.shop.store.reader(market.shop.tenant_id) as session:
+        of_first = await payouts.order_payment(session, order.id, market.shop.store.clock.now())
+    assert of_first.told is not None
+    assert of_first.expected.model_dump() == of_first.told.model_dump(include={"sale", "fees", "refunds"})
+    assert of_first.told.paid == sold[first].total - fees[first] - usd("3.00")
+    assert [(each.kind, each.payout_state) for each in of_first.lines] == [("sale", "paid"), ("refund", "initiated")]
     rows = await market.shop.rows("SELECT t::text FROM payout_line t UNION ALL SELECT t::text FROM payout t")
     assert len(rows) == 5 and MARK not in repr(rows), "an order's id is all that is known of a buyer"
 

@@ -191,7 +191,7 @@ Named = Literal["sum", "currency", "not_received", "sale", "fees", "refunds", "n
 
 # Amounts in several currencies are never added. What channels keep the buyer's tax of (`ours`: those that do not) is
 # compared without it, each refund less its share. A refund younger than `settled` may not be in a payout yet.
-_DIFFERENCES = """
+_COMPARED = """
     WITH sold AS (
         SELECT o.id, o.account_id, o.external_id, o.currency, o.placed_at, o.status, o.modified_at, o.fee_minor,
                a.payouts_from, a.payouts_read_at, a.vendor = ANY(:ours) OR o.tax_minor = 0 AS whole,
@@ -199,7 +199,9 @@ _DIFFERENCES = """
                CASE WHEN a.vendor = ANY(:ours) THEN o.total_minor ELSE o.total_minor - o.tax_minor END AS sale
           FROM customer_order o
           JOIN marketplace_account a ON a.id = o.account_id
-         WHERE o.tenant_id = current_tenant() AND o.placed_at >= :since AND a.payouts_from IS NOT NULL
+         WHERE o.tenant_id = current_tenant()
+           AND CASE WHEN CAST(:order_id AS uuid) IS NULL THEN o.placed_at >= :since AND a.payouts_from IS NOT NULL
+                    ELSE o.id = CAST(:order_id AS uuid) END
     ), given AS (
         SELECT s.id, sum(part.minor)::bigint AS minor,
                coalesce(sum(part.minor) FILTER (WHERE r.created_at < :settled), 0)::bigint AS settled
@@ -219,13 +221,18 @@ _DIFFERENCES = """
                coalesce(sum(l.amount_minor + l.fee_minor) FILTER (WHERE l.kind = 'sale'), 0)::bigint AS sale,
                coalesce(sum(CASE l.kind WHEN 'sale' THEN l.fee_minor WHEN 'fee' THEN -l.amount_minor END),
                         0)::bigint AS fees,
-               coalesce(-sum(l.amount_minor + l.fee_minor) FILTER (WHERE l.kind = 'refund'), 0)::bigint AS refunds
+               coalesce(-sum(l.amount_minor + l.fee_minor) FILTER (WHERE l.kind = 'refund'), 0)::bigint AS refunds,
+               coalesce(-sum(l.fee_minor) FILTER (WHERE l.kind = 'refund'), 0)::bigint AS fees_returned,
+               sum(l.amount_minor)::bigint AS paid
           FROM sold s
           JOIN payout_line l ON l.tenant_id = current_tenant() AND l.order_external_id = s.external_id
           JOIN payout p ON p.id = l.payout_id AND p.account_id = s.account_id
          WHERE p.state NOT IN ('failed', 'returned', 'cancelled')
          GROUP BY s.id
-    ), compared AS (
+    )
+"""
+_DIFFERENCES = f"""
+    {_COMPARED}, compared AS (
         SELECT e.*, t.at, t.payout_id, t.mixed, t.sale AS told_sale, t.fees AS told_fees, t.refunds AS told_refunds
           FROM expected e JOIN told t ON t.id = e.id
          WHERE t.sales > 0
@@ -282,7 +289,17 @@ _DIFFERENCES = """
            f.order_id, f.order_external_id, f.currency, f.expected, f.told, f.told - f.expected AS amount, f.at
       FROM found f
       JOIN marketplace_account a ON a.id = f.account_id
-"""
+"""  # noqa: S608 - made of constants
+_ORDER = text(
+    f"""
+    {_COMPARED}
+    SELECT e.account_id, e.external_id, e.currency, e.sale, e.fee_minor, e.refunds, t.id IS NOT NULL AS named,
+           coalesce(t.mixed, false) AS mixed, t.sale AS told_sale, t.fees AS told_fees, t.refunds AS told_refunds,
+           t.fees_returned, t.paid
+      FROM expected e
+      LEFT JOIN told t ON t.id = e.id
+    """  # noqa: S608 - made of constants
+)
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("id", "account_id", "payout_id", "order_id"), Uuid()),
     **dict.fromkeys(("named", "account", "vendor", "order_external_id", "currency"), String()),
@@ -311,5 +328,22 @@ async def differences(
         query = query.where(_FOUND.c.account_id == account_id)
     if named is not None:
         query = query.where(_FOUND.c.named == named)
-    values = {"since": since, "settled": now - late, "late": late, "ours": list(ours)}
+    values = {"since": since, "settled": now - late, "late": late, "ours": list(ours), "order_id": None}
     return (await session.execute(place.put(query), values)).all()
+
+
+async def of_order(session: AsyncSession, order_id: UUID, *, now: datetime, ours: Collection[str]) -> Any | None:
+    """What the books expect of an order's sale, and what payouts that are not lost have of it. None: no such order."""
+    values = {"order_id": order_id, "since": now, "settled": now, "ours": list(ours)}
+    return (await session.execute(_ORDER, values)).one_or_none()
+
+
+async def lines_of_order(session: AsyncSession, account_id: UUID, external_id: str) -> Sequence[Any]:
+    """Every line of any payout that names the order, oldest first, with the payout's id and state."""
+    query = (
+        select(*PayoutLine.__table__.c, Payout.state)
+        .join(Payout, Payout.id == PayoutLine.payout_id)
+        .where(Payout.account_id == account_id, PayoutLine.order_external_id == external_id)
+        .order_by(PayoutLine.booked_at, PayoutLine.id)
+    )
+    return (await session.execute(query)).all()
