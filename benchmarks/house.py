@@ -1,7 +1,7 @@
 """The way of a decision without books: agents as plain classes decide, their superiors decide what is above their
 authority, arbitration and the price firewall judge what is left.
 
-The very agents, and the very rules `runtime.decision_path` and `runtime.gate` apply (`above_authority`, `arbitration`,
+The very agents, and the very rules `runtime.reach` and `runtime.gate` apply (`above_authority`, `arbitration`,
 `quotes.proposal_for`, `Firewall.check`), in their order; what those keep in tables is kept here in dictionaries. An
 owner who is asked says yes at once. Not modelled: authority that moves with outcomes, and budgets by the hour.
 """
@@ -23,7 +23,7 @@ from flipsync.domain.decisions import Decision
 from flipsync.domain.events import DecisionEscalated, Event
 from flipsync.domain.ids import new_id
 from flipsync.runtime.agent import Agent, Context
-from flipsync.runtime.decision_path import above_authority
+from flipsync.runtime.reach import above_authority
 from flipsync.services import arbitration
 from flipsync.services.arbitration import Claim, Held, Rank
 from flipsync.services.desk import Services

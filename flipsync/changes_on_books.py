@@ -80,7 +80,7 @@ def settings(
                     unit.audit("settings.changed", "tenant", tenant_id, before=fact.before, after=fact.after)
         async with store.reader(tenant_id) as session:
             present = (await profile(session, tenant_id)).settings
-        return {name: value_of(present, name) for name in SETTINGS}
+        return {name: value_of(present, name) for name in (*SETTINGS, *(change or ()))}
 
     return in_books(home, routing or {}, tenant, work)
 

@@ -33,7 +33,7 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         authority=Authority(auto_above=0.0, max_stake=usd("1000.00")),
         pace=0.25,
         # its reviews read all there is before they say anything: so any of it can be tried otherwise
-        version="3",
+        version="4",
     )
 
     async def decide(
@@ -104,12 +104,14 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         row = await ctx.services.decisions.get(event.decision_id)
         if row is None or row.state != "escalated":
             return Decision.hold("the decision is no longer open")
-        limit = self.spec.authority.max_stake.amount_minor
+        settings = (await ctx.services.profile()).settings
+        most = settings.limits_of(self.spec.name).max_stake_minor
+        limit = self.spec.authority.max_stake.amount_minor if most is None else most
         stake = row.stake_minor or 0
-        exposure = min(1.0, stake / limit)
+        exposure = min(1.0, stake / max(1, limit))
         doubt = 1.0 - row.confidence
         too_much = f"; {stake} minor units at stake, {limit} is the limit" if stake > limit else ""
-        goals = (await ctx.services.profile()).settings.goals
+        goals = settings.goals
         choice = choose(
             [
                 Option(
@@ -121,7 +123,7 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
                         "attention": 0,
                     },
                     why=row.rationale + too_much,
-                    breaks={"stake_limit": max(0.0, stake / limit - 1)},
+                    breaks={"stake_limit": max(0.0, (stake - limit) / max(1, limit))},
                 ),
                 Option("ask the owner", {"profit": row.confidence * 0.8, "risk": 0, "cash": 0, "attention": -_ASKING}),
                 Option("stop it", {"profit": 0, "risk": 0, "cash": 0, "attention": 0}),

@@ -20,16 +20,20 @@ All = Annotated[bool, typer.Option("--all", help="every agent")]
 Seconds = Annotated[float, typer.Option(min=1, help="how long each may take")]
 
 
+_LIMITS = {"auto_above": "decides by itself when as sure as", "max_stake_minor": "has to ask with more at stake than"}
+
+
 def agents_list(home: Home = None, as_json: AsJson = False) -> None:
     """Who there is, what wakes them, what they may propose; of a running system, how each replica is and what outcomes
     took from them."""
     told = agent_graph().as_dict()
     running = _of_running(home_folder(home))
     if running is not None:
-        standings, replicas = running
+        standings, replicas, limits = running
         for agent in told["agents"]:
             agent["standings"] = [each for each in standings if each["agent"] == agent["name"]]
             agent["replicas"] = replicas.get(agent["name"], [])
+            agent["limits"] = limits.get(agent["name"], {})
     if as_json:
         print_json(told)
         return
@@ -47,10 +51,45 @@ def agents_list(home: Home = None, as_json: AsJson = False) -> None:
         )
     out.print(table)
     for agent in told["agents"]:
+        for key, value in agent.get("limits", {}).items():
+            if value is not None:
+                out.print(f"[yellow]{agent['name']}[/] {_LIMITS[key]} {value}: the owner's limit")
         for each in agent.get("standings", ()):
             if each["level"] != "full":
                 out.print(f"[yellow]{agent['name']}[/] has {each['level']} authority over {each['kind']}")
                 out.print(f"  {escape(each['reason'])}")
+
+
+def limit(
+    agent: Annotated[str, typer.Argument(help="for example pricing")],
+    auto_above: Annotated[
+        float | None, typer.Option(min=0, max=1, help="as sure as that it decides by itself; what is less goes up")
+    ] = None,
+    max_stake_minor: Annotated[
+        int | None, typer.Option(min=0, help="with more minor units at stake the owner is asked")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="as the agent declares, for what is not given")] = False,
+    tenant: Annotated[str | None, typer.Option(help="business (default: the newest)")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """How far one agent may go by itself, by the owner's word; without options, how far that is. What outcomes
+    take away comes off it."""
+    (name,), graph = _named([agent], False), agent_graph()
+    given = {"auto_above": auto_above, "max_stake_minor": max_stake_minor}
+    change = {f"agents.{name}.{key}": value for key, value in given.items() if none or value is not None}
+    books = importlib.import_module("flipsync.changes_on_books")
+    found = books.settings(home_folder(home), change or None, tenant, graph.routing())["agents"].get(name, {})
+    (declares,) = [each["declares"] for each in graph.as_dict()["agents"] if each["name"] == name]
+    if as_json:
+        print_json({"agent": name, "declares": declares, "limits": {key: found.get(key) for key in given}})
+        return
+    for key, words in _LIMITS.items():
+        if found.get(key) is not None:
+            out.print(f"[bold]{name}[/] {words} {found[key]}: the owner's limit")
+        else:
+            asks = "sends up what has more at stake than" if key == "max_stake_minor" else words
+            out.print(f"[bold]{name}[/] {asks} {declares[key]}, as it declares")
 
 
 def drain(
@@ -115,27 +154,33 @@ def _state(replica: dict[str, Any]) -> str:
     return "draining" if replica["draining"] and replica["state"] == "ready" else str(replica["state"])
 
 
-def _of_running(home: Path) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]] | None:
-    """The newest business's standings, and the replicas by agent; None where no system runs, which is not started for
-    this."""
+_Running = tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]], dict[str, dict[str, Any]]]
+
+
+def _of_running(home: Path) -> _Running | None:
+    """The newest business's standings, its replicas and the owner's limits by agent; None where no system runs, which
+    is not started for this."""
     state = importlib.import_module("flipsync.embedded.instance").read_state(home)
     if state is None or not state.is_live():
         return None
     desk = importlib.import_module("flipsync.services.standing_desk")
     reading = importlib.import_module("flipsync.services.reading_decisions")
+    settings = importlib.import_module("flipsync.services.tenant_settings")
 
-    async def work(store: Any, tenant_id: UUID) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    async def work(store: Any, tenant_id: UUID) -> _Running:
         async with store.reader(tenant_id) as session:
             found = await desk.look(session, tenant_id)
             replicas = {each.agent: each.replicas for each in await reading.list_agents(session)}
+            limits = (await settings.profile(session, tenant_id)).settings.agents
         return (
             [each.model_dump(mode="json") for each in found.standings],
             {agent: [each.model_dump(mode="json") for each in several] for agent, several in replicas.items()},
+            {agent: each.model_dump(mode="json") for agent, each in limits.items()},
         )
 
     books = importlib.import_module("flipsync.commands_on_books")
     try:
-        told: tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]] = books.in_books(home, {}, None, work)
+        told: _Running = books.in_books(home, {}, None, work)
     except NotFound:  # there is no business yet
-        return [], {}
+        return [], {}, {}
     return told

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flipsync.cli.console import AsJson, Home, out, print_json, roster_routing
+from flipsync.cli.console import AsJson, Home, agent_graph, out, print_json
 from flipsync.cli.dry_run import Limit, Since, Tenant, try_on_past
 from flipsync.domain.errors import InvalidInput
 from flipsync.embedded.instance import home_folder
@@ -38,9 +38,10 @@ def list_settings(tenant: Tenant = None, home: Home = None, as_json: AsJson = Fa
 @settings_app.command("set")
 def set_settings(change: Change, tenant: Tenant = None, home: Home = None, as_json: AsJson = False) -> None:
     """Change settings, from the next decision on; `flipsync undo change` puts back what was there before."""
-    wanted = _read(change)
+    wanted, graph = _read(change), agent_graph()
+    importlib.import_module("flipsync.services.tenant_settings").refuse_unknown_agents(wanted, graph.agents)
     found = importlib.import_module("flipsync.changes_on_books").settings(
-        home_folder(home), wanted, tenant, roster_routing()
+        home_folder(home), wanted, tenant, graph.routing()
     )
     if as_json:
         print_json(found)

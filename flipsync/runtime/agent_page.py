@@ -72,7 +72,9 @@ def _reach(agent: type[Agent[Any]], graph: Graph) -> str:
     above = f"`{spec.reports_to}`" if spec.reports_to else "the owner"
     words = [
         f"What it is at least {spec.authority.auto_above:.0%} sure of, with at most {spec.authority.max_stake} at stake"
-        f" (in whatever currency), it may propose itself; the rest goes up to {above}."
+        f" (in whatever currency), it may propose itself; the rest goes up to {above}.",
+        f"The owner may say otherwise: `agents.{spec.name}.auto_above`, and `agents.{spec.name}.max_stake_minor` above"
+        " which the owner is asked.",
     ]
     if spec.budget.effects_per_hour != _UNBOUNDED:
         words.append(f"It sets at most {spec.budget.effects_per_hour:,} things in motion an hour for one business.")

@@ -18,10 +18,11 @@ from flipsync.domain.events import DecisionEscalated
 from flipsync.domain.ids import new_id
 from flipsync.domain.sourcing import RecordSourcingVerdict
 from flipsync.runtime import book_changes, budgets
-from flipsync.runtime.agent import AgentSpec, Authority, Context
+from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.budgets import Budgets, Want
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
+from flipsync.runtime.reach import above_authority, authority_of, beyond, lost, owners_limits, reads_only
 from flipsync.runtime.standings import Standings
 from flipsync.services import (
     adopting,
@@ -34,7 +35,7 @@ from flipsync.services import (
 from flipsync.services.arbitration import Claim, Rank
 from flipsync.services.orders import AccountRef
 from flipsync.services.recorded_desk import Notes
-from flipsync.services.standing import Bearing
+from flipsync.services.tenant_settings import AgentLimits
 from flipsync.store.journal import ProposedCommand
 from flipsync.store.repositories import decisions as decision_rows
 from flipsync.store.repositories import policies
@@ -44,23 +45,6 @@ from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
 _LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision, RecordSourcingVerdict)
-
-
-def above_authority(authority: Authority, decision: Decision[Any]) -> str:
-    """Why a decision is for the agent's superior; "" when it is not."""
-    if all(command.scope == "read" for command in decision.proposals):
-        return ""
-    if decision.confidence < authority.auto_above:
-        return f"confidence {decision.confidence:.2f} is below {authority.auto_above:.2f}"
-    if decision.stake is not None and decision.stake.amount_minor > authority.max_stake.amount_minor:
-        return f"{decision.stake} at stake is above {authority.max_stake.plain()}"
-    return ""
-
-
-def lost(authority: Authority, decision: Decision[Any], bearing: Bearing) -> str:
-    """Why a decision within its agent's authority still goes up, by how right it was; "" when it does not."""
-    stake = None if decision.stake is None else decision.stake.amount_minor
-    return bearing.above(decision.confidence, authority.auto_above, stake, authority.max_stake.amount_minor)
 
 
 class DecisionPath:
@@ -88,12 +72,16 @@ class DecisionPath:
         What an hour's budget denies is decided on anew later: the task it was decided on, if any, comes again.
         """
         decision_id = new_id()
-        why_up = above_authority(spec.authority, decision)
+        limits = AgentLimits() if reads_only(decision) else await _limits(ctx, spec, fact)
+        authority = authority_of(spec, limits)
+        stake_minor = None if decision.stake is None else decision.stake.amount_minor
+        asked = beyond(spec.name, limits, stake_minor)
+        why_up = asked or above_authority(authority, decision)
         bearing = await self._standings.of(unit, spec.name, decision, fact)
         if bearing is not None and not why_up:
-            why_up = lost(spec.authority, decision, bearing)
+            why_up = lost(authority, decision, bearing)
         counts = decision.confidence if bearing is None else bearing.counts(decision.confidence)
-        superior = self._graph.superior(spec.name)
+        superior = None if asked else self._graph.superior(spec.name)
         if superior and not why_up:
             why_up = next((each.executive_decides for each in decision.proposals if each.executive_decides), "")
         state = "held" if decision.is_hold else "applied"
@@ -112,7 +100,7 @@ class DecisionPath:
                 "confidence": decision.confidence,
                 "trusted": None if bearing is None else counts,
                 "recalibration": None if bearing is None else bearing.kept(),
-                "stake_minor": decision.stake.amount_minor if decision.stake else None,
+                "stake_minor": stake_minor,
                 "stake_currency": decision.stake.currency if decision.stake else None,
                 "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
                 "evidence": [evidence.model_dump(mode="json") for evidence in decision.evidence],
@@ -131,14 +119,14 @@ class DecisionPath:
                     from_agent=spec.name,
                     to_agent=superior,
                     reason=why_up,
-                    stake_minor=decision.stake.amount_minor if decision.stake else None,
+                    stake_minor=stake_minor,
                 ),
                 cause=cause,
             )
         elif why_up:
             await self._ask(unit, ctx, decision_id, f"{decision.rationale} ({why_up})")
         else:
-            stake = 0 if decision.stake is None else decision.stake.amount_minor // max(1, len(proposals))
+            stake = (stake_minor or 0) // max(1, len(proposals))
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, claim, proposal, command, cause, why=decision.rationale, stake=stake)
             if task_id is not None and budgets.comes_again(decision.proposals, proposals):
@@ -270,12 +258,17 @@ class DecisionPath:
                 await book_changes.carry_out(unit, ctx, command)
 
     async def endorse(self, unit: UnitOfWork, ctx: Context, decision_id: UUID) -> None:
-        """Let an escalated or awaiting decision go ahead; the gate still has its say."""
+        """Let an escalated or awaiting decision go ahead. The gate has its say; beyond the owner's limit the owner."""
         row = await decision_rows.lock(unit.session, decision_id)
         if row is None:
             raise NotFound(f"decision {decision_id} does not exist")
         if row.state not in ("escalated", "awaiting"):
             raise Conflict(f"the decision is {row.state} already")
+        if not row.approved and row.agent in self._graph.agents:
+            limits = await _limits(ctx, self._graph.agents[row.agent].spec)
+            if asked := beyond(row.agent, limits, row.stake_minor):
+                await self._ask(unit, ctx, decision_id, f"{row.rationale} ({asked})")
+                return
         await decision_rows.set_state(unit.session, decision_id, "applied")
         cause = Cause(decision_id, row.correlation_id, unit.cause.traceparent)
         # who let it go ahead is above the agent: it goes before other specialists'
@@ -341,6 +334,10 @@ class DecisionPath:
             if waiting <= asked and await decision_rows.supersede_approval(unit.session, older):
                 with contextlib.suppress(Conflict):  # settled some other way meanwhile
                     await self.overrule(unit, older, "a newer question about the same takes its place")
+
+
+async def _limits(ctx: Context, spec: AgentSpec, fact: str = "") -> AgentLimits:
+    return owners_limits(spec, (await ctx.services.profile()).settings, fact)
 
 
 def _proposed(decision_id: UUID, ordinal: int, command: c.Command) -> ProposedCommand:

@@ -32,9 +32,9 @@ from flipsync.domain.money import Money
 from flipsync.domain.predictions import prediction
 from flipsync.domain.purchase_commands import OfferPurchaseOrder, PlacePurchaseOrder
 from flipsync.domain.sourcing import RecordSourcingVerdict
-from flipsync.runtime.agent import AgentSpec, Authority, Context
-from flipsync.runtime.decision_path import above_authority, lost
+from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.graph import AgentClass
+from flipsync.runtime.reach import above_authority, authority_of, beyond, lost, owners_limits, reads_only
 from flipsync.runtime.replaying import as_decided, as_kept, canonical
 from flipsync.services import order_choice
 from flipsync.services.channel_pace import Pace, paces
@@ -49,7 +49,7 @@ from flipsync.services.recalibrating import lowest, read_kept
 from flipsync.services.recorded_desk import RecordedDesk
 from flipsync.services.standing import Bearing, movable
 from flipsync.services.standing_past import PastStandings, past
-from flipsync.services.tenant_settings import profile
+from flipsync.services.tenant_settings import AgentLimits, profile
 from flipsync.store.repositories import policies as policy_rows
 from flipsync.store.repositories import replay as rows
 from flipsync.store.repositories import trial_books
@@ -142,7 +142,7 @@ async def dry_run(
         versions = _versions(await policy_rows.page(session, newest, name=ShopPrice.kind), read_version)
         buying = _versions(await policy_rows.page(session, newest, name=ShopOrder.kind), order_choice.read_version)
         settings = (await profile(session, tenant_id)).settings
-        standings = await past(session, on=settings.grades.move_authority)
+        standings = await past(session, settings)
         ledger = Ledger()
         await count_books(session, ledger, change, settings, since, utc_now())
     for kind, wanted, known in (("price", change.policy, versions), ("buying", change.buying, buying)):
@@ -257,8 +257,10 @@ class _Trial:
             return
         found.looked_to = desk.now
         spec = self._agents[row.agent].spec
-        was = self._deed(spec, then, bearing_then, desk, changed=False)
-        would = self._deed(spec, now, bearing_now, desk, changed=True)
+        limits = self._standings.limits(row.id)
+        before, after = (owners_limits(spec, each, row.event_type) for each in (limits, self._change.limits(limits)))
+        was = self._deed(spec, then, bearing_then, desk, before, changed=False)
+        would = self._deed(spec, now, bearing_now, desk, after, changed=True)
         worth, currency = self._count(was, would, desk)
         by = found.by_agent.setdefault(row.agent, ByAgent())
         by.decisions += 1
@@ -335,10 +337,19 @@ class _Trial:
         return self._bearing(row, decision)
 
     def _deed(
-        self, spec: AgentSpec, decision: Decision[Any], bearing: Bearing, desk: ChangedDesk, *, changed: bool
+        self,
+        spec: AgentSpec,
+        decision: Decision[Any],
+        bearing: Bearing,
+        desk: ChangedDesk,
+        limits: AgentLimits,
+        *,
+        changed: bool,
     ) -> _Deed:
-        authority = self._authority(spec) if changed else spec.authority
-        up = bool(above_authority(authority, decision) or lost(authority, decision, bearing))
+        authority = authority_of(spec, limits)
+        stake = None if decision.stake is None or reads_only(decision) else decision.stake.amount_minor
+        owners = bool(beyond(spec.name, limits, stake))
+        up = not owners and bool(above_authority(authority, decision) or lost(authority, decision, bearing))
         commands: list[list[Any]] = []
         words, prices = [], {}
         for command in decision.proposals:
@@ -361,19 +372,9 @@ class _Trial:
             commands.append([command.type_name(), payload])
         asks = any(isinstance(each, c.AskOwner) or bool(each.owner_decides) for each in decision.proposals)
         asks = asks or (desk.asks_for_ads[changed] and any(map(_spends_on_ads, decision.proposals)))
-        asks = asks or (up and spec.reports_to is None)
-        goes = (" (goes up)" if spec.reports_to else " (asks the owner)") if up else ""
-        return _Deed(commands, words, f"nothing: {decision.rationale}", goes, up, asks, prices)
-
-    def _authority(self, spec: AgentSpec) -> Authority:
-        given = self._change.authority.get(spec.name, {})
-        most = given.get("max_stake_minor")
-        return Authority(
-            auto_above=given.get("auto_above", spec.authority.auto_above),
-            max_stake=spec.authority.max_stake
-            if most is None
-            else Money(amount_minor=int(most), currency=spec.authority.max_stake.currency),
-        )
+        owners = owners or (up and spec.reports_to is None)
+        goes = " (asks the owner)" if owners else " (goes up)" if up else ""
+        return _Deed(commands, words, f"nothing: {decision.rationale}", goes, up, asks or owners, prices)
 
     def _count(self, was: _Deed, would: _Deed, desk: ChangedDesk) -> tuple[float, str]:
         ledger, worth, currency = self._ledger, 0.0, ""

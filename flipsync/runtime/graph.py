@@ -159,6 +159,11 @@ class Graph:
                     "class": agent.__name__,
                     "ecosystem": agent.spec.ecosystem,
                     "reports_to": agent.spec.reports_to,
+                    "wraps": agent.spec.wraps,
+                    "declares": {
+                        "auto_above": agent.spec.authority.auto_above,
+                        "max_stake_minor": agent.spec.authority.max_stake.amount_minor,
+                    },
                     "handles": sorted(event.type_name() for event in agent.handles),
                     "proposes": sorted(command.type_name() for command in agent.proposes),
                     "vendors": sorted(agent.spec.vendors) if agent.spec.vendors is not None else None,

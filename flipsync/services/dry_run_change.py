@@ -21,7 +21,14 @@ from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.money import MAX_MINOR
 from flipsync.services import directives
 from flipsync.services.grounds import GoodsRow
-from flipsync.services.tenant_settings import TenantSettings, changed, value_of
+from flipsync.services.tenant_settings import (
+    AgentLimits,
+    TenantSettings,
+    changed,
+    known,
+    refuse_unknown_agents,
+    value_of,
+)
 from flipsync.store.repositories import catalogue
 from flipsync.store.repositories import directives as directive_rows
 from flipsync.store.repositories import pricing as pricing_rows
@@ -35,8 +42,6 @@ POLICY: Final = "pricing.policy"
 BUYING_POLICY: Final = "purchasing.policy"
 #: how the shelf is shared among channels, which is chosen channel by channel: tried for all goods at once
 STOCK_MODE: Final = "stock.mode"
-#: how far an agent decides by itself: agents.NAME.(one of these)
-AUTHORITY: Final = ("auto_above", "max_stake_minor")
 #: directives as if they had bound all the time, and those that bound as if they had not: terms, and ids
 GIVE, END = "directives.give", "directives.end"
 #: what one variant costs and may cost: variants.SKU.(one of these), minor units of its currency, null for none
@@ -69,6 +74,7 @@ COVERED: Final[frozenset[str]] = BY_BOOKS | frozenset(
         "auto_list",
         "fleet.share_out",
         "grades.move_authority",
+        "agents",
     }
 )
 #: settings by which nothing is decided: they can be tried, and what they change is said
@@ -84,7 +90,6 @@ DECIDES_NOTHING: Final[Mapping[str, str]] = {
         "a language model's words, which change nothing that is decided; it is not asked about the past",
     ),
 }
-_AGENT = re.compile(r"agents\.([a-z_]+)\.([a-z_]+)")
 _VARIANT = re.compile(rf"variants\.(.+)\.({'|'.join(TERMS)})", re.DOTALL)
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _GIVEN: TypeAdapter[list[Terms]] = TypeAdapter(list[Terms])
@@ -127,12 +132,11 @@ class GoodsTerms:
 
 @dataclass(frozen=True)
 class Change:
-    """Settings as they would be. `authority` is by agent; `policy` and `buying` are versions of the registry that would
+    """Settings as they would be. `policy` and `buying` are versions of the registry that would
     price and buy; `stock_mode` is how all goods would be shared among channels; `given` directives would bind and
     `ended` ones would not; `variants` are by SKU."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    authority: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     policy: str | None = None
     buying: str | None = None
     stock_mode: StockMode | None = None
@@ -178,7 +182,6 @@ class Change:
         told = dict(self.settings)
         beside = ((POLICY, self.policy), (BUYING_POLICY, self.buying), (STOCK_MODE, self.stock_mode))
         told |= {key: each for key, each in beside if each}
-        told |= {f"agents.{name}.{key}": value for name, of in self.authority.items() for key, value in of.items()}
         for sku, terms in self.variants.items():
             told |= {f"variants.{sku}.{key}": amount for key, amount in terms.amounts.items()}
         if self.given:
@@ -190,6 +193,10 @@ class Change:
 
     def applied(self, settings: TenantSettings) -> TenantSettings:
         return _applied(settings.model_dump_json(), orjson.dumps(dict(self.settings)))
+
+    def limits(self, then: TenantSettings) -> TenantSettings:
+        """With the owner's limits of agents as they would have been."""
+        return changed(then, {key: value for key, value in self.settings.items() if key.partition(".")[0] == "agents"})
 
     def bound(self, directives: Sequence[Directive]) -> tuple[Directive, ...]:
         """What would have bound instead; a new one takes the place of one alike, as it does when it is given."""
@@ -233,12 +240,10 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
     if not wanted:
         raise InvalidInput("no change is given", hint="for example pricing.min_margin_bps=800")
     settings: dict[str, Any] = {}
-    authority: dict[str, dict[str, float]] = {}
     variants: dict[str, dict[str, int | None]] = {}
     policy = buying = stock_mode = None
     given, ended = tuple[Directive, ...](), frozenset[UUID]()
     for key, value in wanted.items():
-        agent = _AGENT.fullmatch(key)
         if key == POLICY:
             policy = str(value)
         elif key == BUYING_POLICY:
@@ -251,20 +256,16 @@ def change_of(wanted: Mapping[str, Any], agents: Collection[str]) -> Change:
             ended = frozenset(_read(_ENDED, key, value))
         elif (of := _VARIANT.fullmatch(key)) is not None:
             variants.setdefault(of[1], {})[of[2]] = _amount(key, value)
-        elif agent is not None and agent[2] in AUTHORITY:
-            if agent[1] not in agents:
-                raise InvalidInput(f"no agent is called {agent[1]!r}", hint="`flipsync agents list` names them")
-            authority.setdefault(agent[1], {})[agent[2]] = _bound(key, value)
-        elif key in COVERED or key in DECIDES_NOTHING:
+        elif key in DECIDES_NOTHING or key in COVERED or known(key):
             settings[key] = value
         else:
             raise InvalidInput(
                 f"{key} cannot be tried on the past: there is no such setting", hint=f"these can: {_names()}"
             )
+    refuse_unknown_agents(settings, agents)
     checked = changed(TenantSettings(), settings)
     return Change(
         {key: value_of(checked, key) for key in settings},
-        authority,
         policy,
         buying,
         stock_mode,
@@ -338,18 +339,14 @@ def _mode(value: Any) -> StockMode:
     return cast(StockMode, value)
 
 
-def _bound(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidInput(f"{key} {value!r}: a number is asked for") from None
-    if not (0 <= number <= 1 if key.endswith("auto_above") else 0 <= number < 1e15 and number == int(number)):
-        what = "between 0 and 1" if key.endswith("auto_above") else "a whole number of minor units"
-        raise InvalidInput(f"{key} {value!r}: {what}")
-    return number
-
-
 def _names() -> str:
-    beside = (POLICY, BUYING_POLICY, STOCK_MODE, *(f"agents.NAME.{each}" for each in AUTHORITY), GIVE, END)
+    beside = (
+        POLICY,
+        BUYING_POLICY,
+        STOCK_MODE,
+        *(f"agents.NAME.{each}" for each in AgentLimits.model_fields),
+        GIVE,
+        END,
+    )
     beside += tuple(f"variants.SKU.{each}" for each in TERMS)
     return ", ".join([*sorted({*COVERED, *DECIDES_NOTHING}), *beside])

@@ -5,6 +5,7 @@ Apart from `settings_changes`, which every agent imports: what is known of trial
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.errors import NotFound, VersionMismatch
 from flipsync.services.dry_run_change import DECIDES_NOTHING
 from flipsync.services.settings_changes import set_settings
-from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
+from flipsync.services.tenant_settings import SETTINGS, TenantSettings, refuse_unknown_agents, value_of
 from flipsync.store.models import Tenant
 from flipsync.store.repositories import tenants
 from flipsync.store.unit_of_work import UnitOfWork
@@ -54,8 +55,12 @@ async def get_settings(session: AsyncSession, tenant_id: UUID) -> SettingsView:
     return _view(_there(await tenants.get(session, tenant_id), tenant_id))
 
 
-async def change_settings(unit: UnitOfWork, change: SettingsChange, expected_version: int) -> SettingsView:
-    """Raises NotFound, InvalidInput, and VersionMismatch when they are not at `expected_version` any more."""
+async def change_settings(
+    unit: UnitOfWork, change: SettingsChange, expected_version: int, agents: Collection[str]
+) -> SettingsView:
+    """`agents` are those there are. Raises NotFound, InvalidInput, and VersionMismatch when the settings are not at
+    `expected_version` any more."""
+    refuse_unknown_agents(change.change, agents)
     tenant = _there(await tenants.lock(unit.session, unit.tenant_id), unit.tenant_id)
     if _version(tenant) != expected_version:
         raise VersionMismatch("settings were changed since they were read", hint="read them again, then change them")

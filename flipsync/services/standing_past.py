@@ -1,4 +1,4 @@
-"""What an agent might decide alone at some time in the past, by the decisions that took authority or gave it back."""
+"""What an agent might decide alone in the past: by decisions that moved authority, and the owner's limits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.clock import utc_now
 from flipsync.domain.commands import MoveAuthority
 from flipsync.services.standing import Standing, lowest
+from flipsync.services.tenant_settings import TenantSettings, changed
 from flipsync.store.repositories import grades as rows
 
 
 class PastStandings:
     """`moves` in the order they were decided, each with its decision's id; `switched` from when on outcomes might move
-    authority (True) or not, each with the id of the fact that says so."""
+    authority (True) or not, each with the id of the fact that says so; `limits` from when on the owner's were so."""
 
-    def __init__(self, moves: Iterable[tuple[UUID, MoveAuthority]], switched: Sequence[tuple[UUID, bool]] = ()) -> None:
+    def __init__(
+        self,
+        moves: Iterable[tuple[UUID, MoveAuthority]],
+        switched: Sequence[tuple[UUID, bool]] = (),
+        limits: Sequence[tuple[UUID, TenantSettings]] = ((UUID(int=0), TenantSettings()),),
+    ) -> None:
         self._switched = switched
+        self._limits = limits
         self._moves: defaultdict[tuple[str, str], list[tuple[UUID, Standing]]] = defaultdict(list)
         for decision_id, each in moves:
             standing = Standing(each.agent, each.kind, each.to, each.trusted, utc_now(), each.reason)
@@ -36,18 +43,33 @@ class PastStandings:
                 found.append(moves[place - 1][1])
         return lowest(found)
 
+    def limits(self, decision_id: UUID) -> TenantSettings:
+        """The owner's limits of agents when that was decided, and no other setting."""
+        return self._limits[max(0, bisect_left(self._limits, decision_id, key=lambda each: each[0]) - 1)][1]
+
     def were_off(self, decision_id: UUID) -> bool:
         """Whether the owner had it switched off when that was decided."""
         place = bisect_left(self._switched, decision_id, key=lambda each: each[0])
         return bool(place) and not self._switched[place - 1][1]
 
 
-async def past(session: AsyncSession, *, on: bool) -> PastStandings:
-    """`on`: whether outcomes may move authority now."""
+async def past(session: AsyncSession, settings: TenantSettings) -> PastStandings:
+    """`settings` are those of now."""
+    on = settings.grades.move_authority
+    limits = await _limits(session, TenantSettings(agents=settings.agents))
     changes = await rows.switched(session)
     switched = [(changed_at, after) for changed_at, _, after in changes]
     switched.insert(0, (UUID(int=0), changes[0][1] if changes else on))
     if not await rows.standings(session):
-        return PastStandings((), switched)  # nothing was ever moved
+        return PastStandings((), switched, limits)  # nothing was ever moved
     moves = [(row.decision_id, MoveAuthority.model_validate(row.payload)) for row in await rows.moves(session)]
-    return PastStandings(moves, switched)
+    return PastStandings(moves, switched, limits)
+
+
+async def _limits(session: AsyncSession, present: TenantSettings) -> list[tuple[UUID, TenantSettings]]:
+    """From when on which limits were in force, oldest first: what is in force now, taken back change by change."""
+    found = []
+    for changed_at, before in reversed(await rows.limited(session)):
+        found.append((changed_at, present))
+        present = changed(present, before)
+    return [(UUID(int=0), present), *reversed(found)]

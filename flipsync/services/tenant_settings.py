@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,10 +16,13 @@ from flipsync.domain import clock
 from flipsync.domain.directives import Directive
 from flipsync.domain.errors import InvalidInput, NotFound
 from flipsync.domain.goals import Goals
+from flipsync.domain.money import MAX_MINOR
 from flipsync.services.fees.profile import FeeProfile
 from flipsync.store.models import Tenant
 from flipsync.store.reading import Question
 from flipsync.store.repositories.directives import IN_FORCE
+
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,100}$")]
 
 
 class PricingChoices(BaseModel):
@@ -284,6 +288,17 @@ class GradeChoices(BaseModel):
     )
 
 
+class AgentLimits(BaseModel):
+    """How far an agent may go by itself, by the owner's word. None: as the agent declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    auto_above: float | None = Field(default=None, ge=0, le=1, description="as sure as that it decides by itself")
+    max_stake_minor: int | None = Field(
+        default=None, ge=0, le=MAX_MINOR, description="with more at stake, in whatever currency, the owner is asked"
+    )
+
+
 class LanguageChoices(BaseModel):
     """What a language model may read and use, where the installation has one."""
 
@@ -311,6 +326,10 @@ class TenantSettings(BaseModel):
     journal: JournalChoices = JournalChoices()
     memory: MemoryChoices = MemoryChoices()
     grades: GradeChoices = GradeChoices()
+    agents: dict[AgentName, AgentLimits] = Field(
+        default_factory=dict,
+        description="limits by agent: agents.NAME.auto_above, and agents.NAME.max_stake_minor above which it must ask",
+    )
     language: LanguageChoices = LanguageChoices()
     fleet: FleetChoices = FleetChoices()
     purchasing: PurchasingChoices = PurchasingChoices()
@@ -328,6 +347,14 @@ class TenantSettings(BaseModel):
     )
     auto_list: bool = Field(default=True, description="put imported products on every connected channel")
 
+    def limits_of(self, agent: str, office: str | None = None) -> AgentLimits:
+        """The owner's for an agent; who stands in for another (`office`) is bound by that one's too."""
+        own, others = (self.agents.get(name or "", AgentLimits()) for name in (agent, office))
+        return AgentLimits(
+            auto_above=others.auto_above if own.auto_above is None else own.auto_above,
+            max_stake_minor=others.max_stake_minor if own.max_stake_minor is None else own.max_stake_minor,
+        )
+
 
 def _leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
     for name, field in model.model_fields.items():
@@ -338,6 +365,8 @@ def _leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]
             yield path + name, field.description or ""
 
 
+#: the limits of one agent have names of their own
+_OF_AGENT: Final = re.compile(rf"agents\.([a-z_]{{1,100}})\.({'|'.join(AgentLimits.model_fields)})")
 #: dotted name: what it is for, where the name does not say it
 SETTINGS: Final[Mapping[str, str]] = dict(_leaves(TenantSettings))
 
@@ -346,7 +375,10 @@ def changed(settings: TenantSettings, change: Mapping[str, Any]) -> TenantSettin
     """With other values under dotted names. Raises InvalidInput for no such name, or a value it does not take."""
     whole = settings.model_dump(mode="json")
     for key, value in change.items():
-        if key not in SETTINGS:
+        of_agent = _OF_AGENT.fullmatch(key)
+        if of_agent is not None:
+            whole["agents"].setdefault(of_agent[1], {})
+        elif key not in SETTINGS:
             raise InvalidInput(f"there is no setting {key[:80]!r}", hint="`flipsync settings list` names them")
         try:
             orjson.dumps(value)
@@ -366,11 +398,28 @@ def changed(settings: TenantSettings, change: Mapping[str, Any]) -> TenantSettin
 
 
 def value_of(settings: TenantSettings, key: str) -> Any:
-    """What is under a dotted name, as JSON has it."""
+    """What is under a dotted name, as JSON has it; None for what the owner has said nothing of."""
     found: Any = settings.model_dump(mode="json")
+    of_agent = _OF_AGENT.fullmatch(key)
+    if of_agent is not None:
+        return found["agents"].get(of_agent[1], {}).get(of_agent[2])
     for each in key.split("."):
         found = found[each]
     return found
+
+
+def known(key: str) -> bool:
+    """Whether there is a setting of that name."""
+    return key in SETTINGS or _OF_AGENT.fullmatch(key) is not None
+
+
+def refuse_unknown_agents(change: Mapping[str, Any], agents: Collection[str]) -> None:
+    """Raises InvalidInput for limits of an agent that is not one of these."""
+    for key, value in change.items():
+        of_agent = _OF_AGENT.fullmatch(key)
+        named = [of_agent[1]] if of_agent else list(value) if key == "agents" and isinstance(value, dict) else []
+        if strangers := [name for name in named if name not in agents]:
+            raise InvalidInput(f"no agent is called {str(strangers[0])!r}", hint="`flipsync agents list` names them")
 
 
 class TenantProfile(BaseModel):

@@ -21,7 +21,7 @@ from flipsync.security.roles import Permission
 from flipsync.services.product_edits import ProductEdit, edit_product
 from flipsync.services.reading_page import Moment, Page, PageRequest, View, cut
 from flipsync.services.settings_changes import set_settings
-from flipsync.services.tenant_settings import SETTINGS, TenantSettings, value_of
+from flipsync.services.tenant_settings import TenantSettings, known, value_of
 from flipsync.services.undo import Allowed
 from flipsync.store.repositories import changes as rows
 from flipsync.store.repositories import reading_catalogue, tenants
@@ -129,7 +129,9 @@ async def undo_change(
     if not allowed(NEEDS[change.type]):
         raise Forbidden("you may not take this back", hint=f"it needs {NEEDS[change.type]}")
     # held from here on: who changes it meanwhile waits, and what was changed before is seen
-    present, version = await (_settings(unit) if change.type == _SETTINGS else _product(unit, change.subject_id))
+    present, version = await (
+        _settings(unit, change) if change.type == _SETTINGS else _product(unit, change.subject_id)
+    )
     parts = _judge(change, present, await rows.later(unit.session, _KINDS, change))
     back = {part.name: part.before for part in parts if part.outcome == "undoable"}
     if back and not dry_run:
@@ -158,12 +160,12 @@ async def _put_back(unit: UnitOfWork, change: ChangeRow, back: dict[str, Any], v
         unit.audit("settings.changed", "tenant", unit.tenant_id, before=fact.before, after=fact.after)
 
 
-async def _settings(unit: UnitOfWork) -> tuple[dict[str, Any], int]:
+async def _settings(unit: UnitOfWork, change: ChangeRow) -> tuple[dict[str, Any], int]:
     tenant = await tenants.lock(unit.session, unit.tenant_id)
     if tenant is None:
         raise NotFound(f"tenant {unit.tenant_id} does not exist")
     settings = TenantSettings.model_validate(tenant.settings)
-    return {name: value_of(settings, name) for name in SETTINGS}, 0
+    return {name: value_of(settings, name) for name in change.payload["after"] if known(name)}, 0
 
 
 async def _product(unit: UnitOfWork, product_id: UUID) -> tuple[dict[str, Any], int]:

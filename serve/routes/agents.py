@@ -15,6 +15,7 @@ from flipsync.services import calibration, held_orders, set_aside, standing_desk
 from flipsync.services import reading_decisions as reading
 from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest
 from flipsync.services.standing_desk import StandingView
+from flipsync.services.tenant_settings import AgentLimits, profile
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, OnlyOnceDep, ReaderDep, may
 from serve.errors import problems
@@ -27,6 +28,13 @@ User = Annotated[Claims, may("agents:read")]
 Mender = Annotated[Claims, may("agents:write")]
 
 
+class DeclaredView(BaseModel):
+    """How far an agent decides by itself where nobody says otherwise."""
+
+    auto_above: float = Field(description="as sure as that")
+    max_stake_minor: int = Field(description="with at most so much at stake, in whatever currency")
+
+
 class AgentView(BaseModel):
     """An agent of this installation. Waiting and failed are tasks of your business; state "absent": never reported."""
 
@@ -34,6 +42,7 @@ class AgentView(BaseModel):
     summary: str
     ecosystem: str
     reports_to: str | None
+    declares: DeclaredView
     handles: list[str]
     proposes: list[str]
     vendors: list[str] | None
@@ -44,6 +53,9 @@ class AgentView(BaseModel):
     waiting: int = 0
     failed: int = 0
     replicas: list[reading.ReplicaView] = Field(default=[], description="the actors that share its businesses out")
+    limits: AgentLimits = Field(
+        default=AgentLimits(), description="your limits (settings agents.NAME.*); null: as it declares"
+    )
     standings: list[StandingView] = Field(default=[], description="authority of your business that outcomes changed")
 
 
@@ -93,12 +105,13 @@ async def list_agents(user: User, backend: BackendDep) -> AgentList:
     async with backend.store.reader(user.tenant_id) as session:
         statuses = {status.agent: status for status in await reading.list_agents(session)}
         standings = (await standing_desk.look(session, user.tenant_id)).standings
-    return AgentList(
-        items=[
-            _view(agent, statuses.get(agent["name"]), [each for each in standings if each.agent == agent["name"]])
-            for agent in _graph(backend.graph).as_dict()["agents"]
-        ]
-    )
+        settings = (await profile(session, user.tenant_id)).settings
+    items = []
+    for agent in _graph(backend.graph).as_dict()["agents"]:
+        theirs: dict[str, Any] = {"standings": [each for each in standings if each.agent == agent["name"]]}
+        theirs["limits"] = settings.limits_of(agent["name"], agent["wraps"])
+        items.append(_view(agent, statuses.get(agent["name"]), theirs))
+    return AgentList(items=items)
 
 
 @router.get("/graph", summary="Draw the executive graph", responses=problems(401, 403))
@@ -196,7 +209,6 @@ def _graph(graph: Graph | None) -> Graph:
     return graph
 
 
-def _view(agent: dict[str, Any], status: reading.AgentStatusView | None, standings: list[StandingView]) -> AgentView:
-    known: dict[str, Any] = {"standings": standings}
+def _view(agent: dict[str, Any], status: reading.AgentStatusView | None, known: dict[str, Any]) -> AgentView:
     known |= {} if status is None else status.model_dump(exclude={"agent", "updated_at"})
-    return AgentView.model_validate({name: agent[name] for name in agent if name != "class"} | known)
+    return AgentView.model_validate({name: agent[name] for name in agent if name not in ("class", "wraps")} | known)

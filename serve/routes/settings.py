@@ -40,7 +40,8 @@ async def patch_settings(
 
     Asks for a fresh proof of who you are: limits of money are among the settings.
     """
+    agents = backend.graph.agents if backend.graph is not None else ()
     async with backend.store.unit(user.tenant_id, cause) as unit:
-        view = await reading_settings.change_settings(unit, form, expected)
+        view = await reading_settings.change_settings(unit, form, expected, agents)
     response.headers["ETag"] = etag(view.version)
     return view

@@ -144,6 +144,18 @@ def test_authority_is_switched_off_and_on(flipsync: Flipsync) -> None:
     assert listed and not any("standings" in each for each in listed), "told of a running system only: none is started"
 
 
+def test_an_agents_limit_is_set_told_and_taken_back(flipsync: Flipsync) -> None:
+    given = flipsync("agents", "limit", "pricing", "--max-stake-minor", "5000", "--json")
+    told = json.loads(given.stdout)
+    assert told["limits"] == {"auto_above": None, "max_stake_minor": 5000} and told["declares"]["auto_above"] > 0
+    assert "has to ask with more at stake than 5000: the owner's limit" in flipsync("agents", "limit", "pricing").stdout
+    assert "no agent" in flipsync("agents", "limit", "nobody", "--auto-above", "1").stderr
+    assert "no agent is called" in flipsync("settings", "set", "agents.nobody.auto_above=1").stderr
+    assert "0.9" in flipsync("settings", "set", "agents.pricing.auto_above=0.9").stdout
+    free = json.loads(flipsync("agents", "limit", "pricing", "--none", "--json").stdout)
+    assert free["limits"] == {"auto_above": None, "max_stake_minor": None}
+
+
 def test_answering_says_what_it_needs(flipsync: Flipsync) -> None:
     assert json.loads(flipsync("approvals", "list", "--json").stdout) == {"items": []}
     assert "the answer is missing" in flipsync("approvals", "answer", "--every").stderr

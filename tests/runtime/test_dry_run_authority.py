@@ -21,7 +21,7 @@ from flipsync.store import models as m
 async def test_authority_sends_decisions_up(shop: Shop) -> None:
     await priced(shop, cost=2000)
     await work(shop, "pricing")
-    found = await tried(shop, {"agents.pricing.auto_above": 1.0, "agents.pricing.max_stake_minor": 1})
+    found = await tried(shop, {"agents.pricing.auto_above": 1.0})
     assert figure(found, "sent up") == (0, 1) and found.changed == 1
     assert found.differences[0].now == found.differences[0].then + " (goes up)"
 

@@ -441,7 +441,7 @@ def test_every_setting_can_be_tried() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"agents.pricing.max_stake_minor": 10**400}, "a number is asked for"),
+        ({"agents.pricing.max_stake_minor": 10**400}, "does not take"),
         ({"pricing.shipping_cost_minor": 10**30}, "does not take"),
         ({}, "no change"),
         ({"stock.mode": "shared"}, "is not a stock mode"),
@@ -449,8 +449,8 @@ def test_every_setting_can_be_tried() -> None:
         ({"pricing.min_margin_bps": 10_000}, "less than 10000"),
         ({"goals.risk": "reckless"}, "reckless"),
         ({"agents.nobody.auto_above": 0.5}, "no agent is called"),
-        ({"agents.pricing.auto_above": 1.5}, "between 0 and 1"),
-        ({"agents.pricing.max_stake_minor": "much"}, "a number"),
+        ({"agents.pricing.auto_above": 1.5}, "less than or equal to 1"),
+        ({"agents.pricing.max_stake_minor": "much"}, "valid integer"),
     ],
 )
 def test_what_cannot_be_tried_is_refused(change: dict[str, Any], said: str) -> None:

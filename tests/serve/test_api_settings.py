@@ -62,6 +62,20 @@ async def test_a_change_counts_once_is_on_record_and_can_be_undone(
     assert (await _read(client, alpha))[0]["pricing.min_margin_bps"]["value"] == 500
 
 
+async def test_the_owners_limit_of_an_agent_is_shown_with_it(
+    client: httpx2.AsyncClient, alpha: Business, beta: Business
+) -> None:
+    _, tag = await _read(client, alpha)
+    form = {"change": {"agents.pricing.max_stake_minor": 5_000}}
+    changed = await client.patch(URL, headers=alpha.headers(**{"If-Match": tag}), json=form)
+    assert changed.status_code == 200, changed.text
+    shown = (await client.get(f"{API}/agents/pricing", headers=alpha.headers())).json()
+    assert shown["limits"] == {"auto_above": None, "max_stake_minor": 5_000}
+    assert shown["declares"] == {"auto_above": 0.55, "max_stake_minor": 25_000}
+    other = (await client.get(f"{API}/agents/pricing", headers=beta.headers())).json()
+    assert other["limits"] == {"auto_above": None, "max_stake_minor": None}
+
+
 async def test_what_no_setting_takes_changes_nothing(client: httpx2.AsyncClient, alpha: Business) -> None:
     before, tag = await _read(client, alpha)
     for change in (
@@ -71,6 +85,7 @@ async def test_what_no_setting_takes_changes_nothing(client: httpx2.AsyncClient,
         {"pricing.min_margin_bps": 2**70},
         {"fleet.listing_shares_bps": {"no id": 5}},
         {"pricing": {}},
+        {"agents.nobody.auto_above": 1},
         {},
     ):
         refused = await client.patch(URL, headers=alpha.headers(**{"If-Match": tag}), json={"change": change})

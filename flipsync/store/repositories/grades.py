@@ -332,6 +332,23 @@ async def switched(session: AsyncSession) -> list[tuple[UUID, bool, bool]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+_LIMITED = text(
+    """
+    SELECT id, payload->'before'
+      FROM event
+     WHERE tenant_id = current_tenant() AND subject_kind = 'tenant' AND subject_id = current_tenant()
+       AND type = :changed AND payload->'after' @? '$.keyvalue() ? (@.key starts with "agents")'
+     ORDER BY id
+    """
+)
+
+
+async def limited(session: AsyncSession) -> list[tuple[UUID, dict[str, Any]]]:
+    """Changes of the owner's limits of agents, oldest first: the fact's id, and settings by name as they were."""
+    rows = await session.execute(_LIMITED, {"changed": SettingsChanged.type_name()})
+    return [(row[0], {name: was for name, was in row[1].items() if name.startswith("agents")}) for row in rows]
+
+
 async def move_standing(
     session: AsyncSession, tenant_id: UUID, agent: str, kind: str, was: str, values: dict[str, Any]
 ) -> bool:
