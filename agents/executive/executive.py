@@ -10,7 +10,9 @@ from flipsync.domain.steering_commands import RevokeDirective
 from flipsync.domain.workflow_messages import ContinueWorkflow, WorkflowAsked
 from flipsync.intelligence.criteria import Option, choose
 from flipsync.runtime.agent import Agent, AgentSpec, Authority, Context
+from flipsync.services.contested import ways
 from flipsync.services.standing import FALSE_RETURN
+from flipsync.services.tenant_settings import TenantSettings
 
 #: the owner's attention costs this much of a full score
 _ASKING = 0.35
@@ -104,9 +106,10 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
         row = await ctx.services.decisions.get(event.decision_id)
         if row is None or row.state != "escalated":
             return Decision.hold("the decision is no longer open")
+        if event.against:
+            return await self._settle(event, ctx)
         settings = (await ctx.services.profile()).settings
-        most = settings.limits_of(self.spec.name).max_stake_minor
-        limit = self.spec.authority.max_stake.amount_minor if most is None else most
+        limit = self._most(settings)
         stake = row.stake_minor or 0
         exposure = min(1.0, stake / max(1, limit))
         doubt = 1.0 - row.confidence
@@ -148,3 +151,33 @@ class ExecutiveAgent(Agent[DecisionEscalated | ApprovalAnswered | CycleStarted |
             evidence=evidence,
             alternatives=choice.alternatives(),
         )
+
+    async def _settle(self, event: DecisionEscalated, ctx: Context) -> Decision[ExecutiveCommand]:
+        """Of agents that want contradictory things one has its way, or the owner says which."""
+        found = [await ctx.services.decisions.get(each) for each in (event.decision_id, *event.against)]
+        row, *others = [each for each in found if each is not None]
+        if not others:
+            return Decision.propose(EndorseDecision(decision_id=row.id), why="nobody is against it any more")
+        settings = (await ctx.services.profile()).settings
+        way = ways(row, others, event.stake_minor or 0, self._most(settings), _ASKING)
+        choice = choose(way.options, settings.goals.weights(), safety=("stake_limit",))
+        why = f"{choice.best.name}, ahead by {choice.lead:.2f} ({settings.goals.in_words()}): {event.reason}"
+        command: EndorseDecision | OverruleDecision | AskOwner
+        if choice.best.name == way.go:
+            command = EndorseDecision(decision_id=row.id)
+        elif choice.best.name == way.keep:
+            command = OverruleDecision(decision_id=row.id, reason=why)
+        else:
+            command = AskOwner(decision_id=row.id, question=f"{event.reason}. {way.question}")
+        return Decision.propose(
+            command,
+            why=why,
+            confidence=min(1.0, 0.5 + choice.lead),
+            evidence=[Evidence(kind="decision", id=each.id, note=f"by {each.agent}") for each in (row, *others)],
+            alternatives=choice.alternatives(),
+        )
+
+    def _most(self, settings: TenantSettings) -> int:
+        """Minor units at stake above which the owner has the last word."""
+        most = settings.limits_of(self.spec.name).max_stake_minor
+        return self.spec.authority.max_stake.amount_minor if most is None else most

@@ -251,8 +251,7 @@ class ListingEdited(ListingEvent):
     price_ours: Money | None = None
     price_theirs: Money | None = None
     note: str = ""
-    #: our own words were written over it before anybody had seen it
-    overwritten: bool = False
+    overwritten: bool = False  # our own words were written over it before anybody had seen it
 
 
 class OfferChanged(ListingEvent):
@@ -483,6 +482,7 @@ class DecisionEscalated(DecisionEvent):
     to_agent: str
     reason: str
     stake_minor: int | None = None  # what could be lost by it; None where nothing was said
+    against: tuple[UUID, ...] = ()  # decisions of other agents that want the contrary
 
 
 class ApprovalAnswered(DecisionEvent):

@@ -17,9 +17,10 @@ from flipsync.domain.errors import Conflict, NotFound
 from flipsync.domain.events import DecisionEscalated
 from flipsync.domain.ids import new_id
 from flipsync.domain.sourcing import RecordSourcingVerdict
-from flipsync.runtime import book_changes, budgets
+from flipsync.runtime import book_changes, budgets, contests
 from flipsync.runtime.agent import AgentSpec, Context
 from flipsync.runtime.budgets import Budgets, Want
+from flipsync.runtime.contests import CONTESTED
 from flipsync.runtime.gate import Gate
 from flipsync.runtime.graph import Graph
 from flipsync.runtime.reach import above_authority, authority_of, beyond, lost, owners_limits, reads_only
@@ -45,6 +46,10 @@ from flipsync.store.unit_of_work import Cause, UnitOfWork
 
 #: commands whose carrying out refuses before it changes anything: nothing has to be taken back
 _LOOKS_FIRST = (c.AllocateStock, c.MarkOrderReady, c.EndorseDecision, RecordSourcingVerdict)
+
+
+#: contested proposals a reason tells of
+_NAMED = 5
 
 
 class DecisionPath:
@@ -129,6 +134,8 @@ class DecisionPath:
             stake = (stake_minor or 0) // max(1, len(proposals))
             for proposal, command in zip(proposals, decision.proposals, strict=True):
                 await self._carry_out(unit, ctx, claim, proposal, command, cause, why=decision.rationale, stake=stake)
+            if any(each.rule == CONTESTED for each in proposals):
+                await self._contested(unit, decision_id, spec.name, proposals, cause)
             if task_id is not None and budgets.comes_again(decision.proposals, proposals):
                 await budgets.put_off(unit, task_id)
         if decision.choices and not why_up:  # what waits for somebody else is not a policy's choice any more
@@ -172,8 +179,17 @@ class DecisionPath:
             if claim.rank is not Rank.PERSON and (short := await self._short_of(unit, ctx, command, stake)):
                 proposal.verdict, proposal.rule, proposal.reason = "deny", budgets.OF_FLEET, short
                 return
-            verdict = await self._gate.judge(unit, ctx, agent, command, approved=approved, claim=claim)
+            settings = (await ctx.services.profile()).settings
+
+            def most_of(name: str) -> int:
+                spec = self._graph.agents[name].spec
+                return authority_of(spec, owners_limits(spec, settings, "")).max_stake.amount_minor
+
+            how: dict[str, Any] = {"approved": approved, "claim": claim, "stake": stake, "most_of": most_of}
+            verdict = await self._gate.judge(unit, ctx, agent, command, **how)
             proposal.verdict, proposal.rule, proposal.reason = verdict.answer, verdict.rule, verdict.reason
+            if verdict.rule == CONTESTED:
+                return  # goes up with the whole decision
             if verdict.answer == "ask":
                 await self._ask(unit, ctx, proposal.decision_id, verdict.reason)
             elif verdict.answer in ("proceed", "mutate"):
@@ -182,6 +198,22 @@ class DecisionPath:
             if proposal.verdict == "deny":
                 await money_out.ended(unit, command.type_name(), proposal.payload, proposal.reason)
             unit.cause = before
+
+    async def _contested(
+        self, unit: UnitOfWork, decision_id: UUID, agent: str, proposals: list[ProposedCommand], cause: Cause
+    ) -> None:
+        """What of a decision is against what another agent wants goes up to who is over both; the rest went ahead."""
+        await unit.flush()
+        row = await decision_rows.get(unit.session, decision_id)
+        if row is None or row.state != "applied":
+            return  # the owner is asked about a part of it: the answer is about this too
+        found = [each for each in proposals if each.rule == CONTESTED]
+        against, together = await contests.others(unit, agent, [each.subject_id for each in found])
+        await decision_rows.set_state(unit.session, decision_id, "escalated")
+        told = {"decision_id": decision_id, "from_agent": agent, "to_agent": self._graph.top, "against": against}
+        reason = "; ".join(each.reason for each in found[:_NAMED])
+        stake = (row.stake_minor or 0) * len(found) // max(1, len(proposals))
+        unit.emit(DecisionEscalated(**told, reason=reason, stake_minor=stake + together), cause=cause)
 
     async def _short_of(self, unit: UnitOfWork, ctx: Context, command: c.Command, stake: int) -> str:
         """Why the fleet may not touch one more listing this hour, or stake that much; "" where it may."""
@@ -291,6 +323,7 @@ class DecisionPath:
         if row.state not in ("escalated", "awaiting"):
             raise Conflict(f"the decision is {row.state} already")
         await decision_rows.set_state(unit.session, decision_id, "overruled")
+        await contests.lost(unit, row, reason)
         for proposal_row in _open_proposals(row):
             await decision_rows.set_verdict(unit.session, proposal_row.id, "deny", "overruled", reason)
             if proposal_row.command == c.EndorseDecision.type_name():  # the one it would have let go ahead ends too

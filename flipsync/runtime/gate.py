@@ -8,7 +8,7 @@ account's state and by the governance agents' `review`. Reads pass.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from flipsync.domain.commands import (
 )
 from flipsync.domain.decisions import Verdict
 from flipsync.domain.directives import bearing
-from flipsync.domain.money import Money
+from flipsync.domain.money import MAX_MINOR, Money
 from flipsync.domain.steering_events import DecisionOutranked
+from flipsync.runtime import contests
 from flipsync.runtime.agent import Agent, Context
 from flipsync.services import arbitration
 from flipsync.services.advertising.judging import judge_ad_rate
@@ -62,11 +63,14 @@ class Gate:
         *,
         approved: bool = False,
         claim: Claim | None = None,
+        stake: int = 0,
+        most_of: Callable[[str], int] = lambda _: MAX_MINOR,
     ) -> Verdict:
         """The answer to one proposal of `agent`. `unit` is the transaction the decision is written in.
 
         `approved`: a person has said yes, so nobody is asked again; what is denied or bounded stays so. `claim`: by
-        what the agent wants the part of the listing; without one whoever was there first keeps it.
+        what the agent wants the part of the listing; without one whoever was there first keeps it. `stake`: minor units
+        that could be lost by it; `most_of`: what an agent may stake alone.
         """
         if command.scope == "read":
             return Verdict.proceed("read", "reading changes nothing")
@@ -87,6 +91,9 @@ class Gate:
                 return Verdict.deny("one-price-at-a-time", f"{held.agent} is changing this price already")
             if claim is not None:
                 claim = await self._directed(unit, ctx, command, claim)
+                contested = await contests.contest(unit, command, claim, held, stake, most_of, ctx.now)
+                if contested is not None:
+                    return contested
                 if lost := arbitration.beaten(claim, held, ctx.now):
                     return Verdict.deny("arbitration", lost)
             persons = claim is not None and claim.rank is Rank.PERSON

@@ -147,6 +147,11 @@ class Graph:
             table[told] = [Subscription(WORKFLOWS)]
         return table
 
+    @property
+    def top(self) -> str:
+        """The agent that reports to nobody: over all others, whoever they report to."""
+        return next(name for name, agent in self.agents.items() if agent.spec.reports_to is None)
+
     def superior(self, name: str) -> str | None:
         return self.agents[name].spec.reports_to
 

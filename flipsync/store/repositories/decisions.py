@@ -25,6 +25,7 @@ class ProposalRow:
     command: str
     payload: dict[str, Any]
     verdict: str | None
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ class DecisionRow:
         return self.answer == "superseded"
 
 
+async def get(session: AsyncSession, decision_id: UUID) -> DecisionRow | None:
+    return (await get_all(session, [decision_id])).get(decision_id)
+
+
 _LOCK = text("SELECT id FROM agent_decision WHERE id = :id FOR UPDATE")
 _READ = text(
     """
     SELECT d.id, d.agent, d.event_id, d.state, d.rationale, COALESCE(d.trusted, d.confidence) AS confidence,
            d.stake_minor, d.stake_currency, d.correlation_id, a.state AS answer,
-           p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict
+           p.id AS proposal_id, p.ordinal, p.command, p.payload, p.verdict, p.rule
       FROM agent_decision d
       LEFT JOIN approval a ON a.decision_id = d.id
       LEFT JOIN proposal p ON p.decision_id = d.id
@@ -78,7 +83,9 @@ async def get_all(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, De
         known = found.get(row.id)
         proposals = known.proposals if known else ()
         if row.proposal_id is not None:
-            proposals += (ProposalRow(row.proposal_id, row.ordinal, row.command, row.payload, row.verdict),)
+            proposals += (
+                ProposalRow(row.proposal_id, row.ordinal, row.command, row.payload, row.verdict, row.rule or ""),
+            )
         found[row.id] = DecisionRow(
             row.id,
             row.agent,
@@ -98,7 +105,7 @@ async def get_all(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, De
 async def lock(session: AsyncSession, decision_id: UUID) -> DecisionRow | None:
     """The decision as it is once nobody else can change it."""
     await session.execute(_LOCK, {"id": decision_id})
-    return (await get_all(session, [decision_id])).get(decision_id)
+    return await get(session, decision_id)
 
 
 async def set_state(session: AsyncSession, decision_id: UUID, state: str) -> None:
@@ -127,6 +134,18 @@ async def ask(unit: UnitOfWork, decision_id: UUID, question: str, expires_at: An
         .returning(Approval.id)
     )
     return inserted.scalar()
+
+
+async def is_contested(session: AsyncSession, rule: str, command: str, listing_id: UUID) -> bool:
+    """Whether a proposal that the gate sent up by that rule, for that of the listing, is not decided yet."""
+    query = (
+        select(Proposal.id)
+        .join(AgentDecision, AgentDecision.id == Proposal.decision_id)
+        .where(Proposal.subject_kind == "listing", Proposal.subject_id == listing_id, Proposal.command == command)
+        .where(Proposal.rule == rule, Proposal.verdict == "ask", AgentDecision.state.in_(("escalated", "awaiting")))
+        .limit(1)
+    )
+    return await session.scalar(query) is not None
 
 
 async def open_questions(session: AsyncSession) -> dict[UUID, set[tuple[str, str, UUID]]]:
