@@ -42,7 +42,11 @@ class ComplianceAgent(Agent[AccountFact]):
     """Judges every listing on its way out, and pauses an account that refuses our credentials."""
 
     spec = AgentSpec(
-        name="compliance", ecosystem="governance", reports_to="executive", authority=Authority(auto_above=0.5)
+        name="compliance",
+        ecosystem="governance",
+        reports_to="executive",
+        authority=Authority(auto_above=0.5),
+        version="2",
     )
 
     async def decide(
@@ -53,7 +57,8 @@ class ComplianceAgent(Agent[AccountFact]):
         if account is None or account.status == "disconnected":
             return Decision.hold("the account is not connected", evidence=evidence)
         if isinstance(event, AccountHealthChanged):
-            return Decision.hold(f"noted: {event.cause}", evidence=evidence)
+            asks = "; new listings there wait for the owner's word" if account.rated == "below" else ""
+            return Decision.hold(f"noted: {event.cause}{asks}", evidence=evidence)
         if isinstance(event, CredentialsExpiring):
             # a pause would only come early: until it ends it works, and only a person can renew it
             when = f"ends on {event.ends_at:%Y-%m-%d}" if event.days else "has ended"
@@ -92,7 +97,8 @@ class ComplianceAgent(Agent[AccountFact]):
         return Decision.hold(f"{event.command} {event.outcome}: {event.detail}", evidence=evidence)
 
     async def review(self, command: Command, ctx: Context) -> Verdict | None:
-        """Text that goes out: forbidden goods never, claims and contact details only with a person's consent."""
+        """Text that goes out: forbidden goods never, claims and contact details only with a person's consent. Nothing
+        new without it where the channel rates us below its standard."""
         if not isinstance(command, PublishListing | ReviseListing):
             return None
         words = f"{command.offer.title} {command.offer.description_html}"
@@ -102,4 +108,9 @@ class ComplianceAgent(Agent[AccountFact]):
             return Verdict.ask("claims", f"“{found.group()}” is a claim that needs proof: publish it?")
         if found := _CONTACT.search(command.offer.title):
             return Verdict.deny("contact-details", f"“{found.group()}” in a title: marketplaces forbid contact details")
+        if isinstance(command, PublishListing):
+            account = await ctx.services.accounts.get(command.account_id)
+            if account is not None and account.rated == "below":
+                by = f" ({account.rated_because})" if account.rated_because else ""
+                return Verdict.ask("seller-rating", f"{account.name} rates us below its standard{by}: list more there?")
         return None

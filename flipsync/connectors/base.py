@@ -32,6 +32,7 @@ from flipsync.domain.channel import (
     Offer,
     RefundOrder,
     RivalOffer,
+    SellerRating,
     TakenIn,
     Vendor,
     WarehouseUnits,
@@ -422,6 +423,10 @@ class MarketplaceConnector(ABC):
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         """What warehouses of the channel's hold of our goods; nothing where it has none. Read, never written."""
         return _nothing()
+
+    async def rating(self) -> SellerRating | None:
+        """How the channel rates the account; None where it rates nobody, or not yet."""
+        return None
 
     async def ads(self) -> list[AdShown]:
         """The ads that run and are paid by the sale. This and what follows is for vendors with `capabilities.ads`."""

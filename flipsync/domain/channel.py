@@ -281,6 +281,17 @@ class ChannelInfo(ChannelValue):
     seller_id: str = Field(default="", description="who sells there, as the vendor itself said just now; else empty")
 
 
+class SellerRating(ChannelValue):
+    """How the channel rates the account: `level` now, `soon` as the next rating will be, where it tells that.
+
+    `because`: what falls short of its standard, in its own names.
+    """
+
+    level: Literal["top", "good", "below"]
+    soon: Literal["top", "good", "below"] | None = None
+    because: tuple[str, ...] = ()
+
+
 class WebhookSubscription(ChannelValue):
     external_id: str
     topic: str

@@ -27,7 +27,7 @@ from flipsync.runtime import (
 )
 from flipsync.runtime.channel_check import speed_of
 from flipsync.runtime.channel_writes import Done, Job
-from flipsync.services import warehouses
+from flipsync.services import accounts, warehouses
 
 _WRITES: dict[type[c.Command], Callable[[Job, Any], Awaitable[Done]]] = {
     c.PublishListing: channel_writes.publish,
@@ -90,7 +90,20 @@ async def _verify_listings(job: Job) -> str:
         job.store, job.effect.tenant_id, job.ref, job.connector, job.cause, settle
     )
     await knowing.keep(job.store, job.account, job.connector)
-    return f"{drifted} listings drifted" + (f"; {unread}" if unread else "")
+    return f"{drifted} listings drifted" + (f"; {unread}" if unread else "") + await _rating(job)
+
+
+async def _rating(job: Job) -> str:
+    """How the channel rates the account, noted; that it does not say so spoils nothing else that was read."""
+    try:
+        rating = await job.connector.rating()
+    except ChannelError as error:
+        return f"; its rating could not be read: {error.message}"
+    if rating is None:
+        return ""
+    async with job.store.unit(job.effect.tenant_id, job.cause) as unit:
+        await accounts.note_rating(unit, job.account.id, rating)
+    return f"; rated {rating.level}"
 
 
 async def _survey_listings(job: Job) -> str:

@@ -31,6 +31,7 @@ from flipsync.domain.channel import (
     Offer,
     RefundOrder,
     RivalOffer,
+    SellerRating,
     TakenIn,
     WarehouseUnits,
     WebhookNotice,
@@ -297,6 +298,9 @@ class WatchedConnector(MarketplaceConnector):
 
     def warehouse(self) -> AsyncIterator[WarehouseUnits]:
         return self._walk(self.inner.warehouse())
+
+    async def rating(self) -> SellerRating | None:
+        return await self.inner.rating()  # that it cannot be read says nothing of what we sell there
 
     async def ads(self) -> list[AdShown]:
         return await self._do(self.inner.ads())

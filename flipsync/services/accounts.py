@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.connectors.base import AccountConfig
-from flipsync.domain.channel import StockMode, Vendor
+from flipsync.domain.channel import SellerRating, StockMode, Vendor
 from flipsync.domain.commands import PauseAccount
 from flipsync.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
 from flipsync.domain.events import AccountConnected, AccountHealthChanged
@@ -70,6 +70,8 @@ class AccountSummary:
     status_reason: str
     stock_mode: StockMode
     seller_id: str
+    rated: str
+    rated_because: str
     version: int
     orders_cursor: datetime | None
     last_ok_at: datetime | None
@@ -92,6 +94,8 @@ class AccountSummary:
             "status_reason": self.status_reason,
             "stock_mode": self.stock_mode,
             "seller_id": self.seller_id,
+            "rated": self.rated,
+            "rated_because": self.rated_because,
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "orders_cursor": cursor,
             "last_ok_at": last_ok,
@@ -289,6 +293,28 @@ async def resume_account(unit: UnitOfWork, account_id: UUID, expected_version: i
     return True
 
 
+async def note_rating(unit: UnitOfWork, account_id: UUID, rating: SellerRating) -> bool:
+    """How the channel rates the account; the fact is told when its level, or what comes, is another. False when it is
+    not. Raises NotFound, Conflict when disconnected."""
+    row = await usable(unit, account_id)
+    words = ", ".join(rating.because)
+    if rating.soon is not None and rating.soon != rating.level:
+        words = f"{words}; next: {rating.soon}".removeprefix("; ")
+    if (row.rated, row.rated_because) == (rating.level, words):
+        return False
+    was_low = row.rated == "below" or "next: below" in row.rated_because
+    await rows.update_account(unit.session, account_id, {"rated": rating.level, "rated_because": words})
+    worse = "below" in (rating.level, rating.soon)
+    if worse or was_low:
+        cause = f"{row.vendor} rates it {_RATED[rating.level]}" + (f" ({words})" if words else "")
+        vendor = cast(Vendor, row.vendor)
+        unit.emit(AccountHealthChanged(account_id=account_id, vendor=vendor, healthy=not worse, cause=cause))
+    return True
+
+
+_RATED = {"top": "top rated", "good": "above its standard", "below": "below its standard"}
+
+
 async def disconnect_account(
     unit: UnitOfWork, account_id: UUID, reason: str, expected_version: int | None = None
 ) -> bool:
@@ -353,6 +379,8 @@ def _summary(row: MarketplaceAccount, ends: tuple[CredentialTerm, ...], faults: 
         status_reason=row.status_reason,
         stock_mode=cast(StockMode, row.stock_mode),
         seller_id=row.seller_id,
+        rated=row.rated,
+        rated_because=row.rated_because,
         version=row.version,
         orders_cursor=row.orders_cursor,
         last_ok_at=row.last_ok_at,

@@ -97,6 +97,8 @@ class AccountView(View):
     stock_mode: StockMode
     version: int = Field(description="the ETag; counts what people and agents change of it")
     seller_id: str = Field(description="who sells there, as the vendor says; empty where it says nothing")
+    rated: str = Field(description="how the vendor rates us: top, good or below its standard; empty where it does not")
+    rated_because: str
     orders_cursor: Moment | None = Field(description="orders changed up to here are in the books")
     last_ok_at: Moment | None
     consecutive_failures: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 import pytest
 from shop import Shop, dollars
 
 from agents.governance.compliance import ComplianceAgent
-from flipsync.domain.channel import Offer
+from flipsync.domain.channel import Offer, SellerRating
 from flipsync.domain.commands import ChangePrice, PauseAccount, PublishListing, ReviseListing
 from flipsync.domain.events import (
     AccountHealthChanged,
@@ -92,6 +93,35 @@ async def test_reads_what_goes_out(
         opinion = await ComplianceAgent().review(command(account_id=new_id(), listing_id=new_id(), offer=text), context)
     assert (opinion.answer if opinion else None) == answer
     assert opinion is None or opinion.reason
+
+
+async def test_a_low_rating_is_told_once_and_new_listings_wait_for_the_owner(shop: Shop) -> None:
+    account = await shop.account()
+
+    async def rated(level: Literal["top", "good", "below"], **more: Any) -> bool:
+        async with shop.unit() as unit:
+            return await accounts.note_rating(unit, account.id, SellerRating(level=level, **more))
+
+    async def opinion(kind: type[PublishListing] | type[ReviseListing]) -> str | None:
+        async with shop.store.reader(shop.tenant_id) as session:
+            services = Services(session, shop.tenant_id, shop.store.clock.now())
+            context = Context(shop.tenant_id, services.now, services, new_id(), new_id())
+            found = await ComplianceAgent().review(
+                kind(account_id=account.id, listing_id=new_id(), offer=offer()), context
+            )
+        assert found is None or (found.rule == "seller-rating" and "LATE" in found.reason)
+        return found.answer if found else None
+
+    assert await rated("good") and not await rated("good")
+    assert await rated("good", soon="below") and await opinion(PublishListing) is None
+    assert await rated("below", because=("LATE_SHIPMENT_RATE",))
+    assert await opinion(PublishListing) == "ask" and await opinion(ReviseListing) is None
+    told = await shop.events(AccountHealthChanged)
+    assert [(each["healthy"], "next: below" in each["cause"]) for each in told] == [(False, True), (False, False)]
+    noted = await shop.decide(ComplianceAgent(), AccountHealthChanged.model_validate(told[-1]))
+    assert noted.is_hold and "LATE_SHIPMENT_RATE" in noted.rationale and "owner's word" in noted.rationale
+    assert await rated("good") and await opinion(PublishListing) is None
+    assert [each["healthy"] for each in await shop.events(AccountHealthChanged)] == [False, False, True]
 
 
 async def test_has_no_opinion_on_prices(shop: Shop) -> None:

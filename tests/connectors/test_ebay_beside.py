@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from flipsync.connectors.base import AccountConfig, Unlimited
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.finances import Movement
+from flipsync.domain.channel import SellerRating
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Unreadable
 from flipsync.domain.money import usd
 
@@ -383,7 +384,11 @@ async def test_how_ebay_rates_the_seller(judged: Any) -> None:
     ]
     ebay, transport = judged(lambda request: httpx2.Response(200, json={"standardsProfiles": rows}))
     async with ebay:
-        now, soon = await ebay.seller_standards()
-    assert (now.level, now.projected, now.below) == ("TOP_RATED", False, ())
-    assert (soon.level, soon.projected, soon.below) == ("BELOW_STANDARD", True, ("SHIPPING_MISS_RATE",))
+        told = await ebay.rating()
+        rows = [profile("PROJECTED", "BELOW_STANDARD")]
+        assert await ebay.rating() is None, "not rated yet"
+        rows = [profile("CURRENT", "TOP_RATED"), profile("CURRENT", "BELOW_STANDARD")]
+        worst = await ebay.rating()
+    assert told == SellerRating(level="top", soon="below", because=("SHIPPING_MISS_RATE",))
+    assert worst == SellerRating(level="below"), "of several programmes the worst"
     assert transport.problems == []

@@ -215,5 +215,8 @@ async def test_what_stands_beside_the_interface_is_in_the_documents_too(judged: 
         assert await ebay.marketing.set_ad_rate(campaign.id, "L-1", Decimal(rate)) == Decimal(rate)
     with pytest.raises(Rejected, match="Minimum"):
         await ebay.marketing.set_ad_rate(campaign.id, "L-2", Decimal("1.0"))
-    assert [each.level for each in await ebay.seller_standards()] == ["ABOVE_STANDARD"]
+    for level, rated in (("", "good"), ("BELOW_STANDARD", "below"), ("TOP_RATED", "top")):
+        judged.sandbox.books.set_meta("ebay.standards_level", level)
+        told = await ebay.rating()
+        assert told is not None and (told.level, bool(told.because)) == (rated, rated == "below")
     assert "\n".join(judged.judge.problems) == ""

@@ -17,6 +17,7 @@ from stall import Stall, drain
 
 from flipsync.connectors.base import Unlimited
 from flipsync.domain import commands as c
+from flipsync.domain.channel import SellerRating
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import OutcomeUnknown, Rejected, Retryable
 from flipsync.domain.events import (
@@ -251,6 +252,25 @@ async def test_orders_are_fetched_while_ten_thousand_listings_are_compared(stall
     pull = await stall.shop.enqueue(c.PullOrders(account_id=stall.account.id), stall.account)
     await stall.shop.enqueue(c.PullOrders(account_id=stall.account.id), stall.account)
     assert [effect.id for effect in await claim(stall.shop)] == [pull], "one of a kind at a time"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_how_the_channel_rates_us_is_noted_and_spoils_nothing(
+    stall: Stall, hire: Hire, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rating() -> SellerRating:
+        if refused:
+            raise Rejected("not yours to read", auth=True)
+        return SellerRating(level="below", because=("LATE_SHIPMENT_RATE",))
+
+    monkeypatch.setattr(stall.channel, "rating", rating)
+    effect = await stall.shop.enqueue(c.VerifyListings(account_id=stall.account.id), stall.account)
+    await drain(hire(), stall.shop)
+    assert await stall.outcomes(effect) == ["confirmed"]
+    (row,) = await stall.shop.rows("SELECT rated, rated_because, status FROM marketplace_account")
+    told = ("", "") if refused else ("below", "LATE_SHIPMENT_RATE")
+    assert (row.rated, row.rated_because, row.status) == (*told, "connected")
+    assert len(await stall.shop.events(AccountHealthChanged)) == (0 if refused else 1)
 
 
 async def test_many_workers_never_claim_the_same_effect(stall: Stall, channels: Channels) -> None:

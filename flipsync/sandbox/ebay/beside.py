@@ -170,16 +170,17 @@ class Beside:
 
     def standards(self, call: Call) -> Answer:
         now = self.books.clock.now()
+        level = self.books.meta("ebay.standards_level") or "ABOVE_STANDARD"
         profile = {
             "program": "PROGRAM_US",
-            "standardsLevel": "ABOVE_STANDARD",
+            "standardsLevel": level,
             "defaultProgram": True,
             "cycle": {
                 "cycleType": "CURRENT",
                 "evaluationDate": rfc3339(milliseconds(now)),
                 "evaluationMonth": f"{now:%Y-%m}",
             },
-            "metrics": [{"metricKey": "DEFECTIVE_TRANSACTION_RATE", "level": "ABOVE_STANDARD", "type": "FRACTION"}],
+            "metrics": [{"metricKey": "DEFECTIVE_TRANSACTION_RATE", "level": level, "type": "FRACTION"}],
         }
         return Answer(200, encode({"standardsProfiles": [profile]}))
 

@@ -21,6 +21,7 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
         owned_key(),
         UniqueConstraint("tenant_id", "name"),
         CheckConstraint("status IN ('connected','paused','disconnected')", name="status"),
+        CheckConstraint("rated IN ('','top','good','below')", name="rated"),
     )
 
     vendor: Mapped[str]
@@ -35,6 +36,9 @@ class MarketplaceAccount(TenantParent, Timestamped, Base):
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     #: who sells there, as the vendor says; "" where it says nothing, or the address alone tells
     seller_id: Mapped[str] = mapped_column(default="", server_default="")
+    #: how the channel rates us there ("": it does not, or nobody looked), and by what
+    rated: Mapped[str] = mapped_column(default="", server_default="")
+    rated_because: Mapped[str] = mapped_column(default="", server_default="")
     #: a renewal of its tokens that began and has not ended: under way, or cut off (see services.account_vault)
     renewal_id: Mapped[UUID | None]
     renewal_began_at: Mapped[datetime | None]

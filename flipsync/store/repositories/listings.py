@@ -41,6 +41,9 @@ class AccountRow:
     surveyed: bool
     #: the vendor's notices are fetched from a queue of the account's
     queued: bool
+    #: how the channel rates us, "" where that is not known, and by what
+    rated: str = ""
+    rated_because: str = ""
 
 
 async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
@@ -56,6 +59,8 @@ async def accounts(session: AsyncSession) -> Sequence[AccountRow]:
             account.consecutive_failures,
             account.surveyed_at.is_not(None),
             account.config["notification_url"].astext.is_not(None),
+            account.rated,
+            account.rated_because,
         ).order_by(account.id)
     )
     return [AccountRow(*row) for row in rows]

@@ -46,7 +46,7 @@ from flipsync.connectors.marketplaces.ebay.revisions import Revisions
 from flipsync.connectors.marketplaces.ebay.rivals import Rivals
 from flipsync.connectors.marketplaces.ebay.settings import SellerSettings
 from flipsync.connectors.marketplaces.ebay.skus import spell
-from flipsync.connectors.marketplaces.ebay.standards import Standard, seller_standards
+from flipsync.connectors.marketplaces.ebay.standards import rating, seller_standards
 from flipsync.connectors.marketplaces.ebay.subscriptions import Notifications
 from flipsync.connectors.marketplaces.ebay.writing import Writer, missing
 from flipsync.connectors.vault import Vault
@@ -58,6 +58,7 @@ from flipsync.domain.channel import (
     Offer,
     RefundOrder,
     RivalOffer,
+    SellerRating,
     TakenIn,
     Vendor,
     WebhookNotice,
@@ -241,9 +242,8 @@ class EbayConnector(MarketplaceConnector):
     async def look_up(self, questions: Sequence[CatalogueQuestion]) -> list[CatalogueEntry]:
         return await look_up(self._products, self._rivals, questions)
 
-    async def seller_standards(self) -> list[Standard]:
-        """How eBay rates the seller."""
-        return await seller_standards(self._api)
+    async def rating(self) -> SellerRating | None:
+        return rating(await seller_standards(self._api))
 
     # Ads
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from flipsync.connectors.marketplaces.ebay import limits
 from flipsync.connectors.marketplaces.ebay.api import EbayApi
 from flipsync.connectors.marketplaces.ebay.wire import Shape
+from flipsync.domain.channel import SellerRating
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,27 @@ class _Profile(Shape):
 
 class _Profiles(Shape):
     standards_profiles: tuple[_Profile, ...] = ()
+
+
+_LEVELS: dict[str, Literal["top", "good", "below"]] = {
+    "TOP_RATED": "top",
+    "ABOVE_STANDARD": "good",
+    "BELOW_STANDARD": "below",
+}
+
+
+def rating(found: Sequence[Standard]) -> SellerRating | None:
+    """Of all programmes the worst; None where the seller is rated in none, or by levels nobody knows."""
+    levels = {
+        projected: [_LEVELS[each.level] for each in found if each.projected is projected and each.level in _LEVELS]
+        for projected in (False, True)
+    }
+    if not levels[False]:
+        return None
+    worst = list(_LEVELS.values()).index
+    soon = max(levels[True], key=worst, default=None)
+    below = {measure for each in found for measure in each.below}
+    return SellerRating(level=max(levels[False], key=worst), soon=soon, because=tuple(sorted(below)))
 
 
 async def seller_standards(api: EbayApi) -> list[Standard]:
