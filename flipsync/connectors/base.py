@@ -94,9 +94,7 @@ class Capabilities(BaseModel):
     webhooks: bool = Field(description="the vendor calls us; otherwise notices are fetched, or orders are polled")
     bulk_quantity: int = Field(default=1, ge=1, description="listings whose quantity one call can set")
     bulk_at_once: int = Field(default=4, ge=1, description="such calls that are worth having under way at once")
-    tells_replaced: bool = Field(
-        default=False, description="a write of units tells those it replaced (ListingState.shown_before), at no cost"
-    )
+    tells_replaced: bool = Field(default=False, description="a write of units tells those it replaced: shown_before")
     webhook_keys: bool = Field(default=False, description="webhooks are checked with a fetched key: verify_webhook")
     refunds: Literal["none", "key", "reference", "amount"] = Field(
         default="none",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from edit_desk import Desk
+from one_agent import Worker, hold
 from scripted_channel import Channels
 from shop import Shop, open_store
 from sqlalchemy import create_engine, text
@@ -16,7 +17,7 @@ from flipsync.connectors.base import Unlimited
 from flipsync.runtime import effects
 from flipsync.runtime.effects import EffectWorker
 from flipsync.store.database import driver_url
-from flipsync.store.unit_of_work import Store
+from flipsync.store.unit_of_work import Store, Subscription
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +99,12 @@ async def open_desk(queues: Store, channels: Channels) -> AsyncIterator[Callable
     yield make
     for worker in workers:
         await worker.aclose()
+
+
+@pytest.fixture
+def listening(queues: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store, with one agent that wants every change of an offer and holds until a test says otherwise."""
+    monkeypatch.setattr(queues, "routing", {"OfferChanged": [Subscription("test_worker")]})
+    monkeypatch.setattr(Worker, "behaviour", staticmethod(hold))
+    monkeypatch.setattr(Worker, "seen", [])
+    return queues
