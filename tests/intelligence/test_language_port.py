@@ -153,15 +153,16 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("title", HOSTILE, ids=range(len(HOSTILE)))
-def test_words_from_outside_stay_behind_their_fence(prompt: Prompt, question: Question, title: str) -> None:
-    told = messages(prompt.ask(question.facts, [("a title", title)]))
-    assert title[:20] not in told[0]["content"], "what we instruct holds no word of theirs"
+@pytest.mark.parametrize("kind", ["a title", "a buyer's message", "a review"])
+@pytest.mark.parametrize("words", HOSTILE, ids=range(len(HOSTILE)))
+def test_words_from_outside_stay_behind_their_fence(prompt: Prompt, question: Question, words: str, kind: str) -> None:
+    told = messages(prompt.ask(question.facts, [(kind, words)]))
+    assert words[:20] not in told[0]["content"], "what we instruct holds no word of theirs"
     facts, _, outside = told[1]["content"].partition("\n\nWords from outside:\n")
     assert facts == "Facts:\nf1: what could be lost = 123.45 USD"
     assert outside.count("\n") == 0, "one text is one line"
     assert outside.count("<") == 2 and outside.count(">") == 2, "and has no tag but its own"
-    assert outside.startswith('t1, a title: <outside mark="') and len(outside) < 2_000
+    assert outside.startswith(f't1, {kind}: <outside mark="') and len(outside) < 2_000
     assert not any(each in outside for each in "\u202e\u200b\x1b\x00")
 
 
