@@ -8,8 +8,9 @@ from uuid import UUID
 
 from flipsync.commands_on_books import in_books
 from flipsync.domain.errors import NotFound
+from flipsync.security.roles import GRANTS
 from flipsync.security.secrets import SecretBox, parse_keys
-from flipsync.services import erasure, privacy_export, retention
+from flipsync.services import erasure, privacy_export, retention, user_erasure
 from flipsync.services.erasure import Buyer, Erased
 from flipsync.services.privacy_export import BuyerExport, UserExport
 from flipsync.services.retention import Done, RetentionView
@@ -56,6 +57,19 @@ def erase(home: Path, whom: Buyer, tenant: str | None) -> Erased:
     return in_books(home, {}, tenant, work)
 
 
+def erase_user(home: Path, email: str, tenant: str | None) -> dict[str, int]:
+    """Rows changed by table. Raises NotFound, and Conflict for the last owner."""
+
+    async def work(store: Store, tenant_id: UUID) -> dict[str, int]:
+        async with store.unit(tenant_id) as unit:
+            found = await identity.sign_in_candidate(unit.session, email)
+            if found is None or found.tenant_id != tenant_id:
+                raise NotFound(f"no user {email}")
+            return await user_erasure.erase(unit, GRANTS["owner"], found.id, email=email)
+
+    return in_books(home, {}, tenant, work)
+
+
 def look_at_retention(home: Path, tenant: str | None) -> RetentionView:
     async def work(store: Store, tenant_id: UUID) -> RetentionView:
         async with store.reader(tenant_id) as session:
@@ -83,6 +97,8 @@ def read_tombstones(home: Path, tenant: str | None) -> list[dict[str, Any]]:
 
     async def work(store: Store, tenant_id: UUID) -> list[dict[str, Any]]:
         async with store.reader(tenant_id) as session:
-            return [{"tenant_id": tenant_id} | each for each in await erasure.tombstones(session)]
+            orders = [{"tenant_id": tenant_id} | each for each in await erasure.tombstones(session)]
+            people = [{"tenant_id": tenant_id} | each for each in await user_erasure.tombstones(session)]
+            return orders + people
 
     return in_books(home, {}, tenant, work)

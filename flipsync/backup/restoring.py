@@ -17,7 +17,7 @@ from pathlib import Path
 
 from flipsync.backup import erasing_again, sealed_keys
 from flipsync.backup import manifest as manifests
-from flipsync.backup.erasing_again import Tombstone
+from flipsync.backup.erasing_again import AnyTombstone
 from flipsync.backup.manifest import Manifest
 from flipsync.backup.sealed_keys import BackedKeys
 from flipsync.backup.taking import DUMP, OWNER_TENANT
@@ -37,6 +37,8 @@ from flipsync.system import DATABASE, Keys, keys_of
 _PARTS = ("postgres", "keys", OWNER_TENANT)
 #: what belongs to the old books and is made anew
 _STALE = ("redis", SETTING)
+#: accounts to be read; orders and users that were forgotten again
+Settled = tuple[int, tuple[int, int]]
 #: called with (what is being done, done, of all)
 Say = Callable[[str, int, int], None]
 
@@ -45,8 +47,8 @@ Say = Callable[[str, int, int], None]
 class Restored:
     """`aside` holds what was there before. `accounts` have to be read before anything is granted to them.
 
-    `erased_again` orders had buyers who were forgotten after the backup; `tombstones_read` is False where the replaced
-    books could not be asked who was.
+    `erased_again` orders had buyers who were forgotten after the backup, as `users_erased_again` users were;
+    `tombstones_read` is False where the replaced books could not be asked who was.
     """
 
     manifest: Manifest
@@ -55,6 +57,7 @@ class Restored:
     credentials_readable: bool
     to_time: datetime | None
     erased_again: int
+    users_erased_again: int
     tombstones_read: bool
 
 
@@ -107,7 +110,7 @@ def restore(
     finally:
         instance.close()
     kept = aside if aside.exists() else None
-    return Restored(manifest, kept, accounts, keys is not None, to_time, erased, read)
+    return Restored(manifest, kept, accounts, keys is not None, to_time, *erased, read)
 
 
 def _check_fits(manifest: Manifest, external: str, to_time: datetime | None) -> None:
@@ -178,7 +181,7 @@ def _refuse_taken(home: Path, external: str) -> None:
         )
 
 
-def _tombstones(home: Path, external: str) -> tuple[list[Tombstone], bool]:
+def _tombstones(home: Path, external: str) -> tuple[list[AnyTombstone], bool]:
     """Who was forgotten, as the books say that are replaced; and whether they could be asked (or there are none)."""
     if external:
         return erasing_again.of_database(external), True
@@ -206,9 +209,9 @@ def _into_folder(
     keys: BackedKeys | None,
     to_time: datetime | None,
     aside: Path,
-    forgotten: list[Tombstone],
+    forgotten: list[AnyTombstone],
     say: Say,
-) -> tuple[int, int]:
+) -> Settled:
     staged = home / f"restoring-{secrets.token_hex(4)}"
     # root's servers run as another account, which has to pass
     staged.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -231,7 +234,7 @@ def _into_folder(
     return accounts
 
 
-def _settle_server(staged: Path, directory: Path, forgotten: list[Tombstone]) -> tuple[int, int]:
+def _settle_server(staged: Path, directory: Path, forgotten: list[AnyTombstone]) -> Settled:
     ours = keys_of(staged)
     server = EmbeddedPostgres(directory)
     address = server.start()
@@ -242,7 +245,7 @@ def _settle_server(staged: Path, directory: Path, forgotten: list[Tombstone]) ->
         server.stop()
 
 
-def _settle(url: str, ours: Keys, forgotten: list[Tombstone]) -> tuple[int, int]:
+def _settle(url: str, ours: Keys, forgotten: list[AnyTombstone]) -> Settled:
     bootstrap.install(url, app_password=ours.app_password, worker_password=ours.worker_password)
     accounts = restored.settle(url)
     worker = bootstrap.role_url(url, bootstrap.WORKER_ROLE, ours.worker_password)
@@ -283,8 +286,8 @@ def _into_database(
     keys: BackedKeys | None,
     manifest: Manifest,
     aside: Path,
-    forgotten: list[Tombstone],
-) -> tuple[int, int]:
+    forgotten: list[AnyTombstone],
+) -> Settled:
     """In one transaction: what is there is renamed, the dump is loaded in its place. Then the keys follow."""
     ours = keys_of(home)
     bootstrap.ensure_roles(url, app_password=ours.app_password, worker_password=ours.worker_password)

@@ -129,6 +129,7 @@ def restore(
                 "accounts_to_reconcile": done.accounts,
                 "credentials_readable": done.credentials_readable,
                 "erased_again": done.erased_again,
+                "users_erased_again": done.users_erased_again,
                 "tombstones_read": done.tombstones_read,
             }
         )
@@ -138,6 +139,8 @@ def restore(
         out.print(f"what was there before is in {escape(str(done.aside))}")
     if done.erased_again:
         out.print(f"{done.erased_again} orders' buyers, forgotten since the backup, were forgotten again")
+    if done.users_erased_again:
+        out.print(f"{done.users_erased_again} users, forgotten since the backup, were forgotten again")
     if not done.tombstones_read:
         out.print(
             "[yellow]The books that were there do not open:[/] who was forgotten since the backup is not known; "

@@ -64,12 +64,17 @@ def erase(
     email: Email = None,
     buyer_id: BuyerId = None,
     vendor: Vendor = None,
+    user: Annotated[str | None, typer.Option("--user", help="a user's mail address, in place of a buyer")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask: it cannot be taken back")] = False,
     tenant: Tenant = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a buyer, for good and everywhere. Sums, taxes and goods stay; orders under way wait for their end."""
+    """Forget a buyer, or a user, for good and everywhere. Of a buyer sums, taxes and goods stay, and orders under way
+    wait for their end; of a user what they did, under an id that names nobody."""
+    if user is not None:
+        _erase_user(user, yes, tenant, home, as_json)
+        return
     whom = _whom(order, email, buyer_id, vendor)
     if not yes:
         typer.confirm("Forget this buyer for good?", abort=True)
@@ -79,6 +84,19 @@ def erase(
         print_json({"orders_erased": done.orders, "orders_waiting": done.waiting, "rows": done.rows})
     else:
         out.print(f"forgotten in {done.orders} orders; {done.waiting} wait until they are over")
+
+
+def _erase_user(email: str, yes: bool, tenant: str | None, home: Path | None, as_json: bool) -> None:
+    if not yes:
+        typer.confirm(f"Forget {email} for good?", abort=True)
+    with err.status("looking through the books"):
+        changed = _books().erase_user(home_folder(home), email, tenant)
+    if as_json:
+        print_json({"rows": changed})
+    else:
+        out.print(
+            f"forgotten in {sum(changed.values())} rows, {changed.get('audit_entry', 0)} of them of the audit log"
+        )
 
 
 @privacy_app.command("retention")
@@ -108,7 +126,9 @@ def retention(
 
 @privacy_app.command("tombstones")
 def tombstones(
-    to: Annotated[Path, typer.Option("--to", help="file to write, one order a line; keep it apart from the books")],
+    to: Annotated[
+        Path, typer.Option("--to", help="file to write, one order or user a line; keep it apart from the books")
+    ],
     tenant: Tenant = None,
     home: Home = None,
 ) -> None:

@@ -1,9 +1,26 @@
-"""The audit log: reading it, and finding the line that somebody changed."""
+"""The audit log: reading it, finding the line that somebody changed, and lines without the people they named.
+
+Each line's hash covers the hash before it, and of what may name a person (details, address) a digest under a salt of
+244 random bits that stands beside it. Forgetting somebody takes their words and the salt out of a line and leaves
+digest and hash: the chain holds, all that does not name them is still proven, and without the salt nobody can try names
+against the digest. What stands in such a line now is proven by a later one, `audit.redacted`, written by the same
+function of the database (migrations/guards_0062.sql): it holds, by number, the hash of each line as it was left. So a
+text that was changed without a redaction fails its digest, a changed digest fails the chain, a line that only says that
+it was redacted has no later line to say so, and one that was changed after it fails what that line says. An
+`audit.redacted` line is never redacted.
+
+Lines from before migration 0062 are chained by their whole text. They are redacted in the same way: their own hash
+proves the next line's place and nothing else then, and the later line proves the whole of what is left. That hash has
+no salt, so who guesses all of such a line, to the microsecond, can see that the guess was right.
+
+Who owns the database may redact without being asked, and write the line that says so: it stays in the log, and nothing
+but details and address of a line written since 0062 can go that way.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -19,10 +36,13 @@ from flipsync.store.reading import Reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = bytes(32)
+#: the line that says which others were redacted, and what stands there now
+REDACTED = "audit.redacted"
 
 
 class AuditView(View):
-    """`hash` is over this line and the hash of the line before it (hexadecimal SHA-256)."""
+    """`hash` is over this line and the hash of the line before it (hexadecimal SHA-256). In one with `redacted_at` a
+    person was named who is forgotten; a later line, audit.redacted, says that it is as it was left then."""
 
     id: UUID
     seq: int
@@ -35,6 +55,7 @@ class AuditView(View):
     details: dict[str, Any]
     address: str
     hash: str
+    redacted_at: Moment | None
 
 
 class AuditFilter(View):
@@ -78,6 +99,8 @@ class Verdict:
 async def verify(session: AsyncSession, anchor: tuple[int, str] | None = None) -> Verdict:
     """Check every line of the session's tenant. `anchor` is the head of an earlier verdict: number and hash."""
     faults: list[Fault] = []
+    redacted: list[tuple[int, UUID, str]] = []
+    told: dict[int, str] = {}
     expected, before, count, anchored = 1, _START, 0, anchor is None or anchor[0] == 0
     async for row in rows.in_order(session):
         count += 1
@@ -85,8 +108,12 @@ async def verify(session: AsyncSession, anchor: tuple[int, str] | None = None) -
             faults.append(Fault(expected, None, f"lines {expected} to {row.seq - 1} are missing"))
         elif row.prev_hash != before:
             faults.append(Fault(row.seq, row.id, "it does not follow the line before it"))
-        if line_hash(row) != row.hash:
+        if not _is_as_written(row):
             faults.append(Fault(row.seq, row.id, "it was changed after it was written"))
+        elif row.action == REDACTED:
+            told |= {number: hashed for number, hashed in _told(row.details) if number < row.seq}
+        if row.redacted_at is not None:
+            redacted.append((row.seq, row.id, standing_hash(row).hex()))
         if anchor is not None and row.seq == anchor[0]:
             anchored = True
             if row.hash.hex() != anchor[1]:
@@ -94,12 +121,34 @@ async def verify(session: AsyncSession, anchor: tuple[int, str] | None = None) -
         expected, before = row.seq + 1, row.hash
     if not anchored and anchor is not None:
         faults.append(Fault(anchor[0], None, "the log ends before the line that was the last one then"))
-    return Verdict(count, expected - 1, before.hex(), tuple(faults))
+    for seq, entry_id, hashed in redacted:
+        if seq not in told:
+            faults.append(Fault(seq, entry_id, "it says that it was redacted, and no later line says so"))
+        elif told[seq] != hashed:
+            faults.append(Fault(seq, entry_id, "it was changed after it was redacted"))
+    return Verdict(count, expected - 1, before.hex(), tuple(sorted(faults, key=lambda fault: fault.seq)))
 
 
-def line_hash(row: Any) -> bytes:
-    """What the database hashed when it wrote the line (store/migrations/guards_0016.sql)."""
-    fields: Sequence[str] = (
+def standing_hash(row: Any) -> bytes:
+    """Over all that stands in the line (`standing_hash` of the database)."""
+    return _fields_hash(row.prev_hash, [*_named(row), row.details_text, row.address, row.traceparent])
+
+
+def _is_as_written(row: Any) -> bool:
+    """As far as the line itself can say: of one that was redacted, that is what names nobody."""
+    if row.action == REDACTED and row.redacted_at is not None:
+        return False
+    if row.digest is None:
+        return row.redacted_at is not None or standing_hash(row) == row.hash
+    if _fields_hash(row.prev_hash, [*_named(row), row.digest.hex(), row.traceparent]) != row.hash:
+        return False
+    if row.redacted_at is not None:
+        return row.salt is None
+    return row.salt is not None and _fields_hash(row.salt, [row.details_text, row.address]) == row.digest
+
+
+def _named(row: Any) -> list[str]:
+    return [
         str(row.id),
         str(row.tenant_id),
         str(row.seq),
@@ -109,15 +158,23 @@ def line_hash(row: Any) -> bytes:
         row.action,
         row.subject_kind,
         row.subject_id,
-        row.details_text,
-        row.address,
-        row.traceparent,
-    )
-    digest = hashlib.sha256(row.prev_hash)
+    ]
+
+
+def _fields_hash(beginning: bytes, fields: Sequence[str]) -> bytes:
+    """As `fields_hash` of the database."""
+    digest = hashlib.sha256(beginning)
     for text in fields:
         raw = text.encode()
         digest.update(b"%d:" % len(raw) + raw)
     return digest.digest()
+
+
+def _told(details: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    lines = details.get("lines")
+    for number, hashed in lines.items() if isinstance(lines, dict) else ():
+        if number.isdecimal():
+            yield int(number), str(hashed)
 
 
 def _view(row: Any) -> AuditView:
@@ -127,4 +184,5 @@ def _view(row: Any) -> AuditView:
         actor_kind=cast(ActorKind, row.actor_kind),
         actor_id=row.actor_id,
         hash=row.hash.hex(),
+        redacted_at=row.redacted_at,
     )

@@ -157,24 +157,22 @@ async def tombstones(session: AsyncSession) -> list[dict[str, Any]]:
 
 async def _blank(unit: UnitOfWork, order_ids: Sequence[UUID], *, everywhere: bool) -> dict[str, int]:
     words = await rows.words_of(unit.session, order_ids)
-    notes = await _blank_notes(unit, order_ids, words, everywhere=everywhere)
+    notes = await blank_notes(unit, order_ids, *_patterns(words), everywhere=everywhere) if words else 0
     changed = await rows.erase(unit.session, order_ids, f"erased buyer {secrets.token_hex(4)}", everywhere=everywhere)
     await customers.forget(unit, order_ids, erased=True)
     return changed | ({"decision_notes": notes} if notes else {})
 
 
-async def _blank_notes(
-    unit: UnitOfWork, order_ids: Sequence[UUID], words: Mapping[str, bool], *, everywhere: bool
+async def blank_notes(
+    unit: UnitOfWork, order_ids: Sequence[UUID], near: re.Pattern[str], far: re.Pattern[str], *, everywhere: bool
 ) -> int:
     """What decisions read: those about the orders, or with `everywhere` all that are kept; how many were changed.
 
     A decision is made again from the blanked notes as from the others: the names were no reason for it.
     """
-    if not words:
-        return 0
     changed = 0
     async for decision_id, packed in _notes(unit.session, order_ids, everywhere=everywhere):
-        blanked = blank_packed(packed, words)
+        blanked = blank_packed(packed, near, far)
         if blanked is not None:
             await rows.put_notes(unit.session, unit.tenant_id, decision_id, blanked)
             changed += 1
@@ -210,12 +208,12 @@ async def notes_naming(
     return found
 
 
-def blank_packed(packed: bytes, words: Mapping[str, bool]) -> bytes | None:
+def blank_packed(packed: bytes, near: re.Pattern[str], far: re.Pattern[str]) -> bytes | None:
     """Packed notes without these words; None where none is in them, or nobody can open them."""
     notes = _opened(packed)
     if notes is None:
         return None
-    blanked = _without(notes, *_patterns(words))
+    blanked = _without(notes, near, far)
     return None if blanked == notes else zlib.compress(orjson.dumps(blanked), 1)
 
 

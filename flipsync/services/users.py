@@ -15,7 +15,7 @@ from flipsync.domain.errors import Conflict, InvalidInput, NotFound, Unauthentic
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Permission, RoleKind, granted
 from flipsync.security.tokens import AccessTokens
-from flipsync.services import identity, own_roles
+from flipsync.services import identity, own_roles, user_erasure
 from flipsync.services.own_roles import RoleWish
 from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.database import SessionReader
@@ -27,7 +27,7 @@ from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 INVITATION_LIFETIME, RESET_LIFETIME = timedelta(days=7), timedelta(days=1)
 UserSort = Annotated[str | None, sorted_by(rows.USER_SORTS)]
 
-Status = Literal["active", "invited", "disabled"]
+Status = Literal["active", "invited", "disabled", "erased"]
 
 
 class UserView(View):
@@ -36,7 +36,7 @@ class UserView(View):
     role: RoleKind = Field(examples=["clerk"])
     role_id: UUID | None = Field(description="which of your own roles, where `role` is custom")
     role_name: str = Field(description="what the role is called", examples=["clerk"])
-    status: Status = Field(description="invited: has not chosen a password yet")
+    status: Status = Field(description="invited: has not chosen a password yet; erased: forgotten, for good")
     version: int
     created_at: Moment
     updated_at: Moment
@@ -126,7 +126,8 @@ async def edit_user(
     """Change role, disable or enable a user still at `expected_version`; their tokens end at once. Only who may all
     that they may, and are to may, can (`holds`).
 
-    Raises NotFound, VersionMismatch, Forbidden, and Conflict when no owner who can sign in would be left.
+    Raises NotFound, VersionMismatch, Forbidden, and Conflict when no owner who can sign in would be left, or they were
+    forgotten.
     """
     owners = await rows.lock_owners(unit.session)
     row = await rows.lock_user(unit.session, user_id)
@@ -136,6 +137,7 @@ async def edit_user(
         raise VersionMismatch(
             f"the user is at version {row.version}, not {expected_version}", hint="read them again, then change them"
         )
+    await user_erasure.require_remembered(unit, user_id)
     before = await own_roles.held_by(unit.session, user_id, row.role)
     own_roles.require_holds(holds, granted(before))
     named = edit.role is not None or edit.role_id is not None
@@ -207,7 +209,8 @@ async def invite_again(
 
 def _view(row: Any) -> UserView:
     """Of a row of USERS."""
-    status: Status = "disabled" if row.disabled_at is not None else "invited" if row.invited else "active"
+    left: Status = "erased" if row.erased else "disabled"
+    status: Status = left if row.disabled_at is not None else "invited" if row.invited else "active"
     names = ("id", "email", "role", "role_id", "role_name", "version", "created_at", "updated_at")
     return UserView.model_validate({name: getattr(row, name) for name in names} | {"status": status})
 

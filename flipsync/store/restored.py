@@ -50,13 +50,20 @@ _SETTLE = (
 )
 
 
+_TOMBSTONES = {
+    "erasure": "SELECT tenant_id, account_id, order_external_id, reason, asked_at, erased_at FROM erasure ORDER BY id",
+    "user_erasure": "SELECT tenant_id, user_id, erased_at FROM user_erasure ORDER BY id",
+}
+
+
 def tombstones(owner_url: str) -> list[dict[str, Any]]:
-    """Of all businesses in these books; empty where they are older than tombstones."""
+    """Of orders and people of all businesses in these books; none where they are older than tombstones."""
+    found: list[dict[str, Any]] = []
     with connected(owner_url) as connection:
-        if connection.execute(text("SELECT to_regclass('erasure')")).scalar() is None:
-            return []
-        query = "SELECT tenant_id, account_id, order_external_id, reason, asked_at, erased_at FROM erasure ORDER BY id"
-        return [dict(row) for row in connection.execute(text(query)).mappings()]
+        for table, query in _TOMBSTONES.items():
+            if connection.execute(text("SELECT to_regclass(:table)"), {"table": table}).scalar() is not None:
+                found += [dict(row) for row in connection.execute(text(query)).mappings()]
+    return found
 
 
 def settle(owner_url: str) -> int:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flipsync.domain.channel import Vendor
 from flipsync.security.tokens import Claims
-from flipsync.services import erasure, privacy_export, retention
+from flipsync.services import erasure, privacy_export, retention, user_erasure
 from flipsync.services.erasure import Buyer
 from flipsync.services.privacy_export import BuyerExport, UserExport
 from flipsync.services.retention import RetentionView
@@ -42,6 +42,18 @@ class BuyerForm(BaseModel):
 
     def buyer(self) -> Buyer:
         return Buyer(self.order_id, self.email, self.buyer_id, self.vendor)
+
+
+class UserForm(BaseModel):
+    """Says again whom it is about: it cannot be taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: str = Field(min_length=3, max_length=254, description="theirs", examples=["ben@example.com"])
+
+
+class UserErasedView(BaseModel):
+    rows: dict[str, int] = Field(description="rows changed, by table", examples=[{"app_user": 1, "audit_entry": 12}])
 
 
 class ErasedView(BaseModel):
@@ -80,6 +92,25 @@ async def erase_buyer(
         orders = await erasure.find(unit.session, form.buyer())
         done = await erasure.forget(unit, orders, reason="asked")
         return ErasedView(orders_erased=done.orders, orders_waiting=done.waiting, rows=done.rows)
+
+    return await once.run(user, work)
+
+
+@router.post(
+    "/users/{user_id}/erase",
+    summary="Forget a user",
+    response_model=UserErasedView,
+    responses=problems(401, 403, 404, 409),
+)
+async def erase_user(
+    user_id: UUID, form: UserForm, user: Annotated[Claims, may_after_proof("privacy:erase")], once: OnlyOnceDep
+) -> Response:
+    """For good, everywhere in the books and in the audit log, whose chain still holds; and again should a backup be put
+    back. Sessions, keys, passkeys, devices and what they were told are gone at once; what they did stays, under an id
+    that names nobody. 409 for the last owner, and for another address than theirs."""
+
+    async def work(unit: UnitOfWork) -> UserErasedView:
+        return UserErasedView(rows=await user_erasure.erase(unit, user.granted, user_id, email=form.email))
 
     return await once.run(user, work)
 

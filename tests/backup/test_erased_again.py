@@ -1,4 +1,4 @@
-"""A backup that still names a buyer who was forgotten since: put back, it names them no more."""
+"""A backup that still names a buyer or a user who was forgotten since: put back, it names them no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,12 +20,14 @@ from flipsync.domain.channel import Address
 from flipsync.domain.errors import InvalidInput
 from flipsync.services import erasure, orders
 from flipsync.services.erasure import Buyer
+from flipsync.services.identity import insert_user
 from flipsync.services.orders import AccountRef
 from flipsync.store import bootstrap
 from flipsync.system import keys_of
 
 PASSPHRASE = "four random words here"
 BUYER = Address(name="Qz7xv Quartermain", line1="77 Qz7xv Way", email="ann@qz7xv.example", country="US")
+USER = "ben@qz7xv.example"
 T = TypeVar("T")
 
 
@@ -77,6 +80,13 @@ class Books:
 
         self.do(work)
 
+    def employ(self) -> UUID:
+        async def work(shop: Shop) -> UUID:
+            async with shop.unit() as unit:
+                return await insert_user(unit, USER, "hash", "clerk")
+
+        return self.do(work)
+
     def forget(self) -> None:
         async def work(shop: Shop) -> None:
             async with shop.unit() as unit:
@@ -87,9 +97,14 @@ class Books:
 
 
 def named(url: str) -> int:
-    """Orders that name the buyer."""
+    """Orders that name the buyer, users and lines of the audit log that name the user."""
+    query = b"""
+        SELECT (SELECT count(*) FROM customer_order WHERE ship_to::text ILIKE '%qz7xv%')
+             + (SELECT count(*) FROM app_user WHERE email ILIKE '%qz7xv%')
+             + (SELECT count(*) FROM audit_entry WHERE details::text ILIKE '%qz7xv%')
+    """
     with psycopg.connect(url) as connection:
-        row = connection.execute(b"SELECT count(*) FROM customer_order WHERE ship_to::text ILIKE '%qz7xv%'").fetchone()
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -136,6 +151,31 @@ def test_tombstones_kept_elsewhere_do_it_where_the_books_are_lost(home: Path, ur
     kept.write_text("not a tombstone\n")
     with pytest.raises(InvalidInput, match="holds no tombstones"):
         restore(home, tmp_path / "backup", erasures=kept)
+
+
+def test_a_user_forgotten_after_the_backup_is_forgotten_again(home: Path, url: str, tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        told = CliRunner().invoke(app, [*words, "--home", str(home)])
+        assert told.exit_code == 0, told.output
+        return told.output
+
+    books = Books(url, home)
+    user_id = books.employ()
+    take(home, tmp_path / "backup")
+    assert named(url) == 2
+    assert '"app_user": 1' in run("privacy", "erase", "--user", USER, "--yes", "--json")
+    kept = tmp_path / "tombstones"
+    run("privacy", "tombstones", "--to", str(kept))
+    assert str(user_id) in kept.read_text() and "qz7xv" not in kept.read_text()
+    assert named(url) == 0
+    done = restore(home, tmp_path / "backup")
+    assert (done.users_erased_again, done.erased_again, named(url)) == (1, 0, 0)
+    assert run("audit", "verify").endswith("intact\n")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(b"DROP SCHEMA public CASCADE")
+        connection.execute(b"CREATE SCHEMA public")
+    assert restore(home, tmp_path / "backup", erasures=kept).users_erased_again == 1
+    assert named(url) == 0
 
 
 def test_the_commands_hand_over_forget_and_keep_no_longer(home: Path, url: str, tmp_path: Path) -> None:

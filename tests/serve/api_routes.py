@@ -178,6 +178,7 @@ class Route:
             "PUT /notifications/preferences": {"time_zone": "Europe/Berlin"},
             "POST /privacy/buyers/export": {"order_id": str(business.ids["order_id"])},
             "POST /privacy/buyers/erase": {"email": "nobody@nowhere.example"},
+            "POST /privacy/users/{user_id}/erase": {"email": "nobody@nowhere.example"},
             "POST /models/rollback": {"name": "shop-price", "reason": "test"},
             "POST /workflows": {"definition": AUTOMATION | {"name": f"{business.marker}-other"}},
             "POST /workflows/dry-run": {"definition": AUTOMATION | {"name": f"{business.marker}-other"}},

@@ -6,12 +6,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from api_world import API, Business, told_order
+from api_world import API, PASSWORD, Business, told_order
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
@@ -22,8 +23,9 @@ from flipsync.connectors.marketplaces.ebay import notifications
 from flipsync.connectors.marketplaces.ebay.client import EbayConnector
 from flipsync.connectors.marketplaces.ebay.wire_notices import PublicKey
 from flipsync.domain.channel import Address, Vendor
+from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
-from flipsync.services import accounts, erasure
+from flipsync.services import accounts, audit, erasure
 from flipsync.services.orders import AccountRef, ingest_order
 from serve.backend import Backend
 
@@ -77,6 +79,46 @@ async def test_a_buyer_is_handed_over_and_forgotten(
     log = await client.get(f"{API}/audit", params={"subject_id": str(sold)}, headers=alpha.headers())
     assert [line["action"] for line in log.json()["items"]] == ["buyer.erased", "buyer.exported"]
     assert email not in log.text
+
+
+async def test_a_user_is_forgotten_and_comes_in_no_more(
+    client: httpx2.AsyncClient, backend: Backend, alpha: Business, beta: Business
+) -> None:
+    email, user_id = await newcomer(backend, alpha)
+    session = await sign_in(client, email, "Ben's phone")
+    until = (utc_now() + timedelta(days=1)).isoformat()
+    made = {"name": "Ben's key", "permissions": ["orders:read"], "expires_at": until}
+    key = (await client.post(f"{API}/api-keys", json=made, headers=bearer(session) | _once())).json()["key"]
+    ways_in = [bearer(session), {"Authorization": f"Bearer {key}"}]
+    assert [(await client.get(f"{API}/orders", headers=way)).status_code for way in ways_in] == [200, 200]
+    path, form = f"{PRIVACY}/users/{user_id}/erase", {"email": email.upper()}
+    for thief, status in ((beta.headers(), 404), (alpha.headers("manager"), 403), (alpha.headers("clerk"), 403)):
+        assert (await client.post(path, json=form, headers=thief | _once())).status_code == status
+    other = await client.post(path, json={"email": alpha.email("clerk")}, headers=alpha.headers() | _once())
+    assert (other.status_code, other.json()["type"]) == (409, "urn:flipsync:error:conflict")
+
+    once = _once()
+    erased = await client.post(path, json=form, headers=alpha.headers() | once)
+    assert erased.status_code == 200, erased.text
+    assert erased.json()["rows"]["app_user"] == 1 and erased.json()["rows"]["api_key"] == 1
+    again = await client.post(path, json=form, headers=alpha.headers() | once)
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (erased.json(), "true")
+    assert [(await client.get(f"{API}/orders", headers=way)).status_code for way in ways_in] == [401, 401]
+    renewed = await client.post(f"{API}/auth/refresh", json={"refresh_token": session["refresh_token"]})
+    login = await client.post(f"{API}/auth/login", json={"email": email, "password": PASSWORD})
+    assert (renewed.status_code, login.status_code) == (401, 401)
+    seen = await client.get(f"{API}/users/{user_id}", headers=alpha.headers())
+    assert (seen.json()["status"], seen.json()["role"]) == ("erased", "read-only")
+    enabled = await client.patch(
+        f"{API}/users/{user_id}", json={"disabled": False}, headers=alpha.headers() | {"If-Match": seen.headers["etag"]}
+    )
+    assert enabled.status_code == 409
+    log = await client.get(f"{API}/audit", params={"subject_id": str(user_id)}, headers=alpha.headers())
+    assert [line["action"] for line in log.json()["items"]] == ["user.erased", "audit.redacted", "user.added"]
+    assert log.json()["items"][2]["redacted_at"] and log.json()["items"][2]["details"]["email"] == "erased"
+    assert email.lower() not in log.text.lower()
+    async with backend.store.reader(alpha.tenant_id) as reading:
+        assert (await audit.verify(reading)).intact
 
 
 async def test_forgetting_asks_for_a_fresh_proof(client: httpx2.AsyncClient, backend: Backend, alpha: Business) -> None:

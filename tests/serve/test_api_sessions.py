@@ -49,6 +49,7 @@ ASKS_FOR_PROOF = {
     "POST /orders/refunds/{refund_id}/settlement",
     "POST /orders/{order_id}/refunds",
     "POST /privacy/buyers/erase",
+    "POST /privacy/users/{user_id}/erase",
     "POST /strategy/changes/{change_id}/undo",
     "POST /strategy/directives/{directive_id}/end",
     "POST /users",

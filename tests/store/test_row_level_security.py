@@ -305,6 +305,7 @@ async def furnish(shop: Shop) -> None:
                 m.ReportRun(
                     **tenant, schedule_id=report.id, due_at=now, first=now.date(), last=now.date(), detail=marker
                 ),
+                m.UserErasure(**tenant, user_id=user.id, erased_at=now),
                 m.Erasure(**tenant, account_id=account.id, order_external_id=marker, reason="asked"),
                 m.CredentialEnd(**tenant, account_id=account.id, credential="refresh", ends_at=later),
                 m.WebhookDelivery(**tenant, account_id=account.id, dedup_key=marker, topic="order"),
@@ -747,6 +748,7 @@ async def test_functions_with_the_owners_rights_are_few(owner: Database) -> None
         "provider_identity_tenant": (True, False),
         "buyer_holders": (True, False),
         "erase_buyers": (True, True),
+        "erase_user": (True, True),
     }
     assert all(row.pinned for row in rows), "a caller's search_path must not decide what they run"
 

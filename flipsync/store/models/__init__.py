@@ -69,7 +69,7 @@ from flipsync.store.models.notices import (
 )
 from flipsync.store.models.orders import LabelPurchase, Order, OrderLine, Refund, RefundRequest, Shipment
 from flipsync.store.models.payouts import Payout, PayoutLine
-from flipsync.store.models.privacy import Erasure
+from flipsync.store.models.privacy import Erasure, UserErasure
 from flipsync.store.models.purchasing import (
     PurchaseOrder,
     PurchaseOrderLine,
@@ -195,6 +195,7 @@ __all__ = [
     "Tenant",
     "Trend",
     "User",
+    "UserErasure",
     "UserSession",
     "Variant",
     "WebhookDelivery",

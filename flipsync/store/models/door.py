@@ -132,6 +132,8 @@ class AuditEntry(TenantOwned, Base):
     """One line of a business's audit log. The database numbers and chains it: each hash covers the one before.
 
     Nobody but the database's owner can change or delete a line, and `flipsync audit verify` names one that was.
+    `digest` is of `salt`, details and address, and in the chain in their place (not in lines older than migration
+    0062); a line that was redacted has lost its salt (services/audit.py).
     """
 
     __tablename__ = "audit_entry"
@@ -152,3 +154,6 @@ class AuditEntry(TenantOwned, Base):
     traceparent: Mapped[str]
     prev_hash: Mapped[bytes]
     hash: Mapped[bytes]
+    salt: Mapped[bytes | None]
+    digest: Mapped[bytes | None]
+    redacted_at: Mapped[datetime | None]

@@ -31,3 +31,14 @@ class Erasure(TenantOwned, Base):
     reason: Mapped[str]
     asked_at: Mapped[datetime] = mapped_column(default=utc_now)
     erased_at: Mapped[datetime | None]
+
+
+class UserErasure(TenantOwned, Base):
+    """A tombstone: this person of the business was forgotten. Their row stays, under an address that names nobody."""
+
+    __tablename__ = "user_erasure"
+    __table_args__ = (UniqueConstraint("tenant_id", "user_id"),)
+
+    #: no reference: they may not be in books that were put back
+    user_id: Mapped[UUID]
+    erased_at: Mapped[datetime]

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flipsync.domain.clock import utc_now
 from flipsync.domain.ids import new_id
 from flipsync.store.database import ask
-from flipsync.store.models import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User, UserSession
+from flipsync.store.models import CustomRole, IdempotencyRecord, RefreshToken, Tenant, User, UserErasure, UserSession
 from flipsync.store.reading import Asked, Question, Sentence, where
 from flipsync.store.sorting import SortedQuestion, Sorts
 
@@ -215,6 +215,7 @@ def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         *columns,
         (User.password_hash == "").label("invited"),
         func.coalesce(CustomRole.name, User.role).label("role_name"),
+        select(UserErasure.id).where(UserErasure.user_id == User.id).exists().label("erased"),
     ).outerjoin(CustomRole, CustomRole.id == User.role_id)
     return where(
         query,

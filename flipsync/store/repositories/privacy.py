@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
-from flipsync.store.models import Erasure, Order
+from flipsync.store.models import Erasure, Order, UserErasure
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,45 @@ async def buyer_holders(session: AsyncSession, telling: UUID, buyer_ids: Sequenc
     return held
 
 
+async def user_words(session: AsyncSession, user_id: UUID) -> list[str]:
+    """Mail addresses of a person of the business, in small letters (guards_0062.sql)."""
+    return list((await session.execute(text("SELECT user_words(:id)"), {"id": user_id})).scalar() or ())
+
+
+async def erase_user(session: AsyncSession, user_id: UUID) -> dict[str, int]:
+    """Blank a person of the business, the audit log's lines too; rows changed by table."""
+    await session.flush()
+    counts: dict[str, int] = (await session.execute(text("SELECT erase_user(:id)"), {"id": user_id})).scalar_one()
+    session.expire_all()
+    return counts
+
+
+async def lay_user_tombstones(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """A tombstone that is there already stays."""
+    if rows:
+        await session.execute(
+            pg_insert(UserErasure).on_conflict_do_nothing(), [{"id": new_id(), **row} for row in rows]
+        )
+
+
+async def user_tombstones(session: AsyncSession) -> Sequence[UserErasure]:
+    return (await session.scalars(select(UserErasure).order_by(UserErasure.id))).all()
+
+
+async def is_erased(session: AsyncSession, user_id: UUID) -> bool:
+    query = select(UserErasure.id).where(UserErasure.user_id == user_id)
+    return (await session.execute(query)).scalar() is not None
+
+
+async def users_waiting(session: AsyncSession) -> Sequence[UUID]:
+    """People of tombstones who came back with a backup."""
+    query = text(
+        "SELECT u.id FROM app_user u JOIN user_erasure e ON e.user_id = u.id WHERE u.email <> erased_user_name(u.id)"
+        " ORDER BY u.id"
+    )
+    return (await session.execute(query)).scalars().all()
+
+
 _WHOLE = {
     "order": "SELECT to_jsonb(o) FROM customer_order o WHERE o.id = ANY (:ids)",
     "lines": "SELECT to_jsonb(t) FROM order_line t WHERE t.order_id = ANY (:ids)",
@@ -258,7 +297,7 @@ _OF_USER = {
     "answers": "SELECT to_jsonb(t) FROM approval t WHERE t.answered_by = :id",
     "refund_requests": "SELECT to_jsonb(t) FROM refund_request t WHERE t.requested_by = :id",
     "label_purchases": "SELECT to_jsonb(t) - 'document' - 'ship_from' FROM label_purchase t WHERE t.requested_by = :id",
-    "audit": "SELECT to_jsonb(t) - 'prev_hash' - 'hash' FROM audit_entry t WHERE t.actor_id = :id"
+    "audit": "SELECT to_jsonb(t) - 'prev_hash' - 'hash' - 'salt' - 'digest' FROM audit_entry t WHERE t.actor_id = :id"
     " OR (t.subject_kind = 'user' AND t.subject_id = CAST(:id AS text))"
     " OR t.actor_id IN (SELECT k.id FROM api_key k WHERE k.user_id = :id)",
 }
