@@ -103,7 +103,8 @@ def build_app(settings: ServeSettings) -> Api:
     for router in routes.ROUTERS:
         app.include_router(router, max_body_size=settings.max_body_bytes)
     _describe(app)
-    declared = (route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute))
+    declared = [route for router in routes.ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    app.state.declared = declared
     app.lane = Lane(app, backend, declared)
     app.metrics = metrics
     app.cors_origins, app.https = settings.cors_origins, https

@@ -70,6 +70,11 @@ class Backend:
             "address": Paces("address", settings.address_per_minute, replicas=replicas),
             "webhook": Paces("address", settings.deliveries_per_minute, replicas=replicas),
         }
+        #: live connections that are opened
+        self.live_paces = {
+            "user": Paces("user", settings.websocket_user_per_minute, replicas=replicas),
+            "business": Paces("business", settings.websocket_business_per_minute, replicas=replicas),
+        }
         self.passwords = Passwords(most=settings.sign_in_turns)
         self.sign_in_limit = SignInLimit(self.redis, failures=settings.sign_in_failures)
         #: wrong codes are counted in the books and slow down there; this bounds what is written about them
@@ -120,6 +125,11 @@ class Backend:
     def take_nobody(self, scope: Scope, kind: Nobody, address: str) -> None:
         """The same of a request that does not say who asks, by its address. Raises TooManyRequests."""
         scope["state"][QUOTA] = self.nobody_paces[kind].take(place_of(address))
+
+    def take_live(self, user: Claims) -> None:
+        """Count a live connection that was opened. Raises TooManyRequests."""
+        self.live_paces["user"].take(user.user_id)
+        self.live_paces["business"].take(user.tenant_id)
 
     def reader(self, user: Claims) -> TenantReader:
         """Questions as this user's tenant, answered only while the session or key is on and the user as they were."""

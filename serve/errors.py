@@ -202,7 +202,15 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 413:
         return too_large(request)
     code = code_of(error.status_code).removeprefix(_URN)
-    return answer(request, error.status_code, code, str(error.detail), headers=error.headers)
+    headers = _allowed(request) if error.status_code == 405 else error.headers
+    return answer(request, error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """All methods of the path (RFC 9110, 15.5.6): the router names those of the first route that fits, and no
+    others."""
+    fitting = [each.methods for each in request.app.state.declared if each.path_regex.match(request.scope["path"])]
+    return {"Allow": ", ".join(sorted(set().union(*fitting)) or ["GET"])}
 
 
 async def _part_missing(request: Request, error: Exception) -> Response:

@@ -12,16 +12,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import Unauthenticated, Unavailable
+from flipsync.security.paces import Pace, TooManyRequests
+from flipsync.security.places import place_of
 from flipsync.security.tokens import Claims
 from flipsync.services import live_events
 from serve.backend import Backend
 from serve.errors import PART_GONE
 from serve.live import Listener
+from serve.pacing import address_of
 
 PROTOCOL = "flipsync.v1"
 BEARER_PREFIX = "bearer."
 RESUME_PREFIX = "resume."
-UNAUTHENTICATED, FORBIDDEN, TRY_LATER, TOO_BIG, MISUSED = 4401, 4403, 1013, 1009, 1008
+UNAUTHENTICATED, FORBIDDEN, TOO_FAST, TRY_LATER, TOO_BIG, MISUSED = 4401, 4403, 4429, 1013, 1009, 1008
 _SECONDS_TO_SIGN_IN = 10.0
 _SECONDS_TO_SEND = 30.0
 _MAX_CHARS = 8192
@@ -38,11 +41,13 @@ class LiveSession:
     def __init__(self, socket: WebSocket, backend: Backend) -> None:
         self._socket = socket
         self._backend = backend
+        self._pace = Pace(backend.settings.websocket_messages_per_minute, name="connection")
 
     async def run(self) -> None:
         self._backend.metrics.websockets.inc()
         try:
             self._claims = await self._accept()
+            self._backend.take_live(self._claims)
             # what a person is told is not for their programs: a key has some of their permissions, not all
             person = None if self._claims.is_key else self._claims.user_id
             async with self._backend.live.listen(self._claims.tenant_id, person) as listener:
@@ -50,6 +55,8 @@ class LiveSession:
                 await self._serve(listener)
         except _Closing as closing:
             await self._close(closing.code, closing.reason)
+        except TooManyRequests as error:
+            await self._close(TOO_FAST, error.message)
         except WebSocketDisconnect:
             return
         except Unavailable as error:
@@ -65,6 +72,7 @@ class LiveSession:
         await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         if token is not None:
             return await self._authenticated(token)
+        self._take_nobody()
         try:
             async with asyncio.timeout(_SECONDS_TO_SIGN_IN):
                 message = await self._receive()
@@ -92,6 +100,7 @@ class LiveSession:
         try:
             claims = await self._backend.claims(token)
         except Unauthenticated as error:
+            self._take_nobody()
             raise _Closing(UNAUTHENTICATED, error.message) from None
         await self._require_present(claims)
         if not claims.may("events:read"):
@@ -144,10 +153,16 @@ class LiveSession:
                 raise _Closing(FORBIDDEN, "the token is another user's")
             self._claims = claims
 
+    def _take_nobody(self) -> None:
+        """Who does not say who they are counts for their address, as with requests. Raises TooManyRequests."""
+        address = address_of(self._socket.scope, self._backend)
+        self._backend.nobody_paces["address"].take(place_of(address))
+
     async def _receive(self) -> dict[str, Any]:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
+        self._pace.take()
         text = message.get("text") or ""
         if len(text) > _MAX_CHARS:
             raise _Closing(TOO_BIG, "the message is too long")

@@ -84,6 +84,15 @@ class ServeSettings(BaseSettings):
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     websocket_queue: int = Field(default=256, ge=1, description="events kept for a slow client")
     websocket_most: int = Field(default=1_000, ge=1, description="live connections of one business on one replica")
+    websocket_user_per_minute: int = Field(
+        default=300, ge=1, description="live connections that one user opens in a minute; a sixth of them at once"
+    )
+    websocket_business_per_minute: int = Field(
+        default=6_000, ge=1, description="live connections that one business opens in a minute; a sixth at once"
+    )
+    websocket_messages_per_minute: int = Field(
+        default=60, ge=1, description="messages a minute that one live connection may send; a sixth of them at once"
+    )
     websocket_heartbeat_seconds: float = Field(default=25.0, gt=0)
 
     @field_validator("jwt_key")

@@ -5,6 +5,10 @@ The client offers the subprotocols "flipsync.v1" and "bearer.<access token>", or
 {"type": "heartbeat"}, and {"type": "dropped", "count": n} when it was too slow. A new access token may be sent at any
 time; when the last one runs out the connection closes with 4401.
 
+What ends it is in the close code: 4401 no valid token, or its session is over; 4403 the role may not listen; 4429 too
+fast (connections that a user, a business or an address without a token opens, messages of this one: wait a minute);
+1013 not now, try again later; 1008 and 1009 a message that is none, or too long.
+
 Who comes back says which event was the last: "resume.<its id>" among the subprotocols, or {"resume": "<its id>"} with
 the token. {"type": "ready", "resumed": true} is followed by all events since, a minute before them again (an event may
 come twice; its id tells). "resumed": false: away for more than a day, or too much has happened; read the lists again.

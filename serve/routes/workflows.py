@@ -14,7 +14,7 @@ from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.workflow_dry_run import WorkflowDryRun
 from flipsync.services.workflows import RunDetail, RunView, WorkflowView
 from flipsync.store.unit_of_work import UnitOfWork
-from serve.deps import BackendDep, OnlyOnceDep, may
+from serve.deps import BackendDep, OnlyOnceDep, may, may_after_proof
 from serve.errors import problems
 
 router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
@@ -22,8 +22,9 @@ router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 _SECONDS: Final = 20.0
 
 Looker = Annotated[Claims, may("strategy:read")]
-#: an automation acts as its owner would: who may set the strategy may write one
-Writer = Annotated[Claims, may("strategy:write")]
+#: an automation acts as its owner would, prices and stock too: who may set the strategy may write one, after a proof
+Writer = Annotated[Claims, may_after_proof("strategy:write")]
+Remover = Annotated[Claims, may("strategy:write")]
 #: what a run did may tell what goods cost
 Reader = Annotated[Claims, may("strategy:read", "decisions:read")]
 Ender = Annotated[Claims, may("agents:write")]
@@ -192,7 +193,7 @@ async def resume(workflow_id: UUID, user: Writer, once: OnlyOnceDep) -> Response
     response_model=WorkflowView,
     responses=problems(401, 403, 404, 409),
 )
-async def remove(workflow_id: UUID, user: Writer, once: OnlyOnceDep) -> Response:
+async def remove(workflow_id: UUID, user: Remover, once: OnlyOnceDep) -> Response:
     """For good; its runs stay to be seen until 100 days after their end, and those under way end by themselves."""
 
     async def work(unit: UnitOfWork) -> WorkflowView:

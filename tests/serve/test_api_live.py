@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from flipsync.domain.clock import utc_now
 from flipsync.domain.events import SettingsChanged
 from flipsync.domain.ids import first_id_at, new_id
+from flipsync.security.paces import Paces
 from flipsync.security.passwords import Passwords
 from flipsync.security.roles import Role
 from flipsync.security.tokens import AccessTokens
@@ -244,6 +245,63 @@ async def test_one_business_does_not_take_the_places_of_others(
         assert stream.text.endswith("event: unavailable\ndata: {}\n\n")
         async with await _signed_in(address, beta):
             pass
+
+
+async def _code(client: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed):
+        async with asyncio.timeout(10):
+            while True:
+                await client.recv()
+    return client.close_code
+
+
+async def test_a_connection_that_sends_without_end_is_closed(address: str, backend: Backend, alpha: Business) -> None:
+    at_once = backend.settings.websocket_messages_per_minute // 6
+    renewal = json.dumps({"type": "authenticate", "token": _token(alpha)})
+    async with await _signed_in(address, alpha) as client, await _signed_in(address, alpha) as other:
+        for _ in range(at_once):
+            await client.send(renewal)
+        await _next(client, "heartbeat")
+        for _ in range(2 * at_once):
+            await client.send(renewal)
+        assert await _code(client) == 4429
+        await _next(other, "heartbeat")
+
+
+@pytest.mark.parametrize("whose", ["user", "business"])
+async def test_who_opens_connections_without_end_waits_and_others_do_not(
+    whose: str, address: str, backend: Backend, alpha: Business, beta: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(backend.live_paces, whose, Paces(whose, 18))
+    protocols: Any = [f"bearer.{_token(alpha)}"]
+    codes = []
+    for _ in range(4):
+        async with connect(address, subprotocols=protocols) as client:
+            message = await client.recv() if len(codes) < 3 else ""
+            codes.append(await _code(client) if not message else json.loads(message)["type"])
+    assert codes == ["ready", "ready", "ready", 4429]
+    async with connect(address, subprotocols=[f"bearer.{_token(alpha, 'clerk')}"]) as colleague:  # type: ignore[list-item]
+        if whose == "user":
+            await _next(colleague, "ready")
+        else:
+            assert await _code(colleague) == 4429
+    async with await _signed_in(address, beta):
+        pass
+
+
+async def test_who_does_not_say_who_they_are_counts_for_their_address(
+    address: str, backend: Backend, alpha: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(backend.nobody_paces, "address", Paces("address", 12))
+    codes = []
+    for _ in range(3):
+        async with connect(address, subprotocols=["bearer.made-up"]) as client:  # type: ignore[list-item]
+            codes.append(await _code(client))
+    assert codes == [4401, 4401, 4429]
+    async with connect(address) as silent:
+        assert await _code(silent) == 4429
+    async with await _signed_in(address, alpha):
+        pass
 
 
 async def test_a_stream_ends_with_its_session(address: str, store: Store, alpha: Business) -> None:

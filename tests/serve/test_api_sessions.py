@@ -55,6 +55,8 @@ ASKS_FOR_PROOF = {
     "POST /users",
     "POST /users/roles",
     "POST /users/{user_id}/invitation",
+    "POST /workflows",
+    "POST /workflows/{workflow_id}/resume",
     "PUT /advertising/limits",
     "PUT /marketplace/accounts/{account_id}/credentials",
 }

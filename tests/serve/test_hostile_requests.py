@@ -186,6 +186,19 @@ async def test_bodies_that_are_no_json_are_refused(name: str, client: httpx2.Asy
     assert (await client.get(url, headers=alpha.headers())).headers["etag"] == read.headers["etag"]
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", None])
+async def test_a_body_that_does_not_say_it_is_json_is_refused(
+    kind: str | None, client: httpx2.AsyncClient, alpha: Business
+) -> None:
+    """A page of somebody else's may send these without asking the browser first."""
+    url = f"{API}/products/{alpha.ids['product_id']}"
+    read = await client.get(url, headers=alpha.headers())
+    headers = alpha.headers(**{"If-Match": read.headers["etag"]} | ({"Content-Type": kind} if kind else {}))
+    answer = await client.patch(url, headers=headers, content=orjson.dumps({"title": "taken as JSON"}))
+    assert answer.status_code == 422, answer.text[:200]
+    assert (await client.get(url, headers=alpha.headers())).headers["etag"] == read.headers["etag"]
+
+
 async def test_a_key_that_stands_twice_is_read_once(client: httpx2.AsyncClient, alpha: Business) -> None:
     """The last one counts, for the check of what may be sent and for what is kept alike."""
     url = f"{API}/products/{alpha.ids['product_id']}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx2
 import orjson
 import pytest
 import structlog
+from api_routes import DOCUMENT
 from api_world import API, Business
 from fastapi import FastAPI
 from sqlalchemy.exc import StatementError
 
 from flipsync.domain.errors import FlipSyncError, OutcomeUnknown, Rejected, Retryable, Unavailable
+from flipsync.domain.ids import new_id
 from serve.api import build_app
 from serve.settings import ServeSettings
 
@@ -35,6 +38,31 @@ async def test_unknown_paths_and_methods(client: httpx2.AsyncClient) -> None:
     answer = await client.delete(f"{API}/auth/login")
     _problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
+
+
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+
+def _methods_of(path: str) -> set[str]:
+    """What the document has for a path, under whatever template it fits."""
+    found: set[str] = set()
+    for template, item in DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            found |= {method.upper() for method in item} & METHODS
+    return found
+
+
+async def test_methods_that_are_not_in_the_document_are_refused_and_all_that_are_named(
+    client: httpx2.AsyncClient,
+) -> None:
+    paths = [re.sub(r"\{\w+\}", str(new_id()), template) for template in DOCUMENT["paths"]]
+    assert len(paths) > 100
+    for path in paths:
+        there = _methods_of(path)
+        for method in sorted({*METHODS, "TRACE"} - there):
+            answer = await client.request(method, path)
+            _problem(answer, 405, "method-not-allowed")
+            assert answer.headers["allow"] == ", ".join(sorted(there)), f"{method} {path}"
 
 
 async def test_invalid_requests_say_where_and_do_not_repeat_what_was_sent(client: httpx2.AsyncClient) -> None:
