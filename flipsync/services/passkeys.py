@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -23,13 +23,14 @@ from flipsync.security import passkeys as webauthn
 from flipsync.security.passkeys import Known, NotAccepted, RelyingParty
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import second_factors
-from flipsync.services.reading_page import Moment, View
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.models import Passkey
 from flipsync.store.reading import Reader
 from flipsync.store.repositories import identity as users
 from flipsync.store.repositories import passkeys as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
 
+PasskeySort = Annotated[str | None, sorted_by(rows.PASSKEY_SORTS)]
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 #: of one person, in force
 MOST = 20
@@ -62,12 +63,15 @@ class Added:
     recovery_codes: list[str] = field(repr=False)
 
 
-async def list_passkeys(reader: Reader, user_id: UUID) -> list[PasskeyView]:
-    """Newest first, revoked ones too."""
-    (found,) = await reader.ask(rows.PASSKEYS(user_id=user_id))
-    return [
-        PasskeyView.model_validate({name: getattr(row, name) for name in PasskeyView.model_fields}) for row in found
-    ]
+async def list_passkeys(reader: Reader, page: SortedRequest, user_id: UUID) -> Page[PasskeyView]:
+    """Newest first by default, revoked ones too. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.PASSKEY_SORTS)
+    (found,) = await reader.ask(rows.PASSKEYS(place, user_id=user_id))
+    return cut(found, page.limit, _view, place.cursor_of)
+
+
+def _view(row: Any) -> PasskeyView:
+    return PasskeyView.model_validate({name: getattr(row, name) for name in PasskeyView.model_fields})
 
 
 async def begin(

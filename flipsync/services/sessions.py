@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
 from flipsync.domain.clock import utc_now
@@ -13,10 +15,12 @@ from flipsync.security.secrets import SecretBox
 from flipsync.security.tokens import AccessTokens
 from flipsync.services import identity, passkeys, second_factors
 from flipsync.services.identity import PasskeyAnswer
-from flipsync.services.reading_page import Moment, View
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, sorted_by
 from flipsync.store.reading import Reader
 from flipsync.store.repositories import identity as rows
 from flipsync.store.unit_of_work import Cause, Store, UnitOfWork
+
+SessionSort = Annotated[str | None, sorted_by(rows.SESSION_SORTS)]
 
 #: how long a proof is recent enough for what costs money
 PROOF_LASTS = timedelta(minutes=10)
@@ -48,20 +52,16 @@ class SessionView(View):
     current: bool
 
 
-async def list_sessions(reader: Reader, user_id: UUID, current: UUID) -> list[SessionView]:
-    (found,) = await reader.ask(rows.SESSIONS(user_id=user_id))
-    return [
-        SessionView(
-            id=row.id,
-            device=row.device,
-            address=row.address,
-            created_at=row.created_at,
-            last_used_at=row.last_used_at,
-            expires_at=row.expires_at,
-            current=row.id == current,
-        )
-        for row in found
-    ]
+async def list_sessions(reader: Reader, page: SortedRequest, user_id: UUID, current: UUID) -> Page[SessionView]:
+    """Last used first by default. Raises InvalidInput for a foreign cursor."""
+    place = page.place(rows.SESSION_SORTS)
+    (found,) = await reader.ask(rows.SESSIONS(place, user_id=user_id))
+    return cut(found, page.limit, partial(_view, current=current), place.cursor_of)
+
+
+def _view(row: Any, current: UUID) -> SessionView:
+    names = ("id", "device", "address", "created_at", "last_used_at", "expires_at")
+    return SessionView(**{name: getattr(row, name) for name in names}, current=row.id == current)
 
 
 async def end_session(unit: UnitOfWork, user_id: UUID, session_id: UUID) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flipsync.security.tokens import Claims
 from flipsync.services import identity, passkeys
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import BackendDep, CauseDep, ClientAddressDep, ReaderDep, may, may_after_proof
 from serve.errors import problems
 from serve.pacing import OPEN
@@ -34,8 +35,10 @@ class Asked(BaseModel):
     options: dict[str, Any]
 
 
-class PasskeyList(BaseModel):
-    items: list[passkeys.PasskeyView]
+class PasskeyQuery(SortedRequest):
+    model_config = ConfigDict(extra="forbid")
+
+    sort: passkeys.PasskeySort = None
 
 
 class AddPasskeyRequest(BaseModel):
@@ -70,9 +73,11 @@ class PasskeySignIn(PasskeyProof):
 
 
 @router.get("/passkeys", summary="List your passkeys", responses=problems(401, 403))
-async def list_passkeys(user: Oneself, reader: ReaderDep) -> PasskeyList:
+async def list_passkeys(
+    query: Annotated[PasskeyQuery, Query()], user: Oneself, reader: ReaderDep
+) -> Page[passkeys.PasskeyView]:
     """Newest first, revoked ones too."""
-    return PasskeyList(items=await passkeys.list_passkeys(reader, user.user_id))
+    return await passkeys.list_passkeys(reader, query, user.user_id)
 
 
 @router.post("/passkeys/registration", summary="Begin a passkey", responses=problems(401, 403, 404, 409))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict
 
 from flipsync.security.tokens import Claims
 from flipsync.services import sessions
+from flipsync.services.reading_page import Page, SortedRequest
 from serve.deps import BackendDep, CauseDep, ReaderDep, may
 from serve.errors import problems
 
@@ -18,8 +19,10 @@ router = APIRouter(prefix="/api/v1/auth/sessions", tags=["sessions"])
 Oneself = Annotated[Claims, may("self:manage")]
 
 
-class SessionList(BaseModel):
-    items: list[sessions.SessionView]
+class SessionQuery(SortedRequest):
+    model_config = ConfigDict(extra="forbid")
+
+    sort: sessions.SessionSort = None
 
 
 class Ended(BaseModel):
@@ -27,9 +30,11 @@ class Ended(BaseModel):
 
 
 @router.get("", summary="List your sessions", responses=problems(401, 403))
-async def list_sessions(user: Oneself, reader: ReaderDep) -> SessionList:
+async def list_sessions(
+    query: Annotated[SessionQuery, Query()], user: Oneself, reader: ReaderDep
+) -> Page[sessions.SessionView]:
     """Last used first; `current` is the one that asks."""
-    return SessionList(items=await sessions.list_sessions(reader, user.user_id, user.session_id))
+    return await sessions.list_sessions(reader, query, user.user_id, user.session_id)
 
 
 @router.delete("", summary="End all your other sessions", responses=problems(401, 403))

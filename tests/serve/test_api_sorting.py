@@ -39,6 +39,38 @@ ONE_ORDER = {
 }
 
 
+#: lists that come whole: what bounds them
+WHOLE = {
+    "/auth/providers": "those that who runs FlipSync has named",
+    "/auth/identities": "one of each provider",
+    "/users/roles": "a hundred at most",
+    "/analytics/channels": "one of each account",
+    "/analytics/customers": "one of each segment",
+    "/agents": "the roster's",
+    "/listings/{listing_id}/rivals": "what the channel shows of one listing",
+    "/orders/{order_id}/refunds": "of one order",
+    "/orders/{order_id}/labels": "of one order",
+    "/forecasts/accuracy": "one of each method",
+    "/ai-monitoring/policies": "one of each policy",
+    "/notifications/destinations": "one person has so many at most",
+    "/settings": "the settings there are",
+}
+
+
+def test_every_list_comes_in_pages_or_says_what_bounds_it() -> None:
+    found = set()
+    for path, item in DOCUMENT["paths"].items():
+        for media in item.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).values():
+            schema = media.get("schema", {})
+            schema = DOCUMENT["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
+            told = schema.get("properties", {})
+            if schema.get("type") == "array" or (
+                told.get("items", {}).get("type") == "array" and "next_cursor" not in told
+            ):
+                found.add(path.removeprefix(API))
+    assert found == WHOLE.keys()
+
+
 def _choices(route: Route) -> list[str] | None:
     for parameter in DOCUMENT["paths"][route.path]["get"].get("parameters", ()):
         if parameter["name"] == "sort":

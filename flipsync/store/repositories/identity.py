@@ -229,17 +229,17 @@ def _users(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
 USER_SORTS = Sorts(User.id, email=User.email)
 #: any of user_id, role, role_id
 USERS = SortedQuestion(USER_SORTS, _users)
-#: user_id; those that are on, last used first
-SESSIONS = Question(
-    lambda _: (
-        select(*UserSession.__table__.c)
-        .where(
-            UserSession.user_id == bindparam("user_id"),
-            UserSession.revoked_at.is_(None),
-            UserSession.expires_at > func.now(),
-        )
-        .order_by(UserSession.last_used_at.desc(), UserSession.id)
-    )
+SESSION_SORTS = Sorts(
+    UserSession.id, default="-last_used_at", last_used_at=UserSession.last_used_at, device=UserSession.device
+)
+#: user_id; those that are on
+SESSIONS = SortedQuestion(
+    SESSION_SORTS,
+    lambda _: select(*UserSession.__table__.c).where(
+        UserSession.user_id == bindparam("user_id"),
+        UserSession.revoked_at.is_(None),
+        UserSession.expires_at > func.now(),
+    ),
 )
 #: session_id
 PROVEN = Question(lambda _: select(UserSession.proven_at).where(UserSession.id == bindparam("session_id")))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flipsync.domain.ids import new_id
 from flipsync.store.models import Passkey, SpentNote
-from flipsync.store.reading import Question
+from flipsync.store.sorting import SortedQuestion, Sorts
 
 
 async def tenant_of_passkey(session: AsyncSession, credential_id: bytes) -> UUID | None:
@@ -67,7 +67,6 @@ async def spend(session: AsyncSession, tenant_id: UUID, mark: str, expires_at: d
 
 
 _SHOWN = [column for column in Passkey.__table__.c if column.name not in ("public_key", "credential_id")]
-#: user_id; newest first, revoked ones too
-PASSKEYS = Question(
-    lambda _: select(*_SHOWN).where(Passkey.user_id == bindparam("user_id")).order_by(Passkey.id.desc()).limit(200)
-)
+PASSKEY_SORTS = Sorts(Passkey.id, name=Passkey.name, last_used_at=Passkey.last_used_at)
+#: user_id; revoked ones too
+PASSKEYS = SortedQuestion(PASSKEY_SORTS, lambda _: select(*_SHOWN).where(Passkey.user_id == bindparam("user_id")))
