@@ -14,12 +14,13 @@ from flipsync.domain.errors import NotFound
 from flipsync.domain.money import Money
 from flipsync.services import lead_times
 from flipsync.services.lead_times import LeadTime
-from flipsync.services.reading_page import Moment, Page, PageRequest, SortedRequest, View, cut, money, sorted_by
+from flipsync.services.reading_page import Moment, Page, SortedRequest, View, cut, money, sorted_by
 from flipsync.store.models import PurchaseOrder, PurchaseOrderLine, Supplier, SupplierOffer
 from flipsync.store.repositories import purchase_orders as rows
 from flipsync.store.repositories import suppliers as supplier_rows
 
 OrderSort = Annotated[str | None, sorted_by(rows.SORTS)]
+OfferSort = Annotated[str | None, sorted_by(supplier_rows.OFFER_SORTS)]
 SupplierSort = Annotated[str | None, sorted_by(supplier_rows.SORTS)]
 
 OrderState = Literal["draft", "placing", "ordered", "partly_received", "received", "cancelled"]
@@ -131,13 +132,14 @@ async def get_supplier(session: AsyncSession, supplier_id: UUID, now: datetime) 
     return _supplier(row, (await lead_times.of_suppliers(session, now, [row]))[row.id])
 
 
-async def list_offers(session: AsyncSession, supplier_id: UUID, page: PageRequest) -> Page[OfferView]:
-    """Oldest first. Raises NotFound, and InvalidInput for a foreign cursor."""
+async def list_offers(session: AsyncSession, supplier_id: UUID, page: SortedRequest) -> Page[OfferView]:
+    """Oldest first by default. Raises NotFound, and InvalidInput for a foreign cursor."""
     supplier = await supplier_rows.get(session, supplier_id)
     if supplier is None:
         raise NotFound(f"no supplier {supplier_id}")
-    found = await supplier_rows.offers(session, supplier_id, limit=page.limit + 1, after=page.after_id())
-    return cut(found, page.limit, lambda row: _offer(row[0], row[1], row[2]), lambda row: [str(row[0].id)])
+    place = page.place(supplier_rows.OFFER_SORTS)
+    found = await supplier_rows.offers(session, place, supplier_id)
+    return cut(found, page.limit, lambda row: _offer(row[0], row[1], row[2]), place.cursor_of)
 
 
 async def list_orders(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from flipsync.security.tokens import Claims
 from flipsync.services import price_lists, suppliers
 from flipsync.services import reading_purchasing as reading
-from flipsync.services.reading_page import Page, PageRequest, SortedRequest
+from flipsync.services.reading_page import Page, SortedRequest
 from flipsync.services.suppliers import OfferForm, SupplierEdit, SupplierForm
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, etag, may, may_after_proof
@@ -34,8 +34,10 @@ class SupplierQuery(SortedRequest, reading.SupplierFilter):
     sort: reading.SupplierSort = None
 
 
-class OfferPageQuery(PageRequest):
+class OfferPageQuery(SortedRequest):
     model_config = ConfigDict(extra="forbid")
+
+    sort: reading.OfferSort = None
 
 
 class PriceListAnswer(BaseModel):
@@ -104,6 +106,7 @@ async def patch_supplier(
 async def list_offers(
     supplier_id: UUID, query: Annotated[OfferPageQuery, Query()], user: Reader, backend: BackendDep
 ) -> Page[reading.OfferView]:
+    """Oldest first."""
     async with backend.store.reader(user.tenant_id) as session:
         return await reading.list_offers(session, supplier_id, query)
 

@@ -27,7 +27,6 @@ ONE_ORDER = {
     "/strategy/changes": "a history's, newest first",
     "/strategy/plans": "a history's, newest first",
     "/strategy/directives": "as given, newest first",
-    "/suppliers/{supplier_id}/offers": "as told, oldest first",
     "/agents/set-aside": "as set aside, newest first",
     "/agents/set-aside/orders": "as set aside, newest first",
     "/hand-edits": "as found, newest first",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,14 @@ from flipsync.store.sorting import Place, Sorts
 from flipsync.store.unit_of_work import UnitOfWork
 
 SORTS = Sorts(Supplier.id, name=Supplier.name)
+#: of one supplier
+OFFER_SORTS = Sorts(
+    SupplierOffer.id,
+    default="id",
+    sku=Variant.sku,
+    supplier_sku=SupplierOffer.supplier_sku,
+    pack_cost=SupplierOffer.pack_cost_minor,
+)
 
 
 @dataclass(frozen=True)
@@ -107,20 +115,14 @@ async def put_offers(unit: UnitOfWork, supplier_id: UUID, offers: Sequence[dict[
     await unit.session.execute(made.on_conflict_do_update(index_elements=["supplier_id", "variant_id"], set_=new))
 
 
-async def offers(
-    session: AsyncSession, supplier_id: UUID, *, limit: int, after: UUID | None
-) -> Sequence[Row[SupplierOffer, str, str]]:
-    """With SKU and currency of the goods, oldest first."""
+async def offers(session: AsyncSession, place: Place, supplier_id: UUID) -> Sequence[Any]:
+    """With SKU and currency of the goods."""
     query = (
         select(SupplierOffer, Variant.sku, Variant.currency)
         .join(Variant, Variant.id == SupplierOffer.variant_id)
         .where(SupplierOffer.supplier_id == supplier_id)
-        .order_by(SupplierOffer.id)
-        .limit(limit)
     )
-    if after is not None:
-        query = query.where(SupplierOffer.id > after)
-    return (await session.execute(query)).all()
+    return (await session.execute(place.put(query))).all()
 
 
 async def offers_of(
