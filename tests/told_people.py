@@ -126,6 +126,8 @@ class House:
 async def open_house(url: str) -> AsyncIterator[House]:
     clock = Clock()
     store = open_store(url, clock=clock)
+    async with store.database.unbound() as session:  # of the installation, and left by whoever had the database before
+        await session.execute(text("DELETE FROM agent_status"))
     found = House(await Shop(store).found(), clock)
     await found.hire(*ROLES)
     yield found

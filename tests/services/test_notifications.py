@@ -13,8 +13,10 @@ from shop import Shop
 from sqlalchemy import text
 from told_people import House
 
+from flipsync.domain.clock import utc_now
 from flipsync.domain.errors import NotFound, VersionMismatch
 from flipsync.domain.events import OfferChanged
+from flipsync.domain.ids import new_id
 from flipsync.security.roles import ROLES
 from flipsync.services import identity, orders, privacy_export, retention
 from flipsync.services.approvals import answer_approval
@@ -25,6 +27,7 @@ from flipsync.services.notices.preferences import Preferences
 from flipsync.services.reading_page import SortedRequest
 from flipsync.store import models as m
 from flipsync.store.database import SessionReader
+from flipsync.store.models import door
 
 
 async def test_an_oversold_order_is_told_once_to_who_may_ship_and_is_settled_when_the_goods_are_there(
@@ -116,6 +119,38 @@ async def test_a_question_being_answered_is_not_passed_on_beside_it(house: House
     assert (row.state, row.escalated_at) == ("refused", None)
     await house.tell()
     assert await house.told("owner") == []
+
+
+async def test_a_person_is_told_of_what_changed_about_their_sign_in_and_of_keys_that_end(house: House) -> None:
+    clerk = house.people["clerk"]
+    async with house.shop.unit() as unit:
+        for action in (*door.SIGN_IN_CHANGES, "user.enabled"):
+            about = ("passkey", new_id()) if action == "passkey.revoked" else ("user", clerk)
+            unit.audit(action, *about, user=str(clerk))
+        for days, made in ((0.5, 90), (5, 90), (20, 90), (5, 1), (-1, 90)):
+            now = utc_now()
+            unit.session.add(
+                m.ApiKey(
+                    tenant_id=unit.tenant_id,
+                    user_id=clerk,
+                    name=f"ends in {days} of {made}",
+                    prefix="fs",
+                    key_hash=str(new_id()),
+                    permissions=[],
+                    per_minute=1,
+                    created_at=now - timedelta(days=made),
+                    expires_at=now + timedelta(days=days),
+                )
+            )
+    await house.tell()
+    assert await house.told("owner") == [] == await house.told("manager"), "it is nobody else's"
+    told = await house.told("clerk")
+    titles = {each.title for each in told if each.kind == "sign-in-changed"}
+    assert len(titles) == len(door.SIGN_IN_CHANGES) and "Your password was changed" in titles
+    assert not [each for each in titles if each[:1].lower() + each[1:] in door.SIGN_IN_CHANGES], "in words"
+    ends = {each.title.split(" ends on")[0]: each.severity for each in told if each.kind == "key-ending"}
+    assert ends == {"Your API key ends in 0.5 of 90": "urgent", "Your API key ends in 5 of 90": "warning"}
+    assert await house.tell() == 0
 
 
 async def test_faults_money_in_doubt_rivals_and_credentials_are_told_by_their_audience(house: House) -> None:

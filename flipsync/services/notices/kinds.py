@@ -24,6 +24,8 @@ Kind = Literal[
     "agent-down",
     "credential-ending",
     "passkey-copied",
+    "sign-in-changed",
+    "key-ending",
     "automation-stopped",
     "automation-says",
     "purchase-to-place",
@@ -54,6 +56,8 @@ AUDIENCE: Final[dict[Kind, Permission]] = {
     "agent-down": "agents:write",
     "credential-ending": "accounts:write",
     "passkey-copied": "self:manage",  # the person whose it is, and owners
+    "sign-in-changed": "self:manage",  # the person whose it is
+    "key-ending": "self:manage",  # who made it
     "automation-stopped": "agents:write",
     "automation-says": "agents:write",
     "purchase-to-place": "purchasing:write",
@@ -80,6 +84,7 @@ _SEVERITY: Final[dict[Kind, Severity]] = {
     "order-unread": "urgent",
     "agent-down": "urgent",
     "passkey-copied": "urgent",
+    "sign-in-changed": "warning",
     "automation-stopped": "urgent",
     "automation-says": "info",
     "purchase-to-place": "warning",
@@ -103,7 +108,7 @@ def as_kind(name: str) -> Kind:
 
 
 def severity(kind: Kind, facts: dict[str, Any]) -> Severity:
-    if kind == "credential-ending":
+    if kind in ("credential-ending", "key-ending"):
         days = int(facts.get("days") or 0)
         return "urgent" if days <= 1 else "warning" if days <= 7 else "info"
     return _SEVERITY[kind]

@@ -48,6 +48,8 @@ _OF_MANY: Final[dict[str, Kind]] = {
     "agent": "agent-down",
     "credential": "credential-ending",
     "passkey": "passkey-copied",
+    "sign-in": "sign-in-changed",
+    "key": "key-ending",
     "automation": "automation-says",
     "purchase": "purchase-to-place",
     "transfer": "transfer-short",
@@ -126,6 +128,10 @@ async def _many(unit: UnitOfWork, source: str) -> FoundMatter:
     return FoundMatter(source, _OF_MANY[source], wording.MANY, "list", None, facts)
 
 
+#: told to the person they name and to nobody else
+_ONE_PERSONS: Final[frozenset[Kind]] = frozenset({"report-ready", "report-failed", "sign-in-changed", "key-ending"})
+
+
 def _key(matter: FoundMatter) -> str:
     return f"{matter.kind}:{matter.key}"
 
@@ -136,7 +142,7 @@ def _concerned(people: Sequence[Person], matter: FoundMatter) -> Iterable[Person
     may = [person for person in people if kind in heard_by(role_of(person))]
     if kind == "passkey-copied":
         return [person for person in may if str(person.id) == matter.facts.get("user_id") or person.role == "owner"]
-    if kind in ("report-ready", "report-failed"):
+    if kind in _ONE_PERSONS:
         return [person for person in may if str(person.id) == matter.facts.get("user_id")]
     if kind == "approval-waiting":
         return [person for person in may if person.role in FIRST_ASKED] or may

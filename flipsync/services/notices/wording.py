@@ -30,6 +30,8 @@ _TITLES: Final[dict[Kind, str]] = {
     "agent-down": "the agent {agent} is down",
     "credential-ending": "{credential} of {account} {ends}",
     "passkey-copied": "the passkey {passkey} of {person} was copied",
+    "sign-in-changed": "{change}",
+    "key-ending": "your API key {key} {ends}",
     "automation-stopped": "the automation {automation} was stopped",
     "automation-says": "{automation}: {message}",
     "purchase-to-place": "{supplier} has to be told of the {about} {order} by you",
@@ -65,8 +67,24 @@ _DETAILS: Final[dict[Kind, str]] = {
     "listings-need-you": "What each lacks is known nowhere in your books: see `flipsync listings`.",
     "credential-ending": "Renew it in time, or the channel will no longer answer.",
     "passkey-copied": "It opens nothing any more. End sessions that are not theirs, revoke it and add a new one.",
+    "sign-in-changed": "If that was not you, end your sessions, change your password and tell an owner.",
+    "key-ending": "Make another one in its place, or what uses it will be refused.",
     "automation-stopped": "Why is with the automation: {message}. Resume it when that is mended.",
     "automation-says": "It is an automation of yours that says so: see its runs.",
+}
+#: by what the audit log calls it (store.models.door.SIGN_IN_CHANGES)
+_CHANGES: Final[dict[str, str]] = {
+    "password.changed": "your password was changed",
+    "second-factor.enabled": "a second factor was added to your sign-in",
+    "second-factor.removed": "your second factor was removed",
+    "recovery-codes.renewed": "you were given new recovery codes",
+    "recovery-code.used": "a recovery code of yours was used",
+    "passkey.added": "a passkey was added to your sign-in",
+    "passkey.revoked": "a passkey of yours was revoked",
+    "provider.linked": "another account was linked to your sign-in",
+    "provider.unlinked": "an account was unlinked from your sign-in",
+    "session.copied-token": "a session of yours was used from two places and has ended",
+    "key.made": "an API key was made in your name",
 }
 _PATHS: Final[dict[str, str]] = {
     "approval": "/approvals/{id}",
@@ -95,6 +113,8 @@ _MANY: Final[dict[str, str]] = {
     "agent": "agents are down",
     "credential": "credentials end",
     "passkey": "passkeys were copied",
+    "sign-in": "changes of how people sign in",
+    "key": "API keys end",
     "automation": "matters of automations",
     "purchase": "purchase orders want you",
     "transfer": "transfers to channels' warehouses have not arrived",
@@ -148,6 +168,8 @@ class _Words(dict[str, str]):
         if "credential" in facts:
             called = {"refresh": "consent", "access": "access token"}
             self["credential"] = "the " + called.get(self["credential"], self["credential"].replace("_", " "))
+        if "change" in facts:
+            self["change"] = _CHANGES.get(self["change"], self["change"])
         if "expires_at" in facts:
             self["expires"] = _moment(facts["expires_at"])
         if "ends_at" in facts:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flipsync.domain.clock import utc_now
 from flipsync.store.models.base import Base, TenantOwned, same_tenant
+
+#: what of the audit log is told to the person whose sign-in it is about
+SIGN_IN_CHANGES: Final = (
+    "password.changed",
+    "second-factor.enabled",
+    "second-factor.removed",
+    "recovery-codes.renewed",
+    "recovery-code.used",
+    "passkey.added",
+    "passkey.revoked",
+    "provider.linked",
+    "provider.unlinked",
+    "session.copied-token",
+    "key.made",
+)
 
 
 class UserSession(TenantOwned, Base):
@@ -139,6 +154,9 @@ class AuditEntry(TenantOwned, Base):
     __tablename__ = "audit_entry"
     __table_args__ = (
         UniqueConstraint("tenant_id", "seq"),
+        Index(
+            "ix_audit_entry_sign_in_changes", "tenant_id", "at", postgresql_where=text(f"action IN {SIGN_IN_CHANGES}")
+        ),
         CheckConstraint("actor_kind IN ('user','key','system','nobody')", name="actor_kind"),
     )
 

@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flipsync.store.models.door import SIGN_IN_CHANGES
+
 
 @dataclass(frozen=True)
 class FoundMatter:
@@ -102,6 +104,22 @@ _SOURCES = {
                jsonb_build_object('passkey', p.name, 'person', u.email, 'user_id', u.id), p.id
           FROM passkey p JOIN app_user u ON u.id = p.user_id
          WHERE p.copied_at IS NOT NULL AND p.revoked_at IS NULL""",
+    "sign-in": f"""
+        SELECT 'sign-in-changed', e.id::text, 'user', u.id,
+               jsonb_build_object('user_id', u.id, 'change', e.action), e.seq
+          FROM audit_entry e
+          JOIN app_user u ON u.id::text = CASE WHEN e.subject_kind = 'user' THEN e.subject_id
+                                               ELSE coalesce(e.details ->> 'user', e.actor_id::text) END
+         WHERE e.action IN {SIGN_IN_CHANGES} AND e.at > CAST(:real AS timestamptz) - interval '2 days'""",  # noqa: S608
+    "key": """
+        SELECT 'key-ending', k.id::text || ':' || t.days, 'user', k.user_id,
+               jsonb_build_object('user_id', k.user_id, 'key', k.name, 'ends_at', k.expires_at, 'days', t.days), k.id
+          FROM api_key k CROSS JOIN LATERAL (
+               SELECT CASE WHEN k.expires_at > CAST(:real AS timestamptz) + interval '1 day' THEN 7 ELSE 1 END
+               ) AS t (days)
+         WHERE k.revoked_at IS NULL AND k.expires_at > CAST(:real AS timestamptz)
+           AND k.expires_at < CAST(:real AS timestamptz) + interval '7 days'
+           AND k.expires_at > k.created_at + interval '14 days'""",
     "automation": """
         SELECT 'automation-stopped', w.id::text || ':' || w.changed_at, 'workflow', w.id,
                jsonb_build_object('automation', w.name, 'message', w.note), w.id::text
