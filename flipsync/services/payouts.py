@@ -224,7 +224,7 @@ async def order_payment(session: AsyncSession, order_id: UUID, now: datetime) ->
         return Money(amount_minor=minor, currency=row.currency)
 
     told = None
-    if row.named and not row.mixed:
+    if row.named:
         told = OrderPaid(
             sale=amount(row.told_sale),
             fees=amount(row.told_fees),
