@@ -23,6 +23,7 @@ from flipsync.embedded.ports import choose_port
 from flipsync.embedded.ray_head import join
 from flipsync.runtime.assembly import load_roster
 from flipsync.runtime.graph import Graph
+from flipsync.starting import replicas_wanted
 from flipsync.system import SandboxProcess, System, environment, keys_of
 
 ROSTER = "agents:ROSTER"
@@ -111,11 +112,11 @@ def graph() -> Graph:
 
 
 def wait_for_agents(home: Path, *, since: datetime, limit: float = 180.0) -> float:
-    """Until every agent of the roster has become ready after `since`; seconds waited. Raises TimeoutError.
+    """Until all replicas of the roster's agents have become ready after `since`; seconds waited. Raises TimeoutError.
 
     The records of an earlier run say "ready" until the supervisor is up: they do not count.
     """
-    wanted, began = len(graph().agents), time.monotonic()
+    wanted, began = replicas_wanted(graph().agents), time.monotonic()
     query = "SELECT count(*) FROM agent_status WHERE state = 'ready' AND ready_at >= %s"
     with psycopg.connect(owner_url(home), autocommit=True) as connection:
         while True:

@@ -283,10 +283,13 @@ class Reseller:
 
     def fill(self, ids: dict[Vendor, list[str]], units: int) -> None:
         """The books after months of trading: `units` of everything, one of each shown everywhere."""
-        values = {"t": str(self.tenant_id), "count": self.listings, "units": units}
-        _run(self.owner, _GOODS, values)
-        for vendor, account_id in self.accounts.items():
-            _run(self.owner, _LISTINGS, {**values, "a": str(account_id), "ids": ids[vendor]})
+        write_books(
+            self.owner,
+            self.tenant_id,
+            {account_id: ids[vendor] for vendor, account_id in self.accounts.items()},
+            count=self.listings,
+            units=units,
+        )
         self.owner.execute("ANALYZE")
 
     def want(self, vendor: Vendor, units: int, *, first: int = 0, count: int | None = None) -> None:
@@ -352,6 +355,14 @@ def _run(owner: Owner, statements: str, values: dict[str, Any]) -> None:
     with owner.transaction():
         for statement in statements.split(";\n"):
             owner.execute(statement.encode(), values)
+
+
+def write_books(owner: Owner, tenant_id: UUID, shown: dict[UUID, list[str]], *, count: int, units: int) -> None:
+    """`units` of so many goods, one of each shown on the accounts under these external ids."""
+    values = {"t": str(tenant_id), "count": count, "units": units}
+    _run(owner, _GOODS, values)
+    for account_id, ids in shown.items():
+        _run(owner, _LISTINGS, {**values, "a": str(account_id), "ids": ids})
 
 
 @contextmanager

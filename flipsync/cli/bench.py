@@ -124,6 +124,32 @@ def endurance(
 
 
 @bench_app.command()
+def hop(
+    quick: Quick = False,
+    as_json: Json = False,
+    hops: Annotated[int, typer.Option(help="of each kind, each time")] = 300,
+    width: Annotated[int, typer.Option(help="under way at once in the second part")] = 64,
+    repeats: int = 3,
+    kills: Annotated[int, typer.Option(help="how often the agent's process is killed")] = 5,
+) -> None:
+    """From a fact to a decision on record, held and proposed, beside bare actor calls; and after `kill -9`."""
+    chosen = ["--hops", str(hops), "--width", str(width), "--repeats", str(repeats), "--kills", str(kills)]
+    run_benchmark("agent_hop", *["--quick"] * quick, *["--json"] * as_json, *chosen)
+
+
+@bench_app.command("cold-start")
+def cold_start(
+    quick: Quick = False,
+    as_json: Json = False,
+    repeats: int = 3,
+    agents: Annotated[int, typer.Option(help="processes of agents, at least as many as there are")] = 39,
+) -> None:
+    """Start, memory and idleness of the whole system, beside bare Ray with as many empty actors."""
+    chosen = ["--repeats", str(repeats), "--agents", str(agents)]
+    run_benchmark("cold_start", *["--quick"] * quick, *["--json"] * as_json, *chosen)
+
+
+@bench_app.command()
 def restore(quick: Quick = False, as_json: Json = False, seed: int = 5) -> None:
     """Backed up while it sells, sold on, lost, restored: the books against the channels' own."""
     run_benchmark("restore", *["--quick"] * quick, *["--json"] * as_json, "--seed", str(seed))
