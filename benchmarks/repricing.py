@@ -35,6 +35,7 @@ from flipsync.services.pricing.batch import BLANK, QuoteArrays, Quotes, quote_ba
 from flipsync.services.pricing.batch_economics import Ints
 from flipsync.services.pricing.batch_firewall import ProposalArrays, check_batch
 from flipsync.services.pricing.firewall import judge
+from flipsync.services.pricing.history import EVIDENCE
 from flipsync.services.pricing.proposal import PriceProposal
 from flipsync.services.pricing.rules import FirewallLimits
 from flipsync.services.quotes import quotes_from
@@ -223,7 +224,7 @@ def one_by_one(requests: list[QuoteRequest]) -> tuple[list[int], list[int]]:
 
 
 def rows(asked: QuoteArrays) -> list[PriceRow]:
-    """As they come from the database: a sale each few days, one change of price, the rivals."""
+    """As they come from the database: sales of four prices at most, up to three changes of them, the rivals."""
     account, made = new_id(), []
     for row, current in enumerate(asked.current.tolist()):
         made.append(
@@ -241,17 +242,24 @@ def rows(asked: QuoteArrays) -> list[PriceRow]:
                 floor_minor=None,
                 ceiling_minor=int(asked.ceiling[row]),
                 entitled=int(asked.stock[row]),
-                published_at=NOW - timedelta(days=30),
+                published_at=NOW - timedelta(days=90),
                 price_changed_at=None,
                 variant_currency="USD",
                 by_hand_minor=None,
                 restock_days=float(asked.restock_days[row]) if np.isfinite(asked.restock_days[row]) else None,
                 rivals=[RivalRow("r", price, True) for price in asked.rivals[row].tolist() if price != BLANK],
-                sales=[SaleRow(NOW - timedelta(days=day), current, 1) for day in (9, 5) if row % day],
-                changes=[(NOW - timedelta(days=6), current + 50, current)] if row % 2 else [],
+                sales=[SaleRow(NOW - timedelta(days=day), current, 1) for day in (41, 25, 9, 5) if row % day],
+                changes=_changes(current, (40, 24, 6)[: row % 4]),
+                since=NOW - EVIDENCE,
             )
         )
     return made
+
+
+def _changes(current: int, days: tuple[int, ...]) -> list[tuple[datetime, int | None, int]]:
+    """Steps of half a dollar down to the price now, so many days ago."""
+    prices = [current + 50 * (len(days) - step) for step in range(len(days) + 1)]
+    return [(NOW - timedelta(days=day), *move) for day, move in zip(days, pairwise(prices), strict=True)]
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

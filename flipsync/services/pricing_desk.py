@@ -19,8 +19,8 @@ from flipsync.services.learned_pricing import ShopPrice
 from flipsync.services.policy_choice import SHIPPED, Staged, block_start, read_version
 from flipsync.services.policy_staging import acting
 from flipsync.services.pricing.bundles import MOST_PARTS, BundleQuote, Part, Together, quote_bundle
+from flipsync.services.pricing.history import EVIDENCE
 from flipsync.services.quotes import (
-    WINDOW,
     Asked,
     ListingQuote,
     ListMargin,
@@ -154,7 +154,8 @@ class PricingDesk:
         return margins_from(variants, vendors, choices, self._now)
 
     async def _read(self, listing_ids: Sequence[UUID] | None) -> list[PriceRow]:
-        return await pricing_rows.rows(self._session, since=self._now - WINDOW, listing_ids=listing_ids, now=self._now)
+        since = self._now - EVIDENCE
+        return await pricing_rows.rows(self._session, since=since, listing_ids=listing_ids, now=self._now)
 
     async def _quotes(self, rows: Sequence[PriceRow]) -> list[ListingQuote]:
         choices, staged, bound = await self._grounds(rows)

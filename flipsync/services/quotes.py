@@ -22,6 +22,7 @@ from flipsync.services.pricing.fees import (
     FeeSchedule,
     percentage_plus_fixed,
 )
+from flipsync.services.pricing.history import days_without_sale, left_lately, spans
 from flipsync.services.pricing.marketplace_limits import market_limits
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.proposal import PriceProposal
@@ -30,10 +31,9 @@ from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.repositories.price_brakes import CatalogueSize, HourOfMoves
 from flipsync.store.repositories.pricing import PriceRow
 
+#: of price changes that the firewall adds up
 WINDOW = timedelta(days=14)
-_RETURN_WINDOW = timedelta(days=2)
 _DAY = timedelta(hours=24)
-_NO_TIME = timedelta(0)
 _SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -104,7 +104,7 @@ def proposal_for(
     *,
     released: bool = False,
 ) -> PriceProposal:
-    """What the firewall has to know to judge `price` for this listing. `row` holds the price changes of `WINDOW`."""
+    """What the firewall has to know to judge `price` for this listing. `row` holds at least the changes of `WINDOW`."""
 
     def money(minor: int | None) -> Money | None:
         return None if minor is None else Money(amount_minor=minor, currency=row.variant_currency)
@@ -205,41 +205,6 @@ def request_for(row: PriceRow, choices: PricingChoices, now: datetime) -> QuoteR
         restock_days=row.restock_days,
         recent_prices=tuple(Money(amount_minor=minor, currency=here) for minor in left_lately(row, now)),
     )
-
-
-def spans(row: PriceRow, now: datetime) -> list[tuple[int, int, float]]:
-    """Prices of the window with what they sold while they held: minor units, units, hours with goods to sell. An empty
-    shelf says nothing about demand; hours before its ledger begins are unknown and count as exposed."""
-    assert row.current_minor is not None and row.published_at is not None
-    start = max(row.published_at, now - WINDOW)
-    starts: list[tuple[datetime, int]] = []
-    for at, old, new in row.changes:
-        if not starts and old is not None and at > start:
-            starts.append((start, old))
-        starts.append((max(at, start), new))
-    if not starts:
-        starts = [(start, row.current_minor)]
-    held = []
-    for index, (begin, price) in enumerate(starts):
-        end = starts[index + 1][0] if index + 1 < len(starts) else now
-        bare = sum((max(min(to or now, end) - max(since, begin), _NO_TIME) for since, to in row.empty), _NO_TIME)
-        hours = (end - begin - bare) / timedelta(hours=1)
-        last = index + 1 == len(starts)
-        units = sum(sale.units for sale in row.sales if begin <= sale.at and (last or sale.at < end))
-        if hours > 0:
-            held.append((price, units, hours))
-    return held
-
-
-def left_lately(row: PriceRow, now: datetime) -> list[int]:
-    return [old for at, old, _ in row.changes if at >= now - _RETURN_WINDOW and old is not None]
-
-
-def days_without_sale(row: PriceRow, now: datetime) -> float:
-    """Since the last sale, else since it was listed."""
-    assert row.published_at is not None
-    last = row.sales[-1].at if row.sales else row.published_at
-    return max(0.0, (now - last) / timedelta(days=1))
 
 
 def _bound(row: PriceRow, request: QuoteRequest, now: datetime, directives: Sequence[Directive]) -> Asked | None:

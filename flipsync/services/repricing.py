@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from flipsync.domain.decisions import PolicyChoice
@@ -21,12 +21,9 @@ from flipsync.services.pricing.fees import MAX_AMOUNT
 from flipsync.services.quotes import (
     ListingQuote,
     ceiling_of,
-    days_without_sale,
     fee_schedule,
     is_priced,
-    left_lately,
     quotes_from,
-    spans,
 )
 from flipsync.services.tenant_settings import PricingChoices
 from flipsync.store.repositories.pricing import PriceRow
@@ -37,6 +34,8 @@ if TYPE_CHECKING:
 
 #: so many moves are told with their reasons
 TOLD = 50
+#: columns are as wide as the longest past among so many listings
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ def repricing_from(
         if row.listing_id not in apart:
             alike[row.vendor, row.currency].append(row)
     for together in alike.values():
-        moves += _moves_of(together, choices, now, staged)
+        for first in range(0, len(together), _AT_ONCE):
+            moves += _moves_of(together[first : first + _AT_ONCE], choices, now, staged)
     place = {row.listing_id: number for number, row in enumerate(priced)}
     moves.sort(key=lambda move: place[move.listing_id])
     return Repricing(
@@ -122,6 +122,7 @@ def columns_of(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime)
     import numpy as np  # heavy, and wanted once an hour
 
     from flipsync.services.pricing.batch import BLANK, QuoteArrays
+    from flipsync.services.pricing.batch_history import padded, past_of
 
     def known(amounts: Sequence[int | None]) -> Ints:
         return np.array([BLANK if each is None else each for each in amounts], dtype=np.int64)
@@ -129,12 +130,6 @@ def columns_of(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime)
     def alike(amount: int) -> Ints:
         return np.full(len(rows), amount, dtype=np.int64)
 
-    def padded(lists: Sequence[Sequence[float]], fill: int, kind: type) -> Any:
-        width = max((len(each) for each in lists), default=0)
-        filled = [[*each, *[fill] * (width - len(each))] for each in lists]
-        return np.array(filled, dtype=kind).reshape(len(lists), width)
-
-    held = [spans(row, now) for row in rows]
     return QuoteArrays(
         current=known([row.current_minor for row in rows]),
         unit_cost=known([row.cost_minor for row in rows]),
@@ -148,17 +143,13 @@ def columns_of(rows: Sequence[PriceRow], choices: PricingChoices, now: datetime)
         step_up_bps=alike(choices.max_step_up_bps),
         step_down_bps=alike(choices.max_step_down_bps),
         stock=known([row.entitled for row in rows]),
-        days_since_last_sale=np.array([days_without_sale(row, now) for row in rows], dtype=np.float64),
         restock_days=np.array([row.restock_days or np.inf for row in rows], dtype=np.float64),
         rivals=padded(
             [[rival.price_minor for rival in row.rivals if rival.in_stock and rival.price_minor > 0] for row in rows],
             BLANK,
             np.int64,
         ),
-        recent=padded([left_lately(row, now) for row in rows], BLANK, np.int64),
-        history_price=padded([[price for price, _, _ in each] for each in held], BLANK, np.int64),
-        history_units=padded([[units for _, units, _ in each] for each in held], 0, np.int64),
-        history_hours=padded([[hours for _, _, hours in each] for each in held], 0, np.float64),
+        **past_of(rows, now),
     )
 
 

@@ -2,7 +2,7 @@
 
 Calvano et al. (American Economic Review 2020) found that sellers who learn may end near the monopoly price without a
 word; `learning.pricing.duopoly` has their buyers, the Nash and the monopoly price. Each day brings `visits` buyers.
-Each seller sees the other's price and what its own prices of the last fourteen days sold, and moves within its steps.
+Each seller sees the other's price and what its own prices of the last weeks sold, and moves within its steps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
 
 import numpy as np
 
@@ -19,12 +18,13 @@ from flipsync.domain.money import Money
 from flipsync.learning.pricing import duopoly
 from flipsync.learning.simulator import Array, Ints
 from flipsync.services.pricing.fees import percentage_plus_fixed
+from flipsync.services.pricing.history import EVIDENCE, Book, Sold, left_lately, spans
 from flipsync.services.pricing.policy import PricingPolicy
 from flipsync.services.pricing.quote import PricePeriod, QuoteRequest
 
 #: minor units that the paper's cost of 1 is
 UNIT = 1_000
-WINDOW_DAYS, STEP_UP_BPS, STEP_DOWN_BPS = 14, 1_000, 800
+STEP_UP_BPS, STEP_DOWN_BPS = 1_000, 800
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _FREE = percentage_plus_fixed(
     "custom", Decimal(0), Money.zero("USD"), valid_from=datetime(2020, 1, 1, tzinfo=UTC), source="P5 has no fees"
@@ -40,7 +40,7 @@ def meet(rule: PricingPolicy, *, visits: float, days: int, seed: int, begin: flo
     rng = np.random.default_rng(seed)
     first = rng.uniform(1.15, 2.3, 2) if begin is None else np.full(2, begin)
     now = [int(price) for price in first * UNIT]
-    sold: tuple[list[tuple[int, int]], ...] = ([], [])
+    books = [Book(price, _BEGIN, _BEGIN) for price in now]
     profits, prices = np.zeros((days, 2)), np.zeros((days, 2), dtype=np.int64)
     for day in range(days):
         prices[day] = now
@@ -48,9 +48,12 @@ def meet(rule: PricingPolicy, *, visits: float, days: int, seed: int, begin: flo
         shares = duopoly.share(asked, asked[::-1])
         profits[day] = duopoly.profit(asked, asked[::-1])
         for side, units in enumerate(rng.poisson(visits * shares).tolist()):
-            sold[side].append((now[side], units))
-        at = _BEGIN + timedelta(days=day)
-        now = [rule.quote(_question(sold[side], now[1 - side], at)).best.amount_minor for side in (0, 1)]
+            if units:
+                books[side].sales.append(Sold(_BEGIN + timedelta(days=day, hours=12), units))
+        at = _BEGIN + timedelta(days=day + 1)
+        now = [rule.quote(_question(books[side], now[1 - side], at)).best.amount_minor for side in (0, 1)]
+        for book, price in zip(books, now, strict=True):
+            book.ask(price, at)
     return profits, prices
 
 
@@ -77,13 +80,11 @@ def end_of(rule: PricingPolicy, *, visits: float, days: int, seed: int, begin: f
     return End(float(prices[-tail:].mean()) / UNIT, duopoly.profit_gain(float(profits[-tail:].mean())))
 
 
-def _question(days: list[tuple[int, int]], rival: int, at: datetime) -> QuoteRequest:
-    """What a seller asks after these days, each (price, units), with the other's price in sight."""
-    spans = [
-        (price, [units for _, units in held]) for price, held in groupby(days[-WINDOW_DAYS:], key=lambda day: day[0])
-    ]
+def _question(book: Book, rival: int, at: datetime) -> QuoteRequest:
+    """What a seller asks whose past that is, with the other's price in sight."""
+    book.read(at - EVIDENCE)
     return QuoteRequest(
-        current=_usd(days[-1][0]),
+        current=_usd(book.current_minor),
         at=at,
         unit_cost=_usd(UNIT),
         shipping_cost=_usd(0),
@@ -93,10 +94,10 @@ def _question(days: list[tuple[int, int]], rival: int, at: datetime) -> QuoteReq
         max_step_down_bps=STEP_DOWN_BPS,
         rivals=(RivalOffer(sku="P5", seller="the other", price=_usd(rival), in_stock=True, seen_at=at),),
         history=tuple(
-            PricePeriod(price=_usd(price), units=sum(units), exposure_hours=24.0 * len(units)) for price, units in spans
+            PricePeriod(price=_usd(price), units=units, exposure_hours=hours) for price, units, hours in spans(book, at)
         ),
         stock=1_000_000,
-        recent_prices=tuple(_usd(price) for price, _ in spans[-3:-1]),
+        recent_prices=tuple(_usd(price) for price in left_lately(book, at)),
     )
 
 

@@ -6,6 +6,7 @@ Here, and not in the learning core, because the rule is the services'. Runs wher
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -19,19 +20,20 @@ from flipsync.learning.pricing.logged_prices import RUNGS, LoggedPrices
 from flipsync.learning.pricing.price_response import Foretold, Method, Scores
 from flipsync.learning.pricing.replayed_market import MARGIN, ReplayedMarket
 from flipsync.learning.protocol import JUDGE_SEED, Cpu, Interval, Report, Row, bootstrap
-from flipsync.learning.simulator import Array
+from flipsync.learning.simulator import Array, Ints
 from flipsync.services.pricing.batch import BLANK
 from flipsync.services.pricing.demand import HOURS_PER_DAY, DemandPrior, learn
 from flipsync.services.pricing.fees import percentage_plus_fixed
+from flipsync.services.pricing.history import EVIDENCE
 from flipsync.services.pricing.quote import PolicySettings
 from flipsync.training.shops import NOW, Pricer
 
 #: a grocer's own shop: no marketplace to pay
 NO_FEES = percentage_plus_fixed("custom", Decimal(0), usd("0.00"), valid_from=NOW, source="a shop of its own")
 FIRST_WEEK, WEEK_DAYS = 26, 7
-#: weeks of history, as the running system reads them (14 days), four times as many, and all
-SERVED_WEEKS, LONGER = 2, 8
-SERVED = f"ours, {SERVED_WEEKS} weeks known as served"
+#: weeks of history as the running system reads them, and as few as it once read
+SERVED_WEEKS, FEWER = EVIDENCE.days // WEEK_DAYS, 2
+SERVED = f"ours, {SERVED_WEEKS} weeks read as served"
 
 
 def extend(report: Report, quick: bool, say: Callable[[str], None]) -> None:
@@ -78,8 +80,8 @@ def demand(panel: Panel, goods: int) -> list[Row]:
     ours = "ours, all weeks"
     methods: dict[str, Method] = {
         **price_response.BASELINES,
-        f"ours, {SERVED_WEEKS} weeks as served": served(SERVED_WEEKS),
-        f"ours, {LONGER} weeks": served(LONGER),
+        SERVED: served(SERVED_WEEKS),
+        f"ours, {FEWER} weeks read": served(FEWER),
         ours: served(None),
         "ours, all weeks, prior of these goods": served(None, own),
     }
@@ -148,11 +150,11 @@ def play(
     seed: int,
     policy: str,
     settings: PolicySettings | None = None,
-    known: int = SERVED_WEEKS,
+    evidence: timedelta = EVIDENCE,
 ) -> Array:
     """Profit of every run, minor units, (runs,): `hold` the usual price, `logged` prices as they were, `best` for who
-    knows each good's elasticity, or the `rule` with these knobs, asked each day; of the weeks before it has `known`,
-    at most eight (`shops.BUCKETS`)."""
+    knows each good's elasticity, or the `rule` with these knobs, asked each day; its books go back to the panel's
+    first week, and are read as far back as `evidence`."""
     market.reset(runs, seed)
     total, pricer = np.zeros(runs), None
     lowest = np.ceil(market.lowest.ravel()).astype(np.int64)
@@ -161,11 +163,9 @@ def play(
         cost, start = (np.rint(each.ravel()).astype(np.int64) for each in (market.cost, market.usual))
         ceiling = np.floor(market.highest.ravel()).astype(np.int64)
         rule = settings or PolicySettings()
-        pricer = Pricer(rule, NO_FEES, cost=cost, start=start, ceiling=ceiling, shipping=0)
-        row, weeks = market.row.ravel(), slice(market.first_week - known, market.first_week)
-        pricer.seen[:, -known:] = np.rint(market.panel.price[row, weeks])
-        pricer.units[:, -known:] = np.rint(market.panel.units[row, weeks])
-        pricer.hours[:, -known:] = HOURS_PER_DAY * WEEK_DAYS
+        pricer = Pricer(rule, NO_FEES, cost=cost, start=start, ceiling=ceiling, shipping=0, evidence=evidence)
+        row, before = market.row.ravel(), slice(0, market.first_week)
+        pricer.knew(*by_day(market.panel.price[row, before], market.panel.units[row, before]))
     for day in range(market.horizon):
         if pricer is not None:
             pricer.asked = np.maximum(pricer.price(nobody), lowest)  # the replay knows nothing of lower prices
@@ -181,6 +181,14 @@ def play(
     return total
 
 
+def by_day(price: Array, units: Array) -> tuple[Ints, Ints]:
+    """Weeks as days: the week's price on each, and its units spread as evenly as whole units go."""
+    until = np.arange(WEEK_DAYS + 1)
+    sold = np.diff(np.rint(units).astype(np.int64)[:, :, None] * until // WEEK_DAYS, axis=2)
+    asked = np.repeat(np.rint(price).astype(np.int64), WEEK_DAYS, axis=1)
+    return asked, sold.reshape(asked.shape)
+
+
 def replay(panel: Panel, runs: int) -> list[Row]:
     """Shops of drawn goods over the second half year, the same buyers for every policy."""
     market = ReplayedMarket(panel, first_week=FIRST_WEEK, weeks=panel.units.shape[1] - FIRST_WEEK)
@@ -188,17 +196,18 @@ def replay(panel: Panel, runs: int) -> list[Row]:
     prior = DemandPrior(elasticity_mean=believed.centre, elasticity_sd=believed.between)
     best = play(market, runs, JUDGE_SEED, "best")
     case = f"{runs} shops of {market.action_size} goods, {market.horizon} days"
-    policies: dict[str, tuple[str, PolicySettings | None, int]] = {
-        "usual price held": ("hold", None, 0),
-        "prices as they were": ("logged", None, 0),
-        SERVED: ("rule", None, SERVED_WEEKS),
-        f"ours, {LONGER} weeks known": ("rule", None, LONGER),
-        f"ours, {LONGER} weeks known, prior of these goods": ("rule", PolicySettings(prior=prior), LONGER),
+    policies: dict[str, tuple[str, PolicySettings | None, timedelta]] = {
+        "usual price held": ("hold", None, EVIDENCE),
+        "prices as they were": ("logged", None, EVIDENCE),
+        SERVED: ("rule", None, EVIDENCE),
+        f"ours, {FEWER} weeks read": ("rule", None, timedelta(weeks=FEWER)),
+        "ours, all weeks read": ("rule", None, timedelta(weeks=panel.units.shape[1])),
+        f"{SERVED}, prior of these goods": ("rule", PolicySettings(prior=prior), EVIDENCE),
     }
     rows, earned = [], {}
-    for name, (policy, settings, known) in policies.items():
+    for name, (policy, settings, evidence) in policies.items():
         with Cpu() as clock:
-            earned[name] = play(market, runs, JUDGE_SEED, policy, settings, known)
+            earned[name] = play(market, runs, JUDGE_SEED, policy, settings, evidence)
         told = bootstrap(earned[name] / best * 100)
         note = f"cost: {1 - MARGIN:.0%} of the usual price, assumed"
         rows.append(_row("P14", case, name, told, "% of who knows e", seconds=clock.seconds, note=note))

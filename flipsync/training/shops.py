@@ -23,13 +23,16 @@ from flipsync.learning.simulator import Array, Ints
 from flipsync.services.learned_pricing import ShopPrice, shipped_knobs
 from flipsync.services.pricing.batch import BLANK, QuoteArrays, quote_batch
 from flipsync.services.pricing.batch_economics import BatchEconomics
+from flipsync.services.pricing.batch_history import past_of
 from flipsync.services.pricing.fees import FeeSchedule, percentage_plus_fixed
+from flipsync.services.pricing.history import EVIDENCE, Book, Sold
 from flipsync.services.pricing.quote import PolicySettings
 from flipsync.training.problem import Memory, Params, Problem, Range, Step, running_mean
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FEES = percentage_plus_fixed("custom", Decimal(1200), usd("0.30"), valid_from=NOW - timedelta(days=9), source="account")
-LISTINGS, DAYS, RIVALS, BUCKETS = 20, 60, 3, 8
+LISTINGS, DAYS, RIVALS = 20, 60, 3
+_NOON = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -107,17 +110,38 @@ class Shops:
 
 
 class Pricer:
-    """The shop's price rule day by day for listings side by side, with what it remembers of each; minor units."""
+    """The shop's price rule day by day for listings side by side, asked as the running system asks it, with books of
+    each listing that reach back `evidence`; minor units."""
 
     def __init__(
-        self, settings: PolicySettings, fees: FeeSchedule, *, cost: Ints, start: Ints, ceiling: Ints, shipping: int
+        self,
+        settings: PolicySettings,
+        fees: FeeSchedule,
+        *,
+        cost: Ints,
+        start: Ints,
+        ceiling: Ints,
+        shipping: int,
+        evidence: timedelta = EVIDENCE,
     ) -> None:
         self.settings, self.fees, self.cost, self.ceiling, self.shipping = settings, fees, cost, ceiling, shipping
-        n = len(start)
+        self.evidence, self.now = evidence, NOW
         self.asked = start.copy()
-        # the last prices with what they sold, newest last: (listing, bucket)
-        self.seen, self.units = np.full((n, BUCKETS), BLANK, dtype=np.int64), np.zeros((n, BUCKETS), dtype=np.int64)
-        self.hours = np.zeros((n, BUCKETS))
+        self.books = [Book(price, NOW, NOW) for price in start.tolist()]
+
+    def knew(self, price: Ints, units: Ints) -> None:
+        """What was asked and sold on each day until now, (listings, days)."""
+        days = price.shape[1]
+        begun = self.now - timedelta(days=days)
+        for book, asked, sold in zip(self.books, price.tolist(), units.tolist(), strict=True):
+            current = book.current_minor
+            book.published_at, book.current_minor = begun, asked[0]
+            for day in range(days):
+                at = begun + timedelta(days=day)
+                book.ask(asked[day], at)
+                if sold[day]:
+                    book.sales.append(Sold(at + _NOON, sold[day]))
+            book.ask(current, self.now)
 
     def price(self, rivals: Ints) -> Ints:
         """The day's prices, (listings,); `rivals` (listings, rivals), BLANK where there is none in stock."""
@@ -136,25 +160,20 @@ class Pricer:
             step_up_bps=np.full(n, 1_000, dtype=np.int64),
             step_down_bps=np.full(n, 800, dtype=np.int64),
             stock=np.full(n, 500, dtype=np.int64),
-            days_since_last_sale=np.zeros(n),
             restock_days=np.full(n, np.inf),
             rivals=rivals,
-            recent=self.seen[:, -4:-1],
-            history_price=self.seen,
-            history_units=self.units,
-            history_hours=self.hours,
+            **past_of([book.read(self.now - self.evidence) for book in self.books], self.now),
         )
         self.asked = quote_batch(requests, self.fees, self.settings, NOW).best
         return self.asked
 
     def sold(self, units: Ints) -> None:
-        """What the day's prices sold, (listings,)."""
-        fresh = np.flatnonzero(self.seen[:, -1] != self.asked)
-        for column in (self.seen, self.units, self.hours):
-            column[fresh] = np.roll(column[fresh], -1, axis=1)
-        self.seen[fresh, -1], self.units[fresh, -1], self.hours[fresh, -1] = self.asked[fresh], 0, 0.0
-        self.units[:, -1] += units
-        self.hours[:, -1] += 24.0
+        """What the day's prices, `asked`, sold, (listings,): the next day begins."""
+        for book, price, count in zip(self.books, self.asked.tolist(), units.tolist(), strict=True):
+            book.ask(price, self.now)
+            if count:
+                book.sales.append(Sold(self.now + _NOON, count))
+        self.now += timedelta(days=1)
 
 
 class ShopPriceProblem(Problem):

@@ -117,6 +117,20 @@ def test_learner_of_demand_beats_thompson_sampling_on_most_of_a_spread_of_custom
     assert 0.9 * optimum < theirs.mean() < 0.98 * optimum
 
 
+def test_regret_of_limited_stock_is_what_each_choice_gave_away() -> None:
+    chances, items = stock_and_demand.PAPER, 25
+    earned = stock_and_demand.earnings(
+        stock_and_demand.StockAndDemand(chances, 100), "explore-then-exploit", runs=4_000, seed=4
+    )
+    regret = stock_and_demand.given_away(chances, earned)
+    optimum = float(stock_and_demand.optimum(chances, 100, items))
+    assert regret[:, -1] == pytest.approx(optimum - earned.sum(axis=1)), "in the end all that is missing"
+    # the first customer is asked 29.9: what that gives away in the mean, by hand
+    kept, sold = (float(stock_and_demand.optimum(chances, 99, left)) for left in (items, items - 1))
+    expected = optimum - 0.8 * (29.9 + sold) - 0.2 * kept
+    assert regret[:, 0].mean() == pytest.approx(expected, abs=3 * float(regret[:, 0].std()) / 4_000**0.5)
+
+
 # -- P2b --------------------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ def _share(
 
 def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
     """P2 demand learned while the stock lasts"""
-    rows = []
+    rows, curves = [], []
     learners: tuple[stock_and_demand.Learner, ...] = ("ours", "ts-update", "ts-fixed", "greedy", "explore-then-exploit")
     falling, odd = (
         make(200, JUDGE_SEED) for make in (stock_and_demand.falling_instances, stock_and_demand.odd_instances)
@@ -93,7 +93,11 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
         for learner in learners:
             with Cpu() as clock:
                 sim = stock_and_demand.StockAndDemand(chances, periods)
-                earned = stock_and_demand.play(sim, learner, runs=runs, seed=JUDGE_SEED)
+                each = stock_and_demand.earnings(sim, learner, runs=runs, seed=JUDGE_SEED)
+            earned = each.sum(axis=1)
+            if chances.ndim == 1:
+                regret = stock_and_demand.given_away(chances, each[:200])
+                curves.append(regret_curve(f"P2 regret, stock and demand, T={periods}", learner, regret))
             aim = target if learner == "ours" else None
             case = f"{name}, T={periods}"
             rows.append(_share("P2", case, learner, earned / limit * 100, aim, clock, float(limit.mean())))
@@ -104,7 +108,7 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
                 earned = bandits.stock_while_it_lasts(sim, runs=few, customers=runs, seed=JUDGE_SEED)
             told = _share("P2", case, "UCB1, MABWiser", earned / limit * 100, None, clock, float(limit.mean()))
             rows.append(replace(told, note=f"the first {few} runs; knows no stock"))
-    return rows, []
+    return rows, curves
 
 
 def shared(quick: bool) -> tuple[list[Row], list[Curve]]:

@@ -115,7 +115,12 @@ class StockAndDemand(Simulator):
 
 
 def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic_up_to: int = 500) -> Array:
-    """Revenue of every run when `learner` prices; (runs,).
+    """Revenue of every run when `learner` prices, (runs,): of `earnings`, the sum."""
+    return np.asarray(earnings(sim, learner, runs=runs, seed=seed, dynamic_up_to=dynamic_up_to).sum(axis=1))
+
+
+def earnings(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic_up_to: int = 500) -> Array:
+    """Revenue of every period when `learner` prices; (runs, periods).
 
     ours: exact posterior over falling demand (beliefs.PurchaseBelief), its mean put into the dynamic programme each
     period (into the linear one while more than `dynamic_up_to` are left); Thompson draws where demand does not fall.
@@ -125,7 +130,7 @@ def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic
     observed = sim.reset(runs, seed)
     rng = np.random.default_rng([seed, 1])
     belief = PurchaseBelief(runs, len(PRICES))
-    earned = np.zeros(runs)
+    earned = np.zeros((runs, sim.horizon))
     later: list[Array] = []
     for period in range(sim.horizon):
         left, to_go = observed[:, 0].astype(np.int64), sim.horizon - period
@@ -146,8 +151,18 @@ def play(sim: StockAndDemand, learner: Learner, *, runs: int, seed: int, dynamic
             price = _draw(mix(belief.draw(rng) if sampled else belief.separate_mean(), rate), rng)
         observed, reward, _ = sim.step(price[:, None].astype(np.float64))
         belief.learn(price, sim.sold, (left > 0) & (price >= 0))
-        earned += reward
+        earned[:, period] = reward
     return earned
+
+
+def given_away(chances: Array, earned: Array) -> Array:
+    """Regret of one instance's `earnings` until each period, (runs, periods): what the optimum is worth at the start,
+    less what was earned and what the optimum would still make of the stock that is left."""
+    periods = earned.shape[1]
+    items = round(SHARE * periods)
+    worth = np.concatenate(worth_later(chances[None], periods + 1, items, periods + 1))
+    left = items - np.cumsum(earned > 0, axis=1)
+    return np.asarray(worth[0, items] - np.cumsum(earned, axis=1) - worth[np.arange(1, periods + 1), left])
 
 
 def _draw(options: tuple[Ints, Ints, Array], rng: np.random.Generator) -> Ints:

@@ -39,7 +39,7 @@ class RivalRow:
 
 @dataclass(frozen=True)
 class SaleRow:
-    """Units sold at a time, with what one unit brought."""
+    """Units sold until a time since the price changed last, with what one unit brought."""
 
     at: datetime
     unit_minor: int
@@ -77,6 +77,8 @@ class PriceRow:
     changes: list[tuple[datetime, int | None, int]] = field(default_factory=list)
     #: (from, until; None: still) nothing was free on the shelf it sells from, oldest first, since its first movement
     empty: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    #: since when sales, changes and empty shelves were read
+    since: datetime | None = None
 
 
 def _restock(now: datetime) -> ScalarSelect[float | None]:
@@ -137,6 +139,8 @@ async def rows(
     found = {row[0]: PriceRow(*tuple(row)) for row in await session.execute(statement)}
     if not found:
         return []
+    for row in found.values():
+        row.since = since
     wanted = list(found) if listing_ids is not None else None
     if market:
         await _attach_rivals(session, found, wanted)
@@ -163,17 +167,25 @@ async def _attach_rivals(session: AsyncSession, found: dict[UUID, PriceRow], wan
 async def _attach_sales(
     session: AsyncSession, found: dict[UUID, PriceRow], wanted: list[UUID] | None, since: datetime
 ) -> None:
+    # weeks of sales are many rows, and more of one price tell no more than their sum
+    price_since = (
+        select(func.max(PriceChange.at))
+        .where(PriceChange.listing_id == OrderLine.listing_id, PriceChange.at <= Order.placed_at)
+        .scalar_subquery()
+    )
+    until, units = func.max(Order.placed_at), cast(func.sum(OrderLine.quantity), BigInteger)
     statement = (
-        select(OrderLine.listing_id, Order.placed_at, OrderLine.total_minor, OrderLine.quantity)
+        select(OrderLine.listing_id, until, cast(func.sum(OrderLine.total_minor), BigInteger), units)
         .join(Order, Order.id == OrderLine.order_id)
         .where(Order.placed_at >= since, Order.holds_stock, OrderLine.quantity > 0, OrderLine.listing_id.is_not(None))
-        .order_by(Order.placed_at)
+        .group_by(OrderLine.listing_id, price_since)
+        .order_by(until)
     )
     if wanted is not None:
         statement = statement.where(OrderLine.listing_id.in_(wanted))
-    for listing_id, at, total, units in await session.execute(statement):
+    for listing_id, at, total, sold in await session.execute(statement):
         if listing_id in found:
-            found[listing_id].sales.append(SaleRow(at, total // units, units))
+            found[listing_id].sales.append(SaleRow(at, total // sold, sold))
 
 
 # Balances are rolled back from today's over the movements since, for the ledger is long. An item whose ledger begins
