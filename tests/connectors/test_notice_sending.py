@@ -85,10 +85,11 @@ async def test_a_password_is_sent_only_under_tls_and_only_to_whom_the_certificat
             assert len(server.mails) == 1 and [each for _, each in server.logins].count(b"right") == 1
 
 
-def test_nobody_pays_for_mail_who_sends_none() -> None:
-    script = "import sys, flipsync.runtime.notifier, serve.routes.notifications; print('aiosmtplib' in sys.modules)"
+def test_nobody_pays_for_mail_or_encryption_who_sends_none() -> None:
+    loaded = "[each for each in ('aiosmtplib', 'http_ece') if each in sys.modules]"
+    script = f"import sys, flipsync.runtime.notifier, serve.routes.notifications; print({loaded})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "False", done.stderr
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 async def test_a_server_without_tls_gets_no_password_outside(monkeypatch: pytest.MonkeyPatch) -> None:

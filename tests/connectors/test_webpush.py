@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -231,9 +229,3 @@ async def test_nothing_is_pushed_inside_whatever_the_path_says() -> None:
             await Sender(INSIDE).send(to, MESSAGE)
         assert inside.requests == [], "a path that begins with // names no other host"
         assert [line for line, _, _ in outside.requests] == [f"POST //{inner}/x HTTP/1.1"] * 2
-
-
-def test_nobody_pays_for_encryption_who_pushes_nothing() -> None:
-    script = "import sys, flipsync.runtime.notifier, serve.routes.notifications; print('http_ece' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "False", done.stderr
