@@ -32,9 +32,9 @@ QUOTA = "quota"
 _URN = "urn:flipsync:error:"
 _RETRY_SECONDS = 2
 _log = structlog.get_logger("flipsync.api")
-#: SQLSTATEs of values nobody can store: too long, out of range, no date, no character of the database's; a NUL, which
-#: never gets there, has none
-_NO_VALUE = frozenset({"22001", "22003", "22007", "22008", "22021", "22P02", "22P05"})
+#: SQLSTATEs of values nobody can store: too long, out of range, no date, no zone, no character of the database's; a
+#: NUL, which never gets there, has none
+_NO_VALUE = frozenset({"22001", "22003", "22007", "22008", "22009", "22021", "22P02", "22P05"})
 #: classes of SQLSTATE: connection, rollback, resources, operator intervention
 _PASSING = frozenset({"08", "40", "53", "57"})
 
@@ -100,6 +100,10 @@ class NotModified(Exception):
 
 #: of reads that tell a caller who has the answer already no more than that
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified: what the ETag named is still so"}}
+
+
+#: of writes that are no PATCH and tell the new version
+TAGGED: dict[int | str, dict[str, Any]] = {200: {"description": "Successful Response", "headers": {"ETag": {}}}}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

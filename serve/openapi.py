@@ -84,7 +84,7 @@ def _say_headers(operation: JsonObject, *, tagged: bool) -> None:
     once = "Idempotency-Key" in _parameters(operation)
     for status, response in operation["responses"].items():
         names = ["X-Request-ID", "Traceparent", "RateLimit", "RateLimit-Policy"]
-        if status == "304" or (status.startswith("2") and tagged):
+        if status == "304" or (status.startswith("2") and tagged) or "ETag" in response.get("headers", ()):
             names.append("ETag")
         if status.startswith("2") and once:
             names.append("Idempotent-Replayed")

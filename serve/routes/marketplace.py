@@ -18,7 +18,7 @@ from flipsync.services import accounts
 from flipsync.services.reading_page import Moment, Page, SortedRequest, View
 from flipsync.store.unit_of_work import UnitOfWork
 from serve.deps import BackendDep, CauseDep, ExpectedVersion, OnlyOnceDep, VersionIfTold, etag, may, may_after_proof
-from serve.errors import problems
+from serve.errors import TAGGED, problems
 
 router = APIRouter(prefix="/api/v1/marketplace/accounts", tags=["marketplace"])
 
@@ -210,7 +210,7 @@ async def put_credentials(
         return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/pause", summary="Stop writing to it", responses=problems(401, 403, 404, 409, 412))
+@router.post("/{account_id}/pause", summary="Stop writing to it", responses=TAGGED | problems(401, 403, 404, 409, 412))
 async def pause(
     account_id: UUID,
     form: ReasonRequest,
@@ -226,7 +226,7 @@ async def pause(
         return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/resume", summary="Write to it again", responses=problems(401, 403, 404, 409, 412))
+@router.post("/{account_id}/resume", summary="Write to it again", responses=TAGGED | problems(401, 403, 404, 409, 412))
 async def resume(
     account_id: UUID,
     user: Writer,
@@ -240,7 +240,9 @@ async def resume(
         return _tagged(await accounts.get_account(unit.session, account_id), response)
 
 
-@router.post("/{account_id}/disconnect", summary="Forget its credentials", responses=problems(401, 403, 404, 412))
+@router.post(
+    "/{account_id}/disconnect", summary="Forget its credentials", responses=TAGGED | problems(401, 403, 404, 412)
+)
 async def disconnect(
     account_id: UUID,
     form: ReasonRequest,

@@ -156,6 +156,13 @@ async def test_what_cannot_be_stored_is_refused_in_words(client: httpx2.AsyncCli
     assert (await client.get(url, headers=alpha.headers())).json()["on_hand"] == on_hand
 
 
+async def test_a_moment_in_a_zone_that_is_none_is_refused(client: httpx2.AsyncClient, alpha: Business) -> None:
+    """Python knows zones of a whole day off, the database of sixteen hours at most."""
+    moment = {"placed_from": "2026-01-02T03:04:05+19:56"}
+    answer = await client.get(f"{API}/orders", params=moment, headers=alpha.headers())
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:flipsync:error:invalid-input")
+
+
 def _deep(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 
