@@ -331,8 +331,10 @@ class Demo:
             await asyncio.sleep(pause)
 
 
-_AGAIN_AND_AGAIN = ("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", "VerifyListings", "EnsureWebhooks")
-_AGAIN_AND_AGAIN += ("PullPayouts",)
+_AGAIN_AND_AGAIN = (
+    *("PullOrders", "PullRivals", "PullWarehouse", "PullRefunds", "PullPayouts"),
+    *("VerifyListings", "EnsureWebhooks"),
+)
 #: facts of the clock, which at a demo's speed strikes the hour every two seconds: a slow machine is never done with all
 _BY_THE_CLOCK = ("CycleStarted", "RepricingDue", "TrendsDue", "ListingsDue", "PlanDue")
 
