@@ -276,6 +276,8 @@ def _view(account: accounts.AccountSummary) -> AccountView:
         stock_mode=account.stock_mode,
         version=account.version,
         seller_id=account.seller_id,
+        rated=account.rated,
+        rated_because=account.rated_because,
         orders_cursor=account.orders_cursor,
         last_ok_at=account.last_ok_at,
         consecutive_failures=account.consecutive_failures,
