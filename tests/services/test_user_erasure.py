@@ -149,3 +149,10 @@ async def test_who_came_back_with_a_backup_is_forgotten_by_the_tombstone(
     async with shop.store.reader(shop.tenant_id) as session:
         assert (await audit.verify(session)).intact
         assert {each["user_id"] for each in await user_erasure.tombstones(session)} >= {user_id}
+
+
+async def test_no_table_of_theirs_was_forgotten(shop: Shop) -> None:
+    [function] = await shop.rows("SELECT prosrc FROM pg_proc WHERE proname = 'erase_user'")
+    theirs = {name for name, table in m.Base.metadata.tables.items() if "user_id" in table.columns} - {"user_erasure"}
+    assert len(theirs) > 10
+    assert {name for name in theirs if f"'{name}'" not in function.prosrc} == set()
