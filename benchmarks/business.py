@@ -27,7 +27,8 @@ from flipsync.sandbox.promotion import RATES
 from flipsync.sandbox.records import Channel, Listing, Order
 from flipsync.services.pricing.economics import UnitEconomics
 from flipsync.services.pricing.fees import FeeTerm
-from flipsync.services.quotes import WINDOW, fee_schedule
+from flipsync.services.pricing.history import EVIDENCE
+from flipsync.services.quotes import fee_schedule
 from flipsync.services.tenant_settings import AdvertisingChoices, PricingChoices, TenantProfile, TenantSettings
 from flipsync.store.repositories.pricing import PriceRow, RivalRow, SaleRow
 
@@ -227,7 +228,7 @@ class Business:
 
     def price_row(self, listing_id: UUID) -> PriceRow:
         """What our books would hold of the listing for a price."""
-        each, shown, since = self.offerings[listing_id], self.listing(listing_id), self.now - WINDOW
+        each, shown, since = self.offerings[listing_id], self.listing(listing_id), self.now - EVIDENCE
         sku = each.goods.sku
         sales = [
             SaleRow(_at(order), line.total_minor // line.quantity, line.quantity)
@@ -255,8 +256,9 @@ class Business:
             by_hand_minor=None,
             restock_days=self.restock_days,
             rivals=[RivalRow(seller, minor, stocked) for seller, minor, stocked in self._rivals[sku]],
-            sales=sales,
+            sales=sorted(sales, key=lambda sale: sale.at),
             changes=[change for change in each.changes if change[0] >= since],
+            since=since,
         )
 
     def earned(self) -> int:

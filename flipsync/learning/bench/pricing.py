@@ -90,6 +90,7 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
     for name, chances, periods, target in cases:
         limit = stock_and_demand.optimum(np.atleast_2d(chances), periods, round(stock_and_demand.SHARE * periods))
         runs = 200 if chances.ndim == 2 or (quick and periods > 100) else 500 if quick else 1000
+        shares: dict[str, Array] = {}
         for learner in learners:
             with Cpu() as clock:
                 sim = stock_and_demand.StockAndDemand(chances, periods)
@@ -100,7 +101,9 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
                 curves.append(regret_curve(f"P2 regret, stock and demand, T={periods}", learner, regret))
             aim = target if learner == "ours" else None
             case = f"{name}, T={periods}"
-            rows.append(_share("P2", case, learner, earned / limit * 100, aim, clock, float(limit.mean())))
+            shares[learner] = earned / limit * 100
+            rows.append(_share("P2", case, learner, shares[learner], aim, clock, float(limit.mean())))
+        rows += _paired("P2", case, shares, "points of optimum gained")
         if installed("mabwiser") and chances.ndim == 1:
             few = 20 if quick else 50
             with Cpu() as clock:
@@ -111,17 +114,30 @@ def stock(quick: bool) -> tuple[list[Row], list[Curve]]:
     return rows, curves
 
 
+def _paired(problem: str, case: str, by_learner: dict[str, Array], unit: str) -> list[Row]:
+    """What `ours` has more than each other learner on the same run, the same customers before both."""
+    rows = []
+    for learner in by_learner:
+        if learner != "ours":
+            told = bootstrap(by_learner["ours"] - by_learner[learner])
+            method = f"ours, on {learner}"
+            rows.append(Row(problem, case, method, told.mean, unit, low=told.low, high=told.high))
+    return rows
+
+
 def shared(quick: bool) -> tuple[list[Row], list[Curve]]:
     """P2b goods that share stock"""
     rows = []
     limit = shared_stock.programme(shared_stock.DEMAND, shared_stock.STOCK_A_PERIOD)[0]
     learners: tuple[shared_stock.Learner, ...] = ("ours", "ts-update", "greedy", "explore-then-exploit")
+    shares: dict[str, Array] = {}
     for learner in learners:
         with Cpu() as clock:
             earned = shared_stock.play(learner, horizon=1000, runs=20 if quick else 100, seed=JUDGE_SEED)
         aim = 98.0 if learner == "ours" else None
-        rows.append(_share("P2b", "T=1000", learner, earned / limit / 10, aim, clock, limit))
-    return rows, []
+        shares[learner] = earned / limit / 10
+        rows.append(_share("P2b", "T=1000", learner, shares[learner], aim, clock, limit))
+    return rows + _paired("P2b", "T=1000", shares, "points of optimum gained"), []
 
 
 def line(quick: bool) -> tuple[list[Row], list[Curve]]:
@@ -129,12 +145,15 @@ def line(quick: bool) -> tuple[list[Row], list[Curve]]:
     rows, curves = [], []
     runs, horizon = 400 if quick else 2000, 10_000
     learners: tuple[unknown_line.Learner, ...] = ("ours", "greedy", "cils", "ts")
+    saved: dict[str, Array] = {}
     for learner in learners:
         with Cpu() as clock:
             regret = unknown_line.play(learner, unknown_line.UnknownLine(horizon), runs=runs, seed=JUDGE_SEED)
         ours = learner == "ours"
+        saved[learner] = -regret.sum(axis=1)
         rows += _regrets("P3", "T=10⁴", learner, regret, clock, 11.0 if ours else None, 22.0 if ours else None)
         curves.append(regret_curve("P3 regret, demand line unknown", learner, np.cumsum(regret[:200], axis=1)))
+    rows += _paired("P3", "T=10⁴", saved, "regret saved")
     if installed("mabwiser"):
         few = 2 if quick else 8
         with Cpu() as clock:
@@ -181,14 +200,16 @@ def differing(quick: bool) -> tuple[list[Row], list[Curve]]:
         learners: list[buyers_differ.Learner] = ["ours", "greedy", "lin-ts"]
         if installed("vowpalwabbit"):
             learners.append("vw-cats")
-        totals = {}
+        totals: dict[str, float] = {}
+        saved: dict[str, Array] = {}
         case = f"T={horizon:,}"
         for learner in learners:
             with Cpu() as clock:
                 regret = buyers_differ.play(
                     learner, buyers_differ.BuyersDiffer(horizon), runs=min(runs, 10), seed=JUDGE_SEED
                 )
-            totals[learner] = float(regret.sum(axis=1).mean())
+            saved[learner] = -regret.sum(axis=1)
+            totals[learner] = -float(saved[learner].mean())
             rows += _regrets("P4", case, learner, regret, clock, None, None)
             if horizon == 10_000:
                 curves.append(regret_curve("P4 regret, buyers differ", learner, np.cumsum(regret, axis=1)))
@@ -199,6 +220,7 @@ def differing(quick: bool) -> tuple[list[Row], list[Curve]]:
                 regret = bandits.buyers(sim, runs=few, customers=min(runs, 10), seed=JUDGE_SEED)
             told = _regrets("P4", case, "LinUCB, MABWiser", regret, clock, None, None)
             rows += [replace(row, note=f"the first {few} runs") for row in told]
+        rows += _paired("P4", case, saved, "regret saved")
         best_peer = min(totals[peer] for peer in totals if peer in ("lin-ts", "vw-cats"))
         peers = "LinTS and VW" if "vw-cats" in totals else "LinTS (VW is not installed)"
         share = totals["ours"] / best_peer * 100
