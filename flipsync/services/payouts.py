@@ -140,7 +140,7 @@ class DifferenceView(View):
     at: Moment
 
 
-class OrderLineView(View):
+class OrderPaidLine(View):
     """A line of a payout that names the order."""
 
     payout_id: UUID
@@ -179,7 +179,7 @@ class OrderPayment(View):
     order_external_id: str
     expected: OrderExpected
     told: OrderPaid | None = Field(description="null: no payout has it, or amounts are in several currencies")
-    lines: list[OrderLineView]
+    lines: list[OrderPaidLine]
 
 
 class DifferenceFilter(View):
@@ -242,7 +242,7 @@ async def order_payment(session: AsyncSession, order_id: UUID, now: datetime) ->
         ),
         told=told,
         lines=[
-            OrderLineView(
+            OrderPaidLine(
                 payout_id=line.payout_id,
                 payout_state=line.state,
                 kind=line.kind,
