@@ -245,14 +245,3 @@ async def test_on_a_replica_reads_are_answered_here_and_the_rest_goes_on(
         assert (await client.post(f"{API}/webhooks/{'x' * 43}", content=b"{}")).status_code == 404
         assert (await client.get("/-/healthz")).status_code == 404
     assert went_on == ["http GET /orders", f"http POST /webhooks/{'x' * 43}", "http GET /-/healthz"]
-
-
-async def test_a_process_that_built_no_application_passes_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope["path"])
-
-    monkeypatch.setattr(ingress, "_here", None)
-    await ingress.ShortWay(serve)({"type": "http", "method": "GET", "path": f"{API}/orders"}, None, None)  # type: ignore[arg-type]
-    assert seen == [f"{API}/orders"]
