@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from flipsync.cli.console import AsJson, Home, out, print_json
 from flipsync.embedded.instance import home_folder
@@ -41,22 +41,28 @@ def payouts(
         _show(found)
 
 
+def _whole(title: str) -> Column:
+    """Of amounts, which are never broken."""
+    return Column(title, no_wrap=True, justify="right")
+
+
 def _show(found: Any) -> None:
     if not found:
         out.print("no payout is known yet: channels that tell what they pay out are asked once a day")
         return
-    table = Table("sent", "account", "state", "amount", "lines", "differs by", "bank", "id")
+    table = Table("sent", "account", "state", *map(_whole, ("amount", "lines", "differs by")), "id")
     for each in found:
         beyond = "several currencies" if each.difference is None else str(each.difference)
         differs = beyond if each.difference is None or each.difference.amount_minor else ""
-        told = (each.account, each.state, str(each.amount), str(each.lines), differs, each.bank, str(each.id))
+        told = (each.account, each.state, str(each.amount), str(each.lines), differs, str(each.id))
         table.add_row(f"{each.sent_at:%Y-%m-%d}", *map(escape, told))
     out.print(table)
 
 
 def _show_one(detail: Any, lines: Any) -> None:
-    out.print(f"{detail.amount} from {escape(detail.account)}, {detail.state}, sent {detail.sent_at:%Y-%m-%d}")
-    table = Table("booked", "kind", "order", "amount", "fee", "the channel's word")
+    bank = f" to {escape(detail.bank)}" if detail.bank else ""
+    out.print(f"{detail.amount} from {escape(detail.account)}, {detail.state}, sent {detail.sent_at:%Y-%m-%d}{bank}")
+    table = Table("booked", "kind", "order", *map(_whole, ("amount", "fee")), "the channel's word")
     for each in lines:
         order = each.order_number or each.order_external_id or ""
         told = (each.kind, order, str(each.amount), str(each.fee), each.vendor_kind)
@@ -70,7 +76,7 @@ def _show_differences(found: Any) -> None:
     if not found:
         out.print("nothing that is known of payouts differs from the books")
         return
-    table = Table("at", "account", "order", "expected", "told", "why")
+    table = Table("at", "account", "order", *map(_whole, ("expected", "told")), "why")
     for each in found:
         amounts = ["" if amount is None else str(amount) for amount in (each.expected, each.told)]
         told = (each.account, each.order_external_id or "", *amounts, each.why)
