@@ -1,12 +1,16 @@
 """Start HAProxy for Ray Serve with its statistics and metrics held to loopback, and its life bound to the parent's.
 
 Ray Serve 2.60 writes `bind *:8404` (statistics) and `bind :9101` (metrics) into the configuration whatever the HTTP
-host is, opens the admin socket to every user, and leaves HAProxy running when its actor is killed. Serve starts
-HAProxy through RAY_SERVE_HAPROXY_BINARY_PATH; run as a script (`python -IS haproxy_loopback.py HAPROXY ARG...`) this
-mends the configuration file it is given, then becomes HAProxy.
+host is, opens the admin socket to every user, and leaves HAProxy running when its actor is killed. It also has HAProxy
+say 500 where a replica died over a request, or none is there: what may well be sent again looks like a fault of ours.
+Here 502, 503 and 504 are told as what they are, as a problem document.
+
+Serve starts HAProxy through RAY_SERVE_HAPROXY_BINARY_PATH; run as a script (`python -IS haproxy_loopback.py HAPROXY
+ARG...`) this mends the configuration file it is given, then becomes HAProxy.
 """
 
 import ctypes
+import json
 import os
 import re
 import signal
@@ -18,6 +22,14 @@ _PRIVATE_SECTIONS = ("frontend prometheus", "listen stats")
 _CLIENT_ADDRESS = "    option forwardfor"
 #: Serve's default: a line a request to the syslog port of this machine, where usually nobody listens
 _LOG_OF_REQUESTS = ["log", "127.0.0.1:514", "local0", "info"]
+_ERROR_PAGE = re.compile(r"^(\s*errorfile\s+(502|503|504)\s+).*$")
+#: as serve.errors.Problem, by status: of 503 nothing has begun, of the others nobody knows
+_UNKNOWN = "what worked on this ended before it had answered: it may or may not be done"
+_PROBLEMS = {
+    502: ("Bad Gateway", _UNKNOWN),
+    503: ("Service Unavailable", "nobody is there to answer just now"),
+    504: ("Gateway Timeout", "no answer came in time: it may or may not be done"),
+}
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)")
 
 
@@ -44,12 +56,46 @@ def hold_to_loopback(configuration: str) -> str:
     return "\n".join(lines)
 
 
+def own_error_pages(configuration: str, folder: Path) -> str:
+    """The same configuration with HAProxy's own errors told by the files of `error_page` in this folder."""
+    return "\n".join(
+        _ERROR_PAGE.sub(lambda found: f"{found[1]}{folder / found[2]}.http", line) for line in configuration.split("\n")
+    )
+
+
+def error_page(status: int) -> bytes:
+    """A whole answer, as HAProxy wants it (`errorfile`)."""
+    title, detail = _PROBLEMS[status]
+    body = json.dumps(
+        {
+            "type": "urn:flipsync:error:unavailable",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "hint": "send it again, with the same Idempotency-Key",
+            "request_id": "",
+            "errors": [],
+            "vendor_code": "",
+        }
+    )
+    head = (
+        f"HTTP/1.1 {status} {title}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Retry-After: 1",
+    )
+    return "\r\n".join([*head, "", body]).encode()
+
+
 def main(argv: list[str]) -> None:
     program, arguments = argv[1], argv[2:]
     if "-f" in arguments:
         path = Path(arguments[arguments.index("-f") + 1])
         text = path.read_text()
-        if (mended := hold_to_loopback(text)) != text:
+        for status in _PROBLEMS:
+            path.with_name(f"{status}.http").write_bytes(error_page(status))
+        if (mended := own_error_pages(hold_to_loopback(text), path.parent)) != text:
             fresh = path.with_name(f"{path.name}.{os.getpid()}")
             fresh.write_text(mended)
             fresh.replace(path)

@@ -1,4 +1,8 @@
-from flipsync.embedded.haproxy_loopback import hold_to_loopback
+import json
+from pathlib import Path
+
+from flipsync.embedded.haproxy_loopback import error_page, hold_to_loopback, own_error_pages
+from serve.errors import MEDIA_TYPE, Problem
 
 WRITTEN_BY_SERVE = """\
 global
@@ -48,3 +52,21 @@ def test_the_template_of_the_installed_serve_is_the_one_we_mend():
     assert "log 127.0.0.1:514 local0 notice" in mended
     assert "bind 127.0.0.1:9101" in mended and "bind 127.0.0.1:8404" in mended and "mode 666" not in mended
     assert mended.count("option forwardfor") == 1
+    pages = own_error_pages(HAPROXY_CONFIG_TEMPLATE, Path("/x"))
+    assert [f"errorfile {status} /x/{status}.http" in pages for status in (502, 503, 504)] == [True] * 3
+
+
+def test_errors_of_its_own_are_told_as_what_they_are():
+    written = "defaults\n    errorfile 502 /x/500.http\n    errorfile 503 /x/500.http\n    errorfile 504 /x/500.http\n"
+    mended = own_error_pages(written, Path("/x"))
+    assert mended == written.replace("502 /x/500", "502 /x/502").replace("503 /x/500", "503 /x/503").replace(
+        "504 /x/500", "504 /x/504"
+    )
+    assert own_error_pages(mended, Path("/x")) == mended
+    for status in (502, 503, 504):
+        head, _, body = error_page(status).decode().partition("\r\n\r\n")
+        line, *headers = head.split("\r\n")
+        assert line.startswith(f"HTTP/1.1 {status} ")
+        told = dict(each.split(": ") for each in headers)
+        assert (told["Content-Type"], int(told["Content-Length"])) == (MEDIA_TYPE, len(body))
+        assert json.loads(body) == Problem(**json.loads(body)).model_dump() and json.loads(body)["status"] == status
